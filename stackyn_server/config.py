@@ -1,0 +1,362 @@
+"""Settings: one frozen class per table of `config.toml`, which documents each value. Replaced whole on reload.
+
+Every value can be overridden by the environment as `STACKYN_<TABLE>__<KEY>`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stackyn_server.errors import StackynError
+
+PREFIX = "STACKYN_"
+
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+OptionalPort = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ConfigInvalid(StackynError):
+    """`config.toml` can't be used. `message` names file, line, key and reason."""
+
+    code = "CONFIG_INVALID"
+    exit_code = 78  # EX_CONFIG of sysexits.h
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Server(Table):
+    data_dir: Path = Path("/var/lib/stackyn")
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    drain_seconds: Seconds = 30
+    body_limit_bytes: Count = 1_048_576
+    body_seconds: Seconds = 20
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Public(Table):
+    base_domain: str = "localhost"
+    scheme: Literal["http", "https"] = "http"
+    port: OptionalPort = 0
+    allowed_origins: tuple[str, ...] = ("*",)
+
+    @property
+    def is_local(self) -> bool:
+        """True for names that never leave the machine, where development switches are allowed."""
+        return self.base_domain == "localhost" or self.base_domain.endswith((".localhost", ".test"))
+
+
+class Database(Table):
+    url: str = ""
+    binaries: str = ""
+    pool_size: Count = 10
+    statement_seconds: Seconds = 10
+    connect_seconds: Seconds = 5
+
+
+class Engine(Table):
+    socket: Path = Path("/var/run/docker.sock")
+    request_seconds: Seconds = 30
+
+
+class Network(Table):
+    subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.0.0/16")
+    build_subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.214.0.0/20")
+    close_host: bool = True
+    quarantine_seconds: Seconds = 120
+
+
+class Ingress(Table):
+    provider: Literal["traefik", "none"] = "traefik"
+    managed: bool = True
+    http_port: Port = 80
+    https_port: OptionalPort = 0
+    binary: str = ""
+    image: str = ""
+    directory: str = ""
+    entry_points: tuple[str, ...] = ("web",)
+    confirm_seconds: Seconds = 15
+    read_seconds: Seconds = 600
+    certificate_resolver: str = ""
+    acme_email: str = ""
+    acme_server: str = ""
+    certificate_file: str = ""
+    certificate_key_file: str = ""
+    memory_mb: Count = 256
+
+
+class Images(Table):
+    python: str = "stackyn/python:3.11"
+    node: str = "stackyn/node:22"
+    static: str = "stackyn/static:1"
+
+
+class Source(Table):
+    schemes: tuple[str, ...] = ("https",)
+    allowed_private: tuple[str, ...] = ()
+    max_mb: Count = 512
+    max_files: Count = 50_000
+    stall_seconds: Seconds = 20
+
+
+class Builds(Table):
+    concurrency: Count = 2
+    memory_mb: Count = 1024
+    cpu: float = Field(default=1.0, gt=0)
+    max_processes: Count = 512
+    log_limit_bytes: Count = 4_194_304
+    host_ca_bundle: str = ""
+
+
+class Apps(Table):
+    default_memory_mb: Count = 256
+    default_disk_mb: Count = 1024
+    default_cpu: float = Field(default=0.5, gt=0)
+    default_port: Port = 8080
+    max_processes: Count = 256
+    keep_releases: Count = 5
+    drain_seconds: Seconds = 30
+    stop_grace_seconds: Seconds = 10
+    restart_limit: Count = 10
+    log_keep_bytes: Count = 10_485_760
+    reserved_slugs: tuple[str, ...] = (
+        "api", "admin", "app", "cms", "console", "docs", "mail", "static", "status", "traefik", "www",
+    )  # fmt: skip
+
+
+class Deadlines(Table):
+    """Seconds from the start of a phase until it ends the deployment."""
+
+    fetching: Seconds = 300
+    planning: Seconds = 30
+    building: Seconds = 900
+    booting: Seconds = 60
+    probing: Seconds = 120
+    switching: Seconds = 30
+
+
+class Retries(Table):
+    attempts: Count = 8
+    first_seconds: Seconds = 2
+    factor: float = Field(default=2.0, ge=1)
+    longest_seconds: Seconds = 120
+    jitter: float = Field(default=0.2, ge=0, le=1)
+
+
+class Jobs(Table):
+    sweep_seconds: Seconds = 30
+    release_pool: Count = 8
+    retire_pool: Count = 64
+    mail_pool: Count = 4
+    housekeeping_pool: Count = 2
+    priority_minutes: Count = 5
+    keep_days: Count = 7
+
+
+class Reconcile(Table):
+    period_seconds: Seconds = 30
+    sample_seconds: Seconds = 15
+    garbage_seconds: Seconds = 300
+
+
+class Firebase(Table):
+    project_id: str = ""
+    web_api_key: str = ""
+    certificates_url: str = (
+        "https://www.googleapis.com/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
+    )
+    lookup_url: str = "https://identitytoolkit.googleapis.com/v1/accounts:lookup"
+    session_hours: Count = 24
+
+
+class Auth(Table):
+    token_hours: Count = 24
+    signup: bool = True
+    development_codes: bool = False
+    code_minutes: Count = 10
+    code_attempts: Count = 5
+    code_cooldown_seconds: Seconds = 60
+    firebase: Firebase = Firebase()
+
+
+class Mail(Table):
+    provider: Literal["log", "smtp", "resend"] = "log"
+    sender: str = "Stackyn <no-reply@localhost>"
+    smtp_host: str = ""
+    smtp_port: OptionalPort = 587
+    smtp_user: str = ""
+    smtp_password_file: str = ""
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    resend_url: str = "https://api.resend.com/emails"
+    resend_key_file: str = ""
+
+
+class Billing(Table):
+    provider: Literal["none", "lemonsqueezy"] = "none"
+    default_plan: str = "free"
+    admin_plan: str = "pro"
+    trial_days: Count = 7
+    trial_plan: str = "pro"
+    webhook_secret_file: str = ""
+    variants: Mapping[str, str] = Field(default_factory=dict)
+    test_endpoint: bool = False
+
+
+class Plan(Table):
+    """A billing plan; the names and units are those of the API contract, section 4."""
+
+    display_name: str
+    price: int = Field(ge=0)
+    max_ram_mb: Count
+    max_disk_mb: Count
+    max_apps: Count
+    always_on: bool = False
+    auto_deploy: bool = False
+    health_checks: bool = False
+    logs: bool = False
+    zero_downtime: bool = False
+    workers: bool = False
+    priority_builds: bool = False
+    manual_deploy_only: bool = False
+
+
+class Rates(Table):
+    """`<count>/<period>` in the notation of the `limits` library."""
+
+    authentication_per_address: str = "60/minute"
+    authentication_per_account: str = "10/minute"
+    write_per_user: str = "120/minute"
+    read_per_user: str = "1200/minute"
+
+
+class Frontend(Table):
+    console: str = ""
+    cms: str = ""
+
+
+def _shipped_plans() -> dict[str, Plan]:
+    on = {"always_on": True, "auto_deploy": True, "health_checks": True, "logs": True}
+    pro = {**on, "zero_downtime": True, "workers": True, "priority_builds": True}
+
+    def plan(name: str, price: int, ram: int, disk: int, apps: int, **flags: bool) -> Plan:
+        return Plan(display_name=name, price=price, max_ram_mb=ram, max_disk_mb=disk, max_apps=apps, **flags)
+
+    return {
+        "free": plan("Free", 0, 256, 1024, 1, manual_deploy_only=True),
+        "starter": plan("Starter", 1900, 512, 5120, 1, **on),
+        "builder": plan("Builder", 2900, 1024, 10240, 3, **on),
+        "pro": plan("Pro", 4900, 2048, 20480, 3, **pro),
+    }
+
+
+class Settings(Table):
+    server: Server = Server()
+    public: Public = Public()
+    database: Database = Database()
+    engine: Engine = Engine()
+    network: Network = Network()
+    ingress: Ingress = Ingress()
+    images: Images = Images()
+    source: Source = Source()
+    builds: Builds = Builds()
+    apps: Apps = Apps()
+    deadlines: Deadlines = Deadlines()
+    retries: Retries = Retries()
+    jobs: Jobs = Jobs()
+    reconcile: Reconcile = Reconcile()
+    auth: Auth = Auth()
+    mail: Mail = Mail()
+    billing: Billing = Billing()
+    plans: Mapping[str, Plan] = Field(default_factory=_shipped_plans)
+    rates: Rates = Rates()
+    frontend: Frontend = Frontend()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Settings:
+        for key in ("default_plan", "admin_plan", "trial_plan"):
+            if getattr(self.billing, key) not in self.plans:
+                raise ValueError(f"[billing] {key} names a plan that has no [plans.*] table")
+        if self.auth.development_codes and not self.public.is_local:
+            raise ValueError("[auth] development_codes is refused together with a public base domain")
+        if self.billing.test_endpoint and not self.public.is_local:
+            raise ValueError("[billing] test_endpoint is refused together with a public base domain")
+        if self.network.subnet.overlaps(self.network.build_subnet):
+            raise ValueError("[network] subnet and build_subnet overlap")
+        return self
+
+    def public_url(self, host_label: str) -> str:
+        """Return the stable public address of `<host_label>.<base domain>`, without a trailing slash."""
+        usual = {"http": 80, "https": 443}[self.public.scheme]
+        ours = self.public.port or (
+            self.ingress.https_port if self.public.scheme == "https" else self.ingress.http_port
+        )
+        suffix = "" if ours in (0, usual) else f":{ours}"
+        return f"{self.public.scheme}://{host_label}.{self.public.base_domain}{suffix}"
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read settings from a TOML file (defaults when `path` is None) and the environment.
+
+    Raises `ConfigInvalid` with file, line, key and reason; an unknown key or variable is an error too.
+    """
+    text, values = "", {}
+    if path is not None:
+        try:
+            text = path.read_text("utf-8")
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigInvalid(f"{path}: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"{path}: can't be read: {error}") from error
+    _apply_environment(values, os.environ if environment is None else environment)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        keys = [str(part) for part in problem["loc"]]
+        line = _line_of(text, keys)
+        place = f"{path or 'settings'}" + (f", line {line}" if line else "")
+        name = ".".join(keys)
+        reason = str(problem["msg"]).removeprefix("Value error, ")
+        raise ConfigInvalid(f"{place}: {name + ': ' if name else ''}{reason}") from error
+
+
+def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or "__" not in variable:
+            continue
+        *tables, key = variable.removeprefix(PREFIX).lower().split("__")
+        table = values
+        for name in tables:
+            table = table.setdefault(name, {})
+        try:
+            table[key] = tomllib.loads(f"v = {value}")["v"]
+        except tomllib.TOMLDecodeError:
+            table[key] = value
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """Find the line that sets `keys`, or else the line of the table that should."""
+    table, found = "", None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            table = header.group(1).strip()
+            if table == ".".join(keys[: table.count(".") + 1]):
+                found = number
+        elif assignment := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
+            path = [*table.split("."), assignment.group(1)] if table else [assignment.group(1)]
+            if path == keys[: len(path)]:
+                return number
+    return found

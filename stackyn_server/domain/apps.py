@@ -1,0 +1,117 @@
+"""What an app may be called and how it may be set up. The rules are those of the API contract, section 3."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from stackyn_server.errors import InvalidRequest
+
+NAME_LENGTH = 100
+SLUG_LENGTH = 63
+VALUE_BYTES = 65_536
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_VARIABLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|/\.")
+
+
+class Desired(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """What the owner may change; takes effect with the next deploy or restart. None means the platform's default.
+
+    Units: `memory_mb` and `disk_mb` in MiB, `cpu` in cores.
+    """
+
+    memory_mb: int
+    disk_mb: int
+    cpu: float
+    port: int | None = None
+    health_path: str | None = None
+    root_directory: str | None = None
+    dockerfile_path: str | None = None
+    start_command: str | None = None
+    auto_deploy: bool = False
+
+    def changed(self, changes: dict[str, Any]) -> AppSettings:
+        return replace(self, **changes)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def valid_name(name: str) -> str:
+    """Return the trimmed name, or raise `InvalidRequest`."""
+    name = name.strip()
+    if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable():
+        raise InvalidRequest(f"The name must have 1 to {NAME_LENGTH} printable characters.")
+    return name
+
+
+def slug_from_name(name: str) -> str:
+    """Derive a slug as the console does: lower case, runs of other characters to `-`, ends stripped, cut at 63."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.strip().lower()).strip("-")
+    return slug[:SLUG_LENGTH].strip("-")
+
+
+def valid_slug(slug: str) -> str:
+    if len(slug) > SLUG_LENGTH or not _SLUG.fullmatch(slug):
+        raise InvalidRequest(
+            "The slug may have lower-case letters, digits and inner dashes, at most 63 of them.",
+            details={"field": "slug"},
+        )
+    return slug
+
+
+def with_suffix(slug: str, suffix: str) -> str:
+    """Make another slug out of a taken one: `<slug>-<suffix>`, still at most 63 characters."""
+    return f"{slug[: SLUG_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+
+
+def valid_branch(branch: str) -> str:
+    """Return a branch name that git accepts (git-check-ref-format, one level allowed), or raise `InvalidRequest`."""
+    branch = branch.strip()
+    bad = (
+        not branch
+        or len(branch) > 255
+        or branch.startswith(("-", "/", "."))
+        or branch.endswith(("/", "."))
+        or branch == "@"
+        or _BRANCH_FORBIDDEN.search(branch) is not None
+        or not branch.isprintable()
+    )
+    if bad:
+        raise InvalidRequest("The branch is not a valid git branch name.", details={"field": "branch"})
+    return branch
+
+
+def valid_variable(key: str, value: str) -> tuple[str, str]:
+    """Return key and value of an environment variable, or raise `InvalidRequest`."""
+    if not _VARIABLE_KEY.fullmatch(key):
+        raise InvalidRequest(
+            "A variable's key starts with a letter or underscore and has letters, digits and underscores, "
+            "at most 255 of them.",
+            details={"field": "key"},
+        )
+    if "\x00" in value or len(value.encode("utf-8", "surrogatepass")) > VALUE_BYTES:
+        raise InvalidRequest(
+            "A variable's value may have up to 64 KiB and no NUL character.", details={"field": "value"}
+        )
+    return key, value
+
+
+def valid_path_inside(path: str, field: str) -> str:
+    """Return a relative path without `..`, `.` or empty members ("" is the root itself), or raise `InvalidRequest`."""
+    path = path.strip().strip("/")
+    members = path.split("/") if path else []
+    if len(path) > 512 or not path.isprintable() or any(member in ("", ".", "..") for member in members):
+        raise InvalidRequest(f"{field} must be a path inside the repository.", details={"field": field})
+    return path

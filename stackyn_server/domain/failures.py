@@ -1,0 +1,50 @@
+"""Why a deployment failed: the contract's failure codes, and the value that explains one to the tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FailureCode(StrEnum):
+    SOURCE_UNREACHABLE = "SOURCE_UNREACHABLE"
+    SOURCE_REFUSED = "SOURCE_REFUSED"
+    REF_NOT_FOUND = "REF_NOT_FOUND"
+    SOURCE_EMPTY = "SOURCE_EMPTY"
+    SOURCE_TOO_LARGE = "SOURCE_TOO_LARGE"
+    NOTHING_DETECTED = "NOTHING_DETECTED"
+    DOCKERFILE_INVALID = "DOCKERFILE_INVALID"
+    BUILD_FAILED = "BUILD_FAILED"
+    BUILD_OUT_OF_MEMORY = "BUILD_OUT_OF_MEMORY"
+    BUILD_TIMEOUT = "BUILD_TIMEOUT"
+    BUILD_DISK = "BUILD_DISK"
+    APP_EXITED = "APP_EXITED"
+    APP_OUT_OF_MEMORY = "APP_OUT_OF_MEMORY"
+    APP_NOT_LISTENING = "APP_NOT_LISTENING"
+    APP_ON_LOOPBACK_ONLY = "APP_ON_LOOPBACK_ONLY"
+    APP_WRONG_PORT = "APP_WRONG_PORT"
+    APP_UNHEALTHY = "APP_UNHEALTHY"
+    SWITCH_FAILED = "SWITCH_FAILED"
+    NO_MEMORY = "NO_MEMORY"
+    NO_DISK = "NO_DISK"
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the tenant is told. `message` is one sentence with the cause, `hint` the next step, `evidence` raw lines."""
+
+    code: FailureCode
+    message: str
+    hint: str = ""
+    evidence: str = ""
+
+    def as_json(self, phase: str) -> dict[str, str]:
+        return {
+            "code": self.code.value,
+            "phase": phase,
+            "message": self.message,
+            "hint": self.hint,
+            "evidence": self.evidence,
+        }

@@ -1,0 +1,101 @@
+"""Durable units of work: their kinds, pools and locks, and the retry policy as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from stackyn_server.domain.ids import AppId
+
+
+class Kind(StrEnum):
+    BUILD = "build"
+    RELEASE = "release"
+    SWAP = "swap"
+    STOP = "stop"
+    SLEEP = "sleep"
+    WAKE = "wake"
+    REMOVE = "remove"
+    REPAIR = "repair"
+    RETIRE = "retire"
+    CLEANUP = "cleanup"
+    MAIL = "mail"
+    WEBHOOK = "webhook"
+    HOUSEKEEPING = "housekeeping"
+
+
+class Pool(StrEnum):
+    BUILDS = "builds"
+    RELEASE = "release"
+    WAKE = "wake"
+    RETIRE = "retire"
+    MAIL = "mail"
+    HOUSEKEEPING = "housekeeping"
+
+
+POOL_OF: dict[Kind, Pool] = {
+    Kind.BUILD: Pool.BUILDS,
+    Kind.RELEASE: Pool.RELEASE,
+    Kind.SWAP: Pool.RELEASE,
+    Kind.STOP: Pool.RELEASE,
+    Kind.SLEEP: Pool.RELEASE,
+    Kind.REMOVE: Pool.RELEASE,
+    Kind.REPAIR: Pool.RELEASE,
+    Kind.WAKE: Pool.WAKE,
+    Kind.RETIRE: Pool.RETIRE,
+    Kind.CLEANUP: Pool.RETIRE,
+    Kind.MAIL: Pool.MAIL,
+    Kind.WEBHOOK: Pool.MAIL,
+    Kind.HOUSEKEEPING: Pool.HOUSEKEEPING,
+}
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
+ORDINARY_PRIORITY = 0
+RAISED_PRIORITY = 1  # plans with priority_builds, and everything that shortens somebody's outage
+
+
+def build_lock(app: AppId) -> str:
+    return f"build:{app}"
+
+
+def app_lock(app: AppId) -> str:
+    return f"app:{app}"
+
+
+def slot_lock(app: AppId, slot: int) -> str:
+    """The lock of retire and cleanup: under the app's lock, a drain would block stop, delete and rollback."""
+    return f"slot:{app}:{slot}"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential back-off with jitter; the numbers are `[retries]` of config.toml."""
+
+    attempts: int
+    first_seconds: float
+    factor: float
+    longest_seconds: float
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """`run_at` is None when the attempts are used up."""
+
+    run_at: datetime | None
+
+
+def next_attempt(policy: RetryPolicy, attempt: int, now: datetime, jitter: float) -> RetryDecision:
+    """Decide when attempt number `attempt` + 1 runs. `jitter` is a random number in [-1, 1]."""
+    if attempt >= policy.attempts:
+        return RetryDecision(None)
+    delay = min(policy.first_seconds * policy.factor ** (attempt - 1), policy.longest_seconds)
+    return RetryDecision(now + timedelta(seconds=delay * (1 + policy.jitter * jitter)))
