@@ -1,0 +1,190 @@
+"""Rows of `app`, and the view that derives an app's status from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.domain.apps import AppSettings, Desired
+from stackyn_server.domain.billing_plans import Reservation
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+from stackyn_server.store.routes import RouteState
+
+SQL = load("apps")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    id: AppId
+    tenant: UserId
+    name: str
+    slug: str
+    repository: str
+    branch: str
+    settings: AppSettings
+    memory_mb: int
+    disk_mb: int
+    desired: Desired
+    stop_reason: str | None
+    current_release: ReleaseId | None
+    seat: int | None
+    created_at: datetime
+    updated_at: datetime
+    torn_down_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Any) -> App:
+        values = {name: row[name] for name in cls.__slots__}
+        values["settings"], values["desired"] = AppSettings(**row["settings"]), Desired(row["desired"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """An app with what its status is derived from. `active_*` is the deployment that clients are shown."""
+
+    app: App
+    tenant_email: str
+    active_id: DeploymentId | None
+    active_phase: Phase | None
+    newest_phase: Phase | None
+    waiting_reason: str | None
+    last_deployed_at: datetime | None
+    route: RouteState | None
+    has_container: bool
+    restart_count: int | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    deployment_count: int
+
+    @classmethod
+    def from_row(cls, row: Any) -> AppState:
+        def phase(name: str) -> Phase | None:
+            return Phase(row[name]) if row[name] else None
+
+        return cls(
+            app=App.from_row(row),
+            tenant_email=row["tenant_email"],
+            active_id=row["active_id"],
+            active_phase=phase("active_phase"),
+            newest_phase=phase("newest_phase"),
+            waiting_reason=row["waiting_reason"],
+            last_deployed_at=row["last_deployed_at"],
+            route=RouteState(row["route_state"]) if row["route_state"] else None,
+            has_container=row["container"] is not None,
+            restart_count=row["restart_count"],
+            memory_bytes=row["memory_bytes"],
+            disk_bytes=row["disk_bytes"],
+            deployment_count=row["deployment_count"],
+        )
+
+
+async def lock_tenant(connection: Connection, tenant: UserId) -> bool:
+    """Let one quota decision of a tenant happen at a time. False when the account is gone."""
+    return await connection.fetchval(SQL.lock_tenant, tenant) is not None
+
+
+async def reserved(
+    connection: Connection, tenant: UserId, *, apart_from: AppId | None = None
+) -> Reservation:
+    """Return what the tenant's living apps reserve together."""
+    row = await connection.fetchrow(SQL.reserved, tenant, apart_from)
+    return Reservation(row["apps"], row["memory_mb"], row["disk_mb"])
+
+
+async def free_seat(connection: Connection) -> int:
+    """Return the lowest seat that is nobody's, locked for this transaction."""
+    await connection.execute(SQL.lock_seats)
+    return int(await connection.fetchval(SQL.free_seat))
+
+
+async def slug_is_free(connection: Connection, slug: str, host: str) -> bool:
+    return bool(await connection.fetchval(SQL.slug_is_free, slug, host))
+
+
+async def insert(
+    connection: Connection,
+    *,
+    tenant: UserId,
+    name: str,
+    slug: str,
+    repository: str,
+    branch: str,
+    settings: AppSettings,
+    seat: int,
+) -> App:
+    """Raises `Duplicate` with constraint `app_name` or `app_slug`."""
+    row = await connection.fetchrow(
+        SQL.insert, tenant, name, slug, repository, branch, settings.as_json(), seat
+    )
+    return App.from_row(row)
+
+
+async def get(connection: Connection, app: AppId) -> App | None:
+    """Return an app whether it is deleted or not."""
+    row = await connection.fetchrow(SQL.get, app)
+    return App.from_row(row) if row else None
+
+
+async def of_tenant(connection: Connection, app: AppId, tenant: UserId | None) -> App | None:
+    """Return a living app that `tenant` owns (None: whoever owns it)."""
+    row = await connection.fetchrow(SQL.of_tenant, app, tenant)
+    return App.from_row(row) if row else None
+
+
+async def lock(connection: Connection, app: AppId, tenant: UserId | None) -> App | None:
+    """Like `of_tenant`, locked until the transaction ends: whatever changes an app's wishes does this first."""
+    row = await connection.fetchrow(SQL.lock, app, tenant)
+    return App.from_row(row) if row else None
+
+
+async def set_desired(
+    connection: Connection, app: AppId, desired: Desired, *, stop_reason: str | None = None
+) -> None:
+    await connection.execute(SQL.set_desired, app, desired.value, stop_reason)
+
+
+async def change(
+    connection: Connection, app: AppId, *, name: str, branch: str, settings: AppSettings
+) -> App:
+    row = await connection.fetchrow(SQL.change, app, name, branch, settings.as_json())
+    return App.from_row(row)
+
+
+async def set_current_release(connection: Connection, app: AppId, release: ReleaseId) -> None:
+    await connection.execute(SQL.set_current_release, app, release)
+
+
+async def empty(connection: Connection, app: AppId) -> None:
+    """Leave only the tombstone of an app whose containers, images and route are gone: its slug is free now."""
+    await connection.execute(SQL.empty, app)
+
+
+async def forget(connection: Connection, quarantine_seconds: float) -> list[AppId]:
+    """Delete tombstones whose seat can't be mistaken any more."""
+    return [row["id"] for row in await connection.fetch(SQL.forget, quarantine_seconds)]
+
+
+async def view(
+    connection: Connection,
+    *,
+    tenant: UserId | None = None,
+    app: AppId | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[AppState]:
+    """Return living apps with their state, newest first, in one query."""
+    rows = await connection.fetch(SQL.view, tenant, app, limit, offset)
+    return [AppState.from_row(row) for row in rows]
+
+
+async def count(connection: Connection, *, tenant: UserId | None = None) -> int:
+    return int(await connection.fetchval(SQL.count, tenant))
+
+
+async def ids_of_tenant(connection: Connection, tenant: UserId) -> list[AppId]:
+    return [row["id"] for row in await connection.fetch(SQL.ids_of_tenant, tenant)]

@@ -1,0 +1,191 @@
+"""The pool of connections to PostgreSQL, and the only two ways to use it: `transaction()` and `connection()`.
+
+The pool connects on demand, so a server can start while its database is away and goes on by itself afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol, cast
+
+import asyncpg
+
+from stackyn_server import config
+from stackyn_server.store.failures import (
+    CommitUnknown,
+    Contention,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    Duplicate,
+    StatementRefused,
+    translated,
+)
+
+__all__ = [
+    "CommitUnknown",
+    "Connection",
+    "Contention",
+    "Database",
+    "DatabaseRefused",
+    "DatabaseUnavailable",
+    "Duplicate",
+    "Record",
+    "StatementRefused",
+]
+
+IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its locks (PROTOCOLS section 2)
+# The database ends a statement by itself; only when it doesn't answer at all does our own, later limit end the wait.
+_ANSWER_MARGIN_SECONDS = 2.0
+_GIVE_BACK_SECONDS = 2.0  # to roll back or reset a connection before it is dropped instead
+_IDLE_CONNECTION_SECONDS = 60.0
+
+Record = Mapping[str, Any]
+
+
+class Connection(Protocol):
+    """What we use of an asyncpg connection, inside or outside the pool. `timeout` is in seconds."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...
+    async def executemany(
+        self, command: str, args: Iterable[Any], *, timeout: float | None = None
+    ) -> None: ...
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]: ...
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Record | None: ...
+    async def fetchval(
+        self, query: str, *args: Any, column: int = 0, timeout: float | None = None
+    ) -> Any: ...
+    def cursor(self, query: str, *args: Any, prefetch: int | None = None) -> Any: ...
+    def transaction(self) -> AbstractAsyncContextManager[Any]: ...
+    async def add_listener(self, channel: str, callback: Any) -> None: ...
+    async def remove_listener(self, channel: str, callback: Any) -> None: ...
+    def add_termination_listener(self, callback: Any) -> None: ...
+    def is_closed(self) -> bool: ...
+    async def close(self, *, timeout: float | None = None) -> None: ...
+    def terminate(self) -> None: ...
+
+
+class Database:
+    """Made by `open`. Errors of the database leave both context managers as the classes of `store.failures`."""
+
+    def __init__(self, pool: Any, url: str, settings: config.Database, application_name: str) -> None:
+        self._pool = pool
+        self._url = url
+        self._settings = settings
+        self._application_name = application_name
+
+    @classmethod
+    async def open(cls, url: str, settings: config.Database, *, application_name: str) -> Database:
+        """Make the pool without connecting. Raises `DatabaseRefused` when `url` isn't a PostgreSQL address."""
+        arguments = _connect_arguments(settings, application_name)
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=settings.pool_size,
+                max_inactive_connection_lifetime=_IDLE_CONNECTION_SECONDS,
+                init=_prepare,
+                **arguments,
+            )
+        except (ValueError, asyncpg.InterfaceError) as error:
+            raise DatabaseRefused(
+                "[database] url isn't a PostgreSQL address.",
+                hint="Use postgresql://user:password@host:port/database.",
+            ) from error
+        return cls(pool, url, settings, application_name)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection without a transaction: each statement is its own. For reads."""
+        with translated():
+            connection = await self._pool.acquire(timeout=self._settings.connect_seconds)
+        try:
+            with translated():
+                yield cast(Connection, connection)
+        except DatabaseUnavailable:
+            connection.terminate()
+            raise
+        finally:
+            await self._give_back(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """BEGIN, the block, COMMIT; ROLLBACK when the block raises.
+
+        Raises `CommitUnknown` when the answer to COMMIT was lost.
+        """
+        async with self.connection() as connection:
+            transaction = cast(Any, connection).transaction()
+            await transaction.start()
+            try:
+                with translated():
+                    yield connection
+            except BaseException as error:
+                if not isinstance(error, DatabaseUnavailable):
+                    await _roll_back(transaction, connection)
+                raise
+            await _commit(transaction)
+
+    async def dedicated(self) -> Connection:
+        """Open a connection outside the pool (LISTEN needs its own). The caller closes it."""
+        arguments = _connect_arguments(self._settings, self._application_name)
+        with translated():
+            connection = await asyncpg.connect(self._url, **arguments)
+            await _prepare(connection)
+        return cast(Connection, connection)
+
+    async def set_application_name(self, name: str) -> None:
+        """Name the sessions opened from now on; those of the pool are renewed as they come back."""
+        self._application_name = name
+        self._pool.set_connect_args(self._url, **_connect_arguments(self._settings, name))
+        await self._pool.expire_connections()
+
+    async def close(self) -> None:
+        """Close the pool; connections that are still in use after a moment are dropped."""
+        try:
+            async with asyncio.timeout(_GIVE_BACK_SECONDS):
+                await self._pool.close()
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    async def _give_back(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection, timeout=_GIVE_BACK_SECONDS)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()  # the work is done or has its own error; a connection that won't reset is dropped
+
+
+async def _commit(transaction: Any) -> None:
+    try:
+        with translated():
+            await transaction.commit()
+    except DatabaseUnavailable as error:
+        raise CommitUnknown from error
+
+
+async def _roll_back(transaction: Any, connection: Connection) -> None:
+    try:
+        async with asyncio.timeout(_GIVE_BACK_SECONDS):
+            await transaction.rollback()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()  # the database rolls back what a lost session began
+
+
+async def _prepare(connection: Any) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+def _connect_arguments(settings: config.Database, application_name: str) -> dict[str, Any]:
+    return {
+        "timeout": settings.connect_seconds,
+        "command_timeout": settings.statement_seconds + _ANSWER_MARGIN_SECONDS,
+        "server_settings": {
+            "application_name": application_name,
+            "statement_timeout": str(round(settings.statement_seconds * 1000)),
+            "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
+            "timezone": "UTC",
+        },
+    }

@@ -1,0 +1,160 @@
+"""Rows of `deployment`. `advance` is the only way to change a phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.domain.deployments import Cause, Phase, may_follow
+from stackyn_server.domain.failures import Failure
+from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
+from stackyn_server.errors import Conflict, StackynError
+from stackyn_server.store.database import Connection
+from stackyn_server.store.installation import LeadershipLost
+from stackyn_server.store.queries import load
+
+SQL = load("deployments")
+
+
+class Moved(Conflict):
+    """Somebody else moved the deployment first: end your job row, release what you hold, stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    id: DeploymentId
+    app: AppId
+    tenant: UserId
+    cause: Cause
+    phase: Phase
+    version: int
+    moved_by: str | None
+    branch: str
+    commit: str | None
+    plan: dict[str, Any] | None
+    image: str | None
+    source_release: ReleaseId | None
+    release: ReleaseId | None
+    failure: dict[str, Any] | None
+    waiting_reason: str | None
+    phase_since: datetime
+    created_at: datetime
+    updated_at: datetime
+    live_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Any) -> Deployment:
+        values = dict(row)
+        values["cause"], values["phase"] = Cause(values["cause"]), Phase(values["phase"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Who moves: the epoch that fences the write, and `<job>:<attempt>` or the request's name."""
+
+    epoch: int
+    by: str
+
+
+async def insert(
+    connection: Connection,
+    *,
+    app: AppId,
+    tenant: UserId,
+    cause: Cause,
+    branch: str,
+    phase: Phase = Phase.QUEUED,
+    commit: str | None = None,
+    plan: dict[str, Any] | None = None,
+    image: str | None = None,
+    source_release: ReleaseId | None = None,
+) -> Deployment:
+    row = await connection.fetchrow(
+        SQL.insert, app, tenant, cause.value, phase.value, branch, commit, plan, image, source_release
+    )
+    return Deployment.from_row(row)
+
+
+async def get(connection: Connection, deployment: DeploymentId) -> Deployment | None:
+    row = await connection.fetchrow(SQL.get, deployment)
+    return Deployment.from_row(row) if row else None
+
+
+async def get_of_tenant(
+    connection: Connection, deployment: DeploymentId, tenant: UserId | None
+) -> Deployment | None:
+    """Return the deployment of a living app that `tenant` owns (None: whoever owns it)."""
+    row = await connection.fetchrow(SQL.get_of_tenant, deployment, tenant)
+    return Deployment.from_row(row) if row else None
+
+
+async def list_of_app(connection: Connection, app: AppId, limit: int = 200) -> list[Deployment]:
+    return [Deployment.from_row(row) for row in await connection.fetch(SQL.list_of_app, app, limit)]
+
+
+async def open_of_app(connection: Connection, app: AppId) -> list[Deployment]:
+    return [Deployment.from_row(row) for row in await connection.fetch(SQL.open_of_app, app)]
+
+
+async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:
+    row = await connection.fetchrow(SQL.live_of_app, app)
+    return Deployment.from_row(row) if row else None
+
+
+async def newer_is_live(connection: Connection, deployment: Deployment) -> bool:
+    """True when a deployment that was asked for later has already gone live."""
+    return bool(await connection.fetchval(SQL.newer_is_live, deployment.app, deployment.id))
+
+
+async def advance(
+    connection: Connection,
+    deployment: Deployment,
+    to: Phase,
+    mover: Mover,
+    *,
+    commit: str | None = None,
+    plan: dict[str, Any] | None = None,
+    image: str | None = None,
+    release: ReleaseId | None = None,
+    failure: Failure | None = None,
+    waiting_reason: str | None = None,
+) -> Deployment:
+    """Move `deployment` from the phase and version it was read in to `to`, with the step's result and an event.
+
+    Raises `Moved` when it is no longer as it was read, `LeadershipLost` when another server has taken over.
+    """
+    if not may_follow(deployment.phase, to):
+        raise StackynError(f"A deployment does not go from {deployment.phase} to {to}.")
+    row = await connection.fetchrow(
+        SQL.advance,
+        deployment.id,
+        deployment.phase.value,
+        deployment.version,
+        to.value,
+        mover.by,
+        mover.epoch,
+        commit,
+        plan,
+        image,
+        release,
+        failure.as_json(deployment.phase.value) if failure else None,
+        waiting_reason,
+    )
+    if row is not None:
+        return Deployment.from_row(row)
+    if not await connection.fetchval(SQL.epoch_is, mover.epoch):
+        raise LeadershipLost
+    raise Moved(f"Deployment {deployment.id} has moved on from {deployment.phase}.")
+
+
+def was_recorded(found: Deployment, before: Deployment, to: Phase, mover: Mover) -> bool:
+    """True when an `advance` whose COMMIT was left unanswered did happen."""
+    return found.phase is to and found.version == before.version + 1 and found.moved_by == mover.by
+
+
+async def wait(connection: Connection, deployment: DeploymentId, reason: str | None) -> None:
+    """Say why a deployment that doesn't move is waiting (None: it isn't)."""
+    await connection.execute(SQL.wait, deployment, reason)

@@ -1,0 +1,43 @@
+"""Rows of `event`: what happened, in the transaction in which it did. Append-only, ids grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("events")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    id: int
+    name: str
+    tenant: UserId | None
+    app: AppId | None
+    deployment: DeploymentId | None
+    data: dict[str, Any]
+    created_at: datetime
+
+
+async def append(
+    connection: Connection,
+    name: str,
+    *,
+    tenant: UserId | None = None,
+    app: AppId | None = None,
+    deployment: DeploymentId | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Record `name` (noun.verb)."""
+    await connection.execute(SQL.append, name, tenant, app, deployment, data or {})
+
+
+async def list_of_app(
+    connection: Connection, app: AppId, *, before: int | None = None, limit: int = 100
+) -> list[Event]:
+    return [Event(**dict(row)) for row in await connection.fetch(SQL.list_of_app, app, before, limit)]

@@ -1,0 +1,112 @@
+"""Rows of `instance`: a container of a release, in one slot of its app's seat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("instances")
+
+
+class InstanceState(StrEnum):
+    STARTING = "starting"
+    UP = "up"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    id: InstanceId
+    app: AppId
+    release: ReleaseId
+    deployment: DeploymentId | None
+    slot: int
+    container: str | None
+    state: InstanceState
+    restart_count: int
+    last_lines: str | None
+    last_state: dict[str, Any] | None
+    created_at: datetime
+    up_at: datetime | None
+    gone_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Any) -> Instance:
+        values = dict(row)
+        values["state"] = InstanceState(values["state"])
+        return cls(**values)
+
+
+async def insert(
+    connection: Connection, app: AppId, release: ReleaseId, deployment: DeploymentId | None
+) -> Instance | None:
+    """Take a free slot of the app's seat. None when both are taken."""
+    row = await connection.fetchrow(SQL.insert, app, release, deployment)
+    return Instance.from_row(row) if row else None
+
+
+async def get(connection: Connection, instance: InstanceId) -> Instance | None:
+    row = await connection.fetchrow(SQL.get, instance)
+    return Instance.from_row(row) if row else None
+
+
+async def present_of_app(connection: Connection, app: AppId) -> list[Instance]:
+    """Return the instances that hold a slot, oldest first."""
+    return [Instance.from_row(row) for row in await connection.fetch(SQL.present_of_app, app)]
+
+
+async def of_deployment(connection: Connection, deployment: DeploymentId) -> Instance | None:
+    """Return the instance that the deployment still holds."""
+    row = await connection.fetchrow(SQL.of_deployment, deployment)
+    return Instance.from_row(row) if row else None
+
+
+async def newest_of_deployment(connection: Connection, deployment: DeploymentId) -> Instance | None:
+    """Return the newest instance of a deployment, gone or not, for its last lines."""
+    row = await connection.fetchrow(SQL.newest_of_deployment, deployment)
+    return Instance.from_row(row) if row else None
+
+
+async def serving(connection: Connection, app: AppId) -> Instance | None:
+    """Return the instance that the app's route points at."""
+    row = await connection.fetchrow(SQL.serving, app)
+    return Instance.from_row(row) if row else None
+
+
+async def present(connection: Connection) -> list[Instance]:
+    return [Instance.from_row(row) for row in await connection.fetch(SQL.present)]
+
+
+async def set_container(connection: Connection, instance: InstanceId, container: str) -> None:
+    await connection.execute(SQL.set_container, instance, container)
+
+
+async def set_up(connection: Connection, instance: InstanceId) -> None:
+    await connection.execute(SQL.set_up, instance)
+
+
+async def set_draining(connection: Connection, instance: InstanceId) -> bool:
+    """Mark it as no longer wanted. False when it was draining or gone already."""
+    return await connection.fetchval(SQL.set_draining, instance) is not None
+
+
+async def set_gone(
+    connection: Connection,
+    instance: InstanceId,
+    *,
+    last_lines: str | None = None,
+    last_state: dict[str, Any] | None = None,
+) -> None:
+    """Free the slot, keeping what the container said last."""
+    await connection.execute(SQL.set_gone, instance, last_lines, last_state)
+
+
+async def count_restarts(connection: Connection, instance: InstanceId, count: int) -> None:
+    await connection.execute(SQL.count_restarts, instance, count)

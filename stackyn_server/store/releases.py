@@ -1,0 +1,96 @@
+"""Rows of `release`: immutable once numbered, written as a candidate before its container is created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("releases")
+
+
+@dataclass(frozen=True, slots=True)
+class NewRelease:
+    """All that a container needs and that rollback restores. Units: MiB, cores."""
+
+    app: AppId
+    deployment: DeploymentId
+    image: str
+    sealed_environment: bytes
+    memory_mb: int
+    disk_mb: int
+    cpu: float
+    command: str | None
+    port: int
+    health_path: str | None
+    commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release(NewRelease):
+    id: ReleaseId
+    number: int | None
+    created_at: datetime
+    live_at: datetime | None
+    image_removed_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Any) -> Release:
+        return cls(**dict(row))
+
+
+async def insert(connection: Connection, new: NewRelease) -> Release:
+    row = await connection.fetchrow(
+        SQL.insert,
+        new.app,
+        new.deployment,
+        new.image,
+        new.sealed_environment,
+        new.memory_mb,
+        new.disk_mb,
+        new.cpu,
+        new.command,
+        new.port,
+        new.health_path,
+        new.commit,
+    )
+    return Release.from_row(row)
+
+
+async def get(connection: Connection, release: ReleaseId) -> Release | None:
+    row = await connection.fetchrow(SQL.get, release)
+    return Release.from_row(row) if row else None
+
+
+async def of_number(connection: Connection, app: AppId, number: int) -> Release | None:
+    row = await connection.fetchrow(SQL.of_number, app, number)
+    return Release.from_row(row) if row else None
+
+
+async def number(connection: Connection, release: ReleaseId, app: AppId) -> Release | None:
+    """Give a candidate that went live its number. None when it has one already."""
+    row = await connection.fetchrow(SQL.number, release, app)
+    return Release.from_row(row) if row else None
+
+
+async def numbered_of_app(connection: Connection, app: AppId) -> list[Release]:
+    """Return the releases that were live, newest first."""
+    return [Release.from_row(row) for row in await connection.fetch(SQL.numbered_of_app, app)]
+
+
+async def images_to_remove(connection: Connection, keep: int) -> list[tuple[AppId, str]]:
+    """Return images of apps beyond the newest `keep` that rollback needs, none of them in use."""
+    return [(row["app"], row["image"]) for row in await connection.fetch(SQL.images_to_remove, keep)]
+
+
+async def image_removed(connection: Connection, app: AppId, image: str) -> None:
+    await connection.execute(SQL.image_removed, app, image)
+
+
+async def image_in_use(connection: Connection, image: str, *, apart_from: DeploymentId) -> bool:
+    """True when a release that can be rolled back to, or another deployment, needs the image."""
+    return bool(await connection.fetchval(SQL.image_in_use, image, apart_from))

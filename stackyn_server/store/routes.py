@@ -1,0 +1,76 @@
+"""Rows of `route`: which instance the host names of an app are served by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("routes")
+
+
+class RouteState(StrEnum):
+    SWITCHING = "switching"
+    SERVING = "serving"
+    HELD = "held"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """One app's published route: `<slug>.<base domain>` and `hosts` go to `slot` of `seat` on `port`."""
+
+    app: AppId
+    slug: str
+    hosts: tuple[str, ...]
+    state: RouteState
+    instance: InstanceId
+    seat: int
+    slot: int
+    port: int
+
+    @classmethod
+    def from_row(cls, row: Any) -> RouteRow:
+        values = dict(row)
+        values["state"], values["hosts"] = RouteState(values["state"]), tuple(values["hosts"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    app: AppId
+    instance: InstanceId | None
+    previous: InstanceId | None
+    state: RouteState
+
+
+async def snapshot(connection: Connection) -> list[RouteRow]:
+    """Return every route that isn't withdrawn: what the ingress has to serve."""
+    return [RouteRow.from_row(row) for row in await connection.fetch(SQL.snapshot)]
+
+
+async def get(connection: Connection, app: AppId) -> Route | None:
+    row = await connection.fetchrow(SQL.get, app)
+    return Route(row["app"], row["instance"], row["previous"], RouteState(row["state"])) if row else None
+
+
+async def want(connection: Connection, app: AppId, instance: InstanceId) -> None:
+    """Point the app at `instance`, remembering the one that served, until the proxy has confirmed it."""
+    await connection.execute(SQL.want, app, instance)
+
+
+async def serve(connection: Connection, app: AppId, instance: InstanceId) -> None:
+    await connection.execute(SQL.serve, app, instance)
+
+
+async def revert(connection: Connection, app: AppId, instance: InstanceId) -> None:
+    """Undo a `want` that was not confirmed: back to the previous instance, or withdrawn when there was none."""
+    await connection.execute(SQL.revert, app, instance)
+
+
+async def withdraw(connection: Connection, app: AppId) -> None:
+    await connection.execute(SQL.withdraw, app)

@@ -1,0 +1,105 @@
+-- name: lock_tenant
+-- Creates of one tenant queue up here, so that the quota is counted once at a time.
+SELECT id FROM account WHERE id = $1 AND deleted_at IS NULL FOR UPDATE;
+
+-- name: reserved
+SELECT count(*)::integer AS apps, coalesce(sum(memory_mb), 0)::integer AS memory_mb,
+       coalesce(sum(disk_mb), 0)::integer AS disk_mb
+FROM app WHERE tenant = $1 AND desired <> 'deleted' AND ($2::bigint IS NULL OR id <> $2);
+
+-- name: lock_seats
+SELECT pg_advisory_xact_lock(hashtext('stackyn.seats'));
+
+-- name: free_seat
+SELECT seat FROM (
+    SELECT 0 AS seat WHERE NOT EXISTS (SELECT FROM app WHERE seat = 0)
+    UNION ALL
+    SELECT taken.seat + 1 FROM app taken
+    WHERE taken.seat IS NOT NULL AND NOT EXISTS (SELECT FROM app next WHERE next.seat = taken.seat + 1)
+) AS free
+ORDER BY seat LIMIT 1;
+
+-- name: slug_is_free
+SELECT NOT EXISTS (SELECT FROM app WHERE slug = $1 AND torn_down_at IS NULL)
+   AND NOT EXISTS (SELECT FROM domain WHERE host = $2);
+
+-- name: insert
+INSERT INTO app (tenant, name, slug, repository, branch, settings, seat)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+RETURNING *;
+
+-- name: get
+SELECT * FROM app WHERE id = $1;
+
+-- name: lock
+-- Everything that changes an app's wishes takes this row first, so that two requests can't cross.
+SELECT * FROM app WHERE id = $1 AND desired <> 'deleted' AND ($2::uuid IS NULL OR tenant = $2) FOR UPDATE;
+
+-- name: of_tenant
+SELECT * FROM app WHERE id = $1 AND desired <> 'deleted' AND ($2::uuid IS NULL OR tenant = $2);
+
+-- name: set_desired
+UPDATE app SET desired = $2, stop_reason = $3, updated_at = now() WHERE id = $1;
+
+-- name: change
+UPDATE app SET name = $2, branch = $3, settings = $4, updated_at = now() WHERE id = $1 RETURNING *;
+
+-- name: set_current_release
+UPDATE app SET current_release = $2, updated_at = now() WHERE id = $1;
+
+-- name: empty
+WITH cleared AS (UPDATE app SET current_release = NULL, torn_down_at = now(), updated_at = now() WHERE id = $1),
+     unused AS (DELETE FROM variable WHERE app = $1),
+     logs AS (DELETE FROM log_chunk WHERE app = $1),
+     samples AS (DELETE FROM sample WHERE app = $1)
+DELETE FROM domain WHERE app = $1;
+
+-- name: forget
+-- The tombstone of a deleted app keeps its seat until no proxy can still hold a request for it.
+DELETE FROM app WHERE torn_down_at < now() - make_interval(secs => $1) RETURNING id;
+
+-- name: view
+-- The app's status is never stored: it is derived here from the wish, the route and the deployments.
+SELECT a.*,
+       active.id AS active_id, active.phase AS active_phase, active.waiting_reason,
+       served.live_at AS last_deployed_at,
+       r.state AS route_state,
+       i.container, i.restart_count,
+       s.memory_bytes, s.disk_bytes,
+       account.email AS tenant_email,
+       counted.deployments AS deployment_count, newest.phase AS newest_phase
+FROM app a
+JOIN account ON account.id = a.tenant
+LEFT JOIN route r ON r.app = a.id
+LEFT JOIN instance i ON i.id = r.instance AND i.state <> 'gone'
+LEFT JOIN LATERAL (
+    SELECT d.id, d.phase FROM deployment d WHERE d.app = a.id ORDER BY d.created_at DESC, d.id DESC LIMIT 1
+) AS newest ON true
+LEFT JOIN LATERAL (
+    SELECT d.id, d.phase, d.waiting_reason FROM deployment d
+    WHERE d.app = a.id
+      AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
+    ORDER BY d.created_at DESC, d.id DESC LIMIT 1
+) AS open ON true
+LEFT JOIN LATERAL (
+    SELECT d.id, d.phase, d.live_at FROM deployment d WHERE d.app = a.id AND d.phase = 'live'
+) AS served ON true
+LEFT JOIN LATERAL (
+    SELECT d.id, d.phase, d.waiting_reason FROM deployment d
+    WHERE d.id = coalesce(open.id, served.id, newest.id)
+) AS active ON true
+LEFT JOIN LATERAL (
+    SELECT memory_bytes, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
+) AS s ON true
+LEFT JOIN LATERAL (SELECT count(*)::integer AS deployments FROM deployment d WHERE d.app = a.id) AS counted ON true
+WHERE a.desired <> 'deleted'
+  AND ($1::uuid IS NULL OR a.tenant = $1)
+  AND ($2::bigint IS NULL OR a.id = $2)
+ORDER BY a.created_at DESC, a.id DESC
+LIMIT $3 OFFSET $4;
+
+-- name: count
+SELECT count(*)::integer FROM app WHERE desired <> 'deleted' AND ($1::uuid IS NULL OR tenant = $1);
+
+-- name: ids_of_tenant
+SELECT id FROM app WHERE tenant = $1 AND desired <> 'deleted' ORDER BY id;

@@ -1,0 +1,61 @@
+-- name: insert
+WITH made AS (
+    INSERT INTO deployment (app, tenant, cause, phase, branch, commit, plan, image, source_release)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    RETURNING *
+), told AS (
+    INSERT INTO event (name, tenant, app, deployment, data)
+    SELECT 'deployment.' || phase, tenant, app, id, jsonb_build_object('cause', cause) FROM made
+)
+SELECT * FROM made;
+
+-- name: get
+SELECT * FROM deployment WHERE id = $1;
+
+-- name: get_of_tenant
+SELECT d.* FROM deployment d JOIN app a ON a.id = d.app
+WHERE d.id = $1 AND a.desired <> 'deleted' AND ($2::uuid IS NULL OR d.tenant = $2);
+
+-- name: list_of_app
+SELECT * FROM deployment WHERE app = $1 ORDER BY created_at DESC, id DESC LIMIT $2;
+
+-- name: open_of_app
+SELECT * FROM deployment
+WHERE app = $1
+  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
+ORDER BY id;
+
+-- name: live_of_app
+SELECT * FROM deployment WHERE app = $1 AND phase = 'live';
+
+-- name: newer_is_live
+SELECT EXISTS (
+    SELECT FROM deployment WHERE app = $1 AND id > $2 AND phase IN ('live', 'replaced') AND live_at IS NOT NULL
+);
+
+-- name: advance
+-- The epoch is read with KEY SHARE: without it a write of an older server commits after a take-over.
+WITH moved AS (
+    UPDATE deployment SET
+        phase = $4, version = version + 1, moved_by = $5, phase_since = now(), updated_at = now(),
+        commit = coalesce($7, commit), plan = coalesce($8, plan), image = coalesce($9, image),
+        release = coalesce($10, release), failure = coalesce($11, failure), waiting_reason = $12,
+        live_at = CASE WHEN $4 = 'live' THEN now() ELSE live_at END,
+        ended_at = CASE WHEN $4 IN ('failed', 'cancelled', 'superseded', 'replaced') THEN now() END
+    FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leading
+    WHERE id = $1 AND phase = $2 AND version = $3
+    RETURNING deployment.*
+), told AS (
+    INSERT INTO event (name, tenant, app, deployment, data)
+    SELECT 'deployment.' || phase, tenant, app, id,
+           jsonb_strip_nulls(jsonb_build_object('from', $2::text, 'by', moved_by, 'reason', waiting_reason,
+                                                'failure', failure -> 'code'))
+    FROM moved
+)
+SELECT * FROM moved;
+
+-- name: epoch_is
+SELECT EXISTS (SELECT FROM installation WHERE epoch = $1);
+
+-- name: wait
+UPDATE deployment SET waiting_reason = $2, updated_at = now() WHERE id = $1 AND waiting_reason IS DISTINCT FROM $2;

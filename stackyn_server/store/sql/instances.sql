@@ -1,0 +1,41 @@
+-- name: insert
+INSERT INTO instance (app, release, deployment, slot)
+SELECT $1, $2, $3, free.slot FROM generate_series(0, 1) AS free (slot)
+WHERE NOT EXISTS (SELECT FROM instance i WHERE i.app = $1 AND i.slot = free.slot AND i.state <> 'gone')
+ORDER BY free.slot LIMIT 1
+RETURNING *;
+
+-- name: get
+SELECT * FROM instance WHERE id = $1;
+
+-- name: present_of_app
+SELECT * FROM instance WHERE app = $1 AND state <> 'gone' ORDER BY id;
+
+-- name: of_deployment
+SELECT * FROM instance WHERE deployment = $1 AND state <> 'gone' ORDER BY id DESC LIMIT 1;
+
+-- name: serving
+SELECT i.* FROM route r JOIN instance i ON i.id = r.instance WHERE r.app = $1 AND i.state <> 'gone';
+
+-- name: present
+SELECT * FROM instance WHERE state <> 'gone' ORDER BY id;
+
+-- name: set_container
+UPDATE instance SET container = $2 WHERE id = $1;
+
+-- name: set_up
+UPDATE instance SET state = 'up', up_at = now() WHERE id = $1 AND state = 'starting';
+
+-- name: set_draining
+UPDATE instance SET state = 'draining' WHERE id = $1 AND state IN ('starting', 'up') RETURNING slot;
+
+-- name: set_gone
+UPDATE instance SET
+    state = 'gone', gone_at = now(), last_lines = coalesce($2, last_lines), last_state = coalesce($3, last_state)
+WHERE id = $1 AND state <> 'gone';
+
+-- name: newest_of_deployment
+SELECT * FROM instance WHERE deployment = $1 ORDER BY id DESC LIMIT 1;
+
+-- name: count_restarts
+UPDATE instance SET restart_count = $2 WHERE id = $1 AND restart_count <> $2;

@@ -1,0 +1,41 @@
+-- name: insert
+INSERT INTO release (app, deployment, image, sealed_environment, memory_mb, disk_mb, cpu, command, port, health_path, commit)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+RETURNING *;
+
+-- name: get
+SELECT * FROM release WHERE id = $1;
+
+-- name: of_number
+SELECT * FROM release WHERE app = $1 AND number = $2;
+
+-- name: number
+UPDATE release SET
+    number = (SELECT coalesce(max(number), 0) + 1 FROM release WHERE app = $2), live_at = now()
+WHERE id = $1 AND number IS NULL
+RETURNING *;
+
+-- name: numbered_of_app
+SELECT * FROM release WHERE app = $1 AND number IS NOT NULL ORDER BY number DESC;
+
+-- name: images_to_remove
+-- Numbered releases beyond the newest $2 distinct images that rollback needs; never an image in use.
+WITH ranked AS (
+    SELECT r.app, r.image, dense_rank() OVER (PARTITION BY r.app ORDER BY max(r.number) DESC) AS age
+    FROM release r WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL
+    GROUP BY r.app, r.image
+)
+SELECT k.app, k.image FROM ranked k
+WHERE k.age > $1
+  AND NOT EXISTS (SELECT FROM instance i JOIN release r ON r.id = i.release
+                  WHERE i.state <> 'gone' AND r.image = k.image)
+  AND NOT EXISTS (SELECT FROM deployment d
+                  WHERE d.image = k.image AND d.phase IN ('built', 'booting', 'probing', 'switching'));
+
+-- name: image_removed
+UPDATE release SET image_removed_at = now() WHERE app = $1 AND image = $2 AND image_removed_at IS NULL;
+
+-- name: image_in_use
+SELECT EXISTS (SELECT FROM release WHERE image = $1 AND number IS NOT NULL AND image_removed_at IS NULL)
+    OR EXISTS (SELECT FROM deployment WHERE image = $1 AND id <> $2
+               AND phase IN ('built', 'booting', 'probing', 'switching', 'live'));
