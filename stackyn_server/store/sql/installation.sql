@@ -1,0 +1,37 @@
+-- name: get
+SELECT id, secret, epoch, host, heartbeat_at, created_at FROM installation;
+
+-- name: standing
+-- A heartbeat in the future is a clock that jumped back: no sign of life either.
+SELECT epoch, host, heartbeat_at,
+       heartbeat_at IS NOT NULL
+           AND abs(extract(epoch FROM clock_timestamp() - heartbeat_at)) < $1 AS is_fresh,
+       extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision AS heartbeat_age
+FROM installation;
+
+-- name: standing_for_update
+-- FOR UPDATE, so that it waits for (and is waited for by) every write that holds the row FOR KEY SHARE.
+SELECT epoch, host, heartbeat_at,
+       heartbeat_at IS NOT NULL
+           AND abs(extract(epoch FROM clock_timestamp() - heartbeat_at)) < $1 AS is_fresh,
+       extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision AS heartbeat_age
+FROM installation FOR UPDATE;
+
+-- name: next_epoch
+UPDATE installation SET epoch = epoch + 1, host = $1, heartbeat_at = clock_timestamp() RETURNING epoch;
+
+-- name: end_sessions
+-- Sessions of servers that led until `epoch`: a frozen one may hold the claim's lock.
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid))
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND substring(application_name FROM '^stackyn epoch ([0-9]{1,18})$')::bigint <= $1;
+
+-- name: heartbeat
+UPDATE installation SET heartbeat_at = clock_timestamp() WHERE epoch = $1 RETURNING epoch;
+
+-- name: epoch_is
+SELECT EXISTS (SELECT FROM installation WHERE epoch = $1);
+
+-- name: resign
+UPDATE installation SET heartbeat_at = NULL WHERE epoch = $1;
