@@ -1,0 +1,96 @@
+"""Pictures of accounts, without what only the server may know (password hashes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from stackyn_server.config import Plan, Settings
+from stackyn_server.domain.billing_plans import Reservation
+from stackyn_server.domain.ids import UserId
+from stackyn_server.store.accounts import Account
+
+TRIAL, ACTIVE, EXPIRED = "trial", "active", "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    id: UserId
+    email: str
+    full_name: str | None
+    company_name: str | None
+    email_verified: bool
+    is_admin: bool
+    plan: str
+    billing_status: str
+    trial_started_at: datetime | None
+    trial_ends_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The billing plan whose limits are enforced, and what the account's living apps reserve of them."""
+
+    plan_name: str
+    plan: Plan
+    reserved: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """`status` is trial, active, expired or cancelled."""
+
+    status: str
+    plan: str
+    trial_started_at: datetime | None
+    trial_ends_at: datetime | None
+    memory_limit_mb: int
+    disk_limit_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    account: AccountView
+    quota: Quota
+    subscription: Subscription | None
+
+
+def account_view(account: Account) -> AccountView:
+    return AccountView(**{name: getattr(account, name) for name in AccountView.__slots__})
+
+
+def billing_plan(settings: Settings, name: str) -> tuple[str, Plan]:
+    """Return the plan that counts for an account whose row says `name`: the default one when that is gone."""
+    if name not in settings.plans:
+        name = settings.billing.default_plan
+    return name, settings.plans[name]
+
+
+def quota_view(settings: Settings, account: Account, reserved: Reservation) -> Quota:
+    name, plan = billing_plan(settings, account.plan)
+    return Quota(plan_name=name, plan=plan, reserved=reserved)
+
+
+def profile_view(settings: Settings, account: Account, reserved: Reservation) -> Profile:
+    return Profile(
+        account=account_view(account),
+        quota=quota_view(settings, account, reserved),
+        subscription=_subscription(settings, account),
+    )
+
+
+def _subscription(settings: Settings, account: Account) -> Subscription | None:
+    """Describe the trial; without one, and with billing switched off, there is nothing to subscribe to."""
+    if account.trial_started_at is None:
+        return None
+    _, plan = billing_plan(settings, account.plan)
+    return Subscription(
+        status=account.billing_status,
+        plan=account.plan,
+        trial_started_at=account.trial_started_at,
+        trial_ends_at=account.trial_ends_at,
+        memory_limit_mb=plan.max_ram_mb,
+        disk_limit_mb=plan.max_disk_mb,
+    )

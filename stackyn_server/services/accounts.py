@@ -1,0 +1,151 @@
+"""What people do with their own account: sign in with a password, look at the profile, change it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.accounts import valid_email, valid_password, valid_person_name
+from stackyn_server.domain.ids import UserId
+from stackyn_server.errors import InvalidRequest, SignInRequired
+from stackyn_server.security.passwords import Passwords
+from stackyn_server.services.account_views import AccountView, Profile, account_view, profile_view
+from stackyn_server.services.sessions import Caller, SessionEnded, Sessions
+from stackyn_server.store import accounts, audit, sessions
+from stackyn_server.store.accounts import Account, NewAccount
+from stackyn_server.store.database import Connection, Database
+
+_MADE_PASSWORD_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    token: str = field(repr=False)
+    account: AccountView
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAdmin:
+    """`password` is None when the account keeps the one it had."""
+
+    account: AccountView
+    password: str | None = field(repr=False)
+
+
+class Accounts:
+    def __init__(
+        self, database: Database, settings: Settings, passwords: Passwords, sessions: Sessions
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._passwords = passwords
+        self._sessions = sessions
+
+    async def sign_in(self, email: str, password: str) -> SignedIn:
+        """Check a password and open a session.
+
+        Raises `SignInRequired` with one sentence, after the same work, for an unknown address, a wrong password and
+        an account without a password.
+        """
+        async with self._database.connection() as connection:
+            account = await accounts.by_email(connection, email.strip())
+        stored = account.password_hash if account else None
+        verdict = await self._passwords.verify(password, stored)
+        if account is None or stored is None or not verdict.is_right:
+            raise SignInRequired("The e-mail address or the password is wrong.")
+        upgraded = await self._passwords.hash(password) if verdict.needs_rehash else None
+        async with self._database.transaction() as connection:
+            current = await accounts.lock(connection, account.id)
+            if current is None or current.password_hash != stored:
+                raise SignInRequired("The e-mail address or the password is wrong.")
+            if upgraded is not None:
+                await accounts.upgrade_password(connection, account.id, stored, upgraded)
+            token = await self._sessions.open(connection, current)
+        return SignedIn(token, account_view(current))
+
+    async def profile(self, account: UserId) -> Profile:
+        """Return the account with the limits that are enforced and what is used of them."""
+        async with self._database.connection() as connection:
+            found = await accounts.page(connection, account=account)
+        if not found:
+            raise SessionEnded
+        return profile_view(self._settings, found[0].account, found[0].reserved)
+
+    async def change(
+        self,
+        caller: Caller,
+        *,
+        full_name: str | None = None,
+        company_name: str | None = None,
+        password: str | None = None,
+    ) -> AccountView:
+        """Change what is given; None leaves a value as it is, and so does an empty password.
+
+        A new password ends the user's other sessions and keeps the one that asked.
+        """
+        if full_name is not None:
+            full_name = valid_person_name(full_name, "full_name")
+        if company_name is not None:
+            company_name = valid_person_name(company_name, "company_name")
+        password_hash = await self._passwords.hash(valid_password(password)) if password else None
+        async with self._database.transaction() as connection:
+            changed = await accounts.set_profile(
+                connection,
+                caller.id,
+                full_name=full_name,
+                company_name=company_name,
+                password_hash=password_hash,
+            )
+            if changed is None:
+                raise SessionEnded
+            if password_hash is not None:
+                await sessions.end_all(connection, caller.id, apart_from=caller.session)
+        return account_view(changed)
+
+    async def make_admin(self, email: str, password: str | None = None) -> FirstAdmin:
+        """Make an admin by the command line, from an account that is there or a new one, on the admin plan.
+
+        A new account without a given password gets a random one, which is returned once.
+        """
+        email = valid_email(email)
+        async with self._database.connection() as connection:
+            known = await accounts.by_email(connection, email)
+        if password is None and (known is None or known.password_hash is None):
+            password = secrets.token_urlsafe(_MADE_PASSWORD_BYTES)
+        password_hash = await self._passwords.hash(valid_password(password)) if password else None
+        async with self._database.transaction() as connection:
+            account = await accounts.lock_by_email(connection, email)
+            made = await self._promoted(connection, account, email, password_hash)
+            await audit.append(connection, "admin.made", actor=None, subject=made.id)
+        return FirstAdmin(account_view(made), password)
+
+    async def _promoted(
+        self, connection: Connection, account: Account | None, email: str, password_hash: str | None
+    ) -> Account:
+        plan = self._settings.billing.admin_plan
+        if account is None:
+            return await accounts.insert(
+                connection,
+                NewAccount(
+                    email=email,
+                    plan=plan,
+                    email_verified=True,
+                    password_hash=password_hash,
+                    is_admin=True,
+                ),
+            )
+        # Whoever runs the command line vouches for the address; what a stranger set up before does not count.
+        proven = await accounts.prove(connection, account.id)
+        if proven is not None or password_hash is not None:
+            await sessions.end_all(connection, account.id)
+        if proven is not None and password_hash is None:
+            raise InvalidRequest(
+                "This account never proved its address, so its password does not count.",
+                hint="Give a new password.",
+            )
+        await accounts.set_profile(connection, account.id, password_hash=password_hash)
+        promoted = await accounts.set_admin(connection, account.id, is_admin=True, plan=plan)
+        if promoted is None:
+            raise InvalidRequest("This account was deleted meanwhile.", hint="Run the command again.")
+        return promoted

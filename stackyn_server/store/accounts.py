@@ -1,0 +1,185 @@
+"""Rows of `account`: people who sign in. Addresses are compared without regard to case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stackyn_server.domain.billing_plans import Reservation
+from stackyn_server.domain.ids import UserId
+from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.queries import load
+
+SQL = load("accounts")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`plan` names a billing plan of the configuration; `password_hash` None means that no password is set."""
+
+    id: UserId
+    email: str
+    email_verified: bool
+    password_hash: str | None = field(repr=False)
+    full_name: str | None
+    company_name: str | None
+    is_admin: bool
+    plan: str
+    billing_status: str
+    trial_started_at: datetime | None
+    trial_ends_at: datetime | None
+    firebase_uid: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Record) -> Account:
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    email: str
+    plan: str
+    email_verified: bool = False
+    password_hash: str | None = field(default=None, repr=False)
+    full_name: str | None = None
+    company_name: str | None = None
+    is_admin: bool = False
+    billing_status: str = "active"
+    trial_started_at: datetime | None = None
+    trial_ends_at: datetime | None = None
+    firebase_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUse:
+    """An account with what its living apps reserve."""
+
+    account: Account
+    reserved: Reservation
+
+
+async def insert(connection: Connection, new: NewAccount) -> Account:
+    """Raises `Duplicate` with constraint `account_email`."""
+    row = await connection.fetchrow(
+        SQL.insert,
+        new.email,
+        new.email_verified,
+        new.password_hash,
+        new.full_name,
+        new.company_name,
+        new.is_admin,
+        new.plan,
+        new.billing_status,
+        new.trial_started_at,
+        new.trial_ends_at,
+        new.firebase_uid,
+    )
+    assert row is not None
+    return Account.from_row(row)
+
+
+async def get(connection: Connection, account: UserId) -> Account | None:
+    return _account(await connection.fetchrow(SQL.get, account))
+
+
+async def lock(connection: Connection, account: UserId) -> Account | None:
+    """Like `get`, locked until the transaction ends."""
+    return _account(await connection.fetchrow(SQL.lock, account))
+
+
+async def by_email(connection: Connection, email: str) -> Account | None:
+    return _account(await connection.fetchrow(SQL.by_email, email))
+
+
+async def lock_by_email(connection: Connection, email: str) -> Account | None:
+    return _account(await connection.fetchrow(SQL.lock_by_email, email))
+
+
+async def set_profile(
+    connection: Connection,
+    account: UserId,
+    *,
+    full_name: str | None = None,
+    company_name: str | None = None,
+    password_hash: str | None = None,
+) -> Account | None:
+    """Change what is given; None leaves a value as it is."""
+    return _account(
+        await connection.fetchrow(SQL.set_profile, account, full_name, company_name, password_hash)
+    )
+
+
+async def upgrade_password(connection: Connection, account: UserId, checked: str, upgraded: str) -> None:
+    """Replace the hash `checked` of a password by a better one of the same password."""
+    await connection.execute(SQL.upgrade_password, account, checked, upgraded)
+
+
+async def prove(connection: Connection, account: UserId) -> Account | None:
+    """Record the first proof of the address, dropping a password from before. None: it was proven already."""
+    return _account(await connection.fetchrow(SQL.prove, account))
+
+
+async def set_plan(connection: Connection, account: UserId, plan: str) -> Account | None:
+    return _account(await connection.fetchrow(SQL.set_plan, account, plan))
+
+
+async def set_billing(
+    connection: Connection,
+    account: UserId,
+    *,
+    plan: str,
+    billing_status: str,
+    trial_started_at: datetime | None,
+    trial_ends_at: datetime | None,
+) -> Account | None:
+    return _account(
+        await connection.fetchrow(
+            SQL.set_billing, account, plan, billing_status, trial_started_at, trial_ends_at
+        )
+    )
+
+
+async def set_admin(connection: Connection, account: UserId, *, is_admin: bool, plan: str) -> Account | None:
+    return _account(await connection.fetchrow(SQL.set_admin, account, is_admin, plan))
+
+
+async def lock_admins(connection: Connection) -> list[UserId]:
+    """Return the admins, all locked until the transaction ends."""
+    return [row["id"] for row in await connection.fetch(SQL.lock_admins)]
+
+
+async def mark_deleted(connection: Connection, account: UserId) -> bool:
+    return await connection.fetchval(SQL.mark_deleted, account) is not None
+
+
+async def page(
+    connection: Connection,
+    *,
+    search: str = "",
+    limit: int | None = None,
+    offset: int = 0,
+    account: UserId | None = None,
+) -> list[AccountUse]:
+    """Return accounts with their reservations, newest first; `search` is a literal part of the address."""
+    rows = await connection.fetch(SQL.page, search, limit, offset, account)
+    return [
+        AccountUse(
+            Account.from_row(row),
+            Reservation(row["apps"], row["reserved_memory_mb"], row["reserved_disk_mb"]),
+        )
+        for row in rows
+    ]
+
+
+async def count(connection: Connection, *, search: str = "") -> int:
+    return int(await connection.fetchval(SQL.count, search))
+
+
+async def count_admins(connection: Connection) -> int:
+    return int(await connection.fetchval(SQL.count_admins))
+
+
+def _account(row: Record | None) -> Account | None:
+    return Account.from_row(row) if row else None

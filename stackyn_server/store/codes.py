@@ -1,0 +1,66 @@
+"""Rows of `one_time_code`: six digits, hashed, one purpose, of which only the newest of an address counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("codes")
+
+
+class Purpose(StrEnum):
+    SIGN_IN = "sign_in"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    id: int
+    code_hash: bytes = field(repr=False)
+    attempts: int
+    is_used: bool
+    has_expired: bool
+    age_seconds: float
+
+
+async def insert(
+    connection: Connection, email: str, purpose: Purpose, code_hash: bytes, *, lifetime_seconds: float
+) -> int:
+    code: int = await connection.fetchval(SQL.insert, email, purpose.value, code_hash, lifetime_seconds)
+    return code
+
+
+async def take_turn(connection: Connection, email: str, purpose: Purpose) -> None:
+    """Let one transaction at a time decide about this address."""
+    await connection.execute(SQL.take_turn, email, purpose.value)
+
+
+async def newest(connection: Connection, email: str, purpose: Purpose) -> Code | None:
+    """Return the code that counts, locked until the transaction ends."""
+    row = await connection.fetchrow(SQL.newest, email, purpose.value)
+    if row is None:
+        return None
+    return Code(
+        id=row["id"],
+        code_hash=row["code_hash"],
+        attempts=row["attempts"],
+        is_used=row["used_at"] is not None,
+        has_expired=row["has_expired"],
+        age_seconds=row["age_seconds"],
+    )
+
+
+async def count_attempt(connection: Connection, code: int) -> None:
+    await connection.execute(SQL.count_attempt, code)
+
+
+async def use(connection: Connection, code: int) -> None:
+    await connection.execute(SQL.use, code)
+
+
+async def forget(connection: Connection, keep_seconds: float) -> None:
+    """Delete codes that ran out longer ago than `keep_seconds`."""
+    await connection.execute(SQL.forget, keep_seconds)

@@ -1,0 +1,63 @@
+"""Rows of `session`: what a bearer token stands for. Ending the row ends the token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from stackyn_server.domain.ids import UserId
+from stackyn_server.store.accounts import Account
+from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.queries import load
+
+SQL = load("sessions")
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A living account and the session of it that a token stands for."""
+
+    account: Account
+    session: UUID
+
+
+async def open_session(
+    connection: Connection, account: UserId, *, lifetime_seconds: float, token_hash: bytes | None = None
+) -> UUID:
+    """Insert a session; `token_hash` names the foreign token that it belongs to.
+
+    Raises `Duplicate` with constraint `session_token`.
+    """
+    session: UUID = await connection.fetchval(SQL.open, account, lifetime_seconds, token_hash)
+    return session
+
+
+async def identify(connection: Connection, session: UUID, account: UserId) -> Identified | None:
+    """Return the living account of a living session, in one query."""
+    return _identified(await connection.fetchrow(SQL.identify, session, account))
+
+
+async def identify_foreign(connection: Connection, token_hash: bytes) -> Identified | None:
+    return _identified(await connection.fetchrow(SQL.identify_foreign, token_hash))
+
+
+async def foreign_is_known(connection: Connection, token_hash: bytes) -> bool:
+    """Say whether this token opened a session, whatever became of it."""
+    return bool(await connection.fetchval(SQL.foreign_is_known, token_hash))
+
+
+async def end(connection: Connection, session: UUID) -> None:
+    await connection.execute(SQL.end, session)
+
+
+async def end_all(connection: Connection, account: UserId, *, apart_from: UUID | None = None) -> None:
+    await connection.execute(SQL.end_all, account, apart_from)
+
+
+async def forget(connection: Connection, keep_seconds: float) -> None:
+    """Delete sessions that ended longer ago than `keep_seconds`."""
+    await connection.execute(SQL.forget, keep_seconds)
+
+
+def _identified(row: Record | None) -> Identified | None:
+    return Identified(Account.from_row(row), row["session"]) if row else None

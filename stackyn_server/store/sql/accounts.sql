@@ -1,0 +1,75 @@
+-- name: insert
+INSERT INTO account (email, email_verified, password_hash, full_name, company_name, is_admin, plan,
+                     billing_status, trial_started_at, trial_ends_at, firebase_uid)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+RETURNING *;
+
+-- name: get
+SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL;
+
+-- name: lock
+SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL FOR UPDATE;
+
+-- name: by_email
+SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL;
+
+-- name: lock_by_email
+SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL FOR UPDATE;
+
+-- name: set_profile
+UPDATE account
+SET full_name = coalesce($2, full_name), company_name = coalesce($3, company_name),
+    password_hash = coalesce($4, password_hash), updated_at = now()
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING *;
+
+-- name: upgrade_password
+-- Only the hash that was checked is replaced: a password set meanwhile wins.
+UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND deleted_at IS NULL;
+
+-- name: prove
+UPDATE account SET email_verified = true, password_hash = NULL, updated_at = now()
+WHERE id = $1 AND NOT email_verified AND deleted_at IS NULL
+RETURNING *;
+
+-- name: set_plan
+UPDATE account SET plan = $2, updated_at = now() WHERE id = $1 AND deleted_at IS NULL RETURNING *;
+
+-- name: set_billing
+UPDATE account
+SET plan = $2, billing_status = $3, trial_started_at = $4, trial_ends_at = $5, updated_at = now()
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING *;
+
+-- name: set_admin
+UPDATE account SET is_admin = $2, plan = $3, updated_at = now() WHERE id = $1 AND deleted_at IS NULL RETURNING *;
+
+-- name: lock_admins
+-- Deletions of admins queue up here, so that two of them can't delete each other.
+SELECT id FROM account WHERE is_admin AND deleted_at IS NULL ORDER BY id FOR UPDATE;
+
+-- name: mark_deleted
+UPDATE account
+SET deleted_at = now(), updated_at = now(), password_hash = NULL, is_admin = false
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING id;
+
+-- name: page
+SELECT account.*, coalesce(reserved.apps, 0) AS apps, coalesce(reserved.memory_mb, 0) AS reserved_memory_mb,
+       coalesce(reserved.disk_mb, 0) AS reserved_disk_mb
+FROM account
+LEFT JOIN LATERAL (
+    SELECT count(*)::integer AS apps, sum(memory_mb)::integer AS memory_mb, sum(disk_mb)::integer AS disk_mb
+    FROM app WHERE app.tenant = account.id AND app.desired <> 'deleted'
+) AS reserved ON true
+WHERE deleted_at IS NULL
+  AND ($1 = '' OR strpos(lower(email), lower($1)) > 0)
+  AND ($4::uuid IS NULL OR account.id = $4)
+ORDER BY account.created_at DESC, account.id DESC
+LIMIT $2 OFFSET $3;
+
+-- name: count
+SELECT count(*)::integer FROM account WHERE deleted_at IS NULL AND ($1 = '' OR strpos(lower(email), lower($1)) > 0);
+
+-- name: count_admins
+SELECT count(*)::integer FROM account WHERE is_admin AND deleted_at IS NULL;

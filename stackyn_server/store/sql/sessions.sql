@@ -1,0 +1,28 @@
+-- name: open
+INSERT INTO session (account, expires_at, token_hash) VALUES ($1, now() + make_interval(secs => $2), $3) RETURNING id;
+
+-- name: identify
+SELECT account.*, session.id AS session
+FROM session JOIN account ON account.id = session.account
+WHERE session.id = $1 AND session.account = $2 AND session.ended_at IS NULL AND session.expires_at > now()
+  AND account.deleted_at IS NULL;
+
+-- name: identify_foreign
+SELECT account.*, session.id AS session
+FROM session JOIN account ON account.id = session.account
+WHERE session.token_hash = $1 AND session.ended_at IS NULL AND session.expires_at > now()
+  AND account.deleted_at IS NULL;
+
+-- name: foreign_is_known
+SELECT EXISTS (SELECT FROM session WHERE token_hash = $1);
+
+-- name: end
+UPDATE session SET ended_at = now() WHERE id = $1 AND ended_at IS NULL;
+
+-- name: end_all
+UPDATE session SET ended_at = now()
+WHERE account = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id <> $2);
+
+-- name: forget
+-- Rows of foreign tokens stay a while longer: an unknown token is judged by its own claims.
+DELETE FROM session WHERE coalesce(ended_at, expires_at) < now() - make_interval(secs => $1);
