@@ -6,6 +6,7 @@ The pool connects on demand, so a server can start while its database is away an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -53,7 +54,8 @@ class Connection(Protocol):
         self, command: str, args: Iterable[Any], *, timeout: float | None = None
     ) -> None: ...
     async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]: ...
-    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Record | None: ...
+    # A `Record` or None. Not typed as such: most callers know that their statement returns a row.
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Any: ...
     async def fetchval(
         self, query: str, *args: Any, column: int = 0, timeout: float | None = None
     ) -> Any: ...
@@ -65,6 +67,16 @@ class Connection(Protocol):
     def is_closed(self) -> bool: ...
     async def close(self, *, timeout: float | None = None) -> None: ...
     def terminate(self) -> None: ...
+
+
+class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """COMMIT of a transaction in which a statement failed and was caught answers ROLLBACK: that is an error here."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        status: str = await super().execute(query, *args, timeout=timeout)
+        if status == "ROLLBACK" and query.startswith("COMMIT"):
+            raise asyncpg.InFailedSQLTransactionError("a statement of this transaction had failed")
+        return status
 
 
 class Database:
@@ -87,6 +99,7 @@ class Database:
                 max_size=settings.pool_size,
                 max_inactive_connection_lifetime=_IDLE_CONNECTION_SECONDS,
                 init=_prepare,
+                connection_class=_CheckedConnection,
                 **arguments,
             )
         except (ValueError, asyncpg.InterfaceError) as error:
@@ -105,7 +118,7 @@ class Database:
             with translated():
                 yield cast(Connection, connection)
         except DatabaseUnavailable:
-            connection.terminate()
+            _drop(connection)
             raise
         finally:
             await self._give_back(connection)
@@ -132,7 +145,7 @@ class Database:
         """Open a connection outside the pool (LISTEN needs its own). The caller closes it."""
         arguments = _connect_arguments(self._settings, self._application_name)
         with translated():
-            connection = await asyncpg.connect(self._url, **arguments)
+            connection = await asyncpg.connect(self._url, connection_class=_CheckedConnection, **arguments)
             await _prepare(connection)
         return cast(Connection, connection)
 
@@ -154,7 +167,9 @@ class Database:
         try:
             await self._pool.release(connection, timeout=_GIVE_BACK_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()  # the work is done or has its own error; a connection that won't reset is dropped
+            _drop(
+                connection
+            )  # the work is done or has its own error; a connection that won't reset is dropped
 
 
 async def _commit(transaction: Any) -> None:
@@ -170,7 +185,12 @@ async def _roll_back(transaction: Any, connection: Connection) -> None:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             await transaction.rollback()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()  # the database rolls back what a lost session began
+        _drop(connection)  # the database rolls back what a lost session began
+
+
+def _drop(connection: Connection) -> None:
+    with contextlib.suppress(asyncpg.InterfaceError):  # the pool took a lost connection back already
+        connection.terminate()
 
 
 async def _prepare(connection: Any) -> None:

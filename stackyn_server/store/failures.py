@@ -63,7 +63,9 @@ class StatementRefused(StackynError):
 _CONTENTION = frozenset({"40001", "40P01", "55P03"})
 # Classes of SQLSTATE: lost connection, resources used up, operator intervention (shutdown, timeouts), system error.
 _AWAY_CLASSES = frozenset({"08", "53", "57", "58"})
-_AWAY = frozenset({"25006", "25P03"})  # a read-only standby after a fail-over; idle too long inside a transaction
+_AWAY = frozenset(
+    {"25006", "25P03"}
+)  # a read-only standby after a fail-over; idle too long inside a transaction
 _REFUSED_CLASSES = frozenset({"28", "3D"})  # the sign-in; no such database
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
@@ -36,7 +37,9 @@ class Migration:
 def shipped(folder: Traversable | None = None) -> list[Migration]:
     """Read the migrations of `folder` (default: this release's), in order of their names."""
     folder = folder or resources.files("stackyn_server.store").joinpath("migrations")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
     return [Migration(file.name, file.read_text("utf-8")) for file in files]
 
 
@@ -46,7 +49,7 @@ async def migrate(connection: Connection, migrations: list[Migration] | None = N
     Raises `MigrationFailed` for a database that is ahead of this release, a file that was edited after it was
     applied, and a file that fails (nothing of it is kept); `DatabaseUnavailable`.
     """
-    migrations = shipped() if migrations is None else migrations
+    migrations = await asyncio.to_thread(shipped) if migrations is None else migrations
     applied: list[str] = []
     while name := await _apply_next(connection, migrations):
         applied.append(name)

@@ -1,0 +1,186 @@
+"""The embedded database's folders, its operating-system user and who may sign in. All of it blocking file work.
+
+<data_dir>/postgres/          root's, searchable
+    pginstall18-<version>/    the programs, when they were copied
+    access/                   who may sign in: out of reach of the database's own user
+    data/                     the cluster; 0700, the database's user
+    run/                      the unix socket; 0700, the database's user
+    lock                      held by every process of a running PostgreSQL
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from stackyn_server.store.binaries import Binaries, EmbeddedFailed
+
+ROLE = DATABASE = "stackyn"
+SYSTEM_USER = "stackyn-postgres"
+_PORT_FILE = ".s.PGSQL.5432"
+_SOCKET_PATH_BYTES = 107  # sun_path without its final NUL
+_PRIVATE = 0o700
+_SEARCHABLE = 0o711
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The operating-system user that runs PostgreSQL."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    root: Path
+    data: Path
+    access: Path
+    socket: Path
+    lock: Path
+
+    @property
+    def url(self) -> str:
+        return self.url_of(DATABASE)
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://{ROLE}@/{database}?host={quote(str(self.socket), safe='/')}"
+
+
+def layout(data_dir: Path) -> Layout:
+    root = data_dir.absolute() / "postgres"
+    return Layout(root, root / "data", root / "access", _socket_folder(root), root / "lock")
+
+
+def _socket_folder(root: Path) -> Path:
+    """`run`, or a short folder derived from its path when a socket's address could not hold it."""
+    folder = root / "run"
+    if len(os.fsencode(folder / _PORT_FILE)) <= _SOCKET_PATH_BYTES:
+        return folder
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    runtime = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))
+    return runtime / f"stackyn-{digest}"
+
+
+def owner() -> Owner:
+    """Return who runs PostgreSQL: ourselves, or as root a user that owns nothing else and is made on first use."""
+    uid = os.geteuid()
+    entry = _entry_of_uid(uid) if uid != 0 else _entry(SYSTEM_USER) or _made_user()
+    return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _entry_of_uid(uid: int) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(uid)
+    except KeyError:
+        raise EmbeddedFailed(
+            f"The user with number {uid} has no name on this machine, and PostgreSQL needs one.",
+            hint="Run the server as a user of /etc/passwd, or set [database] url.",
+        ) from None
+
+
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _made_user() -> pwd.struct_passwd:
+    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if useradd is not None:
+        command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        subprocess.run(
+            [*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], capture_output=True, check=False
+        )
+    if entry := _entry(SYSTEM_USER):  # made by us, or by another start at the same moment
+        return entry
+    raise EmbeddedFailed(
+        f"The system user {SYSTEM_USER}, which runs the embedded database, can't be made.",
+        hint=f"Make it yourself (useradd --system {SYSTEM_USER}), or set [database] url.",
+    )
+
+
+def prepare(where: Layout, who: Owner) -> None:
+    """Make the folders and the sign-in rules."""
+    where.root.parent.mkdir(parents=True, exist_ok=True)
+    where.root.mkdir(exist_ok=True)
+    if os.geteuid() != who.uid:
+        for folder in (where.root.parent, where.root):
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _SEARCHABLE)
+        _check_reachable(where.root.parent, who)
+    where.access.mkdir(exist_ok=True)
+    where.access.chmod(0o755)
+    server_user = _entry_of_uid(os.geteuid()).pw_name
+    _write(where.access / "hba.conf", f"local all {ROLE} peer map=stackyn\n")
+    _write(where.access / "ident.conf", f'stackyn "{server_user}" {ROLE}\n')
+    _make_private(where.socket, who)
+
+
+def _check_reachable(data_dir: Path, who: Owner) -> None:
+    for folder in data_dir.parents:
+        status = folder.stat()
+        if not status.st_mode & stat.S_IXOTH and status.st_uid != who.uid:
+            raise EmbeddedFailed(
+                f"The user {who.name}, which runs the embedded database, can't reach the data directory: "
+                f"{folder} is closed to it.",
+                hint=f"Choose another [server] data_dir, or run: chmod o+x {folder}",
+            )
+
+
+def _make_private(folder: Path, who: Owner) -> None:
+    """Make `folder` for the database's user alone; a folder there that somebody else made is refused."""
+    try:
+        folder.mkdir(mode=_PRIVATE)
+        os.chown(folder, who.uid, who.gid)
+    except FileExistsError:
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (who.uid, os.geteuid()):
+            raise EmbeddedFailed(f"{folder} belongs to somebody else.", hint="Remove it.") from None
+        os.chown(folder, who.uid, who.gid, follow_symlinks=False)
+        folder.chmod(_PRIVATE)
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).chmod(0o644)
+    Path(file.name).rename(path)
+
+
+def check_major(where: Layout, binaries: Binaries) -> None:
+    """Raise `EmbeddedFailed` when the cluster was made by another major version than the programs'."""
+    made_by = (where.data / "PG_VERSION").read_text("ascii").strip()
+    if made_by != str(binaries.major):
+        raise EmbeddedFailed(
+            f"The database was made by PostgreSQL {made_by}, and the programs here are PostgreSQL {binaries.major}.",
+            hint=f"Set [database] binaries to a PostgreSQL {made_by}, or dump and restore the database.",
+        )
+
+
+def begin_cluster(where: Layout, who: Owner) -> Path:
+    """Return an empty folder for initdb beside the real one, so that an interrupted initdb leaves nothing."""
+    fresh = where.root / "data.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    _make_private(fresh, who)
+    return fresh
+
+
+def clear_stale_locks(where: Layout) -> None:
+    """Remove pid files of a PostgreSQL that was killed. Only for whoever holds `lock`: nothing runs here then,
+    but after a reboot or in a new container the old number may belong to a stranger, and PostgreSQL would wait."""
+    for path in (
+        where.data / "postmaster.pid",
+        where.socket / f"{_PORT_FILE}.lock",
+        where.socket / _PORT_FILE,
+    ):
+        path.unlink(missing_ok=True)

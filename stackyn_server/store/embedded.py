@@ -1,0 +1,294 @@
+"""The embedded PostgreSQL: a supervised child on a unix socket that ends when we do, however we end.
+
+Every process of a running PostgreSQL inherits a lock on `<data_dir>/postgres/lock`. So the lock tells whether one
+runs (ours, or a left-over that is still shutting down), also across containers where process ids say nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.store import binaries, cluster, launch
+from stackyn_server.store.binaries import Binaries, EmbeddedFailed
+from stackyn_server.store.cluster import Layout, Owner
+from stackyn_server.store.database import Database
+
+__all__ = ["EmbeddedFailed", "EmbeddedPostgres", "embedded_url", "is_running"]
+
+log = structlog.get_logger(__name__)
+
+_READY = "database system is ready to accept connections"
+_START_SECONDS = 120.0  # crash recovery of a small server's database takes seconds
+_STOP_SECONDS = 20.0
+_LEFT_OVER_SECONDS = 30.0
+_LOCK_POLL_SECONDS = 0.02
+_RESTART_SECONDS = 1.0
+_KEPT_LINES = 20
+
+# For one small server: a few megabytes while idle.
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "40",
+    "shared_buffers": "32MB",
+    "work_mem": "4MB",
+    "maintenance_work_mem": "32MB",
+    "max_wal_size": "256MB",
+    "min_wal_size": "32MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_worker_processes": "2",
+    "max_parallel_workers_per_gather": "0",
+    "max_logical_replication_workers": "0",
+    "autovacuum_max_workers": "1",
+    "jit": "off",
+    "lc_messages": "C",
+    "log_line_prefix": "",
+    # What tenants typed must not get into our log with a failing statement.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_checkpoints": "off",
+}
+_IO_WORKERS_SINCE = 18
+
+
+def embedded_url(data_dir: Path) -> str:
+    """Return the address of the embedded database of a data directory, whether it runs or not."""
+    return cluster.layout(data_dir).url
+
+
+def is_running(data_dir: Path) -> bool:
+    """Say whether an embedded PostgreSQL of this data directory runs, in whichever process. Blocking, brief."""
+    where = cluster.layout(data_dir)
+    if not where.lock.exists():
+        return False
+    lock = _try_lock(where.lock)
+    if lock is not None:
+        os.close(lock)
+    return lock is None
+
+
+class EmbeddedPostgres:
+    """`start()` and `stop()` it, and run `keep_running()` beside it. `exited` is set while it doesn't run.
+
+    `extra` adds PostgreSQL settings (tests turn `fsync` off). Must be started from a thread that lives as long as
+    the process: the kernel's parent-death signal goes by the thread.
+    """
+
+    def __init__(
+        self, data_dir: Path, settings: config.Database, *, extra: Mapping[str, str] | None = None
+    ) -> None:
+        self._data_dir = data_dir
+        self._settings = settings
+        self._extra = dict(extra or {})
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._stopping = False
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.exited = asyncio.Event()
+        self.exited.set()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> str:
+        """Start it and return its address once it accepts connections.
+
+        Makes user, folders and cluster on first use. Raises `EmbeddedFailed` with a sentence for the operator.
+        """
+        self._stopping = False
+        try:
+            where, who, programs = await asyncio.to_thread(self._prepare)
+            lock = await _locked(where.lock)
+            try:
+                await self._prepare_cluster(where, who, programs)
+                await self._spawn(where, who, programs, lock)
+            finally:
+                os.close(lock)  # PostgreSQL's processes hold it from here on
+        except OSError as error:
+            raise EmbeddedFailed(
+                f"The embedded database's files can't be used: {error.strerror}.",
+                hint="Check that the disk has room and the data directory belongs to the server's user.",
+            ) from error
+        await self._until_ready()
+        await self._create_database(where)
+        log.info("postgres.started", pid=self.pid, version=programs.major)
+        return where.url
+
+    async def wait(self) -> int:
+        """Wait until PostgreSQL has exited and return its exit code (negative: the signal)."""
+        if self._process is None:
+            raise RuntimeError("PostgreSQL was not started")
+        return await self._process.wait()
+
+    async def keep_running(self) -> None:
+        """Start PostgreSQL again whenever it exits without `stop()`. Returns after `stop()`."""
+        while not self._stopping:
+            code = await self.wait()
+            if self._stopping:
+                return
+            log.error("postgres.exited", code=code, last_lines=list(self._lines))
+            try:
+                await self.start()
+            except EmbeddedFailed as error:
+                log.error("postgres.start_failed", reason=error.message)
+                await asyncio.sleep(_RESTART_SECONDS)  # a pause between attempts
+
+    async def stop(self) -> None:
+        """Shut down fast (open transactions are rolled back); harder when that takes too long."""
+        self._stopping = True
+        process, reader = self._process, self._reader
+        if process is None:
+            return
+        for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            if process.returncode is not None:
+                break
+            process.send_signal(request)
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                log.warning("postgres.stop_slow", signal=request.name)
+        if reader is not None:
+            await reader
+        log.info("postgres.stopped", code=process.returncode)
+
+    def _prepare(self) -> tuple[Layout, Owner, Binaries]:
+        where, who = cluster.layout(self._data_dir), cluster.owner()
+        cluster.prepare(where, who)
+        return where, who, binaries.provide(self._settings.binaries, where.root)
+
+    async def _prepare_cluster(self, where: Layout, who: Owner, programs: Binaries) -> None:
+        if await asyncio.to_thread((where.data / "PG_VERSION").exists):
+            await asyncio.to_thread(cluster.check_major, where, programs)
+            await asyncio.to_thread(cluster.clear_stale_locks, where)
+            return
+        fresh = await asyncio.to_thread(cluster.begin_cluster, where, who)
+        command = [
+            programs.program("initdb"),
+            f"--pgdata={fresh}",
+            f"--username={cluster.ROLE}",
+            "--auth=peer",
+        ]
+        options = ["--data-checksums", "--no-locale", "--encoding=UTF8", "--no-instructions"]
+        process = await _child(who, signal.SIGKILL, fresh, [*command, *options])
+        output, _ = await process.communicate()
+        if process.returncode != 0:
+            log.error("postgres.initdb_failed", output=output.decode(errors="replace"))
+            raise EmbeddedFailed(
+                "The embedded database can't be created.", hint="The server's log has PostgreSQL's own words."
+            )
+        await asyncio.to_thread(fresh.rename, where.data)
+
+    async def _spawn(self, where: Layout, who: Owner, programs: Binaries, lock: int) -> None:
+        settings = {
+            **_SETTINGS,
+            "unix_socket_directories": str(where.socket),
+            "hba_file": str(where.access / "hba.conf"),
+            "ident_file": str(where.access / "ident.conf"),
+            **({"io_method": "sync"} if programs.major >= _IO_WORKERS_SINCE else {}),
+            **self._extra,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [programs.program("postgres"), "-D", str(where.data), *options]
+        self._ready.clear()
+        self._lines.clear()
+        self._process = await _child(who, signal.SIGINT, where.data, command, keep=lock)
+        self.exited.clear()
+        self._reader = asyncio.create_task(self._read(self._process), name="postgres output")
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Log what PostgreSQL says until it has exited; its pipe must never fill up."""
+        assert process.stdout is not None
+        async for raw in process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            self._lines.append(line)
+            if line.endswith(_READY):
+                self._ready.set()
+            level = line.partition(":")[0]
+            (log.warning if level in ("ERROR", "FATAL", "PANIC", "WARNING") else log.debug)(
+                "postgres.said", line=line
+            )
+        await process.wait()
+        self.exited.set()
+
+    async def _until_ready(self) -> None:
+        waits = {asyncio.create_task(event.wait()) for event in (self._ready, self.exited)}
+        try:
+            await asyncio.wait(waits, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self.exited.is_set() or not self._ready.is_set():
+            log.error("postgres.start_failed", last_lines=list(self._lines))
+            raise EmbeddedFailed(
+                "The embedded database doesn't start.", hint="The server's log has PostgreSQL's own words."
+            )
+
+    async def _create_database(self, where: Layout) -> None:
+        database = await Database.open(
+            where.url_of("postgres"), self._settings, application_name="stackyn embedded"
+        )
+        try:
+            async with database.connection() as connection:
+                if not await connection.fetchval(
+                    "SELECT true FROM pg_database WHERE datname = $1", cluster.DATABASE
+                ):
+                    await connection.execute(f'CREATE DATABASE "{cluster.DATABASE}"')
+        finally:
+            await database.close()
+
+
+async def _child(
+    who: Owner, death_signal: signal.Signals, folder: Path, command: list[str], keep: int | None = None
+) -> asyncio.subprocess.Process:
+    """Run a program as `who`, in its own session so that Ctrl-C at a terminal leaves its end to us."""
+    launcher = [sys.executable, "-I", "-S", launch.__file__]
+    identity = [who.uid, who.gid, int(death_signal), os.getpid()]
+    return await asyncio.create_subprocess_exec(
+        *launcher,
+        *(str(part) for part in identity),
+        str(folder),
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+        pass_fds=() if keep is None else (keep,),
+        start_new_session=True,
+    )
+
+
+async def _locked(path: Path) -> int:
+    """Return a descriptor that holds the lock, waiting for a left-over PostgreSQL that is shutting down."""
+    deadline = asyncio.get_running_loop().time() + _LEFT_OVER_SECONDS
+    while (lock := await asyncio.to_thread(_try_lock, path)) is None:
+        if asyncio.get_running_loop().time() > deadline:
+            raise EmbeddedFailed(
+                "Another process still runs the embedded database of this data directory.",
+                hint="Stop the other stackyn server or command first.",
+            )
+        await asyncio.sleep(_LOCK_POLL_SECONDS)  # a lock can be waited for only by blocking a thread for ever
+    return lock
+
+
+def _try_lock(path: Path) -> int | None:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock

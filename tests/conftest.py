@@ -1,0 +1,96 @@
+"""Fixtures for everybody: a real PostgreSQL, a fresh database for each test, and a detector of blocking calls."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from blockbuster import BlockBuster
+
+from stackyn_server import config
+from stackyn_server.store.database import Database
+from stackyn_server.store.embedded import EmbeddedPostgres
+from stackyn_server.store.migrator import migrate
+
+TEMPLATE = "stackyn_template"
+# A cluster that is thrown away needs no durability.
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blocking_calls_fail() -> Iterator[None]:
+    """A call from our package that blocks the event loop raises `blockbuster.BlockingError`."""
+    detector = BlockBuster(scanned_modules=["stackyn_server"])
+    for name in ("os.stat", "io.TextIOWrapper.read"):  # asyncpg looks for ~/.pgpass
+        detector.functions[name].can_block_in("asyncpg/connect_utils.py", "_read_password_file")
+    detector.activate()
+    yield
+    detector.deactivate()
+
+
+@pytest.fixture(scope="session")
+async def postgres_url() -> AsyncIterator[str]:
+    """The address of one embedded cluster for this run; the database in it is empty."""
+    folder = Path(tempfile.mkdtemp(prefix="stackyn-test-"))
+    postgres = EmbeddedPostgres(folder, config.Database(), extra=NOT_DURABLE)
+    try:
+        yield await postgres.start()
+    finally:
+        await postgres.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def template_database(postgres_url: str) -> str:
+    """The name of a database in which all migrations are applied, to be copied."""
+    await _execute(postgres_url, f'CREATE DATABASE "{TEMPLATE}"')
+    connection = await asyncpg.connect(url_of(postgres_url, TEMPLATE))
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+    """The address of a fresh, migrated database, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    yield url_of(postgres_url, name)
+    await _execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open `Database` on a fresh, migrated database."""
+    database = await Database.open(database_url, config.Database(), application_name="stackyn test")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Settings:
+    """The shipped defaults over an empty data directory of this test."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    return config.Settings(server=config.Server(data_dir=data_dir))
+
+
+def url_of(cluster_url: str, name: str) -> str:
+    """The address of another database of the same cluster."""
+    before, _, host = cluster_url.partition("?")
+    return f"{before.rpartition('/')[0]}/{name}?{host}"
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

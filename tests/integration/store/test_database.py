@@ -1,0 +1,185 @@
+"""The pool's promises, against a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from stackyn_server import config
+from stackyn_server.store.database import (
+    Connection,
+    Contention,
+    Database,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    Duplicate,
+    StatementRefused,
+)
+
+SECRET = "marmalade"
+
+
+async def test_a_transaction_commits_and_an_error_rolls_it_back(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("CREATE TABLE thing (name text CONSTRAINT thing_name UNIQUE)")
+    with pytest.raises(LookupError):
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO thing VALUES ('kept?')")
+            raise LookupError
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM thing") == 0
+
+
+async def test_a_doubled_row_names_its_index_and_nothing_else(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("CREATE TABLE thing (name text CONSTRAINT thing_name UNIQUE)")
+    with pytest.raises(Duplicate) as raised:
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO thing VALUES ($1), ($1)", SECRET)
+    assert raised.value.constraint == "thing_name"
+    assert SECRET not in raised.value.message and "INSERT" not in raised.value.message
+
+
+async def test_a_faulty_statement_leaks_no_sql(database: Database) -> None:
+    with pytest.raises(StatementRefused) as raised:
+        async with database.connection() as connection:
+            await connection.fetch(f"SELECT {SECRET} FROM installation")
+    assert SECRET not in str(raised.value)
+    assert raised.value.sqlstate == "42703"
+
+
+async def test_a_slow_statement_is_ended_by_the_database(database_url: str) -> None:
+    database = await Database.open(
+        database_url, config.Database(statement_seconds=0.1), application_name="slow"
+    )
+    with pytest.raises(DatabaseUnavailable):
+        async with database.transaction() as connection:
+            await connection.execute("SELECT pg_sleep(5)")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+
+
+async def test_a_deadlock_is_contention_for_one_and_success_for_the_other(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("CREATE TABLE thing (id int)")
+        await connection.execute("INSERT INTO thing VALUES (1), (2)")
+    both_hold_one = asyncio.Barrier(2)
+
+    async def change(first: int, second: int) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE thing SET id = id WHERE id = $1", first)
+            await both_hold_one.wait()
+            await connection.execute("UPDATE thing SET id = id WHERE id = $1", second)
+
+    results = await asyncio.gather(change(1, 2), change(2, 1), return_exceptions=True)
+    assert sorted(type(result) for result in results if result is not None) == [Contention]
+    assert [result.retryable for result in results if isinstance(result, Contention)] == [True]
+
+
+async def test_a_full_pool_answers_unavailable_after_the_time_limit(database_url: str) -> None:
+    impatient = config.Database(pool_size=1, connect_seconds=0.1)
+    database = await Database.open(database_url, impatient, application_name="full")
+    async with database.connection():
+        with pytest.raises(DatabaseUnavailable):
+            async with database.connection():
+                pass
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+
+
+async def test_a_lost_session_is_unavailable_and_the_pool_recovers(database: Database) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        async with database.transaction() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            await _end_session(database, pid)
+            await connection.execute("SELECT 1")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_the_pool_opens_while_the_database_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
+    nowhere = tmp_path_factory.mktemp("none")
+    database = await Database.open(
+        f"postgresql://somebody@/x?host={nowhere}", config.Database(), application_name="early"
+    )
+    with pytest.raises(DatabaseUnavailable):
+        async with database.connection():
+            pass
+    await database.close()
+
+
+async def test_a_refused_sign_in_names_the_setting(database_url: str) -> None:
+    database = await Database.open(
+        database_url.replace("stackyn@", "nobody@"), config.Database(), application_name="x"
+    )
+    with pytest.raises(DatabaseRefused) as raised:
+        async with database.connection():
+            pass
+    assert "[database] url" in raised.value.hint
+    await database.close()
+
+
+async def test_a_caught_error_inside_a_transaction_can_not_look_like_a_commit(database: Database) -> None:
+    with pytest.raises(StatementRefused):
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE installation SET host = 'changed'")
+            with contextlib.suppress(asyncpg.DivisionByZeroError):
+                await connection.execute("SELECT 1 / 0")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT host FROM installation") == ""
+
+
+async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_usable(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE installation SET host = 'changed'")
+            inside.set()
+            await connection.execute("SELECT pg_sleep(30)")
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT host FROM installation") == ""
+
+
+async def test_values_come_back_as_python_objects(database: Database) -> None:
+    async with database.connection() as connection:
+        value = {"list": [1, None, "ü"]}
+        assert await connection.fetchval("SELECT $1::jsonb", value) == value
+        now = await connection.fetchval("SELECT now()")
+    assert now.tzinfo is UTC and abs(datetime.now(UTC) - now) < timedelta(minutes=1)
+
+
+async def test_every_session_has_limits_and_a_name(database: Database) -> None:
+    dedicated = await database.dedicated()
+    async with database.connection() as pooled:
+        for connection in (pooled, dedicated):
+            assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "5s"
+            assert await connection.fetchval("SHOW statement_timeout") == "10s"
+            assert await connection.fetchval("SHOW application_name") == "stackyn test"
+    await dedicated.close()
+
+
+async def test_sessions_take_a_new_application_name(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.fetchval("SELECT 1")
+    await database.set_application_name("stackyn epoch 7")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SHOW application_name") == "stackyn epoch 7"
+
+
+async def _end_session(database: Database, pid: int) -> None:
+    other: Connection
+    async with database.connection() as other:
+        await other.fetchval("SELECT pg_terminate_backend($1, 2000)", pid)
