@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -18,6 +19,7 @@ from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 
 TEMPLATE = "stackyn_template"
+ROOM_FOR_CLUSTER_BYTES = 1_000_000_000
 # A cluster that is thrown away needs no durability.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
@@ -36,7 +38,7 @@ def blocking_calls_fail() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def postgres_url() -> AsyncIterator[str]:
     """The address of one embedded cluster for this run; the database in it is empty."""
-    folder = Path(tempfile.mkdtemp(prefix="stackyn-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="stackyn-test-", dir=_roomy_memory()))
     postgres = EmbeddedPostgres(folder, config.Database(), extra=NOT_DURABLE)
     try:
         yield await postgres.start()
@@ -61,7 +63,9 @@ async def template_database(postgres_url: str) -> str:
 async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
     """The address of a fresh, migrated database, dropped after the test."""
     name = f"test_{uuid.uuid4().hex}"
-    await _execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"')
+    await _execute(
+        postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY FILE_COPY'
+    )
     yield url_of(postgres_url, name)
     await _execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -86,6 +90,14 @@ def url_of(cluster_url: str, name: str) -> str:
     """The address of another database of the same cluster."""
     before, _, host = cluster_url.partition("?")
     return f"{before.rpartition('/')[0]}/{name}?{host}"
+
+
+def _roomy_memory() -> str | None:
+    """A folder in memory, where copying a database takes 11 ms instead of 300; None when there is no room for it."""
+    memory = "/dev/shm"
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_FOR_CLUSTER_BYTES:
+        return memory
+    return None
 
 
 async def _execute(url: str, statement: str) -> None:
