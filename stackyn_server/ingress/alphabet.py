@@ -1,0 +1,85 @@
+"""What a value must look like before it may reach the route file. The proxy runs Go templates over that file and its
+rules are quoted with backticks, so every value has its own strict alphabet and anything else is refused."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+
+HOST_LENGTH = 253
+_HOST = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII
+)
+_NUMERIC = re.compile(r"[0-9.]+", re.ASCII)
+_SECRET = re.compile(r"[0-9a-f]{16,64}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
+_PATH = re.compile(r"/[A-Za-z0-9._/-]{0,4000}", re.ASCII)
+_MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
+_URL = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,500})?", re.ASCII)
+
+
+class RouteRefused(DeploymentFailed):
+    """A value can't be written into the route file; `message` names the kind of value. Nothing was written."""
+
+    def __init__(self, message: str, hint: str = "Change the value and try again.") -> None:
+        super().__init__(Failure(FailureCode.SWITCH_FAILED, message, hint))
+
+
+def host(value: str) -> str:
+    """Return a lower-case ASCII host name (an international one is spelled in Punycode), or raise `RouteRefused`."""
+    if len(value) > HOST_LENGTH or not _HOST.fullmatch(value) or _NUMERIC.fullmatch(value):
+        raise RouteRefused(
+            "A host name of this app can't be used: it may have lower-case letters, digits, dashes and dots only.",
+            "Remove the domain, or spell it in ASCII (Punycode).",
+        )
+    return value
+
+
+def secret(value: str) -> str:
+    return _matching(_SECRET, value, "The installation's secret must be 16 to 64 hexadecimal digits.")
+
+
+def word(value: str, what: str) -> str:
+    """Return the name of an entry point or certificate resolver."""
+    return _matching(_WORD, value, f"{what} may have letters, digits, dashes and underscores only.")
+
+
+def path(value: str, what: str) -> str:
+    """Return an absolute path that can stand in the proxy's configuration."""
+    return _matching(
+        _PATH, value, f"{what} must be an absolute path of letters, digits, dots, dashes and underscores."
+    )
+
+
+def mail(value: str, what: str) -> str:
+    return _matching(_MAIL, value, f"{what} must be an e-mail address.")
+
+
+def url(value: str, what: str) -> str:
+    return _matching(_URL, value, f"{what} must be an http or https address.")
+
+
+def port(value: int) -> int:
+    if not 1 <= value <= 65535:
+        raise RouteRefused("A port must be between 1 and 65535.")
+    return value
+
+
+def number(value: int) -> int:
+    """Return an id, epoch or publication number."""
+    if value < 0:
+        raise RouteRefused("An id can't be negative.")
+    return value
+
+
+def server_url(address: IPv4Address, at_port: int) -> str:
+    """Return the address of a backend, which speaks plain HTTP/1.1."""
+    return f"http://{address}:{port(at_port)}"
+
+
+def _matching(pattern: re.Pattern[str], value: str, otherwise: str) -> str:
+    if not pattern.fullmatch(value):
+        raise RouteRefused(otherwise)
+    return value

@@ -1,0 +1,115 @@
+"""Which ingress the settings ask for. The only function here that `server.py` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from stackyn_server.config import Settings
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress import entry_points, external, listing, render, static
+from stackyn_server.ingress.directory import Directory
+from stackyn_server.ingress.driver import Ingress
+from stackyn_server.ingress.entry_points import EntryPoint
+from stackyn_server.ingress.external import ExternalIngress
+from stackyn_server.ingress.files import RouteFile
+from stackyn_server.ingress.frame import Frame, OwnSite
+from stackyn_server.ingress.none import NoIngress
+from stackyn_server.ingress.publisher import Publisher, Writer
+from stackyn_server.ingress.traefik import MOUNT, IngressEngine, TraefikIngress
+from stackyn_server.store.database import Database
+
+API = "api"
+HTTPS_PORT = 443
+
+
+class IngressMisconfigured(StackynError):
+    code = "CONFIG_INVALID"
+
+
+def choose(
+    settings: Settings,
+    database: Database,
+    engine: IngressEngine,
+    *,
+    secret: str,
+    epoch: int,
+    still_leading: Callable[[], Awaitable[None]],
+    hold_port: int | None = None,
+    hold_seconds: float = 60,
+    metrics_port: int | None = None,
+) -> Ingress:
+    """Build the ingress without any I/O. `secret` is the installation's; ports are on loopback.
+
+    Raises `IngressMisconfigured` or `EntryPointInvalid`.
+    """
+    ingress = settings.ingress
+
+    def publisher(file: RouteFile, writer: Writer, points: tuple[EntryPoint, ...]) -> Publisher:
+        return Publisher(
+            database,
+            file,
+            _frame(settings, points, secret, hold_port, hold_seconds),
+            writer,
+            epoch=epoch,
+            still_leading=still_leading,
+            confirm_seconds=ingress.confirm_seconds,
+        )
+
+    own_directory = Path(ingress.directory) if ingress.directory else settings.server.data_dir / "ingress"
+    if ingress.provider == "none":
+        file = own_directory / "routes.json"
+        return NoIngress(publisher(RouteFile(file), listing.write, ()), file, ingress.confirm_seconds)
+    if not ingress.managed:
+        if not ingress.directory:
+            raise IngressMisconfigured(
+                "[ingress] directory must name the directory that your Traefik watches."
+            )
+        if ingress.certificate_file:
+            raise IngressMisconfigured(
+                "[ingress] certificate_file belongs into your own Traefik's configuration."
+            )
+        points = entry_points.external(ingress)
+        return ExternalIngress(publisher(RouteFile(own_directory / external.FILE), render.write, points))
+    if ingress.certificate_file and not ingress.https_port:
+        raise IngressMisconfigured("[ingress] certificate_file needs https_port.")
+    points = entry_points.managed(ingress)
+    directory = Directory(own_directory, MOUNT)
+    return TraefikIngress(
+        publisher(RouteFile(directory.routes, directory.staging), render.write, points),
+        engine,
+        static.Static(ingress, points, MOUNT, metrics_port),
+        directory,
+    )
+
+
+def _frame(
+    settings: Settings,
+    points: tuple[EntryPoint, ...],
+    secret: str,
+    hold_port: int | None,
+    hold_seconds: float,
+) -> Frame:
+    has_tls = any(point.tls for point in points)
+    redirects = has_tls and settings.public.scheme == "https"
+    return Frame(
+        base_domain=settings.public.base_domain,
+        subnet=settings.network.subnet,
+        secret=secret,
+        entry_points=points,
+        own_sites=(OwnSite(API, _own_address(settings.server.host), settings.server.port),),
+        https_port=(settings.public.port or settings.ingress.https_port or HTTPS_PORT) if redirects else None,
+        certificate_resolver=static.resolver_name(settings.ingress),
+        hold_port=hold_port,
+        hold_seconds=hold_seconds,
+    )
+
+
+def _own_address(host: str) -> IPv4Address:
+    """Return where the proxy reaches our own server: the address it listens on, loopback when that is all of them."""
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        return entry_points.LOOPBACK
+    return entry_points.LOOPBACK if address.is_unspecified else address

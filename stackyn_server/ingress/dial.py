@@ -1,0 +1,66 @@
+"""Asking the proxy over loopback, as a visitor would: one request of HTTP/1.1 with the host's name, TLS unverified."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+from stackyn_server.errors import Unavailable
+from stackyn_server.ingress.entry_points import EntryPoint
+
+_HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status code, and the Location header or ""."""
+
+    status: int
+    location: str
+
+
+class NoAnswer(Unavailable):
+    """The proxy gave no answer; `message` completes "the entry point …"."""
+
+
+async def ask(entry_point: EntryPoint, host: str, path: str, *, timeout: float) -> Answer:
+    """GET `path` of `host`, without following redirects. Raises `NoAnswer`; takes at most `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(
+                str(entry_point.address),
+                entry_point.port,
+                ssl=_unverified() if entry_point.tls else None,
+                server_hostname=host if entry_point.tls else None,
+            )
+            try:
+                request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+                writer.write(request.encode("ascii"))
+                return _parsed(await reader.readuntil(_HEAD_END))
+            finally:
+                writer.transport.abort()  # a polite end of TLS would wait for a proxy that hangs
+    except TimeoutError as error:
+        raise NoAnswer("accepted the request but did not answer") from error
+    except ConnectionRefusedError as error:
+        raise NoAnswer("refuses connections") from error
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+        raise NoAnswer("broke off the connection") from error
+
+
+def _parsed(head: bytes) -> Answer:
+    status_line, *lines = head.decode("latin-1").split("\r\n")
+    protocol, status, *_ = status_line.split(" ")
+    if not protocol.startswith("HTTP/1."):
+        raise ValueError("not an answer of HTTP/1")
+    headers = (line.partition(":") for line in lines)
+    location = next((value.strip() for name, _, value in headers if name.lower() == "location"), "")
+    return Answer(int(status), location)
+
+
+def _unverified() -> ssl.SSLContext:
+    """Over loopback it is the route that is asked about, and the certificate may not have been issued yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,96 @@
+"""What the proxy's configuration directory holds besides the routes: certificates, the bundle of known authorities."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import ssl
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress import static
+
+_OWNER_ONLY = 0o600
+_CERTIFICATES_KEPT = 2  # the running proxy may still be told of the one before
+
+
+class CertificateUnusable(StackynError):
+    code = "CONFIG_INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """`host` is where it lies, `seen` the same place as the proxy sees it. Blocking: call it in a thread."""
+
+    host: Path
+    seen: PurePosixPath
+
+    @property
+    def routes(self) -> Path:
+        return self.host / static.ROUTES / static.ROUTE_FILE
+
+    @property
+    def staging(self) -> Path:
+        return self.host / "staging"
+
+    def make(self) -> None:
+        """Make the directory with its parts, and copy this host's bundle of known authorities (for ACME)."""
+        for part in (
+            self.routes.parent,
+            self.staging,
+            self.host / static.ACME,
+            self.host / static.CERTIFICATES,
+        ):
+            part.mkdir(parents=True, exist_ok=True)
+        for private in (static.ACME, static.CERTIFICATES):
+            (self.host / private).chmod(0o700)
+        bundle = ssl.get_default_verify_paths().cafile
+        if bundle is not None:
+            shutil.copyfile(bundle, self.host / static.CA_BUNDLE)
+
+    def install_certificate(self, chain: str, key: str) -> tuple[str, str]:
+        """Copy an operator's certificate in under names made of its content; return both paths as the proxy sees them.
+
+        A renewed one gets other names, which is how the proxy learns of it. Raises `CertificateUnusable`.
+        """
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password=_no_password)
+            contents = Path(chain).read_bytes(), Path(key).read_bytes()
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise CertificateUnusable(
+                "[ingress] certificate_file and certificate_key_file can't be used together.",
+                hint="Both must be readable PEM files, the key without a password and belonging to the certificate.",
+            ) from error
+        name = hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+        names = f"{name}.crt", f"{name}.key"
+        place = self.host / static.CERTIFICATES
+        for file, content in zip(names, contents, strict=True):
+            if not (place / file).exists():
+                _write_private(place / file, content)
+        self._forget_old(name)
+        chain_seen, key_seen = (str(self.seen / static.CERTIFICATES / file) for file in names)
+        return chain_seen, key_seen
+
+    def _forget_old(self, current: str) -> None:
+        kept = sorted((self.host / static.CERTIFICATES).glob("*.crt"), key=lambda path: path.stat().st_mtime)
+        for old in kept[:-_CERTIFICATES_KEPT]:
+            if old.stem != current:
+                old.unlink()
+                old.with_suffix(".key").unlink(missing_ok=True)
+
+
+def _no_password() -> str:
+    """OpenSSL would otherwise ask the terminal."""
+    raise ValueError("the key has a password")
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

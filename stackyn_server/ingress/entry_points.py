@@ -1,0 +1,60 @@
+"""The ports on which the proxy listens, by the names that its configuration gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from stackyn_server.config import Ingress
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress import alphabet
+
+LOOPBACK = IPv4Address("127.0.0.1")
+PLAIN, TLS = "web", "websecure"
+_TLS_MARK = "/tls"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """`address` and `port` are where our own checks dial it."""
+
+    name: str
+    port: int
+    tls: bool = False
+    address: IPv4Address = LOOPBACK
+
+
+class EntryPointInvalid(StackynError):
+    code = "CONFIG_INVALID"
+
+
+def managed(settings: Ingress) -> tuple[EntryPoint, ...]:
+    """Return the entry points of our own proxy: plain HTTP, and TLS when `https_port` is set."""
+    plain = EntryPoint(PLAIN, settings.http_port)
+    return (plain, EntryPoint(TLS, settings.https_port, tls=True)) if settings.https_port else (plain,)
+
+
+def external(settings: Ingress) -> tuple[EntryPoint, ...]:
+    """Read `[ingress] entry_points` of an operator's proxy. Each is `name`, `name:port`, `name/tls` or `name:port/tls`.
+
+    Without a port it is `https_port` for a TLS one and `http_port` for any other. Raises `EntryPointInvalid`.
+    """
+    if not settings.entry_points:
+        raise EntryPointInvalid(
+            "[ingress] entry_points is empty: name at least one entry point of your proxy."
+        )
+    return tuple(_read(text, settings) for text in settings.entry_points)
+
+
+def _read(text: str, settings: Ingress) -> EntryPoint:
+    tls = text.endswith(_TLS_MARK)
+    name, _, digits = text.removesuffix(_TLS_MARK).partition(":")
+    usual = settings.https_port if tls else settings.http_port
+    try:
+        port = int(digits) if digits else usual
+        return EntryPoint(alphabet.word(name, "An entry point"), alphabet.port(port), tls)
+    except (ValueError, alphabet.RouteRefused) as error:
+        raise EntryPointInvalid(
+            f"[ingress] entry_points: {text!r} is not `name`, `name:port`, `name/tls` or `name:port/tls`.",
+            hint="A TLS entry point without a port needs [ingress] https_port.",
+        ) from error

@@ -1,0 +1,43 @@
+"""`managed = false`: our file in the directory that an operator's Traefik watches.
+
+That Traefik needs `providers.file.directory` (or `filename`) with `watch`, a low `providersThrottleDuration`, and a way
+to the apps' bridges: host networking, or a network shared with them. Its other routers are none of our business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stackyn_server.domain.ids import InstanceId
+from stackyn_server.ingress.entry_points import EntryPoint
+from stackyn_server.ingress.files import FileState
+from stackyn_server.ingress.publisher import Publisher
+
+FILE = "stackyn.yml"  # read by a proxy that watches a directory; JSON is YAML
+
+
+class ExternalIngress:
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    @property
+    def entry_points(self) -> tuple[EntryPoint, ...]:
+        return self._publisher.frame.entry_points
+
+    async def prepare(self) -> None:
+        await self._publisher.confirm(await self._publisher.prepare(), {})
+
+    async def publish(self) -> int:
+        return await self._publisher.publish()
+
+    async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
+        await self._publisher.confirm(number, changed)
+
+    async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
+        return await self._publisher.apply(changed)
+
+    async def repair(self) -> FileState:
+        return await self._publisher.repair()
+
+    async def replace(self) -> None:
+        """The proxy is the operator's."""

@@ -1,0 +1,100 @@
+"""The one file that the proxy reads: replaced whole, never seen half written, and looked at again on a period."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from enum import StrEnum
+from pathlib import Path
+
+from stackyn_server.ingress.frame import Mark
+
+_READABLE = 0o644  # an operator's proxy may run as another user; the file holds public names and addresses
+
+
+class FileState(StrEnum):
+    """What became of the file since we wrote it. Values are the ends of sentences that begin with "The route file"."""
+
+    INTACT = "is intact"
+    UNWRITTEN = "was not written yet"
+    MISSING = "is missing"
+    TRUNCATED = "is cut off"
+    CHANGED = "was changed by another program"
+
+
+class RouteFile:
+    """Blocking: call it in a thread. Errors are OSError. A publication never replaces a later one, so that a thread
+    whose caller was cancelled can't turn the routes back."""
+
+    def __init__(self, path: Path, staging: Path | None = None) -> None:
+        """`staging` is a directory on the same file system that the proxy doesn't watch; default is the file's own."""
+        self.path = path
+        self._staging = staging or path.parent
+        self._lock = threading.Lock()
+        self._written: tuple[Mark, bytes] | None = None
+
+    def stage(self, text: str) -> Path:
+        """Write `text` durably under a temporary name, read it back, and return that name."""
+        content = text.encode()
+        # The leading dot and the ending keep a proxy that reads the whole directory from taking it for a configuration.
+        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self._staging)
+        staged = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), _READABLE)
+                os.fsync(file.fileno())
+            if staged.read_bytes() != content:
+                raise OSError(f"{staged} does not hold what was written")
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
+
+    def commit(self, staged: Path, mark: Mark) -> None:
+        """Put a staged file in the place of the route file, durably. An older publication is dropped instead."""
+        with self._lock:
+            if self._written is not None and self._written[0] > mark:
+                staged.unlink(missing_ok=True)
+                return
+            digest = _digest(staged)
+            os.rename(staged, self.path)
+            _sync_directory(self.path.parent)
+            self._written = (mark, digest)
+
+    def discard(self, staged: Path) -> None:
+        staged.unlink(missing_ok=True)
+
+    def state(self) -> FileState:
+        """Compare what lies on the disk with what we wrote."""
+        with self._lock:
+            if self._written is None:
+                return FileState.UNWRITTEN
+            try:
+                content = self.path.read_bytes()
+            except FileNotFoundError:
+                return FileState.MISSING
+            if hashlib.sha256(content).digest() == self._written[1]:
+                return FileState.INTACT
+            return FileState.CHANGED if content.endswith(b"}\n") else FileState.TRUNCATED
+
+    def sweep(self) -> None:
+        """Remove what a server that died between writing and renaming left behind."""
+        for left in self._staging.glob(f".{self.path.name}.*.tmp"):
+            left.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

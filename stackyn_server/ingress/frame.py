@@ -1,0 +1,63 @@
+"""What the proxy's configuration is made of besides the routes: names, secret, entry points, certificates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from stackyn_server.ingress import alphabet
+from stackyn_server.ingress.entry_points import EntryPoint
+
+HOLD_TURN_SECONDS = 25  # the proxy gives up on one forwardAuth after exactly 30 s
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """Which publication this is. Ordered: a later epoch, then a later number."""
+
+    epoch: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{alphabet.number(self.epoch)}-{alphabet.number(self.number)}"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSite:
+    """`<label>.<base domain>`, served by ourselves on the host."""
+
+    label: str
+    address: IPv4Address
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Everything around the routes. `https_port` is where plain requests are redirected to, None without HTTPS."""
+
+    base_domain: str
+    subnet: IPv4Network
+    secret: str
+    entry_points: tuple[EntryPoint, ...]
+    own_sites: tuple[OwnSite, ...] = ()
+    https_port: int | None = None
+    certificate_resolver: str = ""
+    certificate: tuple[str, str] | None = None  # paths of chain and key, as the proxy sees them
+    hold_port: int | None = None
+    hold_seconds: float = 60
+
+    @property
+    def hold_turns(self) -> int:
+        return math.ceil(self.hold_seconds / HOLD_TURN_SECONDS)
+
+    @property
+    def marker_host(self) -> str:
+        return f"generation-{alphabet.secret(self.secret)}.internal"
+
+    @property
+    def confirm_path(self) -> str:
+        return f"/.stackyn-{alphabet.secret(self.secret)}"
+
+    def host_of(self, label: str) -> str:
+        return alphabet.host(f"{label}.{self.base_domain}")

@@ -1,0 +1,75 @@
+"""`provider = "none"`: the operator's own proxy follows `routes.json`, which lists every host with its address on the
+host's bridge.
+
+What we can confirm is that the file is written and that each changed instance accepts connections. When the other
+proxy turns is its own affair, so the promise that no request is dropped at a switch does not hold here; an app's two
+addresses are its own for its whole life, so at least no request ever reaches another app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stackyn_server.domain.ids import InstanceId
+from stackyn_server.ingress import listing
+from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.entry_points import EntryPoint
+from stackyn_server.ingress.files import FileState
+from stackyn_server.ingress.publisher import Publisher
+
+
+class NoIngress:
+    def __init__(self, publisher: Publisher, file: Path, confirm_seconds: float) -> None:
+        self._publisher = publisher
+        self._file = file
+        self._confirm_seconds = confirm_seconds
+
+    @property
+    def entry_points(self) -> tuple[EntryPoint, ...]:
+        return ()
+
+    async def prepare(self) -> None:
+        await asyncio.to_thread(self._file.parent.mkdir, parents=True, exist_ok=True)
+        await self._publisher.prepare()
+
+    async def publish(self) -> int:
+        return await self._publisher.publish()
+
+    async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
+        """Return when the file says what `changed` says and the instances accept connections."""
+        try:
+            routes = listing.read(await asyncio.to_thread(self._file.read_text, "utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotConfirmed("routes.json is missing or was changed by another program") from error
+        for host, instance in changed.items():
+            route = routes.get(host)
+            if instance is None:
+                if route is not None:
+                    raise NotConfirmed(f"routes.json still lists {host}")
+            elif route is None or route["instance"] != instance:
+                raise NotConfirmed(f"routes.json does not list {host} with this release")
+            else:
+                await self._accepts(host, route["url"])
+
+    async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
+        number = await self.publish()
+        await self.confirm(number, changed)
+        return number
+
+    async def repair(self) -> FileState:
+        return await self._publisher.repair()
+
+    async def replace(self) -> None:
+        """There is no proxy of ours."""
+
+    async def _accepts(self, host: str, url: str) -> None:
+        address = urlsplit(url)
+        try:
+            async with asyncio.timeout(self._confirm_seconds):
+                _, writer = await asyncio.open_connection(address.hostname, address.port)
+        except OSError as error:  # TimeoutError is one
+            raise NotConfirmed(f"the instance behind {host} does not accept connections") from error
+        writer.transport.abort()

@@ -1,0 +1,182 @@
+"""The one publisher: rows → file → proxy, with group commit (PROTOCOLS section 4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
+from stackyn_server.domain.ids import InstanceId
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress.alphabet import RouteRefused
+from stackyn_server.ingress.confirmation import Confirmation, NotConfirmed
+from stackyn_server.ingress.files import FileState, RouteFile
+from stackyn_server.ingress.frame import Frame, Mark
+from stackyn_server.store import publications, routes
+from stackyn_server.store.database import Database
+from stackyn_server.store.routes import RouteRow
+
+log = structlog.get_logger(__name__)
+
+
+class NotPublished(TransientFailure):
+    """The route file could not be written; the proxy goes on serving the routes it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The text of a route file. `refused` says for each host that was left out why."""
+
+    text: str
+    refused: Mapping[str, RouteRefused] = field(default_factory=dict)
+
+
+Writer = Callable[[Frame, Mark, Sequence[RouteRow]], Page]
+
+
+class _Batch:
+    """Callers whose commits the next snapshot will see. Ends with a number or an error, the same for all of them."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.error: StackynError | None = None
+
+
+class Publisher:
+    def __init__(
+        self,
+        database: Database,
+        file: RouteFile,
+        frame: Frame,
+        writer: Writer,
+        *,
+        epoch: int,
+        still_leading: Callable[[], Awaitable[None]],
+        confirm_seconds: float,
+    ) -> None:
+        """`writer` makes the text, in a thread; `still_leading` raises when another server leads: awaited before each
+        rename."""
+        self._database = database
+        self._file = file
+        self._frame = frame
+        self._writer = writer
+        self._epoch = epoch
+        self._still_leading = still_leading
+        self._confirm_seconds = confirm_seconds
+        self._next = _Batch()
+        self._turn = asyncio.Lock()
+        self._refused: Mapping[str, RouteRefused] = {}
+
+    @property
+    def frame(self) -> Frame:
+        return self._frame
+
+    def reframe(self, frame: Frame) -> None:
+        """Take other surroundings for the publications from now on."""
+        self._frame = frame
+
+    async def prepare(self) -> int:
+        """At server start: remove what a dead server left, and publish. Errors as of `publish`."""
+        try:
+            await asyncio.to_thread(self._file.sweep)
+        except OSError as error:
+            raise _unwritable(error) from error
+        return await self.publish()
+
+    async def publish(self) -> int:
+        """Write all routes, with everything that was committed before this call, and return the publication's number.
+
+        Concurrent callers share one publication. Raises `NotPublished`, `LeadershipLost`, or `DatabaseUnavailable`.
+        """
+        batch = self._next
+        async with self._turn:
+            if batch.error is not None:
+                raise batch.error
+            if batch.number is None:
+                if batch is self._next:
+                    self._next = _Batch()  # who comes from now on may have committed after our snapshot
+                try:
+                    batch.number = await self._write()
+                except StackynError as error:
+                    batch.error = error
+                    raise
+            return batch.number
+
+    async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
+        """Wait until the proxy serves publication `number` or a later one over every entry point, and each host of
+        `changed` from its instance (0 is this server, None: from nobody).
+
+        Raises `NotConfirmed` after `confirm_seconds`, `RouteRefused` when a host's route can't be written.
+        """
+        for host, instance in changed.items():
+            if instance is not None and host in self._refused:
+                raise self._refused[host]
+        confirmation = Confirmation(self._frame, Mark(self._epoch, number))
+        try:
+            async with asyncio.timeout(self._confirm_seconds):
+                await confirmation.wait(changed)
+        except TimeoutError as error:
+            await self._still_leading()
+            complaints = confirmation.complaints or ["the proxy did not answer"]
+            if (state := await self._state()) is not FileState.INTACT:
+                complaints.append(f"the route file {state}")
+            raise NotConfirmed(complaints[0], "\n".join(complaints)) from error
+
+    async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
+        """Publish and confirm; return the number."""
+        number = await self.publish()
+        await self.confirm(number, changed)
+        return number
+
+    async def repair(self) -> FileState:
+        """Publish again when the file isn't what we wrote. Returns what was found; called on a period."""
+        if (state := await self._state()) is not FileState.INTACT:
+            log.warning("route_file.repair", found=state)
+            await self.publish()
+        return state
+
+    async def _state(self) -> FileState:
+        try:
+            return await asyncio.to_thread(self._file.state)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    async def _write(self) -> int:
+        async with self._database.transaction() as connection:
+            number = await publications.next_number(connection, self._epoch)
+            rows = await routes.snapshot(connection)
+        mark, frame = Mark(self._epoch, number), self._frame
+
+        def stage() -> tuple[Page, Path]:
+            page = self._writer(frame, mark, rows)
+            return page, self._file.stage(page.text)
+
+        try:
+            page, staged = await asyncio.to_thread(stage)
+            try:
+                await self._still_leading()
+                await asyncio.to_thread(self._file.commit, staged, mark)
+            finally:
+                await asyncio.to_thread(self._file.discard, staged)
+        except OSError as error:
+            raise _unwritable(error) from error
+        for host in page.refused.keys() - self._refused.keys():
+            log.error("route.refused", host=host, reason=page.refused[host].message)
+        self._refused = page.refused
+        log.info("routes.published", number=number, routes=len(rows))
+        return number
+
+
+def _unwritable(error: OSError) -> NotPublished:
+    return NotPublished(
+        Failure(
+            FailureCode.SWITCH_FAILED,
+            "The route file can't be written on this server.",
+            "The server's operator must see to the disk space and permissions of the ingress directory.",
+            error.strerror or "",
+        )
+    )

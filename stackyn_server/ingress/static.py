@@ -1,0 +1,90 @@
+"""The proxy's static configuration: what only a restart of it can change. Passed as arguments, so that two equal
+containers are recognised by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from stackyn_server.config import Ingress
+from stackyn_server.ingress import alphabet
+from stackyn_server.ingress.entry_points import PLAIN, EntryPoint
+
+ROUTE_FILE = "routes.yml"  # the proxy refuses the ending .json; JSON is YAML
+ROUTES, ACME, CERTIFICATES = "routes", "acme", "certificates"  # directories below the configuration directory
+CA_BUNDLE = "ca.pem"
+THROTTLE = "50ms"  # at the default of 2 s a switch takes as long
+GRACE_SECONDS = 10  # that a proxy which is being replaced gives its requests
+RESOLVER = "stackyn"
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """`directory` is the configuration directory as the proxy sees it. `metrics_port` on loopback, None for none."""
+
+    settings: Ingress
+    entry_points: tuple[EntryPoint, ...]
+    directory: PurePosixPath
+    metrics_port: int | None = None
+
+
+def arguments(static: Static) -> tuple[str, ...]:
+    """Return the command line of Traefik v3 without the program. Deterministic. Raises `RouteRefused`."""
+    return tuple(f"--{argument}" for argument in _arguments(static))
+
+
+def resolver_name(settings: Ingress) -> str:
+    """Return the certificate resolver that TLS routers name, "" for none."""
+    if not settings.managed:
+        return settings.certificate_resolver
+    if not settings.https_port or settings.certificate_file:
+        return ""
+    return settings.certificate_resolver or (RESOLVER if settings.acme_email else "")
+
+
+def _arguments(static: Static) -> Iterator[str]:
+    directory = alphabet.path(str(static.directory), "The ingress directory")
+    yield "global.checknewversion=false"
+    yield "global.sendanonymoususage=false"
+    yield "log.level=WARN"
+    yield "log.format=json"
+    yield f"providers.file.filename={directory}/{ROUTES}/{ROUTE_FILE}"
+    yield "providers.file.watch=true"
+    yield f"providers.providersthrottleduration={THROTTLE}"
+    for entry_point in static.entry_points:
+        yield from _entry_point(entry_point, static.settings)
+    if static.metrics_port is not None:
+        yield f"entrypoints.metrics.address=127.0.0.1:{alphabet.port(static.metrics_port)}"
+        yield "metrics.prometheus.entrypoint=metrics"
+        yield "metrics.prometheus.addserviceslabels=true"
+        yield "metrics.prometheus.addentrypointslabels=false"
+    if resolver_name(static.settings):
+        yield from _acme(static.settings, directory)
+
+
+def _entry_point(entry_point: EntryPoint, settings: Ingress) -> Iterator[str]:
+    name = f"entrypoints.{alphabet.word(entry_point.name, 'An entry point')}"
+    yield f"{name}.address=:{alphabet.port(entry_point.port)}"
+    # The default of 60 s cuts long uploads.
+    yield f"{name}.transport.respondingtimeouts.readtimeout={round(settings.read_seconds)}s"
+    yield f"{name}.transport.lifecycle.gracetimeout={GRACE_SECONDS}s"
+    # Apps get the path that the visitor sent; our own rules match no path but the secret one.
+    yield f"{name}.http.sanitizepath=false"
+    # X_Forwarded_For would reach an app as the X-Forwarded-For that the proxy vouches for.
+    yield f"{name}.http.aliasheadersstrategy=delete"
+
+
+def _acme(settings: Ingress, directory: str) -> Iterator[str]:
+    name = f"certificatesresolvers.{alphabet.word(resolver_name(settings), '[ingress] certificate_resolver')}.acme"
+    yield f"{name}.storage={directory}/{ACME}/{ACME}.json"
+    yield f"{name}.keytype=EC256"
+    yield f"{name}.cacertificates={directory}/{CA_BUNDLE}"  # the container holds nothing but the binary
+    if settings.acme_email:
+        yield f"{name}.email={alphabet.mail(settings.acme_email, '[ingress] acme_email')}"
+    if settings.acme_server:
+        yield f"{name}.caserver={alphabet.url(settings.acme_server, '[ingress] acme_server')}"
+    if settings.http_port == 80:
+        yield f"{name}.httpchallenge.entrypoint={PLAIN}"
+    else:
+        yield f"{name}.tlschallenge=true"
