@@ -1,0 +1,153 @@
+"""Rows of `job` as the leader's dispatcher sees them: claim, end, take back what nobody works on, alarms.
+
+All writes carry the epoch. `LeadershipLost` means another server leads now; `NotRunning` that this attempt's row
+has been ended already, or went with its app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.domain.ids import JobId
+from stackyn_server.domain.jobs import POOL_OF, Kind, Pool
+from stackyn_server.errors import Conflict
+from stackyn_server.store import installation
+from stackyn_server.store.database import Connection
+from stackyn_server.store.installation import LeadershipLost
+from stackyn_server.store.jobs import Job
+from stackyn_server.store.queries import load
+
+SQL = load("claims")
+
+_CLAIM_LOCK = 7_382_160_542  # an advisory lock's key, of this database; the migrator has the number below
+
+
+class NotRunning(Conflict):
+    """This attempt of the job isn't running any more: whoever ended the row has decided, so stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """When to look at a row again: `seconds` from now, and for periodic work each `schedule` seconds after."""
+
+    id: JobId
+    kind: str
+    schedule: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A row that went back to waiting because nobody worked on it."""
+
+    id: JobId
+    kind: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicRow:
+    """A row of periodic work. Times of the database; `quiet_seconds` since its last success."""
+
+    name: str
+    schedule: float
+    last_success: datetime | None
+    run_at: datetime | None
+    error: str | None
+    quiet_seconds: float
+    running_seconds: float | None
+
+
+async def claim(
+    connection: Connection, epoch: int, pool: Pool, cap: int, kinds: Collection[Kind], priority_minutes: int
+) -> Job | None:
+    """Mark the next runnable job of `pool` as running and return it; None when none can run or `cap` run already.
+
+    Call it in a transaction of its own. Order: priority, raised by one for each `priority_minutes` without a turn;
+    then the tenant whose last claim in this pool is longest ago; then age.
+    """
+    await connection.execute(SQL.lock, _CLAIM_LOCK)
+    row = await connection.fetchrow(SQL.claim, epoch, pool, cap, priority_minutes * 60.0, list(kinds))
+    if row is None or not row["leading"]:
+        raise LeadershipLost
+    return None if row["id"] is None else Job.from_row(row)
+
+
+async def due_pools(connection: Connection, pools: Collection[Pool]) -> list[Pool]:
+    """Return those of `pools` that have a row whose time has come."""
+    return [Pool(row["pool"]) for row in await connection.fetch(SQL.due_pools, list(pools))]
+
+
+async def finish(connection: Connection, job: Job, epoch: int) -> None:
+    """Job → done; periodic work → waiting for its next time."""
+    await _moved(connection, epoch, await connection.fetchval(SQL.finish, job.id, job.attempt, epoch))
+
+
+async def retry(connection: Connection, job: Job, epoch: int, run_at: datetime | None, reason: str) -> None:
+    """Job → waiting, not before `run_at` (None: as soon as there is a place)."""
+    moved = await connection.fetchval(SQL.retry, job.id, job.attempt, epoch, run_at, reason)
+    await _moved(connection, epoch, moved)
+
+
+async def bury(connection: Connection, job: Job, epoch: int, reason: str) -> None:
+    """Job → dead: kept and visible, never run again."""
+    await _moved(connection, epoch, await connection.fetchval(SQL.bury, job.id, job.attempt, epoch, reason))
+
+
+async def _moved(connection: Connection, epoch: int, moved: int | None) -> None:
+    if moved is not None:
+        return
+    if not await installation.epoch_is(connection, epoch):
+        raise LeadershipLost
+    raise NotRunning("The job's attempt has been ended already.")
+
+
+async def return_stale(connection: Connection, epoch: int, live: Collection[JobId]) -> list[Returned]:
+    """Running rows that are of an older epoch, or of ours and not in `live` → waiting, their attempts kept."""
+    rows = await connection.fetch(SQL.return_stale, epoch, list(live))
+    if not rows[0]["leading"]:
+        raise LeadershipLost
+    return [Returned(row["id"], row["kind"], row["subject"]) for row in rows if row["id"] is not None]
+
+
+async def alarms(connection: Connection, ids: Collection[JobId] | None = None) -> list[Alarm]:
+    """Return the rows (of `ids`, default all) that have a time in the future or a schedule."""
+    rows = await connection.fetch(SQL.alarms, None if ids is None else list(ids))
+    return [Alarm(**dict(row)) for row in rows]
+
+
+async def cancelled(connection: Connection, live: Collection[JobId]) -> list[JobId]:
+    """Return those of the running rows `live` that were asked to stop."""
+    return [row["id"] for row in await connection.fetch(SQL.cancelled, list(live))]
+
+
+async def arguments(connection: Connection, job: JobId) -> dict[str, Any]:
+    """Return the row's arguments as they are now ({} when it is gone)."""
+    found: dict[str, Any] | None = await connection.fetchval(SQL.arguments, job)
+    return found or {}
+
+
+async def database_now(connection: Connection) -> datetime:
+    now: datetime = await connection.fetchval(SQL.database_now)
+    return now
+
+
+async def shift(connection: Connection, epoch: int, seconds: float) -> int:
+    """Bring forward by `seconds` what waits for its next attempt or period; return how many rows."""
+    return len(await connection.fetch(SQL.shift, epoch, seconds))
+
+
+async def plant(connection: Connection, epoch: int, schedules: Mapping[str, float]) -> None:
+    """Make the rows of periodic work (name → seconds between runs) and end those of names that are no more."""
+    kind, names, seconds = Kind.HOUSEKEEPING, list(schedules), list(schedules.values())
+    await connection.execute(SQL.plant, epoch, kind, POOL_OF[kind], names, seconds)
+    await connection.execute(SQL.uproot, epoch, kind, names)
+
+
+async def periodic(connection: Connection, up_seconds: float) -> list[PeriodicRow]:
+    """Return the rows of periodic work. `up_seconds`: how long this server leads; silence before doesn't count."""
+    rows = await connection.fetch(SQL.periodic, Kind.HOUSEKEEPING, up_seconds)
+    return [PeriodicRow(**dict(row)) for row in rows]

@@ -1,0 +1,159 @@
+"""Rows of `job` as requests and stories see them: put work in, take it back, ask what it waits for.
+
+The dispatcher's own half, claiming and ending, is `store.claims`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, JobId, UserId
+from stackyn_server.domain.jobs import ORDINARY_PRIORITY, POOL_OF, JobState, Kind, Pool
+from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.queries import load
+
+SQL = load("jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row. `schedule` is the seconds between the runs of periodic work; times are the database's, aware UTC."""
+
+    id: JobId
+    kind: Kind
+    arguments: dict[str, Any]
+    subject: str
+    app: AppId | None
+    tenant: UserId | None
+    lock: str | None
+    pool: Pool
+    priority: int
+    state: JobState
+    cancel_requested: bool
+    attempt: int
+    epoch: int | None
+    run_at: datetime | None
+    schedule: float | None
+    last_success: datetime | None
+    error: str | None
+    queued_at: datetime
+    claimed_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Record) -> Job:
+        values = {name: row[name] for name in cls.__dataclass_fields__}
+        values["kind"], values["pool"] = Kind(row["kind"]), Pool(row["pool"])
+        values["state"] = JobState(row["state"])
+        return cls(**values)
+
+
+class Because(StrEnum):
+    """What a waiting job waits for."""
+
+    TIME = "time"  # its `run_at`: the next attempt
+    LOCK = "lock"  # another job of the same app
+    SLOT = "slot"  # the previous instance, which still finishes its requests
+    PLACE = "place"  # a free place in its pool; `position` says how many go first
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """`position` counts from 1 in its pool and is None before `run_at`. `error` is why the last attempt ended."""
+
+    app: AppId
+    kind: Kind
+    subject: str
+    attempt: int
+    run_at: datetime | None
+    error: str | None
+    queued_at: datetime
+    position: int | None
+    because: Because
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One pool. `due` could run now, `later` not before their time; `oldest_seconds` is the longest wait of the due."""
+
+    pool: str
+    running: int
+    due: int
+    later: int
+    oldest_seconds: float
+
+
+async def enqueue(
+    connection: Connection,
+    kind: Kind,
+    subject: str | int,
+    *,
+    app: AppId | None = None,
+    tenant: UserId | None = None,
+    lock: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    priority: int = ORDINARY_PRIORITY,
+    run_at: datetime | None = None,
+) -> JobId | None:
+    """Put work in, in the caller's transaction: it runs after the commit, never after a roll-back.
+
+    Returns None when an open job of this kind and subject exists already: it will do.
+    """
+    values = (kind, str(subject), app, tenant, lock, dict(arguments or {}), priority, POOL_OF[kind], run_at)
+    made: JobId | None = await connection.fetchval(SQL.enqueue, *values)
+    return made
+
+
+async def get(connection: Connection, job: JobId) -> Job | None:
+    row = await connection.fetchrow(SQL.get, job)
+    return None if row is None else Job.from_row(row)
+
+
+async def supersede_waiting(connection: Connection, kind: Kind, app: AppId) -> list[str]:
+    """End the app's waiting jobs of this kind and return their subjects. Change only those deployments then."""
+    return [row["subject"] for row in await connection.fetch(SQL.supersede_waiting, kind, app)]
+
+
+async def request_cancel(
+    connection: Connection, *, app: AppId | None = None, kind: Kind | None = None, subject: str | None = None
+) -> list[str]:
+    """End waiting jobs and return their subjects; ask running ones to stop, which keep lock and place until they have.
+
+    Raises ValueError when neither `app` nor `subject` narrows it down.
+    """
+    if app is None and subject is None:
+        raise ValueError("cancel what: an app's jobs, or those about a subject")
+    return [row["subject"] for row in await connection.fetch(SQL.request_cancel, app, kind, subject)]
+
+
+async def hasten_retires(connection: Connection, app: AppId, grace_seconds: float) -> None:
+    """Let the app's open retire jobs drain for at most `grace_seconds` from now.
+
+    Their `arguments["deadline"]` (seconds since the epoch, by the database's clock) moves earlier, never later.
+    """
+    await connection.execute(SQL.hasten, Kind.RETIRE, app, grace_seconds)
+
+
+async def waiting(connection: Connection, apps: Iterable[AppId], priority_minutes: int) -> list[Waiting]:
+    """Return the waiting jobs of `apps`, oldest first. `priority_minutes` is that of `[jobs]`."""
+    rows = await connection.fetch(SQL.waiting, list(apps), priority_minutes * 60.0)
+    return [Waiting(**{**row, "kind": Kind(row["kind"]), "because": Because(row["because"])}) for row in rows]
+
+
+async def overview(connection: Connection) -> list[Queue]:
+    """Return each pool that has waiting or running jobs."""
+    return [Queue(**dict(row)) for row in await connection.fetch(SQL.overview)]
+
+
+async def dead(connection: Connection, limit: int) -> list[Job]:
+    """Return the jobs that were given up, latest first."""
+    return [Job.from_row(row) for row in await connection.fetch(SQL.dead, limit)]
+
+
+async def purge(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete at most `limit` jobs that ended more than `keep_days` ago; return how many."""
+    return len(await connection.fetch(SQL.purge, keep_days, limit))

@@ -1,0 +1,150 @@
+-- What only the leader's dispatcher does to `job`. Every write is fenced: FOR KEY SHARE on the installation's epoch, so
+-- that a take-over (which holds the row FOR UPDATE) waits for it, and it fails after one.
+
+-- name: lock
+-- The first statement of a claim's transaction. Counting and marking in one statement without it does not hold a cap:
+-- each claimer counts in its own snapshot (8 claimers at cap 2 left 8 running).
+SELECT pg_advisory_xact_lock($1);
+
+-- name: claim
+-- One line for each tenant and priority, oldest first, walked by the index job_queue; of each line the first row that
+-- can run; of those rows the next in order. Waiting raises the class, and it counts from the tenant's last turn: else
+-- a tenant with a long old queue would overtake everybody who came later.
+WITH RECURSIVE leader AS MATERIALIZED (
+    SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE
+), room AS MATERIALIZED (
+    SELECT FROM leader WHERE (SELECT count(*) FROM job WHERE pool = $2 AND state = 'running') < $3
+), line AS (
+    SELECT first.owner, first.priority FROM room CROSS JOIN LATERAL (
+        SELECT coalesce(tenant, '00000000-0000-0000-0000-000000000000') AS owner, priority FROM job
+        WHERE pool = $2 AND state = 'waiting' ORDER BY 1, 2 LIMIT 1
+    ) AS first
+    UNION ALL
+    SELECT following.owner, following.priority FROM line CROSS JOIN LATERAL (
+        SELECT coalesce(tenant, '00000000-0000-0000-0000-000000000000') AS owner, priority FROM job
+        WHERE pool = $2 AND state = 'waiting'
+          AND (coalesce(tenant, '00000000-0000-0000-0000-000000000000'), priority) > (line.owner, line.priority)
+        ORDER BY 1, 2 LIMIT 1
+    ) AS following
+), heads AS MATERIALIZED (
+    SELECT line.priority, head.id, head.since, turn.claimed_at AS last_turn
+    FROM line
+    LEFT JOIN turn ON turn.pool = $2 AND turn.tenant = line.owner
+    CROSS JOIN LATERAL (
+        SELECT id, greatest(queued_at, run_at) AS since FROM job
+        WHERE pool = $2 AND state = 'waiting' AND priority = line.priority AND kind = ANY($5::text[])
+          AND coalesce(tenant, '00000000-0000-0000-0000-000000000000') = line.owner
+          AND (run_at IS NULL OR run_at <= now())
+          AND NOT EXISTS (SELECT FROM job AS holder WHERE holder.lock = job.lock AND holder.state = 'running')
+          AND (kind <> 'release' OR 2 > (
+              SELECT count(*) FROM instance
+              WHERE instance.app = job.app AND instance.state <> 'gone'
+                AND instance.deployment IS DISTINCT FROM job.subject::bigint))
+        ORDER BY greatest(queued_at, run_at), id LIMIT 1
+    ) AS head
+), pick AS MATERIALIZED (
+    SELECT job.id FROM heads JOIN job ON job.id = heads.id
+    WHERE job.state = 'waiting'
+    ORDER BY
+        heads.priority
+            + floor(greatest(0, extract(epoch FROM now() - greatest(since, last_turn))) / $4::double precision) DESC,
+        last_turn NULLS FIRST, since, job.id
+    LIMIT 1 FOR UPDATE OF job
+), marked AS (
+    UPDATE job SET state = 'running', attempt = attempt + 1, epoch = $1, claimed_at = clock_timestamp()
+    FROM pick WHERE job.id = pick.id
+    RETURNING job.*
+), turned AS (
+    INSERT INTO turn (pool, tenant, claimed_at)
+    SELECT pool, coalesce(tenant, '00000000-0000-0000-0000-000000000000'), claimed_at FROM marked
+    ON CONFLICT (pool, tenant) DO UPDATE SET claimed_at = EXCLUDED.claimed_at
+)
+SELECT EXISTS (SELECT FROM leader) AS leading, marked.* FROM (SELECT) AS always LEFT JOIN marked ON true;
+
+-- name: due_pools
+SELECT pool FROM unnest($1::text[]) AS asked (pool) WHERE EXISTS (
+    SELECT FROM job
+    WHERE job.pool = asked.pool AND job.state = 'waiting' AND (run_at IS NULL OR run_at <= now())
+);
+
+-- name: finish
+-- Periodic work goes back to waiting; its next time moves here and nowhere else, so a run that dies is not lost.
+UPDATE job SET
+    state = CASE WHEN schedule IS NULL THEN 'done' ELSE 'waiting' END,
+    ended_at = CASE WHEN schedule IS NULL THEN now() END,
+    run_at = CASE WHEN schedule IS NULL THEN run_at ELSE now() + make_interval(secs => schedule) END,
+    attempt = CASE WHEN schedule IS NULL THEN attempt ELSE 0 END,
+    last_success = now(), error = NULL, cancel_requested = false
+FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
+WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
+RETURNING id;
+
+-- name: retry
+-- A cancelled one has its next attempt at once: that is where it learns of it.
+UPDATE job SET state = 'waiting', run_at = CASE WHEN cancel_requested THEN NULL ELSE $4::timestamptz END, error = $5
+FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
+WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
+RETURNING id;
+
+-- name: bury
+UPDATE job SET state = 'dead', ended_at = now(), error = $4
+FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
+WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
+RETURNING id;
+
+-- name: return_stale
+-- Running rows without a task go back: those of an older epoch, and those of ours that are not in $2. Attempts stay.
+WITH leader AS MATERIALIZED (
+    SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE
+), returned AS (
+    UPDATE job SET state = 'waiting', error = 'interrupted'
+    FROM leader WHERE state = 'running' AND (job.epoch IS DISTINCT FROM $1 OR NOT id = ANY($2::bigint[]))
+    RETURNING id, kind, subject
+)
+SELECT EXISTS (SELECT FROM leader) AS leading, returned.* FROM (SELECT) AS always LEFT JOIN returned ON true;
+
+-- name: alarms
+SELECT id, kind, schedule, greatest(0, extract(epoch FROM run_at - clock_timestamp()))::double precision AS seconds
+FROM job
+WHERE ($1::bigint[] IS NULL OR id = ANY($1))
+  AND ((state = 'waiting' AND run_at > now()) OR (schedule IS NOT NULL AND state IN ('waiting', 'running')));
+
+-- name: cancelled
+SELECT id FROM job WHERE state = 'running' AND cancel_requested AND id = ANY($1::bigint[]);
+
+-- name: arguments
+SELECT arguments FROM job WHERE id = $1;
+
+-- name: database_now
+SELECT clock_timestamp();
+
+-- name: shift
+-- The database's clock jumped back by $2 seconds: what waits for a time relative to it waits as long as was meant.
+UPDATE job SET run_at = run_at - make_interval(secs => $2)
+FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader
+WHERE state = 'waiting' AND run_at > now() AND (attempt > 0 OR schedule IS NOT NULL)
+RETURNING id;
+
+-- name: plant
+-- Names are unique among open rows (job_open); a shorter interval takes effect at once.
+INSERT INTO job (kind, subject, pool, schedule, run_at)
+SELECT $2, name, $3, seconds, now()
+FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader,
+     unnest($4::text[], $5::double precision[]) AS wanted (name, seconds)
+ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running')
+    DO UPDATE SET schedule = EXCLUDED.schedule,
+                  run_at = least(job.run_at, now() + make_interval(secs => EXCLUDED.schedule));
+
+-- name: uproot
+UPDATE job SET state = 'done', ended_at = now(), schedule = NULL
+FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader
+WHERE kind = $2 AND schedule IS NOT NULL AND state IN ('waiting', 'running') AND NOT subject = ANY($3::text[]);
+
+-- name: periodic
+-- `quiet_seconds`: since the last success, but not from before $2 seconds ago, when this server began.
+SELECT subject AS name, schedule, last_success, run_at, error,
+       least($2::double precision, extract(epoch FROM now() - greatest(last_success, queued_at)))::double precision
+           AS quiet_seconds,
+       CASE WHEN state = 'running' THEN extract(epoch FROM now() - claimed_at)::double precision END AS running_seconds
+FROM job WHERE kind = $1 AND schedule IS NOT NULL AND state IN ('waiting', 'running')
+ORDER BY subject;

@@ -1,0 +1,101 @@
+-- What requests and stories ask of `job`. What only the leader's dispatcher does is in claims.sql.
+
+-- name: enqueue
+INSERT INTO job (kind, subject, app, tenant, lock, arguments, priority, pool, run_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO NOTHING
+RETURNING id;
+
+-- name: get
+SELECT * FROM job WHERE id = $1;
+
+-- name: supersede_waiting
+UPDATE job SET state = 'done', ended_at = now(), error = 'superseded'
+WHERE app = $2 AND kind = $1 AND state = 'waiting'
+RETURNING subject;
+
+-- name: request_cancel
+-- One statement for both states: between two of them a running row could go back to waiting and be missed.
+WITH cancelled AS (
+    UPDATE job SET
+        state = CASE state WHEN 'waiting' THEN 'done' ELSE state END,
+        ended_at = CASE state WHEN 'waiting' THEN now() END,
+        error = CASE state WHEN 'waiting' THEN 'cancelled' ELSE error END,
+        cancel_requested = true
+    WHERE state IN ('waiting', 'running') AND schedule IS NULL
+      AND ($1::bigint IS NULL OR app = $1)
+      AND ($2::text IS NULL OR kind = $2)
+      AND ($3::text IS NULL OR subject = $3)
+    RETURNING subject, state
+)
+SELECT subject FROM cancelled WHERE state = 'done';
+
+-- name: hasten
+-- Open jobs of a kind get an earlier deadline; the running ones are told, for the trigger speaks of waiting rows only.
+WITH hastened AS (
+    UPDATE job SET
+        arguments = jsonb_set(arguments, '{deadline}', to_jsonb(extract(epoch FROM now())::double precision + $3)),
+        run_at = CASE state WHEN 'waiting' THEN NULL ELSE run_at END
+    WHERE app = $2 AND kind = $1 AND state IN ('waiting', 'running')
+      AND coalesce((arguments ->> 'deadline')::double precision, 'Infinity')
+          > extract(epoch FROM now())::double precision + $3
+    RETURNING id, state
+)
+SELECT pg_notify('stackyn_job', id || ' ' || state || ' hasten') FROM hastened;
+
+-- name: waiting
+-- Open and not yet running jobs of some apps: the place in the pool's order, and what each waits for.
+WITH mine AS MATERIALIZED (
+    SELECT * FROM job WHERE app = ANY($1::bigint[]) AND state = 'waiting'
+), due AS (
+    SELECT job.id, job.pool, turn.claimed_at AS last_turn, greatest(job.queued_at, job.run_at) AS since,
+           coalesce(job.tenant, '00000000-0000-0000-0000-000000000000') AS owner,
+           job.priority + floor(greatest(0, extract(
+               epoch FROM now() - greatest(job.queued_at, job.run_at, turn.claimed_at))) / $2::double precision) AS class
+    FROM job
+    LEFT JOIN turn ON turn.pool = job.pool
+        AND turn.tenant = coalesce(job.tenant, '00000000-0000-0000-0000-000000000000')
+    WHERE job.pool IN (SELECT pool FROM mine) AND job.state = 'waiting'
+      AND (job.run_at IS NULL OR job.run_at <= now())
+), rounds AS (
+    SELECT *, row_number() OVER (PARTITION BY pool, class, owner ORDER BY since, id) AS round FROM due
+), places AS (
+    SELECT id, row_number() OVER (
+        PARTITION BY pool ORDER BY class DESC, round, last_turn NULLS FIRST, since, id) AS position
+    FROM rounds
+)
+SELECT mine.app, mine.kind, mine.subject, mine.attempt, mine.run_at, mine.error, mine.queued_at, places.position,
+       CASE
+           WHEN mine.run_at > now() THEN 'time'
+           WHEN EXISTS (SELECT FROM job AS holder WHERE holder.lock = mine.lock AND holder.state = 'running') THEN 'lock'
+           WHEN mine.kind = 'release' AND 2 <= (
+               SELECT count(*) FROM instance
+               WHERE instance.app = mine.app AND instance.state <> 'gone'
+                 AND instance.deployment IS DISTINCT FROM mine.subject::bigint) THEN 'slot'
+           ELSE 'place'
+       END AS because
+FROM mine LEFT JOIN places ON places.id = mine.id
+ORDER BY mine.app, mine.id;
+
+-- name: overview
+-- Each pool's queue. `oldest_seconds`: how long the longest waiting of the due ones has waited.
+SELECT pool,
+       count(*) FILTER (WHERE state = 'running') AS running,
+       count(*) FILTER (WHERE state = 'waiting' AND (run_at IS NULL OR run_at <= now())) AS due,
+       count(*) FILTER (WHERE state = 'waiting' AND run_at > now()) AS later,
+       coalesce(extract(epoch FROM now() - min(greatest(queued_at, run_at))
+           FILTER (WHERE state = 'waiting' AND (run_at IS NULL OR run_at <= now()))), 0)::double precision
+           AS oldest_seconds
+FROM job WHERE state IN ('waiting', 'running') GROUP BY pool ORDER BY pool;
+
+-- name: dead
+SELECT * FROM job WHERE state = 'dead' ORDER BY ended_at DESC, id DESC LIMIT $1;
+
+-- name: purge
+WITH old AS (
+    SELECT id FROM job WHERE state IN ('done', 'dead') AND ended_at < now() - make_interval(days => $1)
+    ORDER BY ended_at LIMIT $2
+), turns AS (
+    DELETE FROM turn WHERE claimed_at < now() - make_interval(days => $1)
+)
+DELETE FROM job USING old WHERE job.id = old.id RETURNING job.id;
