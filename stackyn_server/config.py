@@ -147,6 +147,15 @@ class Deadlines(Table):
     switching: Seconds = 30
 
 
+class Probe(Table):
+    """How a candidate is asked whether it is ready."""
+
+    interval_seconds: Seconds = 0.25
+    steady_seconds: Annotated[float, Field(ge=0)] = 3
+    known_steady_seconds: Annotated[float, Field(ge=0)] = 0.5
+    misplaced_seconds: Seconds = 15
+
+
 class Retries(Table):
     attempts: Count = 8
     first_seconds: Seconds = 2
@@ -161,8 +170,15 @@ class Jobs(Table):
     retire_pool: Count = 64
     mail_pool: Count = 4
     housekeeping_pool: Count = 2
+    wake_pool: Count = 16
     priority_minutes: Count = 5
     keep_days: Count = 7
+    heartbeat_seconds: Seconds = 5  # how often the leader shows that it lives
+    stale_seconds: Seconds = 20  # after so long without a heartbeat, a server elsewhere may take over
+    take_over_seconds: Seconds = 10  # for the holder of the data directory to end by itself, with --take-over
+    ping_seconds: Seconds = 10  # between checks of the connection that hears of new jobs
+    pause_first_seconds: Seconds = 0.1  # after something failed, until it is tried again; doubled each time
+    pause_longest_seconds: Seconds = 5
 
 
 class Reconcile(Table):
@@ -273,6 +289,7 @@ class Settings(Table):
     builds: Builds = Builds()
     apps: Apps = Apps()
     deadlines: Deadlines = Deadlines()
+    probe: Probe = Probe()
     retries: Retries = Retries()
     jobs: Jobs = Jobs()
     reconcile: Reconcile = Reconcile()

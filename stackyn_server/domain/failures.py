@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stackyn_server.errors import StackynError
+
 
 class FailureCode(StrEnum):
     SOURCE_UNREACHABLE = "SOURCE_UNREACHABLE"
@@ -46,5 +48,20 @@ class Failure:
             "phase": phase,
             "message": self.message,
             "hint": self.hint,
-            "evidence": self.evidence,
+            "evidence": self.evidence.replace("\x00", ""),  # PostgreSQL text holds no NUL
         }
+
+
+class DeploymentFailed(StackynError):
+    """A step can't succeed, and trying again would not change that. Raised by any room, ends the deployment."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message, hint=failure.hint, code=failure.code.value)
+        self.failure = failure
+
+
+class TransientFailure(DeploymentFailed):
+    """The same step may succeed later, so it is retried; `failure` is what the tenant reads when the attempts are
+    used up, and `message` the reason for waiting until then."""
+
+    retryable = True

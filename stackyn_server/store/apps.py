@@ -9,7 +9,7 @@ from typing import Any
 from stackyn_server.domain.apps import AppSettings, Desired
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.deployments import Phase
-from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
+from stackyn_server.domain.ids import AppId, DeploymentId, JobId, ReleaseId, UserId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 from stackyn_server.store.routes import RouteState
@@ -88,9 +88,7 @@ async def lock_tenant(connection: Connection, tenant: UserId) -> bool:
     return await connection.fetchval(SQL.lock_tenant, tenant) is not None
 
 
-async def reserved(
-    connection: Connection, tenant: UserId, *, apart_from: AppId | None = None
-) -> Reservation:
+async def reserved(connection: Connection, tenant: UserId, *, apart_from: AppId | None = None) -> Reservation:
     """Return what the tenant's living apps reserve together."""
     row = await connection.fetchrow(SQL.reserved, tenant, apart_from)
     return Reservation(row["apps"], row["memory_mb"], row["disk_mb"])
@@ -148,9 +146,7 @@ async def set_desired(
     await connection.execute(SQL.set_desired, app, desired.value, stop_reason)
 
 
-async def change(
-    connection: Connection, app: AppId, *, name: str, branch: str, settings: AppSettings
-) -> App:
+async def change(connection: Connection, app: AppId, *, name: str, branch: str, settings: AppSettings) -> App:
     row = await connection.fetchrow(SQL.change, app, name, branch, settings.as_json())
     return App.from_row(row)
 
@@ -188,3 +184,8 @@ async def count(connection: Connection, *, tenant: UserId | None = None) -> int:
 
 async def ids_of_tenant(connection: Connection, tenant: UserId) -> list[AppId]:
     return [row["id"] for row in await connection.fetch(SQL.ids_of_tenant, tenant)]
+
+
+async def has_other_work(connection: Connection, app: AppId, job: JobId) -> bool:
+    """True while any job but `job` is still about the app."""
+    return bool(await connection.fetchval(SQL.has_other_work, app, job))

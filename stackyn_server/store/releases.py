@@ -94,3 +94,9 @@ async def image_removed(connection: Connection, app: AppId, image: str) -> None:
 async def image_in_use(connection: Connection, image: str, *, apart_from: DeploymentId) -> bool:
     """True when a release that can be rolled back to, or another deployment, needs the image."""
     return bool(await connection.fetchval(SQL.image_in_use, image, apart_from))
+
+
+async def of_deployment(connection: Connection, deployment: DeploymentId) -> Release | None:
+    """Return the release, candidate or numbered, that the deployment made."""
+    row = await connection.fetchrow(SQL.of_deployment, deployment)
+    return Release.from_row(row) if row else None

@@ -74,3 +74,8 @@ async def revert(connection: Connection, app: AppId, instance: InstanceId) -> No
 
 async def withdraw(connection: Connection, app: AppId) -> None:
     await connection.execute(SQL.withdraw, app)
+
+
+async def custom_hosts(connection: Connection, app: AppId) -> list[str]:
+    """Return the app's confirmed domains of its own."""
+    return [row["host"] for row in await connection.fetch(SQL.custom_hosts, app)]

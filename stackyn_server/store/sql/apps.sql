@@ -80,13 +80,13 @@ LEFT JOIN LATERAL (
     WHERE d.app = a.id
       AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
     ORDER BY d.created_at DESC, d.id DESC LIMIT 1
-) AS open ON true
+) AS opened ON true
 LEFT JOIN LATERAL (
     SELECT d.id, d.phase, d.live_at FROM deployment d WHERE d.app = a.id AND d.phase = 'live'
 ) AS served ON true
 LEFT JOIN LATERAL (
     SELECT d.id, d.phase, d.waiting_reason FROM deployment d
-    WHERE d.id = coalesce(open.id, served.id, newest.id)
+    WHERE d.id = coalesce(opened.id, served.id, newest.id)
 ) AS active ON true
 LEFT JOIN LATERAL (
     SELECT memory_bytes, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
@@ -103,3 +103,6 @@ SELECT count(*)::integer FROM app WHERE desired <> 'deleted' AND ($1::uuid IS NU
 
 -- name: ids_of_tenant
 SELECT id FROM app WHERE tenant = $1 AND desired <> 'deleted' ORDER BY id;
+
+-- name: has_other_work
+SELECT EXISTS (SELECT FROM job WHERE app = $1 AND id <> $2 AND state IN ('waiting', 'running'));

@@ -42,7 +42,7 @@ WITH moved AS (
         release = coalesce($10, release), failure = coalesce($11, failure), waiting_reason = $12,
         live_at = CASE WHEN $4 = 'live' THEN now() ELSE live_at END,
         ended_at = CASE WHEN $4 IN ('failed', 'cancelled', 'superseded', 'replaced') THEN now() END
-    FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leading
+    FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leader
     WHERE id = $1 AND phase = $2 AND version = $3
     RETURNING deployment.*
 ), told AS (

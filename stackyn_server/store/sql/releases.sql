@@ -39,3 +39,6 @@ UPDATE release SET image_removed_at = now() WHERE app = $1 AND image = $2 AND im
 SELECT EXISTS (SELECT FROM release WHERE image = $1 AND number IS NOT NULL AND image_removed_at IS NULL)
     OR EXISTS (SELECT FROM deployment WHERE image = $1 AND id <> $2
                AND phase IN ('built', 'booting', 'probing', 'switching', 'live'));
+
+-- name: of_deployment
+SELECT * FROM release WHERE deployment = $1;

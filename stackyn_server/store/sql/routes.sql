@@ -34,3 +34,6 @@ RETURNING instance;
 -- name: withdraw
 UPDATE route SET state = 'withdrawn', instance = NULL, previous = NULL, updated_at = now()
 WHERE app = $1 AND state <> 'withdrawn';
+
+-- name: custom_hosts
+SELECT host FROM domain WHERE app = $1 AND state = 'active' ORDER BY host;

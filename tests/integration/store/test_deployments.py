@@ -1,0 +1,86 @@
+"""A phase changes only through `advance`, only from where it was read, and only by the server that leads."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.failures import Failure, FailureCode
+from stackyn_server.errors import StackynError
+from stackyn_server.store import deployments, events
+from stackyn_server.store.database import Database
+from stackyn_server.store.deployments import Moved, Mover
+from stackyn_server.store.installation import LeadershipLost
+from tests.rows import a_deployment, an_app, take_epoch
+
+ME = Mover(0, "7:1")
+
+
+async def test_a_move_raises_the_version_and_tells_an_event(database: Database) -> None:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        deployment = await a_deployment(connection, app)
+        moved = await deployments.advance(connection, deployment, Phase.FETCHING, ME)
+        told = await events.list_of_app(connection, app.id)
+    assert (moved.phase, moved.version, moved.moved_by) == (Phase.FETCHING, 1, "7:1")
+    assert [event.name for event in told] == ["deployment.fetching", "deployment.queued"]
+
+
+async def test_who_reads_an_older_version_is_told_that_it_moved(database: Database) -> None:
+    async with database.transaction() as connection:
+        deployment = await a_deployment(connection, await an_app(connection))
+        await deployments.advance(connection, deployment, Phase.FETCHING, ME)
+        with pytest.raises(Moved):
+            await deployments.advance(connection, deployment, Phase.CANCELLED, ME)
+
+
+async def test_an_older_epoch_moves_nothing(database: Database) -> None:
+    async with database.transaction() as connection:
+        deployment = await a_deployment(connection, await an_app(connection))
+    await take_epoch(database, 5)
+    async with database.transaction() as connection:
+        with pytest.raises(LeadershipLost):
+            await deployments.advance(connection, deployment, Phase.FETCHING, ME)
+        assert await deployments.get(connection, deployment.id) == deployment
+
+
+async def test_phases_can_not_be_skipped(database: Database) -> None:
+    async with database.transaction() as connection:
+        deployment = await a_deployment(connection, await an_app(connection))
+        with pytest.raises(StackynError):
+            await deployments.advance(connection, deployment, Phase.LIVE, ME)
+
+
+async def test_an_unanswered_commit_that_happened_is_recognised(database: Database) -> None:
+    async with database.transaction() as connection:
+        before = await a_deployment(connection, await an_app(connection))
+        await deployments.advance(connection, before, Phase.FETCHING, ME)
+        found = await deployments.get(connection, before.id)
+    assert found is not None
+    assert deployments.was_recorded(found, before, Phase.FETCHING, ME)
+    assert not deployments.was_recorded(found, before, Phase.FETCHING, Mover(0, "8:1"))
+
+
+async def test_a_failure_keeps_its_evidence_and_ends_the_deployment(database: Database) -> None:
+    failure = Failure(FailureCode.BUILD_FAILED, "The build failed.", "Look at the log.", "line\x00 1")
+    async with database.transaction() as connection:
+        deployment = await a_deployment(connection, await an_app(connection), Phase.BUILDING)
+        failed = await deployments.advance(connection, deployment, Phase.FAILED, ME, failure=failure)
+    assert failed.failure == {
+        "code": "BUILD_FAILED",
+        "phase": "building",
+        "message": "The build failed.",
+        "hint": "Look at the log.",
+        "evidence": "line 1",
+    }
+    assert failed.ended_at is not None
+
+
+async def test_an_app_has_one_live_deployment(database: Database) -> None:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        await a_deployment(connection, app, Phase.LIVE)
+        waiting = await a_deployment(connection, app, Phase.SWITCHING)
+    with pytest.raises(StackynError):
+        async with database.transaction() as connection:
+            await deployments.advance(connection, waiting, Phase.LIVE, ME)
