@@ -42,6 +42,13 @@ IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its l
 _ANSWER_MARGIN_SECONDS = 2.0
 _GIVE_BACK_SECONDS = 2.0  # to roll back or reset a connection before it is dropped instead
 _IDLE_CONNECTION_SECONDS = 60.0
+_CONNECTION_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 Record = Mapping[str, Any]
 
@@ -115,7 +122,7 @@ class Database:
         with translated():
             connection = await self._pool.acquire(timeout=self._settings.connect_seconds)
         try:
-            with translated():
+            with translated(lambda: _is_lost(connection)):
                 yield cast(Connection, connection)
         except DatabaseUnavailable:
             _drop(connection)
@@ -133,7 +140,7 @@ class Database:
             transaction = cast(Any, connection).transaction()
             await transaction.start()
             try:
-                with translated():
+                with translated(lambda: _is_lost(connection)):
                     yield connection
             except BaseException as error:
                 if not isinstance(error, DatabaseUnavailable):
@@ -160,13 +167,13 @@ class Database:
         try:
             async with asyncio.timeout(_GIVE_BACK_SECONDS):
                 await self._pool.close()
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _CONNECTION_ERRORS:
             self._pool.terminate()
 
     async def _give_back(self, connection: Any) -> None:
         try:
             await self._pool.release(connection, timeout=_GIVE_BACK_SECONDS)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _CONNECTION_ERRORS:
             _drop(
                 connection
             )  # the work is done or has its own error; a connection that won't reset is dropped
@@ -184,12 +191,19 @@ async def _roll_back(transaction: Any, connection: Connection) -> None:
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             await transaction.rollback()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _CONNECTION_ERRORS:
         _drop(connection)  # the database rolls back what a lost session began
 
 
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool took a lost connection back already
+        return True
+
+
 def _drop(connection: Connection) -> None:
-    with contextlib.suppress(asyncpg.InterfaceError):  # the pool took a lost connection back already
+    with contextlib.suppress(asyncpg.InterfaceError):
         connection.terminate()
 
 

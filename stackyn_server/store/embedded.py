@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from stackyn_server import config
+from stackyn_server.errors import Unavailable
 from stackyn_server.store import binaries, cluster, launch
 from stackyn_server.store.binaries import Binaries, EmbeddedFailed
 from stackyn_server.store.cluster import Layout, Owner
@@ -79,7 +80,9 @@ def is_running(data_dir: Path) -> bool:
 
 
 class EmbeddedPostgres:
-    """`start()` and `stop()` it, and run `keep_running()` beside it. `exited` is set while it doesn't run.
+    """`start()` and `stop()` it, and run `keep_running()` beside it.
+
+    `exited` is set while it doesn't run, `ready` while it accepts connections.
 
     `extra` adds PostgreSQL settings (tests turn `fsync` off). Must be started from a thread that lives as long as
     the process: the kernel's parent-death signal goes by the thread.
@@ -93,8 +96,9 @@ class EmbeddedPostgres:
         self._extra = dict(extra or {})
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._ready = asyncio.Event()
+        self.ready = asyncio.Event()
         self._stopping = False
+        self._spawning = asyncio.Lock()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.exited = asyncio.Event()
         self.exited.set()
@@ -109,6 +113,34 @@ class EmbeddedPostgres:
         Makes user, folders and cluster on first use. Raises `EmbeddedFailed` with a sentence for the operator.
         """
         self._stopping = False
+        return await self._start()
+
+    async def wait(self) -> int:
+        """Wait until PostgreSQL has exited and return its exit code (negative: the signal)."""
+        if self._process is None:
+            raise RuntimeError("PostgreSQL was not started")
+        return await self._process.wait()
+
+    async def keep_running(self) -> None:
+        """Start PostgreSQL again whenever it exits without `stop()`. Returns after `stop()`."""
+        while True:
+            code = await self.wait()
+            if self._stopping:
+                return
+            log.error("postgres.exited", code=code, last_lines=list(self._lines))
+            try:
+                await self._start()
+            except Unavailable as error:
+                log.error("postgres.restart_failed", reason=error.message)
+                await asyncio.sleep(_RESTART_SECONDS)  # a pause between attempts
+
+    async def stop(self) -> None:
+        """Shut down fast (open transactions are rolled back); harder when that takes too long."""
+        self._stopping = True
+        async with self._spawning:
+            await self._end()
+
+    async def _start(self) -> str:
         try:
             where, who, programs = await asyncio.to_thread(self._prepare)
             lock = await _locked(where.lock)
@@ -126,44 +158,6 @@ class EmbeddedPostgres:
         await self._create_database(where)
         log.info("postgres.started", pid=self.pid, version=programs.major)
         return where.url
-
-    async def wait(self) -> int:
-        """Wait until PostgreSQL has exited and return its exit code (negative: the signal)."""
-        if self._process is None:
-            raise RuntimeError("PostgreSQL was not started")
-        return await self._process.wait()
-
-    async def keep_running(self) -> None:
-        """Start PostgreSQL again whenever it exits without `stop()`. Returns after `stop()`."""
-        while not self._stopping:
-            code = await self.wait()
-            if self._stopping:
-                return
-            log.error("postgres.exited", code=code, last_lines=list(self._lines))
-            try:
-                await self.start()
-            except EmbeddedFailed as error:
-                log.error("postgres.start_failed", reason=error.message)
-                await asyncio.sleep(_RESTART_SECONDS)  # a pause between attempts
-
-    async def stop(self) -> None:
-        """Shut down fast (open transactions are rolled back); harder when that takes too long."""
-        self._stopping = True
-        process, reader = self._process, self._reader
-        if process is None:
-            return
-        for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            if process.returncode is not None:
-                break
-            process.send_signal(request)
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                log.warning("postgres.stop_slow", signal=request.name)
-        if reader is not None:
-            await reader
-        log.info("postgres.stopped", code=process.returncode)
 
     def _prepare(self) -> tuple[Layout, Owner, Binaries]:
         where, who = cluster.layout(self._data_dir), cluster.owner()
@@ -203,11 +197,13 @@ class EmbeddedPostgres:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [programs.program("postgres"), "-D", str(where.data), *options]
-        self._ready.clear()
         self._lines.clear()
-        self._process = await _child(who, signal.SIGINT, where.data, command, keep=lock)
-        self.exited.clear()
-        self._reader = asyncio.create_task(self._read(self._process), name="postgres output")
+        async with self._spawning:
+            if self._stopping:
+                raise EmbeddedFailed("The embedded database is being stopped.")
+            self._process = await _child(who, signal.SIGINT, where.data, command, keep=lock)
+            self.exited.clear()
+            self._reader = asyncio.create_task(self._read(self._process), name="postgres output")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """Log what PostgreSQL says until it has exited; its pipe must never fill up."""
@@ -216,22 +212,40 @@ class EmbeddedPostgres:
             line = raw.decode(errors="replace").rstrip()
             self._lines.append(line)
             if line.endswith(_READY):
-                self._ready.set()
+                self.ready.set()
             level = line.partition(":")[0]
             (log.warning if level in ("ERROR", "FATAL", "PANIC", "WARNING") else log.debug)(
                 "postgres.said", line=line
             )
         await process.wait()
+        self.ready.clear()
         self.exited.set()
 
+    async def _end(self) -> None:
+        process, reader = self._process, self._reader
+        if process is None or reader is None:
+            return
+        for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            if process.returncode is not None:
+                break
+            process.send_signal(request)
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                log.warning("postgres.stop_slow", signal=request.name)
+        await reader
+        log.info("postgres.stopped", code=process.returncode)
+
     async def _until_ready(self) -> None:
-        waits = {asyncio.create_task(event.wait()) for event in (self._ready, self.exited)}
+        waits = {asyncio.create_task(event.wait()) for event in (self.ready, self.exited)}
         try:
             await asyncio.wait(waits, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if self.exited.is_set() or not self._ready.is_set():
+        if not self.ready.is_set():
+            await self._end()
             log.error("postgres.start_failed", last_lines=list(self._lines))
             raise EmbeddedFailed(
                 "The embedded database doesn't start.", hint="The server's log has PostgreSQL's own words."

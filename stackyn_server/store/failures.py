@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import asyncpg
@@ -70,13 +70,21 @@ _REFUSED_CLASSES = frozenset({"28", "3D"})  # the sign-in; no such database
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what asyncpg and the socket raise inside the block into the classes above."""
+def translated(is_lost: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Turn what asyncpg and the socket raise inside the block into the classes above.
+
+    `is_lost` says whether the connection is: asyncpg's InterfaceError means that, or a wrong use of it by us, which
+    passes as it is. Its InternalClientError was seen when a statement crossed the server's last message.
+    """
     try:
         yield
     except asyncpg.PostgresError as error:
         raise _of_postgres(error) from error
-    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except asyncpg.InterfaceError as error:
+        if not is_lost():
+            raise
+        raise DatabaseUnavailable from error
+    except (asyncpg.InternalClientError, OSError, TimeoutError) as error:
         raise DatabaseUnavailable from error
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from stackyn_server import config
+from stackyn_server.store import database as store
 from stackyn_server.store.database import (
     Connection,
     Contention,
@@ -101,6 +104,28 @@ async def test_a_lost_session_is_unavailable_and_the_pool_recovers(database: Dat
             await connection.execute("SELECT 1")
     async with database.connection() as connection:
         assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_frozen_session_is_unavailable_and_the_pool_goes_on(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_ANSWER_MARGIN_SECONDS", 0.1)
+    monkeypatch.setattr(store, "_GIVE_BACK_SECONDS", 0.1)
+    impatient = config.Database(pool_size=1, statement_seconds=0.2)
+    database = await Database.open(database_url, impatient, application_name="frozen")
+    async with database.connection() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(3):
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction() as connection:
+                    await connection.execute("SELECT 1")
+            async with database.connection() as connection:
+                assert await connection.fetchval("SELECT pg_backend_pid()") != pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        await database.close()
 
 
 async def test_the_pool_opens_while_the_database_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,0 +1,303 @@
+"""The embedded PostgreSQL as a real child process, on a disk of its own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from stackyn_server import config
+from stackyn_server.store import cluster, embedded, launch
+from stackyn_server.store.database import Database
+from stackyn_server.store.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
+
+SETTINGS = config.Database()
+AS_ROOT = os.geteuid() == 0
+GONE_WITHIN_SECONDS = 1.0
+
+# Starts the embedded database in a process of its own, tells its address, and waits to be killed.
+SERVER = """
+import asyncio, logging, sys, structlog
+from pathlib import Path
+from stackyn_server import config
+from stackyn_server.store.embedded import EmbeddedPostgres
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+async def main():
+    postgres = EmbeddedPostgres(Path(sys.argv[1]), config.Database())
+    await postgres.start()
+    print(postgres.pid, flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    postgres = EmbeddedPostgres(cluster_dir, SETTINGS)
+    yield postgres
+    await postgres.stop()
+
+
+async def ask(url: str, question: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()
+
+
+async def test_the_first_start_makes_a_cluster_that_only_the_socket_reaches(
+    postgres: EmbeddedPostgres, cluster_dir: Path
+) -> None:
+    url = await postgres.start()
+    assert url == embedded_url(cluster_dir)
+    assert await ask(url, "SELECT current_user || ' ' || current_database()") == "stackyn stackyn"
+    assert await ask(url, "SHOW listen_addresses") == ""
+    assert await ask(url, "SHOW data_checksums") == "on"
+    assert await ask(url, "SELECT datcollate FROM pg_database WHERE datname = 'stackyn'") == "C"
+
+
+async def test_what_was_written_is_there_after_a_stop_and_a_start(postgres: EmbeddedPostgres) -> None:
+    url = await postgres.start()
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
+    await connection.close()
+    await postgres.stop()
+    assert postgres.exited.is_set()
+    with capture_logs() as said:
+        await postgres.start()
+    assert await ask(url, "SELECT id FROM kept") == 7
+    assert not needed_recovery(said)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root starts it as another user")
+async def test_root_starts_it_as_a_user_that_owns_nothing_else(
+    postgres: EmbeddedPostgres, cluster_dir: Path
+) -> None:
+    await postgres.start()
+    who, where = cluster.owner(), cluster.layout(cluster_dir)
+    assert who.name == cluster.SYSTEM_USER and who.uid != 0
+    assert process_owner(postgres.pid) == who.uid
+    for folder in (where.data, where.socket):
+        assert (folder.stat().st_uid, folder.stat().st_mode & 0o777) == (who.uid, 0o700)
+    assert where.access.stat().st_uid == 0
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can try as somebody else")
+@pytest.mark.parametrize("user", [cluster.SYSTEM_USER, "nobody"])
+async def test_no_other_user_may_sign_in(postgres: EmbeddedPostgres, cluster_dir: Path, user: str) -> None:
+    url = await postgres.start()
+    where = cluster.layout(cluster_dir)
+    psql = next(where.root.glob("programs-*/*/*/bin/psql"))
+    command = ["setpriv", f"--reuid={user}", "--clear-groups", str(psql), url, "-c", "SELECT 1"]
+    attempt = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd="/")
+    assert attempt.returncode == 2
+    assert (
+        "Peer authentication failed" if user == cluster.SYSTEM_USER else "Permission denied"
+    ) in attempt.stderr
+
+
+async def test_it_ends_with_a_killed_server_and_the_next_start_needs_no_recovery(cluster_dir: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(cluster_dir), stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout is not None
+    pid = int(await server.stdout.readline())
+    watch = os.pidfd_open(pid)
+    server.kill()
+    await server.wait()
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(watch, gone.set)
+    async with asyncio.timeout(GONE_WITHIN_SECONDS):
+        await gone.wait()
+    asyncio.get_running_loop().remove_reader(watch)
+    os.close(watch)
+
+    postgres = EmbeddedPostgres(cluster_dir, SETTINGS)
+    with capture_logs() as said:
+        await postgres.start()
+    assert not needed_recovery(said)
+    await postgres.stop()
+
+
+async def test_a_start_right_after_the_kill_waits_for_the_left_over(cluster_dir: Path) -> None:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(cluster_dir), stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout is not None
+    pid = int(await server.stdout.readline())
+    os.kill(pid, signal.SIGSTOP)  # its shutdown can't finish before we let it
+    server.kill()
+    await server.wait()
+    postgres = EmbeddedPostgres(cluster_dir, SETTINGS)
+    starting = asyncio.create_task(postgres.start())
+    done, _ = await asyncio.wait([starting], timeout=0.3)
+    assert not done
+    os.kill(pid, signal.SIGCONT)
+    assert await ask(await starting, "SELECT 1") == 1
+    await postgres.stop()
+
+
+async def test_a_killed_postgres_is_noticed_and_started_again(postgres: EmbeddedPostgres) -> None:
+    url = await postgres.start()
+    database = await Database.open(url, SETTINGS, application_name="survivor")
+    async with database.transaction() as connection:
+        await connection.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
+    supervisor = asyncio.create_task(postgres.keep_running())
+    first = postgres.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        await postgres.exited.wait()
+        await postgres.ready.wait()
+    assert postgres.pid != first
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT id FROM kept") == 7
+    await database.close()
+    await postgres.stop()
+    await supervisor
+
+
+async def test_a_restart_that_fails_is_tried_again(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await postgres.start()
+    monkeypatch.setattr(embedded, "_RESTART_SECONDS", 0.01)
+    monkeypatch.setitem(postgres._extra, "shared_buffers", "nonsense")
+    supervisor = asyncio.create_task(postgres.keep_running())
+    with capture_logs() as said:
+        os.kill(postgres.pid or 0, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await postgres.exited.wait()
+            await once_logged(said, "postgres.restart_failed")
+            monkeypatch.undo()
+            await postgres.ready.wait()
+    await postgres.stop()
+    await supervisor
+
+
+async def test_a_second_start_of_the_same_folder_is_refused(
+    postgres: EmbeddedPostgres, cluster_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not await asyncio.to_thread(is_running, cluster_dir)
+    await postgres.start()
+    assert await asyncio.to_thread(is_running, cluster_dir)
+    monkeypatch.setattr(embedded, "_LEFT_OVER_SECONDS", 0.1)
+    with pytest.raises(EmbeddedFailed, match="Another process still runs"):
+        await EmbeddedPostgres(cluster_dir, SETTINGS).start()
+    await postgres.stop()
+    assert not await asyncio.to_thread(is_running, cluster_dir)
+
+
+async def test_a_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
+    postgres: EmbeddedPostgres, cluster_dir: Path
+) -> None:
+    await postgres.start()
+    await postgres.stop()
+    pid_file = cluster.layout(cluster_dir).data / "postmaster.pid"
+    pid_file.write_text(f"1\n{pid_file.parent}\n1700000000\n5432\n\n\n")
+    assert await ask(await postgres.start(), "SELECT 1") == 1
+
+
+async def test_a_path_that_no_socket_could_hold_gets_a_short_socket_folder(cluster_dir: Path) -> None:
+    open_to_others(cluster_dir)
+    deep = cluster_dir / ("long" * 25)
+    postgres = EmbeddedPostgres(deep, SETTINGS)
+    try:
+        assert await ask(await postgres.start(), "SELECT 1") == 1
+        assert not cluster.layout(deep).socket.is_relative_to(deep)
+    finally:
+        await postgres.stop()
+        cluster.layout(deep).socket.rmdir()
+
+
+async def test_a_cluster_of_another_major_version_is_refused(
+    postgres: EmbeddedPostgres, cluster_dir: Path
+) -> None:
+    await postgres.start()
+    await postgres.stop()
+    (cluster.layout(cluster_dir).data / "PG_VERSION").write_text("17\n")
+    with pytest.raises(
+        EmbeddedFailed, match=r"made by PostgreSQL 17, and the programs here are PostgreSQL 18"
+    ):
+        await postgres.start()
+
+
+async def test_an_interrupted_first_start_leaves_nothing_in_the_way(
+    postgres: EmbeddedPostgres, cluster_dir: Path
+) -> None:
+    half_made = cluster_dir / "postgres" / "data.new"
+    half_made.mkdir(parents=True)
+    (half_made / "PG_VERSION").write_text("18\n")
+    assert await ask(await postgres.start(), "SELECT 1") == 1
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="without root the database runs as ourselves")
+async def test_a_cluster_directory_below_a_closed_folder_says_which(cluster_dir: Path) -> None:
+    open_to_others(cluster_dir)
+    closed = cluster_dir / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(EmbeddedFailed, match="closed to it") as raised:
+        await EmbeddedPostgres(closed / "inner", SETTINGS).start()
+    assert raised.value.hint.endswith(f"chmod o+x {closed}")
+
+
+async def test_a_folder_without_programs_is_refused(cluster_dir: Path) -> None:
+    settings = config.Database(binaries=str(cluster_dir))
+    with pytest.raises(EmbeddedFailed, match=r"\[database\] binaries"):
+        await EmbeddedPostgres(cluster_dir, settings).start()
+
+
+async def test_a_setting_that_postgres_refuses_fails_the_start_with_its_words_in_the_log(
+    cluster_dir: Path,
+) -> None:
+    postgres = EmbeddedPostgres(cluster_dir, SETTINGS, extra={"shared_buffers": "nonsense"})
+    with capture_logs() as said, pytest.raises(EmbeddedFailed, match="doesn't start"):
+        await postgres.start()
+    failed = [entry for entry in said if entry["event"] == "postgres.start_failed"]
+    assert "shared_buffers" in str(failed[0]["last_lines"])
+
+
+def test_the_launcher_gives_up_when_its_parent_is_gone_already() -> None:
+    stranger = "1"
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        launch.__file__,
+        str(os.geteuid()),
+        "0",
+        "2",
+        stranger,
+        "/",
+        "/bin/true",
+    ]
+    attempt = subprocess.run(command, capture_output=True, text=True)
+    assert (attempt.returncode, attempt.stderr) == (1, "the parent is gone already\n")
+
+
+async def once_logged(said: list[dict[str, object]], event: str) -> None:
+    while event not in [entry["event"] for entry in said]:  # noqa: ASYNC110 - a log announces nothing
+        await asyncio.sleep(0)
+
+
+def needed_recovery(said: list[dict[str, object]]) -> bool:
+    lines = [str(entry.get("line")) for entry in said]
+    assert any("ready to accept connections" in line for line in lines), lines
+    return any("not properly shut down" in line for line in lines)
+
+
+def open_to_others(folder: Path) -> None:
+    folder.chmod(0o711)
+
+
+def process_owner(pid: int | None) -> int:
+    return Path(f"/proc/{pid}").stat().st_uid
