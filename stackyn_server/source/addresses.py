@@ -1,0 +1,198 @@
+"""Which repository addresses are accepted, and which network addresses git may be led to.
+
+A tenant chooses the URL and this server opens the connection, so without these rules a repository URL would be a way
+to talk to everything that only the server can reach (server-side request forgery).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from stackyn_server.config import Source
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.errors import InvalidRequest
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+URL_LENGTH = 2048
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
+# The resolver takes `0x7f.1`, `127.1` and `2130706433` for addresses (WHATWG URL: "ends in a number").
+_NUMBER_AT_END = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$")
+
+# IPv6 ranges that carry an IPv4 address in their last 32 bits: RFC 4291 (mapped), RFC 6052 and RFC 8215 (NAT64).
+_CARRIES_IPV4 = tuple(ipaddress.IPv6Network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+# Not covered by `is_global`: 6to4 and its relays, Teredo, site-local, and Azure's metadata service on a public address.
+_NEVER = tuple(
+    ipaddress.ip_network(n)
+    for n in ("2002::/16", "2001::/32", "fec0::/10", "::/96", "192.88.99.0/24", "168.63.129.16/32")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryUrl:
+    """A checked repository address. `host` is lower case, an IPv6 literal without its brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The normalised URL: no user, query or fragment, no default port, no slash at its end."""
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def parse_url(settings: Source, text: str) -> RepositoryUrl:
+    """Check a repository URL without any I/O, or raise `InvalidRequest` (details: the field `repo_url`).
+
+    No sentence repeats a part of the input, which may hold a password.
+    """
+    text = text.strip()
+    if not text:
+        raise _invalid("The repository URL is missing.")
+    if len(text) > URL_LENGTH:
+        raise _invalid(f"The repository URL is longer than {URL_LENGTH} characters.")
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise _invalid("The repository URL has characters that don't belong in a URL.")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise _invalid("The repository URL can't be read: its host or port is malformed.") from error
+    _check_shape(settings, text, parts)
+    host = _check_host(parts)
+    path = parts.path.rstrip("/")
+    if not _PATH.fullmatch(path) or any(member in (".", "..") for member in path.split("/")):
+        raise _invalid(
+            "The repository URL needs the path of a repository, as in https://host/owner/name.git."
+        )
+    if port == 0:
+        raise _invalid("The repository URL has an impossible port.")
+    return RepositoryUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], path)
+
+
+def _check_shape(settings: Source, text: str, parts: SplitResult) -> None:
+    allowed = [scheme for scheme in settings.schemes if scheme in _DEFAULT_PORTS]
+    if parts.scheme not in allowed:
+        names = " or ".join(f"{scheme}://" for scheme in allowed)
+        raise _invalid(f"The repository URL must start with {names}.")
+    if "@" in parts.netloc:
+        raise _invalid("The repository URL must not carry a user name, password or token.")
+    if "#" in text or "?" in text:
+        raise _invalid("The repository URL must not have a query or a fragment.")
+
+
+def _check_host(parts: SplitResult) -> str:
+    host = (parts.hostname or "").rstrip(".")
+    if not host:
+        raise _invalid("The repository URL has no host.")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        if not _HOST_NAME.fullmatch(host) or _NUMBER_AT_END.search(host):
+            raise _invalid("The host of the repository URL is not a valid host name.") from None
+        return host
+
+
+def _invalid(sentence: str) -> InvalidRequest:
+    return InvalidRequest(sentence, details={"field": "repo_url"})
+
+
+def is_reachable_for_tenants(settings: Source, address: Address) -> bool:
+    """True for addresses of the public internet, and for those in the networks of `allowed_private`."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return False
+        for network in _CARRIES_IPV4:
+            if address in network:
+                address = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+                break
+    if any(_within(address, ipaddress.ip_network(text)) for text in settings.allowed_private):
+        return True
+    if any(_within(address, network) for network in _NEVER):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _within(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    return address.version == network.version and address in network
+
+
+async def vet(settings: Source, url: RepositoryUrl) -> tuple[Address, ...]:
+    """Resolve the host and return the addresses that git may be pinned to, in the resolver's order.
+
+    Raises `DeploymentFailed` (SOURCE_REFUSED) when there are only internal ones, and `TransientFailure`
+    (SOURCE_UNREACHABLE) when the name can't be resolved now.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(settings.stall_seconds):
+            found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise _unresolved(url, "the resolver did not answer") from error
+    except (OSError, UnicodeError) as error:
+        raise _unresolved(url, str(error)) from error
+    addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
+    good = tuple(address for address in addresses if is_reachable_for_tenants(settings, address))
+    if not good:
+        raise DeploymentFailed(
+            Failure(
+                FailureCode.SOURCE_REFUSED,
+                f"The repository's host {url.host} leads to a private or internal address, which is not allowed.",
+                "Use a repository on a public address, or ask the operator of this server to allow its network.",
+            )
+        )
+    return good
+
+
+async def reach(settings: Source, url: RepositoryUrl, addresses: tuple[Address, ...]) -> Address:
+    """Return the first address that accepts a connection, so that git is pinned to one that works.
+
+    git itself would wait two minutes for an address that drops packets. Raises `TransientFailure`.
+    """
+    evidence = []
+    for address in addresses:
+        try:
+            async with asyncio.timeout(settings.stall_seconds):
+                _, writer = await asyncio.open_connection(str(address), url.port)
+        except TimeoutError:
+            evidence.append(f"{url.host} port {url.port}: no answer within {settings.stall_seconds:g} s")
+        except OSError as error:
+            evidence.append(f"{url.host} port {url.port}: {error.strerror or 'connection failed'}")
+        else:
+            writer.transport.abort()
+            return address
+    raise TransientFailure(
+        Failure(
+            FailureCode.SOURCE_UNREACHABLE,
+            f"The repository's host {url.host} does not accept connections on port {url.port}.",
+            "Check the repository URL and whether its host is up, then deploy again.",
+            "\n".join(evidence),
+        )
+    )
+
+
+def _unresolved(url: RepositoryUrl, reason: str) -> TransientFailure:
+    return TransientFailure(
+        Failure(
+            FailureCode.SOURCE_UNREACHABLE,
+            f"The repository's host name {url.host} can't be resolved.",
+            "Check the spelling of the repository URL, then deploy again.",
+            f"{url.host}: {reason}",
+        )
+    )

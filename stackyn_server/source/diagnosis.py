@@ -1,0 +1,221 @@
+"""What git's words mean for the tenant: its error output in, a `Failure` with cause and next step out. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.source.git import GitFailed
+
+EVIDENCE_LINES = 10
+EVIDENCE_LINE_LENGTH = 300
+BRANCHES_SHOWN = 10
+
+# Clients take these words in an error text for the end of their own session (API contract, section 1).
+_SESSION_WORDS = (
+    (re.compile("unauthorized", re.IGNORECASE), "not signed in"),
+    (re.compile(r"\b401\b"), "sign-in required"),
+)
+_CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+
+_PRIVATE = re.compile(
+    r"could not read Username|Authentication failed|terminal prompts disabled|error: 40[134]\b|"
+    r"repository '.*' not found",
+    re.IGNORECASE,
+)
+_REDIRECTED = re.compile(r"error: 30\d\b|redirect", re.IGNORECASE)
+_PROTOCOL = re.compile(r"transport '.*' not allowed|protocol .* not supported", re.IGNORECASE)
+PACK_TOO_LARGE = "the pack is larger than the limit"
+_TOO_LARGE = re.compile(rf"died of signal 25|File too large|File size limit|{PACK_TOO_LARGE}", re.IGNORECASE)
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"out of memory|Cannot allocate memory|memory exhausted", re.IGNORECASE)
+_NOT_OURS = re.compile(
+    r"not our ref|unadvertised object|couldn't find remote ref|remote error: .*not found|did not send all necessary",
+    re.IGNORECASE,
+)
+_NOT_GIT = re.compile(
+    r"not valid: is this a git repository|dumb http transport|invalid .*(?:pkt|line|protocol)|"
+    r"protocol error|bad line length",
+    re.IGNORECASE,
+)
+_CORRUPT = re.compile(
+    r"fsck|invalid index-pack output|inflate|corrupt|bad object|loose object", re.IGNORECASE
+)
+_CERTIFICATE = re.compile(r"certificate|SSL|TLS|gnutls", re.IGNORECASE)
+
+
+def evidence_of(text: str) -> str:
+    """Return the last lines of git's output, fit to be shown: no control characters, no credentials, bounded."""
+    lines = [
+        "".join(c for c in line if c.isprintable())[:EVIDENCE_LINE_LENGTH]
+        for line in re.split(r"[\r\n]+", text)
+    ]
+    shown = "\n".join([line for line in lines if line.strip()][-EVIDENCE_LINES:])
+    shown = _CREDENTIALS.sub(r"\1", shown)
+    for word, instead in _SESSION_WORDS:
+        shown = word.sub(instead, shown)
+    return shown
+
+
+def is_redirect(failed: GitFailed) -> bool:
+    return _REDIRECTED.search(failed.stderr) is not None
+
+
+def wants_unadvertised(failed: GitFailed) -> bool:
+    """True when the server refused this commit id, which says nothing about the branch."""
+    return _NOT_OURS.search(failed.stderr) is not None
+
+
+def of_fetch(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
+    """Explain why a repository could not be fetched."""
+    text = failed.stderr
+    code = FailureCode
+    permanent: tuple[tuple[re.Pattern[str], FailureCode, str, str], ...] = (
+        (
+            _TOO_LARGE,
+            code.SOURCE_TOO_LARGE,
+            f"The repository is larger than the limit of {max_mb} MB.",
+            "Remove large files from the branch (Git LFS or a download at build time fit them), then deploy again.",
+        ),
+        (
+            _PRIVATE,
+            code.SOURCE_UNREACHABLE,
+            f"The repository {url} was not found or is private.",
+            "Check the repository URL, and make the repository public.",
+        ),
+        (
+            _REDIRECTED,
+            code.SOURCE_REFUSED,
+            f"The repository {url} answers with a redirect to another address, which is not followed.",
+            "Open the URL in a browser and use the address where it ends.",
+        ),
+        (
+            _PROTOCOL,
+            code.SOURCE_REFUSED,
+            "The repository is served by a protocol that is not allowed.",
+            "Use an https:// URL.",
+        ),
+        (
+            _NOT_OURS,
+            code.REF_NOT_FOUND,
+            "The commit to deploy is not in the repository.",
+            "Push it again, or deploy the branch as it is now.",
+        ),
+        (
+            _NOT_GIT,
+            code.SOURCE_UNREACHABLE,
+            f"There is no git repository at {url}.",
+            "Use the address that `git clone` takes.",
+        ),
+        (
+            _NO_MEMORY,
+            code.SOURCE_TOO_LARGE,
+            "The repository has objects that are too large to be read.",
+            "Remove very large files from the branch, then deploy again.",
+        ),
+    )
+    for pattern, failure_code, message, hint in permanent:
+        if pattern.search(text):
+            return DeploymentFailed(Failure(failure_code, message, hint, evidence_of(text)))
+    if _DISK_FULL.search(text):
+        return TransientFailure(
+            Failure(
+                code.NO_DISK,
+                "This server has no disk space left for the repository.",
+                "Deploy again later; the operator of this server has to free space.",
+                evidence_of(text),
+            )
+        )
+    if _CORRUPT.search(text) and not _CERTIFICATE.search(text):
+        return DeploymentFailed(
+            Failure(
+                code.SOURCE_REFUSED,
+                "The repository has damaged or malformed objects, so it was not taken.",
+                "Run `git fsck` on a clone, repair what it names, and push again.",
+                evidence_of(text),
+            )
+        )
+    if _CERTIFICATE.search(text):
+        return TransientFailure(
+            Failure(
+                code.SOURCE_UNREACHABLE,
+                f"A secure connection to {url} could not be made.",
+                "Check that its certificate is valid, then deploy again.",
+                evidence_of(text),
+            )
+        )
+    return TransientFailure(
+        Failure(
+            code.SOURCE_UNREACHABLE,
+            f"The repository {url} could not be fetched.",
+            "Check that its host is up, then deploy again.",
+            evidence_of(text) or f"git ended with {failed.returncode}",
+        )
+    )
+
+
+def no_such_branch(branch: str, branches: Sequence[str]) -> DeploymentFailed:
+    """Explain a missing branch, naming up to ten that exist."""
+    shown = ", ".join(branches[:BRANCHES_SHOWN])
+    more = f" and {len(branches) - BRANCHES_SHOWN} more" if len(branches) > BRANCHES_SHOWN else ""
+    there = f"The repository has: {shown}{more}." if branches else "The repository has no branches."
+    return DeploymentFailed(
+        Failure(
+            FailureCode.REF_NOT_FOUND,
+            f"The branch {branch} does not exist in the repository.",
+            f"{there} Change the app's branch, or push it.",
+        )
+    )
+
+
+def empty(url: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_EMPTY,
+            f"The repository {url} is empty: it has no commits.",
+            "Push a first commit, then deploy again.",
+        )
+    )
+
+
+def no_files() -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_EMPTY,
+            "The commit to deploy has no files.",
+            "Commit your app's files and push them, then deploy again.",
+        )
+    )
+
+
+def too_many_files(limit: int) -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_TOO_LARGE,
+            f"The repository has more than {limit} files.",
+            "Keep generated files and dependencies out of git, then deploy again.",
+        )
+    )
+
+
+def files_too_large(max_mb: int) -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_TOO_LARGE,
+            f"The files of the repository are larger than the limit of {max_mb} MB.",
+            "Remove large files from the branch (a download at build time fits them), then deploy again.",
+        )
+    )
+
+
+def unreadable(failed: GitFailed) -> DeploymentFailed:
+    """Explain a failure on our own copy: it is damaged or gone, and a new fetch heals that."""
+    return TransientFailure(
+        Failure(
+            FailureCode.INTERNAL,
+            "The fetched copy of the repository could not be read.",
+            "Deploy again, so that it is fetched anew.",
+            evidence_of(failed.stderr),
+        )
+    )
