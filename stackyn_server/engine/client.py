@@ -1,0 +1,303 @@
+"""The connection to the Docker engine: version agreement, ordinary calls, and long streams that always close."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, TypeVar
+
+import aiohttp
+from aiodocker import Docker
+
+from stackyn_server import config
+from stackyn_server.engine.errors import Absent, EngineUnavailable, EngineUnsupported, refusal, translated
+from stackyn_server.engine.labels import Labels
+
+__all__ = ["Engine", "EngineUnavailable", "Facts", "Stream"]
+
+T = TypeVar("T")
+ApiVersion = tuple[int, int]
+
+OLDEST_API: ApiVersion = (1, 41)  # Docker 20.10
+NEWEST_API: ApiVersion = (1, 51)  # Docker 28.5; a newer engine is spoken to in this version
+READ_BUFFER_BYTES = 1024 * 1024  # aiohttp's default has changed between releases
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the engine says about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory in bytes."""
+
+    version: str
+    api_version: ApiVersion
+    cgroup_version: int
+    cgroup_driver: str
+    memory_bytes: int
+    processors: int
+
+
+class Stream:
+    """One open answer of the engine, read in pieces. Closed by `Engine.stream`, however it is left."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before its end."""
+        while True:
+            with translated():
+                chunk = await self._response.content.readany()
+            if not chunk:
+                return
+            yield chunk
+
+    async def json_lines(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield one object per line; lines of any length."""
+        rest = bytearray()
+        async for chunk in self.chunks():
+            rest += chunk
+            *lines, tail = rest.split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)
+            rest = bytearray(tail)
+        if rest.strip():
+            yield json.loads(rest)
+
+
+class Engine:
+    """The engine behind one socket, as seen by one installation. Use it with `async with`, or `open` and `close`."""
+
+    def __init__(self, settings: config.Engine, network: config.Network, installation: str) -> None:
+        self.settings = settings
+        self.network = network
+        self.labels = Labels(installation)
+        self._docker: Docker | None = None
+        self._facts: Facts | None = None
+
+    async def __aenter__(self) -> Engine:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect and agree on a version. Raises `EngineUnavailable` or `EngineUnsupported`, with nothing left open."""
+        # No connection limit: 101 log followers on aiohttp's default of 100 block every further call (measured).
+        connector = aiohttp.UnixConnector(path=str(self.settings.socket), limit=0)
+        timeout = aiohttp.ClientTimeout(total=self.settings.request_seconds)
+        session = aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=READ_BUFFER_BYTES)
+        self._docker = Docker(
+            url="unix://localhost",  # any name: the connector has the path
+            connector=connector,
+            session=session,
+            timeout=timeout,
+            api_version=_spelled(OLDEST_API),
+        )
+        try:
+            await self.negotiate()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close all connections. Does nothing when closed already."""
+        if self._docker is not None:
+            docker, self._docker = self._docker, None
+            await docker.close()
+            await docker.session.close()  # a session that we made is ours to close
+
+    @property
+    def docker(self) -> Docker:
+        if self._docker is None:
+            raise EngineUnavailable("the engine's client is closed")
+        return self._docker
+
+    @property
+    def facts(self) -> Facts:
+        if self._facts is None:
+            raise EngineUnavailable("the engine was never reached")
+        return self._facts
+
+    @property
+    def version(self) -> str:
+        return self.facts.version
+
+    @property
+    def api_version(self) -> ApiVersion:
+        return self.facts.api_version
+
+    @property
+    def cgroup_version(self) -> int:
+        return self.facts.cgroup_version
+
+    async def negotiate(self) -> Facts:
+        """Agree on an API version and read the facts; again after the engine may have been replaced."""
+        with translated():
+            async with self.docker.session.get(f"{self.docker.docker_host}/version") as response:
+                response.raise_for_status()
+                offered = await response.json()
+        api_version = agree(offered)
+        self.docker.api_version = _spelled(api_version)
+        info = await self.ask(self.docker.system.info())
+        self._facts = Facts(
+            version=str(offered.get("Version", "")),
+            api_version=api_version,
+            cgroup_version=2 if str(info.get("CgroupVersion", "1")) == "2" else 1,
+            cgroup_driver=str(info.get("CgroupDriver", "cgroupfs")),
+            memory_bytes=int(info.get("MemTotal", 0)),
+            processors=int(info.get("NCPU", 1)),
+        )
+        return self._facts
+
+    async def ask(self, call: Awaitable[T]) -> T:
+        """Await a call of aiodocker and translate its errors."""
+        with translated():
+            return await call
+
+    async def ask_or_none(self, call: Awaitable[T]) -> T | None:
+        """Like `ask`, but None when the object doesn't exist."""
+        try:
+            return await self.ask(call)
+        except Absent:
+            return None
+
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None
+    ) -> Any:
+        """Make a call that aiodocker has no method for and return its JSON (None when the answer is empty)."""
+        with translated():
+            async with self.docker.session.request(
+                method, self._url(path), params=params, json=body
+            ) as response:
+                content = await response.read()
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    raise refusal(response.status, _reason(content))
+                return json.loads(content) if content.strip() else None
+
+    async def request_or_none(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None
+    ) -> Any:
+        """Like `request`, but None when the object doesn't exist."""
+        try:
+            return await self.request(method, path, params=params, body=body)
+        except Absent:
+            return None
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        upload: AsyncIterator[bytes] | None = None,
+        content_type: str = "application/x-tar",
+    ) -> AsyncIterator[Stream]:
+        """Open an answer without an end. Leaving the block closes its connection, which also cancels a build.
+
+        An error raised by `upload` itself comes out unchanged.
+        """
+        source = None if upload is None else _Upload(upload)
+        response: aiohttp.ClientResponse | None = None
+        try:
+            with translated():
+                response = await self.docker.session.request(
+                    method,
+                    self._url(path),
+                    params=params,
+                    data=None if source is None else source.pieces(),
+                    headers=None if source is None else {"Content-Type": content_type},
+                    timeout=aiohttp.ClientTimeout(sock_connect=self.settings.request_seconds),
+                )
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    raise refusal(response.status, _reason(await response.read()))
+            yield Stream(response)
+        except EngineUnavailable:
+            if source is not None and source.error is not None:
+                raise source.error from None
+            raise
+        finally:
+            if response is not None:
+                response.close()
+            if source is not None:
+                await source.close()
+
+    def _url(self, path: str) -> str:
+        return f"{self.docker.docker_host}/{self.docker.api_version}/{path}"
+
+
+class _Upload:
+    """A request body that remembers its own failure: aiohttp reports it as a lost connection."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._is_reading = False
+        self.error: Exception | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        while True:
+            self._is_reading = True
+            try:
+                piece = await anext(self._pieces)
+            except StopAsyncIteration:
+                return
+            except Exception as error:
+                self.error = error
+                raise
+            finally:
+                self._is_reading = False
+            yield piece
+
+    async def close(self) -> None:
+        """Close the source, unless aiohttp's cancelled writer is inside it: that cancellation closes it."""
+        if isinstance(self._pieces, AsyncGenerator) and not self._is_reading:
+            await self._pieces.aclose()
+
+
+def agree(offered: Mapping[str, Any]) -> ApiVersion:
+    """Choose the API version from the engine's `/version`. Raises `EngineUnsupported` with both sides named."""
+    theirs = _parsed(offered.get("ApiVersion"))
+    oldest_theirs = _parsed(offered.get("MinAPIVersion", "1.0"))
+    name = f"Docker {offered.get('Version', 'of an unknown version')}"
+    chosen = min(theirs, NEWEST_API)
+    if chosen < OLDEST_API:
+        raise EngineUnsupported(
+            f"{name} is too old: it speaks API {_plain(theirs)}, needed is {_plain(OLDEST_API)} or newer.",
+            hint="Install Docker 20.10 or newer.",
+        )
+    if chosen < oldest_theirs:
+        raise EngineUnsupported(
+            f"{name} accepts only API {_plain(oldest_theirs)} or newer; this server speaks up to {_plain(NEWEST_API)}.",
+            hint="Upgrade Stackyn, or lower min-api-version in Docker's daemon.json.",
+        )
+    return chosen
+
+
+def _parsed(text: object) -> ApiVersion:
+    major, _, minor = str(text).partition(".")
+    try:
+        return int(major), int(minor)
+    except ValueError as error:
+        raise EngineUnavailable(f"not an API version: {text!r}") from error
+
+
+def _plain(version: ApiVersion) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _spelled(version: ApiVersion) -> str:
+    return f"v{_plain(version)}"
+
+
+def _reason(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["message"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode("utf-8", "replace")

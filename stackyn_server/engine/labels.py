@@ -1,0 +1,128 @@
+"""How we recognise what we made. Only objects that carry our own installation's labels are ever touched.
+
+A container inherits the labels of its image, so a tenant's Dockerfile can put any of these keys on a container
+of the engine's builder (tried). Hence the second condition for containers, the name, which no image can set, and
+other keys for images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
+
+INSTALLATION = "io.stackyn.installation"
+TENANT = "io.stackyn.tenant"
+APP = "io.stackyn.app"
+DEPLOYMENT = "io.stackyn.deployment"
+RELEASE = "io.stackyn.release"
+INSTANCE = "io.stackyn.instance"
+ROLE = "io.stackyn.role"
+WANTED = "io.stackyn.wanted"  # digest of what the ingress container was created from
+
+IMAGE_PREFIX = "io.stackyn.image."
+IMAGE_INSTALLATION = IMAGE_PREFIX + "installation"
+IMAGE_APP = IMAGE_PREFIX + "app"
+IMAGE_DEPLOYMENT = IMAGE_PREFIX + "deployment"
+IMAGE_ROLE = IMAGE_PREFIX + "role"
+
+_APP_NAME = re.compile(r"stackyn-i([0-9]+)(?:-([0-9a-f]{8}))?")
+
+
+class Role(StrEnum):
+    APP = "app"
+    INGRESS = "ingress"
+    APP_NETWORK = "app-network"
+    BUILD_NETWORK = "build-network"
+
+
+def container_name(instance: InstanceId) -> str:
+    return f"stackyn-i{instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of one installation; `installation` is its UUID as text."""
+
+    installation: str
+
+    @property
+    def short(self) -> str:
+        """Eight hexadecimal digits for names that must be short. Hashed: time-ordered UUIDs share their beginning."""
+        return hashlib.sha256(self.installation.encode()).hexdigest()[:8]
+
+    def seal(self, what: str) -> str:
+        """Twelve hexadecimal digits that belong to `what` and that nobody without the installation's id can compute."""
+        return hmac.new(self.installation.encode(), what.encode(), "sha256").hexdigest()[:12]
+
+    def app_container(
+        self,
+        *,
+        tenant: UserId,
+        app: AppId,
+        deployment: DeploymentId | None,
+        release: ReleaseId,
+        instance: InstanceId,
+    ) -> dict[str, str]:
+        """Every key is always set: one left out would be inherited from the image."""
+        return {
+            INSTALLATION: self.installation,
+            TENANT: str(tenant),
+            APP: str(app),
+            DEPLOYMENT: "" if deployment is None else str(deployment),
+            RELEASE: str(release),
+            INSTANCE: str(instance),
+            ROLE: Role.APP.value,
+        }
+
+    def ingress_container(self, wanted: str) -> dict[str, str]:
+        return {INSTALLATION: self.installation, ROLE: Role.INGRESS.value, WANTED: wanted}
+
+    def network(self, role: Role) -> dict[str, str]:
+        return {INSTALLATION: self.installation, ROLE: role.value}
+
+    def app_image(self, app: AppId, deployment: DeploymentId) -> dict[str, str]:
+        return {
+            IMAGE_INSTALLATION: self.installation,
+            IMAGE_APP: str(app),
+            IMAGE_DEPLOYMENT: str(deployment),
+            IMAGE_ROLE: Role.APP.value,
+        }
+
+    def ingress_image(self) -> dict[str, str]:
+        return {IMAGE_INSTALLATION: self.installation, IMAGE_ROLE: Role.INGRESS.value}
+
+    def spare_name(self, name: str) -> str:
+        """Return the name to use where another installation on the same engine has `name`."""
+        return f"{name}-{self.short}"
+
+    @property
+    def ingress_name(self) -> str:
+        return f"stackyn-ingress-{self.short}"
+
+    def owns_container(self, name: str, labels: Mapping[str, str]) -> bool:
+        """`name` without the leading slash of the engine's answers."""
+        if labels.get(INSTALLATION) != self.installation:
+            return False
+        if labels.get(ROLE) == Role.INGRESS:
+            return name.startswith(self.ingress_name)
+        match = _APP_NAME.fullmatch(name)
+        return match is not None and match[1] == labels.get(INSTANCE) and match[2] in (None, self.short)
+
+    def owns_network(self, labels: Mapping[str, str]) -> bool:
+        return labels.get(INSTALLATION) == self.installation
+
+    def owns_image(self, labels: Mapping[str, str]) -> bool:
+        return labels.get(IMAGE_INSTALLATION) == self.installation
+
+    def object_filter(self) -> dict[str, list[str]]:
+        """The `filters` of a listing of containers or networks; its answer must still pass `owns_…`."""
+        return {"label": [f"{INSTALLATION}={self.installation}"]}
+
+    def image_filter(self) -> dict[str, list[str]]:
+        return {"label": [f"{IMAGE_INSTALLATION}={self.installation}"]}
