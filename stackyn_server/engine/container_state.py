@@ -1,0 +1,122 @@
+"""What the engine says about a container, as values. Only members that every engine from 20.10 to 29 has are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine.timestamps import engine_time
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """One inspected container.
+
+    `running` is false while the engine waits to start it again (`restarting`). `pid` is 0 when no process runs.
+    `out_of_memory` is also true when only a child was killed, and can come with exit code 0 (measured).
+    `address` is its address on the app network, None without one. `image` is an id.
+    """
+
+    id: str
+    name: str
+    running: bool
+    restarting: bool
+    pid: int
+    exit_code: int
+    out_of_memory: bool
+    restart_count: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    image: str
+    address: IPv4Address | None
+    labels: Mapping[str, str]
+
+    @property
+    def instance(self) -> InstanceId | None:
+        return _instance(self.labels)
+
+    @property
+    def app(self) -> AppId | None:
+        return _app(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSummary:
+    """One container of a listing. `state` is the engine's word: created, running, restarting, paused, exited, dead."""
+
+    id: str
+    name: str
+    state: str
+    labels: Mapping[str, str]
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def role(self) -> str:
+        return self.labels.get(keys.ROLE, "")
+
+    @property
+    def instance(self) -> InstanceId | None:
+        return _instance(self.labels)
+
+    @property
+    def app(self) -> AppId | None:
+        return _app(self.labels)
+
+
+def full_state(found: Mapping[str, Any]) -> ContainerState:
+    """Read an answer of `/containers/<id>/json`."""
+    state = found["State"]
+    restarting = bool(state.get("Restarting"))
+    return ContainerState(
+        id=found["Id"],
+        name=str(found["Name"]).removeprefix("/"),
+        running=bool(state.get("Running")) and not restarting,
+        restarting=restarting,
+        pid=int(state.get("Pid") or 0),
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        restart_count=int(found.get("RestartCount") or 0),
+        started_at=engine_time(state.get("StartedAt")),
+        finished_at=engine_time(state.get("FinishedAt")),
+        image=found["Image"],
+        address=_address(found),
+        labels=found["Config"].get("Labels") or {},
+    )
+
+
+def summary(found: Mapping[str, Any]) -> ContainerSummary:
+    """Read one entry of `/containers/json`."""
+    names = [str(name).removeprefix("/") for name in found.get("Names") or []]
+    return ContainerSummary(
+        id=found["Id"],
+        name=next((name for name in names if "/" not in name), ""),  # names with a slash are links
+        state=str(found.get("State", "")),
+        labels=found.get("Labels") or {},
+    )
+
+
+def _address(found: Mapping[str, Any]) -> IPv4Address | None:
+    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    for network in networks.values():
+        wanted = (network.get("IPAMConfig") or {}).get("IPv4Address")
+        if text := network.get("IPAddress") or wanted:
+            return IPv4Address(text)
+    return None
+
+
+def _instance(labels: Mapping[str, str]) -> InstanceId | None:
+    text = labels.get(keys.INSTANCE, "")
+    return InstanceId(int(text)) if text.isdecimal() else None
+
+
+def _app(labels: Mapping[str, str]) -> AppId | None:
+    text = labels.get(keys.APP, "")
+    return AppId(int(text)) if text.isdecimal() else None

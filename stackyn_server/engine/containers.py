@@ -1,0 +1,263 @@
+"""Instances as containers: start, look, stop, remove. Everything may be repeated, and absent is success."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
+from stackyn_server.domain.seats import Bridge
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine import logs
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.commands import shell_arguments
+from stackyn_server.engine.container_state import ContainerState, ContainerSummary, full_state, summary
+from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, InUse
+from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.engine.networks import ensure_app_bridge
+
+__all__ = [
+    "AddressTaken",
+    "ContainerSpec",
+    "ContainerState",
+    "ContainerSummary",
+    "find",
+    "inspect",
+    "kill",
+    "last_lines",
+    "list_ours",
+    "remove",
+    "set_restart",
+    "start",
+    "stop",
+]
+
+_START_PROBLEM = re.compile(r"(exec: .*?|unable to find (?:user|group) [^:]*: .*?)(?:: unknown)?$", re.DOTALL)
+
+
+class AddressTaken(TransientFailure):
+    """Another container has the address of this app's slot. What was created for it is removed again."""
+
+    def __init__(self, address: IPv4Address) -> None:
+        super().__init__(
+            Failure(
+                FailureCode.ENGINE_UNAVAILABLE,
+                "The network address of this app is still held by another container.",
+                "Nothing needs to be done: it is tried again. If it stays, the operator looks for a container "
+                f"with the address {address}.",
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """All that a container is made from. `image` is an id or tag; `command` is shell words or None for the image's
+    own; units are MiB, cores, and processes with their threads."""
+
+    instance: InstanceId
+    app: AppId
+    tenant: UserId
+    deployment: DeploymentId | None
+    release: ReleaseId
+    image: str
+    bridge: Bridge
+    address: IPv4Address
+    environment: Mapping[str, str]
+    command: str | None
+    memory_mb: int
+    cpu: float
+    max_processes: int
+    port: int
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.memory_mb, self.cpu, self.max_processes)
+
+
+async def start(engine: Engine, spec: ContainerSpec) -> str:
+    """Return the id of the running container of this instance; one that runs already is kept.
+
+    Raises `DeploymentFailed` when the image can't be started as it is, `AddressTaken`, `EngineUnavailable`.
+    """
+    existing = await find(engine, spec.instance)
+    if existing is not None:
+        if existing.running:
+            return existing.id
+        await remove(engine, existing.id)
+    network = await ensure_app_bridge(engine, spec.bridge)
+    container = await _create(engine, spec, network)
+    try:
+        await engine.ask(engine.docker.containers.container(container).start())
+    except (EngineRefused, EngineUnavailable) as error:
+        await remove(engine, container)  # a container that couldn't start would keep the name and the slot
+        raise _start_failure(spec, error) from error
+    return container
+
+
+async def inspect(engine: Engine, container: str) -> ContainerState | None:
+    """Return the state of a container of ours, by id or name. None when it is absent or somebody else's."""
+    found = await _owned(engine, container)
+    return None if found is None else full_state(found)
+
+
+async def find(engine: Engine, instance: InstanceId) -> ContainerState | None:
+    """Return the container of an instance, whatever became of its id."""
+    for listed in await list_ours(engine, {keys.INSTANCE: str(instance)}):
+        return await inspect(engine, listed.id)
+    return None
+
+
+async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -> list[ContainerSummary]:
+    """Return all containers of this installation, stopped ones too; `matching` narrows it down by labels."""
+    filters = engine.labels.object_filter()
+    filters["label"] += [f"{key}={value}" for key, value in (matching or {}).items()]
+    found = await engine.request(
+        "GET", "containers/json", params={"all": "true", "filters": json.dumps(filters)}
+    )
+    listed = [summary(one) for one in found]
+    return [one for one in listed if engine.labels.owns_container(one.name, one.labels)]
+
+
+async def set_restart(engine: Engine, container: str, on: bool) -> None:
+    """Let the engine bring the container back whenever it exits, or stop it from doing so."""
+    found = await _owned(engine, container)
+    if found is not None:
+        policy = {"RestartPolicy": {"Name": "unless-stopped" if on else "no"}}
+        await engine.request_or_none("POST", f"containers/{found['Id']}/update", body=policy)
+
+
+async def stop(engine: Engine, container: str, grace_seconds: float) -> None:
+    """Send SIGTERM, and SIGKILL when it still runs after `grace_seconds`. Returns when it has stopped."""
+    found = await _owned(engine, container)
+    if found is None:
+        return
+    whole = max(0, round(grace_seconds))
+    with _deadline_of_engine():
+        async with asyncio.timeout(whole + engine.settings.request_seconds):
+            await engine.ask_or_none(engine.docker.containers.container(found["Id"]).stop(t=whole))
+
+
+async def kill(engine: Engine, container: str) -> None:
+    """Send SIGKILL, if it runs."""
+    found = await _owned(engine, container)
+    if found is None:
+        return
+    with suppress(InUse):  # it doesn't run
+        await engine.ask_or_none(engine.docker.containers.container(found["Id"]).kill())
+
+
+async def remove(engine: Engine, container: str) -> None:
+    """Kill and remove the container with its anonymous volumes."""
+    found = await _owned(engine, container)
+    if found is None:
+        return
+    handle = engine.docker.containers.container(found["Id"])
+    with _deadline_of_engine():
+        async with asyncio.timeout(engine.settings.request_seconds):
+            try:
+                await engine.ask_or_none(handle.delete(force=True, v=True))
+            except InUse:  # somebody's removal of it is in progress
+                await engine.ask_or_none(handle.wait(condition="removed"))
+
+
+async def last_lines(engine: Engine, container: str, lines: int = 50) -> str:
+    """Return the last lines of both outputs in the order they were written; "" for an absent container."""
+    found = await _owned(engine, container)
+    if found is None:
+        return ""
+    return "\n".join([line.text async for line in logs.written(engine, found["Id"], tail=lines)])
+
+
+async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:
+    found = await engine.ask_or_none(engine.docker.containers.container(container).show())
+    if found is None:
+        return None
+    name = str(found["Name"]).removeprefix("/")
+    return found if engine.labels.owns_container(name, found["Config"].get("Labels") or {}) else None
+
+
+async def _create(engine: Engine, spec: ContainerSpec, network: str) -> str:
+    wanted = _wanted(engine, spec, network)
+    name = keys.container_name(spec.instance)
+    try:
+        try:
+            created = await engine.ask(engine.docker.containers.create(wanted, name=name))
+        except InUse:  # by another installation: our own was removed before
+            created = await engine.ask(
+                engine.docker.containers.create(wanted, name=engine.labels.spare_name(name))
+            )
+    except (EngineRefused, EngineUnavailable) as error:
+        raise _start_failure(spec, error) from error
+    return created.id
+
+
+def _wanted(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]:
+    wanted: dict[str, Any] = {
+        "Image": spec.image,
+        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        "Labels": engine.labels.app_container(
+            tenant=spec.tenant,
+            app=spec.app,
+            deployment=spec.deployment,
+            release=spec.release,
+            instance=spec.instance,
+        ),
+        "ExposedPorts": {f"{spec.port}/tcp": {}},
+        "Healthcheck": {"Test": ["NONE"]},  # we probe; an image's own check would run inside the app's limits
+        "HostConfig": {**host_config(spec.limits), "NetworkMode": network},
+        "NetworkingConfig": {
+            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": str(spec.address)}}},
+        },
+    }
+    if spec.command is not None:
+        shell, *arguments = shell_arguments(spec.command)
+        wanted |= {"Entrypoint": [shell], "Cmd": arguments}
+    return wanted
+
+
+def _start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable) -> DeploymentFailed:
+    reason = error.reason
+    lowered = reason.lower()
+    if "already in use" in lowered and "address" in lowered:
+        return AddressTaken(spec.address)
+    if isinstance(error, Absent) and "image" in lowered:
+        return DeploymentFailed(
+            Failure(
+                FailureCode.INTERNAL,
+                "The image of this release is no longer on this server.",
+                "Deploy again.",
+            )
+        )
+    if "no command specified" in lowered:
+        return DeploymentFailed(
+            Failure(
+                FailureCode.APP_EXITED,
+                "The app has no start command: neither its image nor its settings name one.",
+                "Set a start command, or add CMD to the Dockerfile.",
+            )
+        )
+    if problem := _START_PROBLEM.search(reason):
+        return DeploymentFailed(
+            Failure(
+                FailureCode.APP_EXITED,
+                "The app's start command could not be run in its image.",
+                "Check the start command, and that its program and user exist in the image.",
+                problem[1],
+            )
+        )
+    return error
+
+
+@contextmanager
+def _deadline_of_engine() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise EngineUnavailable("the engine took too long") from error

@@ -1,0 +1,56 @@
+"""The one place for what every container of ours may use, may do and may write to its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+MEBIBYTE = 1024 * 1024
+NANO = 1_000_000_000
+CPU_PERIOD_MICROSECONDS = 100_000
+
+# What the engine itself keeps of a container's output; the history for tenants is in the database.
+LOG_FILES = 2
+LOG_FILE_SIZE = "10m"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Units: MiB, cores, processes and threads together."""
+
+    memory_mb: int
+    cpu: float
+    max_processes: int
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.memory_mb * MEBIBYTE
+
+    @property
+    def cpu_quota_microseconds(self) -> int:
+        """Of each period of `CPU_PERIOD_MICROSECONDS`."""
+        return int(self.cpu * CPU_PERIOD_MICROSECONDS)
+
+
+def host_config(
+    limits: Limits, *, capabilities: tuple[str, ...] = (), read_only: bool = False
+) -> dict[str, Any]:
+    """Return the `HostConfig` members that every container gets, app or ingress."""
+    return {
+        "Memory": limits.memory_bytes,
+        "MemorySwap": limits.memory_bytes,  # memory and swap together: none of it is swap
+        "NanoCpus": int(limits.cpu * NANO),
+        "PidsLimit": limits.max_processes,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(capabilities),
+        "SecurityOpt": ["no-new-privileges:true"],
+        "ReadonlyRootfs": read_only,
+        "Privileged": False,
+        "IpcMode": "private",
+        "Init": True,  # reaps zombies, and passes SIGTERM on to a program that is not written to be pid 1
+        "RestartPolicy": {"Name": "no"},
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": LOG_FILE_SIZE, "max-file": str(LOG_FILES)},
+        },
+    }

@@ -1,0 +1,121 @@
+"""What a container writes, line by line, with its stream and exact time. The frames are parsed here: aiodocker drops
+which stream a line came from."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from stackyn_server.engine.client import Engine, Stream
+from stackyn_server.engine.errors import Absent
+from stackyn_server.engine.timestamps import engine_time, exactly, nanoseconds_of, spelled
+
+StreamName = Literal["stdout", "stderr"]
+
+LONGEST_LINE_BYTES = (
+    65_536  # the engine cuts at 16 KiB and we join; a longer line comes out in pieces of this
+)
+_HEADER = struct.Struct(">BxxxI")  # stream number, length
+_STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line without its end. `nanoseconds` since 1970 is the exact time, to go on from with `follow`."""
+
+    at: datetime
+    nanoseconds: int
+    stream: StreamName
+    text: str
+
+
+async def follow(
+    engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
+) -> AsyncIterator[LogLine]:
+    """Yield lines written after `since` (a time, or a line's `nanoseconds`), then new ones until the container stops.
+
+    `tail` limits how many old lines come first; None means all of them. An absent container yields nothing.
+    Raises `EngineUnavailable` when the connection breaks. Use it with `contextlib.aclosing`.
+    """
+    async for line in _lines(engine, container, follow=True, since=since, tail=tail):
+        yield line
+
+
+async def written(
+    engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
+) -> AsyncIterator[LogLine]:
+    """Like `follow`, but end with what is there now."""
+    async for line in _lines(engine, container, follow=False, since=since, tail=tail):
+        yield line
+
+
+async def _lines(
+    engine: Engine, container: str, *, follow: bool, since: datetime | int | None, tail: int | None
+) -> AsyncIterator[LogLine]:
+    params = {
+        "follow": str(follow).lower(),
+        "stdout": "true",
+        "stderr": "true",
+        "timestamps": "true",
+        "tail": "all" if tail is None else str(tail),
+    }
+    if since is not None:
+        # `since` includes its own nanosecond (measured): without + 1 the last line would come again.
+        params["since"] = spelled((exactly(since) if isinstance(since, datetime) else since) + 1)
+    try:
+        async with engine.stream("GET", f"containers/{container}/logs", params=params) as stream:
+            joiner = LineJoiner()
+            async for number, payload in _frames(stream):
+                if line := joiner.feed(_STREAMS.get(number, "stdout"), payload):
+                    yield line
+            for line in joiner.rest():
+                yield line
+    except Absent:
+        return
+
+
+async def _frames(stream: Stream) -> AsyncIterator[tuple[int, bytes]]:
+    buffer = bytearray()
+    async for chunk in stream.chunks():
+        buffer += chunk
+        position = 0
+        while len(buffer) - position >= _HEADER.size:
+            number, length = _HEADER.unpack_from(buffer, position)
+            end = position + _HEADER.size + length
+            if len(buffer) < end:
+                break
+            yield number, bytes(buffer[position + _HEADER.size : end])
+            position = end
+        del buffer[:position]
+
+
+class LineJoiner:
+    """Puts lines together again that the engine cut into frames of 16 KiB, each frame with a time of its own."""
+
+    def __init__(self) -> None:
+        self._open: dict[StreamName, tuple[str, bytearray]] = {}
+
+    def feed(self, stream: StreamName, payload: bytes) -> LogLine | None:
+        """Take one frame (`<time> <text>`) and return the line that it completes."""
+        stamp, _, text = payload.partition(b" ")
+        first_stamp, joined = self._open.pop(stream, (stamp.decode("ascii", "replace"), bytearray()))
+        joined += text
+        if joined.endswith(b"\n") or len(joined) >= LONGEST_LINE_BYTES:
+            return _line(first_stamp, stream, bytes(joined))
+        self._open[stream] = (first_stamp, joined)
+        return None
+
+    def rest(self) -> list[LogLine]:
+        """Return the lines that never ended."""
+        return [_line(stamp, stream, bytes(joined)) for stream, (stamp, joined) in self._open.items()]
+
+
+def _line(stamp: str, stream: StreamName, text: bytes) -> LogLine:
+    at = engine_time(stamp)
+    if at is None:
+        raise ValueError(f"a log line without a time: {stamp!r}")
+    decoded = text.decode("utf-8", "replace").rstrip("\r\n")
+    return LogLine(at, nanoseconds_of(stamp), stream, decoded)
