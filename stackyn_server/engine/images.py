@@ -1,0 +1,131 @@
+"""Images that we built, by their own label keys. Deleted tag by tag, never pruned: what a prune takes along differs
+between engines (measured)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import InUse
+
+REPOSITORY = "stackyn/"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """`id` is `sha256:…`; `size_bytes` counts layers that other images share. `has_command`: it can start by itself."""
+
+    id: str
+    size_bytes: int
+    exposed_ports: tuple[int, ...]
+    labels: Mapping[str, str]
+    tags: tuple[str, ...]
+    has_command: bool
+
+    @property
+    def app(self) -> AppId | None:
+        text = self.labels.get(keys.IMAGE_APP, "")
+        return AppId(int(text)) if text.isdecimal() else None
+
+    @property
+    def deployment(self) -> DeploymentId | None:
+        text = self.labels.get(keys.IMAGE_DEPLOYMENT, "")
+        return DeploymentId(int(text)) if text.isdecimal() else None
+
+
+def tag_of(engine: Engine, app: AppId, deployment: DeploymentId) -> str:
+    """Return the name of a deployment's image.
+
+    Its last part can't be guessed without the installation's id: any Dockerfile may say FROM any name that this engine
+    has, so a name made of ids alone would hand one tenant's code to another. It also keeps two installations on one
+    engine apart, which count their apps alike.
+    """
+    return f"{REPOSITORY}a{app}:d{deployment}-{engine.labels.seal(f'{app}/{deployment}')}"
+
+
+def stage_tag(engine: Engine, app: AppId, deployment: DeploymentId, number: int) -> str:
+    """Return the name that keeps the cache of an earlier build stage for as long as the deployment's image lives."""
+    return f"{REPOSITORY}a{app}:s{deployment}-{number}-{engine.labels.seal(f'{app}/{deployment}/{number}')}"
+
+
+async def inspect(engine: Engine, ref: str) -> ImageInfo | None:
+    """Return an image by id or tag, ours or not. None when it is absent."""
+    found = await engine.ask_or_none(engine.docker.images.inspect(ref))
+    return None if found is None else _info(found)
+
+
+async def list_ours(engine: Engine) -> list[ImageInfo]:
+    """Return the named images of this installation. A tenant's LABEL can't add one: our build parameter beats it, and
+    what a build leaves half-way has no name."""
+    return await _list(engine, engine.labels.image_filter())
+
+
+async def list_of_app(engine: Engine, app: AppId) -> list[str]:
+    """Return the ids of the app's images."""
+    filters = engine.labels.image_filter()
+    filters["label"].append(f"{keys.IMAGE_APP}={app}")
+    return [image.id for image in await _list(engine, filters)]
+
+
+async def tag(engine: Engine, ref: str, name: str) -> None:
+    """Give an image of ours one more name, `<repository>:<tag>`."""
+    repository, _, version = name.rpartition(":")
+    await engine.ask(engine.docker.images.tag(ref, repository, tag=version))
+
+
+async def remove(engine: Engine, ref: str) -> bool:
+    """Remove an image of ours with all its names and its kept stages. False when a container still uses it; absent
+    is success."""
+    info = await inspect(engine, ref)
+    if info is None or not engine.labels.owns_image(info.labels):
+        return True
+    try:
+        for name in info.tags or (info.id,):
+            await engine.ask_or_none(engine.docker.images.delete(name))
+        await _remove_stages(engine, info)
+    except InUse:
+        return False
+    return True
+
+
+async def _remove_stages(engine: Engine, info: ImageInfo) -> None:
+    if info.app is None or info.deployment is None:
+        return
+    filters = {"reference": [f"{REPOSITORY}a{info.app}:s{info.deployment}-*"]}
+    for listed in await engine.ask(engine.docker.images.list(filters=filters)):
+        for name in listed.get("RepoTags") or ():
+            number = _stage_number(name, info.deployment)
+            if number is not None and name == stage_tag(engine, info.app, info.deployment, number):
+                await engine.ask_or_none(engine.docker.images.delete(name))
+
+
+def _stage_number(name: str, deployment: DeploymentId) -> int | None:
+    text = name.rpartition(f":s{deployment}-")[2].partition("-")[0]
+    return int(text) if text.isdecimal() else None
+
+
+async def _list(engine: Engine, filters: Mapping[str, list[str]]) -> list[ImageInfo]:
+    found = []
+    for listed in await engine.ask(engine.docker.images.list(filters=filters)):
+        if any(name.startswith(REPOSITORY) for name in listed.get("RepoTags") or []):
+            info = await inspect(engine, listed["Id"])
+            if info is not None and engine.labels.owns_image(info.labels):
+                found.append(info)
+    return found
+
+
+def _info(found: Mapping[str, Any]) -> ImageInfo:
+    settings = found.get("Config") or {}
+    ports = (name.partition("/") for name in settings.get("ExposedPorts") or {})
+    return ImageInfo(
+        id=found["Id"],
+        size_bytes=int(found.get("Size") or 0),
+        exposed_ports=tuple(sorted(int(number) for number, _, protocol in ports if protocol in ("", "tcp"))),
+        labels=settings.get("Labels") or {},
+        tags=tuple(found.get("RepoTags") or ()),
+        has_command=bool(settings.get("Cmd") or settings.get("Entrypoint")),
+    )
