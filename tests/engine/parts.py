@@ -1,0 +1,88 @@
+"""What the engine's tests are made of: contexts, ids that no other session uses, commands inside containers."""
+
+from __future__ import annotations
+
+import io
+import random
+import shutil
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from stackyn_server.engine.client import Engine
+
+BUSYBOX = shutil.which("busybox") or "/bin/busybox"
+RANDOM = random.SystemRandom()
+_APPLETS = (
+    *(
+        "sh",
+        "cat",
+        "date",
+        "dd",
+        "echo",
+        "env",
+        "false",
+        "head",
+        "httpd",
+        "id",
+        "kill",
+        "ls",
+        "mkdir",
+        "nc",
+        "ps",
+    ),
+    *("seq", "sleep", "tail", "touch", "true", "usleep", "wget", "yes"),
+)
+
+
+def busybox_files() -> dict[str, bytes | str]:
+    """Path → content, or the target of a symbolic link."""
+    files: dict[str, bytes | str] = {"bin/busybox": Path(BUSYBOX).read_bytes()}
+    for applet in _APPLETS:
+        files[f"bin/{applet}"] = "/bin/busybox"
+    files["etc/passwd"] = b"root:x:0:0::/:/bin/sh\n"
+    files["tmp/.keep"] = b""
+    return files
+
+
+def tar(files: dict[str, bytes | str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.mode = 0o755
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                archive.addfile(member)
+            else:
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+async def context(files: dict[str, bytes | str]) -> AsyncIterator[bytes]:
+    """A build context as the source room gives it: a tar in pieces."""
+    content = tar(files)
+    piece = 64 * 1024
+    for start in range(0, len(content), piece):
+        yield content[start : start + piece]
+
+
+def new_id() -> int:
+    """Ids that no other session uses on this engine."""
+    return RANDOM.randrange(10**12, 10**15)
+
+
+async def run_inside(engine: Engine, container: str, *command: str) -> tuple[int, str]:
+    """Run a command in a container of the tests; returns exit code and output."""
+    created = await engine.request(
+        "POST",
+        f"containers/{container}/exec",
+        body={"Cmd": list(command), "AttachStdout": True, "AttachStderr": True, "Tty": True},
+    )
+    text = b""
+    url = f"{engine.docker.docker_host}/{engine.docker.api_version}/exec/{created['Id']}/start"
+    async with engine.docker.session.post(url, json={"Detach": False, "Tty": True}) as answer:
+        text = await answer.read()
+    ended = await engine.request("GET", f"exec/{created['Id']}/json")
+    return int(ended["ExitCode"]), text.decode("utf-8", "replace")
