@@ -1,0 +1,81 @@
+"""The aiohttp application, built from the route table."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from stackyn_server.api import cors
+from stackyn_server.api.endpoint import endpoint
+from stackyn_server.api.failures import REQUEST_ID_HEADER, errors_as_json, request_id
+from stackyn_server.api.openapi import document
+from stackyn_server.api.routing import Route
+from stackyn_server.api.table import ROUTES
+from stackyn_server.api.throttling import Throttle
+from stackyn_server.config import Settings
+from stackyn_server.services.registry import Services
+
+if TYPE_CHECKING:
+    from aiohttp.web_request import Request
+
+SERVICES = web.AppKey("services", Services)
+
+_MEMBER = re.compile(r"\{(\w+)\}")
+# aiohttp's own pattern for a member has no braces; a decoded env key may have them.
+_ANY_MEMBER = r"{\1:[^/]+}"
+
+
+def create_app(services: Services, settings: Settings, routes: tuple[Route, ...] = ROUTES) -> web.Application:
+    """Return the application that answers `routes`; the caller runs it and owns what is in `services`."""
+    app = web.Application(
+        middlewares=[cors.answer_preflight, errors_as_json],
+        client_max_size=settings.server.body_limit_bytes,
+    )
+    app[SERVICES] = services
+    throttle = Throttle(settings.rates)
+    for path, of_path in _by_path(routes).items():
+        resource = app.router.add_resource(_MEMBER.sub(_ANY_MEMBER, path))
+        for route in of_path:
+            resource.add_route(
+                route.method,
+                endpoint(route, services, settings.server, throttle),
+                expect_handler=_continue,
+            )
+    _add_description(app, routes)
+    cors.install(app, settings.public.allowed_origins)
+    app.on_response_prepare.append(_mark)
+    return app
+
+
+def _by_path(routes: tuple[Route, ...]) -> dict[str, list[Route]]:
+    """Group the routes by path: aiohttp-cors refuses the preflight of a path that is registered twice."""
+    paths: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        paths[route.path].append(route)
+        if route.has_slash_alias:
+            paths[f"{route.path}/"].append(route)
+    return paths
+
+
+def _add_description(app: web.Application, routes: tuple[Route, ...]) -> None:
+    described = web.json_response(document(routes)).body
+
+    async def describe(_request: web.Request) -> web.Response:
+        return web.Response(body=described, content_type="application/json")
+
+    app.router.add_resource("/openapi.json").add_route(hdrs.METH_GET, describe)
+
+
+async def _continue(request: Request) -> None:
+    """Ask for the body when the client waits to be asked; any other expectation is nothing to us."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _mark(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[REQUEST_ID_HEADER] = request_id(request)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

@@ -1,0 +1,94 @@
+"""From a handler's annotations to what a request must bring.
+
+A handler is a plain function. By annotation it may ask for `Services`, the `Caller`, the `web.Request` itself, one body
+model and one query model; every other parameter is a member of the path with the same name.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+
+from stackyn_server.api.routing import Route
+from stackyn_server.api.wire.base import Body, Query
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId, parse_id
+from stackyn_server.errors import NotFound
+from stackyn_server.services.registry import Services
+from stackyn_server.services.sessions import Caller
+
+_MEMBER = re.compile(r"\{(\w+)\}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class _NotAnId(NotFound):
+    def __init__(self) -> None:
+        super().__init__("There is nothing with this id.")
+
+
+def _number(text: str) -> int:
+    number = parse_id(text) if text else None
+    if number is None:
+        raise _NotAnId
+    return number
+
+
+def _user_id(text: str) -> UUID:
+    if not _UUID.fullmatch(text):
+        raise _NotAnId
+    return UUID(text)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+PARSERS: dict[Any, Callable[[str], Any]] = {
+    AppId: _number,
+    DeploymentId: _number,
+    int: _number,
+    UserId: _user_id,
+    str: _text,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a handler needs, by parameter name. `answer` is the annotation of what it returns."""
+
+    path: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    path_types: Mapping[str, Any] = field(default_factory=dict)
+    body: tuple[str, type[Body]] | None = None
+    query: tuple[str, type[Query]] | None = None
+    services: str | None = None
+    caller: str | None = None
+    request: str | None = None
+    answer: Any = None
+
+
+def bind(route: Route) -> Binding:
+    """Read the annotations of the route's handler. Raises TypeError when they and the path disagree."""
+    hints = typing.get_type_hints(route.handler)
+    answer = hints.pop("return", None)
+    members = _MEMBER.findall(route.path)
+    found: dict[str, Any] = {"answer": answer}
+    path, path_types = {}, {}
+    for name, hint in hints.items():
+        if hint in (Services, Caller, web.Request):
+            found[{Services: "services", Caller: "caller", web.Request: "request"}[hint]] = name
+        elif isinstance(hint, type) and issubclass(hint, Body):
+            found["body"] = (name, hint)
+        elif isinstance(hint, type) and issubclass(hint, Query):
+            found["query"] = (name, hint)
+        elif name in members and hint in PARSERS:
+            path[name], path_types[name] = PARSERS[hint], hint
+        else:
+            raise TypeError(f"{route.name}: nothing of a request fits the parameter {name!r}")
+    if set(members) != set(path):
+        raise TypeError(f"{route.name}: the path has {members}, the handler takes {sorted(path)}")
+    return Binding(path=path, path_types=path_types, **found)

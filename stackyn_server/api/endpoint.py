@@ -1,0 +1,104 @@
+"""What happens around every handler, in this order: who calls, how often, is it paid, what was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from stackyn_server import config
+from stackyn_server.api import bodies
+from stackyn_server.api.binding import Binding, bind
+from stackyn_server.api.failures import request_id
+from stackyn_server.api.identity import identify
+from stackyn_server.api.routing import Access, Media, Rate, Route
+from stackyn_server.api.throttling import Throttle
+from stackyn_server.api.wire.base import AccountBody
+from stackyn_server.errors import PaymentRequired
+from stackyn_server.services.account_views import EXPIRED
+from stackyn_server.services.registry import Services
+from stackyn_server.services.sessions import Caller
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger("stackyn.api")
+
+
+def endpoint(route: Route, services: Services, settings: config.Server, throttle: Throttle) -> Endpoint:
+    """Make the aiohttp handler of a route. Raises TypeError when the handler does not fit its entry."""
+    binding = bind(route)
+    answer = TypeAdapter(binding.answer) if route.media is Media.JSON else None
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        started = time.monotonic()
+        caller = await _caller(route, request, services, throttle)
+        if route.is_billing_gated and caller is not None:
+            _check_paid(caller)
+        arguments = await _arguments(route, binding, request, settings, throttle)
+        if binding.services:
+            arguments[binding.services] = services
+        if binding.caller:
+            arguments[binding.caller] = caller
+        result = await route.handler(**arguments)
+        log.debug(
+            "request.answered",
+            route=route.name,
+            request_id=request_id(request),
+            seconds=round(time.monotonic() - started, 4),
+        )
+        if isinstance(result, web.StreamResponse):
+            return result
+        if answer is None:
+            return web.Response(status=route.status)
+        return web.Response(status=route.status, body=answer.dump_json(result), content_type=Media.JSON.value)
+
+    return answered
+
+
+async def _caller(
+    route: Route, request: web.Request, services: Services, throttle: Throttle
+) -> Caller | None:
+    rate = route.rate_class
+    if rate is Rate.AUTHENTICATION:
+        await throttle.count_address(request)
+    if route.access is Access.PUBLIC:
+        return None
+    caller = await identify(request, services.sessions, route.access)
+    if rate in (Rate.READ, Rate.WRITE):
+        await throttle.count_user(rate, caller.id)
+    return caller
+
+
+def _check_paid(caller: Caller) -> None:
+    status = caller.account.billing_status
+    if status == EXPIRED:
+        raise PaymentRequired(
+            "Your trial or subscription is over.",
+            hint="Choose a plan to go on; your apps and their data are kept.",
+            details={"billing_status": status},
+        )
+
+
+async def _arguments(
+    route: Route, binding: Binding, request: web.Request, settings: config.Server, throttle: Throttle
+) -> dict[str, Any]:
+    """Take from the request what the handler asks for. A body is only read where a model wants one."""
+    arguments: dict[str, Any] = {
+        name: parse(request.match_info[name]) for name, parse in binding.path.items()
+    }
+    if binding.request:
+        arguments[binding.request] = request
+    if binding.query:
+        name, query_model = binding.query
+        arguments[name] = bodies.parse_query(query_model, request)
+    if binding.body:
+        name, body_model = binding.body
+        body = bodies.parse(body_model, await bodies.read(request, settings))
+        if route.rate_class is Rate.AUTHENTICATION and isinstance(body, AccountBody):
+            await throttle.count_account(body)
+        arguments[name] = body
+    return arguments

@@ -1,0 +1,187 @@
+"""The OpenAPI 3.1 document, derived from the route table. Run as a module it prints `contracts/openapi.yaml`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from stackyn_server.api.binding import Binding, bind
+from stackyn_server.api.routing import Access, Media, Rate, Route
+from stackyn_server.api.sentences import about_status
+from stackyn_server.api.table import ROUTES
+from stackyn_server.api.wire.base import Error
+from stackyn_server.domain.ids import LARGEST_ID, UserId
+
+_REFERENCE = "#/components/schemas/{model}"
+_BEARER = "bearer"
+
+
+def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
+    """Return the whole description as plain data."""
+    bindings = {route.name: bind(route) for route in routes}
+    schemas, definitions = _schemas(routes, bindings)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operation = _operation(route, bindings[route.name], schemas)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Stackyn server",
+            "version": "1",
+            "description": "Git URL in, live URL out. Every error has one readable sentence and a stable code.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(definitions.items())),
+            "responses": _failures(routes, bindings, schemas),
+            "securitySchemes": {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def statuses(route: Route, binding: Binding) -> list[int]:
+    """Return every status that the route may answer with, its success first."""
+    expected = set(route.errors) | {500, 503}
+    if route.access is not Access.PUBLIC:
+        expected.add(401)
+    if route.access is Access.ADMIN:
+        expected.add(403)
+    if binding.path:
+        expected.add(404)
+    if binding.body:
+        expected |= {400, 413}
+    if binding.query:
+        expected.add(400)
+    if route.is_billing_gated:
+        expected.add(402)
+    if route.rate_class is not Rate.FREE:
+        expected.add(429)
+    return [route.status, *sorted(expected)]
+
+
+def _schemas(
+    routes: tuple[Route, ...], bindings: dict[str, Binding]
+) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """Return the schema of each model by (key, mode), and the named definitions that they refer to."""
+    inputs: dict[Any, Any] = {(Error, "serialization"): TypeAdapter(Error)}
+    for route in routes:
+        binding = bindings[route.name]
+        for model in (binding.body, binding.query):
+            if model:
+                inputs[(model[1], "validation")] = TypeAdapter(model[1])
+        if route.media is Media.JSON:
+            inputs[(binding.answer, "serialization")] = TypeAdapter(binding.answer)
+    generator = GenerateJsonSchema(ref_template=_REFERENCE)
+    schemas, definitions = generator.generate_definitions(
+        [(key, key[1], adapter.core_schema) for key, adapter in inputs.items()]
+    )
+    named: dict[str, Any] = {str(name): schema for name, schema in definitions.items()}
+    return {key: schemas[key, key[1]] for key in inputs}, named
+
+
+def _operation(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": inspect.getdoc(route.handler) or "",
+        "tags": [route.handler.__module__.rpartition(".")[2]],
+        "security": [] if route.access is Access.PUBLIC else [{_BEARER: []}],
+        "x-access": route.access.value,
+        "x-rate-class": route.rate_class.value,
+    }
+    if parameters := [*_path_parameters(binding), *_query_parameters(binding, schemas)]:
+        operation["parameters"] = parameters
+    if binding.body:
+        schema = schemas[binding.body[1], "validation"]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    operation["responses"] = _responses(route, binding, schemas)
+    return operation
+
+
+def _path_parameters(binding: Binding) -> list[dict[str, Any]]:
+    def schema(hint: Any) -> dict[str, Any]:
+        if hint is str:
+            return {"type": "string", "minLength": 1}
+        if hint is UserId:
+            return {"type": "string", "format": "uuid"}
+        return {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}
+
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schema(hint)}
+        for name, hint in binding.path_types.items()
+    ]
+
+
+def _query_parameters(binding: Binding, schemas: dict[Any, Any]) -> list[dict[str, Any]]:
+    if not binding.query:
+        return []
+    model = binding.query[1]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": field.is_required(),
+            "schema": TypeAdapter(field.rebuild_annotation()).json_schema(),
+        }
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _failures(
+    routes: tuple[Route, ...], bindings: dict[str, Binding], schemas: dict[Any, Any]
+) -> dict[str, Any]:
+    content = {"application/json": {"schema": schemas[Error, "serialization"]}}
+    failing = {
+        status
+        for route in routes
+        for status in statuses(route, bindings[route.name])
+        if status != route.status
+    }
+    return {
+        f"failed_{status}": {"description": about_status(status), "content": content}
+        for status in sorted(failing)
+    }
+
+
+def _responses(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status in statuses(route, binding):
+        if status != route.status:
+            responses[str(status)] = {"$ref": f"#/components/responses/failed_{status}"}
+            continue
+        success: dict[str, Any] = {"description": "Done."}
+        if route.media is Media.JSON:
+            success["content"] = {Media.JSON.value: {"schema": schemas[binding.answer, "serialization"]}}
+        elif route.media is Media.STREAM:
+            success["content"] = {Media.STREAM.value: {"schema": {"type": "string"}}}
+        responses[str(status)] = success
+    return responses
+
+
+def as_yaml(value: Any, indent: int = 0) -> str:
+    """Write plain data as block-style YAML 1.2, every scalar in its JSON form, which YAML shares."""
+    margin = "  " * indent
+    if isinstance(value, dict) and value:
+        return "".join(
+            f"{margin}{json.dumps(key) if not str(key).isidentifier() else key}:{_inner(inner, indent)}"
+            for key, inner in value.items()
+        )
+    if isinstance(value, list) and value:
+        return "".join(f"{margin}-{_inner(inner, indent)}" for inner in value)
+    return f"{margin}{json.dumps(value, ensure_ascii=False)}\n"
+
+
+def _inner(value: Any, indent: int) -> str:
+    if isinstance(value, dict | list) and value:
+        return f"\n{as_yaml(value, indent + 1)}"
+    return f" {json.dumps(value, ensure_ascii=False)}\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_yaml(document()))

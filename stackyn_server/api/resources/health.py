@@ -1,0 +1,20 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+from stackyn_server.api.wire.health import Alive, Ready
+from stackyn_server.errors import Unavailable
+from stackyn_server.services.registry import Services
+
+
+async def alive() -> Alive:
+    """Say that the process answers."""
+    return Alive(status="ok")
+
+
+async def ready(services: Services) -> Ready:
+    """Say whether every part can do its work."""
+    state = await services.health()
+    if not state.is_ready:
+        raise Unavailable("The server is not ready for all of its work.", details={"parts": state.parts})
+    return Ready(status="ready", parts=state.parts)

@@ -1,0 +1,68 @@
+"""What an entry of the route table says. Middleware, OpenAPI and the authorization tests are derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Access(StrEnum):
+    """Who may call. The two owner kinds answer 404 to everybody else, so that nothing leaks its existence."""
+
+    PUBLIC = "public"
+    USER = "user"
+    APP_OWNER = "app_owner"
+    DEPLOYMENT_OWNER = "deployment_owner"
+    ADMIN = "admin"
+
+
+class Rate(StrEnum):
+    """Which allowance of `[rates]` a request uses up."""
+
+    FREE = "free"
+    AUTHENTICATION = "authentication"
+    READ = "read"
+    WRITE = "write"
+
+
+class Media(StrEnum):
+    """What a success has in its body."""
+
+    JSON = "application/json"
+    STREAM = "text/event-stream"
+    NOTHING = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry. Path, query, body and answer are read from the handler's annotations.
+
+    `errors` are statuses beyond those that follow from access, body, gate and rate. `has_slash_alias` is for the few
+    paths that published clients also call with a trailing slash.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    status: int = 200
+    rate: Rate | None = None
+    is_billing_gated: bool = False
+    errors: tuple[int, ...] = ()
+    has_slash_alias: bool = False
+    media: Media = Media.JSON
+
+    @property
+    def rate_class(self) -> Rate:
+        if self.rate is not None:
+            return self.rate
+        return Rate.READ if self.method == "GET" else Rate.WRITE
+
+    @property
+    def name(self) -> str:
+        """The stable name in OpenAPI and in logs: `<module>.<function>`."""
+        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"

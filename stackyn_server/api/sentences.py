@@ -1,0 +1,40 @@
+"""Sentences in errors, and the words that none of them may have because a published client acts on them."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+# The console reads these in the text of a failed `GET /api/apps` as "sign in again", and loops.
+_NEVER = re.compile("401|unauthorized", re.IGNORECASE)
+# The console shows its own text for these two; only the codes of a wrong or late one-time code may use them.
+_CODE_WORDS = re.compile("expired|Invalid")
+_CODES_WITH_CODE_WORDS = frozenset({"CODE_INVALID", "CODE_EXPIRED"})
+
+_INSTEAD = {
+    400: "The request can't be carried out as it is.",
+    401: "Sign in to go on.",
+    402: "Your plan has run out.",
+    403: "This is not allowed for your account.",
+    404: "There is nothing at this address.",
+    405: "This address does not know this method.",
+    409: "This can't be done in the present state.",
+    413: "The request is too large.",
+    417: "The request expects something that this server does not do.",
+    429: "Too many requests. Wait a moment, then try again.",
+    500: "Something went wrong on our side.",
+    503: "The server can't do this right now. Try again in a moment.",
+}
+
+
+def about_status(status: int) -> str:
+    """Return a sentence for a failure about which nothing more is known."""
+    return _INSTEAD.get(status) or f"The request failed: {HTTPStatus(status).phrase.lower()}."
+
+
+def sentence(code: str, status: int, *parts: str) -> str:
+    """Join the non-empty parts to one text; what a tenant typed may bring a forbidden word, then a plain text stands
+    for it."""
+    text = " ".join(part for part in parts if part)
+    is_forbidden = _NEVER.search(text) or (code not in _CODES_WITH_CODE_WORDS and _CODE_WORDS.search(text))
+    return about_status(status) if is_forbidden or not text else text

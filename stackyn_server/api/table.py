@@ -1,0 +1,43 @@
+"""The route table. What is not in here does not exist."""
+
+from __future__ import annotations
+
+from stackyn_server.api.resources import apps, auth, deployments, health, profile, variables
+from stackyn_server.api.routing import Access, Media, Rate, Route
+
+PUBLIC, USER = Access.PUBLIC, Access.USER
+APP, DEPLOYMENT, ADMIN = Access.APP_OWNER, Access.DEPLOYMENT_OWNER, Access.ADMIN
+
+# fmt: off
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/health", health.alive, PUBLIC, rate=Rate.FREE),
+    Route("GET", "/health/ready", health.ready, PUBLIC, rate=Rate.FREE, errors=(503,)),
+
+    Route("POST", "/api/auth/login", auth.login, PUBLIC, rate=Rate.AUTHENTICATION, errors=(401,)),
+    Route("POST", "/api/auth/update-profile", auth.update_profile, USER),
+    Route("GET", "/api/user/me", profile.me, USER),
+
+    Route("GET", "/api/apps", apps.list_apps, USER, has_slash_alias=True),
+    Route("POST", "/api/v1/apps", apps.create, USER, status=201, is_billing_gated=True, errors=(403, 409),
+          has_slash_alias=True),
+    Route("GET", "/api/v1/apps/{app}", apps.show, APP),
+    Route("PATCH", "/api/v1/apps/{app}", apps.change, APP, errors=(403, 409)),
+    Route("DELETE", "/api/v1/apps/{app}", apps.delete, APP),
+    Route("POST", "/api/v1/apps/{app}/stop", apps.stop, APP),
+    Route("POST", "/api/v1/apps/{app}/start", apps.start, APP, is_billing_gated=True, errors=(409,)),
+    Route("POST", "/api/v1/apps/{app}/restart", apps.restart, APP, status=201, is_billing_gated=True, errors=(409,)),
+    Route("POST", "/api/v1/apps/{app}/redeploy", deployments.redeploy, APP, status=201, is_billing_gated=True,
+          errors=(403,)),
+
+    Route("GET", "/api/v1/apps/{app}/env", variables.list_variables, APP),
+    Route("POST", "/api/v1/apps/{app}/env", variables.put, APP, is_billing_gated=True),
+    Route("DELETE", "/api/v1/apps/{app}/env/{key}", variables.delete, APP, status=204, media=Media.NOTHING),
+
+    Route("GET", "/api/v1/apps/{app}/deployments", deployments.list_deployments, APP),
+    Route("GET", "/api/v1/apps/{app}/releases", deployments.list_releases, APP),
+    Route("POST", "/api/v1/apps/{app}/rollback", deployments.rollback, APP, status=201, is_billing_gated=True,
+          errors=(409,)),
+    Route("GET", "/api/v1/deployments/{deployment}", deployments.show, DEPLOYMENT),
+    Route("POST", "/api/v1/deployments/{deployment}/cancel", deployments.cancel, DEPLOYMENT),
+)
+# fmt: on

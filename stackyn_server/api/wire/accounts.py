@@ -1,0 +1,149 @@
+"""Sign-in and profile: contract sections 2 and 4."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from stackyn_server.api.wire.base import AccountBody, Answer, Body, Text, left_out_when_none
+from stackyn_server.services.account_views import AccountView, Profile
+from stackyn_server.services.account_views import Quota as QuotaView
+from stackyn_server.services.account_views import Subscription as SubscriptionView
+
+MEBIBYTES_PER_GIBIBYTE = 1024
+
+
+class Login(AccountBody):
+    password: Text | None = None
+
+
+class ProfileChange(Body):
+    """An absent key leaves a value as it is; so does an empty password."""
+
+    full_name: Text | None = None
+    company_name: Text | None = None
+    password: Text | None = None
+
+
+class User(Answer):
+    id: str
+    email: str
+    full_name: str | None
+    company_name: str | None
+    email_verified: bool
+    is_admin: bool
+    plan: str
+    billing_status: str
+    trial_started_at: datetime | None = left_out_when_none()
+    trial_ends_at: datetime | None = left_out_when_none()
+
+    @classmethod
+    def of(cls, account: AccountView) -> User:
+        return cls(
+            id=str(account.id),
+            email=account.email,
+            full_name=account.full_name,
+            company_name=account.company_name,
+            email_verified=account.email_verified,
+            is_admin=account.is_admin,
+            plan=account.plan,
+            billing_status=account.billing_status,
+            trial_started_at=account.trial_started_at,
+            trial_ends_at=account.trial_ends_at,
+        )
+
+
+class SignedIn(Answer):
+    token: str
+    user: User
+
+
+class Plan(Answer):
+    """A billing plan; `price` in US cents a month, sizes in MB."""
+
+    name: str
+    display_name: str
+    price: int
+    max_ram_mb: int
+    max_disk_mb: int
+    max_apps: int
+    always_on: bool
+    auto_deploy: bool
+    health_checks: bool
+    logs: bool
+    zero_downtime: bool
+    workers: bool
+    priority_builds: bool
+    manual_deploy_only: bool
+
+
+class Quota(Answer):
+    """The enforced limits, and what the living apps reserve of them."""
+
+    plan_name: str
+    plan: Plan
+    app_count: int
+    total_ram_mb: int
+    total_disk_mb: int
+
+    @classmethod
+    def of(cls, quota: QuotaView) -> Quota:
+        return cls(
+            plan_name=quota.plan_name,
+            plan=Plan(name=quota.plan_name, **quota.plan.model_dump()),
+            app_count=quota.reserved.apps,
+            total_ram_mb=quota.reserved.memory_mb,
+            total_disk_mb=quota.reserved.disk_mb,
+        )
+
+
+class Subscription(Answer):
+    status: str
+    plan: str
+    trial_started_at: datetime | None = left_out_when_none()
+    trial_ends_at: datetime | None = left_out_when_none()
+    ram_limit_mb: int
+    disk_limit_gb: int
+
+    @classmethod
+    def of(cls, subscription: SubscriptionView) -> Subscription:
+        return cls(
+            status=subscription.status,
+            plan=subscription.plan,
+            trial_started_at=subscription.trial_started_at,
+            trial_ends_at=subscription.trial_ends_at,
+            ram_limit_mb=subscription.memory_limit_mb,
+            disk_limit_gb=subscription.disk_limit_mb // MEBIBYTES_PER_GIBIBYTE,
+        )
+
+
+class Me(Answer):
+    id: str
+    email: str
+    full_name: str | None
+    company_name: str | None
+    email_verified: bool
+    plan: str
+    billing_status: str
+    is_admin: bool
+    created_at: datetime
+    updated_at: datetime
+    quota: Quota
+    subscription: Subscription | None = left_out_when_none()
+
+    @classmethod
+    def of(cls, profile: Profile) -> Me:
+        account = profile.account
+        return cls(
+            id=str(account.id),
+            email=account.email,
+            full_name=account.full_name,
+            company_name=account.company_name,
+            email_verified=account.email_verified,
+            plan=account.plan,
+            billing_status=account.billing_status,
+            is_admin=account.is_admin,
+            created_at=account.created_at,
+            updated_at=account.updated_at,
+            quota=Quota.of(profile.quota),
+            subscription=Subscription.of(profile.subscription) if profile.subscription else None,
+        )

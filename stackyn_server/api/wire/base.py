@@ -1,0 +1,66 @@
+"""What all bodies share: strict types coming in, unknown keys ignored; exact keys going out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+LONGEST_TEXT = 65_536
+
+
+def _without_nul(text: str) -> str:
+    """PostgreSQL keeps no NUL in a text."""
+    if "\x00" in text:
+        raise ValueError("has a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul), Field(max_length=LONGEST_TEXT)]
+
+
+class Body(BaseModel):
+    """A request body. `null` for an optional key counts as absent."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class AccountBody(Body):
+    """A body that names the account it is about, so that attempts are counted for that account too."""
+
+    email: Text
+
+    @property
+    def rate_subject(self) -> str:
+        return self.email.strip().lower()
+
+
+class Query(BaseModel):
+    """Query parameters. They arrive as text, so numbers are read from it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def left_out_when_none(**options: Any) -> Any:
+    """A key that an answer only has when there is a value."""
+    is_none: Callable[[Any], bool] = lambda value: value is None  # noqa: E731
+    return Field(default=None, exclude_if=is_none, **options)
+
+
+class Message(Answer):
+    message: str
+
+
+class Error(Answer):
+    """Every failed request: `error` is one sentence for a person, `code` is stable."""
+
+    error: str = Field(min_length=1)
+    code: str
+    request_id: str
+    details: dict[str, Any] | None = left_out_when_none()
+    billing_status: str | None = left_out_when_none(description="With 402 only.")

@@ -1,0 +1,109 @@
+"""Deployments and releases: contract sections 3 and 6."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from stackyn_server.api.wire.base import Answer, Body, left_out_when_none
+from stackyn_server.domain.deployments import Cause, Phase, Status
+from stackyn_server.domain.failures import FailureCode
+from stackyn_server.domain.ids import LARGEST_ID
+from stackyn_server.services.deployments import ReleaseView
+from stackyn_server.services.views import DeploymentView
+
+
+class NullableText(Answer):
+    """Text that may be missing, in the form that published clients know."""
+
+    String: str
+    Valid: bool
+
+    @classmethod
+    def of(cls, text: str | None) -> NullableText:
+        return cls(String=text or "", Valid=bool(text))
+
+
+class Failure(Answer):
+    """Why a deployment failed: `message` names the cause, `hint` the next step, `evidence` has raw lines."""
+
+    code: FailureCode
+    phase: str
+    message: str
+    hint: str
+    evidence: str
+
+
+class Deployment(Answer):
+    id: int
+    app_id: int
+    status: Status
+    image_name: NullableText
+    container_id: NullableText
+    subdomain: NullableText
+    build_log: NullableText
+    runtime_log: NullableText
+    error_message: NullableText
+    created_at: datetime
+    updated_at: datetime
+    phase: Phase
+    cause: Cause
+    branch: str
+    commit: str | None
+    waiting_reason: str | None
+    live_at: datetime | None
+    ended_at: datetime | None
+    failure: Failure | None = left_out_when_none()
+
+    @classmethod
+    def of(cls, view: DeploymentView) -> Deployment:
+        return cls(
+            id=view.id,
+            app_id=view.app,
+            status=view.status,
+            image_name=NullableText.of(view.image),
+            container_id=NullableText.of(view.container),
+            subdomain=NullableText.of(view.subdomain),
+            build_log=NullableText.of(None),
+            runtime_log=NullableText.of(None),
+            error_message=NullableText.of(view.error_message),
+            created_at=view.created_at,
+            updated_at=view.updated_at,
+            phase=view.phase,
+            cause=view.cause,
+            branch=view.branch,
+            commit=view.commit,
+            waiting_reason=view.waiting_reason,
+            live_at=view.live_at,
+            ended_at=view.ended_at,
+            failure=Failure(**view.failure) if view.failure else None,
+        )
+
+
+class Release(Answer):
+    """`available` says that its image is still here, so that a rollback to it is possible."""
+
+    release: int
+    deployment_id: int
+    commit: str | None
+    image: str
+    created_at: datetime
+    current: bool
+    available: bool
+
+    @classmethod
+    def of(cls, view: ReleaseView) -> Release:
+        return cls(
+            release=view.number,
+            deployment_id=view.deployment,
+            commit=view.commit,
+            image=view.image,
+            created_at=view.created_at,
+            current=view.is_current,
+            available=view.is_available,
+        )
+
+
+class Rollback(Body):
+    release: int = Field(ge=1, le=LARGEST_ID)

@@ -1,0 +1,33 @@
+"""Everything that a request may ask for, in one value that `server.py` builds and the API carries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.apps import Apps
+from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.variables import Variables
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the server can do its whole work, part by part: `parts` maps a part's name to a word or sentence."""
+
+    is_ready: bool
+    parts: dict[str, str]
+
+
+Health = Callable[[], Awaitable[Readiness]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    accounts: Accounts
+    sessions: Sessions
+    apps: Apps
+    deployments: Deployments
+    variables: Variables
+    health: Health

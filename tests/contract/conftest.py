@@ -1,0 +1,197 @@
+"""The real application on a real database, called over HTTP as a client would."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from stackyn_server import config
+from stackyn_server.api.application import create_app
+from stackyn_server.api.runner import ApiRunner
+from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.security.keys import Keys
+from stackyn_server.security.passwords import Passwords
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.security.tokens import Tokens
+from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.apps import Apps
+from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.registry import Readiness, Services
+from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.variables import Variables
+from stackyn_server.store import accounts
+from stackyn_server.store.accounts import NewAccount
+from stackyn_server.store.database import Database
+
+PASSWORD = "correct horse battery"
+REPOSITORY = "https://git.example.test/owner/repository.git"
+
+KEYS = Keys(signing=b"s" * 32, sealing={1: b"k" * 32})
+PASSWORDS = Passwords()
+
+# Every test asks from one address.
+GENEROUS = config.Rates(authentication_per_address="10000/minute", authentication_per_account="1000/minute")
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The epoch of a database in which no server has led yet."""
+
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Any
+    text: str
+    json: Any
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an account; `token` is None for nobody."""
+
+    platform: Platform
+    id: UserId | None = None
+    email: str = ""
+    token: str | None = field(default=None, repr=False)
+
+    async def call(self, method: str, path: str, **options: Any) -> Answer:
+        headers = dict(options.pop("headers", {}))
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        url = URL(path, encoded=True)
+        async with self.platform.client.request(method, url, headers=headers, **options) as response:
+            return await _answer(response)
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        return await self.call("POST", path, **options)
+
+    async def delete(self, path: str, **options: Any) -> Answer:
+        return await self.call("DELETE", path, **options)
+
+    async def new_app(self, name: str = "", **body: Any) -> AppId:
+        """Create an app through the API and return its id."""
+        name = name or f"app {next(_numbers)}"
+        answer = await self.post("/api/v1/apps", json={"name": name, "repo_url": REPOSITORY, **body})
+        assert answer.status == 201, answer.text
+        return AppId(int(answer.json["app"]["id"]))
+
+
+@dataclass
+class Platform:
+    """A running API with its parts."""
+
+    client: TestClient[Any, Any]
+    services: Services
+    database: Database
+    settings: config.Settings
+    ready: Readiness
+
+    @property
+    def nobody(self) -> Person:
+        return Person(self)
+
+    async def person(
+        self, *, email: str = "", password: str | None = PASSWORD, plan: str = "pro", **row: Any
+    ) -> Person:
+        """Make an account, and sign in if it has a password."""
+        email = email or f"person-{next(_numbers)}@example.test"
+        password_hash = await PASSWORDS.hash(password) if password else None
+        async with self.database.transaction() as connection:
+            account = await accounts.insert(
+                connection,
+                NewAccount(
+                    email=email,
+                    plan=plan,
+                    password_hash=password_hash,
+                    **{"email_verified": True, **row},
+                ),
+            )
+            token = await self.services.sessions.open(connection, account)
+        return Person(self, account.id, email, token)
+
+    async def execute(self, statement: str, *arguments: Any) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute(statement, *arguments)
+
+    async def value(self, statement: str, *arguments: Any) -> Any:
+        async with self.database.connection() as connection:
+            return await connection.fetchval(statement, *arguments)
+
+
+class ApiServer(TestServer):
+    """A test server with the runner that `server.py` uses."""
+
+    async def _make_runner(self, **options: Any) -> ApiRunner:
+        return ApiRunner(self.app, ("*",), **options)
+
+
+@pytest.fixture(autouse=True)
+def records() -> Iterator[list[Any]]:
+    """The log records of the test. Rendering a traceback would read source files on the event loop."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+@pytest.fixture
+async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Start the API with chosen tables of settings: `await launch(rates=…)`."""
+    started: list[TestClient[Any, Any]] = []
+
+    async def start(**tables: Any) -> Platform:
+        settings = config.Settings(
+            **{"server": config.Server(data_dir=tmp_path), "rates": GENEROUS, **tables}
+        )
+        sessions = Sessions(database, settings, Tokens(KEYS.signing, KEYS.legacy_signing))
+        sealer = Sealer(KEYS.sealing)
+        platform: Platform
+
+        async def health() -> Readiness:
+            return platform.ready
+
+        services = Services(
+            accounts=Accounts(database, settings, PASSWORDS, sessions),
+            sessions=sessions,
+            apps=Apps(database, settings, sealer, Epoch()),
+            deployments=Deployments(database, settings, Epoch()),
+            variables=Variables(database, sealer),
+            health=health,
+        )
+        client = TestClient(ApiServer(create_app(services, settings)))
+        await client.start_server()
+        started.append(client)
+        platform = Platform(client, services, database, settings, Readiness(True, {"database": "ok"}))
+        return platform
+
+    yield start
+    for client in started:
+        await client.close()
+
+
+@pytest.fixture
+async def platform(launch: Callable[..., Any]) -> Platform:
+    """The API with the shipped settings, rate limits raised."""
+    started: Platform = await launch()
+    return started
+
+
+async def _answer(response: ClientResponse) -> Answer:
+    text = await response.text()
+    is_json = response.content_type == "application/json" and text
+    return Answer(response.status, response.headers, text, await response.json() if is_json else None)
