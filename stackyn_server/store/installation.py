@@ -82,6 +82,12 @@ async def heartbeat(connection: Connection, epoch: int) -> None:
         raise LeadershipLost
 
 
+async def fence(connection: Connection, epoch: int) -> None:
+    """Hold off a take-over until the caller's transaction ends. Raises `LeadershipLost` when the epoch is another."""
+    if await connection.fetchval(SQL.fence, epoch) is None:
+        raise LeadershipLost
+
+
 async def epoch_is(connection: Connection, epoch: int) -> bool:
     leading: bool = await connection.fetchval(SQL.epoch_is, epoch)
     return leading

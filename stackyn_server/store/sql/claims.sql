@@ -104,7 +104,11 @@ WITH leader AS MATERIALIZED (
 SELECT EXISTS (SELECT FROM leader) AS leading, returned.* FROM (SELECT) AS always LEFT JOIN returned ON true;
 
 -- name: alarms
-SELECT id, kind, schedule, greatest(0, extract(epoch FROM run_at - clock_timestamp()))::double precision AS seconds
+-- Periodic work that is due or running already is looked at again after its interval: an alarm for now would ring
+-- for ever while it waits for a place.
+SELECT id, kind, schedule,
+       (CASE WHEN run_at > now() THEN extract(epoch FROM run_at - clock_timestamp()) ELSE schedule END)
+           ::double precision AS seconds
 FROM job
 WHERE ($1::bigint[] IS NULL OR id = ANY($1))
   AND ((state = 'waiting' AND run_at > now()) OR (schedule IS NOT NULL AND state IN ('waiting', 'running')));

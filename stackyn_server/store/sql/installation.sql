@@ -30,6 +30,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 -- name: heartbeat
 UPDATE installation SET heartbeat_at = clock_timestamp() WHERE epoch = $1 RETURNING epoch;
 
+-- name: fence
+SELECT epoch FROM installation WHERE epoch = $1 FOR KEY SHARE;
+
 -- name: epoch_is
 SELECT EXISTS (SELECT FROM installation WHERE epoch = $1);
 

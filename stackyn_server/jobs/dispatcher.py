@@ -1,0 +1,284 @@
+"""The one place where work starts. Commits, freed places, alarms and the sweep only wake it; it claims what can run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.domain.ids import JobId
+from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
+from stackyn_server.jobs.clock import Clock
+from stackyn_server.jobs.ending import end
+from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.jobs.listener import Listener
+from stackyn_server.jobs.pause import Pause
+from stackyn_server.jobs.run import Handler, JobRun
+from stackyn_server.store import claims
+from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.store.failures import Contention
+from stackyn_server.store.installation import LeadershipLost
+from stackyn_server.store.jobs import Job
+
+__all__ = ["Dispatcher", "Handler", "Status"]
+
+log = structlog.get_logger()
+
+# Less than this between the database's clock and ours since the last sweep is measurement, not a step of the clock.
+_CLOCK_STEP_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the dispatcher is doing. `pause_reason` is a sentence while the database can't be asked, else None."""
+
+    is_running: bool
+    pause_reason: str | None
+    running: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    run: JobRun
+    task: asyncio.Task[None]
+
+
+class Dispatcher:
+    """Claims jobs under this leadership and runs each as a named task of its own.
+
+    `handlers` says who does which kind (other kinds stay in the queue), `pools` how many run at once in each pool.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        leadership: Leadership,
+        handlers: Mapping[Kind, Handler],
+        pools: Mapping[Pool, int],
+        policy: RetryPolicy,
+        settings: config.Jobs,
+        *,
+        jitter: Callable[[], float] = lambda: random.uniform(-1, 1),
+    ) -> None:
+        self._database = database
+        self._leadership = leadership
+        self._handlers = dict(handlers)
+        self._pools = dict(pools)
+        self._policy = policy
+        self._settings = settings
+        self._jitter = jitter
+        self._live: dict[tuple[JobId, int], _Live] = {}
+        self._woken = asyncio.Event()
+        self._look_at: set[JobId] = set()  # rows that were heard of or rang: their time may lie ahead
+        self._cancelled_early: set[JobId] = (
+            set()
+        )  # asked to stop between the claim's commit and the task's start
+        self._sweep_at = 0.0
+        self._clock_seen: tuple[datetime, float] | None = None
+        self._is_running = self._is_draining = self._is_over = False
+        self._pause_reason: str | None = None
+
+    def wake(self) -> None:
+        """Look at the queue soon. Cheap, from anywhere on the loop."""
+        self._woken.set()
+
+    def status(self) -> Status:
+        running = tuple(live.run.job for live in self._live.values())
+        return Status(self._is_running, self._pause_reason, running)
+
+    async def run(self) -> None:
+        """Dispatch until `stop`. Raises `LeadershipLost`: then end the process at once, touching nothing.
+
+        Running jobs outlive a death of this task; started again, it goes on with them.
+        """
+        self._sweep_at = 0.0
+        clock = Clock(self._handlers, self._rung)
+        listener = Listener(
+            self._database,
+            self._heard,
+            self._sweep_soon,
+            ping_seconds=self._settings.ping_seconds,
+            pause=Pause.of(self._settings),
+        )
+        listening = asyncio.create_task(listener.run(), name="jobs.listener")
+        listening.add_done_callback(lambda _: self.wake())
+        self._is_running = True
+        try:
+            await self._work(clock, listening)
+        finally:
+            self._is_running = False
+            listening.cancel()
+            await asyncio.wait((listening,))
+            await clock.stop()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Claim no more; give what runs `drain_seconds` to end, then cancel it: its row stays `running` and the next
+        server takes it up again. Cancellations are still heard meanwhile. `run` returns after this."""
+        self._is_draining = True
+        if tasks := {live.task for live in self._live.values()}:
+            _, pending = await asyncio.wait(tasks, timeout=drain_seconds)
+            for task in pending:
+                log.info("job.interrupted", task=task.get_name())
+                task.cancel()
+            if pending:
+                await asyncio.wait(pending)
+        self._is_over = True
+        self.wake()
+
+    # The loop -------------------------------------------------------------------------------------------------
+
+    async def _work(self, clock: Clock, listening: asyncio.Task[None]) -> None:
+        pause = Pause.of(self._settings)
+        while not self._is_over:
+            if listening.done():
+                listening.result()  # it ends by an error of ours only: die with it, and be started again
+            self._woken.clear()
+            try:
+                await self._pass(clock)
+            except (DatabaseUnavailable, Contention) as error:
+                if self._pause_reason is None:
+                    log.warning("dispatcher.paused", reason=error.message)
+                self._pause_reason = error.message
+                self._sweep_at = 0.0  # a claim or a finish may have been half heard
+                await pause.wait()
+                continue
+            except LeadershipLost:
+                self._leadership.lose()
+                raise
+            if self._pause_reason is not None:
+                log.info("dispatcher.resumed")
+                self._pause_reason = None
+            pause.reset()
+            await self._until_woken()
+
+    async def _until_woken(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._sweep_at):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _pass(self, clock: Clock) -> None:
+        if asyncio.get_running_loop().time() >= self._sweep_at:
+            await self._sweep(clock)
+        elif self._look_at:
+            await self._arm(clock)
+        if not self._is_draining:
+            await self._claim_runnable()
+
+    async def _arm(self, clock: Clock) -> None:
+        ids, self._look_at = self._look_at, set()
+        async with self._database.connection() as connection:
+            alarms = await claims.alarms(connection, ids)
+        clock.disarm(ids)
+        clock.arm(alarms)
+
+    async def _claim_runnable(self) -> None:
+        free = [pool for pool in self._pools if self._has_place(pool)]
+        if not free:
+            return
+        async with self._database.connection() as connection:
+            due = await claims.due_pools(connection, free)
+        for pool in due:
+            while self._has_place(pool) and not self._is_draining and (job := await self._claim(pool)):
+                self._start(job)
+
+    def _has_place(self, pool: Pool) -> bool:
+        """A guess that spares a question: the claim itself counts the rows."""
+        return sum(live.run.job.pool is pool for live in self._live.values()) < self._pools[pool]
+
+    async def _claim(self, pool: Pool) -> Job | None:
+        async with self._database.transaction() as connection:
+            return await claims.claim(
+                connection,
+                self._leadership.epoch,
+                pool,
+                self._pools[pool],
+                self._handlers.keys(),
+                self._settings.priority_minutes,
+            )
+
+    # Jobs -----------------------------------------------------------------------------------------------------
+
+    def _start(self, job: Job) -> None:
+        run = JobRun(job, self._leadership, self._policy, self._jitter)
+        if job.id in self._cancelled_early:
+            self._cancelled_early.discard(job.id)
+            run.cancel.set()
+        task = asyncio.create_task(self._perform(run), name=f"job.{job.kind}.{run.moved_by}")
+        self._live[job.id, job.attempt] = _Live(run, task)
+        task.add_done_callback(lambda ended: self._ended(job, ended))
+
+    async def _perform(self, run: JobRun) -> None:
+        job = run.job
+        with structlog.contextvars.bound_contextvars(job=job.id, kind=job.kind.value, attempt=job.attempt):
+            await end(
+                run, self._handlers[job.kind], self._database, self._leadership, Pause.of(self._settings)
+            )
+
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        del self._live[job.id, job.attempt]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("job.task_died", task=task.get_name(), exc_info=error)
+            self._sweep_soon()  # its row has no task any more
+        self.wake()
+
+    # What wakes it --------------------------------------------------------------------------------------------
+
+    def _sweep_soon(self) -> None:
+        self._sweep_at = 0.0
+        self.wake()
+
+    def _rung(self, job: JobId) -> None:
+        self._look_at.add(job)  # by the database's clock it may be early
+        self.wake()
+
+    def _heard(self, payload: str) -> None:
+        """`<id> <state> [cancel | hasten]`, from the table's trigger and from `hasten`."""
+        number, state, *marks = payload.split(" ")
+        job = JobId(int(number))
+        runs = [live.run for key, live in self._live.items() if key[0] == job]
+        if "hasten" in marks:
+            for run in runs:
+                run.hastened.set()
+        if state == "running" and "cancel" in marks:
+            for run in runs:
+                run.cancel.set()
+            if not runs:
+                self._cancelled_early.add(job)
+        else:
+            self._look_at.add(job)
+            self.wake()
+
+    # The sweep ------------------------------------------------------------------------------------------------
+
+    async def _sweep(self, clock: Clock) -> None:
+        """Compare all rows with what runs here: nothing that was missed is missed for longer than a sweep."""
+        epoch, live = self._leadership.epoch, [key[0] for key in self._live]
+        self._cancelled_early.clear()
+        self._look_at.clear()
+        async with self._database.transaction() as connection:
+            returned = await claims.return_stale(connection, epoch, live)
+            cancelled = await claims.cancelled(connection, live)
+            if (jump := self._clock_jump(await claims.database_now(connection))) < -_CLOCK_STEP_SECONDS:
+                shifted = await claims.shift(connection, epoch, -jump)
+                log.warning("clock.jumped_back", seconds=-jump, jobs=shifted)
+            alarms = await claims.alarms(connection)
+        for row in returned:
+            log.warning("job.returned", job=row.id, kind=row.kind, subject=row.subject)
+        for (job, _), other in self._live.items():
+            if job in cancelled:
+                other.run.cancel.set()
+        clock.load(alarms)
+        self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
+
+    def _clock_jump(self, database_now: datetime) -> float:
+        """Seconds by which the database's clock went further than time did since the last sweep."""
+        here = asyncio.get_running_loop().time()
+        seen, self._clock_seen = self._clock_seen, (database_now, here)
+        return 0.0 if seen is None else (database_now - seen[0]).total_seconds() - (here - seen[1])

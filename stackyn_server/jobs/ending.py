@@ -1,0 +1,93 @@
+"""Every job's task ends its row, whatever happens to the handler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from stackyn_server.errors import StackynError
+from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.jobs.pause import Pause
+from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
+from stackyn_server.store.claims import NotRunning
+from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
+from stackyn_server.store.failures import Contention
+from stackyn_server.store.installation import LeadershipLost
+
+log = structlog.get_logger()
+
+_BROKE = "The platform failed while it worked on this."
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a handler ended: `reason` is None when it returned."""
+
+    reason: str | None = None
+    retryable: bool = False
+
+
+async def end(
+    run: JobRun, handler: Handler, database: Database, leadership: Leadership, pause: Pause
+) -> None:
+    """Run `handler` and see to it that the row is ended, for as long as the database needs to come back.
+
+    A handler that returns (or stops because it was asked to) has its row finished if it hasn't itself; one that
+    raises is retried by the policy when the error says that it may help, else buried. Only a cancellation from
+    outside, at the server's stop, leaves the row `running` for the next server.
+    """
+    try:
+        outcome = await _outcome(run, handler)
+    except NotRunning:
+        return  # whoever ended the row has decided
+    except LeadershipLost:
+        leadership.lose()
+        return
+    while True:
+        try:
+            async with database.transaction() as connection:
+                await _record(connection, run, outcome)
+            return
+        except NotRunning:
+            return  # the handler ended it itself, in the transaction of its result
+        except LeadershipLost:
+            leadership.lose()
+            return
+        except (DatabaseUnavailable, Contention) as error:
+            log.warning("job.end_waits", reason=error.message)
+            await pause.wait()
+
+
+async def _outcome(run: JobRun, handler: Handler) -> _Outcome:
+    try:
+        await handler(run)
+    except JobCancelled:
+        log.info("job.cancelled")
+    except (NotRunning, LeadershipLost):
+        raise
+    except StackynError as error:
+        log.info("job.failed", code=error.code, retryable=error.retryable)
+        return _Outcome(error.message, error.retryable)
+    except Exception:
+        log.exception("job.broke")
+        return _Outcome(_BROKE)
+    return _Outcome()
+
+
+async def _record(connection: Connection, run: JobRun, outcome: _Outcome) -> None:
+    if outcome.reason is None:
+        await run.finish(connection)
+    elif run.job.schedule is not None:
+        await run.retry(connection, _next_period(run, run.job.schedule), outcome.reason)
+    elif outcome.retryable and (run_at := run.next_attempt()) is not None:
+        await run.retry(connection, run_at, outcome.reason)
+    else:
+        await run.bury(connection, outcome.reason)
+
+
+def _next_period(run: JobRun, schedule: float) -> datetime:
+    """Periodic work is never given up: it is tried again by the policy, at the latest in its next period."""
+    regular = run.now() + timedelta(seconds=schedule)
+    return min(regular, run.next_attempt() or regular)

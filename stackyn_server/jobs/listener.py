@@ -1,0 +1,72 @@
+"""Hears of job rows as they are committed, on a connection of its own: a pooled one loses its subscription."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from stackyn_server.jobs.pause import Pause
+from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
+from stackyn_server.store.failures import StatementRefused, translated
+
+log = structlog.get_logger()
+
+CHANNEL = "stackyn_job"
+
+
+class Listener:
+    """Calls `heard` with each payload, and `connected` whenever it hears again: what was said meanwhile is lost."""
+
+    def __init__(
+        self,
+        database: Database,
+        heard: Callable[[str], None],
+        connected: Callable[[], None],
+        *,
+        ping_seconds: float,
+        pause: Pause,
+    ) -> None:
+        self._database = database
+        self._heard = heard
+        self._connected = connected
+        self._ping_seconds = ping_seconds
+        self._pause = pause
+
+    async def run(self) -> None:
+        """Listen, and connect again whenever the connection is lost. Ends only by cancellation."""
+        while True:
+            try:
+                await self._listen()
+            except (DatabaseUnavailable, StatementRefused) as error:
+                log.warning("listener.lost", reason=error.message)
+            await self._pause.wait()
+
+    async def _listen(self) -> None:
+        """Listen until the connection is lost. Raises `DatabaseUnavailable`."""
+        connection = await self._database.dedicated()
+        try:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda *_: lost.set())
+            with translated():
+                await connection.add_listener(CHANNEL, self._on_notification)
+            self._connected()
+            self._pause.reset()
+            while not lost.is_set():
+                await self._ping(connection, lost)
+        finally:
+            connection.terminate()
+        raise DatabaseUnavailable
+
+    async def _ping(self, connection: Connection, lost: asyncio.Event) -> None:
+        """Wait a while, then ask whether somebody is there: a loss shows only when a connection is used."""
+        try:
+            async with asyncio.timeout(self._ping_seconds):
+                await lost.wait()
+        except TimeoutError:
+            with translated():
+                await connection.execute("SELECT 1", timeout=self._ping_seconds)
+
+    def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        self._heard(payload)

@@ -1,0 +1,114 @@
+"""One attempt of a job, as its handler sees it: end the row, learn of a cancellation, ask whether we still lead."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+
+from stackyn_server.domain.jobs import RetryPolicy, next_attempt
+from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.store import claims
+from stackyn_server.store.claims import NotRunning
+from stackyn_server.store.database import Connection
+from stackyn_server.store.jobs import Job
+
+__all__ = ["Handler", "JobCancelled", "JobRun", "NotRunning"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+class JobCancelled(Exception):
+    """The job was asked to stop. A handler that lets it through has its row ended as done."""
+
+
+class JobRun:
+    """What a handler gets.
+
+    A handler ends its row in the transaction of its last result with `finish`, `retry` or `bury`; for one that
+    doesn't, the dispatcher does. `cancel` is set when the job was asked to stop, `hastened` when its deadline moved.
+    """
+
+    def __init__(
+        self, job: Job, leadership: Leadership, policy: RetryPolicy, jitter: Callable[[], float]
+    ) -> None:
+        self.job = job
+        self.epoch = leadership.epoch
+        self.moved_by = f"{job.id}:{job.attempt}"
+        self.cancel = asyncio.Event()
+        self.hastened = asyncio.Event()
+        if job.cancel_requested:
+            self.cancel.set()
+        self._leadership = leadership
+        self._policy = policy
+        self._jitter = jitter
+        self._received_at = time.monotonic()
+
+    def now(self) -> datetime:
+        """The database's time, which `run_at` is compared with, whatever this machine's clock does."""
+        assert self.job.claimed_at is not None, "the claim sets it"
+        return self.job.claimed_at + timedelta(seconds=time.monotonic() - self._received_at)
+
+    def next_attempt(self) -> datetime | None:
+        """When the next attempt should run by the retry policy; None when the attempts are used up."""
+        return next_attempt(self._policy, self.job.attempt, self.now(), self._jitter()).run_at
+
+    async def until_cancelled(self, work: Awaitable[T]) -> T:
+        """Do `work`, unless the job is asked to stop: then end it, wait until it has ended, raise `JobCancelled`.
+
+        Work that ends in spite of that with a result of its own wins: a result in hand is not thrown away.
+        """
+        if self.cancel.is_set():
+            if asyncio.iscoroutine(work):
+                work.close()
+            raise JobCancelled
+        task: asyncio.Future[T] = asyncio.ensure_future(work)
+        asked = asyncio.create_task(self.cancel.wait(), name=f"job.cancel.{self.moved_by}")
+        try:
+            await asyncio.wait((task, asked), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+                if task.cancelled():
+                    raise JobCancelled
+            return task.result()
+        finally:
+            asked.cancel()
+            if not task.done():  # we are cancelled ourselves: nothing may go on without an owner
+                task.cancel()
+                await asyncio.wait((task,))
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    log.warning("work.broke_while_cancelled", job=self.moved_by, exc_info=error)
+
+    async def finish(self, connection: Connection) -> None:
+        """Job → done, in the caller's transaction. Raises `LeadershipLost`, `NotRunning`."""
+        await claims.finish(connection, self.job, self.epoch)
+
+    async def retry(self, connection: Connection, run_at: datetime | None, reason: str) -> None:
+        """Job → waiting for `run_at` (None: for a place), in the caller's transaction.
+
+        `reason` is what people read meanwhile. Raises `LeadershipLost`, `NotRunning`.
+        """
+        await claims.retry(connection, self.job, self.epoch, run_at, reason)
+
+    async def bury(self, connection: Connection, reason: str) -> None:
+        """Job → dead, in the caller's transaction. Raises `LeadershipLost`, `NotRunning`."""
+        await claims.bury(connection, self.job, self.epoch, reason)
+
+    async def arguments(self, connection: Connection) -> dict[str, Any]:
+        """Return the row's arguments as they are now, and clear `hastened`."""
+        self.hastened.clear()
+        return await claims.arguments(connection, self.job.id)
+
+    async def still_leading(self) -> None:
+        """Ask before the engine or a file is touched. Raises `LeadershipLost`; `DatabaseUnavailable` if in doubt."""
+        await self._leadership.still_leading()
+
+
+Handler = Callable[[JobRun], Awaitable[None]]
