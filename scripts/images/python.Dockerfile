@@ -1,0 +1,6 @@
+# Debian marks its Python as not for pip; in an image there is nobody else to disturb.
+RUN { python3 -c "import ensurepip" && command -v pip; } >/dev/null 2>&1 || stackyn-settle packages python3 python3-venv python3-pip; \
+    rm -f /usr/lib/python3*/EXTERNALLY-MANAGED; \
+    command -v python >/dev/null || ln -s /usr/bin/python3 /usr/local/bin/python
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONUNBUFFERED=1
+CMD ["python3"]
