@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackyn_server.domain.seats import address_of
+from stackyn_server.ingress.files import RouteFile
+from stackyn_server.ingress.frame import Frame, OwnSite
+from stackyn_server.ingress.publisher import Publisher
+from stackyn_server.ingress.render import write
+from stackyn_server.store.database import Database
+from tests.integration.ingress.parts import Proxy, entry_points, free_port
+
+LOOPBACK_SEATS = IPv4Network("127.64.0.0/16")  # all of 127/8 is local, so backends can have a seat's address
+EPOCH = 1
+CONFIRM_SECONDS = 5.0
+
+
+async def leading() -> None:
+    """This server leads."""
+
+
+def address(seat: int, slot: int = 0) -> str:
+    return str(address_of(LOOPBACK_SEATS, seat, slot))
+
+
+@dataclass
+class Stage:
+    """A running proxy with a publisher of a fresh database; `port` is every backend's."""
+
+    database: Database
+    proxy: Proxy
+    frame: Frame
+    port: int
+
+    def publisher(self, **changes: Any) -> Publisher:
+        given: dict[str, Any] = {
+            "epoch": EPOCH,
+            "still_leading": leading,
+            "confirm_seconds": CONFIRM_SECONDS,
+            "frame": self.frame,
+            "writer": write,
+            "file": RouteFile(self.proxy.routes, self.proxy.directory),
+            **changes,
+        }
+        return Publisher(self.database, given.pop("file"), given.pop("frame"), given.pop("writer"), **given)
+
+
+MakeStage = Callable[..., Any]
+
+
+@pytest.fixture
+async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeStage]:
+    """Call it with `tls=True` for a TLS entry point beside the plain one; `start=False` leaves the proxy off."""
+    made: list[Stage] = []
+
+    async def make(*, tls: bool = False, start: bool = True, **frame: Any) -> Stage:
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
+            secret = await connection.fetchval("SELECT secret FROM installation")
+        proxy = Proxy(tmp_path / f"proxy-{len(made)}", entry_points(tls=tls))
+        surroundings = {
+            "base_domain": "example.test",
+            "subnet": LOOPBACK_SEATS,
+            "secret": secret,
+            "entry_points": proxy.entry_points,
+            "own_sites": (OwnSite("api", IPv4Address("127.0.0.1"), free_port()),),
+            **frame,
+        }
+        stage = Stage(database, proxy, Frame(**surroundings), free_port())
+        made.append(stage)
+        await stage.publisher().publish()  # a proxy that starts without its file never looks for it again
+        if start:
+            await proxy.start()
+        return stage
+
+    yield make
+    for stage in made:
+        await stage.proxy.stop()
+
+
+@pytest.fixture
+async def stage(make_stage: MakeStage) -> Stage:
+    made: Stage = await make_stage()
+    return made

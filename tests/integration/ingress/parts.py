@@ -1,0 +1,170 @@
+"""The real proxy as a child process, real backends on loopback, and load."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import aiohttp
+from aiohttp import web
+
+from stackyn_server.config import Ingress
+from stackyn_server.ingress import static
+from stackyn_server.ingress.binary import packaged
+from stackyn_server.ingress.entry_points import EntryPoint
+
+_PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def entry_points(*, tls: bool = False) -> tuple[EntryPoint, ...]:
+    plain = EntryPoint("web", free_port())
+    return (plain, EntryPoint("websecure", free_port(), tls=True)) if tls else (plain,)
+
+
+class Proxy:
+    """The packaged Traefik with our static configuration; `directory` is its configuration directory."""
+
+    def __init__(
+        self, directory: Path, points: Sequence[EntryPoint], settings: Ingress | None = None, **more: int
+    ) -> None:
+        self.directory = directory
+        self.entry_points = tuple(points)
+        self.settings = settings or Ingress()
+        self._more = more
+        self._process: asyncio.subprocess.Process | None = None
+        (directory / static.ROUTES).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def routes(self) -> Path:
+        return self.directory / static.ROUTES / static.ROUTE_FILE
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def arguments(self) -> tuple[str, ...]:
+        seen = PurePosixPath(self.directory)
+        return static.arguments(
+            static.Static(self.settings, self.entry_points, seen, self._more.get("metrics_port"))
+        )
+
+    async def start(self, arguments: Sequence[str] | None = None) -> None:
+        program = await asyncio.to_thread(packaged)
+        with (self.directory / "log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                str(program),
+                *(arguments or self.arguments()),
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+            )
+
+    async def stop(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None and self._process.returncode is None:
+            os.kill(self._process.pid, signal.SIGCONT)
+            self._process.send_signal(with_signal)
+            await self._process.wait()
+        self._process = None
+
+    def freeze(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def backend(address: str, port: int, handler: Handler) -> AsyncIterator[None]:
+    """An HTTP server whose every path is answered by `handler`."""
+    app = web.Application(client_max_size=64 * 2**20)
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, address, port).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def says(text: str) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(text=text)
+
+    return handler
+
+
+async def get(point: EntryPoint, host: str, path: str = "/") -> tuple[int, str]:
+    """One request on a fresh connection: status and body."""
+    scheme = "https" if point.tls else "http"
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, force_close=True)) as session,
+        session.get(
+            f"{scheme}://127.0.0.1:{point.port}{path}",
+            headers={"Host": host},
+            server_hostname=host if point.tls else None,
+            allow_redirects=False,
+        ) as response,
+    ):
+        return response.status, await response.text()
+
+
+@dataclass
+class Load:
+    """Clients in a loop, POSTing so that no client library repeats a request behind our back."""
+
+    point: EntryPoint
+    host: str
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def running(self, clients: int) -> AsyncIterator[None]:
+        """Half of the clients keep their connection, half open a fresh one each time."""
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for number in range(clients):
+                group.create_task(self._client(ended, fresh=number % 2 == 1), name=f"load.{number}")
+            try:
+                yield
+            finally:
+                ended.set()
+
+    async def _client(self, ended: asyncio.Event, *, fresh: bool) -> None:
+        connector = aiohttp.TCPConnector(limit=1, force_close=fresh)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            while not ended.is_set():
+                try:
+                    async with session.post(
+                        f"http://127.0.0.1:{self.point.port}/", headers={"Host": self.host}, data=b"x" * 100
+                    ) as response:
+                        body = await response.text()
+                        if response.status == 200:
+                            self.answers[body] += 1
+                        else:
+                            self.failures.append(f"{response.status} {body[:80]}")
+                except aiohttp.ClientError as error:
+                    self.failures.append(repr(error))

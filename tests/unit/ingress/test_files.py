@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stackyn_server.ingress.files import FileState, RouteFile
+from stackyn_server.ingress.frame import Mark
+
+
+def put(file: RouteFile, text: str, number: int = 1) -> None:
+    file.commit(file.stage(text), Mark(1, number))
+
+
+def test_what_was_put_is_there_and_intact(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+
+    put(file, "{}\n")
+
+    assert file.path.read_text() == "{}\n"
+    assert file.state() is FileState.INTACT
+    assert os.listdir(tmp_path) == ["routes.yml"]
+
+
+def test_before_the_first_publication_the_file_counts_as_unwritten_whatever_lies_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "routes.yml").write_text("{}\n")
+
+    assert RouteFile(tmp_path / "routes.yml").state() is FileState.UNWRITTEN
+
+
+def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+    put(file, "{}\n")
+    file.path.unlink()
+
+    assert file.state() is FileState.MISSING
+
+
+def test_a_truncated_file_is_noticed(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+    put(file, '{"http":{}}\n')
+    os.truncate(file.path, 5)
+
+    assert file.state() is FileState.TRUNCATED
+
+
+def test_a_file_with_other_content_is_noticed(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+    put(file, '{"http":{}}\n')
+    file.path.write_text('{"tcp":{}}\n')
+
+    assert file.state() is FileState.CHANGED
+
+
+def test_a_late_thread_can_not_turn_the_routes_back(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+    late = file.stage("old\n")
+    put(file, "new}\n", number=2)
+
+    file.commit(late, Mark(1, 1))
+
+    assert file.path.read_text() == "new}\n"
+    assert os.listdir(tmp_path) == ["routes.yml"]
+
+
+def test_a_new_epoch_goes_on_from_its_own_first_number(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+    put(file, "old}\n", number=9)
+
+    file.commit(file.stage("new}\n"), Mark(2, 1))
+
+    assert file.path.read_text() == "new}\n"
+
+
+def test_sweeping_removes_what_a_dead_server_left_and_nothing_else(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "routes.yml")
+    put(file, "{}\n")
+    file.stage("left")
+    (tmp_path / "other.yml").write_text("an operator's")
+
+    file.sweep()
+
+    assert sorted(os.listdir(tmp_path)) == ["other.yml", "routes.yml"]
+
+
+def test_a_proxy_that_reads_the_whole_directory_never_takes_a_staged_file(tmp_path: Path) -> None:
+    staged = RouteFile(tmp_path / "stackyn.yml").stage("{}\n")
+
+    assert staged.suffix not in {".yml", ".yaml", ".toml"}
+
+
+def test_nothing_is_left_when_the_disk_refuses(tmp_path: Path) -> None:
+    file = RouteFile(tmp_path / "gone" / "routes.yml", staging=tmp_path)
+    staged = file.stage("{}\n")
+
+    with pytest.raises(OSError):
+        file.commit(staged, Mark(1, 1))
+    file.discard(staged)
+
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from stackyn_server.config import Ingress
+from stackyn_server.ingress.alphabet import RouteRefused
+from stackyn_server.ingress.entry_points import managed
+from stackyn_server.ingress.static import Static, arguments, resolver_name
+
+
+def arguments_for(settings: Ingress, metrics_port: int | None = None) -> tuple[str, ...]:
+    return arguments(Static(settings, managed(settings), PurePosixPath("/etc/stackyn"), metrics_port))
+
+
+def test_the_plain_case_is_exactly_this() -> None:
+    assert arguments_for(Ingress(http_port=8000, read_seconds=600)) == (
+        "--global.checknewversion=false",
+        "--global.sendanonymoususage=false",
+        "--log.level=WARN",
+        "--log.format=json",
+        "--providers.file.filename=/etc/stackyn/routes/routes.yml",
+        "--providers.file.watch=true",
+        "--providers.providersthrottleduration=50ms",
+        "--entrypoints.web.address=:8000",
+        "--entrypoints.web.transport.respondingtimeouts.readtimeout=600s",
+        "--entrypoints.web.transport.lifecycle.gracetimeout=10s",
+        "--entrypoints.web.http.sanitizepath=false",
+        "--entrypoints.web.http.aliasheadersstrategy=delete",
+    )
+
+
+def test_metrics_listen_on_loopback_only_and_only_when_asked() -> None:
+    with_metrics = arguments_for(Ingress(), metrics_port=9191)
+
+    assert "--entrypoints.metrics.address=127.0.0.1:9191" in with_metrics
+    assert not any("metrics" in argument for argument in arguments_for(Ingress()))
+
+
+def test_neither_dashboard_nor_trusted_forwarded_headers_are_ever_on() -> None:
+    given = " ".join(arguments_for(Ingress(https_port=443, acme_email="a@example.test"), 9191))
+
+    assert "api" not in given and "insecure" not in given and "trustedips" not in given
+
+
+def test_an_acme_address_makes_a_resolver_with_the_challenge_that_the_port_allows() -> None:
+    standard = arguments_for(Ingress(https_port=443, acme_email="ops@example.test"))
+    other_port = arguments_for(Ingress(http_port=8000, https_port=443, acme_email="ops@example.test"))
+
+    assert "--certificatesresolvers.stackyn.acme.httpchallenge.entrypoint=web" in standard
+    assert "--certificatesresolvers.stackyn.acme.tlschallenge=true" in other_port
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (Ingress(acme_email="a@b.test"), ""),
+        (Ingress(https_port=443), ""),
+        (Ingress(https_port=443, acme_email="a@b.test"), "stackyn"),
+        (Ingress(https_port=443, certificate_resolver="le"), "le"),
+        (Ingress(https_port=443, acme_email="a@b.test", certificate_file="/c"), ""),
+        (Ingress(managed=False, certificate_resolver="le"), "le"),
+    ],
+)
+def test_which_resolver_routers_name(settings: Ingress, name: str) -> None:
+    assert resolver_name(settings) == name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Ingress(https_port=443, acme_email="a b"),
+        Ingress(https_port=443, acme_email="a@b.test", acme_server="ftp://x"),
+        Ingress(https_port=443, certificate_resolver="a.b=c"),
+    ],
+)
+def test_a_value_that_could_be_read_as_another_option_is_refused(settings: Ingress) -> None:
+    with pytest.raises(RouteRefused):
+        arguments_for(settings)
