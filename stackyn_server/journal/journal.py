@@ -1,0 +1,193 @@
+"""Log text on its way into the database: writers never wait, readers never slow them, memory is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.errors import StackynError
+from stackyn_server.journal.stream import CHUNK_BYTES, Key, Redact, Stream
+from stackyn_server.security.redaction import redact
+from stackyn_server.store import logs
+from stackyn_server.store.database import Database, StatementRefused
+from stackyn_server.store.logs import Chunk, LogKind, NewChunk
+
+__all__ = ["Chunk", "Journal"]
+
+log = structlog.get_logger(__name__)
+
+_GATHER_SECONDS = 0.1
+_AGAIN_SECONDS = 0.5  # between tries while the database is away
+_BACKLOG_BYTES = 8 * 1024 * 1024  # of all logs together, while the database is away or slow
+_READ_CHUNKS = 64
+
+
+@dataclass(slots=True)
+class _Unstored:
+    """A chunk that isn't certainly in the database. It keeps its id, so that storing it twice stores it once."""
+
+    key: Key
+    text: str
+    id: int | None = None
+
+
+class Journal:
+    """`run()` is supervised by the server. Everything that `write` took before a `flush` is durable after it."""
+
+    def __init__(self, database: Database, settings: config.Builds, *, redact: Redact = redact) -> None:
+        self._database = database
+        self._settings = settings
+        self._redact = redact
+        self._streams: dict[Key, Stream] = {}
+        self._unstored: list[_Unstored] = []
+        self._unstored_bytes = 0
+        self._pending_bytes = 0
+        self._dirty = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._passes_begun = 0
+        self._passes_done = 0
+        self._pass_done = asyncio.Condition()
+        self._news: WeakValueDictionary[DeploymentId, asyncio.Event] = WeakValueDictionary()
+
+    def write(self, app: AppId, deployment: DeploymentId, kind: LogKind, text: str) -> None:
+        """Take a piece of a log, whole lines or not. Never waits and never fails."""
+        stream = self._stream((app, deployment, kind))
+        self._pending_bytes += stream.feed(text, self._room)
+        self._dirty.set()
+        if stream.pending_bytes >= CHUNK_BYTES:
+            self._urgent.set()
+
+    async def flush(self, deployment: DeploymentId) -> None:
+        """Return once all text of the deployment is in the database. Waits for a database that is away."""
+        for stream in self._of(deployment):
+            self._pending_bytes += stream.end_line(self._room)
+        wanted = self._passes_begun + 1
+        self._dirty.set()
+        self._urgent.set()
+        async with self._pass_done:
+            await self._pass_done.wait_for(lambda: self._passes_done >= wanted)
+        for stream in self._of(deployment):
+            if not stream.has_pending:
+                del self._streams[stream.key]  # its size is asked for again should it go on
+
+    async def run(self) -> None:
+        """Store what was written, each time text has gathered for a moment or a chunk is full. Never returns."""
+        while True:
+            await self._dirty.wait()
+            await _either(self._urgent, _GATHER_SECONDS)
+            self._dirty.clear()
+            self._urgent.clear()
+            if not await self._store():
+                self._dirty.set()
+                await asyncio.sleep(_AGAIN_SECONDS)  # a pause between attempts
+
+    async def close(self) -> None:
+        """Store what is left, after `run` has ended; give up at once when the database is away."""
+        for stream in self._streams.values():
+            self._pending_bytes += stream.end_line(self._room)
+        if not await self._store():
+            log.error("journal.lost", bytes=self._unstored_bytes)
+
+    async def follow(
+        self, deployment: DeploymentId, after_id: int, kind: LogKind = "build"
+    ) -> AsyncIterator[Chunk]:
+        """Yield the chunks above `after_id`, then each one as it is stored; no gap, none twice. Never ends by itself.
+
+        Every chunk is read from the database, so a slow reader holds nothing and delays nobody. Raises
+        `DatabaseUnavailable`; go on from the last id.
+        """
+        while True:
+            # Taken before the read: what is stored in between is announced on it.
+            news = self._news.setdefault(deployment, asyncio.Event())
+            async with self._database.connection() as connection:
+                chunks = await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS)
+            for chunk in chunks:
+                yield chunk
+                after_id = chunk.id
+            if len(chunks) < _READ_CHUNKS:
+                await news.wait()
+
+    def _stream(self, key: Key) -> Stream:
+        if key not in self._streams:
+            limit = self._settings.log_limit_bytes if key[2] == "build" else None
+            self._streams[key] = Stream(key, self._redact, limit)
+        return self._streams[key]
+
+    def _of(self, deployment: DeploymentId) -> list[Stream]:
+        return [stream for key, stream in self._streams.items() if key[1] == deployment]
+
+    @property
+    def _room(self) -> int:
+        return _BACKLOG_BYTES - self._pending_bytes - self._unstored_bytes
+
+    async def _store(self) -> bool:
+        """Try to store everything that was written until now; False when the database is away."""
+        self._passes_begun += 1
+        number = self._passes_begun
+        try:
+            await self._learn_sizes()
+            self._take()
+            await self._write()
+        except StatementRefused as error:
+            # It would be refused for ever, and everybody else's logs wait behind it.
+            log.error("journal.refused", sqlstate=error.sqlstate, bytes=self._unstored_bytes)
+        except StackynError as error:
+            log.warning("journal.waits", reason=error.message, bytes=self._unstored_bytes)
+            return False
+        self._announce()
+        async with self._pass_done:
+            self._passes_done = number
+            self._pass_done.notify_all()
+        return True
+
+    async def _learn_sizes(self) -> None:
+        unknown = [stream for stream in self._streams.values() if stream.stored is None]
+        if not unknown:
+            return
+        async with self._database.connection() as connection:
+            for stream in unknown:
+                _, deployment, kind = stream.key
+                stream.stored = await logs.size(connection, deployment, kind)
+
+    def _take(self) -> None:
+        for stream in self._streams.values():
+            if stream.stored is not None:  # else it began after the sizes were learnt: next time
+                self._pending_bytes -= stream.pending_bytes
+                for text in stream.take_chunks():
+                    self._unstored.append(_Unstored(stream.key, text))
+                    self._unstored_bytes += len(text.encode())
+
+    async def _write(self) -> None:
+        if not self._unstored:
+            return
+        async with self._database.transaction() as connection:
+            nameless = [chunk for chunk in self._unstored if chunk.id is None]
+            for chunk, new_id in zip(
+                nameless, await logs.reserve_ids(connection, len(nameless)), strict=True
+            ):
+                chunk.id = new_id
+            await logs.append(
+                connection, [NewChunk(c.id, *c.key, c.text) for c in self._unstored if c.id is not None]
+            )
+
+    def _announce(self) -> None:
+        for deployment in {chunk.key[1] for chunk in self._unstored}:
+            if news := self._news.pop(deployment, None):
+                news.set()
+        self._unstored.clear()
+        self._unstored_bytes = 0
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, at most so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,51 @@
+-- Log text in chunks. Ids are taken from the sequence first, so that an insert whose COMMIT went unanswered can be
+-- repeated; one writer makes their order that of their commits.
+
+-- name: reserve_ids
+SELECT nextval(pg_get_serial_sequence('log_chunk', 'id')) AS id FROM generate_series(1, $1)
+
+-- name: append
+-- Chunks of an app or deployment that is gone meanwhile are left out.
+INSERT INTO log_chunk (id, app, deployment, kind, content)
+OVERRIDING SYSTEM VALUE
+SELECT chunk.id, chunk.app, chunk.deployment, chunk.kind, chunk.content
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[])
+    AS chunk (id, app, deployment, kind, content)
+WHERE EXISTS (SELECT 1 FROM app WHERE app.id = chunk.app FOR KEY SHARE)
+    AND (chunk.deployment IS NULL
+        OR EXISTS (SELECT 1 FROM deployment WHERE deployment.id = chunk.deployment FOR KEY SHARE))
+ON CONFLICT (id) DO NOTHING
+
+-- name: size
+SELECT coalesce(sum(octet_length(content)), 0)::bigint FROM log_chunk WHERE deployment = $1 AND kind = $2
+
+-- name: newest_bytes
+-- The newest chunks that together reach $3 bytes, oldest first.
+SELECT content FROM (
+    SELECT id, content,
+        sum(octet_length(content)) OVER (ORDER BY id DESC) - octet_length(content) AS newer_bytes
+    FROM log_chunk WHERE deployment = $1 AND kind = $2
+) AS chunk
+WHERE newer_bytes < $3
+ORDER BY id
+
+-- name: chunks_after
+SELECT id, content FROM log_chunk WHERE deployment = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4
+
+-- name: list_of_app
+SELECT id, app, deployment, kind, created_at, content, octet_length(content) AS size
+FROM log_chunk WHERE app = $1 AND kind = $2
+ORDER BY id DESC LIMIT $3 OFFSET $4
+
+-- name: trim
+-- All but the newest chunks that together reach $3 bytes.
+DELETE FROM log_chunk WHERE id IN (
+    SELECT id FROM (
+        SELECT id, sum(octet_length(content)) OVER (ORDER BY id DESC) - octet_length(content) AS newer_bytes
+        FROM log_chunk WHERE app = $1 AND kind = $2
+    ) AS chunk
+    WHERE newer_bytes >= $3
+)
+
+-- name: delete_for_app
+DELETE FROM log_chunk WHERE app = $1

@@ -1,0 +1,199 @@
+"""The journal against a real database, also while that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.journal import journal as module
+from stackyn_server.journal.journal import Chunk, Journal
+from stackyn_server.store import logs
+from stackyn_server.store.database import CommitUnknown, Database
+from stackyn_server.store.embedded import EmbeddedPostgres
+from stackyn_server.store.migrator import migrate
+from tests.rows import a_deployment, an_app
+
+WHOLE = 10_000_000
+
+
+class Written:
+    """An app and a deployment to write about, and the journal that is running."""
+
+    def __init__(self, database: Database, journal: Journal, app: AppId, deployment: DeploymentId) -> None:
+        self.database, self.journal, self.app, self.deployment = database, journal, app, deployment
+
+    def write(self, text: str) -> None:
+        self.journal.write(self.app, self.deployment, "build", text)
+
+    async def stored(self, last_bytes: int = WHOLE) -> str:
+        async with self.database.connection() as connection:
+            return await logs.read_text(connection, self.deployment, "build", last_bytes)
+
+
+async def about_an_app(database: Database, journal: Journal) -> Written:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        deployment = await a_deployment(connection, app)
+    return Written(database, journal, app.id, deployment.id)
+
+
+@pytest.fixture
+async def written(database: Database) -> AsyncIterator[Written]:
+    journal = Journal(database, config.Builds(log_limit_bytes=100_000))
+    running = asyncio.create_task(journal.run())
+    yield await about_an_app(database, journal)
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_everything_written_before_a_flush_is_stored_by_it(written: Written) -> None:
+    for number in range(1000):
+        written.write(f"line {number}\n")
+    written.write("no newline")
+    await written.journal.flush(written.deployment)
+    assert await written.stored() == "".join(f"line {number}\n" for number in range(1000)) + "no newline\n"
+
+
+async def test_text_is_stored_without_a_flush(written: Written) -> None:
+    written.write("soon\n")
+    async with asyncio.timeout(5):
+        chunk = await anext(written.journal.follow(written.deployment, 0))
+    assert chunk.text == "soon\n"
+
+
+async def test_a_reader_gets_old_and_new_without_gap_or_repetition(written: Written) -> None:
+    lines = [f"line {number}\n" for number in range(2000)]
+    for line in lines[:700]:
+        written.write(line)
+    await written.journal.flush(written.deployment)
+
+    async def read(after: int) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        async for chunk in written.journal.follow(written.deployment, after):
+            chunks.append(chunk)
+            if lines[-1] in chunk.text:
+                break
+        return chunks
+
+    readers = [asyncio.create_task(read(0)) for _ in range(3)]
+    for number, line in enumerate(lines[700:]):
+        written.write(line)
+        if number % 100 == 0:
+            await written.journal.flush(written.deployment)
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*readers)
+    for chunks in results:
+        assert "".join(chunk.text for chunk in chunks) == "".join(lines)
+        ids = [chunk.id for chunk in chunks]
+        assert ids == sorted(set(ids))
+    middle = results[0][3]
+    again = await read(middle.id)
+    assert again == results[0][4:]
+
+
+async def test_a_reader_that_stands_still_delays_nobody(written: Written) -> None:
+    written.write("first\n")
+    await written.journal.flush(written.deployment)
+    slow = written.journal.follow(written.deployment, 0)
+    await anext(slow)
+    written.write("second\n")
+    async with asyncio.timeout(5):
+        await written.journal.flush(written.deployment)
+    assert (await anext(slow)).text == "second\n"
+
+
+async def test_the_limit_holds_over_a_restart(written: Written) -> None:
+    line = "x" * 999 + "\n"
+    for _ in range(150):
+        written.write(line)
+    await written.journal.flush(written.deployment)
+    full = await written.stored()
+    assert full.count("\n[This log has reached its limit of 0.0954 MiB; the rest is not kept.]\n") == 1
+    after_restart = Journal(written.database, config.Builds(log_limit_bytes=100_000))
+    after_restart.write(written.app, written.deployment, "build", "more\n")
+    await after_restart.close()
+    assert await written.stored() == full
+
+
+async def test_the_logs_of_a_deleted_app_are_left_out_and_others_stored(written: Written) -> None:
+    other = await about_an_app(written.database, written.journal)
+    async with written.database.transaction() as connection:
+        await connection.execute("DELETE FROM app WHERE id = $1", other.app)
+    other.write("for nobody\n")
+    written.write("for somebody\n")
+    await written.journal.flush(written.deployment)
+    assert await written.stored() == "for somebody\n"
+    assert await other.stored() == ""
+
+
+async def test_a_commit_without_an_answer_stores_nothing_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(database, config.Builds())
+    written = await about_an_app(database, journal)
+    written.write("once\n")
+    write = journal._write
+
+    async def write_without_answer() -> None:
+        await write()
+        monkeypatch.setattr(journal, "_write", write)
+        raise CommitUnknown
+
+    monkeypatch.setattr(journal, "_write", write_without_answer)
+    await journal.close()
+    assert await written.stored() == "once\n"
+    await journal.close()
+    assert await written.stored() == "once\n"
+
+
+async def test_nothing_is_lost_while_the_database_is_away_and_memory_stays_bounded(
+    cluster_dir: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(module, "_BACKLOG_BYTES", 50_000)
+    postgres = EmbeddedPostgres(cluster_dir, config.Database())  # type: ignore[arg-type]
+    url = await postgres.start()
+    database = await Database.open(url, config.Database(), application_name="journal test")
+    async with database.connection() as connection:
+        await migrate(connection)
+    journal = Journal(database, config.Builds())
+    written = await about_an_app(database, journal)
+    running = asyncio.create_task(journal.run())
+    try:
+        written.write("before\n")
+        await journal.flush(written.deployment)
+        await postgres.stop()
+        for number in range(10_000):
+            written.write(f"{number:08} while it is away\n")
+        assert journal._pending_bytes + journal._unstored_bytes <= 50_000
+        flushing = asyncio.create_task(journal.flush(written.deployment))
+        done, _ = await asyncio.wait([flushing], timeout=0.2)
+        assert not done, "a flush must wait for the database"
+        await postgres.start()
+        async with asyncio.timeout(10):
+            await flushing
+        text = await written.stored()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await database.close()
+        await postgres.stop()
+    lines = text.splitlines()
+    kept = [int(line[:8]) for line in lines[1:-1]]
+    assert lines[0] == "before" and kept == list(range(len(kept)))
+    assert (
+        lines[-1]
+        == f"[{10_000 - len(kept)} lines are missing here: they came faster than they could be stored.]"
+    )
+
+
+async def test_close_stores_what_is_left(database: Database) -> None:
+    journal = Journal(database, config.Builds())
+    written = await about_an_app(database, journal)
+    written.write("last words")
+    await journal.close()
+    assert await written.stored() == "last words\n"
