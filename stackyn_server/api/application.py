@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from stackyn_server.api import cors
+from stackyn_server.api import cors, streams
 from stackyn_server.api.endpoint import endpoint
 from stackyn_server.api.failures import REQUEST_ID_HEADER, errors_as_json, request_id
 from stackyn_server.api.openapi import document
@@ -45,6 +45,7 @@ def create_app(services: Services, settings: Settings, routes: tuple[Route, ...]
                 expect_handler=_continue,
             )
     _add_description(app, routes)
+    streams.install(app)
     cors.install(app, settings.public.allowed_origins)
     app.on_response_prepare.append(_mark)
     return app

@@ -11,28 +11,13 @@ from aiohttp import hdrs, web
 
 from stackyn_server.api.sentences import about_status, sentence
 from stackyn_server.api.wire.base import Error
+from stackyn_server.api.wire.codes import published
 from stackyn_server.errors import RateLimited, StackynError
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = web.RequestKey("request_id", str)
 _REQUEST_ID_BYTES = 8
 _GIVEN_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-
-# Section 1 of the contract. Other codes are for logs and operators.
-_PUBLISHED = frozenset(
-    """INVALID_REQUEST INVALID_JSON BODY_TOO_LARGE SIGN_IN_REQUIRED SESSION_ENDED FORBIDDEN NOT_FOUND METHOD_NOT_ALLOWED
-    NAME_TAKEN SLUG_TAKEN EMAIL_TAKEN DOMAIN_TAKEN QUOTA_APPS QUOTA_MEMORY QUOTA_DISK PLAN_LACKS_FEATURE
-    PAYMENT_REQUIRED RATE_LIMITED CODE_INVALID CODE_EXPIRED CODE_ATTEMPTS NOT_CONFIGURED CONFLICT
-    TEMPORARILY_UNAVAILABLE INTERNAL""".split()
-)
-_CODE_OF_STATUS = {
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    413: "BODY_TOO_LARGE",
-    409: "CONFLICT",
-    429: "RATE_LIMITED",
-    503: "TEMPORARILY_UNAVAILABLE",
-}
 
 log = structlog.get_logger("stackyn.api")
 
@@ -52,12 +37,13 @@ def request_id(request: web.BaseRequest) -> str:
 def error_response(
     request: web.BaseRequest, status: int, code: str, *parts: str, error: StackynError | None = None
 ) -> web.Response:
-    """Return the contract's error body with one sentence made of `parts`."""
+    """Return the contract's error body with one sentence made of `parts`. An empty `code` is that of the status."""
+    known = published(code, status)
     details = dict(error.details) if error else {}
     billing_status = details.pop("billing_status", None)
     body = Error(
-        error=sentence(code, status, *parts),
-        code=code,
+        error=sentence(known, status, *parts),
+        code=known,
         request_id=request_id(request),
         details=details or None,
         billing_status=str(billing_status) if billing_status else None,
@@ -84,8 +70,7 @@ async def errors_as_json(request: web.Request, handler: Next) -> web.StreamRespo
 def _refused(request: web.Request, error: StackynError) -> web.Response:
     if error.status >= 500:
         log.warning("request.refused", request_id=request_id(request), code=error.code, exc_info=error)
-    code = error.code if error.code in _PUBLISHED else _code_of_status(error.status)
-    response = error_response(request, error.status, code, error.message, error.hint, error=error)
+    response = error_response(request, error.status, error.code, error.message, error.hint, error=error)
     if isinstance(error, RateLimited):
         response.headers[hdrs.RETRY_AFTER] = str(error.details.get("retry_after_seconds", 1))
     return response
@@ -93,12 +78,7 @@ def _refused(request: web.Request, error: StackynError) -> web.Response:
 
 def refused_by_aiohttp(request: web.BaseRequest, refusal: web.HTTPException) -> web.Response:
     """Translate what aiohttp itself raises: unknown paths and methods, unreadable requests."""
-    code = _code_of_status(refusal.status)
-    response = error_response(request, refusal.status, code, about_status(refusal.status))
+    response = error_response(request, refusal.status, "", about_status(refusal.status))
     if hdrs.ALLOW in refusal.headers:
         response.headers[hdrs.ALLOW] = refusal.headers[hdrs.ALLOW]
     return response
-
-
-def _code_of_status(status: int) -> str:
-    return _CODE_OF_STATUS.get(status, "INTERNAL" if status >= 500 else "INVALID_REQUEST")

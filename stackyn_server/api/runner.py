@@ -42,8 +42,7 @@ class _Protocol(RequestHandler):
             log.error("request.failed", request_id=request_id(request), exc_info=exc)
         if request.writer is not None and request.writer.output_size > 0:
             raise ConnectionError("the answer was cut off")
-        code = "INVALID_REQUEST" if status < 500 else "INTERNAL"
-        response = error_response(request, status, code, about_status(status))
+        response = error_response(request, status, "", about_status(status))
         response.headers[REQUEST_ID_HEADER] = request_id(request)
         cors.add_headers(response, None, self._allowed_origins)
         response.force_close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
+from stackyn_server.api.wire.codes import Code
+
 # The console reads these in the text of a failed `GET /api/apps` as "sign in again", and loops.
 _NEVER = re.compile("401|unauthorized", re.IGNORECASE)
 # The console shows its own text for these two; only the codes of a wrong or late one-time code may use them.
 _CODE_WORDS = re.compile("expired|Invalid")
-_CODES_WITH_CODE_WORDS = frozenset({"CODE_INVALID", "CODE_EXPIRED"})
+_CODES_WITH_CODE_WORDS = frozenset({Code.CODE_INVALID, Code.CODE_EXPIRED})
 
 _INSTEAD = {
     400: "The request can't be carried out as it is.",
@@ -32,7 +34,7 @@ def about_status(status: int) -> str:
     return _INSTEAD.get(status) or f"The request failed: {HTTPStatus(status).phrase.lower()}."
 
 
-def sentence(code: str, status: int, *parts: str) -> str:
+def sentence(code: Code, status: int, *parts: str) -> str:
     """Join the non-empty parts to one text; what a tenant typed may bring a forbidden word, then a plain text stands
     for it."""
     text = " ".join(part for part in parts if part)

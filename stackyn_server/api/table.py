@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.api.resources import apps, auth, deployments, health, profile, variables
+from stackyn_server.api.resources import apps, auth, deployments, health, logs, profile, variables
 from stackyn_server.api.routing import Access, Media, Rate, Route
 
 PUBLIC, USER = Access.PUBLIC, Access.USER
@@ -39,5 +39,11 @@ ROUTES: tuple[Route, ...] = (
           errors=(409,)),
     Route("GET", "/api/v1/deployments/{deployment}", deployments.show, DEPLOYMENT),
     Route("POST", "/api/v1/deployments/{deployment}/cancel", deployments.cancel, DEPLOYMENT),
+    Route("GET", "/api/v1/deployments/{deployment}/logs", logs.of_deployment, DEPLOYMENT),
+    Route("GET", "/api/v1/deployments/{deployment}/logs/stream", logs.follow_build, DEPLOYMENT, media=Media.STREAM),
+    Route("GET", "/api/v1/apps/{app}/logs/build", logs.build_entries, APP),
+    Route("GET", "/api/v1/apps/{app}/logs/runtime", logs.runtime_entries, APP),
+    Route("GET", "/api/v1/apps/{app}/logs/runtime/stream", logs.follow_runtime, APP, media=Media.STREAM),
+    Route("GET", "/api/v1/apps/{app}/events", logs.events, APP),
 )
 # fmt: on

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.events import Events
+from stackyn_server.services.logs import Logs
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.variables import Variables
 
@@ -30,4 +32,6 @@ class Services:
     apps: Apps
     deployments: Deployments
     variables: Variables
+    logs: Logs
+    events: Events
     health: Health

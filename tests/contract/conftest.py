@@ -18,6 +18,8 @@ from stackyn_server import config
 from stackyn_server.api.application import create_app
 from stackyn_server.api.runner import ApiRunner
 from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.engine.client import Engine
+from stackyn_server.journal.journal import Journal
 from stackyn_server.security.keys import Keys
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.security.sealing import Sealer
@@ -25,6 +27,8 @@ from stackyn_server.security.tokens import Tokens
 from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.events import Events
+from stackyn_server.services.logs import Logs
 from stackyn_server.services.registry import Readiness, Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.variables import Variables
@@ -102,6 +106,7 @@ class Platform:
     database: Database
     settings: config.Settings
     ready: Readiness
+    journal: Journal
 
     @property
     def nobody(self) -> Person:
@@ -160,6 +165,8 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         )
         sessions = Sessions(database, settings, Tokens(KEYS.signing, KEYS.legacy_signing))
         sealer = Sealer(KEYS.sealing)
+        engine = Engine(settings.engine, settings.network, "contract-test")
+        journal = Journal(database, settings.builds)
         platform: Platform
 
         async def health() -> Readiness:
@@ -171,12 +178,15 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
             apps=Apps(database, settings, sealer, Epoch()),
             deployments=Deployments(database, settings, Epoch()),
             variables=Variables(database, sealer),
+            logs=Logs(database, settings, engine, journal),
+            events=Events(database),
             health=health,
         )
         client = TestClient(ApiServer(create_app(services, settings)))
         await client.start_server()
         started.append(client)
-        platform = Platform(client, services, database, settings, Readiness(True, {"database": "ok"}))
+        ready = Readiness(True, {"database": "ok"})
+        platform = Platform(client, services, database, settings, ready, journal)
         return platform
 
     yield start

@@ -7,17 +7,21 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from stackyn_server.api.wire.codes import Code
+
 LONGEST_TEXT = 65_536
 
 
-def _without_nul(text: str) -> str:
-    """PostgreSQL keeps no NUL in a text."""
+def _storable(text: str) -> str:
+    """PostgreSQL keeps neither a NUL nor half a character in a text."""
     if "\x00" in text:
         raise ValueError("has a NUL character")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("has characters that are no Unicode text")
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul), Field(max_length=LONGEST_TEXT)]
+Text = Annotated[str, AfterValidator(_storable), Field(max_length=LONGEST_TEXT)]
 
 
 class Body(BaseModel):
@@ -60,7 +64,7 @@ class Error(Answer):
     """Every failed request: `error` is one sentence for a person, `code` is stable."""
 
     error: str = Field(min_length=1)
-    code: str
+    code: Code
     request_id: str
     details: dict[str, Any] | None = left_out_when_none()
     billing_status: str | None = left_out_when_none(description="With 402 only.")

@@ -1,0 +1,104 @@
+"""Logs, whole and growing, and the events of an app."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stackyn_server.api import streams
+from stackyn_server.api.wire.logs import (
+    DeploymentLogs,
+    Event,
+    EventPage,
+    LogEntry,
+    LogPage,
+    RuntimeStreamQuery,
+)
+from stackyn_server.domain.deployments import Status
+from stackyn_server.domain.ids import AppId, DeploymentId, parse_id
+from stackyn_server.services.log_views import Chunk, LogLine
+from stackyn_server.services.registry import Services
+from stackyn_server.services.sessions import Caller
+
+_LAST_EVENT_ID = "Last-Event-ID"
+_UNDER_WAY = (Status.PENDING, Status.BUILDING)
+
+
+async def of_deployment(services: Services, caller: Caller, deployment: DeploymentId) -> DeploymentLogs:
+    """Return build log and runtime log; the build log grows during the build."""
+    return DeploymentLogs.of(await services.logs.of_deployment(caller.id, deployment))
+
+
+async def build_entries(services: Services, caller: Caller, app: AppId, page: LogPage) -> list[LogEntry]:
+    """Return stored pieces of the app's build logs, newest first."""
+    return await _entries(services, caller, app, "build", page)
+
+
+async def runtime_entries(services: Services, caller: Caller, app: AppId, page: LogPage) -> list[LogEntry]:
+    """Return stored pieces of the app's runtime logs, newest first."""
+    return await _entries(services, caller, app, "runtime", page)
+
+
+async def events(services: Services, caller: Caller, app: AppId, page: EventPage) -> list[Event]:
+    """Return what happened to the app, newest first."""
+    views = await services.events.list(caller.id, app, before=page.before, limit=page.limit)
+    return [Event.of(view) for view in views]
+
+
+async def follow_build(
+    services: Services, caller: Caller, deployment: DeploymentId, request: web.Request
+) -> web.StreamResponse:
+    """Follow the build log as server-sent events, from `Last-Event-ID` on; `end` carries the final status."""
+    after = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
+    source = await services.logs.follow_build(caller.id, deployment, after)
+
+    async def idle() -> bytes | None:
+        view = await services.deployments.get(caller.id, deployment)
+        return None if view.status in _UNDER_WAY else streams.event(view.status.value, name="end")
+
+    return await streams.pump(
+        request,
+        await streams.begin(request, streams.EVENT_STREAM),
+        source,
+        _chunk_event,
+        keep_alive=b": still here\n\n",
+        idle=idle,
+    )
+
+
+async def follow_runtime(
+    services: Services, caller: Caller, app: AppId, query: RuntimeStreamQuery, request: web.Request
+) -> web.StreamResponse:
+    """Follow what the serving container writes: events for those who accept them, else text."""
+    source = await services.logs.follow_runtime(caller.id, app, since=query.since, tail=query.tail)
+    as_events = streams.wants_events(request)
+
+    async def idle() -> bytes | None:
+        return None
+
+    return await streams.pump(
+        request,
+        await streams.begin(request, streams.EVENT_STREAM if as_events else "text/plain"),
+        source,
+        _line_event if as_events else _line_text,
+        keep_alive=b": still here\n\n" if as_events else b"",
+        idle=idle,
+    )
+
+
+async def _entries(
+    services: Services, caller: Caller, app: AppId, kind: str, page: LogPage
+) -> list[LogEntry]:
+    found = await services.logs.of_app(caller.id, app, kind, limit=page.limit, offset=page.offset)
+    return [LogEntry.of(entry) for entry in found]
+
+
+def _chunk_event(chunk: Chunk) -> bytes:
+    return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
+
+
+def _line_event(line: LogLine) -> bytes:
+    return streams.event(line.text, name=line.stream)
+
+
+def _line_text(line: LogLine) -> bytes:
+    return f"{line.text}\n".encode()

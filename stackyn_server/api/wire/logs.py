@@ -1,0 +1,136 @@
+"""Logs and events: contract sections 3 and 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from stackyn_server.api.wire.base import Answer, Query, left_out_when_none
+from stackyn_server.domain.deployments import Status
+from stackyn_server.domain.ids import LARGEST_ID
+from stackyn_server.services.events import EventView
+from stackyn_server.services.log_views import LogEntry as EntryView
+from stackyn_server.services.logs import DeploymentLogs as LogsView
+
+USUAL_ENTRIES, MOST_ENTRIES = 100, 1000
+USUAL_TAIL, MOST_TAIL = 100, 10_000
+USUAL_EVENTS, MOST_EVENTS = 100, 500
+
+
+def _or_usual(least: int, most: int, usual: int | None) -> Callable[[Any], int | None]:
+    """The contract's paging: what can't be used means the usual."""
+
+    def read(value: Any) -> int | None:
+        text = str(value).strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+            return usual
+        return int(text) if least <= int(text) <= most else usual
+
+    return read
+
+
+def lenient(least: int, most: int, usual: int | None) -> Any:
+    """A number in a query that is `usual` when it is not one from `least` to `most`."""
+    meaning = f"{least} to {most}; anything else counts as {'absent' if usual is None else usual}."
+    return (
+        BeforeValidator(_or_usual(least, most, usual)),
+        WithJsonSchema({"description": meaning}),
+    )
+
+
+def _time_or_none(value: Any) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(str(value))
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+LenientTime = Annotated[
+    datetime | None,
+    BeforeValidator(_time_or_none),
+    WithJsonSchema({"description": "RFC 3339; anything else counts as absent."}),
+]
+Offset = Annotated[int, *lenient(0, LARGEST_ID, 0)]
+
+
+class LogPage(Query):
+    limit: Annotated[int, *lenient(1, MOST_ENTRIES, USUAL_ENTRIES)] = USUAL_ENTRIES
+    offset: Offset = 0
+
+
+class RuntimeStreamQuery(Query):
+    since: LenientTime = None
+    tail: Annotated[int, *lenient(0, MOST_TAIL, USUAL_TAIL)] = USUAL_TAIL
+
+
+class EventPage(Query):
+    """`before` is the id of the last event of the page before this one."""
+
+    limit: Annotated[int, *lenient(1, MOST_EVENTS, USUAL_EVENTS)] = USUAL_EVENTS
+    before: Annotated[int | None, *lenient(1, LARGEST_ID, None)] = None
+
+
+class DeploymentLogs(Answer):
+    """Plain text with `\\n`; `notice` says why there is no runtime log where the plan does not include it."""
+
+    deployment_id: int
+    status: Status
+    build_log: str | None
+    runtime_log: str | None
+    error_message: str | None
+    notice: str | None = left_out_when_none()
+
+    @classmethod
+    def of(cls, view: LogsView) -> DeploymentLogs:
+        return cls(
+            deployment_id=view.deployment,
+            status=view.status,
+            build_log=view.build_log,
+            runtime_log=view.runtime_log,
+            error_message=view.error_message,
+            notice=view.notice,
+        )
+
+
+class LogEntry(Answer):
+    app_id: int
+    deployment_id: int | None = left_out_when_none()
+    log_type: str
+    timestamp: datetime
+    content: str
+    size: int
+
+    @classmethod
+    def of(cls, entry: EntryView) -> LogEntry:
+        return cls(
+            app_id=entry.app,
+            deployment_id=entry.deployment,
+            log_type=entry.kind,
+            timestamp=entry.created_at,
+            content=entry.content,
+            size=entry.size,
+        )
+
+
+class Event(Answer):
+    """`name` is `noun.verb`."""
+
+    id: int
+    name: str
+    deployment_id: int | None
+    data: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, view: EventView) -> Event:
+        return cls(
+            id=view.id,
+            name=view.name,
+            deployment_id=view.deployment,
+            data=view.data,
+            created_at=view.created_at,
+        )
