@@ -21,6 +21,7 @@ from tests.integration.jobs.stage import (
     until,
     until_state,
 )
+from tests.rows import an_app
 
 
 class Flaky:
@@ -261,8 +262,6 @@ async def test_a_row_that_vanished_with_its_app_does_not_trouble_its_task(databa
 
 
 async def test_hastening_reaches_the_running_retire(database: Database) -> None:
-    from tests.rows import an_app
-
     deadlines: list[float] = []
 
     async def retire(run: JobRun) -> None:

@@ -1,0 +1,146 @@
+"""Periodic work: a row each, run like any other job, with a deadline for its last success that people can see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from stackyn_server.errors import StackynError, Unavailable
+from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.jobs.pause import Pause
+from stackyn_server.jobs.run import Handler, JobRun
+from stackyn_server.store import claims, events
+from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.store.failures import Contention
+
+log = structlog.get_logger()
+
+
+class TookTooLong(Unavailable):
+    """A run of periodic work was ended at its limit."""
+
+    code = "TOOK_TOO_LONG"
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    """Work under a name. All in seconds: `every` from the end of a run to the next, `late_after` without a success
+    it is reported, and a run is ended after `limit` (a hanging one must not keep its place)."""
+
+    name: str
+    every: float
+    late_after: float
+    limit: float
+    work: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Punctuality:
+    """How one of them is doing. `quiet_seconds`: since its last success, or since this server began."""
+
+    name: str
+    is_late: bool
+    last_success: datetime | None
+    quiet_seconds: float
+    late_after: float
+    running_seconds: float | None
+    next_run: datetime | None
+    error: str | None
+
+
+class PeriodicWork:
+    """The registry of periodic work. It is the handler of `housekeeping` jobs, whose subject is the name."""
+
+    def __init__(
+        self,
+        database: Database,
+        leadership: Leadership,
+        works: Iterable[Periodic],
+        *,
+        watch_seconds: float,
+        pause: Pause,
+    ) -> None:
+        self._database = database
+        self._leadership = leadership
+        self._works = {work.name: work for work in works}
+        self._watch_seconds = watch_seconds
+        self._pause = pause
+        self._late: set[str] = set()
+        self._began = asyncio.get_running_loop().time()
+
+    async def __call__(self, run: JobRun) -> None:
+        """Run the work that the job names. Raises `TookTooLong`, and what the work raises."""
+        work = self._works.get(run.job.subject)
+        if work is None:
+            raise StackynError("This release has no such periodic work.")
+        try:
+            async with asyncio.timeout(work.limit) as limit:
+                await work.work(run)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TookTooLong(f"It took longer than {work.limit:.0f} s and was ended.") from error
+
+    async def plant(self) -> None:
+        """Make the rows: new names run soon, known ones when they are due, old ones no more."""
+        async with self._database.transaction() as connection:
+            schedules = {work.name: work.every for work in self._works.values()}
+            await claims.plant(connection, self._leadership.epoch, schedules)
+
+    async def report(self) -> list[Punctuality]:
+        """Say how each is doing, by name. Raises `DatabaseUnavailable`."""
+        up_seconds = asyncio.get_running_loop().time() - self._began
+        async with self._database.connection() as connection:
+            rows = {row.name: row for row in await claims.periodic(connection, up_seconds)}
+        return [
+            Punctuality(
+                name=name,
+                is_late=rows[name].quiet_seconds > work.late_after,
+                last_success=rows[name].last_success,
+                quiet_seconds=rows[name].quiet_seconds,
+                late_after=work.late_after,
+                running_seconds=rows[name].running_seconds,
+                next_run=rows[name].run_at,
+                error=rows[name].error,
+            )
+            for name, work in sorted(self._works.items())
+            if name in rows
+        ]
+
+    async def watch(self) -> None:
+        """Make the rows, then record an event whenever one becomes late or recovers. Run it as a supervised task."""
+        while True:
+            try:
+                await self.plant()
+                while True:
+                    await self._look()
+                    await asyncio.sleep(self._watch_seconds)
+            except (DatabaseUnavailable, Contention) as error:
+                log.warning("periodic.unwatched", reason=error.message)
+            await self._pause.wait()
+
+    async def _look(self) -> None:
+        for work in await self.report():
+            if work.is_late == (work.name in self._late):
+                continue
+            async with self._database.transaction() as connection:
+                await self._leadership.check(connection)
+                name = "periodic.late" if work.is_late else "periodic.recovered"
+                await events.append(connection, name, data=_as_data(work))
+            log.warning(name, work=work.name, quiet_seconds=work.quiet_seconds, error=work.error)
+            self._late ^= {work.name}
+        self._pause.reset()
+
+
+def _as_data(work: Punctuality) -> dict[str, object]:
+    return {
+        "work": work.name,
+        "quiet_seconds": round(work.quiet_seconds, 1),
+        "late_after": work.late_after,
+        "running_seconds": work.running_seconds,
+        "error": work.error,
+    }
