@@ -12,6 +12,7 @@ from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.ids import LARGEST_ID
 from stackyn_server.services.deployments import ReleaseView
 from stackyn_server.services.views import DeploymentView
+from stackyn_server.services.views import Wait as WaitView
 
 
 class NullableText(Answer):
@@ -35,6 +36,15 @@ class Failure(Answer):
     evidence: str
 
 
+class Wait(Answer):
+    """Why a deployment doesn't move right now; `position` counts from 1, `next_attempt_at` is set between retries."""
+
+    reason: str
+    position: int | None
+    attempt: int
+    next_attempt_at: datetime | None
+
+
 class Deployment(Answer):
     id: int
     app_id: int
@@ -51,7 +61,7 @@ class Deployment(Answer):
     cause: Cause
     branch: str
     commit: str | None
-    waiting_reason: str | None
+    waiting: Wait | None
     live_at: datetime | None
     ended_at: datetime | None
     failure: Failure | None = left_out_when_none()
@@ -74,11 +84,22 @@ class Deployment(Answer):
             cause=view.cause,
             branch=view.branch,
             commit=view.commit,
-            waiting_reason=view.waiting_reason,
+            waiting=_wait(view.wait),
             live_at=view.live_at,
             ended_at=view.ended_at,
             failure=Failure(**view.failure) if view.failure else None,
         )
+
+
+def _wait(wait: WaitView | None) -> Wait | None:
+    if wait is None:
+        return None
+    return Wait(
+        reason=wait.reason,
+        position=wait.position,
+        attempt=wait.attempt,
+        next_attempt_at=wait.next_attempt,
+    )
 
 
 class Release(Answer):
