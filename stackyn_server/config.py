@@ -130,6 +130,8 @@ class Apps(Table):
     drain_seconds: Seconds = 30
     stop_grace_seconds: Seconds = 10
     restart_limit: Count = 10
+    restart_window_seconds: Seconds = 600
+    crash_lines: Count = 40
     log_keep_bytes: Count = 10_485_760
     reserved_slugs: tuple[str, ...] = (
         "api", "admin", "app", "cms", "console", "docs", "mail", "static", "status", "traefik", "www",

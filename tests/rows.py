@@ -1,4 +1,4 @@
-"""Builders: rows as a test needs them, through the real store modules, with every value that doesn't matter filled in."""
+"""Builders: rows as a test needs them, through the real store modules, all else filled in."""
 
 from __future__ import annotations
 

@@ -158,3 +158,8 @@ def was_recorded(found: Deployment, before: Deployment, to: Phase, mover: Mover)
 async def wait(connection: Connection, deployment: DeploymentId, reason: str | None) -> None:
     """Say why a deployment that doesn't move is waiting (None: it isn't)."""
     await connection.execute(SQL.wait, deployment, reason)
+
+
+async def needing_clone(connection: Connection, ids: list[int]) -> set[int]:
+    """Return those of `ids` whose build may still read the fetched commit."""
+    return {row["id"] for row in await connection.fetch(SQL.needing_clone, ids)}

@@ -110,3 +110,12 @@ async def set_gone(
 
 async def count_restarts(connection: Connection, instance: InstanceId, count: int) -> None:
     await connection.execute(SQL.count_restarts, instance, count)
+
+
+async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId]]:
+    """Return the serving instances of running apps that no job is about."""
+    return [(row["app"], row["id"]) for row in await connection.fetch(SQL.wanted_up)]
+
+
+async def holding_slots(connection: Connection) -> set[InstanceId]:
+    return {row["id"] for row in await connection.fetch(SQL.holding_slots)}

@@ -59,3 +59,7 @@ SELECT EXISTS (SELECT FROM installation WHERE epoch = $1);
 
 -- name: wait
 UPDATE deployment SET waiting_reason = $2, updated_at = now() WHERE id = $1 AND waiting_reason IS DISTINCT FROM $2;
+
+-- name: needing_clone
+SELECT id FROM deployment
+WHERE id = ANY ($1::bigint[]) AND phase IN ('queued', 'fetching', 'planning', 'building');

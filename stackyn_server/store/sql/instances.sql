@@ -39,3 +39,14 @@ SELECT * FROM instance WHERE deployment = $1 ORDER BY id DESC LIMIT 1;
 
 -- name: count_restarts
 UPDATE instance SET restart_count = $2 WHERE id = $1 AND restart_count <> $2;
+
+-- name: wanted_up
+-- Instances that should be up, of apps that no job is about.
+SELECT i.app, i.id FROM route r
+JOIN app a ON a.id = r.app AND a.desired = 'running'
+JOIN instance i ON i.id = r.instance AND i.state = 'up'
+WHERE r.state = 'serving'
+  AND NOT EXISTS (SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running'));
+
+-- name: holding_slots
+SELECT id FROM instance WHERE state <> 'gone';

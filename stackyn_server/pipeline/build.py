@@ -1,0 +1,199 @@
+"""Job `build`: fetch the exact commit, plan, build an image. Ends with the deployment `built` and a release job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.failures import Failure, FailureCode
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.jobs import Kind, app_lock
+from stackyn_server.engine import builds, images, networks
+from stackyn_server.engine.client import Engine
+from stackyn_server.jobs.run import JobCancelled, JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.walk import Also, Walk, Walker
+from stackyn_server.source import repository
+from stackyn_server.source.archive import archive
+from stackyn_server.source.tree import list_files, read_files
+from stackyn_server.store import apps, deployments, jobs
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.deployments import Deployment
+
+
+class Build:
+    """The handler of `build` jobs."""
+
+    def __init__(
+        self, settings: Settings, database: Database, engine: Engine, journal: Journal, clones: Path
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._engine = engine
+        self._clones = clones
+        self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
+        self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
+        for slot in reversed(range(settings.builds.concurrency)):
+            self._slots.put_nowait(slot)
+
+    async def __call__(self, run: JobRun) -> None:
+        await self._walker.walk(run, self._steps)
+
+    async def _steps(self, walk: Walk) -> None:
+        app = await self._app(walk)
+        clone = clone_of(self._clones, walk.deployment.id)
+        if walk.deployment.phase is Phase.QUEUED:
+            await walk.move(Phase.FETCHING)
+        crash_point("build.fetching")
+        if walk.deployment.phase is Phase.FETCHING:
+            commit = await walk.step(self._fetch(walk, app, clone), _fetch_timeout(self._settings))
+            crash_point("build.fetched")
+            await walk.move(Phase.PLANNING, commit=commit)
+        crash_point("build.planning")
+        if walk.deployment.phase is Phase.PLANNING:
+            plan = await walk.step(self._plan(walk, app, clone), _plan_timeout())
+            crash_point("build.planned")
+            await walk.move(Phase.BUILDING, plan=plan.as_json())
+        crash_point("build.building")
+        if walk.deployment.phase is Phase.BUILDING:
+            image = await walk.step(self._image(walk, app, clone), _build_timeout(self._settings))
+            crash_point("build.image")
+            await walk.move(Phase.BUILT, image=image, also=self._hand_over(walk))
+        crash_point("build.built")
+        await repository.remove(clone)
+
+    async def _app(self, walk: Walk) -> App:
+        async with self._database.connection() as connection:
+            app = await apps.get(connection, walk.deployment.app)
+        if app is None or app.desired is Desired.DELETED:
+            raise JobCancelled
+        return app
+
+    async def _fetch(self, walk: Walk, app: App, clone: Path) -> str:
+        """Have the recorded commit in `clone`, or the branch's newest where none is recorded yet.
+
+        A clone that is there already, from before a crash or a step ago, is used as it is.
+        """
+        deployment = walk.deployment
+        return await repository.fetch(
+            self._settings.source, clone, app.repository, deployment.branch, deployment.commit, walk.say
+        )
+
+    async def _plan(self, walk: Walk, app: App, clone: Path) -> BuildPlan:
+        commit = await self._fetch(walk, app, clone)
+        tree = await list_files(self._settings.source, clone, commit)
+        options = PlanOptions(
+            images=self._settings.images,
+            root_directory=app.settings.root_directory or "",
+            dockerfile_path=app.settings.dockerfile_path,
+            start_command=app.settings.start_command,
+            port=app.settings.port,
+            default_port=self._settings.apps.default_port,
+        )
+        contents = await read_files(clone, commit, files_needed(tree.files, options))
+        plan = make_plan(tree.files, contents, options)
+        for reason in plan.reasons:
+            walk.say(reason)
+        return plan
+
+    async def _image(self, walk: Walk, app: App, clone: Path) -> str:
+        """Build, unless an image of this deployment inspects already: finished work is not done twice."""
+        deployment = walk.deployment
+        tag = images.tag_of(self._engine, deployment.app, deployment.id)
+        ready = await images.inspect(self._engine, tag)
+        if ready is not None:
+            walk.say("The image was built before the interruption.")
+            return ready.id
+        plan = BuildPlan.from_json(deployment.plan or {})
+        commit = await self._fetch(walk, app, clone)
+        async with self._slot() as slot:
+            network = await networks.ensure_build_network(self._engine, slot)
+            extra = {plan.dockerfile: plan.generated.encode()} if plan.generated is not None else {}
+            context = archive(
+                clone,
+                commit,
+                root=app.settings.root_directory or "",
+                extra=extra,
+                keep=(plan.dockerfile,),
+                say=walk.say,
+            )
+            request = builds.BuildRequest(
+                app=deployment.app,
+                deployment=deployment.id,
+                tenant=deployment.tenant,
+                dockerfile=plan.dockerfile,
+                network=network,
+                memory_mb=self._settings.builds.memory_mb,
+                cpu=self._settings.builds.cpu,
+                max_processes=self._settings.builds.max_processes,
+                tag=tag,
+                build_arguments={},
+                needs_buildkit=plan.needs_buildkit,
+            )
+            return await builds.build(self._engine, request, context, walk.say)
+
+    def _hand_over(self, walk: Walk) -> Also:
+        """The release job begins where the build job ends; older images that still wait are pointless now."""
+
+        async def also(connection: Connection, built: Deployment) -> None:
+            for older in await jobs.supersede_waiting(connection, Kind.RELEASE, built.app):
+                waiting = await deployments.get(connection, DeploymentId(int(older)))
+                if waiting is not None and waiting.id < built.id:
+                    ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, walk.mover)
+                    await jobs.enqueue(connection, Kind.CLEANUP, ended.id, app=ended.app, tenant=ended.tenant)
+            await jobs.enqueue(
+                connection,
+                Kind.RELEASE,
+                built.id,
+                app=built.app,
+                tenant=built.tenant,
+                lock=app_lock(built.app),
+            )
+            await walk.run.finish(connection)
+
+        return also
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[int]:
+        """Hold one of the build networks; the pool's cap means that one is free."""
+        slot = await self._slots.get()
+        try:
+            yield slot
+        finally:
+            self._slots.put_nowait(slot)
+
+
+def clone_of(clones: Path, deployment: DeploymentId) -> Path:
+    return clones / f"d{deployment}"
+
+
+def _fetch_timeout(settings: Settings) -> Failure:
+    return Failure(
+        FailureCode.SOURCE_UNREACHABLE,
+        f"The repository could not be fetched within {settings.deadlines.fetching:.0f} seconds.",
+        "Check that it is reachable and not very large, then deploy again.",
+    )
+
+
+def _plan_timeout() -> Failure:
+    return Failure(
+        FailureCode.INTERNAL,
+        "Looking through the repository took too long.",
+        "Deploy again; tell the operator if it happens twice.",
+    )
+
+
+def _build_timeout(settings: Settings) -> Failure:
+    return Failure(
+        FailureCode.BUILD_TIMEOUT,
+        f"The build did not finish within {settings.deadlines.building / 60:.0f} minutes.",
+        "Make the build faster, for example with fewer dependencies or a lock file, then deploy again.",
+    )

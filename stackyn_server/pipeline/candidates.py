@@ -1,0 +1,125 @@
+"""The candidate of a deployment: its release row, its instance in the free slot, and the container they describe."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import Cause
+from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.seats import address_of, bridge_of
+from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.errors import StackynError
+from stackyn_server.pipeline import environment
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.store import instances, releases
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection
+from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.instances import Instance
+from stackyn_server.store.releases import NewRelease, Release
+
+
+async def ensure(
+    connection: Connection, sealer: Sealer, settings: Settings, app: App, deployment: Deployment
+) -> None:
+    """Write the release candidate and its instance, unless a try before this one did.
+
+    Raises `TransientFailure` when both slots are taken.
+    """
+    release = await releases.of_deployment(connection, deployment.id)
+    if release is None:
+        release = await releases.insert(
+            connection, await _new_release(connection, sealer, settings, app, deployment)
+        )
+    if await instances.of_deployment(connection, deployment.id) is None:
+        instance = await instances.insert(connection, app.id, release.id, deployment.id)
+        if instance is None:
+            raise TransientFailure(
+                Failure(
+                    FailureCode.SWITCH_FAILED,
+                    "The previous release is still finishing its requests.",
+                    "Deploy again in a moment.",
+                )
+            )
+
+
+async def of_deployment(connection: Connection, deployment: DeploymentId) -> tuple[Release, Instance] | None:
+    release = await releases.of_deployment(connection, deployment)
+    instance = await instances.of_deployment(connection, deployment)
+    return (release, instance) if release is not None and instance is not None else None
+
+
+def address(settings: Settings, app: App, instance: Instance) -> IPv4Address:
+    return address_of(settings.network.subnet, seat_of(app), instance.slot)
+
+
+def seat_of(app: App) -> int:
+    if app.seat is None:
+        raise StackynError("The app has no address any more.")
+    return app.seat
+
+
+def container_spec(
+    settings: Settings, sealer: Sealer, app: App, release: Release, instance: Instance
+) -> ContainerSpec:
+    """Describe the instance's container. The platform's PORT wins over a variable of that name."""
+    variables = environment.unseal(sealer, app.tenant, app.id, release.deployment, release.sealed_environment)
+    return ContainerSpec(
+        instance=instance.id,
+        app=app.id,
+        tenant=app.tenant,
+        deployment=instance.deployment,
+        release=release.id,
+        image=release.image,
+        bridge=bridge_of(settings.network.subnet, seat_of(app)),
+        address=address(settings, app, instance),
+        environment={**variables, "PORT": str(release.port)},
+        command=release.command,
+        memory_mb=release.memory_mb,
+        cpu=release.cpu,
+        max_processes=settings.apps.max_processes,
+        port=release.port,
+    )
+
+
+async def _new_release(
+    connection: Connection, sealer: Sealer, settings: Settings, app: App, deployment: Deployment
+) -> NewRelease:
+    """A rollback restores everything of its source; all others take today's variables and settings."""
+    if deployment.cause is Cause.ROLLBACK and deployment.source_release is not None:
+        source = await releases.get(connection, deployment.source_release)
+        if source is None:
+            raise StackynError("The release to go back to is gone.")
+        variables = environment.unseal(
+            sealer, app.tenant, app.id, source.deployment, source.sealed_environment
+        )
+        return NewRelease(
+            app=app.id,
+            deployment=deployment.id,
+            image=source.image,
+            sealed_environment=environment.seal(sealer, app.tenant, app.id, deployment.id, variables),
+            memory_mb=source.memory_mb,
+            disk_mb=source.disk_mb,
+            cpu=source.cpu,
+            command=source.command,
+            port=source.port,
+            health_path=source.health_path,
+            commit=source.commit,
+        )
+    variables = await environment.snapshot(connection, sealer, app.tenant, app.id)
+    chosen, plan = app.settings, deployment.plan or {}
+    return NewRelease(
+        app=app.id,
+        deployment=deployment.id,
+        image=deployment.image or "",
+        sealed_environment=environment.seal(sealer, app.tenant, app.id, deployment.id, variables),
+        memory_mb=chosen.memory_mb,
+        disk_mb=chosen.disk_mb,
+        cpu=chosen.cpu,
+        command=chosen.start_command or None,
+        port=chosen.port or plan.get("port") or settings.apps.default_port,
+        health_path=chosen.health_path or None,
+        commit=deployment.commit,
+    )

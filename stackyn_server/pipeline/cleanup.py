@@ -1,0 +1,66 @@
+"""Job `cleanup`: whatever a deployment that ended without going live still holds: container, image, clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.engine import images
+from stackyn_server.engine.client import Engine
+from stackyn_server.ingress.driver import Ingress
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.pipeline.build import clone_of
+from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.retire import take_down
+from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.source import repository
+from stackyn_server.store import apps, deployments, instances, releases, routes
+from stackyn_server.store.database import Database
+
+
+class Cleanup:
+    """The handler of `cleanup` jobs."""
+
+    def __init__(
+        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, clones: Path
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._engine = engine
+        self._ingress = ingress
+        self._clones = clones
+
+    async def __call__(self, run: JobRun) -> None:
+        async with self._database.connection() as connection:
+            deployment = await deployments.get(connection, DeploymentId(int(run.job.subject)))
+            if deployment is None:
+                return
+            instance = await instances.of_deployment(connection, deployment.id)
+            in_use = deployment.image is not None and await releases.image_in_use(
+                connection, deployment.image, apart_from=deployment.id
+            )
+        await repository.remove(clone_of(self._clones, deployment.id))
+        crash_point("cleanup.clone")
+        if instance is not None:
+            if run.job.arguments.get("confirm"):
+                await self._confirm_route(deployment.id)
+            await run.still_leading()
+            lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+            crash_point("cleanup.container")
+            async with self._database.transaction() as connection:
+                await instances.set_gone(connection, instance.id, last_lines=lines, last_state=last)
+        if not in_use:
+            await images.remove(self._engine, images.tag_of(self._engine, deployment.app, deployment.id))
+        crash_point("cleanup.image")
+
+    async def _confirm_route(self, deployment: DeploymentId) -> None:
+        """The container was routed to for a moment: it goes only after the proxy has confirmed what is right now."""
+        async with self._database.connection() as connection:
+            row = await deployments.get(connection, deployment)
+            app = await apps.get(connection, row.app) if row else None
+            if app is None:
+                return
+            hosts = await hosts_of(connection, self._settings, app)
+            route = await routes.get(connection, app.id)
+        await self._ingress.apply({host: route.instance if route else None for host in hosts})

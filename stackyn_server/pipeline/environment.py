@@ -1,0 +1,36 @@
+"""The environment that a container gets: the app's variables as they are when it starts, sealed into the release."""
+
+from __future__ import annotations
+
+import json
+
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.store import variables
+from stackyn_server.store.database import Connection
+
+
+def _context(tenant: UserId, app: AppId, deployment: DeploymentId) -> str:
+    return f"{tenant}|{app}|release of {deployment}"
+
+
+def seal(
+    sealer: Sealer, tenant: UserId, app: AppId, deployment: DeploymentId, environment: dict[str, str]
+) -> bytes:
+    return sealer.seal(_context(tenant, app, deployment), json.dumps(environment).encode())
+
+
+def unseal(
+    sealer: Sealer, tenant: UserId, app: AppId, deployment: DeploymentId, sealed: bytes
+) -> dict[str, str]:
+    """Open what `seal` made for the same tenant, app and deployment."""
+    opened: dict[str, str] = json.loads(sealer.open(_context(tenant, app, deployment), sealed))
+    return opened
+
+
+async def snapshot(connection: Connection, sealer: Sealer, tenant: UserId, app: AppId) -> dict[str, str]:
+    """Return the app's variables as they are now."""
+    return {
+        row.key: sealer.open(f"{tenant}|{app}|{row.key}", row.sealed).decode()
+        for row in await variables.list_of_app(connection, app)
+    }

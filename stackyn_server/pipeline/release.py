@@ -1,0 +1,226 @@
+"""Job `release`: boot the candidate in the free slot, probe it, switch to it. Ends with the deployment live.
+
+The order is the whole point: nothing is taken away before its replacement is confirmed, and the rows always say what
+was wanted, so that a crash anywhere is answered by doing the same step again.
+"""
+
+from __future__ import annotations
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.deployments import Cause, Phase
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.ids import InstanceId
+from stackyn_server.engine import containers
+from stackyn_server.engine.client import Engine
+from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.driver import Ingress
+from stackyn_server.jobs.run import JobCancelled, JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline import candidates, probe
+from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.retire import enqueue_retire
+from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.walk import Also, First, Walk, Walker
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.store import apps, deployments, instances, releases, routes
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.instances import Instance
+from stackyn_server.store.releases import Release
+
+
+class ReleaseStory:
+    """The handler of `release` jobs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        ingress: Ingress,
+        journal: Journal,
+        sealer: Sealer,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._engine = engine
+        self._ingress = ingress
+        self._sealer = sealer
+        self._walker = Walker(database, journal, settings, back_to=Phase.BUILT)
+
+    async def __call__(self, run: JobRun) -> None:
+        await self._walker.walk(run, self._steps)
+
+    async def _steps(self, walk: Walk) -> None:
+        app = await self._app(walk)
+        if walk.deployment.phase is Phase.BUILT:
+            await self._want_container(walk, app)
+        release, instance = await self._candidate(walk)
+        crash_point("release.booting")
+        if walk.deployment.phase is Phase.BOOTING:
+            container = await walk.step(self._boot(walk, app, release, instance), _boot_timeout())
+            crash_point("release.booted")
+            await walk.move(Phase.PROBING, also=_remember(instance.id, container))
+        crash_point("release.probing")
+        if walk.deployment.phase is Phase.PROBING:
+            await self._probe(walk, app, release, instance)
+            crash_point("release.probed")
+            await self._want_route(walk, app, instance)
+        crash_point("release.switching")
+        if walk.deployment.phase is Phase.SWITCHING:
+            await self._switch(walk, app, release, instance)
+        crash_point("release.live")
+
+    async def _app(self, walk: Walk) -> App:
+        async with self._database.connection() as connection:
+            app = await apps.get(connection, walk.deployment.app)
+        if app is None or app.desired is not Desired.RUNNING:
+            raise JobCancelled
+        return app
+
+    async def _want_container(self, walk: Walk, app: App) -> None:
+        """Record candidate and instance before anything exists, so that a crash leaves nothing unknown."""
+
+        async def also(connection: Connection, moved: Deployment) -> None:
+            await candidates.ensure(connection, self._sealer, self._settings, app, moved)
+
+        await walk.move(Phase.BOOTING, also=also)
+
+    async def _candidate(self, walk: Walk) -> tuple[Release, Instance]:
+        async with self._database.connection() as connection:
+            found = await candidates.of_deployment(connection, walk.deployment.id)
+        if found is None:
+            raise DeploymentFailed(
+                Failure(FailureCode.INTERNAL, "The deployment's container was lost.", "Deploy again.")
+            )
+        return found
+
+    async def _boot(self, walk: Walk, app: App, release: Release, instance: Instance) -> str:
+        """Start the release's container without any route. Safe to repeat: it is found by its name."""
+        walk.say(f"Starting the container with {release.memory_mb} MB of memory.")
+        spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
+        await walk.run.still_leading()
+        return await containers.start(self._engine, spec)
+
+    async def _probe(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
+        async with self._database.connection() as connection:
+            current = await instances.get(connection, instance.id)
+        target = probe.Target(
+            container=(current.container if current else None) or "",
+            address=candidates.address(self._settings, app, instance),
+            port=release.port,
+            health_path=release.health_path,
+        )
+        walk.say(f"Waiting for it to answer on port {release.port}.")
+        seconds = self._settings.deadlines.probing
+        known = walk.deployment.cause in (Cause.ROLLBACK, Cause.RESTART, Cause.START)
+        steady = self._settings.probe.known_steady_seconds if known else self._settings.probe.steady_seconds
+        late = Failure(FailureCode.APP_NOT_LISTENING, "")
+        try:
+            await walk.step(
+                probe.until_ready(self._engine, target, self._settings.probe, steady_seconds=steady), late
+            )
+        except TransientFailure:
+            raise
+        except DeploymentFailed as error:
+            if error.failure is not late:
+                raise
+            raise DeploymentFailed(await probe.why_not_ready(self._engine, target, seconds)) from None
+
+    async def _want_route(self, walk: Walk, app: App, instance: Instance) -> None:
+        async def also(connection: Connection, _: Deployment) -> None:
+            await routes.want(connection, app.id, instance.id)
+
+        async with self._database.connection() as connection:
+            superseded = await deployments.newer_is_live(connection, walk.deployment)
+        if superseded:
+            return await self._give_way(walk)
+        await walk.move(Phase.SWITCHING, also=also)
+        return None
+
+    async def _give_way(self, walk: Walk) -> None:
+        """A deployment that was asked for later is live already."""
+        walk.say("A newer deployment is live already.")
+        await self._walker.end(walk, Phase.SUPERSEDED)
+
+    async def _switch(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
+        """Publish, have the proxy confirm it, and only then call it live. Else go back the same way."""
+        await walk.run.still_leading()
+        try:
+            async with self._database.connection() as connection:
+                hosts = await hosts_of(connection, self._settings, app)
+            confirmed = self._ingress.apply({host: instance.id for host in hosts})
+            await walk.step(confirmed, _switch_failure(self._settings, "The proxy did not answer in time."))
+        except (NotConfirmed, DeploymentFailed, JobCancelled) as error:
+            await walk.record(_back(app, instance.id))
+            if isinstance(error, NotConfirmed):
+                raise DeploymentFailed(_switch_failure(self._settings, error.message)) from error
+            raise
+        crash_point("release.confirmed")
+        container = await containers.find(self._engine, instance.id)
+        if container is not None:
+            await containers.set_restart(self._engine, container.id, on=True)
+        await walk.move(
+            Phase.LIVE, first=_replace_live(walk), also=self._go_live(walk, app, release, instance)
+        )
+        url = self._settings.public_url(app.slug)
+        walk.say(f"Live at {url}")
+
+    def _go_live(self, walk: Walk, app: App, release: Release, instance: Instance) -> Also:
+        async def also(connection: Connection, live: Deployment) -> None:
+            await routes.serve(connection, app.id, instance.id)
+            await instances.set_up(connection, instance.id)
+            await releases.number(connection, release.id, app.id)
+            await apps.set_current_release(connection, app.id, release.id)
+            for other in await instances.present_of_app(connection, app.id):
+                if other.id != instance.id and await instances.set_draining(connection, other.id):
+                    drain = self._settings.apps.drain_seconds
+                    await enqueue_retire(connection, app, other, now=walk.run.now(), drain_seconds=drain)
+            await walk.run.finish(connection)
+
+        return also
+
+
+def _replace_live(walk: Walk) -> First:
+    """The deployment that served until now has been replaced: an app has one live deployment."""
+
+    async def first(connection: Connection) -> None:
+        served = await deployments.live_of_app(connection, walk.deployment.app)
+        if served is not None:
+            await deployments.advance(connection, served, Phase.REPLACED, walk.mover)
+
+    return first
+
+
+def _remember(instance: InstanceId, container: str) -> Also:
+    async def also(connection: Connection, _: Deployment) -> None:
+        await instances.set_container(connection, instance, container)
+
+    return also
+
+
+def _back(app: App, instance: InstanceId) -> First:
+    """The route as it was before; the cleanup job has the proxy confirm it before the container goes."""
+
+    async def write(connection: Connection) -> None:
+        await routes.revert(connection, app.id, instance)
+
+    return write
+
+
+def _boot_timeout() -> Failure:
+    return Failure(
+        FailureCode.ENGINE_UNAVAILABLE,
+        "The container could not be started in time.",
+        "Deploy again; tell the operator if it happens twice.",
+    )
+
+
+def _switch_failure(settings: Settings, why: str) -> Failure:
+    return Failure(
+        FailureCode.SWITCH_FAILED,
+        f"The new release was ready, but its address could not be switched to it. {why}",
+        "The previous release goes on serving. Deploy again; tell the operator if it happens twice.",
+    )

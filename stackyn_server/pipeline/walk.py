@@ -1,0 +1,193 @@
+"""One attempt to bring a deployment forward: what every story that moves a deployment shares.
+
+A walk records each step before the next begins, and whatever happens it ends its job row: done, waiting for a
+retry, or (at a shutdown) left running for the next server to take up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import OPEN_PHASES, Phase, may_follow
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.jobs.run import JobCancelled, JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.store import deployments, jobs
+from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
+from stackyn_server.store.deployments import Deployment, Moved, Mover
+from stackyn_server.store.installation import LeadershipLost
+
+log = structlog.get_logger()
+T = TypeVar("T")
+First = Callable[[Connection], Awaitable[None]]
+Also = Callable[[Connection, Deployment], Awaitable[None]]
+
+_RECORD_AGAIN_SECONDS = 0.5  # between tries to record a result while the database is away
+
+
+@dataclass(slots=True)
+class Walk:
+    """`deployment` is always as it was last read or moved."""
+
+    run: JobRun
+    database: Database
+    journal: Journal
+    settings: Settings
+    deployment: Deployment
+
+    @property
+    def mover(self) -> Mover:
+        return Mover(self.run.epoch, self.run.moved_by)
+
+    def say(self, line: str) -> None:
+        """Add a line to the build log that the tenant reads."""
+        self.journal.write(self.deployment.app, self.deployment.id, "build", line.rstrip("\n") + "\n")
+
+    async def step(self, work: Awaitable[T], on_timeout: Failure) -> T:
+        """Do a step until its phase's deadline or a cancellation. Raises `DeploymentFailed`, `JobCancelled`."""
+        seconds = getattr(self.settings.deadlines, self.deployment.phase.value)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.run.until_cancelled(work)
+        except TimeoutError as error:
+            raise DeploymentFailed(on_timeout) from error
+
+    async def move(
+        self, to: Phase, *, first: First | None = None, also: Also | None = None, **results: Any
+    ) -> None:
+        """Record a step's result and go to the next phase, with `first` and `also` in the same transaction.
+
+        While the database is away the result is kept in hand. An unanswered COMMIT that did happen is success.
+        """
+        before = self.deployment
+
+        async def record(connection: Connection) -> Deployment:
+            found = await deployments.get(connection, before.id)
+            if found is not None and deployments.was_recorded(found, before, to, self.mover):
+                return found
+            if first is not None:
+                await first(connection)
+            moved = await deployments.advance(connection, before, to, self.mover, **results)
+            if also is not None:
+                await also(connection, moved)
+            return moved
+
+        self.deployment = await self.record(record)
+
+    async def record(self, write: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `write` in a transaction, again and again while the database is away. It must be safe to repeat."""
+        while True:
+            try:
+                async with self.database.transaction() as connection:
+                    return await write(connection)
+            except DatabaseUnavailable as error:
+                log.warning("record.waits", deployment=self.deployment.id, reason=error.message)
+                await asyncio.sleep(_RECORD_AGAIN_SECONDS)
+
+
+Steps = Callable[[Walk], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Walker:
+    """Runs a story's steps and turns every way they can end into rows. `back_to` is where a retry begins again."""
+
+    database: Database
+    journal: Journal
+    settings: Settings
+    back_to: Phase
+
+    async def walk(self, run: JobRun, steps: Steps) -> None:
+        async with self.database.connection() as connection:
+            deployment = await deployments.get(connection, DeploymentId(int(run.job.subject)))
+        if deployment is None or deployment.phase not in OPEN_PHASES:
+            return  # ended while the job waited; the dispatcher ends the row
+        walk = Walk(run, self.database, self.journal, self.settings, deployment)
+        with structlog.contextvars.bound_contextvars(deployment=deployment.id, app=deployment.app):
+            try:
+                await steps(walk)
+            except Moved:
+                log.info("deployment.moved_elsewhere")
+            except JobCancelled:
+                walk.say("Cancelled.")
+                await self.end(walk, Phase.CANCELLED)
+            except TransientFailure as error:
+                await self._retry(walk, error)
+            except DeploymentFailed as error:
+                await self._fail(walk, error.failure)
+            except (DatabaseUnavailable, LeadershipLost):
+                raise  # nothing can be recorded now: the dispatcher knows what to do
+            except Exception:
+                log.exception("deployment.broke")
+                await self._fail(walk, _our_fault())
+            await self.journal.flush(deployment.id)
+
+    async def _retry(self, walk: Walk, error: TransientFailure) -> None:
+        run_at = walk.run.next_attempt()
+        if run_at is None or not (
+            walk.deployment.phase is self.back_to or may_follow(walk.deployment.phase, self.back_to)
+        ):
+            return await self._fail(walk, error.failure)
+        walk.say(f"{error.message} Trying again in {(run_at - walk.run.now()).total_seconds():.0f} s.")
+
+        async def also(connection: Connection, _: Deployment) -> None:
+            await walk.run.retry(connection, run_at, error.message)
+
+        if walk.deployment.phase is self.back_to:
+
+            async def stay(connection: Connection) -> None:
+                await deployments.wait(connection, walk.deployment.id, error.message)
+                await walk.run.retry(connection, run_at, error.message)
+
+            await walk.record(stay)
+        else:
+            await walk.move(self.back_to, also=also, waiting_reason=error.message)
+        return None
+
+    async def _fail(self, walk: Walk, failure: Failure) -> None:
+        walk.say(failure.message)
+        if failure.hint:
+            walk.say(failure.hint)
+        log.info("deployment.failed", code=failure.code.value, phase=walk.deployment.phase.value)
+        await self.end(walk, Phase.FAILED, failure=failure)
+
+    async def end(self, walk: Walk, to: Phase, **results: Any) -> None:
+        """Record the ending, and have what the deployment still holds cleaned up."""
+
+        async def also(connection: Connection, ended: Deployment) -> None:
+            await jobs.enqueue(
+                connection,
+                Kind.CLEANUP,
+                ended.id,
+                app=ended.app,
+                tenant=ended.tenant,
+                arguments=_cleanup_arguments(walk.deployment),
+            )
+            await walk.run.finish(connection)
+
+        await self.journal.flush(walk.deployment.id)
+        try:
+            await walk.move(to, also=also, **results)
+        except Moved:
+            log.info("deployment.moved_elsewhere")
+
+
+def _cleanup_arguments(deployment: Deployment) -> Mapping[str, Any]:
+    """A container that a route has pointed at goes only after the proxy has confirmed the route that is right now."""
+    return {"confirm": deployment.phase is Phase.SWITCHING}
+
+
+def _our_fault() -> Failure:
+    return Failure(
+        FailureCode.INTERNAL,
+        "The platform failed while it worked on this deployment.",
+        "Deploy again; tell the operator if it happens twice.",
+    )

@@ -1,0 +1,65 @@
+"""The comparison itself: at start, after engine events, and on a period, because a stream alone is never trusted."""
+
+from __future__ import annotations
+
+import structlog
+
+from stackyn_server.domain.ids import AppId, InstanceId, UserId
+from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.engine import containers
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.labels import Role
+from stackyn_server.reconcile.compare import Findings, Wanted, compare
+from stackyn_server.store import apps, instances, jobs
+from stackyn_server.store.database import Connection, Database
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Never touches an instance itself: `repair` and `retire` jobs look again under their lock."""
+
+    def __init__(self, database: Database, engine: Engine) -> None:
+        self._database = database
+        self._engine = engine
+
+    async def look(self) -> Findings:
+        """Compare once and enqueue what has to be done. Raises `EngineUnavailable`, `DatabaseUnavailable`.
+
+        The engine is listed before the rows are read, for orphans, and again after, for lost ones: in any other
+        order something young would be taken for one of them.
+        """
+        earlier = await self._containers()
+        async with self._database.connection() as connection:
+            wanted = [Wanted(app, instance) for app, instance in await instances.wanted_up(connection)]
+            known = await instances.holding_slots(connection)
+        later = await self._containers()
+        findings = compare(wanted, known, earlier=earlier, later=later)
+        if findings.lost or findings.orphans:
+            log.warning("reconcile.found", lost=findings.lost, orphans=findings.orphans)
+            async with self._database.transaction() as connection:
+                for app in findings.lost:
+                    await self._repair(connection, app)
+                for instance in findings.orphans:
+                    await jobs.enqueue(connection, Kind.RETIRE, instance, arguments={"deadline": 0})
+        return findings
+
+    async def _containers(self) -> dict[InstanceId, str]:
+        listed = await containers.list_ours(self._engine)
+        return {
+            one.instance: one.state for one in listed if one.role == Role.APP and one.instance is not None
+        }
+
+    @staticmethod
+    async def _repair(connection: Connection, app: AppId) -> None:
+        found = await apps.get(connection, app)
+        tenant: UserId | None = found.tenant if found else None
+        await jobs.enqueue(
+            connection,
+            Kind.REPAIR,
+            app,
+            app=app,
+            tenant=tenant,
+            lock=app_lock(app),
+            priority=RAISED_PRIORITY,
+        )

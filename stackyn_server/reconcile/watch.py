@@ -1,0 +1,115 @@
+"""The lasting tasks beside the dispatcher: reach the engine, keep the ingress right, compare, tidy up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.engine import events, firewall
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineUnsupported
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress.driver import Ingress
+from stackyn_server.reconcile.crashes import Crashes
+from stackyn_server.reconcile.reconciler import Reconciler
+
+log = structlog.get_logger()
+
+_TRY_AGAIN_SECONDS = 1.0
+
+
+class EngineWatch:
+    """Reaches the engine, however late it comes, and compares whenever something may have changed."""
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        engine: Engine,
+        ingress: Ingress,
+        reconciler: Reconciler,
+        crashes: Crashes,
+        ingress_ports: Sequence[int],
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._ingress = ingress
+        self._reconciler = reconciler
+        self._crashes = crashes
+        self._ingress_ports = ingress_ports
+        self._look = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.problem = "The container engine has not been reached yet."
+        self.ingress_problem = "The ingress is not prepared yet."
+
+    async def connect(self) -> None:
+        """Open the engine; tried again until it answers. Then everybody who needs it may begin."""
+        while True:
+            try:
+                await self._engine.open()
+            except (StackynError, EngineUnsupported) as error:
+                if self.problem != error.message:
+                    log.warning("engine.unreachable", reason=error.message)
+                self.problem = error.message
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+                continue
+            log.info("engine.reached", version=self._engine.version)
+            self.problem = ""
+            self.reached.set()
+            return
+
+    async def listen(self) -> None:
+        """Hear what happens to our containers. Each connection begins with a comparison: what was missed is unknown."""
+        await self.reached.wait()
+        async for event in events.follow(self._engine):
+            if event is not events.RESYNC:
+                await self._crashes.heard(event)
+            self._look.set()
+
+    async def compare(self) -> None:
+        """Compare after events and on a period."""
+        await self.reached.wait()
+        while True:
+            self._look.clear()
+            try:
+                await self._reconciler.look()
+            except StackynError as error:
+                log.warning("reconcile.failed", reason=error.message)
+            await _either(self._look, self._settings.reconcile.period_seconds)
+
+    async def keep_ingress(self) -> None:
+        """Have the proxy running and right from the start, and put it right again on a period."""
+        await self.reached.wait()
+        is_prepared = False
+        while True:
+            try:
+                await self._close_host()
+                if is_prepared:
+                    await self._ingress.repair()
+                else:
+                    await self._ingress.prepare()
+                    is_prepared = True
+                    log.info("ingress.ready")
+                self.ingress_problem = ""
+            except StackynError as error:
+                self.ingress_problem = error.message
+                log.warning("ingress.not_ready", reason=error.message)
+            await asyncio.sleep(
+                self._settings.reconcile.period_seconds if is_prepared else _TRY_AGAIN_SECONDS
+            )
+
+    async def _close_host(self) -> None:
+        if self._settings.network.close_host:
+            state = await firewall.close_host(self._engine, self._ingress_ports)
+            if state.warning:
+                log.warning("host.open_to_containers", reason=state.warning)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

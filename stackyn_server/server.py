@@ -1,0 +1,281 @@
+"""The composition root: builds every part, says who knows whom, and starts and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from stackyn_server import config, telemetry
+from stackyn_server.api.application import create_app
+from stackyn_server.api.runner import ApiRunner
+from stackyn_server.config import Settings
+from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.ingress_container import IngressContainer
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress.choose import choose
+from stackyn_server.jobs.data_directory import DataDirectory
+from stackyn_server.jobs.dispatcher import Dispatcher
+from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.jobs.pause import Pause
+from stackyn_server.jobs.periodic import Periodic, PeriodicWork
+from stackyn_server.jobs.run import Handler
+from stackyn_server.jobs.supervisor import Supervisor
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.build import Build
+from stackyn_server.pipeline.cleanup import Cleanup
+from stackyn_server.pipeline.release import ReleaseStory
+from stackyn_server.pipeline.repair import Repair
+from stackyn_server.pipeline.retire import Retire
+from stackyn_server.pipeline.stop import Remove, Stop
+from stackyn_server.reconcile.crashes import Crashes
+from stackyn_server.reconcile.garbage import Garbage
+from stackyn_server.reconcile.reconciler import Reconciler
+from stackyn_server.reconcile.watch import EngineWatch
+from stackyn_server.security.keys import Keys, load_keys
+from stackyn_server.security.passwords import Passwords
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.security.tokens import Tokens
+from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.apps import Apps
+from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.events import Events
+from stackyn_server.services.health import Health
+from stackyn_server.services.logs import Logs
+from stackyn_server.services.registry import Services
+from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.variables import Variables
+from stackyn_server.store import installation
+from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
+from stackyn_server.store.embedded import EmbeddedPostgres
+from stackyn_server.store.migrator import migrate
+
+log = structlog.get_logger()
+
+LEADERSHIP_LOST = 75  # exit code, EX_TEMPFAIL of sysexits.h: another server leads now
+_LATE_PERIODS = 3
+_DATABASE_AGAIN_SECONDS = 1.0
+
+
+def run(config_path: Path | None, take_over: bool) -> int:
+    """Serve until SIGTERM or SIGINT and return the exit code. A `StackynError` before that is the caller's to print."""
+    settings = config.load(config_path)
+    telemetry.configure(settings.server.log_level)
+    return asyncio.run(_serve(settings, take_over))
+
+
+async def _serve(settings: Settings, take_over: bool) -> int:
+    stopping = _stop_signal()
+    async with AsyncExitStack() as stack:
+        directory = await DataDirectory.acquire(
+            settings.server.data_dir, take_over=take_over, take_over_seconds=settings.jobs.take_over_seconds
+        )
+        stack.callback(directory.release)
+        keys = await asyncio.to_thread(load_keys, settings.server.data_dir / "keys")
+        supervisor = Supervisor(settings.jobs)
+        database = await _open_database(settings, supervisor, stack)
+        leadership = await Leadership.take(database, settings.jobs, directory.identity)
+        stack.push_async_callback(leadership.resign)
+        async with database.connection() as connection:
+            found = await installation.get(connection)
+        server = Server(settings, database, leadership, keys, found)
+        stack.push_async_callback(server.engine.close)
+        stack.push_async_callback(supervisor.stop)
+        server.start(supervisor)
+        await _listen(settings, server.services, stack)
+        log.info("server.started", installation=str(found.id), epoch=leadership.epoch)
+        telemetry.notify("READY=1", "STATUS=Serving.")
+        await _first(stopping, leadership.lost)
+        telemetry.notify("STOPPING=1", "STATUS=Finishing requests and builds.")
+        if leadership.lost.is_set():
+            return LEADERSHIP_LOST
+        await server.dispatcher.stop(settings.server.drain_seconds)
+        log.info("server.stopping")
+    return 0
+
+
+class Server:
+    """Every part that lives as long as the process, wired to those it needs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        leadership: Leadership,
+        keys: Keys,
+        found: installation.Installation,
+    ) -> None:
+        sealer = Sealer(keys.sealing)
+        clones = settings.server.data_dir / "clones"
+        engine = Engine(settings.engine, settings.network, str(found.id))
+        journal = Journal(database, settings.builds)
+        ingress = choose(
+            settings,
+            database,
+            IngressContainer(engine),
+            secret=found.secret,
+            epoch=leadership.epoch,
+            still_leading=leadership.still_leading,
+        )
+        handlers: Mapping[Kind, Handler] = {
+            Kind.BUILD: Build(settings, database, engine, journal, clones),
+            Kind.RELEASE: ReleaseStory(settings, database, engine, ingress, journal, sealer),
+            Kind.RETIRE: Retire(settings, database, engine),
+            Kind.CLEANUP: Cleanup(settings, database, engine, ingress, clones),
+            Kind.STOP: Stop(settings, database, ingress),
+            Kind.REMOVE: Remove(settings, database, engine, ingress),
+            Kind.REPAIR: Repair(settings, database, engine, sealer),
+        }
+        garbage = Garbage(settings, database, engine, clones)
+        self.periodic = PeriodicWork(
+            database,
+            leadership,
+            [_periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect)],
+            watch_seconds=settings.reconcile.period_seconds,
+            pause=Pause.of(settings.jobs),
+        )
+        handlers = {**handlers, Kind.HOUSEKEEPING: self.periodic}
+        policy = RetryPolicy(**settings.retries.model_dump())
+        self.settings = settings
+        self.database = database
+        self.leadership = leadership
+        self.engine = engine
+        self.journal = journal
+        self.dispatcher = Dispatcher(database, leadership, handlers, _pools(settings), policy, settings.jobs)
+        self.watch = EngineWatch(
+            settings,
+            engine,
+            ingress,
+            Reconciler(database, engine),
+            Crashes(settings.apps, database, engine),
+            [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
+        )
+        sessions = Sessions(database, settings, Tokens(keys.signing))
+        self.services = Services(
+            accounts=Accounts(database, settings, Passwords(), sessions),
+            sessions=sessions,
+            apps=Apps(database, settings, sealer, leadership),
+            deployments=Deployments(database, settings, leadership),
+            variables=Variables(database, sealer),
+            logs=Logs(database, settings, engine, journal),
+            events=Events(database),
+            health=Health(
+                {
+                    "database": self._database_answers,
+                    "engine": self._engine_answers,
+                    "ingress": self._ingress_serves,
+                    "periodic": self._periodic_is_punctual,
+                }
+            ),
+        )
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Start the lasting tasks; they are stopped in the reverse order."""
+        supervisor.start("leadership", self.leadership.keep)
+        supervisor.start("journal", self.journal.run)
+        supervisor.start("engine", self.watch.connect)
+        supervisor.start("engine.events", self.watch.listen)
+        supervisor.start("ingress", self.watch.keep_ingress)
+        supervisor.start("reconcile", self.watch.compare)
+        supervisor.start("dispatcher", self.dispatcher.run)
+        supervisor.start("periodic", self.periodic.watch)
+
+    async def _database_answers(self) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def _engine_answers(self) -> None:
+        if not self.watch.reached.is_set():
+            raise StackynError(self.watch.problem)
+        await self.engine.request("GET", "_ping")
+
+    async def _ingress_serves(self) -> None:
+        if self.watch.ingress_problem:
+            raise StackynError(self.watch.ingress_problem)
+
+    async def _periodic_is_punctual(self) -> None:
+        late = [work.name for work in await self.periodic.report() if work.is_late]
+        if late:
+            raise StackynError(f"Periodic work is late: {', '.join(late)}.")
+
+
+def _periodic(name: str, every: float, work: Handler) -> Periodic:
+    """Late is what missed two runs; a run may take as long as the time between two."""
+    return Periodic(name, every, late_after=_LATE_PERIODS * every, limit=every, work=work)
+
+
+async def _open_database(settings: Settings, supervisor: Supervisor, stack: AsyncExitStack) -> Database:
+    """Have a database with today's tables: ours, started here, or the one that is configured, once it answers."""
+    url = settings.database.url
+    if not url:
+        postgres = EmbeddedPostgres(settings.server.data_dir, settings.database)
+        url = await postgres.start()
+        stack.push_async_callback(postgres.stop)
+        supervisor.start("postgres", postgres.keep_running)
+    database = await Database.open(url, settings.database, application_name="stackyn")
+    stack.push_async_callback(database.close)
+    while True:
+        try:
+            async with database.connection() as connection:
+                await migrate(connection)
+            return database
+        except DatabaseRefused:
+            raise
+        except DatabaseUnavailable as error:
+            log.warning("database.waits", reason=error.message)
+            await asyncio.sleep(_DATABASE_AGAIN_SECONDS)
+
+
+async def _listen(settings: Settings, services: Services, stack: AsyncExitStack) -> None:
+    runner = ApiRunner(
+        create_app(services, settings),
+        settings.public.allowed_origins,
+        access_log=None,
+        shutdown_timeout=settings.server.drain_seconds,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.server.host, settings.server.port)
+    try:
+        await site.start()
+    except OSError as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        raise StackynError(
+            f"The API can't listen on {where}: {error.strerror}.",
+            hint="Stop what uses that port, or set [server] port in config.toml.",
+        ) from error
+
+
+def _pools(settings: Settings) -> Mapping[Pool, int]:
+    return {
+        Pool.BUILDS: settings.builds.concurrency,
+        Pool.RELEASE: settings.jobs.release_pool,
+        Pool.WAKE: settings.jobs.wake_pool,
+        Pool.RETIRE: settings.jobs.retire_pool,
+        Pool.MAIL: settings.jobs.mail_pool,
+        Pool.HOUSEKEEPING: settings.jobs.housekeeping_pool,
+    }
+
+
+def _stop_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _first(*happenings: asyncio.Event) -> None:
+    """Return when the first of them has happened."""
+    waiting = [asyncio.create_task(one.wait(), name="server.waits") for one in happenings]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -1,0 +1,252 @@
+"""What a tenant may do with an app as a whole: create, look, change, stop, start, restart, delete."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import (
+    AppSettings,
+    Desired,
+    slug_from_name,
+    valid_branch,
+    valid_name,
+    valid_path_inside,
+    valid_slug,
+    valid_variable,
+    with_suffix,
+)
+from stackyn_server.domain.billing_plans import Reservation, check_quota
+from stackyn_server.domain.deployments import Cause
+from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.seats import seats_in
+from stackyn_server.errors import Conflict, InvalidRequest, NotFound, SignInRequired, Unavailable
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.services.views import AppView, Created, app_view, deployment_view
+from stackyn_server.services.wishes import (
+    Leading,
+    Owner,
+    build_priority,
+    cancel_deployments,
+    enqueue_build,
+    enqueue_for_app,
+    lock_app,
+)
+from stackyn_server.source.addresses import parse_url
+from stackyn_server.store import apps, deployments, events, variables
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database, Duplicate
+from stackyn_server.store.deployments import Mover
+
+_SLUG_TRIES = 5
+_SUFFIX_BYTES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NewApp:
+    """A request to create. An empty slug is derived from the name; `settings` holds what the owner chose."""
+
+    name: str
+    repository: str
+    slug: str = ""
+    branch: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Apps:
+    def __init__(self, database: Database, settings: Settings, sealer: Sealer, leading: Leading) -> None:
+        self._database = database
+        self._settings = settings
+        self._sealer = sealer
+        self._leading = leading
+
+    async def list(
+        self, tenant: UserId | None, *, limit: int | None = None, offset: int = 0
+    ) -> list[AppView]:
+        """Return the tenant's apps (None: everybody's), newest first, from one query."""
+        async with self._database.connection() as connection:
+            states = await apps.view(connection, tenant=tenant, limit=limit, offset=offset)
+        return [app_view(self._settings, state) for state in states]
+
+    async def count(self, tenant: UserId | None) -> int:
+        async with self._database.connection() as connection:
+            return await apps.count(connection, tenant=tenant)
+
+    async def get(self, tenant: UserId | None, app: AppId) -> AppView:
+        async with self._database.connection() as connection:
+            return await self._view(connection, app, tenant)
+
+    async def create(self, owner: Owner, new: NewApp) -> Created:
+        """Commit app, variables, deployment and job together.
+
+        Raises `InvalidRequest`, `Forbidden` (quota) and `Conflict` (name or chosen slug taken).
+        """
+        name, branch = valid_name(new.name), valid_branch(new.branch or "main")
+        repository = parse_url(self._settings.source, new.repository).url
+        environment = dict(valid_variable(key, value) for key, value in new.variables)
+        settings = self._chosen_settings(self._default_settings(owner), new.settings)
+        derived = slug_from_name(name)
+        chosen = valid_slug(new.slug) if new.slug and new.slug != derived else None
+        if chosen in self._settings.apps.reserved_slugs:
+            raise Conflict(f"The slug {chosen} is reserved.", hint="Choose another one.", code="SLUG_TAKEN")
+        for _ in range(_SLUG_TRIES):
+            try:
+                async with self._database.transaction() as connection:
+                    slug = chosen or await self._free_slug(connection, derived)
+                    app = await self._insert(connection, owner, name, slug, repository, branch, settings)
+                    for key, value in environment.items():
+                        sealed = self._sealer.seal(f"{app.tenant}|{app.id}|{key}", value.encode())
+                        await variables.put(connection, app.id, key, sealed)
+                    deployment = await deployments.insert(
+                        connection, app=app.id, tenant=app.tenant, cause=Cause.CREATE, branch=branch
+                    )
+                    await enqueue_build(connection, deployment, build_priority(self._settings, owner.plan))
+                    await events.append(connection, "app.created", tenant=app.tenant, app=app.id)
+                    view = await self._view(connection, app.id, app.tenant)
+                return Created(view, deployment_view(deployment, slug=slug))
+            except Duplicate as duplicate:
+                if duplicate.constraint == "app_name":
+                    raise Conflict(
+                        f"You already have an app called {name}.",
+                        hint="Choose another name.",
+                        code="NAME_TAKEN",
+                    ) from duplicate
+                if chosen:
+                    raise Conflict(
+                        f"The slug {chosen} is taken.", hint="Choose another one.", code="SLUG_TAKEN"
+                    ) from duplicate
+        raise Unavailable("No free address could be found for the app.", hint="Try again.")
+
+    async def change(self, owner: Owner, app: AppId, changes: dict[str, Any]) -> AppView:
+        """Change name, branch or settings; takes effect with the next deploy or restart."""
+        changes = dict(changes)
+        name, branch = changes.pop("name", None), changes.pop("branch", None)
+        try:
+            async with self._database.transaction() as connection:
+                await apps.lock_tenant(connection, owner.id)
+                found = await lock_app(connection, app, owner.id)
+                settings = self._chosen_settings(found.settings, changes)
+                await self._check_quota(connection, owner, settings, apart_from=app)
+                await apps.change(
+                    connection,
+                    app,
+                    name=valid_name(name) if name is not None else found.name,
+                    branch=valid_branch(branch) if branch is not None else found.branch,
+                    settings=settings,
+                )
+                await events.append(
+                    connection, "app.changed", tenant=found.tenant, app=app, data={"keys": sorted(changes)}
+                )
+                return await self._view(connection, app, owner.id)
+        except Duplicate as duplicate:
+            raise Conflict(f"You already have an app called {name}.", code="NAME_TAKEN") from duplicate
+
+    async def stop(self, tenant: UserId | None, app: AppId, *, reason: str | None = None) -> AppView:
+        """Stop it durably: its open deployments are cancelled, its release is kept for `start`."""
+        async with self._database.transaction() as connection:
+            found = await lock_app(connection, app, tenant)
+            if found.desired is not Desired.STOPPED:
+                await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
+                await cancel_deployments(connection, app, self._mover("stop"))
+                await enqueue_for_app(connection, Kind.STOP, found)
+                await events.append(connection, "app.stopped", tenant=found.tenant, app=app)
+            return await self._view(connection, app, tenant)
+
+    async def delete(self, tenant: UserId | None, app: AppId) -> None:
+        """Make it invisible at once; route, containers, images, logs and files go for certain."""
+        async with self._database.transaction() as connection:
+            found = await lock_app(connection, app, tenant)
+            await apps.set_desired(connection, app, Desired.DELETED)
+            await cancel_deployments(connection, app, self._mover("delete"))
+            await enqueue_for_app(connection, Kind.REMOVE, found)
+            await events.append(connection, "app.deleted", tenant=found.tenant, app=app)
+
+    def _mover(self, verb: str) -> Mover:
+        return Mover(self._leading.epoch, f"api:{verb}")
+
+    async def _view(self, connection: Connection, app: AppId, tenant: UserId | None) -> AppView:
+        states = await apps.view(connection, tenant=tenant, app=app)
+        if not states:
+            raise NotFound("There is no such app.")
+        return app_view(self._settings, states[0])
+
+    async def _free_slug(self, connection: Connection, derived: str) -> str:
+        """Take the derived slug, or make another one from it when it is taken, reserved or empty."""
+        candidate = derived or with_suffix("app", secrets.token_hex(_SUFFIX_BYTES))
+        for _ in range(_SLUG_TRIES):
+            host = f"{candidate}.{self._settings.public.base_domain}"
+            reserved = candidate in self._settings.apps.reserved_slugs
+            if not reserved and await apps.slug_is_free(connection, candidate, host):
+                return candidate
+            candidate = with_suffix(derived or "app", secrets.token_hex(_SUFFIX_BYTES))
+        raise Unavailable("No free address could be found for the app.", hint="Try again.")
+
+    async def _insert(
+        self,
+        connection: Connection,
+        owner: Owner,
+        name: str,
+        slug: str,
+        repository: str,
+        branch: str,
+        settings: AppSettings,
+    ) -> App:
+        if not await apps.lock_tenant(connection, owner.id):
+            raise SignInRequired("This account no longer exists.", code="SESSION_ENDED")
+        await self._check_quota(connection, owner, settings)
+        seat = await apps.free_seat(connection)
+        if seat >= seats_in(self._settings.network.subnet):
+            raise Unavailable("This server has no room for another app.", hint="Ask its operator.")
+        return await apps.insert(
+            connection,
+            tenant=owner.id,
+            name=name,
+            slug=slug,
+            repository=repository,
+            branch=branch,
+            settings=settings,
+            seat=seat,
+        )
+
+    async def _check_quota(
+        self, connection: Connection, owner: Owner, settings: AppSettings, apart_from: AppId | None = None
+    ) -> None:
+        plan = (
+            self._settings.plans.get(owner.plan) or self._settings.plans[self._settings.billing.default_plan]
+        )
+        check_quota(
+            await apps.reserved(connection, owner.id, apart_from=apart_from),
+            Reservation(1, settings.memory_mb, settings.disk_mb),
+            max_apps=plan.max_apps,
+            max_memory_mb=plan.max_ram_mb,
+            max_disk_mb=plan.max_disk_mb,
+        )
+
+    def _default_settings(self, owner: Owner) -> AppSettings:
+        defaults = self._settings.apps
+        plan = self._settings.plans.get(owner.plan)
+        return AppSettings(
+            memory_mb=defaults.default_memory_mb,
+            disk_mb=defaults.default_disk_mb,
+            cpu=defaults.default_cpu,
+            auto_deploy=bool(plan and plan.auto_deploy),
+        )
+
+    @staticmethod
+    def _chosen_settings(settings: AppSettings, changes: dict[str, Any]) -> AppSettings:
+        changes = dict(changes)
+        for key in ("root_directory", "dockerfile_path"):
+            if changes.get(key):
+                changes[key] = valid_path_inside(changes[key], key)
+        health_path = changes.get("health_path")
+        if health_path and (
+            not health_path.startswith("/") or not health_path.isprintable() or " " in health_path
+        ):
+            raise InvalidRequest(
+                "health_path must begin with / and have no spaces.", details={"field": "health_path"}
+            )
+        return settings.changed(changes)

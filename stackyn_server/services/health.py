@@ -1,0 +1,36 @@
+"""Is the server able to do its whole work? Liveness is the process itself; readiness asks its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from stackyn_server.errors import StackynError
+from stackyn_server.services.registry import Readiness
+
+Check = Callable[[], Awaitable[None]]
+
+_CHECK_SECONDS = 2.0
+
+
+class Health:
+    """Asks every part. A check raises `StackynError` with the sentence to show; one that hangs is not ready."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+
+    async def __call__(self) -> Readiness:
+        states = await asyncio.gather(*(self._state(check) for check in self._checks.values()))
+        parts = dict(zip(self._checks, states, strict=True))
+        return Readiness(all(state == "ok" for state in states), parts)
+
+    @staticmethod
+    async def _state(check: Check) -> str:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await check()
+        except StackynError as error:
+            return error.message
+        except TimeoutError:
+            return f"It did not answer within {_CHECK_SECONDS:.0f} seconds."
+        return "ok"

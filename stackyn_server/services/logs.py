@@ -1,0 +1,116 @@
+"""What a build said and what an app says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import Status, status_of
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.engine import containers
+from stackyn_server.engine import logs as engine_logs
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.logs import LogLine
+from stackyn_server.errors import NotFound, StackynError
+from stackyn_server.journal.journal import Chunk, Journal
+from stackyn_server.services.views import error_message
+from stackyn_server.store import accounts, apps, deployments, instances, logs
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.instances import Instance, InstanceState
+from stackyn_server.store.logs import LogEntry
+
+__all__ = ["Chunk", "DeploymentLogs", "LogEntry", "LogLine", "Logs"]
+
+_BUILD_LOG_BYTES = 1024**2
+_RUNTIME_LINES = 500
+_ENGINE_SECONDS = 2.0  # the one wait for the engine that the contract allows inside a request
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentLogs:
+    """`notice` says why there is no runtime log where the plan doesn't include it."""
+
+    deployment: DeploymentId
+    status: Status
+    build_log: str | None
+    runtime_log: str | None
+    error_message: str | None
+    notice: str | None = None
+
+
+class Logs:
+    def __init__(self, database: Database, settings: Settings, engine: Engine, journal: Journal) -> None:
+        self._database = database
+        self._settings = settings
+        self._engine = engine
+        self._journal = journal
+
+    async def of_deployment(self, tenant: UserId | None, deployment: DeploymentId) -> DeploymentLogs:
+        """Return both logs; the build log grows while it is built."""
+        async with self._database.connection() as connection:
+            row = await deployments.get_of_tenant(connection, deployment, tenant)
+            if row is None:
+                raise NotFound("There is no such deployment.")
+            instance = await instances.newest_of_deployment(connection, deployment)
+            build_log = await logs.read_text(connection, deployment, "build", _BUILD_LOG_BYTES)
+            included = await self._plan_has_logs(connection, row.tenant)
+        runtime_log = await self._runtime(instance) if included and instance is not None else None
+        return DeploymentLogs(
+            deployment=deployment,
+            status=status_of(row.phase),
+            build_log=build_log or None,
+            runtime_log=runtime_log or None,
+            error_message=error_message(row.failure) if row.failure else None,
+            notice=None if included else "Runtime logs are not part of your plan.",
+        )
+
+    async def of_app(
+        self, tenant: UserId | None, app: AppId, kind: str, *, limit: int, offset: int
+    ) -> list[LogEntry]:
+        """Return stored log pieces of the app, newest first."""
+        async with self._database.connection() as connection:
+            await self._app(connection, tenant, app)
+            return await logs.list_of_app(connection, app, kind, limit=limit, offset=offset)
+
+    async def follow_build(
+        self, tenant: UserId | None, deployment: DeploymentId, after: int
+    ) -> AsyncIterator[Chunk]:
+        """Return the build log from after chunk `after` on, as it grows, without gap or repetition."""
+        async with self._database.connection() as connection:
+            if await deployments.get_of_tenant(connection, deployment, tenant) is None:
+                raise NotFound("There is no such deployment.")
+        return self._journal.follow(deployment, after)
+
+    async def follow_runtime(
+        self, tenant: UserId | None, app: AppId, *, since: datetime | None, tail: int
+    ) -> AsyncIterator[LogLine]:
+        """Return the lines of the serving container until the reader leaves. Raises `NotFound` without one."""
+        async with self._database.connection() as connection:
+            await self._app(connection, tenant, app)
+            instance = await instances.serving(connection, app)
+        if instance is None or instance.container is None:
+            raise NotFound("This app is not running.")
+        return engine_logs.follow(self._engine, instance.container, since=since, tail=tail)
+
+    async def _runtime(self, instance: Instance) -> str | None:
+        """Ask the engine while there is a container; afterwards its last lines were kept."""
+        if instance.state is InstanceState.GONE or instance.container is None:
+            return instance.last_lines
+        try:
+            async with asyncio.timeout(_ENGINE_SECONDS):
+                return await containers.last_lines(self._engine, instance.container, _RUNTIME_LINES)
+        except (TimeoutError, StackynError):
+            return instance.last_lines
+
+    async def _plan_has_logs(self, connection: Connection, tenant: UserId) -> bool:
+        account = await accounts.get(connection, tenant)
+        plan = self._settings.plans.get(account.plan) if account else None
+        return bool(plan and plan.logs)
+
+    @staticmethod
+    async def _app(connection: Connection, tenant: UserId | None, app: AppId) -> None:
+        if await apps.of_tenant(connection, app, tenant) is None:
+            raise NotFound("There is no such app.")

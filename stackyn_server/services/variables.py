@@ -1,0 +1,59 @@
+"""An app's environment. Nothing restarts: the next deploy or restart takes the values when its container starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from stackyn_server.domain.apps import valid_variable
+from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.errors import NotFound
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.services.wishes import lock_app
+from stackyn_server.store import apps, variables
+from stackyn_server.store.database import Database
+from stackyn_server.store.variables import SealedVariable
+
+
+@dataclass(frozen=True, slots=True)
+class VariableView:
+    id: int
+    app: AppId
+    key: str
+    value: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Variables:
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        self._database = database
+        self._sealer = sealer
+
+    async def list(self, tenant: UserId | None, app: AppId) -> list[VariableView]:
+        """Return the app's variables by key, values in clear for their owner."""
+        async with self._database.connection() as connection:
+            found = await apps.of_tenant(connection, app, tenant)
+            if found is None:
+                raise NotFound("There is no such app.")
+            rows = await variables.list_of_app(connection, app)
+        return [self._opened(found.tenant, row) for row in rows]
+
+    async def put(self, tenant: UserId | None, app: AppId, key: str, value: str) -> VariableView:
+        """Set a variable; the same key replaces, keeping id and creation time. Raises `InvalidRequest`."""
+        key, value = valid_variable(key.strip(), value)
+        async with self._database.transaction() as connection:
+            found = await lock_app(connection, app, tenant)
+            sealed = self._sealer.seal(f"{found.tenant}|{app}|{key}", value.encode())
+            row = await variables.put(connection, app, key, sealed)
+        return self._opened(found.tenant, row)
+
+    async def delete(self, tenant: UserId | None, app: AppId, key: str) -> None:
+        """Remove a variable; an absent key is success."""
+        async with self._database.transaction() as connection:
+            await lock_app(connection, app, tenant)
+            await variables.delete(connection, app, key)
+
+    def _opened(self, tenant: UserId, row: SealedVariable) -> VariableView:
+        value = self._sealer.open(f"{tenant}|{row.app}|{row.key}", row.sealed).decode()
+        return VariableView(row.id, row.app, row.key, value, row.created_at, row.updated_at)

@@ -1,0 +1,189 @@
+"""What services answer with: frozen pictures of the rows, in our words. The API turns them into the contract's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import AppSettings
+from stackyn_server.domain.deployments import Cause, Phase, Status, status_of
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.status import app_phase, app_status
+from stackyn_server.store.apps import AppState
+from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.jobs import Because, Waiting
+from stackyn_server.store.routes import RouteState
+
+MEBIBYTE = 1024**2
+GIBIBYTE = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Measured, never guessed. Units as the contract names them: MB and GB are powers of 1,024."""
+
+    memory_mb: int
+    memory_percent: float
+    disk_gb: float
+    disk_percent: float
+    restart_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppView:
+    id: AppId
+    tenant: UserId
+    tenant_email: str
+    name: str
+    slug: str
+    status: Status
+    phase: str
+    url: str
+    repository: str
+    branch: str
+    settings: AppSettings
+    stop_reason: str | None
+    waiting_reason: str | None
+    active_deployment: DeploymentId | None
+    state: Status | None
+    newest_status: Status | None
+    deployment_count: int
+    last_deployed_at: datetime | None
+    usage: Usage | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a deployment doesn't move right now. `position` counts from 1; `next_attempt` is set between retries."""
+
+    reason: str
+    position: int | None
+    attempt: int
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    id: DeploymentId
+    app: AppId
+    status: Status
+    phase: Phase
+    cause: Cause
+    branch: str
+    commit: str | None
+    image: str | None
+    container: str | None
+    subdomain: str | None
+    error_message: str | None
+    failure: dict[str, Any] | None
+    wait: Wait | None
+    plan_reasons: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    live_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The app and its newest deployment, both durable."""
+
+    app: AppView
+    deployment: DeploymentView
+
+
+def app_view(settings: Settings, state: AppState) -> AppView:
+    app = state.app
+    return AppView(
+        id=app.id,
+        tenant=app.tenant,
+        tenant_email=state.tenant_email,
+        name=app.name,
+        slug=app.slug,
+        status=app_status(app.desired, state.active_phase),
+        phase=app_phase(app.desired, state.active_phase, is_held=state.route is RouteState.HELD),
+        url=settings.public_url(app.slug),
+        repository=app.repository,
+        branch=app.branch,
+        settings=app.settings,
+        stop_reason=app.stop_reason,
+        waiting_reason=state.waiting_reason,
+        active_deployment=state.active_id,
+        state=status_of(state.active_phase) if state.active_phase else None,
+        newest_status=status_of(state.newest_phase) if state.newest_phase else None,
+        deployment_count=state.deployment_count,
+        last_deployed_at=state.last_deployed_at,
+        usage=_usage(state),
+        created_at=app.created_at,
+        updated_at=app.updated_at,
+    )
+
+
+def _usage(state: AppState) -> Usage | None:
+    if not state.has_container or state.memory_bytes is None or state.disk_bytes is None:
+        return None
+    memory_mb, disk_gb = state.memory_bytes / MEBIBYTE, state.disk_bytes / GIBIBYTE
+    return Usage(
+        memory_mb=round(memory_mb),
+        memory_percent=round(100 * memory_mb / state.app.memory_mb, 1),
+        disk_gb=round(disk_gb, 2),
+        disk_percent=round(100 * disk_gb * 1024 / state.app.disk_mb, 1),
+        restart_count=state.restart_count or 0,
+    )
+
+
+_REASONS = {
+    Because.TIME: "It is tried again soon.",
+    Because.LOCK: "Another job of this app has to finish first.",
+    Because.SLOT: "The previous release is still finishing its requests.",
+    Because.PLACE: "It waits for a free place.",
+}
+
+
+def wait_of(deployment: Deployment, waiting: Iterable[Waiting]) -> Wait | None:
+    """Return why `deployment` waits, from the waiting jobs of its app."""
+    for job in waiting:
+        if job.kind in (Kind.BUILD, Kind.RELEASE) and job.subject == str(deployment.id):
+            reason = (job.error if job.because is Because.TIME else None) or _REASONS[job.because]
+            return Wait(reason, job.position, job.attempt, job.run_at)
+    return None
+
+
+def deployment_view(
+    deployment: Deployment,
+    *,
+    slug: str,
+    container: str | None = None,
+    waiting: Iterable[Waiting] = (),
+) -> DeploymentView:
+    failure = deployment.failure
+    return DeploymentView(
+        id=deployment.id,
+        app=deployment.app,
+        status=status_of(deployment.phase),
+        phase=deployment.phase,
+        cause=deployment.cause,
+        branch=deployment.branch,
+        commit=deployment.commit,
+        image=deployment.image,
+        container=container,
+        subdomain=slug if deployment.live_at else None,
+        error_message=error_message(failure) if failure else None,
+        failure=failure,
+        wait=wait_of(deployment, waiting),
+        plan_reasons=tuple((deployment.plan or {}).get("reasons", ())),
+        created_at=deployment.created_at,
+        updated_at=deployment.updated_at,
+        live_at=deployment.live_at,
+        ended_at=deployment.ended_at,
+    )
+
+
+def error_message(failure: dict[str, Any]) -> str:
+    return " ".join(part for part in (failure["message"], failure["hint"]) if part)

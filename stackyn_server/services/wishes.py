@@ -1,0 +1,98 @@
+"""What every change of an app's wishes shares: its row is locked first, and what no longer counts is ended,
+the job before its deployment (the other order leaves a running job on a superseded deployment)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, Kind, app_lock, build_lock
+from stackyn_server.errors import NotFound
+from stackyn_server.store import apps, deployments, jobs
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection
+from stackyn_server.store.deployments import Deployment, Mover
+
+
+class Leading(Protocol):
+    """Says under which epoch this process writes."""
+
+    @property
+    def epoch(self) -> int: ...
+
+
+class Owner(Protocol):
+    @property
+    def id(self) -> UserId: ...
+    @property
+    def plan(self) -> str: ...
+
+
+async def lock_app(connection: Connection, app: AppId, tenant: UserId | None) -> App:
+    """Raises `NotFound` for an app that doesn't exist, is deleted, or is somebody else's."""
+    found = await apps.lock(connection, app, tenant)
+    if found is None:
+        raise NotFound("There is no such app.")
+    return found
+
+
+def build_priority(settings: Settings, plan: str) -> int:
+    chosen = settings.plans.get(plan)
+    return RAISED_PRIORITY if chosen and chosen.priority_builds else ORDINARY_PRIORITY
+
+
+async def enqueue_build(connection: Connection, deployment: Deployment, priority: int) -> None:
+    await jobs.enqueue(
+        connection,
+        Kind.BUILD,
+        deployment.id,
+        app=deployment.app,
+        tenant=deployment.tenant,
+        lock=build_lock(deployment.app),
+        priority=priority,
+    )
+
+
+async def enqueue_for_app(connection: Connection, kind: Kind, app: App) -> None:
+    """Enqueue `stop`, `remove` or `repair`, whose subject is the app itself."""
+    await jobs.enqueue(connection, kind, app.id, app=app.id, tenant=app.tenant, lock=app_lock(app.id))
+
+
+async def enqueue_release(connection: Connection, deployment: Deployment) -> None:
+    await jobs.enqueue(
+        connection,
+        Kind.RELEASE,
+        deployment.id,
+        app=deployment.app,
+        tenant=deployment.tenant,
+        lock=app_lock(deployment.app),
+    )
+
+
+async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mover: Mover) -> None:
+    """Move the deployments whose waiting job was just taken away to `to`, and have what they left cleaned up."""
+    for subject in subjects:
+        deployment = await deployments.get(connection, DeploymentId(int(subject)))
+        if deployment is not None:
+            ended = await deployments.advance(connection, deployment, to, mover)
+            await enqueue_cleanup(connection, ended)
+
+
+async def enqueue_cleanup(connection: Connection, deployment: Deployment) -> None:
+    await jobs.enqueue(connection, Kind.CLEANUP, deployment.id, app=deployment.app, tenant=deployment.tenant)
+
+
+async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:
+    """A newer wish makes the waiting ones of this kind pointless; a running one finishes first."""
+    await end_waiting(
+        connection, await jobs.supersede_waiting(connection, kind, app), Phase.SUPERSEDED, mover
+    )
+
+
+async def cancel_deployments(connection: Connection, app: AppId, mover: Mover) -> None:
+    """End every open deployment of the app: waiting ones now, running ones as soon as their task has cleaned up."""
+    for kind in (Kind.BUILD, Kind.RELEASE):
+        subjects = await jobs.request_cancel(connection, app=app, kind=kind)
+        await end_waiting(connection, subjects, Phase.CANCELLED, mover)

@@ -1,0 +1,28 @@
+"""One real server and one git server for the end-to-end tests of a run; each test uses apps of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, running
+
+
+@pytest.fixture(scope="session")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+    async with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServer]:
+    async with GitServer(tmp_path_factory.mktemp("git")) as git:
+        yield git
+
+
+@pytest.fixture
+def apps_folder() -> Path:
+    return Path(__file__).parent.parent / "apps"

@@ -1,0 +1,116 @@
+"""Every way to fail ends with a code, the cause, the next step and the evidence, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.git_server import GitServer, Mode
+from tests.server_process import ServerProcess, docker, free_port
+from tests.tiny import DOCKERFILE, SERVE, Tree, tiny_app
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    code: str
+    says: str
+    tree: Tree = field(default_factory=dict)
+    evidence: str = ""
+
+
+CASES = [
+    Case("nothing-detectable", "NOTHING_DETECTED", "", {"README": "hello"}),
+    Case(
+        "failing-build",
+        "BUILD_FAILED",
+        "",
+        tiny_app(dockerfile=DOCKERFILE + 'RUN ["/bin/busybox", "false"]\n'),
+    ),
+    Case("bad-dockerfile", "DOCKERFILE_INVALID", "", tiny_app(dockerfile="FROM scratch\nNONSENSE here\n")),
+    Case("exits", "APP_EXITED", "code 3", tiny_app(start="echo out of luck\nexit 3\n"), "out of luck"),
+    Case("wrong-port", "APP_WRONG_PORT", "9999", tiny_app(start=SERVE.replace("$PORT", "9999"))),
+    Case(
+        "loopback",
+        "APP_ON_LOOPBACK_ONLY",
+        "0.0.0.0",
+        tiny_app(start=SERVE.replace("$PORT", "127.0.0.1:$PORT")),
+    ),
+    Case("deaf", "APP_NOT_LISTENING", "8080", tiny_app(start="exec /bin/busybox sleep 600\n")),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_a_deployment_that_can_not_work_says_why_and_leaves_nothing(
+    server: ServerProcess, git: GitServer, case: Case
+) -> None:
+    url, _ = await git.publish(case.name, case.tree)
+    app, deployment = await server.create(url, case.name)
+    failed = await server.deployed(deployment, "failed")
+    assert failed["failure"]["code"] == case.code
+    assert case.says in failed["error_message"]["String"]
+    assert failed["failure"]["hint"]
+    assert case.evidence in failed["failure"]["evidence"]
+    assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "failed"
+    await _until_nothing_is_left(server, app, deployment)
+
+
+async def test_a_repository_that_can_not_be_reached(server: ServerProcess) -> None:
+    _, deployment = await server.create(f"http://127.0.0.1:{free_port()}/x.git", "Unreachable")
+    failed = await server.deployed(deployment, "failed")
+    assert failed["failure"]["code"] == "SOURCE_UNREACHABLE"
+    assert failed["failure"]["hint"]
+
+
+async def test_a_repository_that_wants_a_password(server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("private", tiny_app())
+    git.modes["private"] = Mode.REFUSE_AUTH
+    _, deployment = await server.create(url, "Private")
+    failed = await server.deployed(deployment, "failed")
+    assert failed["failure"]["code"] in ("SOURCE_UNREACHABLE", "SOURCE_REFUSED")
+
+
+async def test_an_unknown_branch_names_those_that_exist(server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("branches", tiny_app())
+    _, deployment = await server.create(url, "Branches", branch="nowhere")
+    failed = await server.deployed(deployment, "failed")
+    assert failed["failure"]["code"] == "REF_NOT_FOUND"
+    assert "main" in failed["error_message"]["String"]
+
+
+async def test_an_empty_repository(server: ServerProcess, git: GitServer) -> None:
+    git.create_now("empty")
+    _, deployment = await server.create(f"{git.url}/empty.git", "Empty")
+    assert (await server.deployed(deployment, "failed"))["failure"]["code"] == "SOURCE_EMPTY"
+
+
+async def test_a_failed_redeploy_leaves_the_serving_release_alone(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("safe", tiny_app("good"))
+    app, first = await server.create(url, "Safe")
+    await server.deployed(first)
+    await git.publish("safe", tiny_app(start="exit 1\n"))
+    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    await server.deployed(again["deployment"]["id"], "failed")
+    view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+    assert view["status"] == "running"
+    assert view["deployment"]["active_deployment_id"] == f"dep_{first}"
+    assert await server.visit("safe") == (200, "good")
+
+
+async def _until_nothing_is_left(server: ServerProcess, app: int, deployment: int) -> None:
+    mine = f"label=io.stackyn.installation={server.installation}"
+    images = f"label=io.stackyn.image.installation={server.installation}"
+
+    async def nothing() -> bool:
+        containers = await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")
+        built = await docker(
+            "images", "-q", "--filter", images, "--filter", f"label=io.stackyn.image.app={app}"
+        )
+        clone = server.data_dir / "clones" / f"d{deployment}"
+        return not containers.strip() and not built.strip() and not clone.exists()
+
+    await server.until(nothing, 20, "container, image and clone are gone")
+    assert (await server.visit(f"app-{app}"))[0] == 404

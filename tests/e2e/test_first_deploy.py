@@ -1,0 +1,176 @@
+"""From a git URL to a live URL, and all the way back to nothing, through the real API, engine and ingress."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, docker
+from tests.tiny import tiny_app
+
+
+async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, commit = await git.publish("life", tiny_app("first"))
+    created = await server.api(
+        "POST",
+        "/api/v1/apps",
+        {
+            "name": "Life",
+            "slug": "life",
+            "repo_url": url,
+            "branch": "main",
+            "env_vars": [{"key": "GREETING", "value": "hi"}],
+        },
+        expect=201,
+    )
+    app, deployment = int(created["app"]["id"]), created["deployment"]["id"]
+    assert created["deployment"]["status"] == "pending"
+    assert created["app"]["status"] == "pending"
+
+    await server.deployed(deployment)
+    assert await server.visit("life") == (200, "first")
+    assert await server.visit("life", "/cgi-bin/env") == (200, "GREETING=hi PORT=8080\n")
+    view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+    assert view["status"] == "running"
+    assert view["deployment"]["active_deployment_id"] == f"dep_{deployment}"
+    assert view["url"] == f"http://life.localhost:{server.ingress_port}"
+    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+    assert commit in logs["build_log"]
+    assert "COPY busybox" in logs["build_log"]
+
+    await git.publish("life", tiny_app("second"))
+    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    assert await server.visit("life") == (200, "first"), "the old release serves until the new one is ready"
+    await server.deployed(again["deployment"]["id"])
+    assert await server.visit("life") == (200, "second")
+    await _until_containers(server, app, 1)
+
+    await server.api("POST", f"/api/v1/apps/{app}/env", {"key": "GREETING", "value": "hello"}, expect=200)
+    restarted = await server.api("POST", f"/api/v1/apps/{app}/restart", expect=201)
+    await server.deployed(restarted["deployment"]["id"])
+    assert await server.visit("life", "/cgi-bin/env") == (200, "GREETING=hello PORT=8080\n")
+
+    stopped = await server.api("POST", f"/api/v1/apps/{app}/stop", expect=200)
+    assert stopped["status"] == "stopped"
+    await _until_containers(server, app, 0)
+    assert (await server.visit("life"))[0] == 404
+    await server.api("POST", f"/api/v1/apps/{app}/start")
+
+    async def runs_again() -> bool:
+        return (await server.visit("life"))[0] == 200
+
+    await server.until(runs_again, 30, "the app answers after start")
+
+    await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
+    await server.api("GET", f"/api/v1/apps/{app}", expect=404)
+    await _until_containers(server, app, 0)
+
+    async def images_gone() -> bool:
+        return not await _images(server, app)
+
+    await server.until(images_gone, 30, "the app's images are removed")
+    assert (await server.visit("life"))[0] == 404
+    assert list((server.data_dir / "clones").glob("*")) == []
+
+
+async def test_releases_are_numbered_and_rollback_brings_back_image_and_environment(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("back", tiny_app("one"))
+    app, first = await server.create(url, "Back", env_vars=[{"key": "GREETING", "value": "old"}])
+    await server.deployed(first)
+    await git.publish("back", tiny_app("two"))
+    await server.api("POST", f"/api/v1/apps/{app}/env", {"key": "GREETING", "value": "new"}, expect=200)
+    second = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    await server.deployed(second["deployment"]["id"])
+    assert await server.visit("back") == (200, "two")
+    back = await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 1}, expect=201)
+    await server.deployed(back["deployment"]["id"])
+    assert await server.visit("back") == (200, "one")
+    assert await server.visit("back", "/cgi-bin/env") == (200, "GREETING=old PORT=8080\n")
+    releases = await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200)
+    assert [release["release"] for release in releases] == [3, 2, 1]
+    assert [release["current"] for release in releases] == [True, False, False]
+    await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 9}, expect=409)
+
+
+async def test_no_request_fails_while_a_release_replaces_another(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("switch", tiny_app("0"))
+    app, first = await server.create(url, "Switch")
+    await server.deployed(first)
+    answers: list[tuple[int, str]] = []
+    ended = asyncio.Event()
+
+    async def visit_all_the_time(path: str) -> None:
+        while not ended.is_set():
+            answers.append(await server.visit("switch", path))
+
+    visitors = [asyncio.create_task(visit_all_the_time(path)) for path in ("/", "/", "/cgi-bin/slow")]
+    for version in ("1", "2"):
+        await git.publish("switch", tiny_app(version))
+        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+        await server.deployed(again["deployment"]["id"])
+    await _until_containers(server, app, 1)
+    ended.set()
+    await asyncio.gather(*visitors)
+    assert [answer for answer in answers if answer[0] != 200] == []
+    assert {text.strip() for _, text in answers} == {"0", "1", "2", "slow"}
+
+
+async def test_a_restart_of_the_server_drops_no_request_and_forgets_nothing(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("stay", tiny_app("stay"))
+    app, first = await server.create(url, "Stay")
+    await server.deployed(first)
+    await git.publish("stay", tiny_app("changed"))
+    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    answers: list[tuple[int, str]] = []
+    ended = asyncio.Event()
+
+    async def visit_all_the_time() -> None:
+        while not ended.is_set():
+            answers.append(await server.visit("stay"))
+
+    visitor = asyncio.create_task(visit_all_the_time())
+    await server.kill()
+    await server.start()
+    await server.deployed(again["deployment"]["id"])
+    assert await server.stop() == 0
+    await server.start()
+    ended.set()
+    await visitor
+    assert [answer for answer in answers if answer[0] != 200] == []
+    assert await server.visit("stay") == (200, "changed")
+    await _until_containers(server, app, 1)
+
+
+async def _until_containers(server: ServerProcess, app: int, count: int) -> None:
+    async def as_many() -> bool:
+        return len(await _containers(server, app)) == count
+
+    await server.until(as_many, 30, f"app {app} has {count} containers")
+
+
+async def _containers(server: ServerProcess, app: int) -> list[str]:
+    filters = (
+        "--filter",
+        f"label=io.stackyn.installation={server.installation}",
+        "--filter",
+        f"label=io.stackyn.app={app}",
+    )
+    return (await docker("ps", "-aq", *filters)).split()
+
+
+async def _images(server: ServerProcess, app: int) -> list[str]:
+    filters = (
+        "--filter",
+        f"label=io.stackyn.image.installation={server.installation}",
+        "--filter",
+        f"label=io.stackyn.image.app={app}",
+    )
+    return (await docker("images", "-q", *filters)).split()
