@@ -76,7 +76,7 @@ def of_fetch(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
             _TOO_LARGE,
             code.SOURCE_TOO_LARGE,
             f"The repository is larger than the limit of {max_mb} MB.",
-            "Remove large files from the branch (Git LFS or a download at build time fit them), then deploy again.",
+            "Remove large files from the branch (a download at build time fits them), then deploy again.",
         ),
         (
             _PRIVATE,

@@ -1,0 +1,89 @@
+"""Start commands: where they come from, and how one becomes the container's first process."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from stackyn_server.buildplan.project import Project
+
+PROCFILE = "Procfile"
+_WEB = re.compile(r"^web\s*:\s*(\S.*?)\s*$", re.MULTILINE)
+# `exec` needs a program: with one of these words, or an assignment, at its front the shell has to stay.
+_SHELL_WORDS = frozenset(
+    (
+        "if",
+        "for",
+        "while",
+        "until",
+        "case",
+        "cd",
+        "export",
+        "set",
+        "source",
+        ".",
+        "eval",
+        "exec",
+        "[",
+        "{",
+        "!",
+        "test",
+    )
+)
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+def given_command(project: Project) -> tuple[str, str] | None:
+    """Return the start command that the owner wrote down, and where; None when there is none."""
+    if project.options.start_command:
+        return project.options.start_command, "The start command is the one set for the app."
+    if found := _WEB.search(project.text(PROCFILE) or ""):
+        return found.group(1), f"The start command is the `web` line of `{PROCFILE}`."
+    return None
+
+
+def as_cmd(command: str) -> str:
+    """Return the CMD instruction that runs a shell command, with $PORT expanded and signals reaching the app."""
+    return f"CMD {json.dumps(['sh', '-c', foreground(command)], ensure_ascii=False)}"
+
+
+def foreground(command: str) -> str:
+    """Put `exec` before the last command of a line such as `migrate && serve`, so that it becomes process 1.
+
+    A shell that stays process 1 does not pass SIGTERM on, and the app would be killed after its grace period.
+    Anything with pipes, background jobs or groups is left as it is.
+    """
+    start = _last_command(command)
+    if start is None:
+        return command
+    last = command[start:].lstrip()
+    words = last.split()
+    if not words or words[0] in _SHELL_WORDS or _ASSIGNMENT.match(words[0]):
+        return command
+    return f"{command[:start]}{' ' if start else ''}exec {last}"
+
+
+def _last_command(command: str) -> int | None:
+    """Return where the last command of an `&&` or `;` list starts, or None for any other construct."""
+    start, position, quote = 0, 0, ""
+    while position < len(command):
+        character = command[position]
+        if quote:
+            position += 2 if character == "\\" and quote == '"' else 1
+            quote = "" if character == quote else quote
+            continue
+        if character in "'\"":
+            quote = character
+        elif character == "\\":
+            position += 1
+        elif command.startswith("&&", position):
+            start = position + 2
+            position += 1
+        elif character == ";":
+            start = position + 1
+        elif command.startswith("${", position) and "}" in command[position:]:
+            position = command.index("}", position)
+        elif character in "|&(){}`\n#":
+            return None
+        position += 1
+    return None if quote else start

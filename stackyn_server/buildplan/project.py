@@ -1,0 +1,75 @@
+"""What detection looks at: the files of a commit below its root directory, and what the owner has set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.config import Images
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """The owner's settings and the platform's. `dockerfile_path` is relative to `root_directory`, None means unset.
+
+    `images` are the base images of generated Dockerfiles: the user `app` (1000:1000), its folder /app, and in the
+    Python image python3 with venv and pip, in the Node image node with npm, in the static one a web server that serves
+    /srv/site on $PORT by its own CMD. The host's certificates are inside them.
+    """
+
+    images: Images
+    default_port: int
+    root_directory: str | None = None
+    dockerfile_path: str | None = None
+    start_command: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The files below the root directory, with the contents of those that a runtime asked for."""
+
+    files: frozenset[str]
+    contents: Mapping[str, bytes]
+    options: PlanOptions
+
+    def has(self, path: str) -> bool:
+        return path in self.files
+
+    def first(self, paths: Iterable[str]) -> str | None:
+        """Return the first of `paths` that exists."""
+        return next((path for path in paths if path in self.files), None)
+
+    def text(self, path: str) -> str | None:
+        """Return a file's text, or None when there is no such file; what is not UTF-8 is replaced."""
+        content = self.contents.get(path)
+        return None if content is None else content.decode("utf-8-sig", "replace")
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """The folders in the root."""
+        return frozenset(path.split("/")[0] for path in self.files if "/" in path)
+
+    @property
+    def port(self) -> int:
+        return self.options.port or self.options.default_port
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One row of the detection table. `needs` chooses the files whose contents `plan` will read.
+
+    `plan` returns None for a project that is not of this kind, and raises `DeploymentFailed` for one that is but can't
+    be built as it stands.
+    """
+
+    name: str
+    looked_for: str
+    needs: Callable[[frozenset[str], PlanOptions], Iterable[str]]
+    plan: Callable[[Project], BuildPlan | None]
+
+
+def undetected(message: str, hint: str, evidence: str = "") -> DeploymentFailed:
+    return DeploymentFailed(Failure(FailureCode.NOTHING_DETECTED, message, hint, evidence))
