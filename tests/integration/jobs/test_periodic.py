@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -47,7 +48,7 @@ async def test_it_runs_at_once_and_then_each_period(database: Database) -> None:
 
     async with running(database, some_work("sample", note, every=0.1)):
         await until(lambda: len(times) >= 4, "four runs")
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     assert min(gaps) > 0.09, f"never before its time: {gaps}"
 
 
