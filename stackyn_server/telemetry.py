@@ -1,0 +1,86 @@
+"""What this process tells its operator: the log, and systemd.
+
+Log events are named `noun.verb` and carry fields: JSON lines where a machine reads them, coloured text at a terminal.
+Fields bound with `structlog.contextvars.bound_contextvars` (request, job, deployment) follow their task.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+import structlog
+from structlog.typing import Processor
+
+# Libraries that tell at "info" what our own events tell better.
+_TALKATIVE = ("aiodocker", "aiohttp.access", "apscheduler", "asyncio")
+_MICROSECONDS = 1_000_000
+
+
+def configure(level: str, *, redaction: Sequence[Processor] = (), json: bool | None = None) -> None:
+    """Send all logging of this process to stderr: ours, the libraries' and Python's warnings.
+
+    `level` is the least that is kept ("debug" to "error"). `redaction` are processors that see each whole record,
+    tracebacks included, last before it is written. `json` None means: unless stderr is a terminal.
+    """
+    if json is None:
+        json = not sys.stderr.isatty()
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # A plain traceback: the richer ones print local variables, and so secrets.
+                structlog.processors.format_exc_info,
+                *redaction,
+                structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(threshold)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    logging.captureWarnings(True)
+
+
+def notify(*states: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell systemd something (sd_notify(3)): "READY=1", "STATUS=…", "WATCHDOG=1", "STOPPING=1". False: nobody asked."""
+    address = environment.get("NOTIFY_SOCKET", "")
+    if not address:
+        return False
+    with socket.socket(
+        socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    ) as sender:
+        try:
+            # "@" stands for the NUL that begins an abstract address.
+            sender.sendto("\n".join(states).encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError as error:
+            logging.getLogger(__name__).warning("systemd.unreachable: %s", error.strerror)
+            return False
+    return True
+
+
+def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
+    """Return within how many seconds systemd wants to hear "WATCHDOG=1" again, or None when it doesn't."""
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    return int(microseconds) / _MICROSECONDS if microseconds.isdigit() and int(microseconds) else None
