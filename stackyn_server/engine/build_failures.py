@@ -28,6 +28,7 @@ _NO_SUCH_IMAGE = re.compile(
 _NO_SUCH_HOST = re.compile(r"no such host", re.IGNORECASE)
 _REGISTRY_TROUBLE = re.compile(
     r"toomanyrequests|rate limit|i/o timeout|tls handshake timeout|connection re(?:fused|set)|"
+    r"network is unreachable|no route to host|"
     r"server misbehaving|temporary failure|request canceled|unexpected eof|5\d\d (?:internal|bad|service|gateway)|"
     r"failed to do request|deadline exceeded",
     re.IGNORECASE,
@@ -39,6 +40,7 @@ _ENGINE_TROUBLE = re.compile(
     r"rpc error|context canceled|failed to create shim|containerd|network .* not found|no such network|cgroup",
     re.IGNORECASE,
 )
+_MANIFEST_URL = re.compile(r"https?://([^/\s]+)/v2/(\S+?)/manifests/([^\s\"]+)")
 _SOURCE_NAME = re.compile(r"(?:metadata for|access denied for|manifest for) ([^\s:,]+(?::[\w.-]+)?)")
 
 
@@ -123,10 +125,17 @@ def _base_image(text: str, output: BuildOutput) -> DeploymentFailed | None:
 
 
 def _base_image_name(text: str, output: BuildOutput) -> str:
+    if match := _MANIFEST_URL.search(text):
+        return _short_name(f"{match[1]}/{match[2]}:{match[3]}")
     if match := _SOURCE_NAME.search(text):
-        return match[1].removeprefix("docker.io/library/").removeprefix("docker.io/")
+        return _short_name(match[1])
     words = output.step.partition(": ")[2].split()
     return words[1] if len(words) > 1 and words[0].upper() == "FROM" else "of the Dockerfile"
+
+
+def _short_name(name: str) -> str:
+    """Return an image's name as people write it, without what Docker Hub adds."""
+    return re.sub(r"^(?:registry-1\.)?docker\.io/(?:library/)?", "", name)
 
 
 def _where(output: BuildOutput) -> str:

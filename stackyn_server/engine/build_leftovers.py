@@ -15,7 +15,8 @@ from stackyn_server.engine import images
 from stackyn_server.engine.build_group import BuildGroup
 from stackyn_server.engine.build_output import BuildOutput
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+from stackyn_server.engine.containers import force_remove
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
 from stackyn_server.engine.timestamps import engine_time
 
 log = structlog.get_logger()
@@ -27,14 +28,20 @@ async def remove_containers(engine: Engine, group: BuildGroup, output: BuildOutp
         found = await engine.request_or_none("GET", f"containers/{container}/json")
         if found is None or (found.get("HostConfig") or {}).get("CgroupParent") != group.parent:
             continue
-        await _try(engine, f"containers/{found['Id']}", {"force": "true", "v": "true"})
+        try:
+            await force_remove(engine, found["Id"])
+        except (EngineRefused, EngineUnavailable) as error:
+            log.warning("build.container_kept", container=found["Id"], reason=error.reason)
 
 
 async def remove_images(engine: Engine, output: BuildOutput, began_at: datetime) -> None:
     """Remove the nameless images that this build made, the newest first, each without its parents."""
     for image in reversed(output.images):
         if await _is_nameless(engine, image, began_at):
-            await _try(engine, f"images/{image}", {"noprune": "true"})
+            try:
+                await engine.ask_or_none(engine.docker.images.delete(image, noprune=True))
+            except InUse:
+                continue  # by an image that came out of the cache
 
 
 async def keep_stages(
@@ -54,11 +61,3 @@ async def _is_nameless(engine: Engine, image: str, not_before: datetime | None) 
         return True
     created = engine_time(found.get("Created"))
     return created is not None and created >= not_before
-
-
-async def _try(engine: Engine, path: str, params: dict[str, str]) -> None:
-    """Delete, and leave for later what can't be deleted now: nothing of it is in anybody's way."""
-    try:
-        await engine.request_or_none("DELETE", path, params=params)
-    except (EngineRefused, EngineUnavailable) as error:
-        log.info("build.leftover_kept", path=path, reason=error.reason)

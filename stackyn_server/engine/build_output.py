@@ -42,11 +42,13 @@ class BuildOutput:
     """Fed with the engine's records one by one; `on_line` gets each readable line.
 
     `image` is the id of the result; `step` the last step begun, as people count it; `containers` and `images` the
-    short ids that were named; `stages` those of them that ended a stage which is not the last.
+    short ids that were named; `stages` those of them that ended a stage which is not the last. `own_steps` is how
+    many steps at the end are ours: the classic builder makes one of each label.
     """
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None], own_steps: int = 0) -> None:
         self._on_line = on_line
+        self._own_steps = own_steps
         self._lines = Lines()
         self._vertex_lines: dict[str, Lines] = {}
         self._vertexes_told: set[str] = set()
@@ -87,9 +89,9 @@ class BuildOutput:
 
     def _classic_line(self, line: str) -> None:
         if match := _STEP.fullmatch(line):
-            self._begin_step(match[1], match[2], match[3])
             if match[3].startswith(_OUR_LABELS):
                 return
+            line = self._begin_step(int(match[1]), int(match[2]) - self._own_steps, match[3])
         elif match := _RUNNING_IN.fullmatch(line):
             _remember(self.containers, match[1])
             return
@@ -100,10 +102,11 @@ class BuildOutput:
             return
         self._tell(line)
 
-    def _begin_step(self, number: str, total: str, instruction: str) -> None:
+    def _begin_step(self, number: int, total: int, instruction: str) -> str:
         if instruction.upper().startswith("FROM ") and self.images:
             _remember(self.stages, self.images[-1])
         self.step = f"step {number} of {total}: {instruction}"
+        return f"Step {number}/{total} : {instruction}"
 
     def _error(self, record: Mapping[str, Any]) -> None:
         detail = record.get("errorDetail") or {}

@@ -60,7 +60,8 @@ async def build(
     as evidence, `TransientFailure` for a registry in trouble, `EngineUnavailable`. When it returns or raises, no
     process of the build runs any more; cancelling it ends the build.
     """
-    output = BuildOutput(on_line)
+    labels = engine.labels.app_image(request.app, request.deployment)
+    output = BuildOutput(on_line, own_steps=len(labels))
     began_at = datetime.now(UTC) - _CLOCK_SLACK
     async with build_group(engine, request.deployment, request.max_processes) as group:
         try:

@@ -156,14 +156,18 @@ async def kill(engine: Engine, container: str) -> None:
 async def remove(engine: Engine, container: str) -> None:
     """Kill and remove the container with its anonymous volumes."""
     found = await _owned(engine, container)
-    if found is None:
-        return
-    handle = engine.docker.containers.container(found["Id"])
+    if found is not None:
+        await force_remove(engine, found["Id"])
+
+
+async def force_remove(engine: Engine, container: str) -> None:
+    """Remove a container that the caller knows to be ours, also when its removal by somebody is in progress."""
+    handle = engine.docker.containers.container(container)
     with _deadline_of_engine():
         async with asyncio.timeout(engine.settings.request_seconds):
             try:
                 await engine.ask_or_none(handle.delete(force=True, v=True))
-            except InUse:  # somebody's removal of it is in progress
+            except InUse:
                 await engine.ask_or_none(handle.wait(condition="removed"))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 import shutil
 import tarfile
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from stackyn_server.engine.client import Engine
@@ -41,7 +43,9 @@ def busybox_files() -> dict[str, bytes | str]:
     for applet in _APPLETS:
         files[f"bin/{applet}"] = "/bin/busybox"
     files["etc/passwd"] = b"root:x:0:0::/:/bin/sh\n"
-    files["tmp/.keep"] = b""
+    files["etc/session"] = (
+        uuid.uuid4().bytes
+    )  # makes its layer, and what is built upon it, this session's own
     return files
 
 
@@ -86,3 +90,30 @@ async def run_inside(engine: Engine, container: str, *command: str) -> tuple[int
         text = await answer.read()
     ended = await engine.request("GET", f"exec/{created['Id']}/json")
     return int(ended["ExitCode"]), text.decode("utf-8", "replace")
+
+
+def processes_with(argument: str) -> list[int]:
+    """Return the processes of this machine that have `argument` on their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argument.encode() in words:
+            found.append(int(folder.name))
+    return found
+
+
+async def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until `condition`, asked in a thread, is true. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        async for _ in _looks():
+            if await asyncio.to_thread(condition):
+                return
+
+
+async def _looks() -> AsyncIterator[None]:
+    while True:
+        yield
+        await asyncio.sleep(0.02)
