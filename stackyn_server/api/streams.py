@@ -19,7 +19,8 @@ from stackyn_server.errors import StackynError
 
 T = TypeVar("T")
 
-# A silent stream is looked after this often: is its client still there, can anything still come?
+# A silent stream is looked after, soon at first and then this often: is its client there, can anything still come?
+_FIRST_IDLE_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 
 EVENT_STREAM = "text/event-stream"
@@ -74,17 +75,20 @@ async def pump(
     """Write what `source` gives until the stream ends. `idle` returns the last words when nothing more will come."""
     closing = asyncio.create_task(request.app[CLOSING].wait(), name="stream.closing")
     upcoming = asyncio.ensure_future(anext(source))
+    silence_seconds = _FIRST_IDLE_SECONDS
     try:
         while True:
             done, _ = await asyncio.wait(
-                {upcoming, closing}, timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                {upcoming, closing}, timeout=silence_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if closing in done:
                 break
             if upcoming in done:
                 await response.write(spell(upcoming.result()))
                 upcoming = asyncio.ensure_future(anext(source))
+                silence_seconds = _FIRST_IDLE_SECONDS
                 continue
+            silence_seconds = _IDLE_SECONDS
             last_words = await idle()
             await response.write(keep_alive if last_words is None else last_words)
             if last_words is not None:

@@ -1,0 +1,294 @@
+"""Section 3 of the contract: apps, deployments and variables, as far as requests decide them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.failures import Failure, FailureCode
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.store import deployments
+from stackyn_server.store.deployments import Mover
+from tests.contract.conftest import REPOSITORY, Person, Platform
+from tests.contract.test_conventions import is_error
+from tests.contract.test_sign_in import TIME
+
+NULLABLE = ("image_name", "container_id", "subdomain", "build_log", "runtime_log", "error_message")
+NOTHING = {"String": "", "Valid": False}
+
+
+async def create(person: Person, **body: Any) -> Any:
+    return await person.post("/api/v1/apps", json={"name": "My App", "repo_url": REPOSITORY, **body})
+
+
+async def move(platform: Platform, deployment: int, *phases: Phase, failure: Failure | None = None) -> None:
+    """Walk a deployment through phases, as the pipeline would."""
+    for phase in phases:
+        async with platform.database.transaction() as connection:
+            row = await deployments.get(connection, DeploymentId(deployment))
+            assert row is not None
+            await deployments.advance(connection, row, phase, Mover(0, "test:1"), failure=failure)
+
+
+async def test_create_answers_with_the_app_and_its_pending_deployment(platform: Platform) -> None:
+    person = await platform.person()
+    answer = await create(person, branch="", slug="", env_vars=[{"key": "A", "value": "1"}])
+    assert answer.status == 201
+    app, deployment = answer.json["app"], answer.json["deployment"]
+    assert app | {"id": "5"} == app | {"id": "5", "name": "My App", "slug": "my-app", "status": "pending",
+                                       "branch": "main", "repo_url": REPOSITORY}  # fmt: skip
+    assert isinstance(app["id"], str) and app["url"] == "http://my-app.localhost"
+    assert deployment["status"] == "pending" and deployment["app_id"] == int(app["id"])
+    assert {name: deployment[name] for name in NULLABLE} == dict.fromkeys(NULLABLE, NOTHING)
+    assert TIME.fullmatch(app["created_at"]) and TIME.fullmatch(deployment["updated_at"])
+    job = await platform.value(
+        "SELECT state FROM job WHERE kind = 'build' AND subject = $1", str(deployment["id"])
+    )
+    assert job == "waiting"
+    assert (await person.get(f"/api/v1/apps/{app['id']}/env")).json[0]["value"] == "1"
+
+
+async def test_the_view_shows_the_active_deployment(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app("first")
+    listed, shown = (await person.get("/api/apps")).json, (await person.get(f"/api/v1/apps/{app}")).json
+    assert listed == [shown]
+    deployment = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]
+    assert shown["deployment"] | {"waiting_reason": None} == {
+        "active_deployment_id": f"dep_{deployment['id']}",
+        "last_deployed_at": None,
+        "state": "pending",
+        "waiting_reason": None,
+    }
+    assert shown["settings"]["memory_mb"] == 256
+    await move(platform, deployment["id"], Phase.FETCHING)
+    assert (await person.get(f"/api/v1/apps/{app}")).json["status"] == "building"
+
+
+async def test_lists_are_newest_first(platform: Platform) -> None:
+    person = await platform.person()
+    names = ["one", "two", "three"]
+    for name in names:
+        app = await person.new_app(name)
+    assert [entry["name"] for entry in (await person.get("/api/apps")).json] == names[::-1]
+    for _ in range(2):
+        await person.post(f"/api/v1/apps/{app}/redeploy")
+    ids = [entry["id"] for entry in (await person.get(f"/api/v1/apps/{app}/deployments")).json]
+    assert ids == sorted(ids, reverse=True) and len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"name": ""}, {"name": "  "}, {"name": "x" * 101}, {"name": "a\nb"}, {"repo_url": ""}, {"repo_url": "no url"},
+     {"repo_url": "file:///etc/passwd"}, {"repo_url": "https://user:pass@git.example.test/a"},
+     {"repo_url": "ext::sh -c id"}, {"branch": "-x"}, {"branch": "a..b"}, {"branch": "a b"}, {"slug": "Not A Slug"},
+     {"slug": "-x-"}, {"slug": "x" * 64}, {"env_vars": [{"key": "1A", "value": ""}]},
+     {"env_vars": [{"key": "A B", "value": ""}]}, {"memory_mb": 0}, {"port": 70000}, {"cpu": 0},
+     {"root_directory": "../.."}, {"health_path": "no-slash"}],
+)  # fmt: skip
+async def test_a_wrong_field_is_400_and_leaves_nothing_behind(
+    platform: Platform, body: dict[str, Any]
+) -> None:
+    person = await platform.person()
+    assert is_error(await create(person, **body), 400, "INVALID_REQUEST")
+    assert (await person.get("/api/apps")).json == []
+
+
+async def test_a_name_is_taken_by_one_user_only(platform: Platform) -> None:
+    person, other = await platform.person(), await platform.person()
+    await create(person)
+    assert is_error(await create(person, name=" My App "), 409, "NAME_TAKEN")
+    answer = await create(other, slug="my-app")
+    assert answer.status == 201 and answer.json["app"]["slug"] != "my-app"
+
+
+async def test_only_a_chosen_slug_can_be_taken(platform: Platform) -> None:
+    person = await platform.person()
+    await create(person, slug="chosen")
+    assert is_error(await create(person, name="Other", slug="chosen"), 409, "SLUG_TAKEN")
+    assert is_error(await create(person, name="Other", slug="admin"), 409, "SLUG_TAKEN")
+    reserved = await create(person, name="API", slug="api")
+    assert reserved.status == 201 and reserved.json["app"]["slug"].startswith("api-")
+
+
+async def test_the_plan_limits_apps_and_memory_and_says_which(platform: Platform) -> None:
+    person = await platform.person(plan="free")
+    assert is_error(await create(person, memory_mb=512), 403, "QUOTA_MEMORY")
+    assert is_error(await create(person, disk_mb=2048), 403, "QUOTA_DISK")
+    app = await person.new_app()
+    assert is_error(await create(person), 403, "QUOTA_APPS")
+    assert is_error(
+        await person.call("PATCH", f"/api/v1/apps/{app}", json={"memory_mb": 300}), 403, "QUOTA_MEMORY"
+    )
+    assert (await person.delete(f"/api/v1/apps/{app}")).json["app_id"] == app
+    assert (await create(person)).status == 201
+
+
+async def test_of_many_parallel_creates_exactly_as_many_succeed_as_the_plan_allows(
+    platform: Platform,
+) -> None:
+    person = await platform.person(plan="builder")
+    answers = await asyncio.gather(*(create(person, name=f"app {number}") for number in range(30)))
+    assert sorted(answer.status for answer in answers) == [201] * 3 + [403] * 27
+
+
+async def test_settings_change_within_the_plan_and_null_means_the_default_again(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app(port=3000, start_command="npm start")
+    path = f"/api/v1/apps/{app}"
+    changed = await person.call(
+        "PATCH", path, json={"name": "Renamed", "memory_mb": 512, "port": None, "cpu": 1}
+    )
+    assert changed.status == 200, changed.text
+    assert (changed.json["name"], changed.json["slug"]) == ("Renamed", (await person.get(path)).json["slug"])
+    settings = changed.json["settings"]
+    assert (settings["memory_mb"], settings["port"], settings["start_command"]) == (512, None, "npm start")
+    assert (await person.get("/api/user/me")).json["quota"]["total_ram_mb"] == 512
+
+
+async def test_a_deleted_app_is_invisible_at_once(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app("gone")
+    assert (await person.delete(f"/api/v1/apps/{app}")).status == 200
+    assert (await person.get("/api/apps")).json == []
+    assert is_error(await person.get(f"/api/v1/apps/{app}"), 404, "NOT_FOUND")
+    assert is_error(await person.delete(f"/api/v1/apps/{app}"), 404, "NOT_FOUND")
+    assert await platform.value("SELECT count(*) FROM job WHERE kind = 'remove' AND app = $1", app) == 1
+    assert (await create(person, name="gone")).status == 201
+
+
+async def test_a_redeploy_supersedes_what_still_waits(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    answer = await person.post(f"/api/v1/apps/{app}/redeploy")
+    assert (answer.status, answer.json["deployment"]["status"], answer.json["app"]["status"]) == (
+        201,
+        "pending",
+        "pending",
+    )
+    assert answer.json["message"]
+    newer, older = (await person.get(f"/api/v1/apps/{app}/deployments")).json
+    assert (newer["status"], older["status"], older["phase"]) == ("pending", "stopped", "superseded")
+
+
+async def test_a_failed_deployment_says_why_everywhere(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    deployment = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]["id"]
+    failure = Failure(
+        FailureCode.BUILD_FAILED, "The build ended with code 1.", "Read the build log.", "line 1"
+    )
+    await move(platform, deployment, Phase.FETCHING)
+    await move(platform, deployment, Phase.FAILED, failure=failure)
+    said = {"String": "The build ended with code 1. Read the build log.", "Valid": True}
+    listed = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]
+    shown = (await person.get(f"/api/v1/deployments/{deployment}")).json
+    assert listed["error_message"] == shown["error_message"] == said
+    assert shown["failure"] == {"code": "BUILD_FAILED", "phase": "fetching", "message": failure.message,
+                                "hint": failure.hint, "evidence": "line 1"}  # fmt: skip
+    assert (await person.get(f"/api/v1/apps/{app}")).json["status"] == "failed"
+    logs = (await person.get(f"/api/v1/deployments/{deployment}/logs")).json
+    assert logs["error_message"] == said["String"]
+
+
+async def test_cancel_is_idempotent(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    deployment = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]["id"]
+    for _ in range(2):
+        answer = await person.post(f"/api/v1/deployments/{deployment}/cancel")
+        assert (answer.status, answer.json["status"], answer.json["phase"]) == (200, "stopped", "cancelled")
+
+
+async def test_stop_cancels_and_start_without_a_release_is_409(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    assert (await person.post(f"/api/v1/apps/{app}/stop")).json["status"] == "stopped"
+    assert (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]["phase"] == "cancelled"
+    for verb in ("start", "restart"):
+        assert is_error(await person.post(f"/api/v1/apps/{app}/{verb}"), 409, "CONFLICT")
+    assert is_error(await person.post(f"/api/v1/apps/{app}/rollback", json={"release": 1}), 409, "CONFLICT")
+    assert (await person.get(f"/api/v1/apps/{app}/releases")).json == []
+
+
+# Variables ------------------------------------------------------------------------------------------------------
+
+
+async def put(person: Person, app: AppId, key: Any, value: Any = "") -> Any:
+    return await person.post(f"/api/v1/apps/{app}/env", json={"key": key, "value": value})
+
+
+async def test_a_variable_is_replaced_in_place(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    first = (await put(person, app, " KEY ", "one")).json
+    second = (await put(person, app, "KEY", "two\nlines ✓")).json
+    assert (first["id"], first["created_at"], first["key"]) == (second["id"], second["created_at"], "KEY")
+    assert datetime.fromisoformat(second["updated_at"]) > datetime.fromisoformat(first["updated_at"])
+    assert (await person.get(f"/api/v1/apps/{app}/env")).json == [second]
+    sealed = await platform.value("SELECT sealed FROM variable WHERE app = $1", app)
+    assert b"two" not in sealed
+
+
+async def test_many_variables_at_once_are_all_kept_and_listed_by_key(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    keys = [f"KEY_{number:02}" for number in range(20)]
+    answers = await asyncio.gather(*(put(person, app, key, key) for key in reversed(keys)))
+    assert {answer.status for answer in answers} == {200}
+    assert [row["key"] for row in (await person.get(f"/api/v1/apps/{app}/env")).json] == keys
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("", ""), ("1A", ""), ("A-B", ""), ("A/B", ""), ("Ä", ""), ("A" * 256, ""), ("A", "x" * 65_537),
+                       ("A", "nul\0"), (None, ""), ("A", 1)]
+)  # fmt: skip
+async def test_a_bad_variable_is_400(platform: Platform, key: Any, value: Any) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    assert is_error(await put(person, app, key, value), 400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["ABSENT", "A%2FB", "A%20B%2FC", "%7Bx%7D", "%00", "%252F", "%ED%A0%80", "%0A", "..%2F..", "a" * 3000],
+)
+async def test_deleting_an_absent_key_is_204(platform: Platform, key: str) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    answer = await person.delete(f"/api/v1/apps/{app}/env/{key}")
+    assert (answer.status, answer.text) == (204, "")
+
+
+async def test_a_key_in_the_path_is_decoded_exactly_once(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    await put(person, app, "A", "kept")
+    # Rows of an import may have keys that nobody can set any more; they must be deletable.
+    for key in ("A B/C", "%41", "A"):
+        await platform.execute(
+            "INSERT INTO variable (app, key, sealed) VALUES ($1, $2, '') ON CONFLICT DO NOTHING", app, key
+        )
+    await person.delete(f"/api/v1/apps/{app}/env/%2541")
+    await person.delete(f"/api/v1/apps/{app}/env/A%20B%2FC")
+    assert [row["key"] for row in (await person.get(f"/api/v1/apps/{app}/env")).json] == ["A"]
+
+
+async def test_a_deleted_variable_path_that_a_browser_shortens_deletes_no_app(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    assert is_error(await person.delete(f"/api/v1/apps/{app}/"), 404, "NOT_FOUND")
+    assert (await person.get(f"/api/v1/apps/{app}")).status == 200
+
+
+async def test_polling_one_page_never_meets_a_limit(launch: Any) -> None:
+    platform = await launch(rates=config.Rates())
+    person = await platform.person()
+    app = await person.new_app()
+    statuses = {(await person.get(f"/api/v1/apps/{app}")).status for _ in range(250)}
+    assert statuses == {200}

@@ -1,0 +1,162 @@
+"""Logs: whole, paged, and followed while they grow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.ids import AppId, DeploymentId
+from tests.contract.conftest import Person, Platform
+from tests.contract.test_apps import move
+
+
+class Stream:
+    """Reads server-sent events one by one."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+
+    async def next(self) -> dict[str, str]:
+        """Return the next event; comments are passed over."""
+        async with asyncio.timeout(10):
+            while True:
+                block = (await self.response.content.readuntil(b"\n\n")).decode().rstrip("\n")
+                if not block.startswith(":"):
+                    break
+        event: dict[str, str] = {}
+        for line in block.split("\n"):
+            name, _, value = line.partition(": ")
+            event[name] = f"{event[name]}\n{value}" if name in event else value
+        return event
+
+
+@asynccontextmanager
+async def following(person: Person, deployment: int, **headers: str) -> AsyncIterator[Stream]:
+    path = f"/api/v1/deployments/{deployment}/logs/stream"
+    bearer = {"Authorization": f"Bearer {person.token}", **headers}
+    async with person.platform.client.get(path, headers=bearer) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        yield Stream(response)
+
+
+@pytest.fixture
+async def building(platform: Platform) -> AsyncIterator[tuple[Person, AppId, DeploymentId]]:
+    """An app whose first deployment is being built, while the journal runs."""
+    person = await platform.person()
+    app = await person.new_app()
+    deployment = DeploymentId((await person.get(f"/api/v1/apps/{app}/deployments")).json[0]["id"])
+    await move(platform, deployment, Phase.FETCHING, Phase.PLANNING, Phase.BUILDING)
+    running = asyncio.create_task(platform.journal.run())
+    yield person, app, deployment
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_the_build_log_is_given_while_it_grows(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, app, deployment = building
+    path = f"/api/v1/deployments/{deployment}/logs"
+    assert (await person.get(path)).json == {
+        "deployment_id": deployment, "status": "building", "build_log": None, "runtime_log": None,
+        "error_message": None,
+    }  # fmt: skip
+    for number in (1, 2):
+        platform.journal.write(app, deployment, "build", f"\x1b[32mstep {number}\x1b[0m\r\n")
+        await platform.journal.flush(deployment)
+        log = (await person.get(path)).json["build_log"]
+        assert log == "".join(f"step {n}\n" for n in range(1, number + 1))
+
+
+async def test_a_plan_without_logs_gets_a_notice_and_no_refusal(platform: Platform) -> None:
+    person = await platform.person(plan="free")
+    app = await person.new_app()
+    deployment = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]["id"]
+    answer = await person.get(f"/api/v1/deployments/{deployment}/logs")
+    assert (answer.status, answer.json["runtime_log"]) == (200, None)
+    assert answer.json["notice"]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [("", 3), ("?limit=2", 2), ("?limit=0", 3), ("?limit=many", 3), ("?limit=1001", 3), ("?offset=2", 1),
+     ("?offset=-1", 3), ("?limit=1&offset=99999999999999999999", 1), ("?limit=%00", 3), ("?unknown=1", 3)],
+)  # fmt: skip
+async def test_stored_pieces_are_paged_and_a_bad_page_is_the_usual_one(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId], query: str, count: int
+) -> None:
+    person, app, deployment = building
+    for number in range(3):
+        platform.journal.write(app, deployment, "build", f"ä{number}\n")
+        await platform.journal.flush(deployment)
+    answer = await person.get(f"/api/v1/apps/{app}/logs/build{query}")
+    assert answer.status == 200 and len(answer.json) == count
+    if not query:
+        newest = answer.json[0]
+        assert (newest["content"], newest["size"], newest["log_type"]) == ("ä2\n", 4, "build")
+        assert (newest["app_id"], newest["deployment_id"]) == (app, deployment)
+    assert (await person.get(f"/api/v1/apps/{app}/logs/runtime")).json == []
+
+
+async def test_a_follower_sees_every_line_once_and_resumes_where_it_was(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, app, deployment = building
+    platform.journal.write(app, deployment, "build", "one\ntwo\n")
+    await platform.journal.flush(deployment)
+    async with following(person, deployment) as stream:
+        first = await stream.next()
+        assert first["data"] == "one\ntwo"
+        platform.journal.write(app, deployment, "build", "three\n")
+        second = await stream.next()
+        assert second["data"] == "three" and int(second["id"]) > int(first["id"])
+    async with following(person, deployment, **{"Last-Event-ID": first["id"]}) as stream:
+        assert (await stream.next())["data"] == "three"
+
+
+async def test_a_stream_ends_with_its_deployment(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, app, deployment = building
+    platform.journal.write(app, deployment, "build", "one\n")
+    async with following(person, deployment) as stream:
+        assert (await stream.next())["data"] == "one"
+        await move(platform, deployment, Phase.CANCELLED)
+        assert await stream.next() == {"event": "end", "data": "stopped"}
+        async with asyncio.timeout(5):
+            assert await stream.response.content.read() == b""
+
+
+async def test_an_open_stream_does_not_hold_up_the_shutdown(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, _, deployment = building
+    path = f"/api/v1/deployments/{deployment}/logs/stream"
+    response = await platform.client.get(path, headers={"Authorization": f"Bearer {person.token}"})
+    async with asyncio.timeout(3):
+        await platform.client.server.close()
+    response.close()
+
+
+async def test_following_an_app_that_does_not_run_is_404(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    assert (await person.get(f"/api/v1/apps/{app}/logs/runtime/stream")).status == 404
+
+
+async def test_events_tell_what_happened_newest_first(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, app, _ = building
+    events = (await person.get(f"/api/v1/apps/{app}/events")).json
+    assert "app.created" in {event["name"] for event in events}
+    ids = [event["id"] for event in events]
+    assert ids == sorted(ids, reverse=True)
+    older = (await person.get(f"/api/v1/apps/{app}/events?before={ids[0]}&limit=1")).json
+    assert [event["id"] for event in older] == ids[1:2]

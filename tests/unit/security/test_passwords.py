@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import bcrypt
+import pytest
+
+from stackyn_server.security.passwords import Passwords, Verdict
+
+PASSWORDS = Passwords()
+
+
+def imported(password: bytes, prefix: bytes = b"2a") -> str:
+    return bcrypt.hashpw(password, bcrypt.gensalt(4, prefix=prefix)).decode()
+
+
+@pytest.mark.parametrize("password", ["correct horse", "ünïcödé ✓", "x" * 128, "nul\0inside"])
+async def test_only_the_same_password_matches(password: str) -> None:
+    stored = await PASSWORDS.hash(password)
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert await PASSWORDS.verify(password, stored) == Verdict(is_right=True)
+    assert not (await PASSWORDS.verify(password + "x", stored)).is_right
+    assert not (await PASSWORDS.verify("", stored)).is_right
+
+
+async def test_an_imported_password_matches_and_wants_a_new_hash() -> None:
+    assert await PASSWORDS.verify("legacy", imported(b"legacy")) == Verdict(is_right=True, needs_rehash=True)
+    assert not (await PASSWORDS.verify("Legacy", imported(b"legacy"))).is_right
+
+
+async def test_an_imported_hash_of_nothing_matches_nothing() -> None:
+    assert not (await PASSWORDS.verify("", imported(b""))).is_right
+
+
+async def test_a_longer_password_than_bcrypt_reads_does_not_match_its_beginning() -> None:
+    stored = imported(b"x" * 72)
+    assert (await PASSWORDS.verify("x" * 72, stored)).is_right
+    assert not (await PASSWORDS.verify("x" * 73, stored)).is_right
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "junk", "$2a$junk", "$2a$10$short", "$argon2id$v=19$junk", "plain text"]
+)
+async def test_a_damaged_hash_is_a_wrong_password(stored: str) -> None:
+    assert await PASSWORDS.verify("anything", stored) == Verdict(is_right=False)
+
+
+async def test_an_older_profile_wants_a_new_hash() -> None:
+    stored = "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHRzb21l$"
+    weaker = await asyncio.to_thread(_weaker, "password")
+    assert weaker.startswith(stored[:30])
+    assert await PASSWORDS.verify("password", weaker) == Verdict(is_right=True, needs_rehash=True)
+
+
+def _weaker(password: str) -> str:
+    from argon2 import PasswordHasher
+
+    return PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(password)
+
+
+async def test_checking_many_passwords_leaves_the_loop_alone() -> None:
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            started = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.perf_counter() - started)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(PASSWORDS.verify("password", None) for _ in range(8)))
+    watching.cancel()
+    assert longest < 0.25
