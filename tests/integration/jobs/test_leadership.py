@@ -1,0 +1,266 @@
+"""One leader: what a second server is told, and that a leader who lost writes and touches nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from stackyn_server import config
+from stackyn_server.domain.jobs import JobState, Kind, Pool
+from stackyn_server.jobs.data_directory import AlreadyRunning, DataDirectory
+from stackyn_server.jobs.leadership import Leadership, LeadershipLost, LedElsewhere
+from stackyn_server.store import claims, installation
+from stackyn_server.store.database import Database, DatabaseUnavailable
+from tests.integration.jobs.process import server
+from tests.integration.jobs.server import LOST_EXIT_CODE
+from tests.integration.jobs.stage import QUICK, claim_one, lead, put, row, until, until_state
+
+
+async def test_a_second_server_is_refused_and_told_who_is_there(database_url: str, tmp_path: Path) -> None:
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        async with server(database_url, tmp_path) as second:
+            assert await second.code() == AlreadyRunning.exit_code
+            complaint = await second.complaint()
+    assert f"process {first.process.pid}, since 20" in complaint and "--take-over" in complaint
+
+
+async def test_take_over_ends_a_holder_that_is_frozen(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        first.send(signal.SIGSTOP)
+        await first.stopped()
+        async with server(database_url, tmp_path, "--take-over") as second:
+            await second.said("leads 2")
+            assert await first.code() == -signal.SIGKILL
+            job = await put(database, Kind.MAIL, "letter")
+            await until_state(database, job, JobState.DONE)
+
+
+async def test_take_over_lets_a_living_holder_stop_in_order(database_url: str, tmp_path: Path) -> None:
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        async with server(database_url, tmp_path, "--take-over") as second:
+            await first.said("stopped")
+            assert await first.code() == 0
+            await second.said("leads 2")
+
+
+async def test_take_over_spares_a_later_process_that_has_the_holders_pid(tmp_path: Path) -> None:
+    """The lock is held by somebody, but the file names a process that started at another time."""
+    holder = await DataDirectory.acquire(tmp_path)
+    try:
+        file = tmp_path / "lock"
+        said = json.loads(file.read_text())
+        assert said["pid"] == os.getpid()
+        file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
+        with pytest.raises(AlreadyRunning):  # and this process still lives
+            await DataDirectory.acquire(tmp_path, take_over=True, take_over_seconds=1)
+    finally:
+        holder.release()
+    (await DataDirectory.acquire(tmp_path)).release()
+
+
+async def test_the_identity_belongs_to_the_data_directory(tmp_path: Path) -> None:
+    identities = []
+    for name in ("one", "one", "other"):
+        directory = await DataDirectory.acquire(tmp_path / name)
+        identities.append(directory.identity)
+        directory.release()
+    assert identities[0] == identities[1] != identities[2]
+
+
+async def test_another_host_is_refused_while_the_leader_lives_and_let_in_when_it_died(
+    database: Database,
+) -> None:
+    leader = await lead(database, "host-a 1")
+    keeping = asyncio.create_task(leader.keep(), name="keep")
+    await asyncio.sleep(QUICK.stale_seconds + QUICK.heartbeat_seconds)
+    with pytest.raises(LedElsewhere, match="host host-a, heartbeat 0 s ago"):
+        await lead(database, "host-b 2")
+    keeping.cancel()
+    await asyncio.wait((keeping,))
+    await asyncio.sleep(QUICK.stale_seconds + 0.1)
+    assert (await lead(database, "host-b 2")).epoch == 2
+
+
+async def test_the_same_host_takes_over_at_once(database: Database) -> None:
+    assert (await lead(database, "host-a 1")).epoch == 1
+    assert (await lead(database, "host-a 1")).epoch == 2
+
+
+async def test_who_resigned_is_not_waited_for(database: Database) -> None:
+    await (await lead(database, "host-a 1")).resign()
+    assert (await lead(database, "host-b 2")).epoch == 2
+
+
+async def test_a_heartbeat_from_the_future_is_no_sign_of_life(database: Database) -> None:
+    await lead(database, "host-a 1")
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE installation SET heartbeat_at = now() + interval '1 hour'")
+    assert (await lead(database, "host-b 2")).epoch == 2
+
+
+async def test_a_leader_learns_that_it_lost(database: Database) -> None:
+    leader = await lead(database)
+    keeping = asyncio.create_task(leader.keep(), name="keep")
+    await lead(database)
+    with pytest.raises(LeadershipLost):
+        await keeping
+    assert leader.lost.is_set()
+    with pytest.raises(LeadershipLost):
+        await leader.still_leading()
+    with pytest.raises(LeadershipLost):
+        async with database.transaction() as connection:
+            await leader.check(connection)
+
+
+async def test_still_leading_asks_the_database_once_the_heartbeat_is_old(database: Database) -> None:
+    leader = await lead(database)
+    await lead(database)
+    await asyncio.sleep(QUICK.stale_seconds - QUICK.heartbeat_seconds)
+    with pytest.raises(LeadershipLost):
+        await leader.still_leading()
+    assert leader.lost.is_set()
+
+
+async def test_a_fenced_transaction_that_is_under_way_at_a_take_over_leaves_nothing(
+    database: Database, database_url: str
+) -> None:
+    leader = await lead(database)
+    elsewhere = await Database.open(database_url, config.Database(), application_name="stackyn test")
+    with pytest.raises(DatabaseUnavailable):
+        async with database.transaction() as connection:
+            await leader.check(connection)
+            await connection.execute("INSERT INTO audit (action, subject) VALUES ('too', 'late')")
+            assert (await lead(elsewhere)).epoch == 2
+    async with elsewhere.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM audit") == 0
+    await elsewhere.close()
+
+
+async def _somebody_waits(database: Database) -> bool:
+    async with database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND datname = current_database())"
+            )
+        )
+
+
+async def test_a_take_over_ends_the_sessions_of_the_leader_before(
+    database: Database, database_url: str
+) -> None:
+    leader = await lead(database)
+    old = await asyncpg.connect(
+        database_url, server_settings={"application_name": installation.session_name(leader.epoch)}
+    )
+    tool = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
+    await old.execute("BEGIN; SELECT pg_advisory_xact_lock(1)")
+    await lead(database)
+    assert old.is_closed() or await _is_dead(old)
+    assert await tool.fetchval("SELECT 1") == 1, "others are left alone"
+    await tool.close()
+
+
+async def _is_dead(connection: asyncpg.Connection) -> bool:
+    try:
+        await connection.fetchval("SELECT 1")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return True
+    return False
+
+
+async def test_a_server_waits_for_a_database_that_is_away_at_its_start() -> None:
+    nowhere = await Database.open(
+        "postgresql://nobody@/nothing?host=/nonexistent", config.Database(), application_name="stackyn test"
+    )
+    taking = asyncio.create_task(Leadership.take(nowhere, QUICK, "here"), name="take")
+    await asyncio.sleep(0.3)
+    assert not taking.done()
+    taking.cancel()
+    await asyncio.wait((taking,))
+    await nowhere.close()
+
+
+async def test_in_doubt_the_engine_is_left_alone(database: Database) -> None:
+    leader = await lead(database)
+    await database.close()
+    await leader.still_leading()  # nobody may take over before the heartbeat is stale
+    await asyncio.sleep(QUICK.stale_seconds - QUICK.heartbeat_seconds)
+    with pytest.raises(DatabaseUnavailable):
+        await leader.still_leading()
+
+
+async def test_a_leader_frozen_in_a_claim_writes_nothing_after_another_took_over(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    job = await put(database, Kind.MAIL, "letter")
+    async with server(database_url, tmp_path / "a", "--freeze-in-claim") as first:
+        await first.said("frozen in a claim")
+        await first.stopped()
+        await asyncio.sleep(1.1)  # its heartbeat grows stale
+        async with server(database_url, tmp_path / "b") as second:
+            await second.said("leads 2")
+            done = await until_state(database, job, JobState.DONE)
+            first.send(signal.SIGCONT)
+            assert await first.code() == LOST_EXIT_CODE
+            other = await put(database, Kind.MAIL, "another")
+            await until_state(database, other, JobState.DONE)
+    assert (done.epoch, done.attempt) == (2, 1), "the claim of the first never happened"
+    assert not any(line.startswith("run") for line in first.lines)
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM audit WHERE (data ->> 'epoch')::int = 1") == 0
+
+
+async def test_a_leader_frozen_in_a_job_touches_nothing_after_another_took_over(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    job = await put(database, Kind.BUILD, "works for long")
+    touched = tmp_path / "a" / "touched"
+    async with server(database_url, tmp_path / "a", "--freeze-in-job") as first:
+        await first.said("run works for long 1")
+        await first.stopped()
+        before = touched.read_text()
+        assert before, "it had begun"
+        await asyncio.sleep(1.1)  # its heartbeat grows stale
+        async with server(database_url, tmp_path / "b") as second:
+            await second.said("run works for long 2")
+            first.send(signal.SIGCONT)
+            assert await first.code() == LOST_EXIT_CODE
+            again = await row(database, job)
+    assert touched.read_text() == before
+    assert (again.state, again.epoch, again.attempt) == (JobState.RUNNING, 2, 2)
+
+
+async def test_a_leader_that_comes_back_before_the_other_looks_cannot_finish_its_old_job(
+    database: Database,
+) -> None:
+    """A write that is under way when the epoch changes waits for the take-over and then fails."""
+    leader = await lead(database)
+    await put(database, Kind.BUILD, 1)
+    async with database.transaction() as connection:
+        job = await claim_one(connection, leader.epoch, Pool.BUILDS, 1)
+    assert job is not None
+
+    async def finish() -> None:
+        async with database.transaction() as connection:
+            await claims.finish(connection, job, leader.epoch)
+
+    async with database.transaction() as connection:
+        await installation.standing(connection, QUICK.stale_seconds, for_update=True)
+        finishing = asyncio.create_task(finish(), name="finish")
+        await until(lambda: _somebody_waits(database), "the finish waits")
+        await installation.next_epoch(connection, "there")
+    with pytest.raises(LeadershipLost):
+        await finishing
+    assert (await row(database, job.id)).state is JobState.RUNNING
