@@ -56,7 +56,8 @@ async def end(
             leadership.lose()
             return
         except (DatabaseUnavailable, Contention) as error:
-            log.warning("job.end_waits", reason=error.message)
+            if pause.is_first:
+                log.warning("job.end_waits", reason=error.message)
             await pause.wait()
 
 

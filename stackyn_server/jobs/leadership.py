@@ -77,7 +77,8 @@ class Leadership:
                 self._confirmed_at = asked_at
                 pause.reset()
             except (DatabaseUnavailable, Contention) as error:
-                log.warning("heartbeat.missed", reason=error.message)
+                if pause.is_first:
+                    log.warning("heartbeat.missed", reason=error.message)
                 await pause.wait()
                 continue
             except LeadershipLost:

@@ -40,7 +40,8 @@ class Listener:
             try:
                 await self._listen()
             except (DatabaseUnavailable, StatementRefused) as error:
-                log.warning("listener.lost", reason=error.message)
+                if self._pause.is_first:
+                    log.warning("listener.lost", reason=error.message)
             await self._pause.wait()
 
     async def _listen(self) -> None:

@@ -25,6 +25,11 @@ class Pause:
     def of(cls, settings: config.Jobs) -> Pause:
         return cls(settings.pause_first_seconds, settings.pause_longest_seconds)
 
+    @property
+    def is_first(self) -> bool:
+        """It worked until now: worth a line in the log, which every further attempt is not."""
+        return self._next == self.first_seconds
+
     async def wait(self) -> None:
         """Wait, and longer the next time."""
         seconds, self._next = self._next, min(self._next * _FACTOR, self.longest_seconds)

@@ -120,7 +120,8 @@ class PeriodicWork:
                     await self._look()
                     await asyncio.sleep(self._watch_seconds)
             except (DatabaseUnavailable, Contention) as error:
-                log.warning("periodic.unwatched", reason=error.message)
+                if self._pause.is_first:
+                    log.warning("periodic.unwatched", reason=error.message)
             await self._pause.wait()
 
     async def _look(self) -> None:

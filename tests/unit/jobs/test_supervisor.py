@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from stackyn_server import config
+from stackyn_server.jobs.supervisor import Supervisor
+from stackyn_server.store.installation import LeadershipLost
+
+QUICK = config.Jobs(pause_first_seconds=0.001, pause_longest_seconds=0.01)
+
+
+async def eventually(event: asyncio.Event) -> None:
+    await asyncio.wait_for(event.wait(), 5)
+
+
+async def test_a_task_that_dies_is_started_again_and_its_deaths_are_visible() -> None:
+    alive = asyncio.Event()
+    starts = 0
+
+    async def work() -> None:
+        nonlocal starts
+        starts += 1
+        if starts <= 3:
+            raise KeyError("no text of an error is shown")
+        alive.set()
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor(QUICK)
+    with capture_logs() as said:
+        supervisor.start("sampler", work)
+        await eventually(alive)
+    assert [(each["event"], each["task"]) for each in said] == [("task.died", "sampler")] * 3
+    (report,) = supervisor.report()
+    assert (report.name, report.is_running, report.deaths, report.last_death) == (
+        "sampler",
+        True,
+        3,
+        "KeyError",
+    )
+    assert report.died_at is not None
+    await supervisor.stop()
+
+
+async def test_tasks_are_stopped_in_the_reverse_order_of_their_start_each_before_the_next() -> None:
+    said: list[str] = []
+    supervisor = Supervisor(QUICK)
+
+    def task(name: str):  # type: ignore[no-untyped-def]
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                said.append(f"{name} stops")
+                await asyncio.sleep(0.01)
+                said.append(f"{name} stopped")
+
+        return work
+
+    for name in ("first", "second"):
+        supervisor.start(name, task(name))
+    await asyncio.sleep(0)
+    await supervisor.stop()
+    assert said == ["second stops", "second stopped", "first stops", "first stopped"]
+    assert supervisor.report() == []
+
+
+async def test_a_task_that_returns_is_over_and_one_that_lost_leadership_too() -> None:
+    starts: list[str] = []
+
+    async def returns() -> None:
+        starts.append("returns")
+
+    async def loses() -> None:
+        starts.append("loses")
+        raise LeadershipLost
+
+    supervisor = Supervisor(QUICK)
+    supervisor.start("returns", returns)
+    supervisor.start("loses", loses)
+    await asyncio.sleep(0.05)
+    assert starts == ["returns", "loses"]
+    assert [report.is_running for report in supervisor.report()] == [False, False]
+    await supervisor.stop()
+
+
+async def test_a_name_is_taken_once() -> None:
+    supervisor = Supervisor(QUICK)
+    supervisor.start("one", asyncio.Event().wait)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="one"):
+        supervisor.start("one", asyncio.Event().wait)  # type: ignore[arg-type]
+    await supervisor.stop("one")
+    supervisor.start("one", asyncio.Event().wait)  # type: ignore[arg-type]
+    await supervisor.stop()
+
+
+async def test_the_task_carries_its_name() -> None:
+    names: list[str] = []
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        names.append(task.get_name())
+
+    supervisor = Supervisor(QUICK)
+    supervisor.start("sampler", work)
+    await asyncio.sleep(0)
+    await supervisor.stop()
+    assert names == ["sampler"]
