@@ -1,0 +1,3 @@
+fetch("/api/hello")
+  .then((response) => response.json())
+  .then(({ greeting }) => { document.getElementById("greeting").textContent = greeting; });
