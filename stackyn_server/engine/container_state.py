@@ -38,11 +38,11 @@ class ContainerState:
 
     @property
     def instance(self) -> InstanceId | None:
-        return _instance(self.labels)
+        return instance_of(self.labels)
 
     @property
     def app(self) -> AppId | None:
-        return _app(self.labels)
+        return app_of(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class ContainerSummary:
 
     @property
     def instance(self) -> InstanceId | None:
-        return _instance(self.labels)
+        return instance_of(self.labels)
 
     @property
     def app(self) -> AppId | None:
-        return _app(self.labels)
+        return app_of(self.labels)
 
 
 def full_state(found: Mapping[str, Any]) -> ContainerState:
@@ -112,11 +112,11 @@ def _address(found: Mapping[str, Any]) -> IPv4Address | None:
     return None
 
 
-def _instance(labels: Mapping[str, str]) -> InstanceId | None:
+def instance_of(labels: Mapping[str, str]) -> InstanceId | None:
     text = labels.get(keys.INSTANCE, "")
     return InstanceId(int(text)) if text.isdecimal() else None
 
 
-def _app(labels: Mapping[str, str]) -> AppId | None:
+def app_of(labels: Mapping[str, str]) -> AppId | None:
     text = labels.get(keys.APP, "")
     return AppId(int(text)) if text.isdecimal() else None

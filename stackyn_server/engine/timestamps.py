@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 NANOSECONDS = 1_000_000_000
 _NEVER = "0001-01-01"
@@ -30,6 +30,11 @@ def exactly(moment: datetime) -> int:
     """Return the nanoseconds since 1970 of an aware time."""
     since = moment.astimezone(UTC) - _EPOCH
     return (since.days * 86_400 + since.seconds) * NANOSECONDS + since.microseconds * 1000
+
+
+def at_nanoseconds(nanoseconds: int) -> datetime:
+    """Return the aware time, cut to microseconds."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
 def spelled(nanoseconds: int) -> str:

@@ -1,0 +1,47 @@
+"""One static program as a file system for an image."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+BINARY = "proxy"  # its path in the image
+_PIECE_BYTES = 1024 * 1024
+_DIRECTORIES = ("etc", "etc/stackyn", "tmp")  # where mounts go: a read-only root can't be given any later
+
+
+class BinaryChanged(Exception):
+    """The file's content isn't the one that was asked for."""
+
+
+async def binary_as_tar(binary: Path, digest: str) -> AsyncIterator[bytes]:
+    """Yield a tar that holds the program, readable and executable for everybody.
+
+    Raises `BinaryChanged`, before the archive is complete, when the SHA-256 isn't `digest`.
+    """
+    size = (await asyncio.to_thread(binary.stat)).st_size
+    for name in _DIRECTORIES:
+        yield _directory(name)
+    member = tarfile.TarInfo(BINARY)
+    member.size, member.mode = size, 0o755
+    yield member.tobuf(tarfile.GNU_FORMAT)
+    content = hashlib.sha256()
+    file = await asyncio.to_thread(binary.open, "rb")
+    try:
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+            await asyncio.to_thread(content.update, piece)
+            yield piece
+    finally:
+        await asyncio.to_thread(file.close)
+    if content.hexdigest() != digest:
+        raise BinaryChanged(binary)
+    yield b"\0" * (-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def _directory(name: str) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    return member.tobuf(tarfile.GNU_FORMAT)

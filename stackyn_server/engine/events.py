@@ -1,0 +1,113 @@
+"""What happens to our containers, as it happens. Events are hints: the engine replays only its newest 256, and a flood
+pushes out the rest. So each (re)connection is announced by `RESYNC`, upon which the reader lists and compares."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_state import app_of, instance_of
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+from stackyn_server.engine.timestamps import at_nanoseconds, spelled
+
+# How soon a lost engine is asked again: it starts in a few seconds, and an attempt costs next to nothing.
+FIRST_WAIT_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Action(StrEnum):
+    RESYNC = "resync"
+    START = "start"
+    DIE = "die"
+    OUT_OF_MEMORY = "oom"
+    DESTROY = "destroy"
+
+
+_WATCHED = [action.value for action in Action if action is not Action.RESYNC]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """`RESYNC` has neither container nor labels. `exit_code` comes with `DIE` only. The order of events about one stop
+    differs between engines."""
+
+    action: Action
+    at: datetime | None = None
+    container: str = ""
+    name: str = ""
+    labels: Mapping[str, str] | None = None
+    exit_code: int | None = None
+
+    @property
+    def instance(self) -> InstanceId | None:
+        return instance_of(self.labels or {})
+
+    @property
+    def app(self) -> AppId | None:
+        return app_of(self.labels or {})
+
+
+async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
+    """Yield events of this installation's containers, for ever; a lost engine is connected to again.
+
+    Begins with `RESYNC`. Use it with `contextlib.aclosing`. Raises `EngineUnsupported` when another engine came back.
+    """
+    since: int | None = None
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        try:
+            await engine.negotiate()  # it may have been upgraded meanwhile
+            async with engine.stream("GET", "events", params=_parameters(engine, since)) as stream:
+                yield EngineEvent(Action.RESYNC)
+                wait = FIRST_WAIT_SECONDS
+                flooding: tuple[str, str] | None = None
+                async for record in stream.json_lines():
+                    since = int(record["timeNano"])
+                    event = _event(engine, record)
+                    # One container out of memory sends up to hundreds of equal events.
+                    if event is None or (event.action, event.container) == flooding:
+                        continue
+                    flooding = (event.action, event.container)
+                    yield event
+        except (EngineUnavailable, EngineRefused) as error:
+            log.warning("engine.events_lost", reason=error.reason, again_in_seconds=wait)
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+
+def _parameters(engine: Engine, since: int | None) -> dict[str, str]:
+    filters = {**engine.labels.object_filter(), "type": ["container"], "event": _WATCHED}
+    parameters = {"filters": json.dumps(filters)}
+    if since is not None:
+        parameters["since"] = spelled(since + 1)  # `since` includes its own nanosecond
+    return parameters
+
+
+def _event(engine: Engine, record: Mapping[str, Any]) -> EngineEvent | None:
+    """Read one record, by the members that all engines have. None for what isn't ours after all."""
+    actor = record.get("Actor") or {}
+    attributes = actor.get("Attributes") or {}
+    name = str(attributes.get("name", ""))
+    action = str(record.get("Action", ""))
+    if action not in _WATCHED or not engine.labels.owns_container(name, attributes):
+        return None
+    code = attributes.get("exitCode")
+    return EngineEvent(
+        action=Action(action),
+        at=at_nanoseconds(int(record["timeNano"])),
+        container=str(actor.get("ID", "")),
+        name=name,
+        labels=attributes,
+        exit_code=int(code) if code is not None else None,
+    )

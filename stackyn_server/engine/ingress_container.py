@@ -1,0 +1,200 @@
+"""The proxy's container: host networking, nothing writable but its certificates, and a life of its own while we are
+away. Implements what `ingress.traefik.IngressEngine` asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stackyn_server.domain.ingress import IngressState
+from stackyn_server.engine import containers, images
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine.binary_image import BINARY, BinaryChanged, binary_as_tar
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.containers import ContainerState
+from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable
+from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.errors import StackynError
+
+MOUNT = PurePosixPath("/etc/stackyn")
+WRITABLE = "acme"  # below the configuration directory: where the proxy keeps its certificates
+STOP_SECONDS = 15.0  # the proxy gives its own requests 10
+MAX_PROCESSES = 4096  # threads of a Go program under load
+_LAST_LINES = 30
+
+Ready = Callable[[], Awaitable[None]]  # returns once the new proxy serves; raises when it doesn't
+
+
+class IngressUnusable(StackynError):
+    """The proxy can't be started as configured; `message` says why, for the operator."""
+
+    code = "INGRESS_UNUSABLE"
+
+
+class IngressContainer:
+    """`user` is `<uid>:<gid>` for the proxy, "" for root without capabilities; the files it reads must be readable for
+    it. `cpu` in cores."""
+
+    def __init__(self, engine: Engine, *, user: str = "", cpu: float | None = None) -> None:
+        self._engine = engine
+        self._user = user
+        self._cpu = cpu
+
+    async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
+        """Return the image that holds `binary` and nothing else; made once for each SHA-256 `digest` (hexadecimal).
+
+        Raises `IngressUnusable` when the file isn't the one that has this digest, `EngineUnavailable`.
+        """
+        name = f"{images.REPOSITORY}ingress:{digest[:12]}-{self._engine.labels.short}"
+        found = await images.inspect(self._engine, name)
+        if found is not None and self._engine.labels.owns_image(found.labels):
+            return name
+        repository, _, version = name.rpartition(":")
+        changes = [f'ENTRYPOINT ["/{BINARY}"]']
+        changes += [f"LABEL {key}={value}" for key, value in self._engine.labels.ingress_image().items()]
+        parameters = [("fromSrc", "-"), ("repo", repository), ("tag", version)]
+        parameters += [("changes", change) for change in changes]
+        try:
+            async with self._engine.stream(
+                "POST", "images/create", params=parameters, upload=binary_as_tar(binary, digest)
+            ) as stream:
+                async for record in stream.json_lines():
+                    if "error" in record:
+                        raise EngineUnavailable(str(record["error"]))
+        except BinaryChanged as error:
+            raise IngressUnusable(
+                f"The proxy binary {binary} isn't the one that was checked.", hint="Start the server again."
+            ) from error
+        if await images.inspect(self._engine, name) is None:
+            raise EngineUnavailable("the import ended without an image")
+        return name
+
+    async def ensure_ingress(
+        self, image: str, *, config_dir: Path, arguments: Sequence[str], memory_mb: int, ready: Ready
+    ) -> str:
+        """Return the id of the running container. One with another image, arguments or limits is replaced; one that
+        is equal and runs is left alone; one that is equal and does not run is started, and `ready` awaited.
+
+        Raises `IngressUnusable`, `EngineUnavailable`, and what `ready` raises.
+        """
+        wanted = await self._wanted(image, config_dir, arguments, memory_mb)
+        existing = await self._find()
+        if existing is None or existing.labels.get(keys.WANTED) != wanted["Labels"][keys.WANTED]:
+            return await self._replace(existing, wanted, ready)
+        if not (existing.running or existing.restarting):
+            await self._start(existing.id)
+            await ready()
+        return existing.id
+
+    async def replace_ingress(
+        self, image: str, *, config_dir: Path, arguments: Sequence[str], memory_mb: int, ready: Ready
+    ) -> str:
+        """Put a new container in the place of the running one, which may finish its requests. When the new one can't
+        be started or doesn't become ready, the old one goes on. Raises like `ensure_ingress`."""
+        wanted = await self._wanted(image, config_dir, arguments, memory_mb)
+        return await self._replace(await self._find(), wanted, ready)
+
+    async def ingress_state(self) -> IngressState | None:
+        """Return what there is, None when there is no container."""
+        found = await self._find()
+        if found is None:
+            return None
+        lines = await containers.last_lines(self._engine, found.id, _LAST_LINES)
+        return IngressState(found.id, found.running, found.image, lines)
+
+    async def remove(self) -> None:
+        """Take the proxy away, for uninstalling; its certificates stay."""
+        for found in await self._all():
+            await containers.remove(self._engine, found.id)
+
+    async def _find(self) -> ContainerState | None:
+        """Of two, which an interrupted replacement leaves, the one that runs."""
+        found = sorted(await self._all(), key=lambda state: state.running, reverse=True)
+        return found[0] if found else None
+
+    async def _all(self) -> list[ContainerState]:
+        listed = await containers.list_ours(self._engine, {keys.ROLE: keys.Role.INGRESS})
+        states = [await containers.inspect(self._engine, one.id) for one in listed]
+        return [state for state in states if state is not None]
+
+    async def _replace(self, existing: ContainerState | None, wanted: dict[str, Any], ready: Ready) -> str:
+        """Side by side: their listeners share the ports, so the old one stops only when the new one is ready."""
+        for other in await self._all():
+            if existing is None or other.id != existing.id:
+                await containers.remove(self._engine, other.id)
+        new = await self._create(wanted, following=existing)
+        try:
+            await self._start(new)
+            await ready()
+        except BaseException:
+            await containers.remove(self._engine, new)
+            raise
+        if existing is not None:
+            await containers.set_restart(self._engine, existing.id, on=False)
+            await containers.stop(self._engine, existing.id, STOP_SECONDS)
+            await containers.remove(self._engine, existing.id)
+        return new
+
+    async def _create(self, wanted: dict[str, Any], *, following: ContainerState | None) -> str:
+        """Two names take turns, so that the new one exists before the old one is stopped."""
+        names = [self._engine.labels.ingress_name, f"{self._engine.labels.ingress_name}-b"]
+        name = next(name for name in names if following is None or name != following.name)
+        try:
+            created = await self._engine.ask(self._engine.docker.containers.create(wanted, name=name))
+        except Absent as error:
+            raise IngressUnusable(
+                f"The image {wanted['Image']} of the proxy isn't on this server.",
+                hint="Pull it, or correct [ingress] image.",
+            ) from error
+        return str(created.id)
+
+    async def _start(self, container: str) -> None:
+        try:
+            await self._engine.ask(self._engine.docker.containers.container(container).start())
+        except EngineRefused as error:
+            raise IngressUnusable(
+                f"The proxy can't be started: {error.reason}", hint="Correct [ingress] in config.toml."
+            ) from error
+
+    async def _wanted(
+        self, image: str, config_dir: Path, arguments: Sequence[str], memory_mb: int
+    ) -> dict[str, Any]:
+        await asyncio.to_thread(_check_directories, config_dir)
+        cpu = self._cpu or float(self._engine.facts.processors)
+        limits = host_config(
+            Limits(memory_mb, cpu, MAX_PROCESSES), capabilities=("NET_BIND_SERVICE",), read_only=True
+        )
+        wanted: dict[str, Any] = {
+            "Image": image,
+            "Cmd": list(arguments),
+            "User": self._user,
+            "Env": [],
+            "HostConfig": limits
+            | {
+                "NetworkMode": "host",
+                "RestartPolicy": {"Name": "unless-stopped"},
+                "Mounts": [
+                    _mount(config_dir, MOUNT, read_only=True),
+                    _mount(config_dir / WRITABLE, MOUNT / WRITABLE, read_only=False),
+                ],
+            },
+        }
+        digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+        return wanted | {"Labels": self._engine.labels.ingress_container(digest)}
+
+
+def _mount(source: Path, target: PurePosixPath, *, read_only: bool) -> dict[str, Any]:
+    """A mount of type `bind`: unlike the older form, it refuses a missing source instead of making a directory."""
+    return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": read_only}
+
+
+def _check_directories(config_dir: Path) -> None:
+    for directory in (config_dir, config_dir / WRITABLE):
+        if not directory.is_dir():
+            raise IngressUnusable(
+                f"The proxy's directory {directory} is missing.", hint="Start the server again."
+            )
