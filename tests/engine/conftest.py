@@ -29,12 +29,12 @@ BASE_NAME = "stackyn-test/busybox"
 
 
 def _own_networks() -> config.Network:
-    """Choose a /16 of 10.64.0.0/10: other test sessions run on the same engine."""
+    """Choose among 10.64.0.0/10: other test sessions run on the same engine."""
     second = RANDOM.randrange(64, 128)
-    third = RANDOM.randrange(0, 8) * 32
+    quarter = RANDOM.randrange(0, 3) * 64
     return config.Network(
-        subnet=IPv4Network(f"10.{second}.{third}.0/20"),
-        build_subnet=IPv4Network(f"10.{second}.{third + 16}.0/24"),
+        subnet=IPv4Network(f"10.{second}.{quarter}.0/18"),
+        build_subnet=IPv4Network(f"10.{second}.{RANDOM.randrange(192, 256)}.0/24"),
     )
 
 

@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import uuid
 from collections.abc import AsyncIterator, Callable
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from stackyn_server.engine.client import Engine
@@ -117,3 +118,21 @@ async def _looks() -> AsyncIterator[None]:
     while True:
         yield
         await asyncio.sleep(0.02)
+
+
+async def answers(address: IPv4Address, port: int) -> bool:
+    try:
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(str(address), port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def until_answers(address: IPv4Address, port: int, seconds: float = 10) -> None:
+    """Wait until somebody accepts connections there. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        async for _ in _looks():
+            if await answers(address, port):
+                return

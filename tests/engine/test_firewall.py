@@ -1,0 +1,105 @@
+"""The host is closed to containers, apart from the proxy's ports."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from stackyn_server.engine import containers, firewall
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.containers import ContainerSpec
+from tests.engine.parts import run_inside, until_answers
+
+Spec = Callable[..., ContainerSpec]
+Listening = Callable[[], AsyncIterator[int]]
+
+
+@pytest.fixture
+async def closed_again(engine: Engine) -> AsyncIterator[None]:
+    yield
+    await firewall.open_host(engine)
+
+
+@pytest.fixture
+async def listeners() -> AsyncIterator[tuple[int, int]]:
+    """Two ports of this host that say hello on every address."""
+
+    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    servers = [await asyncio.start_server(hello, "0.0.0.0", 0, family=socket.AF_INET) for _ in range(2)]
+    try:
+        yield servers[0].sockets[0].getsockname()[1], servers[1].sockets[0].getsockname()[1]
+    finally:
+        for server in servers:
+            server.close()
+            await server.wait_closed()
+
+
+async def reaches(engine: Engine, container: str, port: int, bridge_gateway: object) -> bool:
+    _, text = await run_inside(engine, container, "sh", "-c", f"nc -w 2 {bridge_gateway} {port} < /dev/null")
+    return "hello" in text
+
+
+async def test_a_container_reaches_the_proxys_port_and_no_other_of_the_host(
+    engine: Engine, spec: Spec, listeners: tuple[int, int], closed_again: None
+) -> None:
+    proxy, secret = listeners
+    wanted = spec(command="nc -ll -p 8080 -e echo hello")
+    container = await containers.start(engine, wanted)
+    assert await reaches(engine, container, secret, wanted.bridge.gateway), "open before: the test can fail"
+
+    first = await firewall.close_host(engine, [proxy])
+
+    assert first.closed and first.was_open and not first.warning
+    assert await reaches(engine, container, proxy, wanted.bridge.gateway)
+    assert not await reaches(engine, container, secret, wanted.bridge.gateway)
+    await until_answers(wanted.address, 8080)  # the host still reaches the container
+
+
+async def test_the_rules_are_put_back_when_somebody_took_them_away(
+    engine: Engine, spec: Spec, listeners: tuple[int, int], closed_again: None
+) -> None:
+    _, secret = listeners
+    wanted = spec()
+    container = await containers.start(engine, wanted)
+    await firewall.close_host(engine, [])
+    assert not (await firewall.close_host(engine, [])).was_open
+    assert await asyncio.to_thread(_jumps, engine) == 1
+
+    await asyncio.to_thread(_iptables, "-F", firewall.chain_name(engine))
+    assert await reaches(engine, container, secret, wanted.bridge.gateway)
+    await firewall.close_host(engine, [])
+    assert not await reaches(engine, container, secret, wanted.bridge.gateway)
+
+    await firewall.open_host(engine)
+    assert await asyncio.to_thread(_jumps, engine) == 0
+    again = await firewall.close_host(engine, [])
+    assert again.closed and again.was_open
+    assert not await reaches(engine, container, secret, wanted.bridge.gateway)
+
+
+async def test_without_the_right_to_change_rules_the_operator_is_warned(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    state = await firewall.close_host(engine, [80])
+
+    assert not state.closed
+    assert "Containers can reach services of this host" in state.warning
+
+
+def _iptables(*arguments: str) -> str:
+    return subprocess.run(
+        ["iptables", "-w", "5", *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def _jumps(engine: Engine) -> int:
+    return _iptables("-S", "INPUT").count(f"-j {firewall.chain_name(engine)}")

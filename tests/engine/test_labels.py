@@ -1,0 +1,63 @@
+"""Ownership: what is ours, and what only pretends to be."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from stackyn_server.domain.ids import AppId, InstanceId, ReleaseId, UserId
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine.labels import Labels
+
+OURS, OTHERS = Labels("0c0f4f2e-0000-7000-8000-000000000001"), Labels("0c0f4f2e-0000-7000-8000-000000000002")
+
+
+def of_instance(labels: Labels, instance: int) -> dict[str, str]:
+    return labels.app_container(
+        tenant=UserId(uuid.uuid4()),
+        app=AppId(1),
+        deployment=None,
+        release=ReleaseId(3),
+        instance=InstanceId(instance),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "owned"),
+    [
+        ("stackyn-i7", of_instance(OURS, 7), True),
+        (OURS.spare_name("stackyn-i7"), of_instance(OURS, 7), True),
+        ("stackyn-i8", of_instance(OURS, 7), False),
+        ("eager_hopper", of_instance(OURS, 7), False),
+        ("stackyn-i7", of_instance(OTHERS, 7), False),
+        (OTHERS.spare_name("stackyn-i7"), of_instance(OURS, 7), False),
+        ("stackyn-i7", {}, False),
+        (OURS.ingress_name, OURS.ingress_container("x"), True),
+        ("eager_hopper", OURS.ingress_container("x"), False),
+    ],
+    ids=[
+        "ours", "spare-name", "name-of-another", "label-from-an-image", "another-installation",
+        "their-spare-name", "no-labels", "ingress", "ingress-label-from-an-image",
+    ],
+)  # fmt: skip
+def test_a_container_is_ours_by_labels_and_name_together(
+    name: str, labels: dict[str, str], owned: bool
+) -> None:
+    assert OURS.owns_container(name, labels) is owned
+
+
+def test_every_label_is_set_so_that_none_is_inherited_from_the_image() -> None:
+    assert set(of_instance(OURS, 7)) == {
+        keys.INSTALLATION, keys.TENANT, keys.APP, keys.DEPLOYMENT, keys.RELEASE, keys.INSTANCE, keys.ROLE,
+    }  # fmt: skip
+
+
+def test_installations_of_one_minute_have_different_short_names() -> None:
+    assert OURS.short != OTHERS.short
+
+
+def test_a_sealed_name_needs_the_installation() -> None:
+    assert OURS.seal("1/2") != OTHERS.seal("1/2")
+    assert OURS.seal("1/2") != OURS.seal("1/3")
+    assert OURS.short not in OURS.seal("1/2")
