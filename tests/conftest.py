@@ -105,6 +105,7 @@ def _folder_in_memory() -> Iterator[Path]:
     memory = "/dev/shm"
     has_room = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_FOR_CLUSTER_BYTES
     folder = Path(tempfile.mkdtemp(prefix="stackyn-test-", dir=memory if has_room else None))
+    folder.chmod(0o711)
     try:
         yield folder
     finally:

@@ -69,6 +69,12 @@ def provide(configured: str, copies: Path) -> Binaries:
     return Binaries(folder, _major(folder / "postgres"))
 
 
+def examine(configured: str) -> Binaries:
+    """Return the programs where they lie, without copying. Blocking."""
+    folder = find(configured)
+    return Binaries(folder, _major(folder / "postgres"))
+
+
 def _copied(folder: Path, copies: Path) -> Path:
     """Copy the programs and the shared libraries that they look for beside their package."""
     install, package = folder.parent, folder.parent.parent

@@ -29,6 +29,7 @@ _PORT_FILE = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107  # sun_path without its final NUL
 _PRIVATE = 0o700
 _SEARCHABLE = 0o711
+_NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,20 @@ def _socket_folder(root: Path) -> Path:
     return runtime / f"stackyn-{digest}"
 
 
-def owner() -> Owner:
-    """Return who runs PostgreSQL: ourselves, or as root a user that owns nothing else and is made on first use."""
+def owner(where: Layout) -> Owner:
+    """Return who runs PostgreSQL: ourselves, or as root a user that owns nothing else and is made on first use.
+
+    Root leaves a cluster to whom it belongs: an operator may run a command of a server that has its own user.
+    """
     uid = os.geteuid()
+    if uid == 0 and where.data.exists():
+        uid = where.data.stat().st_uid
     entry = _entry_of_uid(uid) if uid != 0 else _entry(SYSTEM_USER) or _made_user()
     return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _useradd() -> str | None:
+    return shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
 
 
 def _entry_of_uid(uid: int) -> pwd.struct_passwd:
@@ -96,7 +106,7 @@ def _entry(name: str) -> pwd.struct_passwd | None:
 
 
 def _made_user() -> pwd.struct_passwd:
-    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    useradd = _useradd()
     if useradd is not None:
         command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
         subprocess.run(
@@ -104,10 +114,25 @@ def _made_user() -> pwd.struct_passwd:
         )
     if entry := _entry(SYSTEM_USER):  # made by us, or by another start at the same moment
         return entry
-    raise EmbeddedFailed(
+    raise _no_user()
+
+
+def _no_user() -> EmbeddedFailed:
+    return EmbeddedFailed(
         f"The system user {SYSTEM_USER}, which runs the embedded database, can't be made.",
         hint=f"Make it yourself (useradd --system {SYSTEM_USER}), or set [database] url.",
     )
+
+
+def check_startable(where: Layout, binaries: Binaries) -> None:
+    """Raise `EmbeddedFailed` for what `prepare` and the start would stumble over. Changes nothing."""
+    if (where.data / "PG_VERSION").exists():
+        check_major(where, binaries)
+    if os.geteuid() == 0:
+        user = _entry(SYSTEM_USER)
+        if user is None and _useradd() is None:
+            raise _no_user()
+        _check_reachable(where.root.parent, SYSTEM_USER, user.pw_uid if user else _NOBODY)
 
 
 def prepare(where: Layout, who: Owner) -> None:
@@ -117,21 +142,23 @@ def prepare(where: Layout, who: Owner) -> None:
     if os.geteuid() != who.uid:
         for folder in (where.root.parent, where.root):
             folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _SEARCHABLE)
-        _check_reachable(where.root.parent, who)
+        _check_reachable(where.root.parent, who.name, who.uid)
     where.access.mkdir(exist_ok=True)
     where.access.chmod(0o755)
-    server_user = _entry_of_uid(os.geteuid()).pw_name
+    users = dict.fromkeys((_entry_of_uid(os.geteuid()).pw_name, "root"))
     _write(where.access / "hba.conf", f"local all {ROLE} peer map=stackyn\n")
-    _write(where.access / "ident.conf", f'stackyn "{server_user}" {ROLE}\n')
+    _write(where.access / "ident.conf", "".join(f'stackyn "{user}" {ROLE}\n' for user in users))
     _make_private(where.socket, who)
 
 
-def _check_reachable(data_dir: Path, who: Owner) -> None:
+def _check_reachable(data_dir: Path, user: str, uid: int) -> None:
     for folder in data_dir.parents:
+        if not folder.exists():
+            continue
         status = folder.stat()
-        if not status.st_mode & stat.S_IXOTH and status.st_uid != who.uid:
+        if not status.st_mode & stat.S_IXOTH and status.st_uid != uid:
             raise EmbeddedFailed(
-                f"The user {who.name}, which runs the embedded database, can't reach the data directory: "
+                f"The user {user}, which runs the embedded database, can't reach the data directory: "
                 f"{folder} is closed to it.",
                 hint=f"Choose another [server] data_dir, or run: chmod o+x {folder}",
             )

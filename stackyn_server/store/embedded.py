@@ -128,11 +128,13 @@ class EmbeddedPostgres:
             if self._stopping:
                 return
             log.error("postgres.exited", code=code, last_lines=list(self._lines))
-            try:
-                await self._start()
-            except Unavailable as error:
-                log.error("postgres.restart_failed", reason=error.message)
-                await asyncio.sleep(_RESTART_SECONDS)  # a pause between attempts
+            while not self._stopping:
+                try:
+                    await self._start()
+                    break
+                except Unavailable as error:
+                    log.error("postgres.restart_failed", reason=error.message)
+                    await asyncio.sleep(_RESTART_SECONDS)  # a pause between attempts
 
     async def stop(self) -> None:
         """Shut down fast (open transactions are rolled back); harder when that takes too long."""
@@ -160,7 +162,8 @@ class EmbeddedPostgres:
         return where.url
 
     def _prepare(self) -> tuple[Layout, Owner, Binaries]:
-        where, who = cluster.layout(self._data_dir), cluster.owner()
+        where = cluster.layout(self._data_dir)
+        who = cluster.owner(where)
         cluster.prepare(where, who)
         return where, who, binaries.provide(self._settings.binaries, where.root)
 

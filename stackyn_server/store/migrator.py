@@ -56,6 +56,20 @@ async def migrate(connection: Connection, migrations: list[Migration] | None = N
     return applied
 
 
+async def check(connection: Connection) -> None:
+    """Raise `MigrationFailed` unless the database's tables are exactly those of this release. Changes nothing."""
+    migrations = await asyncio.to_thread(shipped)
+    with translated():
+        known: dict[str, str] = {}
+        if await connection.fetchval(_SQL.table_exists):
+            known = {row["name"]: row["checksum"] for row in await connection.fetch(_SQL.applied)}
+    if next_missing(migrations, known) is not None:
+        raise MigrationFailed(
+            "The database's tables are older than this release of Stackyn.",
+            hint="Start the server of this release once, or run: stackyn migrate",
+        )
+
+
 async def _apply_next(connection: Connection, migrations: list[Migration]) -> str | None:
     """Apply one missing migration under the lock, which ends with its transaction; None when none is missing."""
     with translated():

@@ -11,6 +11,9 @@ CREATE TABLE IF NOT EXISTS migration (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 
+-- name: table_exists
+SELECT to_regclass('migration') IS NOT NULL
+
 -- name: applied
 SELECT name, checksum FROM migration
 

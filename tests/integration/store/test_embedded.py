@@ -83,7 +83,8 @@ async def test_root_starts_it_as_a_user_that_owns_nothing_else(
     postgres: EmbeddedPostgres, cluster_dir: Path
 ) -> None:
     await postgres.start()
-    who, where = cluster.owner(), cluster.layout(cluster_dir)
+    where = cluster.layout(cluster_dir)
+    who = await asyncio.to_thread(cluster.owner, where)
     assert who.name == cluster.SYSTEM_USER and who.uid != 0
     assert process_owner(postgres.pid) == who.uid
     for folder in (where.data, where.socket):
@@ -208,7 +209,6 @@ async def test_a_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
 
 
 async def test_a_path_that_no_socket_could_hold_gets_a_short_socket_folder(cluster_dir: Path) -> None:
-    open_to_others(cluster_dir)
     deep = cluster_dir / ("long" * 25)
     postgres = EmbeddedPostgres(deep, SETTINGS)
     try:
@@ -242,7 +242,6 @@ async def test_an_interrupted_first_start_leaves_nothing_in_the_way(
 
 @pytest.mark.skipif(not AS_ROOT, reason="without root the database runs as ourselves")
 async def test_a_cluster_directory_below_a_closed_folder_says_which(cluster_dir: Path) -> None:
-    open_to_others(cluster_dir)
     closed = cluster_dir / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(EmbeddedFailed, match="closed to it") as raised:
@@ -293,10 +292,6 @@ def needed_recovery(said: list[dict[str, object]]) -> bool:
     lines = [str(entry.get("line")) for entry in said]
     assert any("ready to accept connections" in line for line in lines), lines
     return any("not properly shut down" in line for line in lines)
-
-
-def open_to_others(folder: Path) -> None:
-    folder.chmod(0o711)
 
 
 def process_owner(pid: int | None) -> int:

@@ -1,0 +1,212 @@
+"""What a server needs of its machine, checked one by one and said in sentences. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from stackyn_server.config import Settings
+from stackyn_server.engine import images
+from stackyn_server.engine.client import Engine
+from stackyn_server.errors import StackynError
+from stackyn_server.ingress.binary import locate
+from stackyn_server.store import binaries, cluster
+from stackyn_server.store.database import Database
+from stackyn_server.store.embedded import is_running
+
+_OLDEST_GIT = (2, 37)  # the first whose http.curloptResolve pins an address
+_OLDEST_POSTGRES = 15
+_GIB = 1024**3
+_SCARCE_DISK_BYTES = 5 * _GIB
+_LEAST_DISK_BYTES = 1 * _GIB
+_SCARCE_MEMORY_BYTES = 1 * _GIB
+
+
+class Verdict(StrEnum):
+    FINE = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    subject: str
+    verdict: Verdict
+    sentence: str
+    hint: str = ""
+
+    def as_text(self) -> str:
+        hint = f"\n{'':24}{self.hint}" if self.hint else ""
+        return f"{self.verdict:<8} {self.subject:<14} {self.sentence}{hint}"
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Run every check. A `StackynError` in one of them is its problem, and the others still run."""
+    checks: list[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = [
+        ("data directory", _data_directory),
+        ("git", _git),
+        ("database", _database),
+        ("engine", _engine),
+        ("ingress", _ingress),
+        ("ports", _ports),
+        ("names", _names),
+    ]
+    findings: list[Finding] = []
+    for subject, check in checks:
+        try:
+            findings += await check(settings)
+        except StackynError as error:
+            findings.append(Finding(subject, Verdict.PROBLEM, error.message, error.hint))
+    return findings
+
+
+async def _data_directory(settings: Settings) -> list[Finding]:
+    return await asyncio.to_thread(_look_at_data_directory, settings.server.data_dir)
+
+
+def _look_at_data_directory(folder: Path) -> list[Finding]:
+    subject = "data directory"
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        hint = "Choose another [server] data_dir, or let the server's user write there."
+        return [Finding(subject, Verdict.PROBLEM, f"{existing} can't be written.", hint)]
+    free = shutil.disk_usage(existing).free
+    sentence = f"{folder} has {free / _GIB:.1f} GiB free."
+    if free >= _SCARCE_DISK_BYTES:
+        return [Finding(subject, Verdict.FINE, sentence)]
+    verdict = Verdict.WARNING if free >= _LEAST_DISK_BYTES else Verdict.PROBLEM
+    return [Finding(subject, verdict, sentence, "Images and databases need room: free some.")]
+
+
+async def _git(_: Settings) -> list[Finding]:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git", "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:
+        return [Finding("git", Verdict.PROBLEM, "git is not installed.", "Install it: apt install git")]
+    output, _errors = await process.communicate()
+    version = re.search(r"(\d+)\.(\d+)[.\d]*", output.decode(errors="replace"))
+    if version is None or (int(version[1]), int(version[2])) < _OLDEST_GIT:
+        said = version[0] if version else "of an unknown version"
+        hint = f"Install git {_OLDEST_GIT[0]}.{_OLDEST_GIT[1]} or newer."
+        return [Finding("git", Verdict.PROBLEM, f"git {said} is too old.", hint)]
+    return [Finding("git", Verdict.FINE, f"git {version[0]}.")]
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    if not settings.database.url:
+        return await asyncio.to_thread(_look_at_embedded, settings)
+    database = await Database.open(
+        settings.database.url, settings.database, application_name="stackyn doctor"
+    )
+    try:
+        async with database.connection() as connection:
+            version = int(await connection.fetchval("SHOW server_version_num")) // 10_000
+    finally:
+        await database.close()
+    if version < _OLDEST_POSTGRES:
+        hint = f"Use PostgreSQL {_OLDEST_POSTGRES} or newer."
+        return [Finding("database", Verdict.PROBLEM, f"PostgreSQL {version} is too old.", hint)]
+    return [Finding("database", Verdict.FINE, f"PostgreSQL {version} answers.")]
+
+
+def _look_at_embedded(settings: Settings) -> list[Finding]:
+    where = cluster.layout(settings.server.data_dir)
+    if is_running(settings.server.data_dir):
+        return [Finding("database", Verdict.FINE, "The embedded PostgreSQL runs.")]
+    programs = binaries.examine(settings.database.binaries)
+    cluster.check_startable(where, programs)
+    return [Finding("database", Verdict.FINE, f"The embedded PostgreSQL {programs.major} can be started.")]
+
+
+async def _engine(settings: Settings) -> list[Finding]:
+    async with Engine(settings.engine, settings.network, "doctor") as engine:
+        facts = engine.facts
+        sentence = f"Docker {facts.version}, {facts.memory_bytes / _GIB:.1f} GiB of memory."
+        has_memory = facts.memory_bytes >= _SCARCE_MEMORY_BYTES
+        findings = [Finding("engine", Verdict.FINE if has_memory else Verdict.WARNING, sentence)]
+        for language, image in settings.images.model_dump().items():
+            if await images.inspect(engine, image) is None:
+                hint = "It is pulled when it has a registry; otherwise make it: scripts/base-images"
+                missing = f"The base image {image} for {language} apps is not here."
+                findings.append(Finding("engine", Verdict.WARNING, missing, hint))
+    return findings
+
+
+async def _ingress(settings: Settings) -> list[Finding]:
+    ingress = settings.ingress
+    if ingress.provider == "none":
+        return [Finding("ingress", Verdict.FINE, "None: you run a proxy of your own.")]
+    if not ingress.managed:
+        return await asyncio.to_thread(_look_at_route_directory, ingress.directory)
+    if ingress.image:
+        return [Finding("ingress", Verdict.FINE, f"Traefik from the image {ingress.image}.")]
+    path, _digest = await asyncio.to_thread(locate, ingress.binary)
+    return [Finding("ingress", Verdict.FINE, f"Traefik from {path}.")]
+
+
+def _look_at_route_directory(directory: str) -> list[Finding]:
+    if directory and os.path.isdir(directory) and os.access(directory, os.W_OK):
+        return [Finding("ingress", Verdict.FINE, f"Routes are written to {directory}.")]
+    hint = "Set [ingress] directory to the folder that your Traefik's file provider watches."
+    return [Finding("ingress", Verdict.PROBLEM, "The folder for your Traefik can't be written.", hint)]
+
+
+async def _ports(settings: Settings) -> list[Finding]:
+    server, ingress = settings.server, settings.ingress
+    serves = await asyncio.to_thread(is_running, server.data_dir)
+    findings = [_port(server.host, server.port, "the API", ours=serves)]
+    if ingress.provider == "traefik" and ingress.managed:
+        ours = await _ingress_runs(settings)
+        for port in (ingress.http_port, ingress.https_port):
+            if port:
+                findings.append(_port("0.0.0.0", port, "the ingress", ours=ours))
+    return findings
+
+
+def _port(host: str, port: int, whose: str, *, ours: bool) -> Finding:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and ours:
+                return Finding("ports", Verdict.FINE, f"{whose} serves on {host}:{port}.")
+            if error.errno == errno.EACCES:  # the engine opens it, not we
+                return Finding("ports", Verdict.FINE, f"Port {port} for {whose} can't be tried by this user.")
+            hint = f"Find out who: ss -ltnp 'sport = :{port}'"
+            reason = "somebody else uses it" if error.errno == errno.EADDRINUSE else error.strerror
+            return Finding("ports", Verdict.PROBLEM, f"{host}:{port} for {whose}: {reason}.", hint)
+    return Finding("ports", Verdict.FINE, f"{host}:{port} is free for {whose}.")
+
+
+async def _ingress_runs(settings: Settings) -> bool:
+    filters = json.dumps({"label": ["io.stackyn.role=ingress"], "status": ["running"]})
+    try:
+        async with Engine(settings.engine, settings.network, "doctor") as engine:
+            return bool(await engine.request("GET", "containers/json", params={"filters": filters}))
+    except StackynError:
+        return False  # said by the engine's own check
+
+
+async def _names(settings: Settings) -> list[Finding]:
+    if settings.public.is_local:
+        return [Finding("names", Verdict.FINE, f"{settings.public.base_domain} stays on this machine.")]
+    name = f"stackyn-doctor.{settings.public.base_domain}"
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        hint = f"Let *.{settings.public.base_domain} point to this server in the DNS."
+        return [Finding("names", Verdict.WARNING, f"{name} has no address.", hint)]
+    return [Finding("names", Verdict.FINE, f"*.{settings.public.base_domain} points to {found[0][4][0]}.")]

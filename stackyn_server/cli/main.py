@@ -1,0 +1,87 @@
+"""The commands of `stackyn`. Those that administer accounts and examine the machine have modules of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from stackyn_server import config, server, telemetry
+from stackyn_server.cli import admin, doctor
+from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
+from stackyn_server.security.redaction import redact_event
+from stackyn_server.store.migrator import migrate as apply_migrations
+
+app = typer.Typer(
+    name="stackyn",
+    help="Git URL in, live URL out: builds, runs, routes and watches apps on this server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and so secrets
+)
+app.add_typer(admin.app, name="admin")
+settings_commands = typer.Typer(help="The settings.", no_args_is_help=True)
+app.add_typer(settings_commands, name="config")
+
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="End another server that uses the same data directory first.")
+]
+
+
+def main() -> None:
+    """Run the command line; a failure that we know becomes a sentence and an exit code."""
+    telemetry.configure("warning", redaction=[redact_event])
+    with failures_said():
+        app()
+
+
+@app.command()
+def serve(config_path: ConfigPath = None, take_over: TakeOver = False) -> None:
+    """Run the server until SIGTERM or Ctrl-C."""
+    sys.exit(server.run(config_path or usual_config(), take_over))
+
+
+@app.command()
+def migrate(config_path: ConfigPath = None) -> None:
+    """Bring the database's tables up to this release. The server does the same when it starts."""
+
+    async def run() -> list[str]:
+        async with open_database(settings, migrated=False) as database, database.connection() as connection:
+            return await apply_migrations(connection)
+
+    settings = config.load(config_path or usual_config())
+    applied = asyncio.run(run())
+    for name in applied:
+        typer.echo(f"Applied {name}.")
+    if not applied:
+        typer.echo("The tables are up to date.")
+
+
+@app.command(name="doctor")
+def examine(config_path: ConfigPath = None) -> None:
+    """Check that this machine has what the server needs, and say what is missing. Exit code 1: something is."""
+    settings = config.load(config_path or usual_config())
+    findings = asyncio.run(doctor.examine(settings))
+    for finding in findings:
+        typer.echo(finding.as_text())
+    if any(finding.verdict is doctor.Verdict.PROBLEM for finding in findings):
+        raise typer.Exit(1)
+
+
+@settings_commands.command()
+def check(config_path: ConfigPath = None) -> None:
+    """Read the settings as the server would. Exit code 78 and one line with file, line and reason if they are wrong."""
+    path = config_path or usual_config()
+    config.load(path)
+    typer.echo(f"{path} is fine." if path else "No config.toml: the defaults are used.")
+
+
+@app.command()
+def version() -> None:
+    """Say which release this is."""
+    release = metadata.version("stackyn-server")
+    typer.echo(f"stackyn {release} (Python {platform.python_version()}, {platform.machine()})")

@@ -1,0 +1,198 @@
+"""The `stackyn` command as an operator uses it, over real data directories."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+
+from stackyn_server import config, server
+from stackyn_server.cli.main import main
+from stackyn_server.security.passwords import Passwords
+from stackyn_server.store import accounts
+from stackyn_server.store.accounts import Account
+from stackyn_server.store.database import Database
+from stackyn_server.store.embedded import EmbeddedPostgres, is_running
+
+EMAIL = "first@example.test"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def stackyn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process and say how it ended."""
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["stackyn", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def config_file(cluster_dir: Path) -> Path:
+    """A config.toml whose data directory is this test's own."""
+    path = cluster_dir / "config.toml"
+    path.write_text(f'[server]\ndata_dir = "{cluster_dir}/data"\n')
+    return path
+
+
+def data_dir_of(config_file: Path) -> Path:
+    return config_file.parent / "data"
+
+
+async def account_of(data_dir: Path, email: str) -> Account | None:
+    postgres = EmbeddedPostgres(data_dir, config.Database())
+    try:
+        url = await postgres.start()
+        database = await Database.open(url, config.Database(), application_name="cli test")
+        async with database.connection() as connection:
+            account = await accounts.by_email(connection, email)
+        await database.close()
+        return account
+    finally:
+        await postgres.stop()
+
+
+def fits(password: str, account: Account | None) -> bool:
+    assert account is not None
+    return asyncio.run(Passwords().verify(password, account.password_hash)).is_right
+
+
+def test_a_wrong_setting_is_one_line_with_file_line_and_reason(stackyn: Command, tmp_path: Path) -> None:
+    wrong = tmp_path / "config.toml"
+    wrong.write_text("[server]\nport = 8081\nprot = 8080\n")
+    for command in (
+        ["config", "check"],
+        ["serve"],
+        ["migrate"],
+        ["doctor"],
+        ["admin", "create", "--email", EMAIL],
+    ):
+        ended = stackyn(*command, "--config", wrong)
+        assert (ended.code, ended.out) == (78, "")
+        assert ended.err.count("\n") == 1
+        assert ended.err.startswith(f"{wrong}, line 3: server.prot:"), ended.err
+
+
+def test_right_settings_are_said_to_be(stackyn: Command, config_file: Path) -> None:
+    assert stackyn("config", "check", "--config", config_file) == Ended(0, f"{config_file} is fine.\n", "")
+
+
+def test_serve_hands_over_to_the_server_and_ends_as_it_does(
+    stackyn: Command, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Path | None, bool]] = []
+
+    def run(path: Path | None, take_over: bool) -> int:
+        calls.append((path, take_over))
+        return 75
+
+    monkeypatch.setattr(server, "run", run)
+    assert stackyn("serve", "--config", config_file, "--take-over").code == 75
+    assert stackyn("serve", "--config", config_file).code == 75
+    assert calls == [(config_file, True), (config_file, False)]
+
+
+def test_migrate_says_what_it_applied_once(stackyn: Command, config_file: Path) -> None:
+    first = stackyn("migrate", "--config", config_file)
+    assert first.code == 0 and first.out.startswith("Applied 0001_first.sql.\n")
+    assert stackyn("migrate", "--config", config_file) == Ended(0, "The tables are up to date.\n", "")
+    assert not is_running(data_dir_of(config_file))
+
+
+def test_the_first_admin_gets_a_password_that_is_shown_once(stackyn: Command, config_file: Path) -> None:
+    made = stackyn("admin", "create", "--email", EMAIL, "--config", config_file)
+    assert made.code == 0, made.err
+    said, shown = made.out.splitlines()
+    assert said == f"{EMAIL} is an admin."
+    password = shown.removeprefix("Password (shown only now): ")
+    account = asyncio.run(account_of(data_dir_of(config_file), EMAIL))
+    assert account is not None and account.is_admin and account.plan == config.Billing().admin_plan
+    assert fits(password, account)
+    again = stackyn("admin", "create", "--email", EMAIL.upper(), "--config", config_file)
+    assert again.out.splitlines()[1] == "The account keeps its password."
+
+
+def test_a_reset_password_comes_from_a_file_or_is_made(stackyn: Command, config_file: Path) -> None:
+    file = config_file.parent / "password"
+    file.write_text("first password\nnot this line\n")
+    options = ["--email", EMAIL, "--config", str(config_file)]
+    made = stackyn("admin", "create", *options, "--password-file", file)
+    assert (made.code, made.out) == (0, f"{EMAIL} is an admin.\n")
+    assert fits("first password", asyncio.run(account_of(data_dir_of(config_file), EMAIL)))
+    reset = stackyn("admin", "reset-password", *options)
+    password = reset.out.splitlines()[1].removeprefix("Password (shown only now): ")
+    account = asyncio.run(account_of(data_dir_of(config_file), EMAIL))
+    assert fits(password, account) and not fits("first password", account)
+
+
+def test_a_reset_for_nobody_and_a_short_password_are_refused_in_a_sentence(
+    stackyn: Command, config_file: Path
+) -> None:
+    nobody = stackyn("admin", "reset-password", "--email", "nobody@example.test", "--config", config_file)
+    assert (nobody.code, nobody.out) == (1, "")
+    assert nobody.err == "There is no account with the address nobody@example.test.\n"
+    file = config_file.parent / "password"
+    file.write_text("short\n")
+    options = ["--email", EMAIL, "--config", config_file, "--password-file", file]
+    assert stackyn("admin", "reset-password", *options).err == "A password has 8 to 128 characters.\n"
+    file.unlink()
+    assert stackyn("admin", "create", *options).err == f"The password file {file} can't be read.\n"
+
+
+def test_a_command_uses_the_database_of_a_running_server(config_file: Path) -> None:
+    async def beside_a_server() -> Account | None:
+        postgres = EmbeddedPostgres(data_dir_of(config_file), config.Database())
+        database = await Database.open(await postgres.start(), config.Database(), application_name="server")
+        try:
+            untouched = await _run("admin", "create", "--email", EMAIL, "--config", str(config_file))
+            assert untouched.stderr.decode().startswith("The database's tables are older than this release")
+            await _run("migrate", "--config", str(config_file), check=True)
+            await _run("admin", "create", "--email", EMAIL, "--config", str(config_file), check=True)
+            async with database.connection() as connection:
+                return await accounts.by_email(connection, EMAIL)
+        finally:
+            await database.close()
+            await postgres.stop()
+
+    account = asyncio.run(beside_a_server())
+    assert account is not None and account.is_admin
+
+
+def test_version_names_the_release(stackyn: Command) -> None:
+    assert stackyn("version").out.startswith("stackyn 2.")
+
+
+async def _run(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "stackyn_server", *arguments]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, check=check)
