@@ -6,8 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from scripts.launch.installation import Installation, NotStarted
 
@@ -24,12 +23,17 @@ class ServerChild:
         self._environment = environment
         self._log_start = 0
         self._process: asyncio.subprocess.Process | None = None
+        # For sd_notify(3), as long as the server may want to say something.
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
     async def start(self) -> None:
         """Return when the server says that it serves; raise `NotStarted` with its own last words when it ends."""
         log = self._installation.log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with _readiness_socket() as (address, ready), log.open("ab") as output:
+        # In the abstract name space: nothing is left on disk.
+        address = f"stackyn-run-{os.getpid()}-{secrets.token_hex(4)}"
+        self._notices.bind("\0" + address)
+        with log.open("ab") as output:
             self._log_start = output.tell()
             self._process = process = await asyncio.create_subprocess_exec(
                 *self._installation.command("serve"),
@@ -37,17 +41,17 @@ class ServerChild:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, **self._environment, "NOTIFY_SOCKET": address},
+                env={**os.environ, **self._environment, "NOTIFY_SOCKET": "@" + address},
             )
-            ended = asyncio.create_task(process.wait(), name="server.ended")
-            said = asyncio.create_task(_said_ready(ready), name="server.ready")
-            try:
-                done, _ = await asyncio.wait(
-                    {ended, said}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                ended.cancel()
-                said.cancel()
+        ended = asyncio.create_task(process.wait(), name="server.ended")
+        said = asyncio.create_task(self._said_ready(), name="server.ready")
+        try:
+            done, _ = await asyncio.wait(
+                {ended, said}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ended.cancel()
+            said.cancel()
         if said not in done:
             why = f"It ended with code {process.returncode}" if ended in done else "It was not ready in time"
             raise NotStarted(f"The server did not start. {why}:\n\n{self.last_words()}")
@@ -63,10 +67,10 @@ class ServerChild:
 
     async def stop(self) -> None:
         """Ask it to finish what it does, and wait for that."""
-        if self._process is None or not self.is_running:
-            return
-        self._process.terminate()
-        await self._process.wait()
+        if self._process is not None and self.is_running:
+            self._process.terminate()
+            await self._process.wait()
+        self._notices.close()
 
     def last_words(self) -> str:
         """Return the end of what it has written to the log since this start."""
@@ -75,17 +79,7 @@ class ServerChild:
             lines = log.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-LOG_LINES_SHOWN:])
 
-
-@contextmanager
-def _readiness_socket() -> Iterator[tuple[str, socket.socket]]:
-    """Yield address and socket for sd_notify(3), in the abstract name space: nothing is left on disk."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as receiver:
-        name = f"stackyn-run-{os.getpid()}-{secrets.token_hex(4)}"
-        receiver.bind("\0" + name)
-        yield f"@{name}", receiver
-
-
-async def _said_ready(receiver: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    while b"READY=1" not in (await loop.sock_recv(receiver, _DATAGRAM_BYTES)).split(b"\n"):
-        pass
+    async def _said_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        while b"READY=1" not in (await loop.sock_recv(self._notices, _DATAGRAM_BYTES)).split(b"\n"):
+            pass

@@ -47,7 +47,7 @@ async def run(installation: Installation, demo_port: int | None) -> int:
         await asyncio.gather(story, return_exceptions=True)
         if server.is_running:
             say("\nStopping the server; the apps go on serving.")
-            await server.stop()
+        await server.stop()
 
 
 async def _tell_it(installation: Installation, server: ServerChild, demo_port: int | None) -> int:
@@ -80,7 +80,7 @@ async def _until_ready(session: aiohttp.ClientSession) -> None:
             async with session.get("/health/ready") as answer:
                 if answer.status == 200:
                     return
-                parts: dict[str, str] = (await answer.json()).get("parts", {})
+                parts: dict[str, str] = (await answer.json()).get("details", {}).get("parts", {})
             missing = "\n".join(f"  {name}: {state}" for name, state in parts.items() if state != "ok")
         except aiohttp.ClientError as error:
             missing = f"  API: {error}"
