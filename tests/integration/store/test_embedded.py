@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from stackyn_server import config
 from stackyn_server.store import cluster, embedded, launch
-from stackyn_server.store.database import Database
+from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
 
 SETTINGS = config.Database()
@@ -165,6 +165,19 @@ async def test_a_killed_postgres_is_noticed_and_started_again(postgres: Embedded
     await database.close()
     await postgres.stop()
     await supervisor
+
+
+async def test_a_pool_that_was_opened_too_early_works_once_the_database_is_there(
+    postgres: EmbeddedPostgres, cluster_dir: Path
+) -> None:
+    database = await Database.open(embedded_url(cluster_dir), SETTINGS, application_name="early")
+    with pytest.raises(DatabaseUnavailable):
+        async with database.connection():
+            pass
+    await postgres.start()
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
 
 
 async def test_a_restart_that_fails_is_tried_again(
