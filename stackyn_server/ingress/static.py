@@ -49,6 +49,7 @@ def _arguments(static: Static) -> Iterator[str]:
     yield "global.sendanonymoususage=false"
     yield "log.level=WARN"
     yield "log.format=json"
+    # With `directory` instead, a file that somebody removes would take all routes with it at once.
     yield f"providers.file.filename={directory}/{ROUTES}/{ROUTE_FILE}"
     yield "providers.file.watch=true"
     yield f"providers.providersthrottleduration={THROTTLE}"
@@ -66,6 +67,8 @@ def _arguments(static: Static) -> Iterator[str]:
 def _entry_point(entry_point: EntryPoint, settings: Ingress) -> Iterator[str]:
     name = f"entrypoints.{alphabet.word(entry_point.name, 'An entry point')}"
     yield f"{name}.address=:{alphabet.port(entry_point.port)}"
+    # So that the next proxy can listen before this one stops.
+    yield f"{name}.reuseport=true"
     # The default of 60 s cuts long uploads.
     yield f"{name}.transport.respondingtimeouts.readtimeout={round(settings.read_seconds)}s"
     yield f"{name}.transport.lifecycle.gracetimeout={GRACE_SECONDS}s"

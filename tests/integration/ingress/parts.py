@@ -57,6 +57,10 @@ class Proxy:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     def arguments(self) -> tuple[str, ...]:
         seen = PurePosixPath(self.directory)
         return static.arguments(
@@ -74,18 +78,31 @@ class Proxy:
                 preexec_fn=_die_with_parent,
             )
 
-    async def stop(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
-        if self._process is not None and self._process.returncode is None:
-            os.kill(self._process.pid, signal.SIGCONT)
-            self._process.send_signal(with_signal)
-            await self._process.wait()
+    async def stop(self) -> None:
+        if self._process is not None:
+            await end(self._process, signal.SIGKILL)
         self._process = None
+
+    def give_up(self) -> asyncio.subprocess.Process | None:
+        """Hand out the running process, which somebody else ends from now on."""
+        process, self._process = (self._process if self.is_running else None), None
+        return process
+
+    def take_back(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
 
-    def log(self) -> str:
-        return (self.directory / "log").read_text()
+    async def log(self) -> str:
+        return await asyncio.to_thread((self.directory / "log").read_text)
+
+
+async def end(process: asyncio.subprocess.Process, with_signal: signal.Signals) -> None:
+    if process.returncode is None:
+        os.kill(process.pid, signal.SIGCONT)
+        process.send_signal(with_signal)
+    await process.wait()
 
 
 def _die_with_parent() -> None:
@@ -140,6 +157,14 @@ class Load:
     host: str
     answers: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, is_so: Callable[[], bool], seconds: float = 10) -> None:
+        """Return as soon as the answers so far make `is_so` true."""
+        async with asyncio.timeout(seconds):
+            while not is_so():
+                self._moved.clear()
+                await self._moved.wait()
 
     @asynccontextmanager
     async def running(self, clients: int) -> AsyncIterator[None]:
@@ -168,3 +193,4 @@ class Load:
                             self.failures.append(f"{response.status} {body[:80]}")
                 except aiohttp.ClientError as error:
                     self.failures.append(repr(error))
+                self._moved.set()

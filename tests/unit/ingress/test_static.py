@@ -24,6 +24,7 @@ def test_the_plain_case_is_exactly_this() -> None:
         "--providers.file.watch=true",
         "--providers.providersthrottleduration=50ms",
         "--entrypoints.web.address=:8000",
+        "--entrypoints.web.reuseport=true",
         "--entrypoints.web.transport.respondingtimeouts.readtimeout=600s",
         "--entrypoints.web.transport.lifecycle.gracetimeout=10s",
         "--entrypoints.web.http.sanitizepath=false",

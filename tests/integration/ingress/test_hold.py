@@ -1,0 +1,161 @@
+"""A held route: the proxy keeps the request, with its body, until the hold endpoint lets it go."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import time
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.parts import backend, free_port
+
+HOST = "sleepy.example.test"
+BEYOND_ONE_TURN_SECONDS = 37  # the proxy gives up on one question after 30
+BODY_BYTES = 3 * 2**20
+
+
+class Gate:
+    """The hold endpoint: waits until `open` is set, at most `turn_seconds` each time it is asked."""
+
+    def __init__(self, turn_seconds: float) -> None:
+        self.open = asyncio.Event()
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self._turn_seconds = turn_seconds
+        self._arrivals: asyncio.Queue[str] = asyncio.Queue()
+
+    async def arrival(self, seconds: float = 10) -> str:
+        """The path of the next question."""
+        async with asyncio.timeout(seconds):
+            return await self._arrivals.get()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, dict(request.headers)))
+        self._arrivals.put_nowait(request.path)
+        try:
+            async with asyncio.timeout(self._turn_seconds):
+                await self.open.wait()
+        except TimeoutError:
+            _, _, _, turn, turns = request.path.split("/")
+            if turn == turns:
+                return web.Response(status=503, text="still asleep", headers={"Retry-After": "5"})
+        return web.Response()
+
+
+async def digest(request: web.Request) -> web.Response:
+    return web.Response(text=hashlib.sha256(await request.read()).hexdigest())
+
+
+async def held(make_stage: MakeStage, **frame: float) -> Stage:
+    stage: Stage = await make_stage(hold_port=free_port(), **frame)
+    app, instance = await rows.add_app(stage.database, "sleepy", port=stage.port, seat=0)
+    await rows.hold(stage.database, app)
+    await stage.publisher().apply({HOST: instance})
+    return stage
+
+
+def hold_port(stage: Stage) -> int:
+    assert stage.frame.hold_port is not None
+    return stage.frame.hold_port
+
+
+def url(stage: Stage) -> str:
+    return f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/upload"
+
+
+async def test_a_held_post_arrives_with_its_whole_body_once_the_app_is_up(make_stage: MakeStage) -> None:
+    stage, gate, body = await held(make_stage), Gate(25), os.urandom(BODY_BYTES)
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
+        request = asyncio.create_task(_post(session, stage, body))
+        await gate.arrival()
+        assert not request.done()
+        async with backend(address(0), stage.port, digest):  # only now does the instance listen
+            gate.open.set()
+            assert await request == (200, hashlib.sha256(body).hexdigest())
+
+
+async def test_the_endpoint_learns_which_app_and_no_credentials(make_stage: MakeStage) -> None:
+    stage, gate = await held(make_stage), Gate(25)
+    gate.open.set()
+    async with (
+        aiohttp.ClientSession() as session,
+        backend("127.0.0.1", hold_port(stage), gate.answer),
+        backend(address(0), stage.port, digest),
+    ):
+        await _post(session, stage, b"", {"Authorization": "Bearer visitor", "Cookie": "visitor=1"})
+
+    path, headers = gate.asked[0]
+    assert path == "/hold/1/1/3"
+    assert not {name.lower() for name in headers} & {"authorization", "cookie"}
+    assert "visitor" not in str(headers)
+
+
+async def test_a_websocket_waits_for_the_app_too(make_stage: MakeStage) -> None:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str("awake")
+        return socket
+
+    stage, gate = await held(make_stage), Gate(25)
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
+        connecting = asyncio.create_task(session.ws_connect(url(stage), headers={"Host": HOST}).__aenter__())
+        await gate.arrival()
+        async with backend(address(0), stage.port, echo):
+            gate.open.set()
+            socket = await connecting
+            assert await socket.receive_str(timeout=5) == "awake"
+            await socket.close()
+
+
+async def test_turns_follow_each_other_and_the_last_one_gives_up(make_stage: MakeStage) -> None:
+    stage, gate = await held(make_stage, hold_seconds=75), Gate(0.2)
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
+        answer = await _post(session, stage, b"x")
+
+    assert answer == (503, "still asleep")
+    assert [path for path, _ in gate.asked] == ["/hold/1/1/3", "/hold/1/2/3", "/hold/1/3/3"]
+
+
+async def test_a_hold_endpoint_that_is_down_answers_an_error_and_other_apps_are_served(
+    make_stage: MakeStage,
+) -> None:
+    stage = await held(make_stage)
+    _, awake = await rows.add_app(stage.database, "awake", port=stage.port, seat=1)
+    await stage.publisher().apply({"awake.example.test": awake})
+    async with aiohttp.ClientSession() as session, backend(address(1), stage.port, digest):
+        assert (await _post(session, stage, b"x"))[0] == 500
+        assert (await _post(session, stage, b"x", {"Host": "awake.example.test"}))[0] == 200
+
+
+@pytest.mark.full
+async def test_chained_turns_hold_longer_than_the_thirty_seconds_of_one(make_stage: MakeStage) -> None:
+    stage, gate, body = await held(make_stage, hold_seconds=50), Gate(25), os.urandom(BODY_BYTES)
+    began = time.monotonic()
+    async with (
+        aiohttp.ClientSession() as session,
+        backend("127.0.0.1", hold_port(stage), gate.answer),
+        backend(address(0), stage.port, digest),
+    ):
+        request = asyncio.create_task(_post(session, stage, body))
+        for _ in range(2):
+            await gate.arrival(seconds=40)
+        asyncio.get_running_loop().call_later(BEYOND_ONE_TURN_SECONDS - 25, gate.open.set)
+        assert await request == (200, hashlib.sha256(body).hexdigest())
+
+    assert time.monotonic() - began > BEYOND_ONE_TURN_SECONDS - 1
+
+
+async def _post(
+    session: aiohttp.ClientSession, stage: Stage, body: bytes, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
+    async with session.post(
+        url(stage), data=io.BytesIO(body), headers={"Host": HOST, **(headers or {})}
+    ) as response:
+        return response.status, await response.text()

@@ -1,0 +1,297 @@
+"""Our own proxy from server start to replacement. It runs as a process here; tests/engine has it in its container."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+
+import pytest
+from aiohttp import ClientSession, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from stackyn_server.config import Ingress
+from stackyn_server.ingress import static
+from stackyn_server.ingress.binary import BinaryUnusable, locate
+from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.directory import CertificateUnusable, Directory
+from stackyn_server.ingress.files import FileState, RouteFile
+from stackyn_server.ingress.traefik import TraefikIngress
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.parts import Load, backend, free_port, get, says
+from tests.integration.ingress.process_engine import ProcessEngine
+
+CLIENTS = 8
+HOST = "shop.example.test"
+
+
+class Own:
+    """A `TraefikIngress` over a stage whose proxy was not started."""
+
+    def __init__(self, stage: Stage, **settings: object) -> None:
+        self.stage = stage
+        self.engine = ProcessEngine(stage.proxy)
+        directory = Directory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
+        publisher = stage.publisher(file=RouteFile(directory.routes, directory.staging), confirm_seconds=2)
+        given = Ingress.model_validate(
+            {"confirm_seconds": 2, "http_port": stage.proxy.entry_points[0].port, **settings}
+        )
+        configuration = static.Static(given, stage.proxy.entry_points, directory.seen)
+        self.ingress = TraefikIngress(publisher, self.engine, configuration, directory)
+
+
+@pytest.fixture
+async def own(make_stage: MakeStage) -> AsyncIterator[Own]:
+    stage: Stage = await make_stage(start=False)
+    stage.proxy.routes.unlink()
+    yield Own(stage)
+
+
+async def test_a_server_start_has_the_file_written_the_proxy_running_and_serving_it(own: Own) -> None:
+    _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+
+    await own.ingress.prepare()
+
+    assert own.engine.started == 1
+    async with backend(address(0), own.stage.port, says("hello")):
+        assert await get(own.ingress.entry_points[0], HOST) == (200, "hello")
+    await own.ingress.confirm(1, {HOST: instance})
+
+
+async def test_a_second_server_start_leaves_the_running_proxy_alone(own: Own) -> None:
+    await own.ingress.prepare()
+    await own.ingress.prepare()
+
+    assert own.engine.started == 1
+
+
+async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start(own: Own) -> None:
+    await own.ingress.prepare()
+    await own.stage.proxy.stop()
+    own.stage.proxy.routes.unlink()
+    await own.stage.proxy.start()  # as the engine's restart policy would
+    async with asyncio.timeout(5):
+        while "Cannot start the provider" not in await own.stage.proxy.log():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    assert await own.ingress.repair() is FileState.MISSING
+
+    assert own.engine.started == 2
+    await own.ingress.apply({})
+
+
+async def test_a_stopped_proxy_is_started_again_and_nothing_else_is_done_to_a_running_one(own: Own) -> None:
+    await own.ingress.prepare()
+    assert await own.ingress.repair() is FileState.INTACT
+    assert own.engine.started == 1
+
+    await own.stage.proxy.stop()
+    await own.ingress.repair()
+
+    assert own.engine.started == 2
+    await own.ingress.apply({})
+
+
+async def test_a_truncated_file_is_put_right_before_the_proxy_is_replaced(own: Own) -> None:
+    _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+    await own.ingress.prepare()
+    own.stage.proxy.routes.write_text("{")
+
+    await own.ingress.replace()
+
+    await own.ingress.apply({HOST: instance})
+
+
+async def test_a_proxy_that_can_not_start_is_reported_with_its_own_last_words(make_stage: MakeStage) -> None:
+    stage: Stage = await make_stage(start=False)
+    async with backend("0.0.0.0", stage.proxy.entry_points[0].port, says("the port's owner")):
+        with pytest.raises(NotConfirmed) as raised:
+            await Own(stage).ingress.prepare()
+
+    assert "something else answers" in raised.value.message
+    assert "address already in use" in raised.value.failure.evidence
+
+
+async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        arrived.set()
+        await go_on.wait()
+        return web.Response(text="finished")
+
+    await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+    await own.ingress.prepare()
+    async with backend(address(0), own.stage.port, slow), ClientSession() as session:
+        url = f"http://127.0.0.1:{own.ingress.entry_points[0].port}/"
+        request = asyncio.create_task(session.get(url, headers={"Host": HOST}).__aenter__())
+        await arrived.wait()
+        replacing = asyncio.create_task(own.ingress.replace())
+        asyncio.get_running_loop().call_later(0.3, go_on.set)
+        response = await request
+        assert (response.status, await response.text()) == (200, "finished")
+        await replacing
+        response.close()
+
+
+async def test_the_proxy_is_replaced_beside_the_old_one_so_that_hardly_a_connection_is_refused(
+    own: Own,
+) -> None:
+    _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+    await own.ingress.prepare()
+    await own.ingress.apply({HOST: instance})
+    load = Load(own.ingress.entry_points[0], HOST)
+
+    async with backend(address(0), own.stage.port, says("x")), load.running(CLIENTS):
+        await load.until(lambda: load.answers["x"] > 20 * CLIENTS)
+        await own.ingress.replace()
+        seen = load.answers["x"]
+        await load.until(lambda: load.answers["x"] > seen + 20 * CLIENTS)
+
+    # It listens before it has read its routes: some new connections get its 404 for a moment. What must not happen is
+    # that nobody listens, as for 10 s when the old one is stopped first; a client may lose the request that it sends
+    # in the instant in which the old proxy closes the connection.
+    refused = [failure for failure in load.failures if not failure.startswith("404")]
+    assert len(refused) <= CLIENTS, refused
+
+
+async def test_a_new_proxy_that_does_not_come_up_leaves_the_old_one_serving(own: Own) -> None:
+    await own.ingress.prepare()
+    old = own.stage.proxy.pid
+    own.ingress._configuration = replace(own.ingress._configuration, metrics_port=1)
+    async with backend("127.0.0.1", 1, says("the port's owner")):
+        with pytest.raises(NotConfirmed, match="beside the old one"):
+            await own.ingress.ensure()
+
+    assert own.stage.proxy.pid == old
+    await own.ingress.apply({})
+
+
+async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
+    make_stage: MakeStage, tmp_path: Path
+) -> None:
+    stage: Stage = await make_stage(tls=True, start=False)
+    chain, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    await asyncio.to_thread(_self_signed, "first.example.test", chain, key)
+    own = Own(
+        stage,
+        https_port=stage.proxy.entry_points[1].port,
+        certificate_file=str(chain),
+        certificate_key_file=str(key),
+    )
+    await own.ingress.prepare()
+    assert await _subject(stage.proxy.entry_points[1].port) == "first.example.test"
+
+    await asyncio.to_thread(_self_signed, "second.example.test", chain, key)
+    await own.ingress.repair()
+    await own.ingress.apply({})
+
+    assert await _subject(stage.proxy.entry_points[1].port) == "second.example.test"
+    assert own.engine.started == 1
+
+
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _self_signed(f"{name}.example.test", tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+    directory = Directory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
+    directory.make()
+
+    with pytest.raises(CertificateUnusable):
+        directory.install_certificate(str(tmp_path / "a.pem"), str(tmp_path / "b.key"))
+    assert list((tmp_path / "ingress" / "certificates").iterdir()) == []
+
+
+def test_a_private_key_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    _self_signed("a.example.test", tmp_path / "a.pem", tmp_path / "a.key")
+    directory = Directory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
+    directory.make()
+
+    chain, key = directory.install_certificate(str(tmp_path / "a.pem"), str(tmp_path / "a.key"))
+
+    assert chain.startswith("/etc/stackyn/certificates/") and key.endswith(".key")
+    written = directory.host / "certificates" / PurePosixPath(key).name
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert written.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_packaged_binary_is_the_one_we_know() -> None:
+    path, digest = locate("")
+
+    assert path.name == "traefik" and len(digest) == 64
+
+
+def test_another_content_in_the_package_is_refused_but_an_operators_own_choice_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "traefik"
+    other.write_bytes(b"\x7fELF")
+    monkeypatch.setattr("stackyn_server.ingress.binary.packaged", lambda: other)
+
+    with pytest.raises(BinaryUnusable):
+        locate("")
+    assert locate(str(other))[0] == other
+    with pytest.raises(BinaryUnusable, match="can't be read"):
+        locate(str(tmp_path / "absent"))
+
+
+async def test_the_metrics_port_counts_requests_of_each_service(make_stage: MakeStage) -> None:
+    stage: Stage = await make_stage(start=False)
+    metrics_port = free_port()
+    seen = PurePosixPath(stage.proxy.directory)
+    await stage.proxy.start(
+        static.arguments(static.Static(Ingress(), stage.proxy.entry_points, seen, metrics_port))
+    )
+    app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    await stage.publisher().apply({HOST: instance})
+    async with backend(address(0), stage.port, says("x")), ClientSession() as session:
+        await get(stage.proxy.entry_points[0], HOST)
+        async with session.get(f"http://127.0.0.1:{metrics_port}/metrics") as response:
+            text = await response.text()
+
+    assert f'service="app-{app}@file"' in text
+
+
+def _self_signed(name: str, chain: Path, key: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+async def _subject(port: int) -> str:
+    """The common name of the certificate that is served for some host name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=HOST)
+    certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return str(
+        x509.load_der_x509_certificate(certificate)
+        .subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0]
+        .value
+    )

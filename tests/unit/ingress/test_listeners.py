@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from stackyn_server.ingress.listeners import listening, one_more_on_each
+
+
+def listener(port: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+    made.listen()
+    return made
+
+
+def test_listeners_of_both_families_are_counted_and_connections_are_not() -> None:
+    with listener(0) as first:
+        port = first.getsockname()[1]
+        assert listening([port]) == {port: 1}
+        with listener(port), listener(port, socket.AF_INET6), socket.create_connection(("127.0.0.1", port)):
+            assert listening([port]) == {port: 3}
+    assert listening([port]) == {port: 0}
+
+
+async def test_a_second_listener_is_waited_for() -> None:
+    with listener(0) as first:
+        port = first.getsockname()[1]
+        waiting = await _waiting(port)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.1)
+        with listener(port):
+            await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_listener_that_goes_at_once_does_not_count() -> None:
+    with listener(0) as first:
+        port = first.getsockname()[1]
+        waiting = await _waiting(port)
+        with listener(port):
+            await asyncio.sleep(0.1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waiting, 1)
+
+
+async def _waiting(port: int) -> asyncio.Task[None]:
+    return asyncio.create_task(one_more_on_each(await asyncio.to_thread(listening, [port])))
