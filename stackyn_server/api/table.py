@@ -13,7 +13,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", health.alive, PUBLIC, rate=Rate.FREE),
     Route("GET", "/health/ready", health.ready, PUBLIC, rate=Rate.FREE, errors=(503,)),
 
+    Route("POST", "/api/auth/send-otp", auth.send_otp, PUBLIC, rate=Rate.AUTHENTICATION),
+    Route("POST", "/api/auth/verify-otp", auth.verify_otp, PUBLIC, rate=Rate.AUTHENTICATION, errors=(401,)),
     Route("POST", "/api/auth/login", auth.login, PUBLIC, rate=Rate.AUTHENTICATION, errors=(401,)),
+    Route("POST", "/api/auth/signup", auth.sign_up, PUBLIC, status=201, rate=Rate.AUTHENTICATION, errors=(403, 409)),
+    Route("POST", "/api/auth/forgot-password", auth.forgot_password, PUBLIC, rate=Rate.AUTHENTICATION),
+    Route("POST", "/api/auth/reset-password", auth.reset_password, PUBLIC, rate=Rate.AUTHENTICATION, errors=(401,)),
+    Route("POST", "/api/auth/logout", auth.logout, USER),
+    Route("POST", "/api/auth/logout-everywhere", auth.logout_everywhere, USER),
     Route("POST", "/api/auth/update-profile", auth.update_profile, USER),
     Route("GET", "/api/user/me", profile.me, USER),
 

@@ -11,6 +11,7 @@ from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.variables import Variables
 
 
@@ -28,6 +29,7 @@ Health = Callable[[], Awaitable[Readiness]]
 @dataclass(frozen=True, slots=True)
 class Services:
     accounts: Accounts
+    sign_up: SignUp
     sessions: Sessions
     apps: Apps
     deployments: Deployments

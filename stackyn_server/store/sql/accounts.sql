@@ -16,6 +16,10 @@ SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL;
 -- name: lock_by_email
 SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL FOR UPDATE;
 
+-- name: take_turn
+-- Whoever may create an account for an address queues up here, so that there is one at most.
+SELECT pg_advisory_xact_lock(hashtextextended('account:' || lower($1), 0));
+
 -- name: set_profile
 UPDATE account
 SET full_name = coalesce($2, full_name), company_name = coalesce($3, company_name),

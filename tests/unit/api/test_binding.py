@@ -30,7 +30,7 @@ def test_a_handler_that_does_not_fit_its_path_can_not_be_served(handler: object)
         bind(Route("GET", "/apps/{app}", handler, Access.USER))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["", "0", "007", "-1", "1.0", "1e3", "９", str(2**63), " 1", "1 "])
+@pytest.mark.parametrize("text", ["", "0", "007", "-1", "1.0", "1e3", "\uff19", str(2**63), " 1", "1 "])
 def test_what_is_no_id_is_not_found(text: str) -> None:
     with pytest.raises(NotFound):
         PARSERS[AppId](text)

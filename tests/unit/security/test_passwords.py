@@ -5,6 +5,7 @@ import time
 
 import bcrypt
 import pytest
+from argon2 import PasswordHasher
 
 from stackyn_server.security.passwords import Passwords, Verdict
 
@@ -46,6 +47,30 @@ async def test_a_damaged_hash_is_a_wrong_password(stored: str) -> None:
     assert await PASSWORDS.verify("anything", stored) == Verdict(is_right=False)
 
 
+@pytest.mark.parametrize("kind", ["nobody", "passwordless", "wrong", "imported", "junk"])
+async def test_a_refusal_costs_one_computation_of_each_kind_whatever_is_stored(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = {"wrong": await PASSWORDS.hash("right"), "imported": imported(b"right"), "junk": "$2a$junk"}.get(
+        kind
+    )
+    computed = []
+    check, verify = bcrypt.checkpw, PasswordHasher.verify
+
+    def checkpw(password: bytes, hashed: bytes) -> bool:
+        computed.append("bcrypt")
+        return check(password, hashed)
+
+    def verified(self: PasswordHasher, hashed: str, password: str) -> bool:
+        computed.append("argon2")
+        return verify(self, hashed, password)
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    monkeypatch.setattr(PasswordHasher, "verify", verified)
+    assert await PASSWORDS.verify("not the password", stored) == Verdict(is_right=False)
+    assert sorted(computed) == ["argon2", "bcrypt"]
+
+
 async def test_an_older_profile_wants_a_new_hash() -> None:
     stored = "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHRzb21l$"
     weaker = await asyncio.to_thread(_weaker, "password")
@@ -54,8 +79,6 @@ async def test_an_older_profile_wants_a_new_hash() -> None:
 
 
 def _weaker(password: str) -> str:
-    from argon2 import PasswordHasher
-
     return PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(password)
 
 

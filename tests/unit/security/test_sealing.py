@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.security.sealing import Sealer, SealBroken
+from stackyn_server.security.sealing import SealBroken, Sealer
 
 OLD, NEW = {1: b"a" * 32}, {1: b"a" * 32, 2: b"b" * 32}
 

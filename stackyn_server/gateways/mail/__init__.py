@@ -1,0 +1,1 @@
+"""Mail out: what is said, and the ways to hand it over."""

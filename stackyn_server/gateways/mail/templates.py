@@ -1,0 +1,39 @@
+"""What mails say: a text part and an HTML part per template, in `templates/<name>.txt` and `.html`.
+
+The first line of the text part is the subject. Values are put in for `$name`, escaped in HTML.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from string import Template
+
+from stackyn_server.gateways.mail.message import Mail
+
+
+class MailTemplate(StrEnum):
+    SIGN_IN_CODE = "sign_in_code"
+    RESET_CODE = "reset_code"
+    TRIAL_STARTED = "trial_started"
+    TRIAL_ENDED = "trial_ended"
+    PAYMENT_FAILED = "payment_failed"
+
+
+def compose(template: MailTemplate, key: str, to: str, values: Mapping[str, str]) -> Mail:
+    """Return the mail. Raises KeyError when a value of the template is missing."""
+    text = Template(_part(template, "txt")).substitute(values)
+    markup = Template(_part(template, "html")).substitute(
+        {name: html.escape(value) for name, value in values.items()}
+    )
+    subject, _, body = text.partition("\n")
+    return Mail(key=key, to=to, subject=subject.strip(), text=body.lstrip("\n"), html=markup)
+
+
+@cache
+def _part(template: MailTemplate, kind: str) -> str:
+    folder = resources.files("stackyn_server.gateways.mail").joinpath("templates")
+    return folder.joinpath(f"{template.value}.{kind}").read_text("utf-8")

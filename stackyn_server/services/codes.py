@@ -1,0 +1,125 @@
+"""One-time codes: six digits by mail, hashed, one purpose, newest only, few attempts."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TypeVar
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.accounts import valid_email
+from stackyn_server.errors import RateLimited, SignInRequired
+from stackyn_server.gateways.mail.templates import MailTemplate
+from stackyn_server.services.mail import MailQueue
+from stackyn_server.store import codes
+from stackyn_server.store.codes import Code, Purpose
+from stackyn_server.store.database import Connection, Database
+
+__all__ = ["CodeExpired", "CodeWrong", "Codes", "Purpose"]
+
+T = TypeVar("T")
+
+_DIGITS = 6
+_TEMPLATES = {Purpose.SIGN_IN: MailTemplate.SIGN_IN_CODE, Purpose.RESET: MailTemplate.RESET_CODE}
+
+
+class CodeWrong(SignInRequired):
+    """No such code, or one that was used."""
+
+    code = "CODE_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The code is wrong.", hint="Check the digits of the newest mail, or ask for a new code."
+        )
+
+
+class CodeExpired(SignInRequired):
+    """The right code, too late."""
+
+    code = "CODE_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("The code has run out.", hint="Ask for a new one.")
+
+
+class CodeLocked(RateLimited):
+    code = "CODE_ATTEMPTS"
+
+    def __init__(self) -> None:
+        super().__init__("There were too many attempts with this code.", hint="Ask for a new one.")
+
+
+class Codes:
+    """`key` makes the hashes of six digits worthless without the server's key files."""
+
+    def __init__(self, database: Database, settings: Settings, mail: MailQueue, key: bytes) -> None:
+        self._database = database
+        self._settings = settings
+        self._mail = mail
+        self._key = key
+
+    async def send(self, email: str, purpose: Purpose) -> str | None:
+        """Mail a new code, unless one was mailed within the cool-down; both look the same from outside.
+
+        Returns the code where `[auth] development_codes` is on, else None. Raises `InvalidRequest`.
+        """
+        email = valid_email(email)
+        auth = self._settings.auth
+        code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}}"
+        lifetime = timedelta(minutes=auth.code_minutes)
+        async with self._database.transaction() as connection:
+            await codes.take_turn(connection, email, purpose)
+            newest = await codes.newest(connection, email, purpose)
+            if newest and not newest.is_used and newest.age_seconds < auth.code_cooldown_seconds:
+                return None
+            await codes.insert(
+                connection,
+                email,
+                purpose,
+                self._hash(email, purpose, code),
+                lifetime_seconds=lifetime.total_seconds(),
+            )
+            await self._mail.put(
+                connection,
+                _TEMPLATES[purpose],
+                email,
+                {"code": code, "minutes": str(auth.code_minutes)},
+                only_to_accounts=purpose is Purpose.RESET,
+                useless_after=datetime.now(UTC) + lifetime,
+            )
+        return code if auth.development_codes else None
+
+    async def redeem(
+        self, email: str, purpose: Purpose, code: str, act: Callable[[Connection], Awaitable[T]]
+    ) -> T:
+        """Use up a code and `act` on it in one transaction; what `act` raises leaves the code as it was.
+
+        Raises `CodeWrong`, `CodeExpired` and `CodeLocked`; a wrong code is counted even so.
+        """
+        async with self._database.transaction() as connection:
+            await codes.take_turn(connection, email.strip(), purpose)
+            newest = await codes.newest(connection, email.strip(), purpose)
+            problem = self._problem(newest, self._hash(email.strip(), purpose, code.strip()))
+            if newest is not None and problem is None:
+                await codes.use(connection, newest.id)
+                return await act(connection)
+            if newest is not None and isinstance(problem, CodeWrong):
+                await codes.count_attempt(connection, newest.id)
+        assert problem is not None
+        raise problem
+
+    def _problem(self, newest: Code | None, given: bytes) -> Exception | None:
+        if newest is None or newest.is_used:
+            return CodeWrong()
+        if newest.attempts >= self._settings.auth.code_attempts:
+            return CodeLocked()
+        if not hmac.compare_digest(newest.code_hash, given):
+            return CodeWrong()
+        return CodeExpired() if newest.has_expired else None
+
+    def _hash(self, email: str, purpose: Purpose, code: str) -> bytes:
+        return hmac.digest(self._key, f"{purpose}|{email.lower()}|{code}".encode(), sha256)

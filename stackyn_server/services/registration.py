@@ -1,0 +1,48 @@
+"""How accounts come into being, and what the first proof of an address does to one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stackyn_server.config import Settings
+from stackyn_server.store import accounts, sessions, tokens
+from stackyn_server.store.accounts import Account, NewAccount
+from stackyn_server.store.database import Connection
+
+NO_PROVIDER = "none"
+
+
+def new_account(settings: Settings, email: str, **values: Any) -> NewAccount:
+    """Describe an account that begins now: on the default plan, or on trial where plans are sold."""
+    billing = settings.billing
+    if billing.provider == NO_PROVIDER:
+        return NewAccount(email=email, plan=billing.default_plan, **values)
+    now = datetime.now(UTC)
+    return NewAccount(
+        email=email,
+        plan=billing.trial_plan,
+        billing_status="trial",
+        trial_started_at=now,
+        trial_ends_at=now + timedelta(days=billing.trial_days),
+        **values,
+    )
+
+
+async def of_proven_address(
+    connection: Connection, settings: Settings, email: str, *, firebase_uid: str | None = None
+) -> tuple[Account, bool]:
+    """Return the account of an address that was just proven, and whether it is new.
+
+    An unverified account is nobody's: its password, sessions and tokens end with the first proof.
+    """
+    await accounts.take_turn(connection, email)
+    account = await accounts.lock_by_email(connection, email)
+    if account is None:
+        new = new_account(settings, email, email_verified=True, firebase_uid=firebase_uid)
+        return await accounts.insert(connection, new), True
+    proven = await accounts.prove(connection, account.id)
+    if proven is not None:
+        await sessions.end_all(connection, account.id)
+        await tokens.delete_all(connection, account.id)
+    return proven or account, False

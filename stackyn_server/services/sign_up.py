@@ -1,0 +1,85 @@
+"""Becoming somebody, and becoming somebody again: codes by mail, sign-up with a password, a forgotten password."""
+
+from __future__ import annotations
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.accounts import valid_email, valid_password
+from stackyn_server.errors import Conflict, Forbidden
+from stackyn_server.security.passwords import Passwords
+from stackyn_server.services.account_views import account_view
+from stackyn_server.services.accounts import SignedIn
+from stackyn_server.services.codes import Codes, CodeWrong, Purpose
+from stackyn_server.services.registration import new_account, of_proven_address
+from stackyn_server.services.sessions import Sessions
+from stackyn_server.store import accounts, sessions
+from stackyn_server.store.database import Connection, Database
+
+
+class SignUp:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        passwords: Passwords,
+        sessions: Sessions,
+        codes: Codes,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._passwords = passwords
+        self._sessions = sessions
+        self._codes = codes
+
+    async def send_code(self, email: str) -> str | None:
+        """Mail a code to sign in with, to any address. Returns it only for development."""
+        return await self._codes.send(email, Purpose.SIGN_IN)
+
+    async def by_code(self, email: str, code: str, password: str | None) -> SignedIn:
+        """Sign in with a mailed code, making the account at first, and set the password if one is given."""
+        email = valid_email(email)
+        password_hash = await self._passwords.hash(valid_password(password)) if password else None
+
+        async def sign_in(connection: Connection) -> SignedIn:
+            account, _ = await of_proven_address(connection, self._settings, email)
+            if password_hash is not None:
+                changed = await accounts.set_profile(connection, account.id, password_hash=password_hash)
+                account = changed or account
+                await sessions.end_all(connection, account.id)
+            token = await self._sessions.open(connection, account)
+            return SignedIn(token, account_view(account))
+
+        return await self._codes.redeem(email, Purpose.SIGN_IN, code, sign_in)
+
+    async def with_password(self, email: str, password: str) -> SignedIn:
+        """Make an account whose address is unproven. Raises `Conflict` for an address that has one."""
+        if not self._settings.auth.signup:
+            raise Forbidden("Sign-up is switched off on this server.", hint="Ask its operator.")
+        email = valid_email(email)
+        password_hash = await self._passwords.hash(valid_password(password))
+        async with self._database.transaction() as connection:
+            await accounts.take_turn(connection, email)
+            if await accounts.by_email(connection, email) is not None:
+                raise Conflict("Email already registered", code="EMAIL_TAKEN")
+            new = new_account(self._settings, email, password_hash=password_hash)
+            account = await accounts.insert(connection, new)
+            token = await self._sessions.open(connection, account)
+        return SignedIn(token, account_view(account))
+
+    async def send_reset_code(self, email: str) -> str | None:
+        """Mail a code for a new password, if the address has an account; nobody learns whether it has."""
+        return await self._codes.send(email, Purpose.RESET)
+
+    async def reset_password(self, email: str, code: str, password: str) -> None:
+        """Set a new password with a mailed code; all earlier sessions end."""
+        email = valid_email(email)
+        password_hash = await self._passwords.hash(valid_password(password))
+
+        async def reset(connection: Connection) -> None:
+            account = await accounts.lock_by_email(connection, email)
+            if account is None:
+                raise CodeWrong
+            await of_proven_address(connection, self._settings, email)
+            await accounts.set_profile(connection, account.id, password_hash=password_hash)
+            await sessions.end_all(connection, account.id)
+
+        await self._codes.redeem(email, Purpose.RESET, code, reset)
