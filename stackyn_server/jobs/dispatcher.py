@@ -33,6 +33,10 @@ log = structlog.get_logger()
 _CLOCK_STEP_SECONDS = 2.0
 
 
+# Marks of a notification about a running row (the table's trigger, and `hasten` in jobs.sql).
+_CANCEL, _HASTEN = "cancel", "hasten"
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What the dispatcher is doing. `pause_reason` is a sentence while the database can't be asked, else None."""
@@ -75,9 +79,8 @@ class Dispatcher:
         self._live: dict[tuple[JobId, int], _Live] = {}
         self._woken = asyncio.Event()
         self._look_at: set[JobId] = set()  # rows that were heard of or rang: their time may lie ahead
-        self._cancelled_early: set[JobId] = (
-            set()
-        )  # asked to stop between the claim's commit and the task's start
+        # Marks heard between a claim's commit and the start of its task.
+        self._told_early: dict[JobId, set[str]] = {}
         self._sweep_at = 0.0
         self._clock_seen: tuple[datetime, float] | None = None
         self._is_running = self._is_draining = self._is_over = False
@@ -207,9 +210,7 @@ class Dispatcher:
 
     def _start(self, job: Job) -> None:
         run = JobRun(job, self._leadership, self._policy, self._jitter)
-        if job.id in self._cancelled_early:
-            self._cancelled_early.discard(job.id)
-            run.cancel.set()
+        _tell(run, self._told_early.pop(job.id, set()))
         task = asyncio.create_task(self._perform(run), name=f"job.{job.kind}.{run.moved_by}")
         self._live[job.id, job.attempt] = _Live(run, task)
         task.add_done_callback(lambda ended: self._ended(job, ended))
@@ -239,28 +240,25 @@ class Dispatcher:
         self.wake()
 
     def _heard(self, payload: str) -> None:
-        """`<id> <state> [cancel | hasten]`, from the table's trigger and from `hasten`."""
+        """`<id> <state> [cancel | hasten]`"""
         number, state, *marks = payload.split(" ")
         job = JobId(int(number))
-        runs = [live.run for key, live in self._live.items() if key[0] == job]
-        if "hasten" in marks:
-            for run in runs:
-                run.hastened.set()
-        if state == "running" and "cancel" in marks:
-            for run in runs:
-                run.cancel.set()
-            if not runs:
-                self._cancelled_early.add(job)
-        else:
+        if state != "running":
             self._look_at.add(job)
             self.wake()
+            return
+        runs = [live.run for key, live in self._live.items() if key[0] == job]
+        for run in runs:
+            _tell(run, set(marks))
+        if not runs:
+            self._told_early.setdefault(job, set()).update(marks)
 
     # The sweep ------------------------------------------------------------------------------------------------
 
     async def _sweep(self, clock: Clock) -> None:
         """Compare all rows with what runs here: nothing that was missed is missed for longer than a sweep."""
         epoch, live = self._leadership.epoch, [key[0] for key in self._live]
-        self._cancelled_early.clear()
+        self._told_early.clear()
         self._look_at.clear()
         async with self._database.transaction() as connection:
             returned = await claims.return_stale(connection, epoch, live)
@@ -272,8 +270,7 @@ class Dispatcher:
         for row in returned:
             log.warning("job.returned", job=row.id, kind=row.kind, subject=row.subject)
         for (job, _), other in self._live.items():
-            if job in cancelled:
-                other.run.cancel.set()
+            _tell(other.run, {_HASTEN, _CANCEL} if job in cancelled else {_HASTEN})
         clock.load(alarms)
         self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
 
@@ -282,3 +279,11 @@ class Dispatcher:
         here = asyncio.get_running_loop().time()
         seen, self._clock_seen = self._clock_seen, (database_now, here)
         return 0.0 if seen is None else (database_now - seen[0]).total_seconds() - (here - seen[1])
+
+
+def _tell(run: JobRun, marks: set[str]) -> None:
+    """Let a handler know. `hasten` only makes it read its arguments again, so once too often does no harm."""
+    if _CANCEL in marks:
+        run.cancel.set()
+    if _HASTEN in marks:
+        run.hastened.set()

@@ -69,7 +69,13 @@ async def _outcome(run: JobRun, handler: Handler) -> _Outcome:
     except (NotRunning, LeadershipLost):
         raise
     except StackynError as error:
-        log.info("job.failed", code=error.code, retryable=error.retryable)
+        log.info(
+            "job.failed",
+            code=error.code,
+            reason=error.message,
+            retryable=error.retryable,
+            exc_info=error.status >= 500 and not error.retryable,
+        )
         return _Outcome(error.message, error.retryable)
     except Exception:
         log.exception("job.broke")

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stackyn_server.domain.jobs import JobState, Kind, Pool
+from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.jobs import JobState, Kind, Pool, build_lock
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.store import jobs
-from stackyn_server.store.database import Database
+from stackyn_server.store.database import Connection, Database
 from tests.integration.jobs.stage import (
     POLICY,
     dispatching,
     forever,
+    lead,
     nothing,
     put,
     row,
@@ -281,3 +285,73 @@ async def test_hastening_reaches_the_running_retire(database: Database) -> None:
         await until_state(database, job, JobState.DONE)
     assert deadlines[0] < far - 3000, "earlier, and never later again"
     assert deadlines[0] < datetime.now(UTC).timestamp() + 10
+
+
+async def test_a_cancellation_between_a_claim_and_the_start_of_its_task_is_not_lost(
+    database: Database,
+) -> None:
+    """The claim is committed and its answer is still under way when the request cancels the row."""
+    committed, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowAnswer(Database):
+        """A database whose COMMIT of a claim that found something is answered late."""
+
+        @asynccontextmanager
+        async def transaction(self) -> AsyncIterator[Connection]:
+            async with database.transaction() as connection:
+                yield connection
+            if await rows(database, "state = 'running'") and not committed.is_set():
+                committed.set()
+                await go_on.wait()
+
+        def __getattribute__(self, name: str) -> object:
+            own = name in ("transaction", "__class__")
+            return object.__getattribute__(self, name) if own else getattr(database, name)
+
+    slow = object.__new__(SlowAnswer)
+    leadership = await lead(database)
+    async with dispatching(slow, {Kind.BUILD: forever}, leadership=leadership):
+        job = await put(database, Kind.BUILD, 1)
+        await asyncio.wait_for(committed.wait(), 5)
+        async with database.transaction() as connection:
+            await jobs.request_cancel(connection, subject="1")
+        await asyncio.sleep(0.1)  # for the notification to arrive
+        go_on.set()
+        await until_state(database, job, JobState.DONE)
+
+
+async def test_500_jobs_of_20_tenants_keep_cap_order_and_fair_shares(database: Database) -> None:
+    """Each of the 20 tenants has 25 builds of one app, queued in one go, with 2 places for all of them."""
+    most, running, order = 0, 0, list[tuple[UserId | None, int]]()
+
+    async def build(run: JobRun) -> None:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        order.append((run.job.tenant, int(run.job.subject)))
+        await asyncio.sleep(0.002)  # the work
+        running -= 1
+
+    async with database.transaction() as connection:
+        apps = [await an_app(connection) for _ in range(20)]
+    async with dispatching(database, {Kind.BUILD: build}, pools={Pool.BUILDS: 2}):
+        async with database.transaction() as connection:
+            for app in apps:
+                for number in range(25):
+                    subject = app.id * 1000 + number
+                    await jobs.enqueue(
+                        connection,
+                        Kind.BUILD,
+                        subject,
+                        app=app.id,
+                        tenant=app.tenant,
+                        lock=build_lock(app.id),
+                    )
+        await until(lambda: len(order) == 500, "all 500 have run")
+    assert most == 2
+    for app in apps:
+        own = [subject for tenant, subject in order if tenant == app.tenant]
+        assert own == sorted(own), f"builds of app {app.id} ran in another order than they were asked for"
+        places = [place for place, (tenant, _) in enumerate(order) if tenant == app.tenant]
+        late = [place - 20 * number for number, place in enumerate(places)]
+        assert max(late) < 22, f"app {app.id} waited {max(late)} places for a turn that comes each 20"
