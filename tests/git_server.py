@@ -56,6 +56,7 @@ class GitServer:
         self.directory, self._port = directory, port
         self.modes: dict[str, Mode] = {}
         self.requests: list[str] = []
+        self._asked = threading.Condition()
         self._http: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -86,6 +87,20 @@ class GitServer:
         The repository is made when there is none; a tree that is there already makes no new commit.
         """
         return await asyncio.to_thread(self.publish_now, name, tree, branch)
+
+    async def asked(self, text: str, timeout: float = 20) -> None:
+        """Wait until a request with `text` in its line has come, or raise `TimeoutError`."""
+        if not await asyncio.to_thread(self._wait_for_request, text, timeout):
+            raise TimeoutError(f"nobody asked for {text}; asked were {self.requests}")
+
+    def _wait_for_request(self, text: str, timeout: float) -> bool:
+        with self._asked:
+            return self._asked.wait_for(lambda: any(text in request for request in self.requests), timeout)
+
+    def note(self, request: str) -> None:
+        with self._asked:
+            self.requests.append(request)
+            self._asked.notify_all()
 
     def start_now(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -123,12 +138,19 @@ class GitServer:
         self.git_now(name, "update-ref", "-d", "refs/stackyn/new")
         return f"{self.url if self._http else ''}/{name}.git", new
 
-    def create_now(self, name: str, branch: str = "main") -> Path:
+    def create_now(self, name: str, branch: str = "main", object_format: str = "sha1") -> Path:
         """Make an empty repository, with no branch at all."""
         path = self.repository(name)
         if not (path / "HEAD").exists():
             path.mkdir(parents=True, exist_ok=True)
-            self.git_now(name, "init", "--quiet", "--bare", f"--initial-branch={branch}")
+            self.git_now(
+                name,
+                "init",
+                "--quiet",
+                "--bare",
+                f"--initial-branch={branch}",
+                f"--object-format={object_format}",
+            )
         return path
 
     def git_now(self, name: str, *arguments: str, stdin: bytes = b"") -> str:
@@ -219,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path, _, query = self.path.partition("?")
-        self.server.owner.requests.append(f"{self.command} {self.path}")
+        self.server.owner.note(f"{self.command} {self.path}")
         name, found, rest = unquote(path).partition(".git/")
         if not found:
             # As some hosts do it: an address without .git redirects to the one with it.

@@ -30,10 +30,14 @@ _NUMBER_AT_END = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$")
 
 # IPv6 ranges that carry an IPv4 address in their last 32 bits: RFC 4291 (mapped), RFC 6052 and RFC 8215 (NAT64).
 _CARRIES_IPV4 = tuple(ipaddress.IPv6Network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
-# Not covered by `is_global`: 6to4 and its relays, Teredo, site-local, and Azure's metadata service on a public address.
+# Not, or not in every Python we support, covered by `is_global`: special IPv4 (RFC 6890; a metadata service is in it),
+# 6to4 and its relays, Teredo, site-local, documentation, segment routing, and Azure's service on a public address.
 _NEVER = tuple(
     ipaddress.ip_network(n)
-    for n in ("2002::/16", "2001::/32", "fec0::/10", "::/96", "192.88.99.0/24", "168.63.129.16/32")
+    for n in (
+        *("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32"),
+        *("2002::/16", "2001::/32", "fec0::/10", "::/96", "3fff::/20", "5f00::/16"),
+    )
 )
 
 
@@ -101,6 +105,8 @@ def _check_host(parts: SplitResult) -> str:
     host = (parts.hostname or "").rstrip(".")
     if not host:
         raise _invalid("The repository URL has no host.")
+    if "%" in host:
+        raise _invalid("The host of the repository URL must not name a network interface.")
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
