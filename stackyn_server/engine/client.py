@@ -171,7 +171,7 @@ class Engine:
     async def request(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None
     ) -> Any:
-        """Make a call that aiodocker has no method for and return its JSON (None when the answer is empty)."""
+        """Make a call that aiodocker has no method for and return its JSON (None when the answer has none)."""
         with translated():
             async with self.docker.session.request(
                 method, self._url(path), params=params, json=body
@@ -179,7 +179,8 @@ class Engine:
                 content = await response.read()
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     raise refusal(response.status, _reason(content))
-                return json.loads(content) if content.strip() else None
+                has_json = content.strip() and response.content_type == "application/json"
+                return json.loads(content) if has_json else None
 
     async def request_or_none(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None

@@ -8,10 +8,12 @@ import random
 import shutil
 import tarfile
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from stackyn_server import config
+from stackyn_server.domain.seats import Bridge, address_of, bridge_of
 from stackyn_server.engine.client import Engine
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
@@ -114,6 +116,17 @@ async def until(condition: Callable[[], bool], seconds: float) -> None:
                 return
 
 
+async def eventually(ask: Callable[[], Awaitable[object]], expected: object, seconds: float = 10) -> None:
+    """Wait until the answer equals `expected`, or contains it where both are text. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        async for _ in _looks():
+            found = await ask()
+            if found == expected or (
+                isinstance(found, str) and isinstance(expected, str) and expected in found
+            ):
+                return
+
+
 async def _looks() -> AsyncIterator[None]:
     while True:
         yield
@@ -136,3 +149,8 @@ async def until_answers(address: IPv4Address, port: int, seconds: float = 10) ->
         async for _ in _looks():
             if await answers(address, port):
                 return
+
+
+def containers_place(network: config.Network) -> tuple[Bridge, IPv4Address]:
+    """The first seat of a network."""
+    return bridge_of(network.subnet, 0), address_of(network.subnet, 0, 0)

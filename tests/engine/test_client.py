@@ -91,6 +91,10 @@ async def test_a_refusal_keeps_the_engines_words_for_the_log_alone(engine: Engin
         await engine.request("POST", "containers/create", body={})
 
 
+async def test_an_answer_that_is_no_json_is_none(engine: Engine) -> None:
+    assert await engine.request("GET", "_ping") is None
+
+
 async def test_a_closed_client_says_unavailable() -> None:
     engine = Engine(config.Engine(socket=SOCKET), config.Network(), "nobody")
     await engine.open()
