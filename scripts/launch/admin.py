@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
 from scripts.launch.installation import Installation, NotStarted
 
@@ -28,27 +27,19 @@ async def first_admin(installation: Installation) -> Admin:
         email, password = known.read_text().split()
         return Admin(email, password, is_new=False)
     password = secrets.token_urlsafe(PASSWORD_BYTES)
-    handed_over = known.with_name("first-admin.password")
-    _write_private(handed_over, password)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *installation.command("admin", "create", "--email", EMAIL, "--password-file", str(handed_over)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-    finally:
-        handed_over.unlink()
+    process = await asyncio.create_subprocess_exec(
+        *installation.command("admin", "create", "--email", EMAIL, "--password-file", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate(password.encode())
     if process.returncode != 0:
         raise NotStarted(f"The first admin could not be made:\n\n{output.decode(errors='replace')}")
-    _write_private(known, f"{EMAIL}\n{password}\n")
-    return Admin(EMAIL, password, is_new=True)
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Write a file that was never readable for others, whole or not at all."""
-    draft = file.with_name(file.name + ".new")
+    # Never readable for others, and not there half.
+    draft = known.with_name(known.name + ".new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-        handle.write(text)
-    draft.replace(file)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{EMAIL}\n{password}\n")
+    draft.replace(known)
+    return Admin(EMAIL, password, is_new=True)
