@@ -35,7 +35,7 @@ async def served(database: Database, count: int, pool: Pool = Pool.BUILDS) -> li
 async def test_eight_claimers_at_once_never_exceed_the_cap(database: Database) -> None:
     await lead(database)
     for number in range(40):
-        await put(database, Kind.BUILD, number)
+        await put(database, Kind.BUILD, number, tenant=UserId(uuid4()))
     claimed: list[Job] = []
     most = 0
 
