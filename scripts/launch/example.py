@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ BRANCH = "main"
 FOLDER = Path(__file__).resolve().parents[2] / "tests/apps/flask"
 ASK_AGAIN_SECONDS = 0.5
 VISIT_SECONDS = 30
+_TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
 IN_PROGRESS = ("pending", "building")
 
 # Under the shipped settings no tenant can name an address on loopback. Only while this example is offered, they may.
@@ -80,8 +82,8 @@ async def deploy(
     app = await api("GET", f"/api/v1/apps/{app['id']}")
     site = _site(settings, app["url"])
     with step(f"GET {app['url']}"):
-        first_line = await _visit(session, site)
-    say(f"  It answers: {first_line}")
+        title = await _visit(session, site)
+    say(f"  It answers: {title}")
     if deployment is not None:
         say(f"  From the request to deploy to this answer: {time.monotonic() - started:.1f} s")
     return site
@@ -150,11 +152,12 @@ def _site(settings: config.Settings, url: str) -> Site:
 
 
 async def _visit(session: aiohttp.ClientSession, site: Site) -> str:
-    """Ask the ingress for the app as a browser would, and return the first line of its answer."""
+    """Ask the ingress for the app as a browser would, and return the title of its page."""
     timeout = aiohttp.ClientTimeout(total=VISIT_SECONDS)
     # A certificate of a local name is nobody's to check.
     async with session.get(site.dialled, headers={"Host": site.host}, timeout=timeout, ssl=False) as answer:
         text = await answer.text()
         if answer.status != 200:
             raise ExampleFailed(f"{site.url} answers with {answer.status}.")
-        return text.strip().partition("\n")[0]
+        found = _TITLE.search(text)
+        return found[1].strip() if found else text.strip().partition("\n")[0]
