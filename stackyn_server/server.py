@@ -19,6 +19,7 @@ from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.errors import StackynError
+from stackyn_server.gateways.mail.choose import choose_carrier
 from stackyn_server.ingress.choose import choose
 from stackyn_server.jobs.data_directory import DataDirectory
 from stackyn_server.jobs.dispatcher import Dispatcher
@@ -40,16 +41,23 @@ from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.reconcile.watch import EngineWatch
 from stackyn_server.security.keys import Keys, load_keys
 from stackyn_server.security.passwords import Passwords
+from stackyn_server.security.redaction import redact_event
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.tokens import Tokens
 from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.administration import Administration
+from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.health import Health
+from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
+from stackyn_server.services.mail import MailDelivery, MailQueue
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.variables import Variables
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
@@ -66,7 +74,7 @@ _DATABASE_AGAIN_SECONDS = 1.0
 def run(config_path: Path | None, take_over: bool) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code. A `StackynError` before that is the caller's to print."""
     settings = config.load(config_path)
-    telemetry.configure(settings.server.log_level)
+    telemetry.configure(settings.server.log_level, redaction=[redact_event])
     return asyncio.run(_serve(settings, take_over))
 
 
@@ -85,6 +93,7 @@ async def _serve(settings: Settings, take_over: bool) -> int:
         async with database.connection() as connection:
             found = await installation.get(connection)
         server = Server(settings, database, leadership, keys, found)
+        stack.push_async_callback(server.journal.close)
         stack.push_async_callback(server.engine.close)
         stack.push_async_callback(supervisor.stop)
         server.start(supervisor)
@@ -140,7 +149,11 @@ class Server:
             watch_seconds=settings.reconcile.period_seconds,
             pause=Pause.of(settings.jobs),
         )
-        handlers = {**handlers, Kind.HOUSEKEEPING: self.periodic}
+        handlers = {
+            **handlers,
+            Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
+            Kind.HOUSEKEEPING: self.periodic,
+        }
         policy = RetryPolicy(**settings.retries.model_dump())
         self.settings = settings
         self.database = database
@@ -156,12 +169,21 @@ class Server:
             Crashes(settings.apps, database, engine),
             [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
         )
-        sessions = Sessions(database, settings, Tokens(keys.signing))
+        passwords = Passwords()
+        sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
+        codes = Codes(database, settings, MailQueue(sealer), keys.derive("codes"))
+        apps = Apps(database, settings, sealer, leadership)
+        deployments = Deployments(database, settings, leadership)
+        api_tokens = ApiTokens(database)
         self.services = Services(
-            accounts=Accounts(database, settings, Passwords(), sessions),
+            accounts=Accounts(database, settings, passwords, sessions),
+            sign_up=SignUp(database, settings, passwords, sessions, codes),
             sessions=sessions,
-            apps=Apps(database, settings, sealer, leadership),
-            deployments=Deployments(database, settings, leadership),
+            identity=Identity(sessions, api_tokens),
+            api_tokens=api_tokens,
+            administration=Administration(database, settings, leadership, apps, deployments),
+            apps=apps,
+            deployments=deployments,
             variables=Variables(database, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),
@@ -185,6 +207,15 @@ class Server:
         supervisor.start("reconcile", self.watch.compare)
         supervisor.start("dispatcher", self.dispatcher.run)
         supervisor.start("periodic", self.periodic.watch)
+        supervisor.start("watchdog", self._ping_watchdog)
+
+    async def _ping_watchdog(self) -> None:
+        """Tell systemd that we live, as long as the loop turns and the dispatcher runs."""
+        seconds = telemetry.watchdog_seconds()
+        while seconds is not None:
+            if self.dispatcher.status().is_running:
+                telemetry.notify("WATCHDOG=1")
+            await asyncio.sleep(seconds / 2)
 
     async def _database_answers(self) -> None:
         async with self.database.connection() as connection:

@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,6 +28,7 @@ import aiohttp
 REPOSITORY = Path(__file__).parent.parent
 START_SECONDS = 30
 STOP_SECONDS = 45
+LINE_LENGTH = 500  # of the log, shown when a test fails; a traceback's end says more than its middle
 PASSWORD = "correct horse battery"
 
 
@@ -49,7 +51,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
     """Return a config.toml for a server of its own, quick to retry; `tables` add to it or change it."""
     subnet, build_subnet = unique_subnets()
     chosen: dict[str, dict[str, object]] = {
-        "server": {"data_dir": str(data_dir), "port": free_port(), "drain_seconds": 5, "log_level": "debug"},
+        "server": {"data_dir": str(data_dir), "port": free_port(), "drain_seconds": 5, "log_level": "info"},
         "public": {"base_domain": "localhost"},
         "network": {"subnet": subnet, "build_subnet": build_subnet, "quarantine_seconds": 1},
         "ingress": {"http_port": free_port()},
@@ -58,7 +60,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "misplaced_seconds": 1},
         "deadlines": {"probing": 20},
         "retries": {"first_seconds": 0.2, "attempts": 4},
-        "reconcile": {"period_seconds": 1},
+        "reconcile": {"period_seconds": 1, "garbage_seconds": 2},
         "plans.pro": {
             "display_name": "Pro",
             "price": 4900,
@@ -127,7 +129,7 @@ class ServerProcess:
     @property
     def installation(self) -> str:
         """Its id, as the server logs it at its start."""
-        found = re.search(r"server\.started.*?installation[\"=: ]+([0-9a-f-]{36})", self.log_file.read_text())
+        found = re.search(r'"installation": "([0-9a-f-]{36})"', self.log_file.read_text())
         assert found, f"the server never started:\n{self.last_log()}"
         return found[1]
 
@@ -184,7 +186,11 @@ class ServerProcess:
             return await self.process.wait()
 
     def last_log(self, lines: int = 60) -> str:
-        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+        read = self.log_file.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(
+            line if len(line) < LINE_LENGTH else f"{line[:LINE_LENGTH]} … {line[-LINE_LENGTH:]}"
+            for line in read
+        )
 
     async def command(self, *arguments: str) -> str:
         """Run the `stackyn` command on this installation and return what it printed."""
@@ -265,17 +271,19 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def running(folder: Path, **tables: Mapping[str, object]) -> AsyncIterator[ServerProcess]:
+async def running(**tables: Mapping[str, object]) -> AsyncIterator[ServerProcess]:
     """A signed-in server, taken down with all that it made."""
-    server = ServerProcess(folder, tables)
-    try:
-        await server.start()
-        await server.sign_in()
-        yield server
-    finally:
-        if server.process is not None and server.process.returncode is None:
-            await server.stop()
-        await remove_everything(server)
+    with tempfile.TemporaryDirectory(prefix="stackyn-server-") as folder:
+        Path(folder).chmod(0o711)  # the embedded database's user passes through
+        server = ServerProcess(Path(folder), tables)
+        try:
+            await server.start()
+            await server.sign_in()
+            yield server
+        finally:
+            if server.process is not None and server.process.returncode is None:
+                await server.stop()
+            await remove_everything(server)
 
 
 async def remove_everything(server: ServerProcess) -> None:

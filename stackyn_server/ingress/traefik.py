@@ -60,13 +60,13 @@ class IngressEngine(Protocol):
 
     @property
     def ensure_ingress(self) -> Put:
-        """Return the id of the running container. One that is equal and runs is left alone; a running one with another
-        image, arguments or limits is replaced; otherwise one is just started, and `ready` not asked."""
+        """Return the id of the running container. One with another image, arguments or limits is replaced; one that
+        is equal and runs is left alone; one that is equal and does not run is started, and `ready` awaited."""
         ...
 
     @property
     def replace_ingress(self) -> Put:
-        """Replace even an equal one; return the id of the new container. Without a running one it is just started."""
+        """Replace even an equal one; return the id of the new container."""
         ...
 
     async def ingress_state(self) -> IngressState | None:
@@ -136,8 +136,7 @@ class TraefikIngress:
         try:
             await self._publisher.apply({})
         except NotConfirmed as error:
-            state = await self._engine.ingress_state()
-            lines = state.last_lines if state else "There is no ingress container."
+            lines = await self._last_lines()
             raise NotConfirmed(error.complaint, f"{error.failure.evidence}\n{lines}") from error
 
     async def _put(self, put: Put) -> None:
@@ -147,22 +146,33 @@ class TraefikIngress:
             image = settings.image or await self._engine.ensure_ingress_image(
                 *await asyncio.to_thread(binary.locate, settings.binary)
             )
+            existing = await self._engine.ingress_state()
             before = await asyncio.to_thread(listening, [point.port for point in self.entry_points])
             await put(
                 image,
                 config_dir=self._directory.host,
                 arguments=static.arguments(self._configuration),
                 memory_mb=settings.memory_mb,
-                ready=partial(self._listens, before),
+                ready=partial(self._listens, before, existing is not None and existing.running),
             )
 
-    async def _listens(self, before: Counter[int]) -> None:
+    async def _listens(self, before: Counter[int], is_beside: bool) -> None:
         """Return when a proxy more than `before` listens on every entry point. Raises `NotConfirmed`."""
         try:
             async with asyncio.timeout(self._configuration.settings.confirm_seconds):
                 await one_more_on_each(before)
         except TimeoutError as error:
-            raise NotConfirmed("a new proxy was started beside the old one, but does not listen") from error
+            if is_beside:
+                raise NotConfirmed(
+                    "a new proxy was started beside the old one, but does not listen"
+                ) from error
+            raise NotConfirmed(
+                "the proxy was started, but does not listen", await self._last_lines()
+            ) from error
+
+    async def _last_lines(self) -> str:
+        state = await self._engine.ingress_state()
+        return state.last_lines if state else "There is no ingress container."
 
     async def _take_certificate(self) -> bool:
         """Copy the operator's certificate in; return whether it is another than before."""

@@ -42,8 +42,8 @@ class Crashes:
         self._times: dict[InstanceId, deque[float]] = defaultdict(deque)
 
     async def heard(self, event: EngineEvent) -> None:
-        """Take one event of the engine; only the end of a serving instance's container matters here."""
-        if event.action != "die" or event.instance is None:
+        """Take the end of a container; only that of a serving instance matters here."""
+        if event.instance is None:
             return
         async with self._database.connection() as connection:
             instance = await instances.get(connection, event.instance)

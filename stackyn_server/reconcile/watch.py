@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 
 import structlog
 
@@ -11,6 +12,7 @@ from stackyn_server import config
 from stackyn_server.engine import events, firewall
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineUnsupported
+from stackyn_server.engine.events import Action
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.reconcile.crashes import Crashes
@@ -63,10 +65,11 @@ class EngineWatch:
     async def listen(self) -> None:
         """Hear what happens to our containers. Each connection begins with a comparison: what was missed is unknown."""
         await self.reached.wait()
-        async for event in events.follow(self._engine):
-            if event is not events.RESYNC:
-                await self._crashes.heard(event)
-            self._look.set()
+        async with aclosing(events.watch(self._engine)) as heard:
+            async for event in heard:
+                if event.action is Action.DIE:
+                    await self._crashes.heard(event)
+                self._look.set()
 
     async def compare(self) -> None:
         """Compare after events and on a period."""

@@ -12,8 +12,8 @@ from tests.server_process import ServerProcess, running
 
 
 @pytest.fixture(scope="session")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
-    async with running(tmp_path_factory.mktemp("server")) as server:
+async def server() -> AsyncIterator[ServerProcess]:
+    async with running() as server:
         yield server
 
 

@@ -65,7 +65,7 @@ async def test_a_repository_that_can_not_be_reached(server: ServerProcess) -> No
 
 async def test_a_repository_that_wants_a_password(server: ServerProcess, git: GitServer) -> None:
     url, _ = await git.publish("private", tiny_app())
-    git.modes["private"] = Mode.REFUSE_AUTH
+    git.modes["private"] = Mode.PRIVATE
     _, deployment = await server.create(url, "Private")
     failed = await server.deployed(deployment, "failed")
     assert failed["failure"]["code"] in ("SOURCE_UNREACHABLE", "SOURCE_REFUSED")
