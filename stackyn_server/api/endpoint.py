@@ -67,7 +67,7 @@ async def _caller(
         await throttle.count_address(request)
     if route.access is Access.PUBLIC:
         return None
-    caller = await identify(request, services.sessions, route.access)
+    caller = await identify(request, services.identity, route.access)
     if rate in (Rate.READ, Rate.WRITE):
         await throttle.count_user(rate, caller.id)
     return caller

@@ -6,14 +6,15 @@ from aiohttp import hdrs, web
 
 from stackyn_server.api.routing import Access
 from stackyn_server.errors import Forbidden, SignInRequired
-from stackyn_server.services.sessions import Caller, Sessions
+from stackyn_server.services.identity import Identity
+from stackyn_server.services.sessions import Caller
 
 _SCHEME = "bearer"
 
 
-async def identify(request: web.Request, sessions: Sessions, access: Access) -> Caller:
+async def identify(request: web.Request, identity: Identity, access: Access) -> Caller:
     """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed."""
-    caller = await sessions.identify(bearer_token(request))
+    caller = await identity.identify(bearer_token(request))
     if access is Access.ADMIN and not caller.account.is_admin:
         raise Forbidden("Only administrators may do this.")
     return caller

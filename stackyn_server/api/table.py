@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from stackyn_server.api.resources import apps, auth, deployments, health, logs, profile, variables
+from stackyn_server.api.resources import (
+    admin,
+    apps,
+    auth,
+    deployments,
+    health,
+    logs,
+    profile,
+    tokens,
+    variables,
+)
 from stackyn_server.api.routing import Access, Media, Rate, Route
 
 PUBLIC, USER = Access.PUBLIC, Access.USER
@@ -52,5 +62,19 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/apps/{app}/logs/runtime", logs.runtime_entries, APP),
     Route("GET", "/api/v1/apps/{app}/logs/runtime/stream", logs.follow_runtime, APP, media=Media.STREAM),
     Route("GET", "/api/v1/apps/{app}/events", logs.events, APP),
+
+    Route("GET", "/api/v1/tokens", tokens.list_tokens, USER),
+    Route("POST", "/api/v1/tokens", tokens.create, USER, status=201),
+    Route("DELETE", "/api/v1/tokens/{token}", tokens.delete, USER, status=204, media=Media.NOTHING),
+
+    Route("GET", "/admin/users", admin.list_users, ADMIN, has_slash_alias=True),
+    Route("GET", "/admin/users/{user}", admin.show_user, ADMIN),
+    Route("PATCH", "/admin/users/{user}/plan", admin.set_plan, ADMIN),
+    Route("DELETE", "/admin/users/{user}", admin.delete_user, ADMIN, errors=(400,)),
+    Route("GET", "/admin/apps", admin.list_apps, ADMIN, has_slash_alias=True),
+    Route("POST", "/admin/apps/{app}/stop", admin.stop_app, ADMIN),
+    Route("POST", "/admin/apps/{app}/start", admin.start_app, ADMIN, errors=(409,)),
+    Route("POST", "/admin/apps/{app}/redeploy", admin.redeploy_app, ADMIN, status=201),
+    Route("DELETE", "/admin/apps/{app}", admin.delete_app, ADMIN),
 )
 # fmt: on

@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.administration import Administration
+from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
+from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
@@ -36,4 +39,7 @@ class Services:
     variables: Variables
     logs: Logs
     events: Events
+    identity: Identity
+    api_tokens: ApiTokens
+    administration: Administration
     health: Health

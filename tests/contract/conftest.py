@@ -25,10 +25,13 @@ from stackyn_server.security.passwords import Passwords
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.tokens import Tokens
 from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.administration import Administration
+from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
+from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.registry import Readiness, Services
@@ -176,12 +179,18 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         async def health() -> Readiness:
             return platform.ready
 
+        apps = Apps(database, settings, sealer, Epoch())
+        deployments = Deployments(database, settings, Epoch())
+        api_tokens = ApiTokens(database)
         services = Services(
             accounts=Accounts(database, settings, PASSWORDS, sessions),
             sign_up=SignUp(database, settings, PASSWORDS, sessions, codes),
             sessions=sessions,
-            apps=Apps(database, settings, sealer, Epoch()),
-            deployments=Deployments(database, settings, Epoch()),
+            identity=Identity(sessions, api_tokens),
+            api_tokens=api_tokens,
+            administration=Administration(database, settings, Epoch(), apps, deployments),
+            apps=apps,
+            deployments=deployments,
             variables=Variables(database, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),

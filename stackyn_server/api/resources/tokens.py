@@ -1,0 +1,23 @@
+"""Personal API tokens of the caller."""
+
+from __future__ import annotations
+
+from stackyn_server.api.wire.tokens import MadeToken, NewToken, Token
+from stackyn_server.services.registry import Services
+from stackyn_server.services.sessions import Caller
+
+
+async def list_tokens(services: Services, caller: Caller) -> list[Token]:
+    """Return the caller's tokens, newest first, without their secrets."""
+    return [Token.of(view) for view in await services.api_tokens.list(caller)]
+
+
+async def create(services: Services, caller: Caller, body: NewToken) -> MadeToken:
+    """Make a token; its secret is in this answer only."""
+    made = await services.api_tokens.create(caller, body.name, body.days)
+    return MadeToken(**Token.of(made.view).model_dump(), token=made.token)
+
+
+async def delete(services: Services, caller: Caller, token: int) -> None:
+    """Delete a token; it stops working at once."""
+    await services.api_tokens.delete(caller, token)

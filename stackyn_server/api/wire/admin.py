@@ -1,0 +1,147 @@
+"""What the CMS reads and sends: contract section 5."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from stackyn_server.api.wire.accounts import Quota
+from stackyn_server.api.wire.apps import NO_DEPLOYMENT, App
+from stackyn_server.api.wire.base import Answer, Body, Query, Text, left_out_when_none
+from stackyn_server.api.wire.deployments import Deployment
+from stackyn_server.api.wire.logs import Offset, lenient
+from stackyn_server.services.account_views import AccountView
+from stackyn_server.services.administration import UserView
+from stackyn_server.services.views import AppView
+
+USUAL_PAGE, MOST_A_PAGE = 50, 100
+
+PageSize = Annotated[int, *lenient(1, MOST_A_PAGE, USUAL_PAGE)]
+
+
+class UserPage(Query):
+    limit: PageSize = USUAL_PAGE
+    offset: Offset = 0
+    search: Text = ""
+
+
+class AppPage(Query):
+    limit: PageSize = USUAL_PAGE
+    offset: Offset = 0
+
+
+class PlanChange(Body):
+    plan: Text
+
+
+class ListedUser(Answer):
+    id: str
+    email: str
+    full_name: str | None = left_out_when_none()
+    company_name: str | None = left_out_when_none()
+    email_verified: bool
+    plan: str
+    is_admin: bool
+    created_at: datetime
+    updated_at: datetime
+    quota: Quota
+
+    @classmethod
+    def of(cls, view: UserView) -> ListedUser:
+        return cls(**_account(view.account), quota=Quota.of(view.quota))
+
+
+class PlainUser(Answer):
+    id: str
+    email: str
+    full_name: str | None
+    company_name: str | None
+    email_verified: bool
+    plan: str
+    is_admin: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, account: AccountView) -> PlainUser:
+        return cls(**_account(account))
+
+
+class UserDetail(PlainUser):
+    quota: Quota
+
+    @classmethod
+    def of_user(cls, view: UserView) -> UserDetail:
+        return cls(**_account(view.account), quota=Quota.of(view.quota))
+
+
+class Users(Answer):
+    users: list[ListedUser]
+    total: int
+    limit: int
+    offset: int
+
+
+class PlanChanged(Answer):
+    message: str
+    user_id: str
+    plan: str
+    user: PlainUser
+    quota: Quota
+
+
+class UserDeleted(Answer):
+    message: str
+    user_id: str
+    apps_deleted: int
+
+
+class ListedApp(App):
+    deployment_count: int
+    latest_status: str
+    user_id: str
+    user_email: str
+
+    @classmethod
+    def of(cls, view: AppView) -> ListedApp:
+        return cls(
+            **App.of(view).model_dump(),
+            deployment_count=view.deployment_count,
+            latest_status=view.newest_status.value if view.newest_status else NO_DEPLOYMENT,
+            user_id=str(view.tenant),
+            user_email=view.tenant_email,
+        )
+
+
+class AllApps(Answer):
+    apps: list[ListedApp]
+    total: int
+    limit: int
+    offset: int
+
+
+class AppDone(Answer):
+    message: str
+    app_id: int
+
+
+class AppStopped(AppDone):
+    stopped_containers: int
+
+
+class AppRedeployed(AppDone):
+    deployment: Deployment
+
+
+def _account(account: AccountView) -> dict[str, Any]:
+    return {
+        "id": str(account.id),
+        "email": account.email,
+        "full_name": account.full_name,
+        "company_name": account.company_name,
+        "email_verified": account.email_verified,
+        "plan": account.plan,
+        "is_admin": account.is_admin,
+        "created_at": account.created_at,
+        "updated_at": account.updated_at,
+    }

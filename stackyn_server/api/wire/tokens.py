@@ -1,0 +1,43 @@
+"""Personal API tokens: contract section 6."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from stackyn_server.api.wire.base import Answer, Body, Text
+from stackyn_server.services.api_tokens import TokenView
+
+MOST_DAYS = 3650
+
+
+class NewToken(Body):
+    """`days` is how long it works; without, until it is deleted."""
+
+    name: Text
+    days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
+
+
+class Token(Answer):
+    id: int
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, view: TokenView) -> Token:
+        return cls(
+            id=view.id,
+            name=view.name,
+            created_at=view.created_at,
+            last_used_at=view.last_used_at,
+            expires_at=view.expires_at,
+        )
+
+
+class MadeToken(Token):
+    """`token` is shown here and never again."""
+
+    token: str

@@ -1,0 +1,174 @@
+"""What admins do with everybody's accounts and apps. Each deed is in the audit log before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.errors import InvalidRequest, NotFound
+from stackyn_server.services.account_views import AccountView, Quota, account_view, quota_view
+from stackyn_server.services.apps import Apps
+from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.sessions import Caller
+from stackyn_server.services.views import AppView, DeploymentView
+from stackyn_server.services.wishes import Leading, cancel_deployments, enqueue_for_app, lock_app
+from stackyn_server.store import accounts, apps, audit, events, instances, sessions, tokens
+from stackyn_server.store.accounts import AccountUse
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.deployments import Mover
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    account: AccountView
+    quota: Quota
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`total` counts what the search finds, on all pages."""
+
+    users: list[UserView]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppPage:
+    apps: list[AppView]
+    total: int
+
+
+class NoSuchUser(NotFound):
+    def __init__(self) -> None:
+        super().__init__("There is no such user.")
+
+
+class Administration:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        leading: Leading,
+        apps: Apps,
+        deployments: Deployments,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._leading = leading
+        self._apps = apps
+        self._deployments = deployments
+
+    async def users(self, *, search: str, limit: int, offset: int) -> Page:
+        """Return accounts, newest first, whose address has `search` in it, whatever its case."""
+        async with self._database.connection() as connection:
+            found = await accounts.page(connection, search=search, limit=limit, offset=offset)
+            total = await accounts.count(connection, search=search)
+        return Page([self._user(use) for use in found], total)
+
+    async def user(self, account: UserId) -> UserView:
+        async with self._database.connection() as connection:
+            return await self._one(connection, account)
+
+    async def set_plan(self, actor: Caller, account: UserId, plan: str) -> UserView:
+        """Put an account on another billing plan. Raises `InvalidRequest` for one that is not configured."""
+        if plan not in self._settings.plans:
+            raise InvalidRequest(
+                "There is no such plan.",
+                hint=f"Choose one of: {', '.join(self._settings.plans)}.",
+                details={"field": "plan"},
+            )
+        async with self._database.transaction() as connection:
+            if await accounts.set_plan(connection, account, plan) is None:
+                raise NoSuchUser
+            await self._record(connection, actor, "user.plan_set", account, {"plan": plan})
+            return await self._one(connection, account)
+
+    async def delete_user(self, actor: Caller, account: UserId) -> int:
+        """Delete an account and have its apps torn down; returns how many. Not oneself, and not the last admin."""
+        mover = Mover(self._leading.epoch, "api:delete-user")
+        async with self._database.transaction() as connection:
+            admins = await accounts.lock_admins(connection)
+            if account == actor.id:
+                raise InvalidRequest("You can't delete your own account.")
+            if admins == [account]:
+                raise InvalidRequest("The last administrator can't be deleted.")
+            if not await accounts.mark_deleted(connection, account):
+                raise NoSuchUser
+            await sessions.end_all(connection, account)
+            await tokens.delete_all(connection, account)
+            owned = await apps.ids_of_tenant(connection, account)
+            for app in owned:
+                found = await lock_app(connection, app, account)
+                await apps.set_desired(connection, app, Desired.DELETED)
+                await cancel_deployments(connection, app, mover)
+                await enqueue_for_app(connection, Kind.REMOVE, found)
+                await events.append(connection, "app.deleted", tenant=account, app=app)
+            await self._record(connection, actor, "user.deleted", account, {"apps": owned})
+        return len(owned)
+
+    async def apps(self, *, limit: int, offset: int) -> AppPage:
+        """Return everybody's apps, newest first."""
+        return AppPage(await self._apps.list(None, limit=limit, offset=offset), await self._apps.count(None))
+
+    async def stop(self, actor: Caller, app: AppId) -> int:
+        """Stop an app durably; returns how many containers were serving when asked."""
+        async with self._database.transaction() as connection:
+            await self._known_app(connection, app)
+            serving = await instances.serving(connection, app)
+            await self._record(connection, actor, "app.stopped", app)
+        await self._apps.stop(None, app)
+        return 0 if serving is None else 1
+
+    async def start(self, actor: Caller, app: AppId) -> None:
+        """Run an app's release again, without a build. Raises `Conflict` without one."""
+        await self._recorded(actor, "app.started", app)
+        await self._deployments.start(None, app)
+
+    async def redeploy(self, actor: Caller, app: AppId) -> DeploymentView:
+        """Build an app again, whatever its owner's quota says."""
+        async with self._database.transaction() as connection:
+            tenant = await self._known_app(connection, app)
+            owner = await accounts.get(connection, tenant)
+            await self._record(connection, actor, "app.redeployed", app)
+        plan = owner.plan if owner else self._settings.billing.default_plan
+        return (await self._deployments.redeploy(None, plan, app)).deployment
+
+    async def delete_app(self, actor: Caller, app: AppId) -> None:
+        await self._recorded(actor, "app.deleted", app)
+        await self._apps.delete(None, app)
+
+    async def _recorded(self, actor: Caller, action: str, app: AppId) -> None:
+        async with self._database.transaction() as connection:
+            await self._known_app(connection, app)
+            await self._record(connection, actor, action, app)
+
+    @staticmethod
+    async def _record(
+        connection: Connection,
+        actor: Caller,
+        action: str,
+        subject: object,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        await audit.append(connection, action, actor=actor.id, subject=subject, data=data)
+
+    @staticmethod
+    async def _known_app(connection: Connection, app: AppId) -> UserId:
+        found = await apps.of_tenant(connection, app, None)
+        if found is None:
+            raise NotFound("There is no such app.")
+        return found.tenant
+
+    async def _one(self, connection: Connection, account: UserId) -> UserView:
+        found = await accounts.page(connection, account=account)
+        if not found:
+            raise NoSuchUser
+        return self._user(found[0])
+
+    def _user(self, use: AccountUse) -> UserView:
+        return UserView(account_view(use.account), quota_view(self._settings, use.account, use.reserved))

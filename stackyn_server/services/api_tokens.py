@@ -1,0 +1,82 @@
+"""Personal tokens for programs: shown once, stored as a hash, ended by deleting them."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from stackyn_server.domain.accounts import valid_person_name
+from stackyn_server.errors import InvalidRequest, NotFound
+from stackyn_server.services.account_views import account_view
+from stackyn_server.services.sessions import Caller
+from stackyn_server.store import tokens
+from stackyn_server.store.database import Database
+from stackyn_server.store.tokens import ApiToken
+
+PREFIX = "stk_"
+
+_SECRET_BYTES = 32
+_USE_PRECISION_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    id: int
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    view: TokenView
+    token: str = field(repr=False)
+
+
+class ApiTokens:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, caller: Caller, name: str, days: int | None) -> NewToken:
+        """Make a token that works for `days` (None: until it is deleted). The answer is the only place it is shown."""
+        name = valid_person_name(name, "name")
+        if not name:
+            raise InvalidRequest("The token needs a name.", details={"field": "name"})
+        token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+        expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+        async with self._database.transaction() as connection:
+            row = await tokens.insert(
+                connection, caller.id, name=name, token_hash=_hash(token), expires_at=expires_at
+            )
+        return NewToken(_view(row), token)
+
+    async def list(self, caller: Caller) -> list[TokenView]:
+        async with self._database.connection() as connection:
+            return [_view(row) for row in await tokens.of_account(connection, caller.id)]
+
+    async def delete(self, caller: Caller, token: int) -> None:
+        async with self._database.transaction() as connection:
+            if not await tokens.delete(connection, caller.id, token):
+                raise NotFound("There is no such token.")
+
+    async def identify(self, token: str) -> Caller | None:
+        """Return who holds this token, or None for one that is not known (any more)."""
+        async with self._database.connection() as connection:
+            found = await tokens.identify(connection, _hash(token))
+            if found is None:
+                return None
+            account, known = found
+            await tokens.touch(connection, known, precision_seconds=_USE_PRECISION_SECONDS)
+        return Caller(account_view(account), session=None)
+
+
+def _hash(token: str) -> bytes:
+    """A token has 256 random bits: one round of SHA-256 keeps it."""
+    return sha256(token.encode()).digest()
+
+
+def _view(row: ApiToken) -> TokenView:
+    return TokenView(row.id, row.name, row.created_at, row.last_used_at, row.expires_at)
