@@ -9,9 +9,14 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import structlog
+
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress import static
 
+log = structlog.get_logger(__name__)
+
+_USUAL_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 _OWNER_ONLY = 0o600
 _CERTIFICATES_KEPT = 2  # the running proxy may still be told of the one before
 
@@ -46,8 +51,10 @@ class Directory:
             part.mkdir(parents=True, exist_ok=True)
         for private in (static.ACME, static.CERTIFICATES):
             (self.host / private).chmod(0o700)
-        bundle = ssl.get_default_verify_paths().cafile
-        if bundle is not None:
+        bundle = next((path for path in _bundles() if path.is_file()), None)
+        if bundle is None:
+            log.warning("ca_bundle.missing", searched=[str(path) for path in _bundles()])
+        else:
             shutil.copyfile(bundle, self.host / static.CA_BUNDLE)
 
     def install_certificate(self, chain: str, key: str) -> tuple[str, str]:
@@ -79,6 +86,12 @@ class Directory:
             if old.stem != current:
                 old.unlink()
                 old.with_suffix(".key").unlink(missing_ok=True)
+
+
+def _bundles() -> list[Path]:
+    """Where a bundle may lie: what OpenSSL was told or built with, Debian's place, Red Hat's."""
+    told = ssl.get_default_verify_paths().cafile
+    return [*([Path(told)] if told else []), *_USUAL_BUNDLES]
 
 
 def _no_password() -> str:

@@ -65,7 +65,8 @@ def _site(frame: Frame, route: RouteRow, hosts: tuple[str, ...]) -> Site:
     held = route.state is RouteState.HELD
     if held and frame.hold_port is None:
         raise RouteRefused(
-            "The app can't be held: this server has no hold endpoint.", "Set [ingress] hold_port."
+            "The app can't be held: this server has no hold endpoint.",
+            "It is a fault of the server's set-up: tell its operator.",
         )
     try:
         address = address_of(frame.subnet, route.seat, route.slot)

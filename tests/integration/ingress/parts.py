@@ -88,7 +88,7 @@ class Proxy:
         process, self._process = (self._process if self.is_running else None), None
         return process
 
-    def take_back(self, process: asyncio.subprocess.Process) -> None:
+    def take_back(self, process: asyncio.subprocess.Process | None) -> None:
         self._process = process
 
     def freeze(self) -> None:

@@ -50,15 +50,16 @@ class ProcessEngine:
         assert config_dir == self.proxy.directory
         old = self.proxy.give_up()
         await self.proxy.start(arguments)
+        self._asked_for, asked_before = (image, tuple(arguments), memory_mb), self._asked_for
+        try:
+            await ready()
+        except StackynError:
+            await self.proxy.stop()
+            self.proxy.take_back(old)
+            self._asked_for = asked_before
+            raise
         if old is not None:
-            try:
-                await ready()
-            except StackynError:
-                await self.proxy.stop()
-                self.proxy.take_back(old)
-                raise
             await end(old, signal.SIGTERM)
-        self._asked_for = (image, tuple(arguments), memory_mb)
         self.started += 1
         return str(self.proxy.pid)
 

@@ -114,7 +114,7 @@ async def test_a_proxy_that_can_not_start_is_reported_with_its_own_last_words(ma
         with pytest.raises(NotConfirmed) as raised:
             await Own(stage).ingress.prepare()
 
-    assert "something else answers" in raised.value.message
+    assert "does not listen" in raised.value.message
     assert "address already in use" in raised.value.failure.evidence
 
 

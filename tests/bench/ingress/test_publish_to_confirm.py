@@ -1,0 +1,45 @@
+"""How long a switch takes between its commit and its confirmation, by the number of apps on the server."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import Stage
+
+SWITCHES = 25
+LONGEST_SECONDS = 3.0  # on a loaded machine; far below [deadlines] switching
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("apps", [10, 100, 1000])
+async def test_publish_to_confirm(stage: Stage, apps: int, capsys: pytest.CaptureFixture[str]) -> None:
+    await rows.add_many(stage.database, apps - 1, port=stage.port)
+    app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    publisher = stage.publisher()
+    await publisher.apply({"shop.example.test": instance})
+    written, confirmed = [], []
+
+    for number in range(1, SWITCHES + 1):
+        instance = await rows.add_instance(stage.database, app, slot=number % 2, port=stage.port)
+        await rows.want(stage.database, app, instance)
+        began = time.monotonic()
+        taken = await publisher.publish()
+        written.append(time.monotonic() - began)
+        await publisher.confirm(taken, {"shop.example.test": instance})
+        confirmed.append(time.monotonic() - began)
+
+    size = stage.proxy.routes.stat().st_size
+    with capsys.disabled():
+        print(
+            f"\n{apps} apps ({size // 1024} KiB): written {statistics.median(written):.3f} s, "
+            f"confirmed {statistics.median(confirmed):.3f} s (median), {_p95(confirmed):.3f} s (p95)"
+        )
+    assert _p95(confirmed) < LONGEST_SECONDS
+
+
+def _p95(values: list[float]) -> float:
+    return statistics.quantiles(values, n=20)[-1]

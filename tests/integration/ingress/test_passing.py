@@ -1,0 +1,236 @@
+"""What reaches an app and what a visitor gets: nothing lost, nothing forged, nothing delayed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator
+from pathlib import PurePosixPath
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from stackyn_server.config import Ingress
+from stackyn_server.ingress import static
+from stackyn_server.ingress.directory import Directory
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.parts import Handler, backend, get, says
+
+HOST = "shop.example.test"
+
+
+async def mirror(request: web.Request) -> web.Response:
+    """Answer with what arrived."""
+    return web.json_response(
+        {
+            "path": request.raw_path,
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+            "bytes": len(await request.read()),
+        }
+    )
+
+
+@pytest.fixture
+async def shop(stage: Stage) -> Stage:
+    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    await stage.publisher().apply({HOST: instance})
+    return stage
+
+
+async def raw_get(stage: Stage, path: str, *headers: str) -> dict[str, object]:
+    """Send exactly these bytes as the path and headers, as no client library would."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.proxy.entry_points[0].port)
+    lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", "Connection: close", *headers, "", ""]
+    writer.write("\r\n".join(lines).encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200"), answer
+    mirrored: dict[str, object] = json.loads(body)
+    return mirrored
+
+
+async def test_the_app_learns_the_visitors_own_address_and_no_forged_one(shop: Stage) -> None:
+    async with backend(address(0), shop.port, mirror):
+        seen = await raw_get(
+            shop,
+            "/",
+            "X-Forwarded-For: 203.0.113.9",
+            "X_Forwarded_For: 203.0.113.8",
+            "X-Forwarded-Proto: https",
+            "X-Real-Ip: 203.0.113.7",
+        )
+
+    assert isinstance(seen["headers"], dict)
+    assert seen["headers"]["x-forwarded-for"] == "127.0.0.1"
+    assert seen["headers"]["x-real-ip"] == "127.0.0.1"
+    assert seen["headers"]["x-forwarded-proto"] == "http"
+    assert "203.0.113" not in str(seen)
+
+
+@pytest.mark.parametrize("path", ["/a%2Fb", "/a//b", "/a/../b", "/%00", "/é?q={{x}}", "/a%5Cb;c=%20?x=%26"])
+async def test_the_app_gets_the_path_as_it_was_sent(shop: Stage, path: str) -> None:
+    async with backend(address(0), shop.port, mirror):
+        seen = await raw_get(shop, path.replace("é", "%C3%A9"))
+
+    assert seen["path"] == path.replace("é", "%C3%A9")
+
+
+async def test_the_first_event_of_a_stream_arrives_before_the_second_is_made(shop: Stage) -> None:
+    second = asyncio.Event()
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        await second.wait()
+        await response.write(b"data: 2\n\n")
+        return response
+
+    async with backend(address(0), shop.port, events), aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{shop.proxy.entry_points[0].port}/"
+        async with session.get(url, headers={"Host": HOST}) as response:
+            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5) == b"data: 1\n\n"
+            second.set()
+            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5) == b"data: 2\n\n"
+
+
+async def test_a_large_upload_without_a_length_arrives_whole(shop: Stage) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(32):
+            yield os.urandom(2**20)
+
+    async with backend(address(0), shop.port, mirror), aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{shop.proxy.entry_points[0].port}/"
+        async with session.post(url, headers={"Host": HOST}, data=pieces()) as response:
+            assert (await response.json())["bytes"] == 32 * 2**20
+
+
+@pytest.mark.parametrize(("read_seconds", "arrives"), [(1.0, False), (30.0, True)])
+async def test_a_slow_upload_has_as_long_as_the_settings_say(
+    make_stage: MakeStage, read_seconds: float, arrives: bool
+) -> None:
+    stage = await _running(make_stage, Ingress(read_seconds=read_seconds))
+    async with backend(address(0), stage.port, mirror):
+        assert await _slow_upload(stage, seconds=2.0) is arrives
+
+
+@pytest.mark.full
+@pytest.mark.timeout(180)
+async def test_an_upload_of_more_than_a_minute_is_not_cut(make_stage: MakeStage) -> None:
+    stage = await _running(make_stage, Ingress())
+    began = time.monotonic()
+    async with backend(address(0), stage.port, mirror):
+        assert await _slow_upload(stage, seconds=70.0)
+
+    assert time.monotonic() - began > 60
+
+
+async def test_visitors_over_tls_are_offered_http2(make_stage: MakeStage) -> None:
+    stage: Stage = await make_stage(tls=True)
+    await stage.publisher().apply({})
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", stage.proxy.entry_points[1].port, ssl=context, server_hostname=HOST
+    )
+    offered = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+    writer.transport.abort()
+
+    assert offered == "h2"
+
+
+async def test_an_unknown_host_gets_a_404_and_reaches_no_app(shop: Stage) -> None:
+    reached: list[str] = []
+
+    async def never(request: web.Request) -> web.Response:
+        reached.append(request.host)
+        return web.Response()
+
+    async with backend(address(0), shop.port, never):
+        for host in ("other.example.test", "example.test", f"x.{HOST}", "127.0.0.1"):
+            assert (await get(shop.proxy.entry_points[0], host))[0] == 404
+
+    assert reached == []
+
+
+async def test_an_app_never_sees_the_questions_of_a_confirmation(stage: Stage) -> None:
+    reached: list[str] = []
+    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+
+    async with backend(address(0), stage.port, _noting(reached)):
+        await stage.publisher().apply({HOST: instance})
+
+    assert reached == []
+
+
+async def test_with_an_acme_address_the_certificate_authority_is_asked(make_stage: MakeStage) -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def directory(request: web.Request) -> web.Response:
+        asked.put_nowait(request.path)
+        return web.json_response({}, status=503)
+
+    stage: Stage = await make_stage(tls=True, start=False, certificate_resolver="stackyn", https_port=8443)
+    plain, tls = stage.proxy.entry_points
+    settings = Ingress(
+        http_port=plain.port,
+        https_port=tls.port,
+        acme_email="ops@example.test",
+        acme_server=f"http://127.0.0.1:{stage.port}/directory",
+    )
+    seen = PurePosixPath(stage.proxy.directory)
+    await asyncio.to_thread(Directory(stage.proxy.directory, seen).make)
+    async with backend("127.0.0.1", stage.port, directory):
+        await stage.proxy.start(static.arguments(static.Static(settings, (plain, tls), seen)))
+        _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+        await stage.publisher().apply({HOST: instance})
+        async with asyncio.timeout(10):
+            assert await asked.get() == "/directory"
+
+
+async def _running(make_stage: MakeStage, settings: Ingress) -> Stage:
+    stage: Stage = await make_stage(start=False)
+    stage.proxy.settings = settings
+    await stage.proxy.start()
+    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    await stage.publisher().apply({HOST: instance})
+    return stage
+
+
+async def _slow_upload(stage: Stage, seconds: float) -> bool:
+    """Send a body of ten bytes in ten parts over `seconds`; return whether the app has answered."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            await asyncio.sleep(seconds / 10)
+            yield b"x"
+
+    url = f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/"
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with session.post(
+                url, headers={"Host": HOST, "Content-Length": "10"}, data=pieces()
+            ) as response:
+                return response.status == 200 and (await response.json())["bytes"] == 10
+        except aiohttp.ClientError:
+            return False
+
+
+def _noting(reached: list[str]) -> Handler:
+    handler = says("hello")
+
+    async def noting(request: web.Request) -> web.StreamResponse:
+        reached.append(request.path)
+        return await handler(request)
+
+    return noting
