@@ -1,0 +1,104 @@
+"""Which runtime a tree gets, and what its owner is told when there is none."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
+from tests.unit.buildplan.trees import Tree, command, planned, refused
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+EXPRESS = json.dumps({"scripts": {"start": "node server.js"}, "dependencies": {"express": "5"}})
+STATIC_PACKAGE = json.dumps({"devDependencies": {"prettier": "3"}})
+
+
+@pytest.mark.parametrize(
+    ("tree", "runtime"),
+    [
+        (
+            {"Dockerfile": "FROM scratch", "requirements.txt": "", "app.py": FLASK, "package.json": "{}"},
+            "dockerfile",
+        ),
+        ({"requirements.txt": "flask", "app.py": FLASK}, "python"),
+        ({"requirements.txt": "flask", "app.py": FLASK, "package.json": EXPRESS}, "python"),
+        ({"requirements.txt": "ansible", "package.json": EXPRESS, "server.js": ""}, "node"),
+        (
+            {"Procfile": "web: npm start", "requirements.txt": "x", "app.py": FLASK, "package.json": EXPRESS},
+            "node",
+        ),
+        ({"main.py": "import http.server\nhttp.server.test()"}, "python"),
+        ({"index.html": "", "main.py": "print('a tool')"}, "static"),
+        ({"package.json": EXPRESS, "server.js": "", "main.py": "print('a tool')"}, "node"),
+        ({"package.json": EXPRESS, "index.html": ""}, "node"),
+        ({"package.json": STATIC_PACKAGE, "index.html": ""}, "static"),
+        ({"index.html": ""}, "static"),
+        ({"README.md": "", "docs/index.html": ""}, "static"),
+    ],
+)
+def test_the_first_runtime_that_fits_is_taken(tree: Tree, runtime: str) -> None:
+    plan = planned(tree)
+    assert plan.runtime == runtime
+    assert plan.reasons and all(reason.endswith(".") for reason in plan.reasons)
+
+
+def test_nothing_detected_says_what_was_looked_for_and_what_is_there() -> None:
+    failure = refused({"README.md": "", "src/lib.rs": "", "Cargo.toml": ""})
+    assert failure.code is FailureCode.NOTHING_DETECTED
+    for word in (
+        "Dockerfile",
+        "requirements.txt",
+        "package.json",
+        "index.html",
+        "README.md",
+        "src/",
+        "Cargo.toml",
+    ):
+        assert word in failure.hint
+
+
+def test_a_long_listing_is_cut() -> None:
+    failure = refused({f"file{number:02}": "" for number in range(30)})
+    assert "and 10 more" in failure.hint and "file29" not in failure.hint
+
+
+def test_a_root_directory_hides_the_rest_of_the_repository() -> None:
+    tree = {
+        "Dockerfile": "FROM x",
+        "web/app.py": FLASK,
+        "web/requirements.txt": "gunicorn",
+        "website/index.html": "",
+    }
+    plan = planned(tree, root_directory="web")
+    assert plan.runtime == "python"
+    assert command(plan).endswith("app:app")
+
+
+def test_a_root_directory_that_is_not_there_is_explained() -> None:
+    failure = refused({"web/index.html": "", "README": ""}, root_directory="wob")
+    assert failure.code is FailureCode.NOTHING_DETECTED
+    assert "wob" in failure.message and "web/" in failure.hint
+
+
+def test_generated_dockerfiles_run_as_the_user_app_on_the_given_port() -> None:
+    trees: list[Tree] = [
+        {"requirements.txt": "gunicorn", "app.py": FLASK},
+        {"package.json": EXPRESS, "server.js": ""},
+    ]
+    for tree in trees:
+        plan = planned(tree, port=5000)
+        assert plan.generated is not None and plan.dockerfile == ".stackyn/Dockerfile" and plan.port == 5000
+        lines = plan.generated.splitlines()
+        assert "USER app" in lines and "ENV PORT=5000" in lines and "EXPOSE 5000" in lines
+        assert not plan.needs_buildkit
+
+
+@pytest.mark.parametrize(
+    "path", ["Dockerfile", "requirements.txt", "pyproject.toml", "package.json", "app.py", "Procfile"]
+)
+def test_bytes_that_are_no_text_do_not_break_detection(path: str) -> None:
+    tree = {"requirements.txt": "flask", "app.py": FLASK, path: "\x00\ufffd\x7fELF" * 50}
+    with suppress(DeploymentFailed):
+        planned(tree)

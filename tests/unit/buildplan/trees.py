@@ -1,0 +1,37 @@
+"""Plan a tree of files given as a mapping from path to text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
+from stackyn_server.config import Images
+from stackyn_server.domain.failures import DeploymentFailed, Failure
+
+Tree = Mapping[str, str]
+
+
+def planned(tree: Tree, **options: Any) -> BuildPlan:
+    """Plan as the pipeline does: only the contents that were asked for are given."""
+    chosen = PlanOptions(images=Images(), default_port=8080, **options)
+    contents = {path: tree[path].encode() for path in files_needed(tree, chosen)}
+    plan = make_plan(tree, contents, chosen)
+    assert BuildPlan.from_json(plan.as_json()) == plan
+    return plan
+
+
+def refused(tree: Tree, **options: Any) -> Failure:
+    with pytest.raises(DeploymentFailed) as failed:
+        planned(tree, **options)
+    assert not failed.value.retryable
+    return failed.value.failure
+
+
+def command(plan: BuildPlan) -> str:
+    """The shell command in the CMD of a generated Dockerfile."""
+    assert plan.generated is not None
+    line = next(line for line in plan.generated.splitlines() if line.startswith("CMD "))
+    return line.removeprefix('CMD ["sh", "-c", "').removesuffix('"]').replace('\\"', '"')
