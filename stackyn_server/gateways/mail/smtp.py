@@ -57,14 +57,20 @@ class SmtpCarrier:
 
     def _message(self, mail: Mail) -> EmailMessage:
         name, address = parseaddr(self._settings.sender)
-        domain = address.rpartition("@")[2] or "localhost"
+        sender = _address(address, name)
         message = EmailMessage(policy=SMTP if mail.to.isascii() else SMTPUTF8)
-        message["From"] = Address(name, addr_spec=address)
-        message["To"] = Address(addr_spec=mail.to)
+        message["From"] = sender
+        message["To"] = _address(mail.to)
         message["Subject"] = mail.subject
         message["Date"] = formatdate()
-        message["Message-ID"] = f"<{mail.key}@{domain}>"
+        message["Message-ID"] = f"<{mail.key}@{sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes, please
         message.set_content(mail.text)
         message.add_alternative(mail.html, subtype="html")
         return message
+
+
+def _address(address: str, name: str = "") -> Address:
+    """Spell an address from its parts: parsed as a whole, one outside ASCII would be refused."""
+    user, _, domain = address.rpartition("@")
+    return Address(name, user, domain)
