@@ -148,8 +148,9 @@ async def test_a_fenced_transaction_that_is_under_way_at_a_take_over_leaves_noth
         async with database.transaction() as connection:
             await leader.check(connection)
             await connection.execute("INSERT INTO audit (action, subject) VALUES ('too', 'late')")
-            async with asyncio.timeout(SOONER_THAN_TIMEOUTS):
-                assert (await lead(elsewhere)).epoch == 2
+            taking = asyncio.create_task(asyncio.wait_for(lead(elsewhere), SOONER_THAN_TIMEOUTS), name="take")
+            await asyncio.wait((taking,))
+    assert taking.result().epoch == 2
     async with elsewhere.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM audit") == 0
     await elsewhere.close()
@@ -218,9 +219,9 @@ async def test_a_leader_frozen_in_a_claim_writes_nothing_after_another_took_over
         await first.stopped()
         await asyncio.sleep(1.1)  # its heartbeat grows stale
         async with server(database_url, tmp_path / "b") as second:
-            async with asyncio.timeout(SOONER_THAN_TIMEOUTS):
-                await second.said("leads 2")
-                done = await until_state(database, job, JobState.DONE)
+            await second.said("leads 2")
+            assert await _sessions_of(database, epoch=1) == 0, "they may hold the lock of claims"
+            done = await until_state(database, job, JobState.DONE)
             first.send(signal.SIGCONT)
             assert await first.code() == LOST_EXIT_CODE
             other = await put(database, Kind.MAIL, "another")
@@ -273,3 +274,12 @@ async def test_a_leader_that_comes_back_before_the_other_looks_cannot_finish_its
     with pytest.raises(LeadershipLost):
         await finishing
     assert (await row(database, job.id)).state is JobState.RUNNING
+
+
+async def _sessions_of(database: Database, epoch: int) -> int:
+    async with database.connection() as connection:
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+            installation.session_name(epoch),
+        )
+    return count
