@@ -17,7 +17,7 @@ _SECRET = re.compile(r"[0-9a-f]{16,64}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9._/-]{0,4000}", re.ASCII)
 _MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
-_URL = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,500})?", re.ASCII)
+_URL = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,500})?", re.ASCII)
 
 
 class RouteRefused(DeploymentFailed):
@@ -58,7 +58,7 @@ def mail(value: str, what: str) -> str:
 
 
 def url(value: str, what: str) -> str:
-    return _matching(_URL, value, f"{what} must be an http or https address.")
+    return _matching(_URL, value, f"{what} must be an https address.")
 
 
 def port(value: int) -> int:

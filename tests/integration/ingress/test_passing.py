@@ -19,7 +19,7 @@ from stackyn_server.ingress import static
 from stackyn_server.ingress.directory import Directory
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
-from tests.integration.ingress.parts import Handler, backend, get, says
+from tests.integration.ingress.parts import Handler, backend, get, says, self_signed
 
 HOST = "shop.example.test"
 
@@ -186,11 +186,15 @@ async def test_with_an_acme_address_the_certificate_authority_is_asked(make_stag
         http_port=plain.port,
         https_port=tls.port,
         acme_email="ops@example.test",
-        acme_server=f"http://127.0.0.1:{stage.port}/directory",
+        acme_server=f"https://localhost:{stage.port}/directory",
     )
     seen = PurePosixPath(stage.proxy.directory)
     await asyncio.to_thread(Directory(stage.proxy.directory, seen).make)
-    async with backend("127.0.0.1", stage.port, directory):
+    chain, key = stage.proxy.directory / static.CA_BUNDLE, stage.proxy.directory / "key.pem"
+    await asyncio.to_thread(self_signed, "localhost", chain, key)
+    tls_of_authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    await asyncio.to_thread(tls_of_authority.load_cert_chain, chain, key)
+    async with backend("127.0.0.1", stage.port, directory, tls_of_authority):
         await stage.proxy.start(static.arguments(static.Static(settings, (plain, tls), seen)))
         _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
         await stage.publisher().apply({HOST: instance})

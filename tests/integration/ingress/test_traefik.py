@@ -6,14 +6,11 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 import pytest
 from aiohttp import ClientSession, web
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from stackyn_server.config import Ingress
 from stackyn_server.ingress import static
@@ -24,7 +21,7 @@ from stackyn_server.ingress.files import FileState, RouteFile
 from stackyn_server.ingress.traefik import TraefikIngress
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
-from tests.integration.ingress.parts import Load, backend, free_port, get, says
+from tests.integration.ingress.parts import Load, backend, free_port, get, says, self_signed
 from tests.integration.ingress.process_engine import ProcessEngine
 
 CLIENTS = 8
@@ -178,7 +175,7 @@ async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
 ) -> None:
     stage: Stage = await make_stage(tls=True, start=False)
     chain, key = tmp_path / "c.pem", tmp_path / "k.pem"
-    await asyncio.to_thread(_self_signed, "first.example.test", chain, key)
+    await asyncio.to_thread(self_signed, "first.example.test", chain, key)
     own = Own(
         stage,
         https_port=stage.proxy.entry_points[1].port,
@@ -188,7 +185,7 @@ async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
     await own.ingress.prepare()
     assert await _subject(stage.proxy.entry_points[1].port) == "first.example.test"
 
-    await asyncio.to_thread(_self_signed, "second.example.test", chain, key)
+    await asyncio.to_thread(self_signed, "second.example.test", chain, key)
     await own.ingress.repair()
     await own.ingress.apply({})
 
@@ -198,7 +195,7 @@ async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
 
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        _self_signed(f"{name}.example.test", tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
+        self_signed(f"{name}.example.test", tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
     directory = Directory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
     directory.make()
 
@@ -208,7 +205,7 @@ def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(tmp_pat
 
 
 def test_a_private_key_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    _self_signed("a.example.test", tmp_path / "a.pem", tmp_path / "a.key")
+    self_signed("a.example.test", tmp_path / "a.pem", tmp_path / "a.key")
     directory = Directory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
     directory.make()
 
@@ -255,31 +252,6 @@ async def test_the_metrics_port_counts_requests_of_each_service(make_stage: Make
             text = await response.text()
 
     assert f'service="app-{app}@file"' in text
-
-
-def _self_signed(name: str, chain: Path, key: Path) -> None:
-    private = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
 
 
 async def _subject(port: int) -> str:

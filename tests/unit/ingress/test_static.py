@@ -72,7 +72,7 @@ def test_which_resolver_routers_name(settings: Ingress, name: str) -> None:
     "settings",
     [
         Ingress(https_port=443, acme_email="a b"),
-        Ingress(https_port=443, acme_email="a@b.test", acme_server="ftp://x"),
+        Ingress(https_port=443, acme_email="a@b.test", acme_server="http://ca.test/directory"),
         Ingress(https_port=443, certificate_resolver="a.b=c"),
     ],
 )
