@@ -1,0 +1,120 @@
+"""Our own proxy where it lives: in its container, on the real engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackyn_server.config import Settings
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.ingress_container import IngressContainer
+from stackyn_server.ingress.choose import choose
+from stackyn_server.ingress.driver import Ingress
+from stackyn_server.ingress.traefik import TraefikIngress
+from stackyn_server.store.database import Database
+from tests.engine.conftest import engine
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import EPOCH, LOOPBACK_SEATS, address, leading
+from tests.integration.ingress.parts import Load, backend, free_port, get, says
+
+__all__ = ["engine"]
+
+HOST = "shop.localhost"
+CLIENTS = 8
+
+
+@pytest.fixture
+async def container(engine: Engine) -> AsyncIterator[IngressContainer]:
+    made = IngressContainer(engine)
+    yield made
+    await made.remove()
+
+
+@pytest.fixture
+async def ingress(database: Database, container: IngressContainer, tmp_path: Path) -> Ingress:
+    settings = Settings.model_validate(
+        {
+            "server": {"data_dir": tmp_path, "port": free_port()},
+            "network": {"subnet": str(LOOPBACK_SEATS)},
+            "ingress": {"http_port": free_port(), "https_port": free_port()},
+        }
+    )
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
+        secret = await connection.fetchval("SELECT secret FROM installation")
+    return choose(settings, database, container, secret=secret, epoch=EPOCH, still_leading=leading)
+
+
+async def test_apps_are_served_from_the_container_over_every_entry_point(
+    database: Database, ingress: Ingress
+) -> None:
+    await ingress.prepare()
+    port = free_port()
+    app, old = await rows.add_app(database, "shop", port=port, seat=0)
+    async with backend(address(0, 0), port, says("old")), backend(address(0, 1), port, says("new")):
+        await ingress.apply({HOST: old})
+        assert [await get(point, HOST) for point in ingress.entry_points] == [(200, "old")] * 2
+
+        new = await rows.add_instance(database, app, slot=1, port=port)
+        await rows.want(database, app, new)
+        await ingress.apply({HOST: new})
+        assert [await get(point, HOST) for point in ingress.entry_points] == [(200, "new")] * 2
+
+
+async def test_a_second_server_start_leaves_the_container_alone(
+    container: IngressContainer, ingress: Ingress
+) -> None:
+    await ingress.prepare()
+    first = await container.ingress_state()
+    await ingress.prepare()
+
+    assert first is not None
+    second = await container.ingress_state()
+    assert second is not None and second.container == first.container
+
+
+async def test_a_proxy_that_dies_is_back_with_the_same_routes_without_us(
+    database: Database,
+    engine: Engine,
+    container: IngressContainer,
+    ingress: Ingress,
+) -> None:
+    await ingress.prepare()
+    port = free_port()
+    _, instance = await rows.add_app(database, "shop", port=port, seat=0)
+    number = await ingress.apply({HOST: instance})
+    state = await container.ingress_state()
+    assert state is not None
+    found: dict[str, Any] = await engine.request("GET", f"containers/{state.container}/json")
+    os.kill(found["State"]["Pid"], signal.SIGKILL)
+
+    await ingress.confirm(number, {HOST: instance})
+
+
+async def test_replacing_the_container_under_load_refuses_hardly_a_connection(
+    database: Database, container: IngressContainer, ingress: Ingress
+) -> None:
+    await ingress.prepare()
+    first = await container.ingress_state()
+    port = free_port()
+    _, instance = await rows.add_app(database, "shop", port=port, seat=0)
+    await ingress.apply({HOST: instance})
+    load = Load(ingress.entry_points[0], HOST)
+
+    async with backend(address(0), port, says("x")), load.running(CLIENTS):
+        await load.until(lambda: load.answers["x"] > 20 * CLIENTS)
+        assert isinstance(ingress, TraefikIngress)
+        await ingress.replace()
+        seen = load.answers["x"]
+        await load.until(lambda: load.answers["x"] > seen + 20 * CLIENTS)
+
+    second = await container.ingress_state()
+    assert first is not None and second is not None and second.container != first.container
+    refused = [failure for failure in load.failures if not failure.startswith("404")]
+    print(f"{sum(load.answers.values())} answers, {len(load.failures)} failures, {len(refused)} refused")
+    assert len(refused) <= CLIENTS, refused
