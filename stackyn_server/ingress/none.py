@@ -18,7 +18,7 @@ from stackyn_server.ingress import listing
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.files import FileState
-from stackyn_server.ingress.publisher import Publisher
+from stackyn_server.ingress.publisher import Publisher, unwritable
 
 
 class NoIngress:
@@ -32,7 +32,10 @@ class NoIngress:
         return ()
 
     async def prepare(self) -> None:
-        await asyncio.to_thread(self._file.parent.mkdir, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(self._file.parent.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(error) from error
         await self._publisher.prepare()
 
     async def publish(self) -> int:

@@ -84,7 +84,7 @@ class Publisher:
         try:
             await asyncio.to_thread(self._file.sweep)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
         return await self.publish()
 
     async def publish(self) -> int:
@@ -143,7 +143,7 @@ class Publisher:
         try:
             return await asyncio.to_thread(self._file.state)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
 
     async def _write(self) -> int:
         async with self._database.transaction() as connection:
@@ -163,7 +163,7 @@ class Publisher:
             finally:
                 await asyncio.to_thread(self._file.discard, staged)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
         for host in page.refused.keys() - self._refused.keys():
             log.error("route.refused", host=host, reason=page.refused[host].message)
         self._refused = page.refused
@@ -171,7 +171,8 @@ class Publisher:
         return number
 
 
-def _unwritable(error: OSError) -> NotPublished:
+def unwritable(error: OSError) -> NotPublished:
+    """Say that the ingress directory can't be used, without its path."""
     return NotPublished(
         Failure(
             FailureCode.SWITCH_FAILED,

@@ -20,7 +20,7 @@ from stackyn_server.ingress.directory import Directory
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.files import FileState
 from stackyn_server.ingress.listeners import listening, one_more_on_each
-from stackyn_server.ingress.publisher import Publisher
+from stackyn_server.ingress.publisher import Publisher, unwritable
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +89,10 @@ class TraefikIngress:
         return self._configuration.entry_points
 
     async def prepare(self) -> None:
-        await asyncio.to_thread(self._directory.make)
+        try:
+            await asyncio.to_thread(self._directory.make)
+        except OSError as error:
+            raise unwritable(error) from error
         await self._take_certificate()
         await self._publisher.prepare()
         await self.ensure()
@@ -179,8 +182,11 @@ class TraefikIngress:
         settings, frame = self._configuration.settings, self._publisher.frame
         if not settings.certificate_file:
             return False
-        pair = await asyncio.to_thread(
-            self._directory.install_certificate, settings.certificate_file, settings.certificate_key_file
-        )
+        try:
+            pair = await asyncio.to_thread(
+                self._directory.install_certificate, settings.certificate_file, settings.certificate_key_file
+            )
+        except OSError as error:
+            raise unwritable(error) from error
         self._publisher.reframe(replace(frame, certificate=pair))
         return pair != frame.certificate

@@ -18,6 +18,7 @@ from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.external import ExternalIngress
 from stackyn_server.ingress.none import NoIngress
+from stackyn_server.ingress.publisher import NotPublished
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
@@ -166,3 +167,14 @@ async def _listening(point: EntryPoint) -> None:
             else:
                 writer.transport.abort()
                 return
+
+
+@pytest.mark.parametrize("provider", ["traefik", "none"])
+async def test_a_data_directory_that_can_not_be_written_is_an_error_that_says_so(
+    database: Database, tmp_path: Path, provider: str
+) -> None:
+    (tmp_path / "ingress").write_text("in the way")
+    ingress = await chosen(database, settings_for(tmp_path, provider=provider), tmp_path / "unused")
+
+    with pytest.raises(NotPublished, match="can't be written"):
+        await ingress.prepare()
