@@ -79,7 +79,8 @@ need_packages() {
 # Its stamps name what each part was made from; another lock, interpreter or place makes all of it anew.
 need_environment() {
   local lock=$PROJECT/requirements.lock
-  local origin="$PROJECT $("$PYTHON" --version) $(sed '/^# ---- below/,$d' "$lock" | sha256sum)"
+  local origin
+  origin="$PROJECT $("$PYTHON" --version) $(sed '/^# ---- below/,$d' "$lock" | sha256sum)"
   stamped runtime "$origin" || new_environment "$origin"
   local package; package=$(sha256sum <"$PROJECT/pyproject.toml")
   if ! stamped package "$package"; then
