@@ -17,7 +17,7 @@ from stackyn_server.api.failures import request_id
 from stackyn_server.api.identity import identify
 from stackyn_server.api.routing import Access, Media, Rate, Route
 from stackyn_server.api.throttling import Throttle
-from stackyn_server.api.wire.base import AccountBody
+from stackyn_server.api.wire.base import AccountBody, Answer
 from stackyn_server.errors import PaymentRequired
 from stackyn_server.services.account_views import EXPIRED
 from stackyn_server.services.registry import Services
@@ -35,10 +35,14 @@ def endpoint(route: Route, services: Services, settings: config.Server, throttle
 
     async def answered(request: web.Request) -> web.StreamResponse:
         started = time.monotonic()
+        arguments: dict[str, Any] = {}
+        if binding.query:
+            name, query_model = binding.query
+            arguments[name] = bodies.parse_query(query_model, request)
         caller = await _caller(route, request, services, throttle)
         if route.is_billing_gated and caller is not None:
             _check_paid(caller)
-        arguments = await _arguments(route, binding, request, settings, throttle)
+        arguments |= await _arguments(route, binding, request, settings, throttle)
         if binding.services:
             arguments[binding.services] = services
         if binding.caller:
@@ -54,7 +58,10 @@ def endpoint(route: Route, services: Services, settings: config.Server, throttle
             return result
         if answer is None:
             return web.Response(status=route.status)
-        return web.Response(status=route.status, body=answer.dump_json(result), content_type=Media.JSON.value)
+        status = result.status_instead() if isinstance(result, Answer) else None
+        return web.Response(
+            status=status or route.status, body=answer.dump_json(result), content_type=Media.JSON.value
+        )
 
     return answered
 
@@ -67,7 +74,7 @@ async def _caller(
         await throttle.count_address(request)
     if route.access is Access.PUBLIC:
         return None
-    caller = await identify(request, services.identity, route.access)
+    caller = await identify(request, services.identity, route)
     if rate in (Rate.READ, Rate.WRITE):
         await throttle.count_user(rate, caller.id)
     return caller
@@ -92,9 +99,6 @@ async def _arguments(
     }
     if binding.request:
         arguments[binding.request] = request
-    if binding.query:
-        name, query_model = binding.query
-        arguments[name] = bodies.parse_query(query_model, request)
     if binding.body:
         name, body_model = binding.body
         body = bodies.parse(body_model, await bodies.read(request, settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from stackyn_server.api.routing import Access
+from stackyn_server.api.routing import Access, Media, Route
 from stackyn_server.errors import Forbidden, SignInRequired
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.sessions import Caller
@@ -12,10 +12,11 @@ from stackyn_server.services.sessions import Caller
 _SCHEME = "bearer"
 
 
-async def identify(request: web.Request, identity: Identity, access: Access) -> Caller:
+async def identify(request: web.Request, identity: Identity, route: Route) -> Caller:
     """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed."""
-    caller = await identity.identify(bearer_token(request))
-    if access is Access.ADMIN and not caller.account.is_admin:
+    token = websocket_token(request) if route.media is Media.WEBSOCKET else None
+    caller = await identity.identify(token or bearer_token(request))
+    if route.access is Access.ADMIN and not caller.account.is_admin:
         raise Forbidden("Only administrators may do this.")
     return caller
 
@@ -25,3 +26,26 @@ def bearer_token(request: web.Request) -> str:
     if scheme.lower() != _SCHEME or not token.strip():
         raise SignInRequired("Sign in to go on.")
     return token.strip()
+
+
+def websocket_token(request: web.Request) -> str | None:
+    """Return the token of a browser, which can't send a header with a WebSocket: `?token=`, or a subprotocol, either
+    alone or after `bearer`."""
+    if token := request.query.get("token"):
+        return token
+    offered = [name for name in _offered(request) if name.lower() != _SCHEME]
+    return offered[0] if offered else None
+
+
+def offered_protocols(request: web.Request) -> tuple[str, ...]:
+    """Return the subprotocols to choose from: a browser gives up when none of those that it offered is chosen."""
+    offered = _offered(request)
+    return tuple(name for name in offered if name.lower() == _SCHEME) or tuple(offered)
+
+
+def _offered(request: web.Request) -> list[str]:
+    return [
+        name.strip()
+        for name in request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")
+        if name.strip()
+    ]

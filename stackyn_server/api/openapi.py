@@ -63,7 +63,11 @@ def statuses(route: Route, binding: Binding) -> list[int]:
         expected.add(402)
     if route.rate_class is not Rate.FREE:
         expected.add(429)
-    return [route.status, *sorted(expected)]
+    return [*successes(route), *sorted(expected)]
+
+
+def successes(route: Route) -> list[int]:
+    return [route.status] if route.other_status is None else [route.status, route.other_status]
 
 
 def _schemas(
@@ -141,7 +145,7 @@ def _failures(
         status
         for route in routes
         for status in statuses(route, bindings[route.name])
-        if status != route.status
+        if status not in successes(route)
     }
     return {
         f"failed_{status}": {"description": about_status(status), "content": content}
@@ -152,7 +156,7 @@ def _failures(
 def _responses(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in statuses(route, binding):
-        if status != route.status:
+        if status not in successes(route):
             responses[str(status)] = {"$ref": f"#/components/responses/failed_{status}"}
             continue
         success: dict[str, Any] = {"description": "Done."}

@@ -34,6 +34,7 @@ class Media(StrEnum):
 
     JSON = "application/json"
     STREAM = "text/event-stream"
+    WEBSOCKET = "websocket"
     NOTHING = ""
 
 
@@ -41,8 +42,8 @@ class Media(StrEnum):
 class Route:
     """One entry. Path, query, body and answer are read from the handler's annotations.
 
-    `errors` are statuses beyond those that follow from access, body, gate and rate. `has_slash_alias` is for the few
-    paths that published clients also call with a trailing slash.
+    `other_status` is a second success, chosen by the answer. `errors` are statuses beyond those that follow from
+    access, body, gate and rate. `has_slash_alias` is for the few paths that published clients also call with a trailing slash.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Route:
     status: int = 200
     rate: Rate | None = None
     is_billing_gated: bool = False
+    other_status: int | None = None
     errors: tuple[int, ...] = ()
     has_slash_alias: bool = False
     media: Media = Media.JSON

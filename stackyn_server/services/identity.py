@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from stackyn_server.errors import SignInRequired
+from stackyn_server.gateways.firebase import looks_like_firebase
 from stackyn_server.services.api_tokens import PREFIX, ApiTokens
+from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.sessions import Caller, Sessions
 
 
 class Identity:
     """Tells the kinds of tokens apart by their form."""
 
-    def __init__(self, sessions: Sessions, api_tokens: ApiTokens) -> None:
+    def __init__(
+        self, sessions: Sessions, api_tokens: ApiTokens, firebase_accounts: FirebaseAccounts
+    ) -> None:
         self._sessions = sessions
         self._api_tokens = api_tokens
+        self._firebase_accounts = firebase_accounts
 
     async def identify(self, token: str) -> Caller:
         """Raises `SignInRequired`."""
@@ -21,4 +26,6 @@ class Identity:
             if caller is None:
                 raise SignInRequired("This access token is not valid here.", hint="Make a new one.")
             return caller
+        if self._firebase_accounts.is_configured and looks_like_firebase(token):
+            return await self._firebase_accounts.identify(token)
         return await self._sessions.identify(token)

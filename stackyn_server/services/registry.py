@@ -11,8 +11,10 @@ from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
+from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
+from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.variables import Variables
@@ -42,4 +44,6 @@ class Services:
     identity: Identity
     api_tokens: ApiTokens
     administration: Administration
+    firebase: FirebaseAccounts
+    progress: ProgressReader
     health: Health

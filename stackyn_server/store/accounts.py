@@ -146,6 +146,11 @@ async def set_billing(
     )
 
 
+async def set_firebase_uid(connection: Connection, account: UserId, uid: str) -> None:
+    """Record which Firebase user this account belongs to."""
+    await connection.execute(SQL.set_firebase_uid, account, uid)
+
+
 async def set_admin(connection: Connection, account: UserId, *, is_admin: bool, plan: str) -> Account | None:
     return _account(await connection.fetchrow(SQL.set_admin, account, is_admin, plan))
 

@@ -19,6 +19,7 @@ from stackyn_server.api.application import create_app
 from stackyn_server.api.runner import ApiRunner
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.engine.client import Engine
+from stackyn_server.gateways.firebase import Firebase
 from stackyn_server.journal.journal import Journal
 from stackyn_server.security.keys import Keys
 from stackyn_server.security.passwords import Passwords
@@ -31,9 +32,11 @@ from stackyn_server.services.apps import Apps
 from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
+from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
+from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registry import Readiness, Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
@@ -182,11 +185,14 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         apps = Apps(database, settings, sealer, Epoch())
         deployments = Deployments(database, settings, Epoch())
         api_tokens = ApiTokens(database)
+        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions)
         services = Services(
             accounts=Accounts(database, settings, PASSWORDS, sessions),
             sign_up=SignUp(database, settings, PASSWORDS, sessions, codes),
             sessions=sessions,
-            identity=Identity(sessions, api_tokens),
+            identity=Identity(sessions, api_tokens, firebase),
+            firebase=firebase,
+            progress=ProgressReader(database, settings),
             api_tokens=api_tokens,
             administration=Administration(database, settings, Epoch(), apps, deployments),
             apps=apps,

@@ -9,7 +9,7 @@ import pytest
 
 from stackyn_server.api import resources
 from stackyn_server.api.binding import bind
-from stackyn_server.api.routing import Access, Route
+from stackyn_server.api.routing import Access, Media, Route
 from stackyn_server.api.table import ROUTES
 from tests.contract.conftest import Person, Platform
 from tests.contract.test_conventions import is_error
@@ -47,6 +47,8 @@ async def call(person: Person, route: Route, *, app: int, deployment: int, user:
     for name in binding.path:
         path = path.replace(f"{{{name}}}", str(members.get(name, "KEY" if name == "key" else NOBODYS_ID)))
     options = {"json": BODIES[binding.body[1].__name__]} if binding.body else {}
+    if route.media is Media.WEBSOCKET:
+        path += f"?app_id={app}"
     return await person.call(route.method, path, **options)
 
 

@@ -49,6 +49,10 @@ class Query(BaseModel):
 class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def status_instead(self) -> int | None:
+        """Return the status to answer with when it is not the usual one of the route."""
+        return None
+
 
 def left_out_when_none(**options: Any) -> Any:
     """A key that an answer only has when there is a value."""

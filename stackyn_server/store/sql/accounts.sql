@@ -45,6 +45,9 @@ SET plan = $2, billing_status = $3, trial_started_at = $4, trial_ends_at = $5, u
 WHERE id = $1 AND deleted_at IS NULL
 RETURNING *;
 
+-- name: set_firebase_uid
+UPDATE account SET firebase_uid = $2 WHERE id = $1 AND firebase_uid IS DISTINCT FROM $2;
+
 -- name: set_admin
 UPDATE account SET is_admin = $2, plan = $3, updated_at = now() WHERE id = $1 AND deleted_at IS NULL RETURNING *;
 

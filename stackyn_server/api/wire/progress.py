@@ -1,0 +1,97 @@
+"""Progress of a build as frames, and what is known of a serving container: contract section 3."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from stackyn_server.api.wire.base import Answer, Query, Text, left_out_when_none
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.ids import AppId
+from stackyn_server.services.progress import Progress as View
+from stackyn_server.services.progress import Verification as VerificationView
+
+Stage = Literal["cloning", "detecting", "building", "deploying"]
+BuildStatusWord = Literal["building", "deploying", "completed", "failed"]
+
+# Each open phase as the frame's word, stage, percentage and sentence.
+_UNDER_WAY: dict[Phase, tuple[BuildStatusWord, Stage, int, str]] = {
+    Phase.QUEUED: ("building", "cloning", 0, "Waiting for its turn."),
+    Phase.FETCHING: ("building", "cloning", 10, "Fetching the commit."),
+    Phase.PLANNING: ("building", "detecting", 25, "Finding out how to build it."),
+    Phase.BUILDING: ("building", "building", 40, "Building the image."),
+    Phase.BUILT: ("deploying", "deploying", 70, "Waiting to start."),
+    Phase.BOOTING: ("deploying", "deploying", 80, "Starting the container."),
+    Phase.PROBING: ("deploying", "deploying", 90, "Waiting for its first answer."),
+    Phase.SWITCHING: ("deploying", "deploying", 95, "Switching requests over to it."),
+}
+_COMPLETED = frozenset({Phase.LIVE, Phase.REPLACED})
+
+
+class BuildStatusQuery(Query):
+    """`token` is for browsers, which can't send a header with a WebSocket."""
+
+    app_id: Text
+    token: Text | None = None
+
+
+class BuildProgress(Answer):
+    stage: Stage
+    message: str
+    percent: int
+
+
+class BuildStatus(Answer):
+    """One text frame. Both ids are strings here."""
+
+    type: Literal["build_status"] = "build_status"
+    app_id: str
+    build_job_id: str
+    status: BuildStatusWord
+    progress: BuildProgress | None = left_out_when_none()
+    data: dict[str, Any] | None = left_out_when_none()
+
+    @classmethod
+    def of(cls, app: AppId, view: View) -> BuildStatus:
+        ids = {"app_id": str(app), "build_job_id": str(view.deployment)}
+        if view.phase in _UNDER_WAY:
+            word, stage, percent, message = _UNDER_WAY[view.phase]
+            progress = BuildProgress(stage=stage, message=message, percent=percent)
+            return cls(**ids, status=word, progress=progress, data={"phase": view.phase})
+        data: dict[str, Any] = {"phase": view.phase}
+        if view.error_message:
+            data["message"] = view.error_message
+        return cls(**ids, status="completed" if view.phase in _COMPLETED else "failed", data=data)
+
+
+class Verification(Answer):
+    app_id: int
+    app_name: str
+    container_id: str
+    container_name: str
+    subdomain: str
+    url: str
+    port: int
+    is_running: bool
+    ingress_configured: bool
+    traefik_configured: bool
+    health_check_passed: bool
+    success: bool
+    errors: list[str]
+
+    @classmethod
+    def of(cls, view: VerificationView) -> Verification:
+        return cls(
+            app_id=view.app,
+            app_name=view.app_name,
+            container_id=view.container,
+            container_name=view.container_name,
+            subdomain=view.slug,
+            url=view.url,
+            port=view.port,
+            is_running=view.is_running,
+            ingress_configured=view.is_routed,
+            traefik_configured=view.is_routed,
+            health_check_passed=view.is_probed,
+            success=not view.errors,
+            errors=list(view.errors),
+        )

@@ -1,0 +1,171 @@
+"""Firebase ID tokens: checked against the published certificates, which are kept while they last.
+
+The rules are those of "Verify ID tokens using a third-party JWT library" in Firebase's documentation (from memory):
+RS256, a `kid` of the published certificates, exact `iss` and `aud`, non-empty `sub`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import jwt
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509 import load_pem_x509_certificate
+
+from stackyn_server.config import Firebase as Settings
+from stackyn_server.errors import Unavailable
+
+log = structlog.get_logger("stackyn.firebase")
+
+_ALGORITHM = "RS256"
+_LEEWAY_SECONDS = 300
+_ANSWER_SECONDS = 5.0
+_USUAL_CACHE_SECONDS = 3600.0
+_UNKNOWN_KEY_PAUSE_SECONDS = 30.0  # tokens with made-up key ids must not make us ask again and again
+_NO_KEYS_PAUSE_SECONDS = 1.0
+_MAX_AGE = re.compile(r"max-age=(\d+)")
+
+
+class FirebaseUnavailable(Unavailable):
+    """The identity service can't be asked, and nothing that is kept answers the question."""
+
+    def __init__(self) -> None:
+        super().__init__("The identity service can't be reached right now.", hint="Try again in a moment.")
+
+
+class FirebaseRefused(Exception):
+    """Not a genuine token of our project, or (`has_ended`) one that was."""
+
+    def __init__(self, *, has_ended: bool = False) -> None:
+        super().__init__("the token is refused")
+        self.has_ended = has_ended
+
+
+@dataclass(frozen=True, slots=True)
+class FirebaseUser:
+    """What a genuine token says. `email_verified` may be stale by an hour."""
+
+    uid: str
+    email: str
+    email_verified: bool
+
+
+def looks_like_firebase(token: str) -> bool:
+    """Say whether the token claims the algorithm of Firebase's; nothing is checked yet."""
+    try:
+        return jwt.get_unverified_header(token).get("alg") == _ALGORITHM
+    except jwt.InvalidTokenError:
+        return False
+
+
+class Firebase:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys: dict[str, RSAPublicKey] = {}
+        self._fresh_until = 0.0
+        self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    @property
+    def is_configured(self) -> bool:
+        return bool(self._settings.project_id)
+
+    async def verify(self, token: str) -> FirebaseUser:
+        """Return what a genuine, current token says. Raises `FirebaseRefused`, `FirebaseUnavailable`."""
+        try:
+            key_id = str(jwt.get_unverified_header(token).get("kid") or "")
+            claims = jwt.decode(
+                token,
+                await self._key(key_id),
+                algorithms=[_ALGORITHM],
+                audience=self._settings.project_id,
+                issuer=f"https://securetoken.google.com/{self._settings.project_id}",
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "aud", "iss", "sub"], "strict_aud": True},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise FirebaseRefused(has_ended=True) from error
+        except jwt.InvalidTokenError as error:
+            raise FirebaseRefused from error
+        if not isinstance(claims["sub"], str) or not claims["sub"]:
+            raise FirebaseRefused
+        return FirebaseUser(
+            uid=claims["sub"],
+            email=str(claims.get("email") or ""),
+            email_verified=claims.get("email_verified") is True,
+        )
+
+    async def is_verified_now(self, token: str) -> bool:
+        """Ask the identity service whether the address of the token's user is verified by now.
+
+        False without `[auth.firebase] web_api_key`. Raises `FirebaseUnavailable`.
+        """
+        if not self._settings.web_api_key:
+            return False
+        status, body, _ = await self._ask(
+            "POST",
+            self._settings.lookup_url,
+            params={"key": self._settings.web_api_key},
+            json={"idToken": token},
+        )
+        if status >= 500:
+            raise FirebaseUnavailable
+        users = body.get("users") if status == 200 and isinstance(body, dict) else None
+        return bool(users) and isinstance(users, list) and users[0].get("emailVerified") is True
+
+    async def _key(self, key_id: str) -> RSAPublicKey:
+        async with self._asking:
+            is_stale = time.monotonic() >= self._fresh_until
+            is_new = key_id not in self._keys
+            if (is_stale or is_new) and time.monotonic() - self._asked_at >= self._pause(is_new):
+                await self._refresh()
+        if key_id not in self._keys:
+            if not self._keys:
+                raise FirebaseUnavailable
+            raise FirebaseRefused
+        return self._keys[key_id]
+
+    def _pause(self, is_new: bool) -> float:
+        if not self._keys:
+            return _NO_KEYS_PAUSE_SECONDS
+        return _UNKNOWN_KEY_PAUSE_SECONDS if is_new else _ANSWER_SECONDS
+
+    async def _refresh(self) -> None:
+        """Fetch the certificates; when that fails, those that are kept go on."""
+        self._asked_at = time.monotonic()
+        try:
+            status, body, headers = await self._ask("GET", self._settings.certificates_url)
+            if status != 200 or not isinstance(body, dict) or not body:
+                raise FirebaseUnavailable
+            keys = {name: _public_key(pem) for name, pem in body.items()}
+        except (FirebaseUnavailable, ValueError) as error:
+            log.warning("firebase.certificates_missing", kept=len(self._keys), reason=type(error).__name__)
+            return
+        age = _MAX_AGE.search(headers.get("Cache-Control", ""))
+        self._keys = keys
+        self._fresh_until = time.monotonic() + (float(age.group(1)) if age else _USUAL_CACHE_SECONDS)
+
+    @staticmethod
+    async def _ask(method: str, url: str, **options: Any) -> tuple[int, Any, Any]:
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.request(method, url, **options) as response,
+            ):
+                return response.status, await response.json(content_type=None), response.headers
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise FirebaseUnavailable from error
+
+
+def _public_key(pem: str) -> RSAPublicKey:
+    key = load_pem_x509_certificate(pem.encode()).public_key()
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("not an RSA certificate")
+    return key

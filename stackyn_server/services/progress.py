@@ -1,0 +1,94 @@
+"""How far the newest deployment of an app is, and whether the app is served as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.engine.labels import container_name
+from stackyn_server.errors import NotFound
+from stackyn_server.store import apps, deployments, instances, releases, routes
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.instances import InstanceState
+from stackyn_server.store.routes import RouteState
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    deployment: DeploymentId
+    phase: Phase
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the rows say about the serving container. `errors` has a sentence for each thing that is missing."""
+
+    app: AppId
+    app_name: str
+    slug: str
+    url: str
+    container: str
+    container_name: str
+    port: int
+    is_running: bool
+    is_routed: bool
+    is_probed: bool
+    errors: tuple[str, ...]
+
+
+class ProgressReader:
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def newest(self, tenant: UserId | None, app: AppId) -> Progress | None:
+        """Return the newest deployment's progress, None before there is one. Raises `NotFound`."""
+        async with self._database.connection() as connection:
+            await self._app(connection, tenant, app)
+            rows = await deployments.list_of_app(connection, app, limit=1)
+        if not rows:
+            return None
+        message = rows[0].failure["message"] if rows[0].failure else None
+        return Progress(rows[0].id, rows[0].phase, message)
+
+    async def verify(self, tenant: UserId | None, app: AppId) -> Verification:
+        """Compare what is wanted with what is recorded of container and route."""
+        async with self._database.connection() as connection:
+            found = await self._app(connection, tenant, app)
+            instance = await instances.serving(connection, app)
+            route = await routes.get(connection, app)
+            release = await releases.get(connection, instance.release) if instance else None
+        is_running = instance is not None and instance.state is InstanceState.UP
+        is_routed = route is not None and route.state is RouteState.SERVING
+        is_probed = instance is not None and instance.up_at is not None
+        wanted = {
+            "The app is stopped.": found.desired is Desired.RUNNING,
+            "No container of the app is running.": is_running,
+            "No route leads to the app.": is_routed,
+            "The container has not answered its first check yet.": is_probed,
+        }
+        return Verification(
+            app=app,
+            app_name=found.name,
+            slug=found.slug,
+            url=self._settings.public_url(found.slug),
+            container=(instance.container or "") if instance else "",
+            container_name=container_name(instance.id) if instance else "",
+            port=release.port if release else 0,
+            is_running=is_running,
+            is_routed=is_routed,
+            is_probed=is_probed,
+            errors=tuple(sentence for sentence, is_so in wanted.items() if not is_so),
+        )
+
+    @staticmethod
+    async def _app(connection: Connection, tenant: UserId | None, app: AppId) -> App:
+        found = await apps.of_tenant(connection, app, tenant)
+        if found is None:
+            raise NotFound("There is no such app.")
+        return found

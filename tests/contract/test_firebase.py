@@ -1,0 +1,312 @@
+"""Firebase ID tokens, signed by a certificate of our own and checked against a local certificate server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from stackyn_server import config
+from stackyn_server.gateways import firebase as gateway
+from tests.contract.conftest import PASSWORD, Answer, Person, Platform
+from tests.contract.test_conventions import is_error
+from tests.contract.test_sign_in import log_in
+
+PROJECT = "stackyn-test"
+HOUR = timedelta(hours=1)
+ADDRESS = "fire@example.test"
+
+
+def certificate(key: rsa.RSAPrivateKey) -> str:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "securetoken.test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - HOUR, now + HOUR)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+@dataclass
+class Google:
+    """The two endpoints that matter: certificates and the look-up of a user's state."""
+
+    keys: dict[str, rsa.RSAPrivateKey] = field(default_factory=dict)
+    verified: set[str] = field(default_factory=set)
+    asked: int = 0
+    is_away: bool = False
+    max_age: int = 3600
+
+    def new_key(self, name: str) -> None:
+        self.keys[name] = rsa.generate_private_key(65537, 2048)
+
+    async def certificates(self, _request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.is_away:
+            return web.Response(status=503)
+        published = {name: certificate(key) for name, key in self.keys.items()}
+        return web.json_response(published, headers={"Cache-Control": f"public, max-age={self.max_age}"})
+
+    async def lookup(self, request: web.Request) -> web.Response:
+        assert request.query["key"] == "web-key"
+        claims = jwt.decode((await request.json())["idToken"], options={"verify_signature": False})
+        return web.json_response({"users": [{"emailVerified": claims["sub"] in self.verified}]})
+
+    def token(self, *, key: str = "first", headers: dict[str, Any] | None = None, **changes: Any) -> str:
+        now = datetime.now(UTC)
+        claims = {"iss": f"https://securetoken.google.com/{PROJECT}", "aud": PROJECT, "sub": "uid-1", "iat": now,
+                  "auth_time": int(now.timestamp()), "exp": now + HOUR, "email": ADDRESS, "email_verified": True,
+                  **changes}  # fmt: skip
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(claims, self.keys[key], algorithm="RS256", headers={"kid": key, **(headers or {})})
+
+
+@pytest.fixture
+async def google() -> AsyncIterator[tuple[Google, config.Firebase]]:
+    service = Google()
+    service.new_key("first")
+    app = web.Application()
+    app.router.add_get("/certificates", service.certificates)
+    app.router.add_post("/lookup", service.lookup)
+    async with TestServer(app) as server:
+        yield (
+            service,
+            config.Firebase(
+                project_id=PROJECT,
+                web_api_key="web-key",
+                certificates_url=str(server.make_url("/certificates")),
+                lookup_url=str(server.make_url("/lookup")),
+            ),
+        )
+
+
+@pytest.fixture
+async def world(
+    launch: Callable[..., Any], google: tuple[Google, config.Firebase]
+) -> tuple[Platform, Google]:
+    service, settings = google
+    return await launch(auth=config.Auth(firebase=settings)), service
+
+
+async def me(platform: Platform, token: str) -> Answer:
+    return await Person(platform, token=token).get("/api/user/me")
+
+
+async def complete(platform: Platform, token: str, **body: Any) -> Answer:
+    body = {"id_token": token, "full_name": "Fire Fox", **body}
+    return await platform.nobody.post("/api/auth/signup/complete", json=body)
+
+
+async def test_a_genuine_token_makes_a_verified_account_at_its_first_use(
+    world: tuple[Platform, Google],
+) -> None:
+    platform, google = world
+    token = google.token()
+    answers = await asyncio.gather(*(me(platform, token) for _ in range(5)))
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.json["id"] for answer in answers} == {answers[0].json["id"]}
+    assert (answers[0].json["email"], answers[0].json["email_verified"], answers[0].json["plan"]) == (
+        ADDRESS,
+        True,
+        "free",
+    )
+    assert await platform.value("SELECT count(*) FROM session") == 1
+
+
+async def test_what_is_not_genuine_is_refused(world: tuple[Platform, Google]) -> None:
+    platform, google = world
+    await me(platform, google.token())
+    now = datetime.now(UTC)
+    stranger = Google()
+    stranger.new_key("first")
+    public = google.keys["first"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    other = {
+        "over": google.token(exp=now - HOUR, sub="uid-2"),
+        "audience": google.token(aud="another-project"),
+        "two audiences": google.token(aud=[PROJECT, "x"]),
+        "issuer": google.token(iss=f"https://securetoken.google.com/{PROJECT}x"),
+        "no subject": google.token(sub=""),
+        "no expiry": google.token(exp=None),
+        "from the future": google.token(iat=now + HOUR),
+        "another key": stranger.token(),
+        "unknown key id": google.token(headers={"kid": "unknown"}),
+        "no e-mail": google.token(email=None, sub="uid-3"),
+        "cut off": google.token()[:-10],
+    }
+    for name, token in other.items():
+        assert (await me(platform, token)).status == 401, name
+    head, _, _ = google.token().partition(".")
+    assert head
+    claims = jwt.decode(google.token(), options={"verify_signature": False})
+    none = jwt.encode(claims, None, algorithm="none", headers={"kid": "first"})
+    assert (await me(platform, none)).status == 401
+    # HS256 with the public key as the secret: PyJWT refuses to make one, so it is made by hand.
+    assert (await me(platform, _hs256(claims, public))).status == 401
+
+
+def _hs256(claims: dict[str, Any], secret: bytes) -> str:
+    import base64
+    import hmac
+    import json
+
+    def part(value: bytes) -> str:
+        return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+    head = part(json.dumps({"alg": "HS256", "typ": "JWT", "kid": "first"}).encode())
+    text = f"{head}.{part(json.dumps(claims).encode())}"
+    return f"{text}.{part(hmac.digest(secret, text.encode(), 'sha256'))}"
+
+
+async def test_a_token_goes_on_after_its_hour_for_as_long_as_its_session(
+    world: tuple[Platform, Google],
+) -> None:
+    platform, google = world
+    now = datetime.now(UTC)
+    # Over by less than the leeway: the next moment it is over for good.
+    token = google.token(iat=now - HOUR, exp=now - timedelta(seconds=298))
+    assert (await me(platform, token)).status == 200
+    late = google.token(iat=now - 2 * HOUR, exp=now - HOUR)
+    assert is_error(await me(platform, late), 401, "SESSION_ENDED")
+    await platform.execute("UPDATE session SET created_at = created_at - interval '2 hours'")
+    assert (await me(platform, token)).status == 200
+    hours = await platform.value("SELECT extract(epoch FROM expires_at - now()) / 3600 FROM session")
+    assert 23.9 < float(hours) <= 24
+    await platform.execute("UPDATE session SET expires_at = now()")
+    assert is_error(await me(platform, token), 401, "SESSION_ENDED")
+
+
+async def test_an_ended_session_does_not_open_again_with_the_same_token(
+    world: tuple[Platform, Google],
+) -> None:
+    platform, google = world
+    token = google.token()
+    await me(platform, token)
+    assert (await Person(platform, token=token).post("/api/auth/logout-everywhere")).status == 200
+    assert is_error(await me(platform, token), 401, "SESSION_ENDED")
+
+
+async def test_a_stale_claim_is_looked_up(world: tuple[Platform, Google]) -> None:
+    platform, google = world
+    token = google.token(email_verified=False)
+    assert (await me(platform, token)).status == 401
+    facts = await platform.nobody.post("/api/auth/verify-token", json={"id_token": token})
+    assert (facts.status, facts.json) == (200, {"uid": "uid-1", "email": ADDRESS, "email_verified": False})
+    refused = await complete(platform, token)
+    assert refused.json["error"] == "Email not verified. Please verify your email first."
+    google.verified.add("uid-1")
+    assert (await me(platform, token)).status == 200
+    google.verified.clear()
+    stale = google.token(email_verified=False, nonce="another token of the same user")
+    assert (await me(platform, stale)).status == 200
+
+
+async def test_registering_somebodys_address_at_firebase_opens_nobodys_account(
+    world: tuple[Platform, Google],
+) -> None:
+    platform, google = world
+    await platform.person(email=ADDRESS)
+    assert (await me(platform, google.token(email_verified=False, sub="attacker"))).status == 401
+
+
+async def test_the_first_proof_of_an_address_ends_what_a_stranger_set_up(
+    world: tuple[Platform, Google],
+) -> None:
+    platform, google = world
+    stranger = await platform.person(email=ADDRESS, email_verified=False)
+    assert (await me(platform, google.token())).json["id"] == str(stranger.id)
+    assert (await stranger.get("/api/user/me")).status == 401
+    assert (await log_in(platform, ADDRESS, PASSWORD)).status == 401
+
+
+async def test_a_sign_up_is_completed_once(world: tuple[Platform, Google]) -> None:
+    platform, google = world
+    made = await complete(platform, google.token(), company_name="", email="", plan="pro")
+    assert made.status == 201 and set(made.json) == {"firebase_uid", "token", "user"}
+    assert made.json["user"] == {
+        "id": made.json["user"]["id"], "email": ADDRESS, "full_name": "Fire Fox", "company_name": "",
+        "email_verified": True,
+    }  # fmt: skip
+    profile = (await me(platform, made.json["token"])).json
+    assert profile["plan"] == "free"
+    again = await complete(platform, google.token(), full_name="Another", plan="nonsense")
+    assert (again.status, again.json["user"]["full_name"]) == (200, "Fire Fox")
+    assert again.json["message"] and again.json["token"]
+    wish = await platform.value(
+        "SELECT data ->> 'plan' FROM audit WHERE action = 'plan.wished' ORDER BY id LIMIT 1"
+    )
+    assert wish == "pro"
+
+
+async def test_signing_in_before_finishing_loses_no_name(world: tuple[Platform, Google]) -> None:
+    platform, google = world
+    token = google.token()
+    await me(platform, token)
+    done = await complete(platform, token, company_name="Foxes")
+    assert (done.status, done.json["user"]["full_name"], done.json["user"]["company_name"]) == (
+        200,
+        "Fire Fox",
+        "Foxes",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"email": "other@example.test"}, 400), ({"full_name": " "}, 400), ({"email": ADDRESS.upper()}, 201)],
+)
+async def test_a_completion_is_checked(
+    world: tuple[Platform, Google], body: dict[str, str], status: int
+) -> None:
+    platform, google = world
+    assert (await complete(platform, google.token(), **body)).status == status
+
+
+async def test_cached_certificates_go_on_through_an_outage(world: tuple[Platform, Google]) -> None:
+    platform, google = world
+    google.max_age = 0
+    assert (await me(platform, google.token())).status == 200
+    google.is_away = True
+    assert (await me(platform, google.token(sub="uid-2", email="two@example.test"))).status == 200
+
+
+async def test_without_any_certificate_it_is_503(world: tuple[Platform, Google]) -> None:
+    platform, google = world
+    google.is_away = True
+    assert is_error(await me(platform, google.token()), 503, "TEMPORARILY_UNAVAILABLE")
+
+
+async def test_a_new_key_is_fetched_and_made_up_ones_do_not_make_us_ask_again(
+    world: tuple[Platform, Google], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, google = world
+    await me(platform, google.token())
+    for number in range(5):
+        await me(platform, google.token(headers={"kid": f"made up {number}"}))
+    assert google.asked == 1
+    monkeypatch.setattr(gateway, "_UNKNOWN_KEY_PAUSE_SECONDS", 0.0)
+    google.new_key("second")
+    token = google.token(key="second", sub="uid-2", email="two@example.test")
+    assert (await me(platform, token)).status == 200
+    assert google.asked == 2
+
+
+async def test_without_a_project_nothing_of_firebase_works(platform: Platform) -> None:
+    google = Google()
+    google.new_key("first")
+    assert (await me(platform, google.token())).status == 401
+    for path, body in [
+        ("verify-token", {"id_token": google.token()}),
+        ("signup/complete", {"id_token": google.token(), "full_name": "A"}),
+        ("signup/firebase", {"email": ADDRESS, "password": PASSWORD}),
+    ]:
+        answer = await platform.nobody.post(f"/api/auth/{path}", json=body)
+        assert is_error(answer, 503, "NOT_CONFIGURED")
+        assert answer.json["error"] == "Firebase Auth not configured"
