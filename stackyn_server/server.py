@@ -19,6 +19,7 @@ from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.errors import StackynError
+from stackyn_server.gateways.firebase import Firebase
 from stackyn_server.gateways.mail.choose import choose_carrier
 from stackyn_server.ingress.choose import choose
 from stackyn_server.jobs.data_directory import DataDirectory
@@ -51,10 +52,12 @@ from stackyn_server.services.apps import Apps
 from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
+from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.health import Health
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailDelivery, MailQueue
+from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
@@ -175,11 +178,14 @@ class Server:
         apps = Apps(database, settings, sealer, leadership)
         deployments = Deployments(database, settings, leadership)
         api_tokens = ApiTokens(database)
+        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions)
         self.services = Services(
             accounts=Accounts(database, settings, passwords, sessions),
             sign_up=SignUp(database, settings, passwords, sessions, codes),
             sessions=sessions,
-            identity=Identity(sessions, api_tokens),
+            identity=Identity(sessions, api_tokens, firebase),
+            firebase=firebase,
+            progress=ProgressReader(database, settings),
             api_tokens=api_tokens,
             administration=Administration(database, settings, leadership, apps, deployments),
             apps=apps,

@@ -43,7 +43,8 @@ class Route:
     """One entry. Path, query, body and answer are read from the handler's annotations.
 
     `other_status` is a second success, chosen by the answer. `errors` are statuses beyond those that follow from
-    access, body, gate and rate. `has_slash_alias` is for the few paths that published clients also call with a trailing slash.
+    access, body, gate and rate. `has_slash_alias` is for the few paths that published clients also call with a
+    trailing slash.
     """
 
     method: str
