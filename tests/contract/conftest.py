@@ -126,7 +126,7 @@ class Platform:
     ) -> Person:
         """Make an account, and sign in if it has a password."""
         email = email or f"person-{next(_numbers)}@example.test"
-        password_hash = await PASSWORDS.hash(password) if password else None
+        password_hash = await _hash(password) if password else None
         async with self.database.transaction() as connection:
             account = await accounts.insert(
                 connection,
@@ -219,6 +219,16 @@ async def platform(launch: Callable[..., Any]) -> Platform:
     """The API with the shipped settings, rate limits raised."""
     started: Platform = await launch()
     return started
+
+
+_hashes: dict[str, str] = {}
+
+
+async def _hash(password: str) -> str:
+    """Hash each password once: most tests only need somebody to be signed in."""
+    if password not in _hashes:
+        _hashes[password] = await PASSWORDS.hash(password)
+    return _hashes[password]
 
 
 async def _answer(response: ClientResponse) -> Answer:

@@ -9,10 +9,11 @@ from pydantic import Field
 from stackyn_server.api.wire.base import Answer, Body, left_out_when_none
 from stackyn_server.domain.deployments import Cause, Phase, Status
 from stackyn_server.domain.failures import FailureCode
-from stackyn_server.domain.ids import LARGEST_ID
 from stackyn_server.services.deployments import ReleaseView
 from stackyn_server.services.views import DeploymentView
 from stackyn_server.services.views import Wait as WaitView
+
+LARGEST_NUMBER = 2**31 - 1
 
 
 class NullableText(Answer):
@@ -127,4 +128,4 @@ class Release(Answer):
 
 
 class Rollback(Body):
-    release: int = Field(ge=1, le=LARGEST_ID)
+    release: int = Field(ge=1, le=LARGEST_NUMBER)
