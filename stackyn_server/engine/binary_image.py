@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-BINARY = "proxy"  # its path in the image
 _PIECE_BYTES = 1024 * 1024
 _DIRECTORIES = ("etc", "etc/stackyn", "tmp")  # where mounts go: a read-only root can't be given any later
 
@@ -18,14 +17,14 @@ class BinaryChanged(Exception):
 
 
 async def binary_as_tar(binary: Path, digest: str) -> AsyncIterator[bytes]:
-    """Yield a tar that holds the program, readable and executable for everybody.
+    """Yield a tar that holds the program under its own name, readable and executable for everybody.
 
     Raises `BinaryChanged`, before the archive is complete, when the SHA-256 isn't `digest`.
     """
     size = (await asyncio.to_thread(binary.stat)).st_size
     for name in _DIRECTORIES:
         yield _directory(name)
-    member = tarfile.TarInfo(BINARY)
+    member = tarfile.TarInfo(binary.name)
     member.size, member.mode = size, 0o755
     yield member.tobuf(tarfile.GNU_FORMAT)
     content = hashlib.sha256()

@@ -57,8 +57,9 @@ async def build(
     """Build the tar stream `context` and return the image's id, which inspects.
 
     Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, DOCKERFILE_INVALID, BUILD_DISK) with the last lines
-    as evidence, `TransientFailure` for a registry in trouble, `EngineUnavailable`. When it returns or raises, no
-    process of the build runs any more; cancelling it ends the build.
+    as evidence, `TransientFailure` for a registry in trouble, `EngineUnavailable`. Cancelling it ends the build. When
+    it returns or raises, it has been verified that no process of a classic build runs any more; BuildKit ends them
+    too, but shows nothing to verify it by.
     """
     labels = engine.labels.app_image(request.app, request.deployment)
     output = BuildOutput(on_line, own_steps=len(labels))

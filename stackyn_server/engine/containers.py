@@ -39,6 +39,9 @@ __all__ = [
     "stop",
 ]
 
+# A container that crashes in a loop ends now and then just when it is changed, which the engine calls a fault (500).
+UPDATE_ATTEMPTS = 10
+
 _START_PROBLEM = re.compile(r"(exec: .*?|unable to find (?:user|group) [^:]*: .*?)(?:: unknown)?$", re.DOTALL)
 
 
@@ -128,9 +131,16 @@ async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -
 async def set_restart(engine: Engine, container: str, on: bool) -> None:
     """Let the engine bring the container back whenever it exits, or stop it from doing so."""
     found = await _owned(engine, container)
-    if found is not None:
-        policy = {"RestartPolicy": {"Name": "unless-stopped" if on else "no"}}
-        await engine.request_or_none("POST", f"containers/{found['Id']}/update", body=policy)
+    if found is None:
+        return
+    policy = {"RestartPolicy": {"Name": "unless-stopped" if on else "no"}}
+    for attempt in range(1, UPDATE_ATTEMPTS + 1):
+        try:
+            await engine.request_or_none("POST", f"containers/{found['Id']}/update", body=policy)
+            return
+        except EngineUnavailable as error:
+            if not error.was_answered or attempt == UPDATE_ATTEMPTS:
+                raise
 
 
 async def stop(engine: Engine, container: str, grace_seconds: float) -> None:

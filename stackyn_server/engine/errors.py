@@ -30,6 +30,7 @@ class EngineUnavailable(TransientFailure):
         )
         self.reason = reason
         self.was_answered = was_answered
+        self.add_note(f"The engine: {reason}")  # tracebacks show it
 
 
 class EngineRefused(DeploymentFailed):
@@ -48,6 +49,7 @@ class EngineRefused(DeploymentFailed):
         )
         self.answer = answer
         self.reason = reason
+        self.add_note(f"The engine ({answer}): {reason}")
 
 
 class Absent(EngineRefused):

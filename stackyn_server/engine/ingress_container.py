@@ -13,7 +13,7 @@ from typing import Any
 from stackyn_server.domain.ingress import IngressState
 from stackyn_server.engine import containers, images
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.binary_image import BINARY, BinaryChanged, binary_as_tar
+from stackyn_server.engine.binary_image import BinaryChanged, binary_as_tar
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerState
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable
@@ -54,7 +54,7 @@ class IngressContainer:
         if found is not None and self._engine.labels.owns_image(found.labels):
             return name
         repository, _, version = name.rpartition(":")
-        changes = [f'ENTRYPOINT ["/{BINARY}"]']
+        changes = [f"ENTRYPOINT {json.dumps([f'/{binary.name}'])}"]
         changes += [f"LABEL {key}={value}" for key, value in self._engine.labels.ingress_image().items()]
         parameters = [("fromSrc", "-"), ("repo", repository), ("tag", version)]
         parameters += [("changes", change) for change in changes]
@@ -155,7 +155,9 @@ class IngressContainer:
     async def _start(self, container: str) -> None:
         try:
             await self._engine.ask(self._engine.docker.containers.container(container).start())
-        except EngineRefused as error:
+        except (EngineRefused, EngineUnavailable) as error:
+            if not error.was_answered:
+                raise
             raise IngressUnusable(
                 f"The proxy can't be started: {error.reason}", hint="Correct [ingress] in config.toml."
             ) from error
