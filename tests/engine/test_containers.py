@@ -255,6 +255,19 @@ async def test_a_crashed_container_comes_back_only_once_the_policy_is_on(engine:
     assert not (await _state(engine, again)).running
 
 
+async def test_the_policy_of_a_container_that_crashes_all_the_time_can_be_changed(
+    engine: Engine, spec: Spec
+) -> None:
+    container = await containers.start(engine, spec(command="usleep 50000"))
+
+    for _ in range(10):
+        await containers.set_restart(engine, container, True)
+    await containers.set_restart(engine, container, False)
+
+    await containers.stop(engine, container, 0)
+    assert not (await _state(engine, container)).restarting
+
+
 async def _has_restarted(engine: Engine, container: str) -> bool:
     return (await _state(engine, container)).restart_count > 0
 
