@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from stackyn_server.config import Plan, Settings
 from stackyn_server.domain.billing_plans import Reservation
@@ -58,7 +58,14 @@ class Profile:
 
 
 def account_view(account: Account) -> AccountView:
-    return AccountView(**{name: getattr(account, name) for name in AccountView.__slots__})
+    values = {name: getattr(account, name) for name in AccountView.__slots__}
+    return AccountView(**{**values, "billing_status": billing_status(account)})
+
+
+def billing_status(account: Account) -> str:
+    """Return the status that counts now: a trial is over at its end, whenever the row is told."""
+    is_over = account.trial_ends_at is not None and account.trial_ends_at <= datetime.now(UTC)
+    return EXPIRED if account.billing_status == TRIAL and is_over else account.billing_status
 
 
 def billing_plan(settings: Settings, name: str) -> tuple[str, Plan]:
@@ -87,7 +94,7 @@ def _subscription(settings: Settings, account: Account) -> Subscription | None:
         return None
     _, plan = billing_plan(settings, account.plan)
     return Subscription(
-        status=account.billing_status,
+        status=billing_status(account),
         plan=account.plan,
         trial_started_at=account.trial_started_at,
         trial_ends_at=account.trial_ends_at,
