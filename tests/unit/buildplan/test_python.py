@@ -182,3 +182,13 @@ def test_a_pyproject_that_is_no_toml_is_explained() -> None:
 )
 def test_a_pyproject_of_other_shapes_is_no_error(text: str) -> None:
     assert planned({"pyproject.toml": text, "requirements.txt": "flask", "app.py": FLASK}).runtime == "python"
+
+
+def test_only_the_apps_own_packages_go_into_its_environment() -> None:
+    """A tool installed after PIP_PYTHON is set would land among the app's packages."""
+    tree = {"pyproject.toml": "[project]\nname='a'", "uv.lock": "", "main.py": FASTAPI}
+    lines = (planned(tree).generated or "").splitlines()
+    tool = next(
+        number for number, line in enumerate(lines) if "pip --python /opt/uv/bin/python install" in line
+    )
+    assert tool < lines.index("ENV PIP_PYTHON=/opt/venv/bin/python") < lines.index("COPY --chown=app:app . .")
