@@ -18,7 +18,8 @@ from tests.integration.ingress.parts import Proxy, entry_points, free_port
 
 LOOPBACK_SEATS = IPv4Network("127.64.0.0/16")  # all of 127/8 is local, so backends can have a seat's address
 EPOCH = 1
-CONFIRM_SECONDS = 5.0
+CONFIRM_SECONDS = 20.0  # a whole suite may be running beside
+BRIEFLY = 2.0  # where confirmation is to fail
 
 
 async def leading() -> None:
@@ -74,9 +75,12 @@ async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeSt
         }
         stage = Stage(database, proxy, Frame(**surroundings), free_port())
         made.append(stage)
-        await stage.publisher().publish()  # a proxy that starts without its file never looks for it again
+        number = (
+            await stage.publisher().publish()
+        )  # a proxy started without its file never looks for it again
         if start:
             await proxy.start()
+            await stage.publisher().confirm(number, {})
         return stage
 
     yield make

@@ -22,7 +22,7 @@ from stackyn_server.ingress.publisher import NotPublished
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import EPOCH, LOOPBACK_SEATS, Stage, address, leading
+from tests.integration.ingress.conftest import CONFIRM_SECONDS, EPOCH, LOOPBACK_SEATS, Stage, address, leading
 from tests.integration.ingress.parts import Proxy, backend, free_port, get, says
 from tests.integration.ingress.process_engine import ProcessEngine
 
@@ -34,7 +34,7 @@ def settings_for(folder: Path, **ingress: Any) -> Settings:
         {
             "server": {"data_dir": folder},
             "network": {"subnet": str(LOOPBACK_SEATS)},
-            "ingress": {"confirm_seconds": 2, **ingress},
+            "ingress": {"confirm_seconds": CONFIRM_SECONDS, **ingress},
         }
     )
 

@@ -20,24 +20,24 @@ from stackyn_server.ingress.directory import CertificateUnusable, Directory
 from stackyn_server.ingress.files import FileState, RouteFile
 from stackyn_server.ingress.traefik import TraefikIngress
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import MakeStage, Stage, address
-from tests.integration.ingress.parts import Load, backend, free_port, get, says, self_signed
+from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, MakeStage, Stage, address
+from tests.integration.ingress.parts import backend, free_port, get, says, self_signed
 from tests.integration.ingress.process_engine import ProcessEngine
 
-CLIENTS = 8
 HOST = "shop.example.test"
 
 
 class Own:
     """A `TraefikIngress` over a stage whose proxy was not started."""
 
-    def __init__(self, stage: Stage, **settings: object) -> None:
+    def __init__(self, stage: Stage, confirm_seconds: float = CONFIRM_SECONDS, **settings: object) -> None:
         self.stage = stage
         self.engine = ProcessEngine(stage.proxy)
         directory = Directory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
-        publisher = stage.publisher(file=RouteFile(directory.routes, directory.staging), confirm_seconds=2)
+        file = RouteFile(directory.routes, directory.staging)
+        publisher = stage.publisher(file=file, confirm_seconds=confirm_seconds)
         given = Ingress.model_validate(
-            {"confirm_seconds": 2, "http_port": stage.proxy.entry_points[0].port, **settings}
+            {"confirm_seconds": confirm_seconds, "http_port": stage.proxy.entry_points[0].port, **settings}
         )
         configuration = static.Static(given, stage.proxy.entry_points, directory.seen)
         self.ingress = TraefikIngress(publisher, self.engine, configuration, directory)
@@ -48,6 +48,13 @@ async def own(make_stage: MakeStage) -> AsyncIterator[Own]:
     stage: Stage = await make_stage(start=False)
     stage.proxy.routes.unlink()
     yield Own(stage)
+
+
+@pytest.fixture
+async def impatient(make_stage: MakeStage) -> Own:
+    """For tests in which a confirmation is to fail first."""
+    stage: Stage = await make_stage(start=False)
+    return Own(stage, confirm_seconds=2 * BRIEFLY)
 
 
 async def test_a_server_start_has_the_file_written_the_proxy_running_and_serving_it(own: Own) -> None:
@@ -68,19 +75,19 @@ async def test_a_second_server_start_leaves_the_running_proxy_alone(own: Own) ->
     assert own.engine.started == 1
 
 
-async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start(own: Own) -> None:
-    await own.ingress.prepare()
-    await own.stage.proxy.stop()
-    own.stage.proxy.routes.unlink()
-    await own.stage.proxy.start()  # as the engine's restart policy would
+async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start(impatient: Own) -> None:
+    await impatient.ingress.prepare()
+    await impatient.stage.proxy.stop()
+    impatient.stage.proxy.routes.unlink()
+    await impatient.stage.proxy.start()  # as the engine's restart policy would
     async with asyncio.timeout(5):
-        while "Cannot start the provider" not in await own.stage.proxy.log():  # noqa: ASYNC110
+        while "Cannot start the provider" not in await impatient.stage.proxy.log():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    assert await own.ingress.repair() is FileState.MISSING
+    assert await impatient.ingress.repair() is FileState.MISSING
 
-    assert own.engine.started == 2
-    await own.ingress.apply({})
+    assert impatient.engine.started == 2
+    await impatient.ingress.apply({})
 
 
 async def test_a_stopped_proxy_is_started_again_and_nothing_else_is_done_to_a_running_one(own: Own) -> None:
@@ -109,7 +116,7 @@ async def test_a_proxy_that_can_not_start_is_reported_with_its_own_last_words(ma
     stage: Stage = await make_stage(start=False)
     async with backend("0.0.0.0", stage.proxy.entry_points[0].port, says("the port's owner")):
         with pytest.raises(NotConfirmed) as raised:
-            await Own(stage).ingress.prepare()
+            await Own(stage, confirm_seconds=BRIEFLY).ingress.prepare()
 
     assert "does not listen" in raised.value.message
     assert "address already in use" in raised.value.failure.evidence
@@ -137,37 +144,16 @@ async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
         response.close()
 
 
-async def test_the_proxy_is_replaced_beside_the_old_one_so_that_hardly_a_connection_is_refused(
-    own: Own,
-) -> None:
-    _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
-    await own.ingress.prepare()
-    await own.ingress.apply({HOST: instance})
-    load = Load(own.ingress.entry_points[0], HOST)
-
-    async with backend(address(0), own.stage.port, says("x")), load.running(CLIENTS):
-        await load.until(lambda: load.answers["x"] > 20 * CLIENTS)
-        await own.ingress.replace()
-        seen = load.answers["x"]
-        await load.until(lambda: load.answers["x"] > seen + 20 * CLIENTS)
-
-    # It listens before it has read its routes: some new connections get its 404 for a moment. What must not happen is
-    # that nobody listens, as for 10 s when the old one is stopped first; a client may lose the request that it sends
-    # in the instant in which the old proxy closes the connection.
-    refused = [failure for failure in load.failures if not failure.startswith("404")]
-    assert len(refused) <= CLIENTS, refused
-
-
-async def test_a_new_proxy_that_does_not_come_up_leaves_the_old_one_serving(own: Own) -> None:
-    await own.ingress.prepare()
-    old = own.stage.proxy.pid
-    own.ingress._configuration = replace(own.ingress._configuration, metrics_port=1)
+async def test_a_new_proxy_that_does_not_come_up_leaves_the_old_one_serving(impatient: Own) -> None:
+    await impatient.ingress.prepare()
+    old = impatient.stage.proxy.pid
+    impatient.ingress._configuration = replace(impatient.ingress._configuration, metrics_port=1)
     async with backend("127.0.0.1", 1, says("the port's owner")):
         with pytest.raises(NotConfirmed, match="beside the old one"):
-            await own.ingress.ensure()
+            await impatient.ingress.ensure()
 
-    assert own.stage.proxy.pid == old
-    await own.ingress.apply({})
+    assert impatient.stage.proxy.pid == old
+    await impatient.ingress.apply({})
 
 
 async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
