@@ -192,12 +192,14 @@ async def test_nothing_of_our_environment_reaches_git(
     server: GitServer, clone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     url, sha = await server.publish("app", HELLO)
-    (tmp_path / ".gitconfig").write_text("[http]\n\tproxy = http://127.0.0.1:1\n")
+    # Each of these alone would lead git to a port where nobody listens.
+    elsewhere, there = "http://127.0.0.1:1/", f"{server.url}/"
+    (tmp_path / ".gitconfig").write_text(f'[url "{elsewhere}"]\n\tinsteadOf = {there}\n')
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "http.proxy")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "http://127.0.0.1:1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{elsewhere}.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", there)
+    monkeypatch.setenv("http_proxy", elsewhere)
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
     assert await fetch(SETTINGS, clone, url, "main", None, SILENT) == sha
 
