@@ -77,6 +77,17 @@ async def build_group(
         await asyncio.to_thread(_remove, group.directories)
 
 
+async def tidy(engine: Engine) -> None:
+    """Remove the groups that builds left which were cut short; at start or for uninstalling, never during a build."""
+    own = f"stackyn-{engine.labels.short}"
+    if engine.facts.cgroup_driver == "systemd":
+        with suppress(OSError):
+            await _systemctl("stop", f"{own}.slice")
+        return
+    directories = await asyncio.to_thread(_directories, engine.cgroup_version, Path(own))
+    await asyncio.to_thread(_remove, directories)
+
+
 def _group(engine: Engine, deployment: DeploymentId) -> BuildGroup:
     own = f"stackyn-{engine.labels.short}"
     if engine.facts.cgroup_driver == "systemd":
@@ -85,10 +96,15 @@ def _group(engine: Engine, deployment: DeploymentId) -> BuildGroup:
     else:
         parent = f"/{own}/d{deployment}"
         path = Path(own) / f"d{deployment}"
-    if engine.cgroup_version == 2:
-        return BuildGroup(parent, (ROOT / path,))
+    return BuildGroup(parent, _directories(engine.cgroup_version, path))
+
+
+def _directories(version: int, path: Path) -> tuple[Path, ...]:
+    """Return where the group `path` is: in the one hierarchy of version 2, in each of version 1."""
+    if version == 2:
+        return (ROOT / path,)
     hierarchies = sorted(entry for entry in ROOT.iterdir() if entry.is_dir() and not entry.is_symlink())
-    return BuildGroup(parent, tuple(hierarchy / path for hierarchy in hierarchies))
+    return tuple(hierarchy / path for hierarchy in hierarchies)
 
 
 def _make(version: int, group: BuildGroup, max_processes: int) -> None:

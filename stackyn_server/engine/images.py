@@ -11,6 +11,7 @@ from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import InUse
+from stackyn_server.engine.image_chain import remove_names
 
 REPOSITORY = "stackyn/"
 
@@ -78,29 +79,30 @@ async def tag(engine: Engine, ref: str, name: str) -> None:
 
 
 async def remove(engine: Engine, ref: str) -> bool:
-    """Remove an image of ours with all its names and its kept stages. False when a container still uses it; absent
-    is success."""
+    """Remove an image of ours with the names we gave it, its kept stages and its cache. False when a container still
+    uses it; absent is success. A name that somebody else gave it keeps it."""
     info = await inspect(engine, ref)
     if info is None or not engine.labels.owns_image(info.labels):
         return True
+    names = [name for name in info.tags if name.startswith(REPOSITORY)]
     try:
-        for name in info.tags or (info.id,):
-            await engine.ask_or_none(engine.docker.images.delete(name))
-        await _remove_stages(engine, info)
+        await remove_names(engine, [*names, *await _stages(engine, info)])
     except InUse:
         return False
     return True
 
 
-async def _remove_stages(engine: Engine, info: ImageInfo) -> None:
+async def _stages(engine: Engine, info: ImageInfo) -> list[str]:
     if info.app is None or info.deployment is None:
-        return
+        return []
     filters = {"reference": [f"{REPOSITORY}a{info.app}:s{info.deployment}-*"]}
+    found = []
     for listed in await engine.ask(engine.docker.images.list(filters=filters)):
         for name in listed.get("RepoTags") or ():
             number = _stage_number(name, info.deployment)
             if number is not None and name == stage_tag(engine, info.app, info.deployment, number):
-                await engine.ask_or_none(engine.docker.images.delete(name))
+                found.append(name)
+    return found
 
 
 def _stage_number(name: str, deployment: DeploymentId) -> int | None:

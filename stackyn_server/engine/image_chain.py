@@ -1,0 +1,62 @@
+"""Removing images together with the nameless parents that the classic builder left below them.
+
+Left to itself, an engine that is asked for this does it in its own way: 28.5 with the containerd store took parents
+along that another image's cache still stood on, and at other times left a chain behind (both seen). So each image is
+deleted alone, and the chain is walked here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import InUse
+
+_NO_NAME = "<none>:<none>"  # how engines before 25 list an image without a name
+
+
+async def remove_names(engine: Engine, names: Sequence[str]) -> None:
+    """Take these names away, and the images that have no other, and below each the nameless ones that nobody needs.
+
+    Raises `InUse` when a container uses one of the images; the names before it are gone then.
+    """
+    listed = await engine.ask(engine.docker.images.list(all="true"))
+    chain = _Chain(
+        {
+            str(image["Id"]): (
+                str(image.get("ParentId") or ""),
+                set(image.get("RepoTags") or ()) - {_NO_NAME},
+            )
+            for image in listed
+        }
+    )
+    for name in names:
+        await engine.ask_or_none(engine.docker.images.delete(name, noprune=True))
+        for image in chain.forget(name):
+            try:
+                await engine.ask_or_none(engine.docker.images.delete(image, noprune=True))
+            except InUse:  # by an image or container made since the listing
+                break
+
+
+class _Chain:
+    def __init__(self, images: dict[str, tuple[str, set[str]]]) -> None:
+        """`images`: id → id of the parent, names."""
+        self._images = images
+        self._children = Counter(parent for parent, _ in images.values())
+
+    def forget(self, name: str) -> Iterable[str]:
+        """Take a name away; yield its image, when that was its last name, and upwards what nobody needs any more."""
+        image = next((image for image, (_, names) in self._images.items() if name in names), "")
+        if not image:
+            return
+        self._images[image][1].discard(name)
+        while image in self._images:
+            parent, names = self._images[image]
+            if names or self._children[image]:
+                return
+            yield image
+            del self._images[image]
+            self._children[parent] -= 1
+            image = parent
