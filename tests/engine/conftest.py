@@ -18,7 +18,7 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.domain.seats import address_of, bridge_of
-from stackyn_server.engine import containers, firewall, images, networks
+from stackyn_server.engine import build_group, containers, firewall, images, networks
 from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
@@ -54,6 +54,7 @@ async def clean_up(engine: Engine) -> None:
         await images.remove(engine, image.id)
     await networks.remove_ours(engine)
     await firewall.open_host(engine)
+    await build_group.tidy(engine)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +71,8 @@ async def base_image(engine: Engine) -> AsyncIterator[str]:
         answers = [record async for record in stream.json_lines()]
     assert not any("error" in answer for answer in answers), answers
     yield name
-    await engine.request_or_none("DELETE", f"images/{name}", params={"force": "true"})
+    await clean_up(engine)  # what stands on it; by force, an image in use would only lose its name
+    await engine.request_or_none("DELETE", f"images/{name}")
 
 
 @pytest.fixture

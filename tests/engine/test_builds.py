@@ -17,7 +17,7 @@ from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.errors import EngineUnavailable
-from tests.engine.parts import context, processes_with, until
+from tests.engine.parts import context, new_id, processes_with, until
 
 Make = Callable[..., BuildRequest]
 
@@ -305,6 +305,49 @@ async def test_an_earlier_stage_is_kept_as_cache_and_goes_with_its_image(
     for image in (second, first):
         assert await images.remove(engine, image)
     assert await images_upon(engine, base_image) - images_before == set()
+
+
+async def test_removing_an_image_leaves_the_cache_of_another(
+    engine: Engine, base_image: str, build_request: Make
+) -> None:
+    dockerfile = f"FROM {base_image}\nRUN echo {build_request().deployment} > /made\n"
+    first, _ = await succeeds(engine, build_request(), dockerfile)
+    second, _ = await succeeds(engine, build_request(), dockerfile)
+
+    assert await images.remove(engine, first)
+    third, lines = await succeeds(engine, build_request(), dockerfile)
+
+    assert lines.count(" ---> Using cache") == 1, lines
+    assert await images.inspect(engine, second) is not None
+    assert third != second
+
+
+async def test_an_image_in_use_is_not_removed_and_says_so(
+    engine: Engine, base_image: str, build_request: Make, spec: Callable[..., ContainerSpec]
+) -> None:
+    request = build_request()
+    image, _ = await succeeds(engine, request, f"FROM {base_image}\nRUN echo in-use\n")
+    container = await containers.start(engine, spec(image=image))
+
+    assert not await images.remove(engine, image)
+    assert await images.inspect(engine, request.tag) is not None
+    await containers.remove(engine, container)
+    assert await images.remove(engine, image)
+    assert await images.remove(engine, image), "absent is success"
+
+
+async def test_a_name_of_the_operators_keeps_an_image(
+    engine: Engine, base_image: str, build_request: Make
+) -> None:
+    request, keep = build_request(), f"stackyn-test/kept:{new_id()}"
+    image, _ = await succeeds(engine, request, f"FROM {base_image}\nRUN echo kept\n")
+    await images.tag(engine, image, keep)
+    try:
+        await images.remove(engine, image)
+        assert await images.inspect(engine, request.tag) is None
+        assert await images.inspect(engine, keep) is not None
+    finally:
+        await engine.request_or_none("DELETE", f"images/{keep}")
 
 
 async def test_an_image_can_not_claim_another_app_by_its_own_labels(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import Callable
 
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
-from stackyn_server.domain.ids import InstanceId
-from stackyn_server.engine import builds, containers, limits, networks
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, UserId
+from stackyn_server.engine import builds, containers, images, limits, networks
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
@@ -183,7 +184,7 @@ async def test_a_program_that_is_not_in_the_image_ends_with_127_and_its_name(
 
 
 @pytest.fixture(scope="module")
-async def odd_images(engine: Engine, base_image: str) -> AsyncIterator[dict[str, str]]:
+async def odd_images(engine: Engine, base_image: str) -> dict[str, str]:
     """Images that can be made and can't be started."""
     network = await networks.ensure_build_network(engine, 1)
     texts = {
@@ -193,16 +194,24 @@ async def odd_images(engine: Engine, base_image: str) -> AsyncIterator[dict[str,
     }
     made = {}
     for name, text in texts.items():
+        app, deployment = AppId(new_id()), DeploymentId(new_id())
         request = builds.BuildRequest(
-            app=new_id(), deployment=new_id(), tenant=None, dockerfile="Dockerfile", network=network, memory_mb=64,
-            cpu=1, max_processes=64, tag=f"stackyn-test/odd:{new_id()}", build_arguments={}, needs_buildkit=False,
-        )  # type: ignore[arg-type]  # fmt: skip
+            app=app,
+            deployment=deployment,
+            tenant=UserId(uuid.uuid4()),
+            dockerfile="Dockerfile",
+            network=network,
+            memory_mb=64,
+            cpu=1,
+            max_processes=64,
+            tag=images.tag_of(engine, app, deployment),
+            build_arguments={},
+            needs_buildkit=False,
+        )
         made[name] = await builds.build(
             engine, request, context({"Dockerfile": text.encode()}), lambda line: None
         )
-    yield made
-    for image in made.values():
-        await engine.request_or_none("DELETE", f"images/{image}", params={"force": "true"})
+    return made
 
 
 async def test_an_image_that_is_gone_is_said_so(engine: Engine, spec: Spec) -> None:
