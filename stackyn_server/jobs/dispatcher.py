@@ -266,12 +266,14 @@ class Dispatcher:
             if (jump := self._clock_jump(await claims.database_now(connection))) < -_CLOCK_STEP_SECONDS:
                 shifted = await claims.shift(connection, epoch, -jump)
                 log.warning("clock.jumped_back", seconds=-jump, jobs=shifted)
-            alarms = await claims.alarms(connection)
+            # All rows once; then what was missed is of interest only shortly before its time.
+            horizon = 2 * self._settings.sweep_seconds if clock.is_running else None
+            alarms = await claims.alarms(connection, within_seconds=horizon)
         for row in returned:
             log.warning("job.returned", job=row.id, kind=row.kind, subject=row.subject)
         for (job, _), other in self._live.items():
             _tell(other.run, {_HASTEN, _CANCEL} if job in cancelled else {_HASTEN})
-        clock.load(alarms)
+        clock.arm(alarms) if clock.is_running else clock.load(alarms)
         self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
 
     def _clock_jump(self, database_now: datetime) -> float:

@@ -61,7 +61,7 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
     # What the dispatcher tells it -----------------------------------------------------------------------------
 
     def load(self, alarms: Iterable[Alarm]) -> None:
-        """Forget everything and take these rows: at the start, and after every look at all rows."""
+        """Take these rows and no others: before the scheduler starts."""
         self._entries = {entry.id: entry for entry in map(self._entry_of_row, alarms)}
         self._order = sorted(entry.key for entry in self._entries.values())
 

@@ -113,9 +113,14 @@ async def return_stale(connection: Connection, epoch: int, live: Collection[JobI
     return [Returned(row["id"], row["kind"], row["subject"]) for row in rows if row["id"] is not None]
 
 
-async def alarms(connection: Connection, ids: Collection[JobId] | None = None) -> list[Alarm]:
-    """Return the rows (of `ids`, default all) that have a time in the future or a schedule."""
-    rows = await connection.fetch(SQL.alarms, None if ids is None else list(ids))
+async def alarms(
+    connection: Connection, ids: Collection[JobId] | None = None, *, within_seconds: float | None = None
+) -> list[Alarm]:
+    """Return the rows (of `ids`, default all) that have a time in the future or a schedule.
+
+    `within_seconds` leaves out those whose time is farther ahead.
+    """
+    rows = await connection.fetch(SQL.alarms, None if ids is None else list(ids), within_seconds)
     return [Alarm(**dict(row)) for row in rows]
 
 

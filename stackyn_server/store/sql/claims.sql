@@ -111,6 +111,7 @@ SELECT id, kind, schedule,
            ::double precision AS seconds
 FROM job
 WHERE ($1::bigint[] IS NULL OR id = ANY($1))
+  AND ($2::double precision IS NULL OR run_at < now() + make_interval(secs => $2))
   AND ((state = 'waiting' AND run_at > now()) OR (schedule IS NOT NULL AND state IN ('waiting', 'running')));
 
 -- name: cancelled

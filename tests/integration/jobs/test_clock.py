@@ -128,8 +128,10 @@ async def test_an_alarm_that_rings_before_the_databases_time_rings_again(
     async def note(run: JobRun) -> None:
         times.append(asyncio.get_running_loop().time())
 
-    async def ringing_early(connection: Connection, ids: Collection[JobId] | None = None) -> list[Alarm]:
-        found = await original(connection, ids)
+    async def ringing_early(
+        connection: Connection, ids: Collection[JobId] | None = None, *, within_seconds: float | None = None
+    ) -> list[Alarm]:
+        found = await original(connection, ids, within_seconds=within_seconds)
         by = early.pop() if found and early else 0.0
         return [replace(alarm, seconds=alarm.seconds - by) for alarm in found]
 
