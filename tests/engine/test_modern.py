@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +34,12 @@ VARIANTS = {
 @pytest.mark.skipif(not FOLDER, reason="STACKYN_MODERN_ENGINE names no folder with a current engine")
 @pytest.mark.timeout(START_SECONDS + SUITE_SECONDS + STOP_SECONDS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_room_works_with_a_current_engine(variant: str, tmp_path: Path) -> None:
-    with _engine(variant, tmp_path) as (socket, pid):
+def test_the_room_works_with_a_current_engine(variant: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, _engine(variant, Path(folder)) as (socket, pid):
         suite = subprocess.run(
             [
                 *("nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-m", "pytest", "-m", "not full"),
-                *("-p", "no:cacheprovider", f"--basetemp={tmp_path / 'tests'}", str(Path(__file__).parent)),
+                *("-p", "no:cacheprovider", str(Path(__file__).parent)),
             ],
             env={**os.environ, "STACKYN_TEST_ENGINE_SOCKET": str(socket)},
             timeout=SUITE_SECONDS,
