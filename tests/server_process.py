@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -273,9 +273,8 @@ class ServerProcess:
 @asynccontextmanager
 async def running(**tables: Mapping[str, object]) -> AsyncIterator[ServerProcess]:
     """A signed-in server, taken down with all that it made."""
-    with tempfile.TemporaryDirectory(prefix="stackyn-server-") as folder:
-        Path(folder).chmod(0o711)  # the embedded database's user passes through
-        server = ServerProcess(Path(folder), tables)
+    with _folder_to_pass_through() as folder:
+        server = ServerProcess(folder, tables)
         try:
             await server.start()
             await server.sign_in()
@@ -284,6 +283,14 @@ async def running(**tables: Mapping[str, object]) -> AsyncIterator[ServerProcess
             if server.process is not None and server.process.returncode is None:
                 await server.stop()
             await remove_everything(server)
+
+
+@contextmanager
+def _folder_to_pass_through() -> Iterator[Path]:
+    """A temporary folder below which the embedded database's user reaches its own."""
+    with tempfile.TemporaryDirectory(prefix="stackyn-server-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 async def remove_everything(server: ServerProcess) -> None:

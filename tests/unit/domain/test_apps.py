@@ -54,8 +54,28 @@ def test_a_branch_that_git_accepts_is_accepted(branch: str) -> None:
 
 @pytest.mark.parametrize(
     "branch",
-    ["", "-x", "a..b", "a b", "a~1", "a:b", "a^", "a?", "a*", "[a", "a\\b", "/a", "a/", "a.lock", "a@{1}", "@", ".a", "a/.b", "a//b", "a\x00", "x" * 256, "a."],
-)  # fmt: skip
+    [
+        *(
+            "",
+            "-x",
+            "a..b",
+            "a b",
+            "a~1",
+            "a:b",
+            "a^",
+            "a?",
+            "a*",
+            "[a",
+            "a\\b",
+            "/a",
+            "a/",
+            "a.lock",
+            "a@{1}",
+            "@",
+        ),
+        *(".a", "a/.b", "a//b", "a\x00", "x" * 256, "a."),
+    ],
+)
 def test_a_branch_that_git_refuses_is_refused(branch: str) -> None:
     with pytest.raises(InvalidRequest):
         apps.valid_branch(branch)
