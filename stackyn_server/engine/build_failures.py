@@ -40,6 +40,12 @@ _ENGINE_TROUBLE = re.compile(
     r"rpc error|context canceled|failed to create shim|containerd|network .* not found|no such network|cgroup",
     re.IGNORECASE,
 )
+# Images of a cache that another build's clean-up, or a removed app, took away between the look-up and the use.
+_CACHE_VANISHED = re.compile(
+    r"failed to get digest sha256|failed to set parent sha256|unknown parent image id|layer does not exist|"
+    r"no such image: sha256|content digest sha256:[0-9a-f]+: not found|parent snapshot .* does not exist",
+    re.IGNORECASE,
+)
 _MANIFEST_URL = re.compile(r"https?://([^/\s]+)/v2/(\S+?)/manifests/([^\s\"]+)")
 _SOURCE_NAME = re.compile(r"(?:metadata for|access denied for|manifest for) ([^\s:,]+(?::[\w.-]+)?)")
 
@@ -75,6 +81,14 @@ def _without_exit_code(problem: Problem, output: BuildOutput) -> DeploymentFaile
     text = problem.text
     if _is_about_base_image(text, output) and (failure := _base_image(text, output)) is not None:
         return failure
+    if _CACHE_VANISHED.search(text):
+        return TransientFailure(
+            Failure(
+                FailureCode.BUILD_FAILED,
+                "Cached layers were removed while the build used them.",
+                "Deploy again; tell the operator if it happens twice.",
+            )
+        )
     if _DOCKERFILE.search(text):
         needs = (
             "It uses BuildKit syntax, which this build ran without. " if _NEEDS_BUILDKIT.search(text) else ""

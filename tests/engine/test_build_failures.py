@@ -96,6 +96,22 @@ def test_the_engines_own_trouble_is_tried_again(problem: Problem) -> None:
     assert isinstance(explain(problem, RUN, out_of_memory=False), EngineUnavailable)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "failed to get digest sha256:58b3: open /var/lib/docker/image/overlay2/imagedb/content/sha256/58b3: "
+        "no such file or directory",
+        "failed to export image: failed to set parent sha256:61f1: unknown parent image ID sha256:61f1",
+        "No such image: sha256:61f1",
+    ],
+)
+def test_a_cache_that_was_removed_meanwhile_is_not_the_tenants_fault(text: str) -> None:
+    error = explain(Problem(text, None), output("Step 4/7 : COPY start /start"), out_of_memory=False)
+
+    assert isinstance(error, TransientFailure)
+    assert "Cached layers" in error.message
+
+
 def test_a_step_that_prints_a_complaint_about_dockerfiles_is_still_a_failed_step() -> None:
     text = "The command '/bin/sh -c echo dockerfile parse error; exit 9' returned a non-zero code: 9"
 
