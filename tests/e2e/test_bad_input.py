@@ -53,7 +53,7 @@ async def test_a_deployment_that_can_not_work_says_why_and_leaves_nothing(
     assert failed["failure"]["hint"]
     assert case.evidence in failed["failure"]["evidence"]
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "failed"
-    await _until_nothing_is_left(server, app, deployment)
+    await _until_nothing_is_left(server, app, case.name, deployment)
 
 
 async def test_a_repository_that_can_not_be_reached(server: ServerProcess) -> None:
@@ -100,7 +100,7 @@ async def test_a_failed_redeploy_leaves_the_serving_release_alone(
     assert await server.visit("safe") == (200, "good")
 
 
-async def _until_nothing_is_left(server: ServerProcess, app: int, deployment: int) -> None:
+async def _until_nothing_is_left(server: ServerProcess, app: int, slug: str, deployment: int) -> None:
     mine = f"label=io.stackyn.installation={server.installation}"
     images = f"label=io.stackyn.image.installation={server.installation}"
 
@@ -113,4 +113,4 @@ async def _until_nothing_is_left(server: ServerProcess, app: int, deployment: in
         return not containers.strip() and not built.strip() and not clone.exists()
 
     await server.until(nothing, 20, "container, image and clone are gone")
-    assert (await server.visit(f"app-{app}"))[0] == 404
+    assert (await server.visit(slug))[0] == 404

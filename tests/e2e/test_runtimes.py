@@ -1,0 +1,67 @@
+"""What people push: each kind of example app in `tests/apps` goes from its repository to an answer of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess
+
+
+@dataclass(frozen=True)
+class Example:
+    """`answers` maps paths to what their answers have in them; `decided` is in the build log."""
+
+    folder: str
+    decided: str
+    answers: dict[str, str]
+
+
+EXAMPLES = [
+    Example("flask", "gunicorn", {"/": "Hello from a test", "/health": "ok"}),
+    Example("python-locked", "uv.lock", {"/": "Hello from a test", "/health": "ok"}),
+    Example(
+        "express", "package-lock.json", {"/": "Express", "/api/hello": "Hello from a test", "/style.css": "{"}
+    ),
+    Example(
+        "static", "index.html", {"/": "A static site", "/assets/style.css": "{", "/assets/logo.svg": "<svg"}
+    ),
+    Example("docker", "Dockerfile", {"/": "Hello from a test"}),
+]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.folder)
+async def test_an_example_goes_live(
+    server: ServerProcess, git: GitServer, apps_folder: Path, example: Example
+) -> None:
+    url, commit = await git.publish(example.folder, apps_folder / example.folder)
+    app, deployment = await server.create(
+        url,
+        f"Example {example.folder}",
+        memory_mb=128,
+        env_vars=[{"key": "GREETING", "value": "Hello from a test"}],
+    )
+    live = await server.deployed(deployment, seconds=200)
+
+    for path, text in example.answers.items():
+        status, answer = await server.visit(f"example-{example.folder}", path)
+        assert status == 200 and text in answer, f"{path}: {status} {answer}"
+    assert live["commit"] == commit
+    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    assert commit in log and example.decided in log
+    await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
+
+
+async def test_a_file_that_a_static_site_lacks_is_its_own_404(
+    server: ServerProcess, git: GitServer, apps_folder: Path
+) -> None:
+    url, _ = await git.publish("pages", apps_folder / "static")
+    app, deployment = await server.create(url, "Pages")
+    await server.deployed(deployment)
+    status, answer = await server.visit("pages", "/assets/nowhere.css")
+    assert (status, "This page is not here" in answer) == (404, True)
+    await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
