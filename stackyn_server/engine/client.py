@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -75,6 +76,7 @@ class Engine:
         self.settings = settings
         self.network = network
         self.labels = Labels(installation)
+        self.network_turn = asyncio.Lock()  # of whoever makes a network
         self._docker: Docker | None = None
         self._facts: Facts | None = None
 

@@ -109,10 +109,16 @@ async def _ensure(
         "Options": {**_OPTIONS, _BRIDGE_NAME: interface},
         "Labels": engine.labels.network(role),
     }
+    async with engine.network_turn:  # the engine reserves the addresses well before it lists the network
+        if not await _exists(engine, name, subnet):
+            await _create(engine, name, subnet, wanted)
+
+
+async def _create(engine: Engine, name: str, subnet: IPv4Network, wanted: dict[str, Any]) -> None:
     try:
         await engine.ask(engine.docker.networks.create(wanted))
     except (EngineRefused, EngineUnavailable) as error:
-        # Somebody else of us made it in the meantime, or the addresses are taken (403; some engines say 500).
+        # Another process of us made it in the meantime, or the addresses are taken (403; some engines say 500).
         if await _exists(engine, name, subnet):
             return
         if isinstance(error, EngineRefused):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
@@ -66,6 +67,15 @@ async def test_a_network_is_made_once_and_made_again_with_the_same_addresses(eng
     assert before["IPAM"]["Config"][0]["Gateway"] == str(bridge.gateway)
     assert before["IPAM"]["Config"][0]["IPRange"] == str(bridge.dynamic_range)
     assert before["EnableIPv6"] is False
+
+
+async def test_the_first_apps_of_a_server_may_all_ask_for_their_network_at_once(engine: Engine) -> None:
+    """The engine reserves the addresses of a network well before it lists it."""
+    bridge = bridge_of(engine.network.subnet, 2100)
+
+    names = await asyncio.gather(*(networks.ensure_app_bridge(engine, bridge) for _ in range(8)))
+
+    assert set(names) == {networks.app_network_name(engine, bridge)}
 
 
 async def test_addresses_that_somebody_else_has_are_a_conflict_with_a_sentence(engine: Engine) -> None:
