@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,24 @@ def free_port() -> int:
 
 
 def unique_subnets() -> tuple[str, str]:
-    """Return an app and a build subnet that no other run is likely to use."""
-    return (
-        f"10.{128 + secrets.randbelow(60)}.0.0/16",
-        f"10.{192 + secrets.randbelow(60)}.{16 * secrets.randbelow(16)}.0/20",
-    )
+    """Return an app and a build subnet of which this machine uses no address yet."""
+    used = list(_networks_in_use())
+
+    def unused(second: int, prefix_length: int) -> IPv4Network:
+        address = IPv4Address(f"10.{second + secrets.randbelow(60)}.{secrets.randbelow(256)}.0")
+        found = IPv4Network((address, prefix_length), strict=False)
+        return unused(second, prefix_length) if any(map(found.overlaps, used)) else found
+
+    return str(unused(128, 18)), str(unused(192, 20))
+
+
+def _networks_in_use() -> Iterator[IPv4Network]:
+    """Read the kernel's routes, apart from the default one (proc(5): addresses are hexadecimal, low byte first)."""
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        _, network, _, _, _, _, _, mask, *_ = line.split()
+        if int(mask, 16):
+            address, bits = (int.from_bytes(bytes.fromhex(value), "little") for value in (network, mask))
+            yield IPv4Network((address, bits.bit_count()))
 
 
 def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:

@@ -96,31 +96,6 @@ async def test_releases_are_numbered_and_rollback_brings_back_image_and_environm
     await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 9}, expect=409)
 
 
-async def test_no_request_fails_while_a_release_replaces_another(
-    server: ServerProcess, git: GitServer
-) -> None:
-    url, _ = await git.publish("switch", tiny_app("0"))
-    app, first = await server.create(url, "Switch")
-    await server.deployed(first)
-    answers: list[tuple[int, str]] = []
-    ended = asyncio.Event()
-
-    async def visit_all_the_time(path: str) -> None:
-        while not ended.is_set():
-            answers.append(await server.visit("switch", path))
-
-    visitors = [asyncio.create_task(visit_all_the_time(path)) for path in ("/", "/", "/cgi-bin/slow")]
-    for version in ("1", "2"):
-        await git.publish("switch", tiny_app(version))
-        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-        await server.deployed(again["deployment"]["id"])
-    await _until_containers(server, app, 1)
-    ended.set()
-    await asyncio.gather(*visitors)
-    assert [answer for answer in answers if answer[0] != 200] == []
-    assert {text.strip() for _, text in answers} == {"0", "1", "2", "slow"}
-
-
 async def test_a_restart_of_the_server_drops_no_request_and_forgets_nothing(
     server: ServerProcess, git: GitServer
 ) -> None:
