@@ -51,8 +51,7 @@ class FirebaseAccounts:
         """Return who holds this token, opening a session with its first use. Raises `SignInRequired`."""
         token_hash = sha256(token.encode()).digest()
         async with self._database.connection() as connection:
-            found = await sessions.identify_foreign(connection, token_hash)
-            was_known = found is None and await sessions.foreign_is_known(connection, token_hash)
+            found, was_known = await sessions.identify_foreign(connection, token_hash)
         if found is not None:
             return Caller(account_view(found.account), found.session)
         if was_known:
@@ -149,7 +148,7 @@ class FirebaseAccounts:
         except Duplicate:
             # Another request with the same token was first.
             async with self._database.connection() as connection:
-                found = await sessions.identify_foreign(connection, token_hash)
+                found, _ = await sessions.identify_foreign(connection, token_hash)
             if found is None:
                 raise SessionEnded from None
             return Caller(account_view(found.account), found.session)

@@ -37,13 +37,13 @@ async def identify(connection: Connection, session: UUID, account: UserId) -> Id
     return _identified(await connection.fetchrow(SQL.identify, session, account))
 
 
-async def identify_foreign(connection: Connection, token_hash: bytes) -> Identified | None:
-    return _identified(await connection.fetchrow(SQL.identify_foreign, token_hash))
+async def identify_foreign(connection: Connection, token_hash: bytes) -> tuple[Identified | None, bool]:
+    """Return the living account of the session that this token opened, and whether it ever opened one.
 
-
-async def foreign_is_known(connection: Connection, token_hash: bytes) -> bool:
-    """Say whether this token opened a session, whatever became of it."""
-    return bool(await connection.fetchval(SQL.foreign_is_known, token_hash))
+    One look: between two, another request with the same new token could open it, and would seem to have ended it.
+    """
+    row = await connection.fetchrow(SQL.identify_foreign, token_hash)
+    return (_identified(row) if row and row["is_open"] else None), row is not None
 
 
 async def end(connection: Connection, session: UUID) -> None:

@@ -8,13 +8,10 @@ WHERE session.id = $1 AND session.account = $2 AND session.ended_at IS NULL AND 
   AND account.deleted_at IS NULL;
 
 -- name: identify_foreign
-SELECT account.*, session.id AS session
+SELECT account.*, session.id AS session,
+       session.ended_at IS NULL AND session.expires_at > now() AND account.deleted_at IS NULL AS is_open
 FROM session JOIN account ON account.id = session.account
-WHERE session.token_hash = $1 AND session.ended_at IS NULL AND session.expires_at > now()
-  AND account.deleted_at IS NULL;
-
--- name: foreign_is_known
-SELECT EXISTS (SELECT FROM session WHERE token_hash = $1);
+WHERE session.token_hash = $1;
 
 -- name: end
 UPDATE session SET ended_at = now() WHERE id = $1 AND ended_at IS NULL;
