@@ -185,8 +185,16 @@ class Jobs(Table):
 
 class Reconcile(Table):
     period_seconds: Seconds = 30
-    sample_seconds: Seconds = 15
     garbage_seconds: Seconds = 300
+
+
+class Samples(Table):
+    period_seconds: Seconds = 15
+    at_once: Count = 16
+    disk_seconds: Seconds = 60
+    keep_hours: Count = 24
+    coarse_seconds: Seconds = 300
+    coarse_days: Count = 30
 
 
 class Firebase(Table):
@@ -295,6 +303,7 @@ class Settings(Table):
     retries: Retries = Retries()
     jobs: Jobs = Jobs()
     reconcile: Reconcile = Reconcile()
+    samples: Samples = Samples()
     auth: Auth = Auth()
     mail: Mail = Mail()
     billing: Billing = Billing()

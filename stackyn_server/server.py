@@ -39,6 +39,7 @@ from stackyn_server.pipeline.stop import Remove, Stop
 from stackyn_server.reconcile.crashes import Crashes
 from stackyn_server.reconcile.garbage import Garbage
 from stackyn_server.reconcile.reconciler import Reconciler
+from stackyn_server.reconcile.sampler import Sampler
 from stackyn_server.reconcile.watch import EngineWatch
 from stackyn_server.security.keys import Keys, load_keys
 from stackyn_server.security.passwords import Passwords
@@ -61,6 +62,7 @@ from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
+from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
@@ -172,6 +174,7 @@ class Server:
             Crashes(settings.apps, database, engine),
             [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
         )
+        self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
         passwords = Passwords()
         sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
         codes = Codes(database, settings, MailQueue(sealer), keys.derive("codes"))
@@ -193,6 +196,7 @@ class Server:
             variables=Variables(database, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),
+            usage=UsageReader(database),
             health=Health(
                 {
                     "database": self._database_answers,
@@ -211,6 +215,7 @@ class Server:
         supervisor.start("engine.events", self.watch.listen)
         supervisor.start("ingress", self.watch.keep_ingress)
         supervisor.start("reconcile", self.watch.compare)
+        supervisor.start("samples", self.sampler.run)
         supervisor.start("dispatcher", self.dispatcher.run)
         supervisor.start("periodic", self.periodic.watch)
         supervisor.start("watchdog", self._ping_watchdog)

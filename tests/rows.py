@@ -6,8 +6,8 @@ import itertools
 
 from stackyn_server.domain.apps import AppSettings
 from stackyn_server.domain.deployments import Cause, Phase
-from stackyn_server.domain.ids import UserId
-from stackyn_server.store import accounts, apps, deployments, releases
+from stackyn_server.domain.ids import InstanceId, UserId
+from stackyn_server.store import accounts, apps, deployments, instances, releases, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover
@@ -61,7 +61,13 @@ async def a_deployment(
     return deployment
 
 
-async def a_release(connection: Connection, deployment: Deployment, *, image: str = "sha256:1") -> Release:
+async def a_release(
+    connection: Connection,
+    deployment: Deployment,
+    *,
+    image: str = "sha256:1",
+    health_path: str | None = None,
+) -> Release:
     new = NewRelease(
         app=deployment.app,
         deployment=deployment.id,
@@ -72,7 +78,7 @@ async def a_release(connection: Connection, deployment: Deployment, *, image: st
         cpu=0.5,
         command=None,
         port=8080,
-        health_path=None,
+        health_path=health_path,
         commit="c0ffee",
     )
     return await releases.insert(connection, new)
@@ -82,3 +88,21 @@ async def take_epoch(database: Database, epoch: int) -> None:
     """Another server takes over."""
     async with database.transaction() as connection:
         await connection.execute("UPDATE installation SET epoch = $1", epoch)
+
+
+async def a_serving_app(
+    connection: Connection, app: App | None = None, *, plan: str = "pro", health_path: str | None = None
+) -> tuple[App, InstanceId]:
+    """Return an app with a live deployment, release 1 of it, and the instance that its route serves."""
+    app = app or await an_app(connection, await an_account(connection, plan))
+    deployment = await a_deployment(connection, app, Phase.LIVE)
+    release = await a_release(connection, deployment, health_path=health_path)
+    await releases.number(connection, release.id, app.id)
+    await apps.set_current_release(connection, app.id, release.id)
+    instance = await instances.insert(connection, app.id, release.id, deployment.id)
+    assert instance is not None
+    await instances.set_container(connection, instance.id, f"container-{instance.id}")
+    await instances.set_up(connection, instance.id)
+    await routes.want(connection, app.id, instance.id)
+    await routes.serve(connection, app.id, instance.id)
+    return app, instance.id

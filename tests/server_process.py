@@ -75,6 +75,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "deadlines": {"probing": 20},
         "retries": {"first_seconds": 0.2, "attempts": 4},
         "reconcile": {"period_seconds": 1, "garbage_seconds": 2},
+        "samples": {"period_seconds": 2, "disk_seconds": 2},
         "plans.pro": {
             "display_name": "Pro",
             "price": 4900,

@@ -32,6 +32,7 @@ _PROBLEMS = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "enum": "must be {expected}",
 }
 
 

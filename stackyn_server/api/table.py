@@ -10,6 +10,7 @@ from stackyn_server.api.resources import (
     firebase,
     health,
     logs,
+    metrics,
     profile,
     progress,
     tokens,
@@ -68,6 +69,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/apps/{app}/logs/runtime", logs.runtime_entries, APP),
     Route("GET", "/api/v1/apps/{app}/logs/runtime/stream", logs.follow_runtime, APP, media=Media.STREAM),
     Route("GET", "/api/v1/apps/{app}/events", logs.events, APP),
+    Route("GET", "/api/v1/apps/{app}/metrics", metrics.of_app, APP),
     Route("GET", "/api/v1/apps/{app}/verify", progress.verify, APP),
     Route("GET", "/ws/build-status", progress.build_status, USER, status=101, media=Media.WEBSOCKET, errors=(404,)),
 

@@ -10,13 +10,13 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.apps import Desired
-from stackyn_server.domain.ids import AppId, InstanceId
-from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.events import EngineEvent
-from stackyn_server.store import apps, events, instances, jobs
+from stackyn_server.store import apps, events, instances
 from stackyn_server.store.database import Database
+from stackyn_server.store.giving_up import give_up
 from stackyn_server.store.instances import InstanceState
 
 log = structlog.get_logger()
@@ -74,7 +74,8 @@ class Crashes:
                 },
             )
         if count >= self._settings.restart_limit:
-            await self._stop(app.id, f"{reason} That happened {count} times in a short while.")
+            async with self._database.transaction() as connection:
+                await give_up(connection, app.id, f"{reason} That happened {count} times in a short while.")
 
     def _count(self, instance: InstanceId) -> int:
         times, now = self._times[instance], self._clock()
@@ -82,25 +83,6 @@ class Crashes:
         while times[0] < now - self._settings.restart_window_seconds:
             times.popleft()
         return len(times)
-
-    async def _stop(self, app: AppId, reason: str) -> None:
-        async with self._database.transaction() as connection:
-            found = await apps.lock(connection, app, None)
-            if found is None or found.desired is not Desired.RUNNING:
-                return
-            await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
-            await jobs.enqueue(
-                connection,
-                Kind.STOP,
-                app,
-                app=app,
-                tenant=found.tenant,
-                lock=app_lock(app),
-                priority=RAISED_PRIORITY,
-            )
-            await events.append(
-                connection, "app.given_up", tenant=found.tenant, app=app, data={"reason": reason}
-            )
 
 
 def _reason(out_of_memory: bool, exit_code: int) -> str:

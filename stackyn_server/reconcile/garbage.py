@@ -12,12 +12,13 @@ from stackyn_server import config
 from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.store import apps, deployments, jobs, releases
+from stackyn_server.store import apps, deployments, jobs, releases, samples
 from stackyn_server.store.database import Database
 
 log = structlog.get_logger()
 
 _ROWS_AT_ONCE = 1000
+_SAMPLES_AT_ONCE = 50_000
 
 
 class Garbage:
@@ -35,6 +36,7 @@ class Garbage:
         await self._clones_of_ended()
         async with self._database.transaction() as connection:
             await jobs.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
+        await self._old_samples()
 
     async def _forget_apps(self) -> None:
         """The seat of a deleted app returns once no proxy can still hold a request for it."""
@@ -42,6 +44,18 @@ class Garbage:
             forgotten = await apps.forget(connection, self._settings.network.quarantine_seconds)
         if forgotten:
             log.info("apps.forgotten", apps=forgotten)
+
+    async def _old_samples(self) -> None:
+        """Old measurements become coarse, and very old ones go."""
+        chosen = self._settings.samples
+        async with self._database.transaction() as connection:
+            await samples.condense(
+                connection,
+                older_than_seconds=chosen.keep_hours * 3600,
+                step_seconds=chosen.coarse_seconds,
+                limit=_SAMPLES_AT_ONCE,
+            )
+            await samples.purge(connection, chosen.coarse_days)
 
     async def _images_beyond_rollback(self) -> None:
         async with self._database.connection() as connection:

@@ -17,6 +17,7 @@ from stackyn_server.services.logs import Logs
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
+from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
 
 
@@ -46,4 +47,5 @@ class Services:
     administration: Administration
     firebase: FirebaseAccounts
     progress: ProgressReader
+    usage: UsageReader
     health: Health

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -31,6 +31,9 @@ class Instance:
     container: str | None
     state: InstanceState
     restart_count: int
+    engine_restarts: int
+    down_since: datetime | None
+    unhealthy_since: datetime | None
     last_lines: str | None
     last_state: dict[str, Any] | None
     created_at: datetime
@@ -42,6 +45,17 @@ class Instance:
         values = dict(row)
         values["state"] = InstanceState(values["state"])
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An instance that serves an app: its container, and the disk that its release may use, in MiB."""
+
+    app: AppId
+    tenant: UserId
+    instance: InstanceId
+    container: str
+    disk_mb: int
 
 
 async def insert(
@@ -110,6 +124,11 @@ async def set_gone(
 
 async def count_restarts(connection: Connection, instance: InstanceId, count: int) -> None:
     await connection.execute(SQL.count_restarts, instance, count)
+
+
+async def serving_now(connection: Connection) -> list[Serving]:
+    """Return the instances that serve right now, by the rows."""
+    return [Serving(**dict(row)) for row in await connection.fetch(SQL.serving_now)]
 
 
 async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId]]:

@@ -40,6 +40,7 @@ from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registry import Readiness, Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
+from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
 from stackyn_server.store import accounts
 from stackyn_server.store.accounts import NewAccount
@@ -200,6 +201,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
             variables=Variables(database, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),
+            usage=UsageReader(database),
             health=health,
         )
         client = TestClient(ApiServer(create_app(services, settings)))

@@ -89,8 +89,8 @@ LEFT JOIN LATERAL (
     WHERE d.id = coalesce(opened.id, served.id, newest.id)
 ) AS active ON true
 LEFT JOIN LATERAL (
-    SELECT memory_bytes, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
-) AS s ON true
+    SELECT instance, memory_bytes, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
+) AS s ON s.instance = i.id AND i.down_since IS NULL
 LEFT JOIN LATERAL (SELECT count(*)::integer AS deployments FROM deployment d WHERE d.app = a.id) AS counted ON true
 WHERE a.desired <> 'deleted'
   AND ($1::uuid IS NULL OR a.tenant = $1)

@@ -40,6 +40,14 @@ SELECT * FROM instance WHERE deployment = $1 ORDER BY id DESC LIMIT 1;
 -- name: count_restarts
 UPDATE instance SET restart_count = $2 WHERE id = $1 AND restart_count <> $2;
 
+-- name: serving_now
+SELECT i.app, a.tenant, i.id AS instance, i.container, l.disk_mb FROM route r
+JOIN app a ON a.id = r.app AND a.desired = 'running'
+JOIN instance i ON i.id = r.instance AND i.state = 'up' AND i.container IS NOT NULL
+JOIN release l ON l.id = i.release
+WHERE r.state = 'serving'
+ORDER BY i.id;
+
 -- name: wanted_up
 -- Instances that should be up, of apps that no job is about.
 SELECT i.app, i.id FROM route r

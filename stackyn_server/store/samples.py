@@ -1,0 +1,71 @@
+"""Rows of `sample`: what an app used, and when. Fine ones for a while, then one for each step in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("samples")
+
+
+@dataclass(frozen=True, slots=True)
+class NewSample:
+    """`cpu` in cores; it and the network's bytes are of the time since the sample before, None for a first one."""
+
+    app: AppId
+    instance: InstanceId
+    cpu: float | None
+    memory_bytes: int
+    received_bytes: int | None
+    sent_bytes: int | None
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A step of a series that begins `at`: processor on average, memory and disk at their highest, network in all."""
+
+    at: datetime
+    cpu: float | None
+    memory_bytes: int
+    received_bytes: int | None
+    sent_bytes: int | None
+    disk_bytes: int
+
+
+async def record(connection: Connection, taken: Sequence[NewSample]) -> None:
+    """Store the samples of one pass in one statement."""
+    await connection.execute(
+        SQL.record,
+        [one.app for one in taken],
+        [one.instance for one in taken],
+        [one.cpu for one in taken],
+        [one.memory_bytes for one in taken],
+        [one.received_bytes for one in taken],
+        [one.sent_bytes for one in taken],
+        [one.disk_bytes for one in taken],
+    )
+
+
+async def series(connection: Connection, app: AppId, *, seconds: int, step_seconds: int) -> list[Point]:
+    """Return the steps of the last `seconds` that have samples, oldest first."""
+    return [
+        Point(**dict(row)) for row in await connection.fetch(SQL.series, app, seconds, float(step_seconds))
+    ]
+
+
+async def condense(
+    connection: Connection, *, older_than_seconds: float, step_seconds: float, limit: int
+) -> int:
+    """Put one row for each step in place of older fine rows; return how many went."""
+    return int(await connection.fetchval(SQL.condense, older_than_seconds, step_seconds, limit))
+
+
+async def purge(connection: Connection, keep_days: int) -> None:
+    """Delete coarse rows older than `keep_days`."""
+    await connection.execute(SQL.purge, keep_days)

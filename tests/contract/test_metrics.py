@@ -1,0 +1,44 @@
+"""What an app used, as its owner is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.conftest import Platform
+from tests.contract.test_conventions import is_error
+
+INSERT = (
+    "INSERT INTO sample (app, taken_at, cpu, memory_bytes, received_bytes, sent_bytes, disk_bytes) "
+    "SELECT $1, now() - make_interval(secs => s), 0.25, 1000 + s, 10, 20, 30 FROM generate_series(1, $2, $3) AS s"
+)
+
+
+async def test_an_app_that_never_ran_has_no_points(platform: Platform) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    answer = await person.get(f"/api/v1/apps/{app}/metrics")
+    assert answer.json == {"app_id": app, "range": "1h", "step_seconds": 60, "points": []}
+
+
+@pytest.mark.parametrize("wanted", ["1h", "6h", "24h", "7d", "30d"])
+async def test_every_range_has_a_bounded_number_of_points(platform: Platform, wanted: str) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    await platform.execute(INSERT, app, 31 * 24 * 3600, 50)
+    answer = await person.get(f"/api/v1/apps/{app}/metrics?range={wanted}")
+    assert answer.status == 200 and answer.json["range"] == wanted
+    points = answer.json["points"]
+    assert 60 <= len(points) <= 181
+    assert sorted(points, key=lambda point: point["at"]) == points
+    assert points[-1]["at"].endswith("Z")
+    assert set(points[0]) == {"at", "cpu", "memory_bytes", "disk_bytes", "received_bytes", "sent_bytes"}
+    assert points[1]["cpu"] == 0.25
+
+
+@pytest.mark.parametrize("wanted", ["", "2h", "1H", "forever", "1h,6h", "%00"])
+async def test_another_range_is_refused_with_those_that_exist(platform: Platform, wanted: str) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    answer = await person.get(f"/api/v1/apps/{app}/metrics?range={wanted}")
+    assert is_error(answer, 400, "INVALID_REQUEST")
+    assert answer.json["error"] == "range must be '1h', '6h', '24h', '7d' or '30d'."

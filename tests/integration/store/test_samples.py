@@ -1,0 +1,87 @@
+"""Samples: steps of a series, fine rows that become coarse ones, and which of them an app is shown with."""
+
+from __future__ import annotations
+
+from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.store import apps, instances, samples
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.samples import NewSample
+from tests.rows import a_serving_app
+
+HOUR = 3600
+
+
+def sample(app: AppId, instance: InstanceId, **values: object) -> NewSample:
+    chosen = {"cpu": 0.5, "memory_bytes": 1000, "received_bytes": 10, "sent_bytes": 20, "disk_bytes": 7}
+    return NewSample(app=app, instance=instance, **{**chosen, **values})  # type: ignore[arg-type]
+
+
+async def take(connection: Connection, one: NewSample, *, seconds_ago: float) -> None:
+    await samples.record(connection, [one])
+    await connection.execute(
+        "UPDATE sample SET taken_at = date_trunc('hour', now()) - make_interval(secs => $2) "
+        "WHERE app = $1 AND taken_at = (SELECT max(taken_at) FROM sample WHERE app = $1)",
+        one.app,
+        seconds_ago,
+    )
+
+
+async def test_a_series_has_one_point_for_each_step_with_samples(database: Database) -> None:
+    async with database.transaction() as connection:
+        app, instance = await a_serving_app(connection)
+        first = sample(app.id, instance, cpu=None, received_bytes=None, sent_bytes=None, memory_bytes=3000)
+        await take(connection, first, seconds_ago=600)
+        await take(connection, sample(app.id, instance, cpu=0.2), seconds_ago=590)
+        await take(connection, sample(app.id, instance, cpu=0.4), seconds_ago=580)
+        await take(connection, sample(app.id, instance, disk_bytes=9), seconds_ago=60)
+        points = await samples.series(connection, app.id, seconds=3 * HOUR, step_seconds=300)
+        assert [(point.memory_bytes, point.received_bytes, point.disk_bytes) for point in points] == [
+            (3000, 20, 7),
+            (1000, 10, 9),
+        ]
+        assert round(points[0].cpu or 0, 3) == 0.3, "a first sample has no rate to average"
+        assert (points[1].at - points[0].at).total_seconds() == 300
+        assert await samples.series(connection, app.id, seconds=1, step_seconds=300) == []
+
+
+async def test_old_samples_become_one_for_each_step_and_very_old_ones_go(database: Database) -> None:
+    async with database.transaction() as connection:
+        app, instance = await a_serving_app(connection)
+        for second in (10, 20, 30):
+            await take(connection, sample(app.id, instance, cpu=second / 10), seconds_ago=2 * HOUR - second)
+        await take(connection, sample(app.id, instance), seconds_ago=0)
+        gone = await samples.condense(connection, older_than_seconds=HOUR, step_seconds=300, limit=100)
+        again = await samples.condense(connection, older_than_seconds=HOUR, step_seconds=300, limit=100)
+        assert (gone, again) == (3, 0)
+        rows = await connection.fetch("SELECT * FROM sample WHERE app = $1 ORDER BY taken_at", app.id)
+        assert [(row["coarse"], row["cpu"], row["received_bytes"]) for row in rows] == [
+            (True, 2.0, 30),
+            (False, 0.5, 10),
+        ]
+        await connection.execute("UPDATE sample SET taken_at = taken_at - interval '31 days' WHERE coarse")
+        await samples.purge(connection, 30)
+        assert await connection.fetchval("SELECT count(*) FROM sample WHERE app = $1", app.id) == 1
+
+
+async def test_an_app_is_shown_with_the_newest_sample_of_the_instance_that_serves(database: Database) -> None:
+    async with database.transaction() as connection:
+        app, instance = await a_serving_app(connection)
+        (state,) = await apps.view(connection, app=app.id)
+        assert state.memory_bytes is None, "never sampled"
+        await take(connection, sample(app.id, instance, memory_bytes=1), seconds_ago=60)
+        await take(connection, sample(app.id, instance, memory_bytes=2), seconds_ago=30)
+        (state,) = await apps.view(connection, app=app.id)
+        assert (state.memory_bytes, state.disk_bytes) == (2, 7)
+        await take(connection, sample(app.id, InstanceId(instance + 1)), seconds_ago=0)
+        (state,) = await apps.view(connection, app=app.id)
+        assert state.memory_bytes is None, "what another instance used says nothing of this one"
+
+
+async def test_samples_of_an_app_that_is_gone_are_left_out(database: Database) -> None:
+    async with database.transaction() as connection:
+        app, instance = await a_serving_app(connection)
+        await samples.record(
+            connection, [sample(app.id, instance), sample(AppId(app.id + 1000), InstanceId(1))]
+        )
+        assert await connection.fetchval("SELECT count(*) FROM sample") == 1
+        assert [one.instance for one in await instances.serving_now(connection)] == [instance]
