@@ -53,11 +53,11 @@ def test_the_room_works_with_a_current_engine(variant: str) -> None:
 
 @contextmanager
 def _engine(variant: str, folder: Path) -> Iterator[tuple[Path, int]]:
-    """Run an engine with everything of its own below `folder`, and stop just that one."""
+    """Run an engine with everything of its own below `folder`, its mounts too, and stop just that one."""
     settings, environment = VARIANTS[variant]
     (folder / "daemon.json").write_text(json.dumps(settings))
     socket, log = folder / "docker.sock", folder / "log"
-    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", "dockerd"]
+    command = ["unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", "dockerd"]
     command += [
         f"--config-file={folder}/daemon.json",
         f"--data-root={folder}/data",
