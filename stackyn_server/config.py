@@ -95,6 +95,17 @@ class Ingress(Table):
     certificate_file: str = ""
     certificate_key_file: str = ""
     memory_mb: Count = 256
+    metrics_port: Port = 8472
+    reaches_loopback: bool = False
+
+
+class Hold(Table):
+    """How the proxy keeps requests while an app wakes up or is swapped in place."""
+
+    port: Port = 8471
+    seconds: Seconds = 100
+    most_per_app: Count = 100
+    refuse_seconds: Seconds = 10
 
 
 class Images(Table):
@@ -126,6 +137,8 @@ class Apps(Table):
     default_cpu: float = Field(default=0.5, gt=0)
     default_port: Port = 8080
     max_processes: Count = 256
+    memory_reserve_mb: Annotated[int, Field(ge=0)] = 128
+    idle_minutes: Annotated[float, Field(ge=0)] = 30
     keep_releases: Count = 5
     drain_seconds: Seconds = 30
     stop_grace_seconds: Seconds = 10
@@ -186,6 +199,7 @@ class Jobs(Table):
 class Reconcile(Table):
     period_seconds: Seconds = 30
     garbage_seconds: Seconds = 300
+    idle_seconds: Seconds = 10
 
 
 class Samples(Table):
@@ -294,6 +308,7 @@ class Settings(Table):
     engine: Engine = Engine()
     network: Network = Network()
     ingress: Ingress = Ingress()
+    hold: Hold = Hold()
     images: Images = Images()
     source: Source = Source()
     builds: Builds = Builds()
@@ -320,6 +335,8 @@ class Settings(Table):
             raise ValueError("[auth] development_codes is refused together with a public base domain")
         if self.billing.test_endpoint and not self.public.is_local:
             raise ValueError("[billing] test_endpoint is refused together with a public base domain")
+        if len({self.server.port, self.hold.port, self.ingress.metrics_port}) < 3:
+            raise ValueError("[server] port, [hold] port and [ingress] metrics_port must differ")
         if self.network.subnet.overlaps(self.network.build_subnet):
             raise ValueError("[network] subnet and build_subnet overlap")
         return self

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from stackyn_server import config, telemetry
 from stackyn_server.api.application import create_app
+from stackyn_server.api.hold import create_hold_app
 from stackyn_server.api.runner import ApiRunner
 from stackyn_server.config import Settings
 from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
@@ -32,12 +33,16 @@ from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import Build
 from stackyn_server.pipeline.cleanup import Cleanup
+from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.release import ReleaseStory
 from stackyn_server.pipeline.repair import Repair
 from stackyn_server.pipeline.retire import Retire
+from stackyn_server.pipeline.sleep import Sleep
 from stackyn_server.pipeline.stop import Remove, Stop
+from stackyn_server.pipeline.wake import Wake
 from stackyn_server.reconcile.crashes import Crashes
 from stackyn_server.reconcile.garbage import Garbage
+from stackyn_server.reconcile.idle import Idle
 from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.reconcile.sampler import Sampler
 from stackyn_server.reconcile.watch import EngineWatch
@@ -55,6 +60,7 @@ from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.health import Health
+from stackyn_server.services.hold import Holding
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailDelivery, MailQueue
@@ -73,6 +79,8 @@ log = structlog.get_logger()
 
 LEADERSHIP_LOST = 75  # exit code, EX_TEMPFAIL of sysexits.h: another server leads now
 _LATE_PERIODS = 3
+_LOOPBACK = "127.0.0.1"
+_REFUSAL_SECONDS = 2.0  # for the answers to those who are sent away at a stop
 _DATABASE_AGAIN_SECONDS = 1.0
 
 
@@ -101,6 +109,7 @@ async def _serve(settings: Settings, take_over: bool) -> int:
         stack.push_async_callback(server.journal.close)
         stack.push_async_callback(server.engine.close)
         stack.push_async_callback(supervisor.stop)
+        await _listen_for_held(settings, server, stack)  # the proxy may hold requests already
         server.start(supervisor)
         await _listen(settings, server.services, stack)
         log.info("server.started", installation=str(found.id), epoch=leadership.epoch)
@@ -137,20 +146,27 @@ class Server:
             epoch=leadership.epoch,
             still_leading=leadership.still_leading,
         )
+        self.gates = Gates()
         handlers: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(settings, database, engine, journal, clones),
             Kind.RELEASE: ReleaseStory(settings, database, engine, ingress, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
             Kind.CLEANUP: Cleanup(settings, database, engine, ingress, clones),
-            Kind.STOP: Stop(settings, database, ingress),
-            Kind.REMOVE: Remove(settings, database, engine, ingress),
+            Kind.SLEEP: Sleep(settings, database, engine, ingress, self.gates),
+            Kind.WAKE: Wake(settings, database, engine, ingress, sealer, self.gates),
+            Kind.STOP: Stop(settings, database, ingress, self.gates),
+            Kind.REMOVE: Remove(settings, database, engine, ingress, self.gates),
             Kind.REPAIR: Repair(settings, database, engine, sealer),
         }
         garbage = Garbage(settings, database, engine, clones)
+        idle = Idle(settings, database, engine, ingress)
         self.periodic = PeriodicWork(
             database,
             leadership,
-            [_periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect)],
+            [
+                _periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect),
+                _periodic("idle", settings.reconcile.idle_seconds, idle.look),
+            ],
             watch_seconds=settings.reconcile.period_seconds,
             pause=Pause.of(settings.jobs),
         )
@@ -281,16 +297,33 @@ async def _listen(settings: Settings, services: Services, stack: AsyncExitStack)
         access_log=None,
         shutdown_timeout=settings.server.drain_seconds,
     )
+    await _serve_with(runner, stack, "The API", settings.server.host, settings.server.port, "[server] port")
+
+
+async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitStack) -> None:
+    """Open the hold endpoint. A visitor who leaves gives up the place; one who stays is sent away when we stop."""
+    holding = Holding(server.database, server.gates, settings.hold)
+    runner = web.AppRunner(
+        create_hold_app(holding, settings.hold.refuse_seconds),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_REFUSAL_SECONDS,
+    )
+    await _serve_with(runner, stack, "The hold endpoint", _LOOPBACK, settings.hold.port, "[hold] port")
+    stack.callback(server.gates.close)
+
+
+async def _serve_with(
+    runner: web.AppRunner, stack: AsyncExitStack, what: str, host: str, port: int, setting: str
+) -> None:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.server.host, settings.server.port)
     try:
-        await site.start()
+        await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        where = f"{settings.server.host}:{settings.server.port}"
         raise StackynError(
-            f"The API can't listen on {where}: {error.strerror}.",
-            hint="Stop what uses that port, or set [server] port in config.toml.",
+            f"{what} can't listen on {host}:{port}: {error.strerror}.",
+            hint=f"Stop what uses that port, or set {setting} in config.toml.",
         ) from error
 
 

@@ -12,7 +12,6 @@ from stackyn_server.domain.ids import AppId
 class Kind(StrEnum):
     BUILD = "build"
     RELEASE = "release"
-    SWAP = "swap"
     STOP = "stop"
     SLEEP = "sleep"
     WAKE = "wake"
@@ -37,7 +36,6 @@ class Pool(StrEnum):
 POOL_OF: dict[Kind, Pool] = {
     Kind.BUILD: Pool.BUILDS,
     Kind.RELEASE: Pool.RELEASE,
-    Kind.SWAP: Pool.RELEASE,
     Kind.STOP: Pool.RELEASE,
     Kind.SLEEP: Pool.RELEASE,
     Kind.REMOVE: Pool.RELEASE,

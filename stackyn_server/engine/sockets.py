@@ -33,6 +33,18 @@ def established(pid: int, port: int) -> int:
     )
 
 
+def accepted(pid: int) -> int:
+    """Count the connections that were ever accepted in the process's namespace. 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/net/snmp").read_text("ascii").splitlines()
+    except PermissionError:
+        raise
+    except OSError:
+        return 0
+    names, numbers = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(numbers[names.index("PassiveOpens")])
+
+
 def listening(pid: int) -> list[Listener]:
     """Return what listens in the process's namespace, the engine's resolver left out. Empty when it is gone."""
     found = []

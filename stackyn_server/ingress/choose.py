@@ -36,11 +36,8 @@ def choose(
     secret: str,
     epoch: int,
     still_leading: Callable[[], Awaitable[None]],
-    hold_port: int | None = None,
-    hold_seconds: float = 60,
-    metrics_port: int | None = None,
 ) -> Ingress:
-    """Build the ingress without any I/O. `secret` is the installation's; ports are on loopback.
+    """Build the ingress without any I/O. `secret` is the installation's.
 
     Raises `IngressMisconfigured` or `EntryPointInvalid`.
     """
@@ -50,7 +47,7 @@ def choose(
         return Publisher(
             database,
             file,
-            _frame(settings, points, secret, hold_port, hold_seconds),
+            _frame(settings, points, secret),
             writer,
             epoch=epoch,
             still_leading=still_leading,
@@ -79,7 +76,7 @@ def choose(
     return TraefikIngress(
         publisher(RouteFile(directory.routes, directory.staging), render.write, points),
         engine,
-        static.Static(ingress, points, MOUNT, metrics_port),
+        static.Static(ingress, points, MOUNT, ingress.metrics_port),
         directory,
     )
 
@@ -88,9 +85,8 @@ def _frame(
     settings: Settings,
     points: tuple[EntryPoint, ...],
     secret: str,
-    hold_port: int | None,
-    hold_seconds: float,
 ) -> Frame:
+    can_hold = settings.ingress.managed or settings.ingress.reaches_loopback
     has_tls = any(point.tls for point in points)
     redirects = has_tls and settings.public.scheme == "https"
     return Frame(
@@ -101,8 +97,8 @@ def _frame(
         own_sites=(OwnSite(API, _own_address(settings.server.host), settings.server.port),),
         https_port=(settings.public.port or settings.ingress.https_port or HTTPS_PORT) if redirects else None,
         certificate_resolver=static.resolver_name(settings.ingress),
-        hold_port=hold_port,
-        hold_seconds=hold_seconds,
+        hold_port=settings.hold.port if can_hold else None,
+        hold_seconds=settings.hold.seconds,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.files import FileState
 
@@ -16,6 +16,16 @@ class Ingress(Protocol):
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
         """Where our own checks reach the proxy, with the host's name in the request. Empty without a proxy."""
+        ...
+
+    @property
+    def can_hold(self) -> bool:
+        """Whether a held route really holds requests: the proxy reaches our hold endpoint."""
+        ...
+
+    async def requests(self) -> Mapping[AppId, int] | None:
+        """Return how many requests each app has answered since some time; an app without any may be missing. None
+        where the proxy doesn't tell. Raises `CountsUnavailable`."""
         ...
 
     async def prepare(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.files import FileState
 from stackyn_server.ingress.publisher import Publisher
@@ -23,6 +23,13 @@ class ExternalIngress:
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
         return self._publisher.frame.entry_points
+
+    @property
+    def can_hold(self) -> bool:
+        return self._publisher.frame.hold_port is not None
+
+    async def requests(self) -> Mapping[AppId, int] | None:
+        return None
 
     async def prepare(self) -> None:
         await self._publisher.confirm(await self._publisher.prepare(), {})

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress import listing
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.entry_points import EntryPoint
@@ -30,6 +30,13 @@ class NoIngress:
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
         return ()
+
+    @property
+    def can_hold(self) -> bool:
+        return False
+
+    async def requests(self) -> Mapping[AppId, int] | None:
+        return None
 
     async def prepare(self) -> None:
         try:

@@ -57,6 +57,7 @@ def _arguments(static: Static) -> Iterator[str]:
         yield from _entry_point(entry_point, static.settings)
     if static.metrics_port is not None:
         yield f"entrypoints.metrics.address=127.0.0.1:{alphabet.port(static.metrics_port)}"
+        yield "entrypoints.metrics.reuseport=true"  # as below: a proxy is replaced side by side
         yield "metrics.prometheus.entrypoint=metrics"
         yield "metrics.prometheus.addserviceslabels=true"
         yield "metrics.prometheus.addentrypointslabels=false"

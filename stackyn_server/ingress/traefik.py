@@ -12,9 +12,9 @@ from typing import Protocol
 
 import structlog
 
-from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.domain.ingress import IngressState
-from stackyn_server.ingress import binary, static
+from stackyn_server.ingress import binary, counts, static
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.directory import Directory
 from stackyn_server.ingress.entry_points import EntryPoint
@@ -87,6 +87,14 @@ class TraefikIngress:
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
         return self._configuration.entry_points
+
+    @property
+    def can_hold(self) -> bool:
+        return self._publisher.frame.hold_port is not None
+
+    async def requests(self) -> Mapping[AppId, int] | None:
+        port = self._configuration.metrics_port
+        return None if port is None else await counts.read(port)
 
     async def prepare(self) -> None:
         try:

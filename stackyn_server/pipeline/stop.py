@@ -13,6 +13,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import enqueue_retire
 from stackyn_server.pipeline.routing import hosts_of
 from stackyn_server.store import apps, deployments, events, instances, jobs, routes
@@ -26,10 +27,11 @@ _LOOK_AGAIN_SECONDS = 0.5
 class Stop:
     """The handler of `stop` jobs. The release and its image stay, for `start`."""
 
-    def __init__(self, settings: Settings, database: Database, ingress: Ingress) -> None:
+    def __init__(self, settings: Settings, database: Database, ingress: Ingress, gates: Gates) -> None:
         self._settings = settings
         self._database = database
         self._ingress = ingress
+        self._gates = gates
 
     async def __call__(self, run: JobRun) -> None:
         async with self._database.connection() as connection:
@@ -37,6 +39,7 @@ class Stop:
         if app is None or app.desired is not Desired.STOPPED:
             return  # started again, or deleted, in the meantime
         await withdraw(run, self._settings, self._database, self._ingress, app)
+        self._gates.refuse(app.id)  # who waits for it to wake up waits in vain
         async with self._database.transaction() as connection:
             await retire_all(connection, run, app, self._settings.apps.drain_seconds)
             await run.finish(connection)
@@ -45,11 +48,14 @@ class Stop:
 class Remove:
     """The handler of `remove` jobs: of a deleted app nothing stays but a tombstone that keeps its seat."""
 
-    def __init__(self, settings: Settings, database: Database, engine: Engine, ingress: Ingress) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, gates: Gates
+    ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._ingress = ingress
+        self._gates = gates
 
     async def __call__(self, run: JobRun) -> None:
         async with self._database.connection() as connection:
@@ -57,6 +63,7 @@ class Remove:
         if app is None or app.torn_down_at is not None:
             return
         await withdraw(run, self._settings, self._database, self._ingress, app)
+        self._gates.refuse(app.id)  # who waits for it to wake up waits in vain
         async with self._database.transaction() as connection:
             await retire_all(connection, run, app, self._settings.apps.stop_grace_seconds)
             await jobs.hasten_retires(connection, app.id, 0)

@@ -12,7 +12,7 @@ from stackyn_server import config
 from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.store import apps, deployments, jobs, releases, samples
+from stackyn_server.store import apps, deployments, instances, jobs, releases, samples
 from stackyn_server.store.database import Database
 
 log = structlog.get_logger()
@@ -36,6 +36,7 @@ class Garbage:
         await self._clones_of_ended()
         async with self._database.transaction() as connection:
             await jobs.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
+            await instances.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
         await self._old_samples()
 
     async def _forget_apps(self) -> None:

@@ -92,7 +92,12 @@ async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover
 
 
 async def cancel_deployments(connection: Connection, app: AppId, mover: Mover) -> None:
-    """End every open deployment of the app: waiting ones now, running ones as soon as their task has cleaned up."""
+    """End every open deployment of the app: waiting ones now, running ones as soon as their task has cleaned up.
+
+    Neither falling asleep nor waking up matters any more.
+    """
     for kind in (Kind.BUILD, Kind.RELEASE):
         subjects = await jobs.request_cancel(connection, app=app, kind=kind)
         await end_waiting(connection, subjects, Phase.CANCELLED, mover)
+    for kind in (Kind.SLEEP, Kind.WAKE):
+        await jobs.request_cancel(connection, app=app, kind=kind)

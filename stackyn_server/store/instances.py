@@ -58,12 +58,31 @@ class Serving:
     disk_mb: int
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """An app's instance that its requests go to, or are held for. `plan` is the billing plan's name."""
+
+    app: AppId
+    tenant: UserId
+    plan: str
+    instance: InstanceId
+    port: int
+    is_held: bool
+
+
 async def insert(
     connection: Connection, app: AppId, release: ReleaseId, deployment: DeploymentId | None
 ) -> Instance | None:
     """Take a free slot of the app's seat. None when both are taken."""
     row = await connection.fetchrow(SQL.insert, app, release, deployment)
     return Instance.from_row(row) if row else None
+
+
+async def insert_into(
+    connection: Connection, app: AppId, release: ReleaseId, deployment: DeploymentId | None, slot: int
+) -> Instance:
+    """Take this slot of the app's seat. Raises `Duplicate` when it is taken."""
+    return Instance.from_row(await connection.fetchrow(SQL.insert_into, app, release, deployment, slot))
 
 
 async def get(connection: Connection, instance: InstanceId) -> Instance | None:
@@ -134,6 +153,16 @@ async def serving_now(connection: Connection) -> list[Serving]:
 async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId]]:
     """Return the serving instances of running apps that no job is about."""
     return [(row["app"], row["id"]) for row in await connection.fetch(SQL.wanted_up)]
+
+
+async def routed(connection: Connection) -> list[Routed]:
+    """Return where the routes of running apps lead, apart from apps that a job is about."""
+    return [Routed(**dict(row)) for row in await connection.fetch(SQL.routed)]
+
+
+async def purge(connection: Connection, keep_days: int, limit: int) -> None:
+    """Delete at most `limit` rows of instances that belonged to no deployment and are gone for so long."""
+    await connection.execute(SQL.purge, keep_days, limit)
 
 
 async def holding_slots(connection: Connection) -> set[InstanceId]:

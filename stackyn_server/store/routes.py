@@ -72,6 +72,11 @@ async def revert(connection: Connection, app: AppId, instance: InstanceId) -> No
     await connection.execute(SQL.revert, app, instance)
 
 
+async def hold(connection: Connection, app: AppId, instance: InstanceId) -> None:
+    """Have the proxy keep the app's requests, for whoever comes up in the slot of `instance`."""
+    await connection.execute(SQL.hold, app, instance)
+
+
 async def withdraw(connection: Connection, app: AppId) -> None:
     await connection.execute(SQL.withdraw, app)
 

@@ -5,6 +5,10 @@ WHERE NOT EXISTS (SELECT FROM instance i WHERE i.app = $1 AND i.slot = free.slot
 ORDER BY free.slot LIMIT 1
 RETURNING *;
 
+-- name: insert_into
+INSERT INTO instance (app, release, deployment, slot) VALUES ($1, $2, $3, $4)
+RETURNING *;
+
 -- name: get
 SELECT * FROM instance WHERE id = $1;
 
@@ -55,6 +59,26 @@ JOIN app a ON a.id = r.app AND a.desired = 'running'
 JOIN instance i ON i.id = r.instance AND i.state = 'up'
 WHERE r.state = 'serving'
   AND NOT EXISTS (SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running'));
+
+-- name: routed
+-- Where the routes of running apps lead, for those that no job is about: may they sleep, must they wake?
+SELECT i.app, a.tenant, account.plan, i.id AS instance, l.port, r.state = 'held' AS is_held
+FROM route r
+JOIN app a ON a.id = r.app AND a.desired = 'running'
+JOIN account ON account.id = a.tenant
+JOIN instance i ON i.id = r.instance
+JOIN release l ON l.id = i.release
+WHERE (r.state = 'held' OR r.state = 'serving' AND i.state = 'up')
+  AND NOT EXISTS (SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running'))
+ORDER BY i.app;
+
+-- name: purge
+-- What woke up and slept again leaves a row each time; those of deployments stay as long as these.
+DELETE FROM instance
+WHERE id IN (
+    SELECT id FROM instance
+    WHERE deployment IS NULL AND state = 'gone' AND gone_at < now() - make_interval(days => $1) LIMIT $2
+);
 
 -- name: holding_slots
 SELECT id FROM instance WHERE state <> 'gone';

@@ -31,6 +31,13 @@ UPDATE route SET
 WHERE app = $1 AND instance = $2 AND state = 'switching'
 RETURNING instance;
 
+-- name: hold
+-- Requests wait at the proxy, for whatever comes up in the slot of $2.
+UPDATE route SET
+    previous = CASE WHEN instance = $2 THEN previous ELSE instance END,
+    instance = $2, state = 'held', updated_at = now()
+WHERE app = $1 AND state <> 'withdrawn';
+
 -- name: withdraw
 UPDATE route SET state = 'withdrawn', instance = NULL, previous = NULL, updated_at = now()
 WHERE app = $1 AND state <> 'withdrawn';

@@ -41,7 +41,7 @@ async def ingress(database: Database, container: IngressContainer, tmp_path: Pat
         {
             "server": {"data_dir": tmp_path, "port": free_port()},
             "network": {"subnet": str(LOOPBACK_SEATS)},
-            "ingress": {"http_port": free_port(), "https_port": free_port()},
+            "ingress": {"http_port": free_port(), "https_port": free_port(), "metrics_port": free_port()},
         }
     )
     async with database.transaction() as connection:

@@ -1,0 +1,195 @@
+"""Apps that nobody uses sleep, and the next request wakes them: through the real proxy, engine and server."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, docker, running
+from tests.tiny import Tree, tiny_app, upgrading_app
+
+IDLE_SECONDS = 1.5
+BODY_BYTES = 3 * 2**20
+ASLEEP_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[ServerProcess]:
+    plan = {"always_on": False, "zero_downtime": False}
+    async with running(
+        **{
+            "plans.pro": plan,
+            "apps": {"idle_minutes": IDLE_SECONDS / 60},
+            "reconcile": {"idle_seconds": 0.5},
+            "hold": {"refuse_seconds": 1},
+        }
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def nap(server: ServerProcess, git: GitServer) -> int:
+    """An app that answers `awake`."""
+    return await deployed(server, git, "nap", tiny_app("awake"))
+
+
+async def test_an_idle_app_sleeps_and_a_post_wakes_it_with_its_whole_body(
+    server: ServerProcess, nap: int
+) -> None:
+    await asleep(server, nap)
+    assert (await view(server, nap))["status"] == "running"
+
+    body = os.urandom(BODY_BYTES)
+    secrets = {"Authorization": "Bearer visitors-secret", "Cookie": "session=visitors-secret"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            f"http://127.0.0.1:{server.ingress_port}/cgi-bin/digest?token=visitors-secret",
+            data=io.BytesIO(body),
+            headers={"Host": "nap.localhost", **secrets},
+        ) as answer,
+    ):
+        assert (answer.status, await answer.text()) == (200, hashlib.sha256(body).hexdigest())
+
+    assert await server.visit("nap") == (200, "awake")
+    await server.until(lambda: has_phase(server, nap, "live"), 10, "the app is shown as awake")
+    assert "visitors-secret" not in server.log_file.read_text()
+
+
+async def test_a_sleeper_is_woken_once_however_many_come(server: ServerProcess, nap: int) -> None:
+    await asleep(server, nap)
+    before = await count(server, nap, "app.woken")
+    answers = await asyncio.gather(*(server.visit("nap") for _ in range(20)))
+    assert set(answers) == {(200, "awake")}
+    assert await count(server, nap, "app.woken") == before + 1
+    assert len(await containers(server, nap)) == 1
+
+
+async def test_a_request_before_the_end_turns_everything_back(server: ServerProcess, nap: int) -> None:
+    await server.visit("nap")
+    await server.until(lambda: has_phase(server, nap, "live"), 10, "it is awake")
+    before, slept = await containers(server, nap), await count(server, nap, "app.slept")
+    await server.until(lambda: has_phase(server, nap, "sleeping"), ASLEEP_SECONDS, "its requests are held")
+    assert await server.visit("nap") == (200, "awake")
+    await server.until(lambda: has_phase(server, nap, "live"), 10, "it stays awake")
+    assert await containers(server, nap) == before
+    assert await count(server, nap, "app.slept") == slept
+
+
+async def test_a_restart_of_the_server_wakes_nobody_and_forgets_nobody(
+    server: ServerProcess, nap: int
+) -> None:
+    await asleep(server, nap)
+    await server.kill()
+    assert (await server.visit("nap"))[0] == 500, "held routes need this server"
+    await server.start()
+    assert await containers(server, nap) == []
+    assert await server.visit("nap") == (200, "awake")
+
+
+async def test_a_sleeping_app_can_be_stopped_and_started(server: ServerProcess, nap: int) -> None:
+    await asleep(server, nap)
+    stopped = await server.api("POST", f"/api/v1/apps/{nap}/stop", expect=200)
+    assert (stopped["status"], stopped["phase"]) == ("stopped", "stopped")
+    await server.until(lambda: answers(server, "nap", 404), 10, "nobody answers for a stopped app")
+    await server.api("POST", f"/api/v1/apps/{nap}/start")
+    await server.until(lambda: answers(server, "nap", 200), 30, "it answers after the start")
+
+
+async def test_an_open_connection_keeps_an_app_awake_and_an_upgrade_wakes_it(
+    server: ServerProcess, git: GitServer
+) -> None:
+    app = await deployed(server, git, "talk", upgrading_app())
+    await asleep(server, app)
+    reader, writer = await upgraded(server, "talk")
+    awake = await containers(server, app)
+    assert len(awake) == 1
+    await asyncio.sleep(2 * IDLE_SECONDS)  # an unused app would sleep by now
+    writer.write(b"still here")
+    assert await reader.readexactly(10) == b"still here"
+    assert await containers(server, app) == awake
+    assert await count(server, app, "app.slept") == 1
+    writer.close()
+    await asleep(server, app)
+
+
+async def test_an_app_that_can_t_be_woken_says_why_and_can_be_deleted(
+    server: ServerProcess, git: GitServer
+) -> None:
+    app = await deployed(server, git, "coma", tiny_app("back"))
+    await asleep(server, app)
+    release = (await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200))[0]
+    await docker("rmi", "-f", release["image"])
+    url = f"http://127.0.0.1:{server.ingress_port}/"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers={"Host": "coma.localhost"}) as answer,
+    ):
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+        assert "could not be started" in await answer.text()
+    shown = await view(server, app)
+    assert shown["phase"] == "sleeping"
+    assert "could not be woken" in shown["deployment"]["waiting_reason"]
+    assert await count(server, app, "app.wake_failed") == 1
+
+    await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
+    await server.until(lambda: answers(server, "coma", 404), 10, "nobody answers for a deleted app")
+
+
+async def deployed(server: ServerProcess, git: GitServer, name: str, tree: Tree) -> int:
+    url, _ = await git.publish(name, tree)
+    app, deployment = await server.create(url, name)
+    await server.deployed(deployment)
+    return app
+
+
+async def asleep(server: ServerProcess, app: int) -> None:
+    async def sleeps() -> bool:
+        return await has_phase(server, app, "sleeping") and not await containers(server, app)
+
+    await server.until(sleeps, ASLEEP_SECONDS, f"app {app} sleeps")
+
+
+async def has_phase(server: ServerProcess, app: int, phase: str) -> bool:
+    return bool((await view(server, app))["phase"] == phase)
+
+
+async def view(server: ServerProcess, app: int) -> dict[str, Any]:
+    found: dict[str, Any] = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+    return found
+
+
+async def answers(server: ServerProcess, slug: str, status: int) -> bool:
+    return (await server.visit(slug))[0] == status
+
+
+async def count(server: ServerProcess, app: int, name: str) -> int:
+    """How many events of this name the app has had."""
+    events = await server.api("GET", f"/api/v1/apps/{app}/events", expect=200)
+    return sum(event["name"] == name for event in events)
+
+
+async def containers(server: ServerProcess, app: int) -> list[str]:
+    mine = f"label=io.stackyn.installation={server.installation}"
+    return (await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")).split()
+
+
+async def upgraded(server: ServerProcess, slug: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Upgrade a connection, as a WebSocket begins."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.ingress_port)
+    writer.write(
+        f"GET / HTTP/1.1\r\nHost: {slug}.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101"), head
+    return reader, writer
