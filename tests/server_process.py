@@ -336,3 +336,15 @@ async def docker(*arguments: str) -> str:
     )
     out, _ = await process.communicate()
     return out.decode()
+
+
+async def proxies(server: ServerProcess) -> list[str]:
+    """The running containers of the installation's ingress: one, two while one replaces the other."""
+    mine = f"label=io.stackyn.installation={server.installation}"
+    return (await docker("ps", "-q", "--filter", mine, "--filter", "label=io.stackyn.role=ingress")).split()
+
+
+async def containers_of(server: ServerProcess, app: int) -> list[str]:
+    """All containers of an app, stopped ones too."""
+    mine = f"label=io.stackyn.installation={server.installation}"
+    return (await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")).split()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId
 
 
@@ -49,6 +50,10 @@ POOL_OF: dict[Kind, Pool] = {
 }
 
 
+# What takes something away has been promised: it is tried until it is done, however long its cause lasts.
+UNTIL_DONE = frozenset({Kind.STOP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP})
+
+
 class JobState(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
@@ -73,6 +78,12 @@ def slot_lock(app: AppId, slot: int) -> str:
     return f"slot:{app}:{slot}"
 
 
+def cleanup_arguments(ended_in: Phase) -> dict[str, bool]:
+    """A container that a route may have pointed at (`built`: in an earlier try) goes only after the proxy has
+    confirmed the route that is right now."""
+    return {"confirm": ended_in in (Phase.SWITCHING, Phase.BUILT)}
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Exponential back-off with jitter; the numbers are `[retries]` of config.toml."""
@@ -86,14 +97,19 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """`run_at` is None when the attempts are used up."""
+    """`run_at` is None when the job is given up. `is_overdue`: people should hear of it, this time."""
 
     run_at: datetime | None
+    is_overdue: bool = False
 
 
-def next_attempt(policy: RetryPolicy, attempt: int, now: datetime, jitter: float) -> RetryDecision:
+def next_attempt(
+    policy: RetryPolicy, attempt: int, now: datetime, jitter: float, *, until_done: bool = False
+) -> RetryDecision:
     """Decide when attempt number `attempt` + 1 runs. `jitter` is a random number in [-1, 1]."""
-    if attempt >= policy.attempts:
+    if attempt >= policy.attempts and not until_done:
         return RetryDecision(None)
-    delay = min(policy.first_seconds * policy.factor ** (attempt - 1), policy.longest_seconds)
-    return RetryDecision(now + timedelta(seconds=delay * (1 + policy.jitter * jitter)))
+    growing = min(attempt, policy.attempts) - 1
+    delay = min(policy.first_seconds * policy.factor**growing, policy.longest_seconds)
+    run_at = now + timedelta(seconds=delay * (1 + policy.jitter * jitter))
+    return RetryDecision(run_at, is_overdue=attempt % policy.attempts == 0)

@@ -11,6 +11,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
+from stackyn_server.store import events
 from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.failures import Contention
@@ -35,8 +36,8 @@ async def end(
     """Run `handler` and see to it that the row is ended, for as long as the database needs to come back.
 
     A handler that returns (or stops because it was asked to) has its row finished if it hasn't itself; one that
-    raises is retried by the policy when the error says that it may help, else buried. Only a cancellation from
-    outside, at the server's stop, leaves the row `running` for the next server.
+    raises is retried by the policy when the error says that it may help or when the job is never given up, else
+    buried. Only a cancellation from outside, at the server's stop, leaves the row `running` for the next server.
     """
     try:
         outcome = await _outcome(run, handler)
@@ -88,10 +89,22 @@ async def _record(connection: Connection, run: JobRun, outcome: _Outcome) -> Non
         await run.finish(connection)
     elif run.job.schedule is not None:
         await run.retry(connection, _next_period(run, run.job.schedule), outcome.reason)
-    elif outcome.retryable and (run_at := run.next_attempt()) is not None:
-        await run.retry(connection, run_at, outcome.reason)
+    elif run.is_until_done or outcome.retryable:
+        await _try_again(connection, run, outcome.reason)
     else:
         await run.bury(connection, outcome.reason)
+
+
+async def _try_again(connection: Connection, run: JobRun, reason: str) -> None:
+    decision, job = run.decide(), run.job
+    if decision.run_at is None:
+        return await run.bury(connection, reason)
+    await run.retry(connection, decision.run_at, reason)
+    if decision.is_overdue:
+        log.error("job.overdue", reason=reason)
+        data = {"kind": job.kind.value, "attempts": job.attempt, "reason": reason}
+        await events.append(connection, "job.overdue", tenant=job.tenant, app=job.app, data=data)
+    return None
 
 
 def _next_period(run: JobRun, schedule: float) -> datetime:

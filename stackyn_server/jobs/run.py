@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from stackyn_server.domain.jobs import RetryPolicy, next_attempt
+from stackyn_server.domain.jobs import UNTIL_DONE, RetryDecision, RetryPolicy, next_attempt
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.store import claims
 from stackyn_server.store.claims import NotRunning
@@ -55,9 +55,19 @@ class JobRun:
         assert self.job.claimed_at is not None, "the claim sets it"
         return self.job.claimed_at + timedelta(seconds=time.monotonic() - self._received_at)
 
+    @property
+    def is_until_done(self) -> bool:
+        """Never given up, whatever it fails of."""
+        return self.job.kind in UNTIL_DONE
+
     def next_attempt(self) -> datetime | None:
         """When the next attempt should run by the retry policy; None when the attempts are used up."""
-        return next_attempt(self._policy, self.job.attempt, self.now(), self._jitter()).run_at
+        return self.decide().run_at
+
+    def decide(self) -> RetryDecision:
+        return next_attempt(
+            self._policy, self.job.attempt, self.now(), self._jitter(), until_done=self.is_until_done
+        )
 
     async def until_cancelled(self, work: Awaitable[T]) -> T:
         """Do `work`, unless the job is asked to stop: then end it, wait until it has ended, raise `JobCancelled`.

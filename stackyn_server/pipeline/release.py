@@ -13,14 +13,13 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.retire import enqueue_retire
-from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.switch import Switch
 from stackyn_server.pipeline.walk import Also, First, Walk, Walker
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, deployments, instances, releases, routes
@@ -46,7 +45,7 @@ class ReleaseStory:
         self._settings = settings
         self._database = database
         self._engine = engine
-        self._ingress = ingress
+        self._switcher = Switch(settings, database, ingress)
         self._sealer = sealer
         self._walker = Walker(database, journal, settings, back_to=Phase.BUILT)
 
@@ -66,6 +65,7 @@ class ReleaseStory:
         crash_point("release.probing")
         if walk.deployment.phase is Phase.PROBING:
             await self._probe(walk, app, release, instance)
+            await self._keep_up(instance)
             crash_point("release.probed")
             await self._want_route(walk, app, instance)
         crash_point("release.switching")
@@ -145,23 +145,15 @@ class ReleaseStory:
         walk.say("A newer deployment is live already.")
         await self._walker.end(walk, Phase.SUPERSEDED)
 
-    async def _switch(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
-        """Publish, have the proxy confirm it, and only then call it live. Else go back the same way."""
-        await walk.run.still_leading()
-        try:
-            async with self._database.connection() as connection:
-                hosts = await hosts_of(connection, self._settings, app)
-            confirmed = self._ingress.apply({host: instance.id for host in hosts})
-            await walk.step(confirmed, _switch_failure(self._settings, "The proxy did not answer in time."))
-        except (NotConfirmed, DeploymentFailed, JobCancelled) as error:
-            await walk.record(_back(app, instance.id))
-            if isinstance(error, NotConfirmed):
-                raise DeploymentFailed(_switch_failure(self._settings, error.message)) from error
-            raise
-        crash_point("release.confirmed")
+    async def _keep_up(self, instance: Instance) -> None:
+        """Have the engine bring the container back from now on. Before the switch: after it, nothing may go wrong."""
         container = await containers.find(self._engine, instance.id)
         if container is not None:
             await containers.set_restart(self._engine, container.id, on=True)
+
+    async def _switch(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
+        await self._switcher.to(walk, app, instance)
+        crash_point("release.confirmed")
         await walk.move(
             Phase.LIVE, first=_replace_live(walk), also=self._go_live(walk, app, release, instance)
         )
@@ -201,26 +193,9 @@ def _remember(instance: InstanceId, container: str) -> Also:
     return also
 
 
-def _back(app: App, instance: InstanceId) -> First:
-    """The route as it was before; the cleanup job has the proxy confirm it before the container goes."""
-
-    async def write(connection: Connection) -> None:
-        await routes.revert(connection, app.id, instance)
-
-    return write
-
-
 def _boot_timeout() -> Failure:
     return Failure(
         FailureCode.ENGINE_UNAVAILABLE,
         "The container could not be started in time.",
         "Deploy again; tell the operator if it happens twice.",
-    )
-
-
-def _switch_failure(settings: Settings, why: str) -> Failure:
-    return Failure(
-        FailureCode.SWITCH_FAILED,
-        f"The new release was ready, but its address could not be switched to it. {why}",
-        "The previous release goes on serving. Deploy again; tell the operator if it happens twice.",
     )

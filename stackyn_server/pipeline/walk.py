@@ -7,7 +7,7 @@ retry, or (at a shutdown) left running for the next server to take up again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.jobs import Kind, cleanup_arguments
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.store import deployments, jobs
@@ -169,7 +169,7 @@ class Walker:
                 ended.id,
                 app=ended.app,
                 tenant=ended.tenant,
-                arguments=_cleanup_arguments(walk.deployment),
+                arguments=cleanup_arguments(walk.deployment.phase),
             )
             await walk.run.finish(connection)
 
@@ -178,11 +178,6 @@ class Walker:
             await walk.move(to, also=also, **results)
         except Moved:
             log.info("deployment.moved_elsewhere")
-
-
-def _cleanup_arguments(deployment: Deployment) -> Mapping[str, Any]:
-    """A container that a route has pointed at goes only after the proxy has confirmed the route that is right now."""
-    return {"confirm": deployment.phase is Phase.SWITCHING}
 
 
 def _our_fault() -> Failure:

@@ -8,9 +8,16 @@ from typing import Protocol
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, Kind, app_lock, build_lock
+from stackyn_server.domain.jobs import (
+    ORDINARY_PRIORITY,
+    RAISED_PRIORITY,
+    Kind,
+    app_lock,
+    build_lock,
+    cleanup_arguments,
+)
 from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, deployments, jobs
+from stackyn_server.store import apps, deployments, instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment, Mover
@@ -72,16 +79,27 @@ async def enqueue_release(connection: Connection, deployment: Deployment) -> Non
 
 
 async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mover: Mover) -> None:
-    """Move the deployments whose waiting job was just taken away to `to`, and have what they left cleaned up."""
+    """Move the deployments whose waiting job was just taken away to `to`, and have what they left cleaned up.
+
+    One that waits in the middle of its switch (its server died, or its database was away) is turned back first.
+    """
     for subject in subjects:
         deployment = await deployments.get(connection, DeploymentId(int(subject)))
-        if deployment is not None:
-            ended = await deployments.advance(connection, deployment, to, mover)
-            await enqueue_cleanup(connection, ended)
-
-
-async def enqueue_cleanup(connection: Connection, deployment: Deployment) -> None:
-    await jobs.enqueue(connection, Kind.CLEANUP, deployment.id, app=deployment.app, tenant=deployment.tenant)
+        if deployment is None:
+            continue
+        if deployment.phase is Phase.SWITCHING:
+            instance = await instances.of_deployment(connection, deployment.id)
+            if instance is not None:
+                await routes.revert(connection, deployment.app, instance.id)
+        await deployments.advance(connection, deployment, to, mover)
+        await jobs.enqueue(
+            connection,
+            Kind.CLEANUP,
+            deployment.id,
+            app=deployment.app,
+            tenant=deployment.tenant,
+            arguments=cleanup_arguments(deployment.phase),
+        )
 
 
 async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:

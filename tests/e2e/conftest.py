@@ -18,6 +18,18 @@ async def server() -> AsyncIterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
+async def careful_server() -> AsyncIterator[ServerProcess]:
+    """With a gate and a drain as in production: a release that ends after 2 s is found out. Quick to give up."""
+    async with running(
+        apps={"drain_seconds": 30, "stop_grace_seconds": 10, "default_cpu": 1.0},
+        probe={"steady_seconds": 3, "known_steady_seconds": 0.5},
+        ingress={"confirm_seconds": 6},
+        deadlines={"probing": 6, "switching": 9},
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 async def git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServer]:
     async with GitServer(tmp_path_factory.mktemp("git")) as git:
         yield git

@@ -9,14 +9,13 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.git_server import GitServer
 from tests.load.generator import VISITORS, Order, Report
 from tests.load.running import BAD, LoadedApp, Visitors, visitors
-from tests.server_process import ServerProcess, docker, running
+from tests.server_process import ServerProcess, docker, proxies
 
 FEW, MANY = 500, 100_000
 DEPLOYS, KILLS = 50, 10
@@ -28,35 +27,18 @@ REPLACED_BY_MB = 257  # another memory limit of the ingress is another container
 MOST_FAILURES_OF_A_REPLACEMENT = 100
 
 
-@pytest.fixture(scope="module")
-async def loaded_server() -> AsyncIterator[ServerProcess]:
-    """With a gate and a drain as in production, so that a release which ends after 2 s is found out."""
-    async with running(
-        apps={"drain_seconds": 30, "stop_grace_seconds": 10, "default_cpu": 1.0},
-        probe={"steady_seconds": 3, "known_steady_seconds": 0.5},
-        deadlines={"probing": 6},
-    ) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-async def loaded_git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServer]:
-    async with GitServer(tmp_path_factory.mktemp("git")) as git:
-        yield git
-
-
 _names = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-async def chat(loaded_server: ServerProcess, loaded_git: GitServer) -> LoadedApp:
+async def chat(careful_server: ServerProcess, git: GitServer) -> LoadedApp:
     """The neighbour, of which the visitors hold a WebSocket and an event stream."""
-    return LoadedApp(loaded_server, loaded_git, "chat")
+    return LoadedApp(careful_server, git, "chat")
 
 
 @pytest.fixture
-async def shop(loaded_server: ServerProcess, loaded_git: GitServer, chat: LoadedApp) -> LoadedApp:
-    made = LoadedApp(loaded_server, loaded_git, f"shop-{next(_names)}")
+async def shop(careful_server: ServerProcess, git: GitServer, chat: LoadedApp) -> LoadedApp:
+    made = LoadedApp(careful_server, git, f"shop-{next(_names)}")
     await asyncio.gather(*(app.create() for app in (made, chat) if not app.id))
     return made
 
@@ -133,7 +115,7 @@ async def test_what_a_replacement_of_the_ingress_costs(
     shop: LoadedApp, chat: LoadedApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = shop.server
-    before = await _proxies(server)
+    before = await proxies(server)
     await server.stop()
     config = server.config.read_text()
     server.config.write_text(config.replace("[ingress]\n", f"[ingress]\nmemory_mb = {REPLACED_BY_MB}\n"))
@@ -160,7 +142,7 @@ async def test_what_the_death_of_the_ingress_costs(
     server = shop.server
     async with visitors(_order(shop, chat)) as load:
         await load.until_answered(FEW, seconds=30)
-        proxy, *_ = await _proxies(server)
+        proxy, *_ = await proxies(server)
         pid = await docker("inspect", "--format", "{{.State.Pid}}", proxy)
         await asyncio.create_subprocess_exec("kill", "-KILL", pid.strip())
         await _settled(load)
@@ -178,13 +160,8 @@ async def _settled(load: Visitors) -> None:
         await load.until_answered(2 * FEW, seconds=120)
 
 
-async def _proxies(server: ServerProcess) -> list[str]:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    return (await docker("ps", "-q", "--filter", mine, "--filter", "label=io.stackyn.role=ingress")).split()
-
-
 async def _replaced(server: ServerProcess, before: list[str]) -> bool:
-    now = await _proxies(server)
+    now = await proxies(server)
     return len(now) == 1 and now != before
 
 

@@ -11,7 +11,7 @@ from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.jobs import JobState, Kind, Pool, build_lock
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun
-from stackyn_server.store import jobs
+from stackyn_server.store import events, jobs
 from stackyn_server.store.database import Connection, Database
 from tests.integration.jobs.stage import (
     POLICY,
@@ -98,6 +98,26 @@ async def test_a_bug_in_a_handler_buries_the_job_without_its_text(database: Data
     async with dispatching(database, {Kind.MAIL: broken}):
         dead = await until_state(database, await put(database, Kind.MAIL, "letter"), JobState.DEAD)
     assert "detail" not in (dead.error or "")
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_what_takes_something_away_is_never_given_up_and_told_when_it_lasts(
+    database: Database, retryable: bool
+) -> None:
+    handler = Flaky(failures=2 * POLICY.attempts + 1, retryable=retryable)
+    async with dispatching(database, {Kind.STOP: handler}):
+        async with database.transaction() as connection:
+            app = await an_app(connection)
+        job = await put(database, Kind.STOP, app.id, app=app.id, tenant=app.tenant)
+        done = await until_state(database, job, JobState.DONE)
+    assert done.attempt == 2 * POLICY.attempts + 2
+    async with database.connection() as connection:
+        told = await events.list_of_app(connection, app.id, limit=10)
+    reason = "The engine can't be reached."
+    assert [event.data for event in told if event.name == "job.overdue"] == [
+        {"kind": "stop", "attempts": attempts, "reason": reason}
+        for attempts in (2 * POLICY.attempts, POLICY.attempts)
+    ]
 
 
 async def test_a_retry_waits_with_its_reason_and_time(database: Database) -> None:

@@ -23,6 +23,14 @@ def test_after_the_last_attempt_there_is_none() -> None:
     assert next_attempt(POLICY, 5, NOW, jitter=0).run_at is None
 
 
+@given(st.integers(1, 100_000))
+def test_a_job_that_is_tried_until_done_has_a_next_attempt_however_often(attempt: int) -> None:
+    decision = next_attempt(POLICY, attempt, NOW, jitter=0, until_done=True)
+
+    assert decision.run_at is not None and decision.run_at <= NOW + timedelta(seconds=10)
+    assert decision.is_overdue == (attempt % 5 == 0)
+
+
 @given(st.integers(1, 4), st.floats(-1, 1))
 def test_jitter_stays_within_its_share(attempt: int, jitter: float) -> None:
     plain = next_attempt(POLICY, attempt, NOW, jitter=0).run_at

@@ -1,0 +1,84 @@
+"""When the proxy can't turn: the old release serves on, nothing is taken away unconfirmed, and it rights itself."""
+
+from __future__ import annotations
+
+import os
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, containers_of, docker, proxies
+from tests.tiny import tiny_app
+
+ROUTES = "ingress/routes/routes.yml"
+
+
+async def _app(server: ServerProcess, git: GitServer, name: str) -> int:
+    url, _ = await git.publish(name, tiny_app("old"))
+    app, deployment = await server.create(url, name)
+    await server.deployed(deployment)
+    return app
+
+
+async def _redeploy(server: ServerProcess, git: GitServer, name: str, app: int, greeting: str) -> int:
+    await git.publish(name, tiny_app(greeting))
+    asked = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    return int(asked["deployment"]["id"])
+
+
+async def test_with_a_proxy_that_hangs_both_containers_stay_until_the_way_back_is_confirmed(
+    careful_server: ServerProcess, git: GitServer
+) -> None:
+    server, name = careful_server, "hanging"
+    app = await _app(server, git, name)
+    serving = await containers_of(server, app)
+    (proxy,) = await proxies(server)
+    await docker("pause", proxy)
+    try:
+        failed = await server.deployed(await _redeploy(server, git, name, app, "new"), "failed")
+        both = await containers_of(server, app)
+        told = await server.api("GET", f"/api/v1/deployments/{failed['id']}/logs", expect=200)
+    finally:
+        await docker("unpause", proxy)
+
+    assert failed["failure"]["code"] == "SWITCH_FAILED"
+    assert failed["failure"]["phase"] == "switching"
+    assert "Nothing was switched off" in failed["failure"]["hint"]
+    assert "did not answer. Going back." in told["build_log"]
+    assert len(both) == 2, "the proxy may still send to either"
+    assert await server.visit(name) == (200, "old")
+
+    async def only_the_old_one() -> bool:
+        return await containers_of(server, app) == serving
+
+    await server.until(only_the_old_one, 30, "the new container is gone, after a confirmation")
+    assert await server.visit(name) == (200, "old")
+    assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "running"
+
+    await server.deployed(await _redeploy(server, git, name, app, "newer"))
+    assert await server.visit(name) == (200, "newer")
+
+
+async def test_a_proxy_that_died_is_started_again_and_the_deploy_goes_through(
+    careful_server: ServerProcess, git: GitServer
+) -> None:
+    server, name = careful_server, "dying"
+    app = await _app(server, git, name)
+    await docker("kill", *(await proxies(server)))
+    await server.deployed(await _redeploy(server, git, name, app, "new"))
+
+    assert await server.visit(name) == (200, "new")
+
+
+async def test_a_file_that_is_cut_off_is_written_again_also_under_a_proxy_that_starts_with_it(
+    careful_server: ServerProcess, git: GitServer
+) -> None:
+    server, name = careful_server, "cut-off"
+    await _app(server, git, name)
+    path = server.data_dir / ROUTES
+    whole = path.stat().st_size
+    os.truncate(path, whole // 2)
+    await docker("restart", "-t", "0", *(await proxies(server)))
+
+    async def serves() -> bool:
+        return await server.visit(name) == (200, "old") and path.stat().st_size == whole
+
+    await server.until(serves, 30, "the app is served from a whole file")
