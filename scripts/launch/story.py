@@ -14,7 +14,7 @@ from scripts.launch.child import ServerChild
 from scripts.launch.installation import Installation, NotStarted
 from scripts.launch.screen import say, step
 
-READY_SECONDS = 120
+READY_SECONDS = 300  # a first start makes the ingress image, which takes a slow machine minutes
 REQUEST_SECONDS = 30
 ASK_AGAIN_SECONDS = 0.2
 
