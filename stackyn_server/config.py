@@ -71,11 +71,14 @@ class Engine(Table):
     request_seconds: Seconds = 30
 
 
+LONGEST_APP_PREFIX = 21  # one bridge full of seats
+
+
 class Network(Table):
     subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.0.0/16")
     build_subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.214.0.0/20")
     close_host: bool = True
-    quarantine_seconds: Seconds = 120
+    quarantine_seconds: Seconds = 60  # on top of the longest hold
 
 
 class Ingress(Table):
@@ -337,6 +340,8 @@ class Settings(Table):
             raise ValueError("[billing] test_endpoint is refused together with a public base domain")
         if len({self.server.port, self.hold.port, self.ingress.metrics_port}) < 3:
             raise ValueError("[server] port, [hold] port and [ingress] metrics_port must differ")
+        if self.network.subnet.prefixlen > LONGEST_APP_PREFIX:
+            raise ValueError(f"[network] subnet must be at least a /{LONGEST_APP_PREFIX}")
         if self.network.subnet.overlaps(self.network.build_subnet):
             raise ValueError("[network] subnet and build_subnet overlap")
         return self

@@ -42,7 +42,8 @@ class Garbage:
     async def _forget_apps(self) -> None:
         """The seat of a deleted app returns once no proxy can still hold a request for it."""
         async with self._database.transaction() as connection:
-            forgotten = await apps.forget(connection, self._settings.network.quarantine_seconds)
+            quarantine = self._settings.hold.seconds + self._settings.network.quarantine_seconds
+            forgotten = await apps.forget(connection, quarantine)
         if forgotten:
             log.info("apps.forgotten", apps=forgotten)
 

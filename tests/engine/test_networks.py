@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from stackyn_server import config
-from stackyn_server.domain.seats import address_of, bridge_of
+from stackyn_server.domain.seats import SEATS_PER_BRIDGE, address_of, bridge_of
 from stackyn_server.engine import builds, containers, networks
 from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
@@ -33,6 +33,23 @@ async def test_the_host_reaches_a_container_and_its_neighbour_does_not(engine: E
 
     assert code != 0, text
     assert await answers(serving.address, 8080)
+
+
+async def test_the_host_reaches_an_app_in_the_last_seat_of_a_bridge_and_one_on_the_next(
+    engine: Engine, spec: Spec
+) -> None:
+    seats = [SEATS_PER_BRIDGE - 1, SEATS_PER_BRIDGE]
+    subnet = engine.network.subnet
+    placed = [
+        spec(command=SERVE, bridge=bridge_of(subnet, seat), address=address_of(subnet, seat, 1))
+        for seat in seats
+    ]
+    for one in placed:
+        await containers.start(engine, one)
+
+    for one in placed:
+        await until_answers(one.address, 8080)
+    assert len({one.bridge.number for one in placed}) == 2
 
 
 async def test_a_container_of_another_bridge_is_not_reached_either(engine: Engine, spec: Spec) -> None:

@@ -90,6 +90,7 @@ def test_a_wrong_value_is_named_by_line_and_reason(tmp_path: Path, text: str, sa
         ),
         ('[public]\nbase_domain = "apps.example.com"\n[billing]\ntest_endpoint = true\n', "test_endpoint"),
         ('[network]\nbuild_subnet = "10.213.16.0/20"\n', "overlap"),
+        ('[network]\nsubnet = "10.213.0.0/22"\n', "at least a /21"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, text: str, said: str) -> None:

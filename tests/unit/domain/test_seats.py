@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stackyn_server.config import LONGEST_APP_PREFIX
 from stackyn_server.domain.seats import SEATS_PER_BRIDGE, address_of, bridge_of, seats_in
 
 SUBNET = IPv4Network("10.213.0.0/16")
@@ -16,6 +17,10 @@ SEATS = st.integers(0, seats_in(SUBNET) - 1)
 
 def test_a_sixteen_bit_subnet_has_room_for_sixteen_thousand_apps() -> None:
     assert seats_in(SUBNET) == 16_000
+
+
+def test_the_smallest_subnet_that_is_accepted_has_room() -> None:
+    assert seats_in(IPv4Network(("10.213.0.0", LONGEST_APP_PREFIX))) == SEATS_PER_BRIDGE
 
 
 @given(SEATS, SEATS, st.integers(0, 1), st.integers(0, 1))

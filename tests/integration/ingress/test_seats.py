@@ -1,0 +1,99 @@
+"""An address is nobody else's while a proxy may still send to it.
+
+The misrouting is done on purpose: a request is held by the proxy while its app is deleted and another tenant's app is
+created and comes up. Without the quarantine of seats, that tenant answers it (the last test here).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import aiohttp
+
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.ids import AppId
+from stackyn_server.store import apps
+from stackyn_server.store.database import Database
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.parts import backend, free_port, says
+from tests.integration.ingress.test_hold import Gate
+
+LEFT, CAME = "left.example.test", "came.example.test"
+BODY_BYTES = 300_000
+
+
+async def test_a_request_held_for_a_deleted_app_never_reaches_another_tenant(make_stage: MakeStage) -> None:
+    status, text = await _let_go_after_the_deletion(await make_stage(hold_port=free_port()), quarantine=120)
+
+    assert status in (502, 504), text
+    assert "other tenant" not in text
+
+
+async def test_a_seat_whose_quarantine_is_over_is_given_out_again(database: Database) -> None:
+    async with database.transaction() as connection:
+        assert await apps.free_seat(connection) == 0
+    app, _ = await rows.add_app(database, "left", port=80, seat=0)
+    await _delete(database, app, quarantine=0.2)
+    async with database.transaction() as connection:
+        assert await apps.free_seat(connection) == 1, "the tombstone keeps it"
+    async with asyncio.timeout(5):
+        while True:
+            async with database.transaction() as connection:
+                if await apps.forget(connection, 0.2) == [app]:
+                    break
+    async with database.transaction() as connection:
+        assert await apps.free_seat(connection) == 0
+
+
+async def test_a_stopped_apps_addresses_stay_its_own(database: Database) -> None:
+    app, _ = await rows.add_app(database, "left", port=80, seat=0)
+    await rows.withdraw(database, app)
+    async with database.transaction() as connection:
+        await apps.set_desired(connection, app, Desired.STOPPED)
+        assert await apps.forget(connection, 0) == []
+        assert await apps.free_seat(connection) == 1
+
+
+async def test_without_the_quarantine_the_same_request_is_answered_by_the_other_tenant(
+    make_stage: MakeStage,
+) -> None:
+    """What the first test here would see if seats were free at once: it is able to fail."""
+    stage: Stage = await make_stage(hold_port=free_port())
+
+    assert await _let_go_after_the_deletion(stage, quarantine=0) == (200, "the other tenant")
+
+
+async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[int, str]:
+    """Return what a visitor of the deleted app gets whose request was held until another app had come up."""
+    gate = Gate(25)
+    app, instance = await rows.add_app(stage.database, "left", port=stage.port, seat=0)
+    await rows.hold(stage.database, app)
+    await stage.publisher().apply({LEFT: instance})
+    url = f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/"
+    assert stage.frame.hold_port is not None
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", stage.frame.hold_port, gate.answer):
+        post = session.post(url, headers={"Host": LEFT}, data=os.urandom(BODY_BYTES))
+        visit = asyncio.create_task(post.__aenter__())
+        await gate.arrival()
+        await rows.withdraw(stage.database, app)
+        await stage.publisher().apply({LEFT: None})
+        await _delete(stage.database, app, quarantine)
+        async with stage.database.transaction() as connection:
+            seat = await apps.free_seat(connection)
+        _, came = await rows.add_app(stage.database, "came", port=stage.port, seat=seat)
+        async with backend(address(seat), stage.port, says("the other tenant")):
+            await stage.publisher().apply({CAME: came})
+            gate.open.set()
+            answer = await visit
+            return answer.status, await answer.text()
+
+
+async def _delete(database: Database, app: AppId, quarantine: float) -> None:
+    """As the job `remove` and the garbage collection do."""
+    async with database.transaction() as connection:
+        await apps.set_desired(connection, app, Desired.DELETED)
+        await apps.empty(connection, app)
+    async with database.transaction() as connection:
+        await apps.forget(connection, quarantine)
