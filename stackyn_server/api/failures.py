@@ -69,7 +69,13 @@ async def errors_as_json(request: web.Request, handler: Next) -> web.StreamRespo
 
 def _refused(request: web.Request, error: StackynError) -> web.Response:
     if error.status >= 500:
-        log.warning("request.refused", request_id=request_id(request), code=error.code, exc_info=error)
+        log.warning(
+            "request.refused",
+            request_id=request_id(request),
+            code=error.code,
+            reason=error.message,
+            exc_info=error if error.__cause__ else None,  # without a cause, the sentence says it all
+        )
     response = error_response(request, error.status, error.code, error.message, error.hint, error=error)
     if isinstance(error, RateLimited):
         response.headers[hdrs.RETRY_AFTER] = str(error.details.get("retry_after_seconds", 1))
