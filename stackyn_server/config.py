@@ -201,8 +201,20 @@ class Jobs(Table):
 
 class Reconcile(Table):
     period_seconds: Seconds = 30
+    steady_seconds: Seconds = 2
     garbage_seconds: Seconds = 300
     idle_seconds: Seconds = 10
+
+
+class Health(Table):
+    """How serving apps of plans with `health_checks` are asked whether they are well."""
+
+    interval_seconds: Seconds = 15
+    timeout_seconds: Seconds = 5
+    failures: Count = 3
+    successes: Count = 2
+    path: str = ""
+    at_once: Count = 16
 
 
 class Samples(Table):
@@ -321,6 +333,7 @@ class Settings(Table):
     retries: Retries = Retries()
     jobs: Jobs = Jobs()
     reconcile: Reconcile = Reconcile()
+    health: Health = Health()
     samples: Samples = Samples()
     auth: Auth = Auth()
     mail: Mail = Mail()

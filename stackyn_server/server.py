@@ -42,6 +42,7 @@ from stackyn_server.pipeline.stop import Remove, Stop
 from stackyn_server.pipeline.wake import Wake
 from stackyn_server.reconcile.crashes import Crashes
 from stackyn_server.reconcile.garbage import Garbage
+from stackyn_server.reconcile.health import HealthChecks
 from stackyn_server.reconcile.idle import Idle
 from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.reconcile.sampler import Sampler
@@ -186,10 +187,11 @@ class Server:
             settings,
             engine,
             ingress,
-            Reconciler(database, engine),
+            Reconciler(settings.reconcile, database, engine),
             Crashes(settings.apps, database, engine),
             [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
         )
+        self.health_checks = HealthChecks(settings, database)
         self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
         passwords = Passwords()
         sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
@@ -231,6 +233,7 @@ class Server:
         supervisor.start("engine.events", self.watch.listen)
         supervisor.start("ingress", self.watch.keep_ingress)
         supervisor.start("reconcile", self.watch.compare)
+        supervisor.start("health", self.health_checks.run)
         supervisor.start("samples", self.sampler.run)
         supervisor.start("dispatcher", self.dispatcher.run)
         supervisor.start("periodic", self.periodic.watch)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from http import HTTPStatus
 from ipaddress import IPv4Address
-
-import aiohttp
 
 from stackyn_server.config import Probe
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.engine import containers, sockets
+from stackyn_server.engine.answering import answers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerState
 from stackyn_server.engine.sockets import Listener
@@ -34,6 +32,9 @@ class Target:
     port: int
     health_path: str | None
 
+    async def answers(self) -> bool:
+        return await answers(self.address, self.port, self.health_path, timeout_seconds=_CONNECT_SECONDS)
+
 
 async def until_ready(engine: Engine, target: Target, settings: Probe, *, steady_seconds: float) -> None:
     """Return when the app has answered and gone on answering for `steady_seconds`.
@@ -46,7 +47,7 @@ async def until_ready(engine: Engine, target: Target, settings: Probe, *, steady
     misplaced_since: float | None = None
     async for _ in _ticks(settings.interval_seconds):
         state = await running_state(engine, target.container)
-        if await _answers(target):
+        if await target.answers():
             answering_since = answering_since or loop.time()
             if loop.time() - answering_since >= steady_seconds:
                 await running_state(engine, target.container)
@@ -131,20 +132,6 @@ def exit_failure(state: ContainerState | None, lines: str) -> Failure:
 async def _with_evidence(engine: Engine, target: Target, failure: Failure) -> Failure:
     lines = await containers.last_lines(engine, target.container, _EVIDENCE_LINES)
     return Failure(failure.code, failure.message, failure.hint, lines)
-
-
-async def _answers(target: Target) -> bool:
-    try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            if target.health_path is None:
-                _, writer = await asyncio.open_connection(str(target.address), target.port)
-                writer.close()
-                return True
-            url = f"http://{target.address}:{target.port}{target.health_path}"
-            async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as answer:
-                return HTTPStatus.OK <= answer.status < HTTPStatus.BAD_REQUEST
-    except (OSError, TimeoutError, aiohttp.ClientError, ValueError):
-        return False
 
 
 async def _ticks(interval_seconds: float) -> AsyncIterator[None]:

@@ -1,6 +1,8 @@
-"""Job `repair`: the container that should serve an app is gone or ended, and the engine won't bring it back.
+"""Job `repair`: the container that should serve an app is gone or ended and the engine won't bring it back, or it runs
+and does not answer.
 
-It is made again for the same instance: same release, same slot, same address, so the route is right all the time.
+A lost one is made again for the same instance: same release, same slot, same address, so the route is right all the
+time. One that doesn't answer is started again as it is.
 """
 
 from __future__ import annotations
@@ -13,15 +15,19 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.domain.ids import AppId
-from stackyn_server.engine import containers
+from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.store import apps, events, instances, releases
+from stackyn_server.store import apps, crashes, events, instances, releases
+from stackyn_server.store.apps import App
+from stackyn_server.store.crashes import REPAIR_FAILED, Crash
 from stackyn_server.store.database import Database
-from stackyn_server.store.instances import InstanceState
+from stackyn_server.store.giving_up import give_up
+from stackyn_server.store.instances import Instance, InstanceState
+from stackyn_server.store.releases import Release
 
 log = structlog.get_logger()
 
@@ -45,31 +51,65 @@ class Repair:
         if app.desired is not Desired.RUNNING or instance.state is not InstanceState.UP:
             return
         state = await containers.find(self._engine, instance.id)
-        if state is not None and (state.running or state.restarting):
+        is_present = state is not None and (state.running or state.restarting)
+        if is_present and run.job.arguments.get("restart") != instance.id:
             return
-        log.warning("instance.lost", app=app.id, instance=instance.id)
         await run.still_leading()
+        if is_present and state is not None:
+            log.warning("instance.restarted", app=app.id, instance=instance.id)
+            await containers.restart(self._engine, state.id, self._settings.apps.stop_grace_seconds)
+        else:
+            log.warning("instance.lost", app=app.id, instance=instance.id)
+        await self._bring_back(run, app, instance, release, was_present=is_present)
+
+    async def _bring_back(
+        self, run: JobRun, app: App, instance: Instance, release: Release, *, was_present: bool
+    ) -> None:
         spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
+        reason: str | None = None
+        container: str | None = None
         try:
             container = await containers.start(self._engine, spec)
             crash_point("repair.started")
             target = probe.Target(container, spec.address, release.port, release.health_path)
             async with asyncio.timeout(self._settings.deadlines.probing):
                 await probe.until_ready(self._engine, target, self._settings.probe, steady_seconds=0)
-            await containers.set_restart(self._engine, container, on=True)
-            reason = None
         except TransientFailure:
             raise
         except DeploymentFailed as error:
             reason = error.message
+            if await images.inspect(self._engine, release.image) is None:
+                return await self._give_up(run, app, release)
         except TimeoutError:
             reason = "It did not answer in time after it was started again."
+        if container is not None:
+            await containers.set_restart(self._engine, container, on=True)
         async with self._database.transaction() as connection:
-            if reason is None:
+            if container is not None:
                 await instances.set_container(connection, instance.id, container)
-                await events.append(connection, "app.repaired", tenant=app.tenant, app=app.id)
-            else:
+            if reason is None:
+                await instances.set_back(connection, [instance.id])
+                name = "app.restarted" if was_present else "app.repaired"
+                await events.append(connection, name, tenant=app.tenant, app=app.id)
+                if await instances.set_healthy(connection, instance.id):
+                    await events.append(connection, "app.recovered", tenant=app.tenant, app=app.id)
+            elif was_present:  # it was counted when it stopped answering; what it does now the engine counts
                 await events.append(
-                    connection, "app.repair_failed", tenant=app.tenant, app=app.id, data={"reason": reason}
+                    connection, REPAIR_FAILED, tenant=app.tenant, app=app.id, data={"reason": reason}
                 )
+            else:
+                crash = Crash(REPAIR_FAILED, reason)
+                await crashes.record(connection, app, instance.id, crash, self._settings.apps)
+            await run.finish(connection)
+        return None
+
+    async def _give_up(self, run: JobRun, app: App, release: Release) -> None:
+        """Somebody removed the image by hand: no attempt can succeed."""
+        async with self._database.transaction() as connection:
+            await releases.image_removed(connection, app.id, release.image)
+            await give_up(
+                connection,
+                app.id,
+                "The image of the app's release was removed from this server. Deploy the app again.",
+            )
             await run.finish(connection)

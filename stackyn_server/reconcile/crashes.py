@@ -1,9 +1,13 @@
-"""Containers that end by themselves: counted, named, and stopped for good when it happens too often."""
+"""Containers that end by themselves: counted, named, and stopped for good when it happens too often.
+
+The engine's restart policy brings a crashed container back, also without us, and counts. What it has counted and we
+have not, happened since we last looked. So a stop by hand, a restart of the engine and our own restarts are no
+crashes, and what happened while this server was away is none the less known.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable
 
 import structlog
@@ -13,20 +17,24 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.events import EngineEvent
-from stackyn_server.store import apps, events, instances
+from stackyn_server.engine.containers import ContainerState
+from stackyn_server.engine.events import Action, EngineEvent
+from stackyn_server.reconcile.turns import in_turns
+from stackyn_server.store import apps, crashes, instances
+from stackyn_server.store.crashes import CRASHED, Crash
 from stackyn_server.store.database import Database
-from stackyn_server.store.giving_up import give_up
-from stackyn_server.store.instances import InstanceState
+from stackyn_server.store.instances import InstanceState, Serving
 
 log = structlog.get_logger()
 
+_SAME_END_SECONDS = (
+    10.0  # an `oom` event comes before or after the `die` that it explains, depending on the engine
+)
+_AT_ONCE = 16
+
 
 class Crashes:
-    """The engine's restart policy brings a crashed container back, also without us; we count.
-
-    After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped with the reason.
-    """
+    """After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped with the reason."""
 
     def __init__(
         self,
@@ -39,53 +47,73 @@ class Crashes:
         self._database = database
         self._engine = engine
         self._clock = clock
-        self._times: dict[InstanceId, deque[float]] = defaultdict(deque)
+        self._out_of_memory: dict[str, float] = {}
 
     async def heard(self, event: EngineEvent) -> None:
-        """Take the end of a container; only that of a serving instance matters here."""
-        if event.instance is None:
-            return
+        """Take an event. Raises `EngineUnavailable`, `DatabaseUnavailable`; then `recount` finds what was missed."""
+        if event.action is Action.OUT_OF_MEMORY:
+            now = self._clock()
+            self._out_of_memory = {
+                container: at for container, at in self._out_of_memory.items() if at > now - _SAME_END_SECONDS
+            } | {event.container: now}
+        elif event.action in (Action.DIE, Action.START) and event.instance is not None:
+            await self._count(event.instance, event.exit_code, was_seen=True)
+
+    async def recount(self) -> None:
+        """Count what happened while nobody looked: before this server, or while the engine's events were lost."""
         async with self._database.connection() as connection:
-            instance = await instances.get(connection, event.instance)
+            serving = await instances.serving_now(connection)
+        await in_turns(serving, self._count_missed, at_once=_AT_ONCE)
+
+    async def _count_missed(self, one: Serving) -> None:
+        await self._count(one.instance, None, was_seen=False)
+
+    async def _count(self, of: InstanceId, exit_code: int | None, *, was_seen: bool) -> None:
+        async with self._database.connection() as connection:
+            instance = await instances.get(connection, of)
             app = await apps.get(connection, instance.app) if instance else None
         if instance is None or app is None or app.desired is not Desired.RUNNING:
             return
         if instance.state is not InstanceState.UP:
             return
         state = await containers.find(self._engine, instance.id)
-        if state is None:
+        if state is None or state.restart_count == instance.engine_restarts:
             return
-        lines = await containers.last_lines(self._engine, state.id, self._settings.crash_lines)
-        count = self._count(instance.id)
-        reason = _reason(state.out_of_memory, state.exit_code)
-        log.info("app.crashed", app=app.id, instance=instance.id, count=count, reason=reason)
+        # A smaller count than before began anew: the container was started by hand, by us, or with the engine.
+        counted = instance.engine_restarts if state.restart_count > instance.engine_restarts else 0
+        crash = await self._crash(state, exit_code, state.restart_count - counted, was_seen)
         async with self._database.transaction() as connection:
-            await instances.count_restarts(connection, instance.id, instance.restart_count + 1)
-            await events.append(
-                connection,
-                "app.crashed",
-                tenant=app.tenant,
-                app=app.id,
-                data={
-                    "reason": reason,
-                    "exit_code": state.exit_code,
-                    "out_of_memory": state.out_of_memory,
-                    "last_lines": lines.replace("\x00", ""),
-                },
+            is_ours = await instances.count_to(
+                connection, instance.id, instance.engine_restarts, state.restart_count
             )
-        if count >= self._settings.restart_limit:
-            async with self._database.transaction() as connection:
-                await give_up(connection, app.id, f"{reason} That happened {count} times in a short while.")
+            if is_ours and crash.count:
+                await instances.set_down(connection, [instance.id])
+                log.info(
+                    "app.crashed", app=app.id, instance=instance.id, count=crash.count, reason=crash.reason
+                )
+                await crashes.record(connection, app, instance.id, crash, self._settings)
 
-    def _count(self, instance: InstanceId) -> int:
-        times, now = self._times[instance], self._clock()
-        times.append(now)
-        while times[0] < now - self._settings.restart_window_seconds:
-            times.popleft()
-        return len(times)
+    async def _crash(self, state: ContainerState, exit_code: int | None, count: int, was_seen: bool) -> Crash:
+        if not count:
+            return Crash(CRASHED, "", count=0)
+        if exit_code is None and state.restarting:
+            exit_code = state.exit_code
+        at = self._out_of_memory.get(state.id)
+        out_of_memory = state.out_of_memory or (at is not None and at > self._clock() - _SAME_END_SECONDS)
+        return Crash(
+            name=CRASHED,
+            reason=_reason(out_of_memory, exit_code),
+            count=count,
+            while_away=not was_seen,
+            exit_code=exit_code,
+            out_of_memory=out_of_memory,
+            last_lines=await containers.last_lines(self._engine, state.id, self._settings.crash_lines),
+        )
 
 
-def _reason(out_of_memory: bool, exit_code: int) -> str:
+def _reason(out_of_memory: bool, exit_code: int | None) -> str:
     if out_of_memory:
         return "The app was ended because it used more memory than it is allowed."
+    if exit_code is None:
+        return "The app ended by itself while nobody looked."
     return f"The app ended by itself with exit code {exit_code}."

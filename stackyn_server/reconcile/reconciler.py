@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import structlog
 
+from stackyn_server import config
 from stackyn_server.domain.ids import AppId, InstanceId, UserId
 from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
 from stackyn_server.engine import containers
@@ -19,9 +23,27 @@ log = structlog.get_logger()
 class Reconciler:
     """Never touches an instance itself: `repair` and `retire` jobs look again under their lock."""
 
-    def __init__(self, database: Database, engine: Engine) -> None:
+    def __init__(
+        self,
+        settings: config.Reconcile,
+        database: Database,
+        engine: Engine,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
         self._database = database
         self._engine = engine
+        self._clock = clock
+        self._back_since: dict[InstanceId, float] = {}
+
+    @property
+    def is_settling(self) -> bool:
+        """True while something runs again and has yet to show that it stays: look again soon."""
+        return bool(self._back_since)
+
+    def ended(self, instance: InstanceId) -> None:
+        """It has ended, even if it is back before anybody looks."""
+        self._back_since.pop(instance, None)
 
     async def look(self) -> Findings:
         """Compare once and enqueue what has to be done. Raises `EngineUnavailable`, `DatabaseUnavailable`.
@@ -31,10 +53,11 @@ class Reconciler:
         """
         earlier = await self._containers()
         async with self._database.connection() as connection:
-            wanted = [Wanted(app, instance) for app, instance in await instances.wanted_up(connection)]
+            wanted = [Wanted(*row) for row in await instances.wanted_up(connection)]
             known = await instances.holding_slots(connection)
         later = await self._containers()
         findings = compare(wanted, known, earlier=earlier, later=later)
+        await self._record(findings)
         if findings.lost or findings.orphans:
             log.warning("reconcile.found", lost=findings.lost, orphans=findings.orphans)
             async with self._database.transaction() as connection:
@@ -43,6 +66,23 @@ class Reconciler:
                 for instance in findings.orphans:
                     await jobs.enqueue(connection, Kind.RETIRE, instance, arguments={"deadline": 0})
         return findings
+
+    async def _record(self, findings: Findings) -> None:
+        """Write down at once what is down, and what is back when it has stayed for `steady_seconds`: an app that
+        crashes all the time must not be shown as running whenever it is about to crash again."""
+        now = self._clock()
+        self._back_since = {instance: self._back_since.get(instance, now) for instance in findings.back}
+        steady = [
+            instance
+            for instance, since in self._back_since.items()
+            if now - since >= self._settings.steady_seconds
+        ]
+        if findings.down or steady:
+            async with self._database.transaction() as connection:
+                await instances.set_down(connection, findings.down)
+                await instances.set_back(connection, steady)
+        for instance in steady:
+            del self._back_since[instance]
 
     async def _containers(self) -> dict[InstanceId, str]:
         listed = await containers.list_ours(self._engine)

@@ -21,6 +21,7 @@ from stackyn_server.reconcile.reconciler import Reconciler
 log = structlog.get_logger()
 
 _TRY_AGAIN_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.5
 
 
 class EngineWatch:
@@ -42,6 +43,7 @@ class EngineWatch:
         self._crashes = crashes
         self._ingress_ports = ingress_ports
         self._look = asyncio.Event()
+        self._is_recount_due = False
         self.reached = asyncio.Event()
         self.problem = "The container engine has not been reached yet."
         self.ingress_problem = "The ingress is not prepared yet."
@@ -67,9 +69,16 @@ class EngineWatch:
         await self.reached.wait()
         async with aclosing(events.watch(self._engine)) as heard:
             async for event in heard:
-                if event.action is Action.DIE:
-                    await self._crashes.heard(event)
+                if event.action is Action.RESYNC:
+                    self._is_recount_due = True
+                if event.action is Action.DIE and event.instance is not None:
+                    self._reconciler.ended(event.instance)
                 self._look.set()
+                try:
+                    await self._crashes.heard(event)
+                except StackynError as error:
+                    log.warning("crash.uncounted", reason=error.message)
+                    self._is_recount_due = True
 
     async def compare(self) -> None:
         """Compare after events and on a period."""
@@ -78,9 +87,15 @@ class EngineWatch:
             self._look.clear()
             try:
                 await self._reconciler.look()
+                if self._is_recount_due:
+                    self._is_recount_due = False
+                    await self._crashes.recount()
             except StackynError as error:
                 log.warning("reconcile.failed", reason=error.message)
-            await _either(self._look, self._settings.reconcile.period_seconds)
+            soon = self._reconciler.is_settling
+            await _either(
+                self._look, _LOOK_AGAIN_SECONDS if soon else self._settings.reconcile.period_seconds
+            )
 
     async def keep_ingress(self) -> None:
         """Have the proxy running and right from the start, and put it right again on a period."""

@@ -63,7 +63,9 @@ class ProgressReader:
             instance = await instances.serving(connection, app)
             route = await routes.get(connection, app)
             release = await releases.get(connection, instance.release) if instance else None
-        is_running = instance is not None and instance.state is InstanceState.UP
+        is_running = (
+            instance is not None and instance.state is InstanceState.UP and instance.down_since is None
+        )
         is_routed = route is not None and route.state is RouteState.SERVING
         is_probed = instance is not None and instance.up_at is not None
         wanted = {

@@ -12,7 +12,7 @@ from stackyn_server.domain.apps import AppSettings
 from stackyn_server.domain.deployments import Cause, Phase, Status, status_of
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.domain.jobs import Kind
-from stackyn_server.domain.status import app_phase, app_status
+from stackyn_server.domain.status import active_status, app_phase, app_status
 from stackyn_server.store.apps import AppState
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.jobs import Because, Waiting
@@ -106,8 +106,14 @@ def app_view(settings: Settings, state: AppState) -> AppView:
         tenant_email=state.tenant_email,
         name=app.name,
         slug=app.slug,
-        status=app_status(app.desired, state.active_phase),
-        phase=app_phase(app.desired, state.active_phase, is_held=state.route is RouteState.HELD),
+        status=app_status(app.desired, state.active_phase, is_down=state.is_down),
+        phase=app_phase(
+            app.desired,
+            state.active_phase,
+            is_held=state.route is RouteState.HELD,
+            is_down=state.is_down,
+            is_unhealthy=state.is_unhealthy,
+        ),
         url=settings.public_url(app.slug),
         repository=app.repository,
         branch=app.branch,
@@ -115,7 +121,7 @@ def app_view(settings: Settings, state: AppState) -> AppView:
         stop_reason=app.stop_reason,
         waiting_reason=state.waiting_reason,
         active_deployment=state.active_id,
-        state=status_of(state.active_phase) if state.active_phase else None,
+        state=active_status(state.active_phase, is_down=state.is_down) if state.active_phase else None,
         newest_status=status_of(state.newest_phase) if state.newest_phase else None,
         deployment_count=state.deployment_count,
         last_deployed_at=state.last_deployed_at,

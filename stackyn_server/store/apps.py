@@ -56,6 +56,8 @@ class AppState:
     last_deployed_at: datetime | None
     route: RouteState | None
     has_container: bool
+    is_down: bool
+    is_unhealthy: bool
     restart_count: int | None
     memory_bytes: int | None
     disk_bytes: int | None
@@ -76,6 +78,8 @@ class AppState:
             last_deployed_at=row["last_deployed_at"],
             route=RouteState(row["route_state"]) if row["route_state"] else None,
             has_container=row["container"] is not None,
+            is_down=row["is_down"],
+            is_unhealthy=row["is_unhealthy"],
             restart_count=row["restart_count"],
             memory_bytes=row["memory_bytes"],
             disk_bytes=row["disk_bytes"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -68,6 +69,20 @@ class Routed:
     instance: InstanceId
     port: int
     is_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An instance whose app is asked whether it answers, and where."""
+
+    app: AppId
+    tenant: UserId
+    instance: InstanceId
+    seat: int
+    slot: int
+    port: int
+    health_path: str | None
+    is_unhealthy: bool
 
 
 async def insert(
@@ -141,8 +156,31 @@ async def set_gone(
     await connection.execute(SQL.set_gone, instance, last_lines, last_state)
 
 
-async def count_restarts(connection: Connection, instance: InstanceId, count: int) -> None:
-    await connection.execute(SQL.count_restarts, instance, count)
+async def add_restarts(connection: Connection, instance: InstanceId, count: int) -> None:
+    await connection.execute(SQL.add_restarts, instance, count)
+
+
+async def count_to(connection: Connection, instance: InstanceId, seen: int, now: int) -> bool:
+    """Take over the engine's own count of restarts. False when somebody else did since it was `seen`."""
+    return await connection.fetchval(SQL.count_to, instance, seen, now) is not None
+
+
+async def set_down(connection: Connection, down: Sequence[InstanceId]) -> None:
+    """Record that the containers of these instances, which should run, do not."""
+    await connection.execute(SQL.set_down, list(down))
+
+
+async def set_back(connection: Connection, back: Sequence[InstanceId]) -> None:
+    await connection.execute(SQL.set_back, list(back))
+
+
+async def set_unhealthy(connection: Connection, instance: InstanceId) -> None:
+    await connection.execute(SQL.set_unhealthy, instance)
+
+
+async def set_healthy(connection: Connection, instance: InstanceId) -> bool:
+    """False when it was not recorded as unhealthy."""
+    return await connection.fetchval(SQL.set_healthy, instance) is not None
 
 
 async def serving_now(connection: Connection) -> list[Serving]:
@@ -150,9 +188,17 @@ async def serving_now(connection: Connection) -> list[Serving]:
     return [Serving(**dict(row)) for row in await connection.fetch(SQL.serving_now)]
 
 
-async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId]]:
-    """Return the serving instances of running apps that no job is about."""
-    return [(row["app"], row["id"]) for row in await connection.fetch(SQL.wanted_up)]
+async def to_check(connection: Connection, plans: Sequence[str]) -> list[Checked]:
+    """Return the serving instances of accounts on `plans` that run, by the rows, and that no job is about."""
+    return [Checked(**dict(row)) for row in await connection.fetch(SQL.to_check, list(plans))]
+
+
+async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId, bool, bool]]:
+    """Return the serving instances of running apps, whether each is recorded as down, and whether a job is about it."""
+    return [
+        (row["app"], row["id"], row["is_down"], row["is_busy"])
+        for row in await connection.fetch(SQL.wanted_up)
+    ]
 
 
 async def routed(connection: Connection) -> list[Routed]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.git_server import GitServer
-from tests.server_process import ServerProcess
+from tests.git_server import GitServer, Program
+from tests.server_process import ServerProcess, docker
 from tests.tiny import DOCKERFILE, SERVE, tiny_app
 
 AS_ROOT = DOCKERFILE.replace("USER 1000\n", "")
@@ -56,3 +56,130 @@ async def until_status(server: ServerProcess, app: int, status: str, seconds: fl
 
     await server.until(is_so, seconds, f"app {app} is {status}")
     return view
+
+
+async def test_crashes_are_counted_across_a_restart_of_the_server_and_stop_the_app_at_the_limit(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("crashes", {**tiny_app(), **END})
+    app, deployment = await server.create(url, "Crashes")
+    await server.deployed(deployment)
+    await server.visit("crashes", "/cgi-bin/end")
+    await until_events(server, app, {"app.crashed"})
+    await until_answers(server, "crashes", "hello")
+
+    await server.kill()
+    await server.visit("crashes", "/cgi-bin/end")
+    await until_answers(server, "crashes", "hello")
+    await server.start()
+    await until_events(server, app, {"app.crashed"}, count=2)
+    away, seen = [event["data"] for event in await events_of(server, app, "app.crashed")]
+    assert (seen["exit_code"], seen["count"]) == (143, 1)
+    assert (away["exit_code"], away["count"]) == (None, 1)
+
+    async def shows_both() -> bool:
+        view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+        usage = view["deployment"].get("usage_stats")
+        return bool(usage and usage["restart_count"] == 2 and view["status"] == "running")
+
+    await server.until(shows_both, 20, "both crashes are counted and the app runs")
+    await server.visit("crashes", "/cgi-bin/end")
+    stopped = await until_status(server, app, "stopped")
+    assert "exit code 143. That happened 3 times" in stopped["stop_reason"]
+    await server.api("POST", f"/api/v1/apps/{app}/start", expect=200)
+    await until_answers(server, "crashes", "hello")
+
+
+async def test_an_app_that_ends_again_and_again_is_shown_as_failed_until_it_is_stopped(
+    server: ServerProcess, git: GitServer
+) -> None:
+    start = f"if [ -e /broken ]; then /bin/busybox sleep 1; exit 7; fi\n{SERVE}"
+    app_files = tiny_app(start=start, dockerfile=AS_ROOT)
+    url, _ = await git.publish("loop", {**app_files, "www/cgi-bin/break": cgi("> /broken; kill 1")})
+    app, deployment = await server.create(url, "Loop")
+    await server.deployed(deployment)
+    await server.visit("loop", "/cgi-bin/break")
+    shown = await until_status(server, app, "failed", seconds=5)
+    assert (shown["phase"], shown["deployment"]["state"]) == ("down", "failed")
+    assert "usage_stats" not in shown["deployment"]
+    words = {"failed"}
+
+    async def is_stopped() -> bool:
+        view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+        words.add(view["status"])
+        return bool(view["status"] == "stopped")
+
+    await server.until(is_stopped, 30, "the app is stopped at the limit")
+    assert words == {"failed", "stopped"}, "it is never called running in between"
+    view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+    assert "exit code 7" in view["stop_reason"]
+
+
+async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitServer) -> None:
+    start = f"if [ -e /hungry ]; then exec /bin/busybox tail /dev/zero; fi\n{SERVE}"
+    app_files = tiny_app(start=start, dockerfile=AS_ROOT)
+    url, _ = await git.publish("hungry", {**app_files, "www/cgi-bin/eat": cgi("> /hungry; kill 1")})
+    app, deployment = await server.create(url, "Hungry")
+    await server.deployed(deployment)
+    await server.visit("hungry", "/cgi-bin/eat")
+    stopped = await until_status(server, app, "stopped")
+    assert "more memory than it is allowed" in stopped["stop_reason"]
+    assert (await events_of(server, app, "app.crashed"))[0]["data"]["out_of_memory"]
+
+
+async def test_a_container_removed_by_hand_is_made_again(server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("removed", tiny_app("still here"))
+    app, deployment = await server.create(url, "Removed")
+    await server.deployed(deployment)
+    for verb in (["rm", "-f"], ["stop", "-t", "0"]):
+        before = (await server.api("GET", f"/api/v1/deployments/{deployment}"))["container_id"]["String"]
+        repaired = len(await events_of(server, app, "app.repaired"))
+        await docker(*verb, before)
+        await until_status(server, app, "failed", seconds=5)
+        await until_events(server, app, {"app.repaired"}, count=repaired + 1)
+        await until_answers(server, "removed", "still here")
+        await until_status(server, app, "running", seconds=10)
+    assert await events_of(server, app, "app.crashed") == [], "whoever removes it is not the app"
+
+
+async def test_an_app_that_does_not_answer_its_health_check_is_started_again(
+    server: ServerProcess, git: GitServer
+) -> None:
+    app_files = tiny_app(start=f"echo well > /www/well\n{SERVE}", dockerfile=AS_ROOT)
+    url, _ = await git.publish("sick", {**app_files, "www/cgi-bin/sicken": cgi("rm /www/well")})
+    app, deployment = await server.create(url, "Sick", health_path="/well")
+    await server.deployed(deployment)
+    await server.visit("sick", "/cgi-bin/sicken")
+    await until_events(server, app, {"app.unhealthy", "app.restarted", "app.recovered"})
+    assert await server.visit("sick", "/well") == (200, "well\n")
+    view = await until_status(server, app, "running", seconds=10)
+    assert view["phase"] == "live"
+    assert await events_of(server, app, "app.crashed") == [], "our own restart is no crash of the app"
+    container = (await server.api("GET", f"/api/v1/deployments/{deployment}"))["container_id"]["String"]
+    assert (await docker("inspect", "-f", "{{.RestartCount}}", container)).strip() == "0"
+
+
+def cgi(command: str) -> Program:
+    return Program(f"#!/bin/busybox sh\n{command}\necho; echo done\n".encode())
+
+
+END = {"www/cgi-bin/end": cgi("kill 1")}
+
+
+async def events_of(server: ServerProcess, app: int, name: str) -> list[dict[str, Any]]:
+    found = await server.api("GET", f"/api/v1/apps/{app}/events?limit=500", expect=200)
+    return [event for event in found if event["name"] == name]
+
+
+async def until_events(server: ServerProcess, app: int, names: set[str], *, count: int = 1) -> None:
+    async def are_there() -> bool:
+        return all([len(await events_of(server, app, name)) >= count for name in names])
+
+    await server.until(are_there, 30, f"app {app} has {count} of each of {names}")
+
+
+async def until_answers(server: ServerProcess, slug: str, text: str) -> None:
+    async def answers() -> bool:
+        return (await server.visit(slug)) == (200, text)
+
+    await server.until(answers, 30, f"{slug} answers")

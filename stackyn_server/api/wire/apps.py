@@ -82,7 +82,9 @@ class AppChange(SettingsBody):
 
 
 class App(Answer):
-    """`status` is the contract's word, `phase` the finer truth. `url` is stable once it is there."""
+    """`status` is the contract's word, `phase` the finer truth: beside those of a deployment `stopped`, `sleeping`,
+    `down` (it should run, its container does not, and it is being brought back: the status is `failed` meanwhile) and
+    `unhealthy` (it runs and does not answer its health checks). `url` is stable once it is there."""
 
     id: str
     name: str

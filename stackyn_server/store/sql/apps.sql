@@ -64,7 +64,7 @@ SELECT a.*,
        active.id AS active_id, active.phase AS active_phase, active.waiting_reason,
        served.live_at AS last_deployed_at,
        r.state AS route_state,
-       i.container, i.restart_count,
+       i.container, i.restart_count, i.down_since IS NOT NULL AS is_down, i.unhealthy_since IS NOT NULL AS is_unhealthy,
        s.memory_bytes, s.disk_bytes,
        account.email AS tenant_email,
        counted.deployments AS deployment_count, newest.phase AS newest_phase

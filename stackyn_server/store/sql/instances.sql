@@ -41,8 +41,24 @@ WHERE id = $1 AND state <> 'gone';
 -- name: newest_of_deployment
 SELECT * FROM instance WHERE deployment = $1 ORDER BY id DESC LIMIT 1;
 
--- name: count_restarts
-UPDATE instance SET restart_count = $2 WHERE id = $1 AND restart_count <> $2;
+-- name: add_restarts
+UPDATE instance SET restart_count = restart_count + $2 WHERE id = $1;
+
+-- name: count_to
+-- What the engine has counted is taken over once, whoever sees it first.
+UPDATE instance SET engine_restarts = $3 WHERE id = $1 AND engine_restarts = $2 RETURNING id;
+
+-- name: set_down
+UPDATE instance SET down_since = now() WHERE id = ANY($1::bigint[]) AND state = 'up' AND down_since IS NULL;
+
+-- name: set_back
+UPDATE instance SET down_since = NULL WHERE id = ANY($1::bigint[]) AND down_since IS NOT NULL;
+
+-- name: set_unhealthy
+UPDATE instance SET unhealthy_since = now() WHERE id = $1 AND unhealthy_since IS NULL;
+
+-- name: set_healthy
+UPDATE instance SET unhealthy_since = NULL WHERE id = $1 AND unhealthy_since IS NOT NULL RETURNING id;
 
 -- name: serving_now
 SELECT i.app, a.tenant, i.id AS instance, i.container, l.disk_mb FROM route r
@@ -52,13 +68,26 @@ JOIN release l ON l.id = i.release
 WHERE r.state = 'serving'
 ORDER BY i.id;
 
+-- name: to_check
+SELECT i.app, a.tenant, i.id AS instance, a.seat, i.slot, l.port, l.health_path,
+       i.unhealthy_since IS NOT NULL AS is_unhealthy
+FROM route r
+JOIN app a ON a.id = r.app AND a.desired = 'running' AND a.seat IS NOT NULL
+JOIN account ON account.id = a.tenant AND account.plan = ANY($1::text[])
+JOIN instance i ON i.id = r.instance AND i.state = 'up' AND i.down_since IS NULL
+JOIN release l ON l.id = i.release
+WHERE r.state = 'serving'
+  AND NOT EXISTS (SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running'))
+ORDER BY i.id;
+
 -- name: wanted_up
--- Instances that should be up, of apps that no job is about.
-SELECT i.app, i.id FROM route r
+-- Instances that should be up; of busy apps, a job will see to it.
+SELECT i.app, i.id, i.down_since IS NOT NULL AS is_down, EXISTS (
+    SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running')) AS is_busy
+FROM route r
 JOIN app a ON a.id = r.app AND a.desired = 'running'
 JOIN instance i ON i.id = r.instance AND i.state = 'up'
-WHERE r.state = 'serving'
-  AND NOT EXISTS (SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running'));
+WHERE r.state = 'serving';
 
 -- name: routed
 -- Where the routes of running apps lead, for those that no job is about: may they sleep, must they wake?

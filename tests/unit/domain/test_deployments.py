@@ -54,3 +54,15 @@ def test_a_sleeping_app_is_running_with_a_phase_of_its_own() -> None:
     assert app_status(Desired.RUNNING, Phase.LIVE) is Status.RUNNING
     assert app_phase(Desired.RUNNING, Phase.LIVE, is_held=True) == "sleeping"
     assert app_phase(Desired.RUNNING, Phase.LIVE, is_held=False) == "live"
+
+
+def test_an_app_whose_container_is_down_has_failed_until_it_is_back() -> None:
+    assert app_status(Desired.RUNNING, Phase.LIVE, is_down=True) is Status.FAILED
+    assert app_phase(Desired.RUNNING, Phase.LIVE, is_held=False, is_down=True) == "down"
+    assert app_status(Desired.RUNNING, Phase.BUILDING, is_down=True) is Status.BUILDING, "help is on its way"
+    assert app_status(Desired.STOPPED, Phase.LIVE, is_down=True) is Status.STOPPED
+
+
+def test_an_unhealthy_app_keeps_its_status() -> None:
+    assert app_phase(Desired.RUNNING, Phase.LIVE, is_held=False, is_unhealthy=True) == "unhealthy"
+    assert app_phase(Desired.RUNNING, Phase.SWITCHING, is_held=False, is_unhealthy=True) == "switching"

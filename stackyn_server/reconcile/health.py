@@ -1,0 +1,100 @@
+"""Health checks: serving apps of plans that have them are asked on a period, as a candidate is before it serves. One
+that does not answer several times in a row is started again, counted like a crash, and its recovery is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.health import Streak, Verdict, judge
+from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.domain.seats import address_of
+from stackyn_server.engine.answering import answers
+from stackyn_server.errors import StackynError
+from stackyn_server.reconcile.turns import in_turns
+from stackyn_server.store import apps, crashes, events, instances, jobs
+from stackyn_server.store.crashes import UNHEALTHY, Crash
+from stackyn_server.store.database import Database
+from stackyn_server.store.instances import Checked
+
+log = structlog.get_logger()
+
+
+class HealthChecks:
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._streaks: dict[InstanceId, Streak] = {}
+
+    async def run(self) -> None:
+        """Ask on the period. Run it as a supervised task; it needs no engine."""
+        while True:
+            try:
+                await self.ask()
+            except StackynError as error:
+                log.warning("health.unasked", reason=error.message)
+            await asyncio.sleep(self._settings.health.interval_seconds)
+
+    async def ask(self) -> None:
+        """Ask each app once. Raises `DatabaseUnavailable`."""
+        plans = [name for name, plan in self._settings.plans.items() if plan.health_checks]
+        async with self._database.connection() as connection:
+            targets = await instances.to_check(connection, plans)
+        answered = await in_turns(targets, self._answers, at_once=self._settings.health.at_once)
+        streaks = {}
+        for target, is_answer in zip(targets, answered, strict=True):
+            streak = self._streaks.get(target.instance, Streak()).followed_by(is_answer)
+            streaks[target.instance] = streak
+            await self._act(target, streak)
+        self._streaks = streaks
+
+    async def _answers(self, target: Checked) -> bool:
+        chosen = self._settings.health
+        return await answers(
+            address_of(self._settings.network.subnet, target.seat, target.slot),
+            target.port,
+            target.health_path or chosen.path or None,
+            timeout_seconds=chosen.timeout_seconds,
+        )
+
+    async def _act(self, target: Checked, streak: Streak) -> None:
+        chosen = self._settings.health
+        verdict = judge(
+            streak,
+            was_unhealthy=target.is_unhealthy,
+            failures=chosen.failures,
+            successes=chosen.successes,
+        )
+        if verdict is Verdict.UNHEALTHY:
+            await self._restart(target, streak)
+        elif verdict is Verdict.RECOVERED:
+            async with self._database.transaction() as connection:
+                if await instances.set_healthy(connection, target.instance):
+                    await events.append(connection, "app.recovered", tenant=target.tenant, app=target.app)
+                    log.info("app.recovered", app=target.app, instance=target.instance)
+
+    async def _restart(self, target: Checked, streak: Streak) -> None:
+        """Have it started again under its app's lock, unless it has been too often."""
+        log.info("app.unhealthy", app=target.app, instance=target.instance, failures=streak.failures)
+        reason = f"The app did not answer {streak.failures} health checks in a row."
+        async with self._database.transaction() as connection:
+            app = await apps.get(connection, target.app)
+            if app is None:
+                return
+            await instances.set_unhealthy(connection, target.instance)
+            crash = Crash(UNHEALTHY, reason)
+            if await crashes.record(connection, app, target.instance, crash, self._settings.apps):
+                return
+            await jobs.enqueue(
+                connection,
+                Kind.REPAIR,
+                app.id,
+                app=app.id,
+                tenant=app.tenant,
+                lock=app_lock(app.id),
+                priority=RAISED_PRIORITY,
+                arguments={"restart": target.instance},
+            )
