@@ -318,13 +318,8 @@ def _folder_to_pass_through() -> Iterator[Path]:
 
 async def remove_everything(server: ServerProcess) -> None:
     """Remove the engine objects of this installation by its own label."""
-    installation = (
-        (server.data_dir / "installation").read_text().strip()
-        if (server.data_dir / "installation").exists()
-        else ""
-    )
-    if not installation:
-        return
+    if not server.log_file.exists() or "server.started" not in server.log_file.read_text():
+        return  # it never had an installation
     label = f"io.stackyn.installation={server.installation}"
     image_label = f"io.stackyn.image.installation={server.installation}"
     for listing, removal in (
