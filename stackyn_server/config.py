@@ -296,6 +296,10 @@ class Rates(Table):
     read_per_user: str = "1200/minute"
 
 
+class Metrics(Table):
+    token_file: str = ""
+
+
 class Frontend(Table):
     console: str = ""
     cms: str = ""
@@ -340,6 +344,7 @@ class Settings(Table):
     billing: Billing = Billing()
     plans: Mapping[str, Plan] = Field(default_factory=_shipped_plans)
     rates: Rates = Rates()
+    metrics: Metrics = Metrics()
     frontend: Frontend = Frontend()
 
     @model_validator(mode="after")

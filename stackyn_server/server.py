@@ -65,6 +65,7 @@ from stackyn_server.services.hold import Holding
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailDelivery, MailQueue
+from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
@@ -106,7 +107,8 @@ async def _serve(settings: Settings, take_over: bool) -> int:
         stack.push_async_callback(leadership.resign)
         async with database.connection() as connection:
             found = await installation.get(connection)
-        server = Server(settings, database, leadership, keys, found)
+        metrics_token = await asyncio.to_thread(_metrics_token, settings)
+        server = Server(settings, database, leadership, keys, found, metrics_token)
         stack.push_async_callback(server.journal.close)
         stack.push_async_callback(server.engine.close)
         stack.push_async_callback(supervisor.stop)
@@ -134,6 +136,7 @@ class Server:
         leadership: Leadership,
         keys: Keys,
         found: installation.Installation,
+        metrics_token: str,
     ) -> None:
         sealer = Sealer(keys.sealing)
         clones = settings.server.data_dir / "clones"
@@ -193,6 +196,15 @@ class Server:
         )
         self.health_checks = HealthChecks(settings, database)
         self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
+        health = Health(
+            {
+                "database": self._database_answers,
+                "engine": self._engine_answers,
+                "ingress": self._ingress_serves,
+                "periodic": self._periodic_is_punctual,
+            }
+        )
+        self.metrics = Metrics(database, health, lambda: self.sampler.age_seconds, token=metrics_token)
         passwords = Passwords()
         sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
         codes = Codes(database, settings, MailQueue(sealer), keys.derive("codes"))
@@ -215,14 +227,8 @@ class Server:
             logs=Logs(database, settings, engine, journal),
             events=Events(database),
             usage=UsageReader(database),
-            health=Health(
-                {
-                    "database": self._database_answers,
-                    "engine": self._engine_answers,
-                    "ingress": self._ingress_serves,
-                    "periodic": self._periodic_is_punctual,
-                }
-            ),
+            metrics=self.metrics,
+            health=health,
         )
 
     def start(self, supervisor: Supervisor) -> None:
@@ -238,6 +244,7 @@ class Server:
         supervisor.start("dispatcher", self.dispatcher.run)
         supervisor.start("periodic", self.periodic.watch)
         supervisor.start("watchdog", self._ping_watchdog)
+        supervisor.start("loop", self.metrics.watch_loop)
 
     async def _ping_watchdog(self) -> None:
         """Tell systemd that we live, as long as the loop turns and the dispatcher runs."""
@@ -328,6 +335,18 @@ async def _serve_with(
             f"{what} can't listen on {host}:{port}: {error.strerror}.",
             hint=f"Stop what uses that port, or set {setting} in config.toml.",
         ) from error
+
+
+def _metrics_token(settings: Settings) -> str:
+    if not settings.metrics.token_file:
+        return ""
+    try:
+        token = Path(settings.metrics.token_file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise config.ConfigInvalid(f"[metrics] token_file can't be read: {error}") from error
+    if not token:
+        raise config.ConfigInvalid("[metrics] token_file is empty.")
+    return token
 
 
 def _pools(settings: Settings) -> Mapping[Pool, int]:

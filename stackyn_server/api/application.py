@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from stackyn_server.api import cors, streams
+from stackyn_server.api.counting import counting
 from stackyn_server.api.endpoint import endpoint
 from stackyn_server.api.failures import REQUEST_ID_HEADER, errors_as_json, request_id
 from stackyn_server.api.openapi import document
@@ -31,7 +32,7 @@ _ANY_MEMBER = r"{\1:[^/]+}"
 def create_app(services: Services, settings: Settings, routes: tuple[Route, ...] = ROUTES) -> web.Application:
     """Return the application that answers `routes`; the caller runs it and owns what is in `services`."""
     app = web.Application(
-        middlewares=[cors.answer_preflight, errors_as_json],
+        middlewares=[counting(services.metrics), cors.answer_preflight, errors_as_json],
         client_max_size=settings.server.body_limit_bytes,
     )
     app[SERVICES] = services

@@ -16,7 +16,7 @@ async def identify(request: web.Request, identity: Identity, route: Route) -> Ca
     """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed."""
     token = websocket_token(request) if route.media is Media.WEBSOCKET else None
     caller = await identity.identify(token or bearer_token(request))
-    if route.access is Access.ADMIN and not caller.account.is_admin:
+    if route.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
         raise Forbidden("Only administrators may do this.")
     return caller
 

@@ -51,7 +51,7 @@ def statuses(route: Route, binding: Binding) -> list[int]:
     expected = set(route.errors) | {500, 503}
     if route.access is not Access.PUBLIC:
         expected.add(401)
-    if route.access is Access.ADMIN:
+    if route.access in (Access.ADMIN, Access.OPERATOR):
         expected.add(403)
     if binding.path:
         expected.add(404)
@@ -162,8 +162,8 @@ def _responses(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[
         success: dict[str, Any] = {"description": "Done."}
         if route.media is Media.JSON:
             success["content"] = {Media.JSON.value: {"schema": schemas[binding.answer, "serialization"]}}
-        elif route.media is Media.STREAM:
-            success["content"] = {Media.STREAM.value: {"schema": {"type": "string"}}}
+        elif route.media in (Media.STREAM, Media.TEXT):
+            success["content"] = {route.media.value: {"schema": {"type": "string"}}}
         responses[str(status)] = success
     return responses
 

@@ -18,6 +18,7 @@ class Access(StrEnum):
     APP_OWNER = "app_owner"
     DEPLOYMENT_OWNER = "deployment_owner"
     ADMIN = "admin"
+    OPERATOR = "operator"  # an administrator, or who shows the token of `[metrics] token_file`
 
 
 class Rate(StrEnum):
@@ -34,6 +35,7 @@ class Media(StrEnum):
 
     JSON = "application/json"
     STREAM = "text/event-stream"
+    TEXT = "text/plain"
     WEBSOCKET = "websocket"
     NOTHING = ""
 

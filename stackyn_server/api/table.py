@@ -20,11 +20,13 @@ from stackyn_server.api.routing import Access, Media, Rate, Route
 
 PUBLIC, USER = Access.PUBLIC, Access.USER
 APP, DEPLOYMENT, ADMIN = Access.APP_OWNER, Access.DEPLOYMENT_OWNER, Access.ADMIN
+OPERATOR = Access.OPERATOR
 
 # fmt: off
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", health.alive, PUBLIC, rate=Rate.FREE),
     Route("GET", "/health/ready", health.ready, PUBLIC, rate=Rate.FREE, errors=(503,)),
+    Route("GET", "/metrics", metrics.of_server, OPERATOR, rate=Rate.FREE, media=Media.TEXT),
 
     Route("POST", "/api/auth/send-otp", auth.send_otp, PUBLIC, rate=Rate.AUTHENTICATION),
     Route("POST", "/api/auth/verify-otp", auth.verify_otp, PUBLIC, rate=Rate.AUTHENTICATION, errors=(401,)),

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from stackyn_server.errors import StackynError
-from stackyn_server.services.registry import Readiness
 
 Check = Callable[[], Awaitable[None]]
 
 _CHECK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the server can do its whole work, part by part: `parts` maps a part's name to a word or sentence."""
+
+    is_ready: bool
+    parts: dict[str, str]
 
 
 class Health:

@@ -12,22 +12,15 @@ from stackyn_server.services.apps import Apps
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
+from stackyn_server.services.health import Readiness
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
+from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether the server can do its whole work, part by part: `parts` maps a part's name to a word or sentence."""
-
-    is_ready: bool
-    parts: dict[str, str]
-
 
 Health = Callable[[], Awaitable[Readiness]]
 
@@ -48,4 +41,5 @@ class Services:
     firebase: FirebaseAccounts
     progress: ProgressReader
     usage: UsageReader
+    metrics: Metrics
     health: Health

@@ -33,11 +33,13 @@ from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
+from stackyn_server.services.health import Readiness
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
+from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
-from stackyn_server.services.registry import Readiness, Services
+from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
@@ -47,6 +49,7 @@ from stackyn_server.store.accounts import NewAccount
 from stackyn_server.store.database import Database
 
 PASSWORD = "correct horse battery"
+OPERATORS_TOKEN = "of-the-token-file"
 REPOSITORY = "https://git.example.test/owner/repository.git"
 
 KEYS = Keys(signing=b"s" * 32, sealing={1: b"k" * 32})
@@ -202,6 +205,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
             logs=Logs(database, settings, engine, journal),
             events=Events(database),
             usage=UsageReader(database),
+            metrics=Metrics(database, health, lambda: None, token=OPERATORS_TOKEN, settled_after_seconds=0),
             health=health,
         )
         client = TestClient(ApiServer(create_app(services, settings)))

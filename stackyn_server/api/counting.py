@@ -1,0 +1,36 @@
+"""Every answer is counted by its entry of the table and its status, whatever became of the request."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from stackyn_server.services.metrics import Metrics
+
+LEFT = 499  # the client went away first
+UNKNOWN = "unknown"  # one name for all paths that are not in the table: anybody may ask for anything
+
+
+def counting(metrics: Metrics) -> Middleware:
+    """Make the outermost middleware."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started, status = time.monotonic(), LEFT
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            metrics.count_request(_name(request), status, time.monotonic() - started)
+
+    return count
+
+
+def _name(request: web.Request) -> str:
+    if request.method == hdrs.METH_OPTIONS:
+        return hdrs.METH_OPTIONS
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical}" if resource else UNKNOWN
