@@ -174,6 +174,7 @@ class IngressContainer:
             "Image": image,
             "Cmd": list(arguments),
             "User": self._user,
+            "WorkingDir": str(MOUNT),  # where the proxy looks for its plugins
             "Env": [],
             "HostConfig": limits
             | {

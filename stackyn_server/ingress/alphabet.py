@@ -18,6 +18,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9._/-]{0,4000}", re.ASCII)
 _MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 _URL = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,500})?", re.ASCII)
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?", re.ASCII)
 
 
 class RouteRefused(DeploymentFailed):
@@ -59,6 +60,11 @@ def mail(value: str, what: str) -> str:
 
 def url(value: str, what: str) -> str:
     return _matching(_URL, value, f"{what} must be an https address.")
+
+
+def is_origin(value: str) -> bool:
+    """Whether it is the origin of web pages, or "*" for every one."""
+    return value == "*" or _ORIGIN.fullmatch(value) is not None
 
 
 def port(value: int) -> int:

@@ -94,11 +94,13 @@ def _frame(
         subnet=settings.network.subnet,
         secret=secret,
         entry_points=points,
-        own_sites=(OwnSite(API, _own_address(settings.server.host), settings.server.port),),
+        own_sites=(OwnSite(API, _own_address(settings.server.host), settings.server.port, speaks_json=True),),
         https_port=(settings.public.port or settings.ingress.https_port or HTTPS_PORT) if redirects else None,
         certificate_resolver=static.resolver_name(settings.ingress),
         hold_port=settings.hold.port if can_hold else None,
         hold_seconds=settings.hold.seconds,
+        metrics_port=settings.ingress.metrics_port if settings.ingress.managed else None,
+        allowed_origins=tuple(settings.public.allowed_origins),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress import static
+from stackyn_server.ingress import fallback, static
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Directory:
         return self.host / "staging"
 
     def make(self) -> None:
-        """Make the directory with its parts, and copy this host's bundle of known authorities (for ACME)."""
+        """Make the directory with its parts: our plugin, and this host's bundle of known authorities (for ACME)."""
         for part in (
             self.routes.parent,
             self.staging,
@@ -49,6 +49,7 @@ class Directory:
             self.host / static.CERTIFICATES,
         ):
             part.mkdir(parents=True, exist_ok=True)
+        fallback.install(self.host)
         for private in (static.ACME, static.CERTIFICATES):
             (self.host / private).chmod(0o700)
         bundle = next((path for path in _bundles() if path.is_file()), None)

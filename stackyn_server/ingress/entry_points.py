@@ -11,6 +11,7 @@ from stackyn_server.ingress import alphabet
 
 LOOPBACK = IPv4Address("127.0.0.1")
 PLAIN, TLS = "web", "websecure"
+METRICS = "metrics"  # of our own proxy, on loopback
 _TLS_MARK = "/tls"
 
 

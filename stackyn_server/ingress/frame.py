@@ -25,16 +25,21 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class OwnSite:
-    """`<label>.<base domain>`, served by ourselves on the host."""
+    """`<label>.<base domain>`, served by ourselves on the host. `speaks_json`: its visitors are programs."""
 
     label: str
     address: IPv4Address
     port: int
+    speaks_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Everything around the routes. `https_port` is where plain requests are redirected to, None without HTTPS."""
+    """Everything around the routes. `https_port` is where plain requests are redirected to, None without HTTPS.
+
+    `metrics_port` is our own proxy's loopback entry point, and `allowed_origins` are those whose pages may read what
+    the proxy answers there for an API that is away.
+    """
 
     base_domain: str
     subnet: IPv4Network
@@ -46,6 +51,8 @@ class Frame:
     certificate: tuple[str, str] | None = None  # paths of chain and key, as the proxy sees them
     hold_port: int | None = None
     hold_seconds: float = 60
+    metrics_port: int | None = None
+    allowed_origins: tuple[str, ...] = ()
 
     @property
     def hold_turns(self) -> int:

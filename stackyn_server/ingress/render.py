@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackyn_server.ingress import alphabet
+from stackyn_server.ingress import alphabet, fallback
 from stackyn_server.ingress.alphabet import RouteRefused
-from stackyn_server.ingress.entry_points import EntryPoint
+from stackyn_server.ingress.entry_points import METRICS, EntryPoint
 from stackyn_server.ingress.frame import Frame, Mark
 from stackyn_server.ingress.publisher import Page
 from stackyn_server.ingress.readback import validate
@@ -52,7 +52,7 @@ def write(frame: Frame, mark: Mark, routes: Sequence[RouteRow]) -> Page:
     """Render and read back: the publisher's `Writer` for Traefik. Raises `RouteRefused` or `RouteFileInvalid`."""
     rendered = render(frame, mark, routes)
     text = rendered.as_text()
-    validate(text, [entry_point.name for entry_point in frame.entry_points])
+    validate(text, [METRICS, *(entry_point.name for entry_point in frame.entry_points)])
     return Page(text, rendered.refused)
 
 
@@ -78,8 +78,12 @@ def render(frame: Frame, mark: Mark, routes: Sequence[RouteRow]) -> Rendered:
                 "permanent": True,
             }
         }
+    if frame.metrics_port is not None:
+        routers[fallback.ANSWER] = fallback.router()
+        middlewares.update(fallback.middlewares(frame.allowed_origins))
+        services[fallback.SERVICE] = _service(fallback.server(frame.metrics_port), passHostHeader=False)
     for site in sites:
-        services[site.key] = _service(site)
+        services[site.key] = _service(site.url)
         middlewares[_confirmation(site)] = _redirect(site_answer(site.instance, mark))
         middlewares.update(_holds(frame, site))
         routers.update(_routers(frame, site))
@@ -99,10 +103,11 @@ def _routers(frame: Frame, site: Site) -> Iterator[tuple[str, Section]]:
         name = alphabet.word(entry_point.name, "An entry point")
         redirected = frame.https_port is not None and not entry_point.tls
         before = [TO_HTTPS] if redirected else holds
+        after_all = [fallback.MIDDLEWARE] if site.speaks_json and frame.metrics_port is not None else []
         shared = {"entryPoints": [name], "service": site.key, **_router_tls(frame, entry_point)}
         app: Section = {"rule": rule, "priority": APP_PRIORITY, **shared}
-        if before:
-            app["middlewares"] = before
+        if before or after_all:
+            app["middlewares"] = [*before, *after_all]
         yield f"{site.key}-{name}", app
         yield (
             f"confirm-{site.key}-{name}",
@@ -167,8 +172,8 @@ def _redirect(location: str) -> Section:
     return {"redirectRegex": {"regex": "^.+$", "replacement": location}}
 
 
-def _service(site: Site) -> Section:
-    return {"loadBalancer": {"servers": [{"url": site.url}], "serversTransport": TRANSPORT}}
+def _service(url: str, **more: bool) -> Section:
+    return {"loadBalancer": {"servers": [{"url": url}], "serversTransport": TRANSPORT, **more}}
 
 
 def _transport() -> Section:

@@ -20,6 +20,7 @@ class Site:
     url: str
     instance: int
     held_app: AppId | None = None
+    speaks_json: bool = False
 
 
 def assign(frame: Frame, routes: Sequence[RouteRow]) -> tuple[list[Site], dict[str, RouteRefused]]:
@@ -27,7 +28,13 @@ def assign(frame: Frame, routes: Sequence[RouteRow]) -> tuple[list[Site], dict[s
     refused: dict[str, RouteRefused] = {}
     taken = {frame.marker_host}
     sites = [
-        Site(site.label, (frame.host_of(site.label),), alphabet.server_url(site.address, site.port), 0)
+        Site(
+            site.label,
+            (frame.host_of(site.label),),
+            alphabet.server_url(site.address, site.port),
+            0,
+            speaks_json=site.speaks_json,
+        )
         for site in frame.own_sites
     ]
     taken.update(host for site in sites for host in site.hosts)

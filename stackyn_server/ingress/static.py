@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from stackyn_server.config import Ingress
-from stackyn_server.ingress import alphabet
-from stackyn_server.ingress.entry_points import PLAIN, EntryPoint
+from stackyn_server.ingress import alphabet, fallback
+from stackyn_server.ingress.entry_points import LOOPBACK, METRICS, PLAIN, EntryPoint
 
 ROUTE_FILE = "routes.yml"  # the proxy refuses the ending .json; JSON is YAML
 ROUTES, ACME, CERTIFICATES = "routes", "acme", "certificates"  # directories below the configuration directory
@@ -56,11 +56,12 @@ def _arguments(static: Static) -> Iterator[str]:
     for entry_point in static.entry_points:
         yield from _entry_point(entry_point, static.settings)
     if static.metrics_port is not None:
-        yield f"entrypoints.metrics.address=127.0.0.1:{alphabet.port(static.metrics_port)}"
-        yield "entrypoints.metrics.reuseport=true"  # as below: a proxy is replaced side by side
-        yield "metrics.prometheus.entrypoint=metrics"
+        yield f"entrypoints.{METRICS}.address={LOOPBACK}:{alphabet.port(static.metrics_port)}"
+        yield f"entrypoints.{METRICS}.reuseport=true"  # as below: a proxy is replaced side by side
+        yield f"metrics.prometheus.entrypoint={METRICS}"
         yield "metrics.prometheus.addserviceslabels=true"
         yield "metrics.prometheus.addentrypointslabels=false"
+        yield from fallback.arguments()
     if resolver_name(static.settings):
         yield from _acme(static.settings, directory)
 

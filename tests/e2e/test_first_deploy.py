@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker
@@ -111,9 +112,13 @@ async def test_a_restart_of_the_server_drops_no_request_and_forgets_nothing(
         while not ended.is_set():
             answers.append(await server.visit("stay"))
 
+    assert await server.visit("api", "/health") == (200, '{"status":"ok"}')
     visitor = asyncio.create_task(visit_all_the_time())
     await server.kill()
+    status, text = await server.visit("api", "/api/apps")
+    assert (status, json.loads(text)["code"]) == (503, "TEMPORARILY_UNAVAILABLE"), "the ingress speaks for it"
     await server.start()
+    assert (await server.visit("api", "/api/apps"))[0] == 401
     await server.deployed(again["deployment"]["id"])
     assert await server.stop() == 0
     await server.start()

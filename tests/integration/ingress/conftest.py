@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from stackyn_server.domain.seats import address_of
+from stackyn_server.ingress import fallback
 from stackyn_server.ingress.files import RouteFile
 from stackyn_server.ingress.frame import Frame, OwnSite
 from stackyn_server.ingress.publisher import Publisher
@@ -64,13 +66,15 @@ async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeSt
         async with database.transaction() as connection:
             await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
             secret = await connection.fetchval("SELECT secret FROM installation")
-        proxy = Proxy(tmp_path / f"proxy-{len(made)}", entry_points(tls=tls))
+        more = {"metrics_port": frame["metrics_port"]} if "metrics_port" in frame else {}
+        proxy = Proxy(tmp_path / f"proxy-{len(made)}", entry_points(tls=tls), **more)
+        await asyncio.to_thread(fallback.install, proxy.directory)
         surroundings = {
             "base_domain": "example.test",
             "subnet": LOOPBACK_SEATS,
             "secret": secret,
             "entry_points": proxy.entry_points,
-            "own_sites": (OwnSite("api", IPv4Address("127.0.0.1"), free_port()),),
+            "own_sites": (OwnSite("api", IPv4Address("127.0.0.1"), free_port(), speaks_json=True),),
             **frame,
         }
         stage = Stage(database, proxy, Frame(**surroundings), free_port())

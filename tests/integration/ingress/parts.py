@@ -80,6 +80,7 @@ class Proxy:
                 *(arguments or self.arguments()),
                 stdout=log,
                 stderr=log,
+                cwd=self.directory,
                 preexec_fn=_die_with_parent,
             )
 

@@ -1,0 +1,113 @@
+"""The API through the proxy: its own answers untouched, and JSON from the proxy while it is away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import MakeStage, Stage
+from tests.integration.ingress.parts import backend, free_port
+
+HOST = "api.example.test"
+CONSOLE, OTHER = "https://console.example.test", "https://console.example.org"
+
+
+@pytest.fixture
+async def api(make_stage: MakeStage) -> Stage:
+    """A proxy before an API that does not run yet."""
+    made: Stage = await make_stage(metrics_port=free_port(), allowed_origins=(CONSOLE, OTHER))
+    return made
+
+
+def url(stage: Stage, path: str = "/api/apps") -> str:
+    return f"http://127.0.0.1:{stage.proxy.entry_points[0].port}{path}"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(("origin", "allowed"), [(OTHER, OTHER), ("https://elsewhere.test", CONSOLE)])
+async def test_while_it_is_away_the_proxy_answers_as_it_would(
+    api: Stage, method: str, origin: str, allowed: str
+) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, url(api), headers={"Host": HOST, "Origin": origin}, data=b"{}") as answer,
+    ):
+        body = await answer.json()
+
+    assert answer.status == 503
+    assert answer.content_type == "application/json"
+    assert body["code"] == "TEMPORARILY_UNAVAILABLE"
+    assert body["error"] and "401" not in body["error"] and "unauthorized" not in body["error"].lower()
+    assert body["request_id"] == answer.headers["X-Request-Id"] and len(body["request_id"]) == 32
+    assert answer.headers["Access-Control-Allow-Origin"] == allowed
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 503])
+async def test_what_it_answers_itself_is_left_alone(api: Stage, status: int) -> None:
+    async def says(request: web.Request) -> web.Response:
+        return web.json_response({"mine": status}, status=status, headers={"X-Mine": "yes"})
+
+    site = api.frame.own_sites[0]
+    async with (
+        backend(str(site.address), site.port, says),
+        aiohttp.ClientSession() as session,
+        session.get(url(api), headers={"Host": HOST}) as answer,
+    ):
+        assert (answer.status, await answer.json(), answer.headers["X-Mine"]) == (
+            status,
+            {"mine": status},
+            "yes",
+        )
+
+
+async def test_its_streams_and_sockets_pass(api: Stage) -> None:
+    second = asyncio.Event()
+
+    async def serves(request: web.Request) -> web.StreamResponse:
+        if request.path == "/ws":
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.send_str(await socket.receive_str())
+            await socket.close()
+            return socket
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(b"data: 1\n\n")
+        await second.wait()
+        await stream.write(b"data: 2\n\n")
+        return stream
+
+    site, headers = api.frame.own_sites[0], {"Host": HOST}
+    async with backend(str(site.address), site.port, serves), aiohttp.ClientSession() as session:
+        async with session.ws_connect(url(api, "/ws"), headers=headers) as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str(timeout=5) == "hello"
+        async with session.get(url(api, "/events"), headers=headers) as stream:
+            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5) == b"data: 1\n\n"
+            second.set()
+            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5) == b"data: 2\n\n"
+
+
+async def test_an_app_that_is_away_is_not_spoken_for(api: Stage) -> None:
+    _, instance = await rows.add_app(api.database, "shop", port=api.port, seat=0)
+    await api.publisher().apply({"shop.example.test": instance})
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url(api), headers={"Host": "shop.example.test"}) as answer,
+    ):
+        assert answer.status == 502
+        assert "TEMPORARILY_UNAVAILABLE" not in await answer.text()
+
+
+async def test_the_answer_is_reached_through_no_entry_point_for_visitors(api: Stage) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url(api), headers={"Host": "127.0.0.1"}) as answer,
+    ):
+        assert answer.status == 404
