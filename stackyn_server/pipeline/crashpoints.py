@@ -1,7 +1,8 @@
 """Named places where a test can have the process killed: between doing a step and recording it, and after.
 
-`STACKYN_CRASH_AT=<name>` (or `<name>#<n>` for its n-th passing) sends SIGKILL to ourselves there. It is part of the
-shipped build, so that what is tested is what runs; without the variable a crash point is a dictionary look-up.
+`STACKYN_CRASH_AT=<name>` (or `<name>#<n>` for its n-th passing; several with commas, of which the first that is passed
+counts) sends SIGKILL to ourselves there, after a last line that names it. It is part of the shipped build, so that what
+is tested is what runs; without the variable a crash point is a dictionary look-up.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import os
 import signal
 
 VARIABLE = "STACKYN_CRASH_AT"
+LAST_WORDS = "killed at "
 
+_STANDARD_ERROR = 2
 _passed: dict[str, int] = {}
 
 
@@ -20,5 +23,7 @@ def crash_point(name: str) -> None:
     if wanted is None:
         return
     _passed[name] = _passed.get(name, 0) + 1
-    if f"{name}#{_passed[name]}" == (wanted if "#" in wanted else f"{wanted}#1"):
+    here = {name, f"{name}#1"} if _passed[name] == 1 else {f"{name}#{_passed[name]}"}
+    if here & set(wanted.split(",")):
+        os.write(_STANDARD_ERROR, f"{LAST_WORDS}{name}\n".encode())
         os.kill(os.getpid(), signal.SIGKILL)

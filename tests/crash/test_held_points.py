@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stackyn_server.pipeline.crashpoints import VARIABLE
-from tests.crash.test_every_point import HELD
+from tests.crash.points import HELD
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import tiny_app

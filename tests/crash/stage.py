@@ -1,0 +1,121 @@
+"""What a kill is tried on: one app in mid-life, the things that can be asked of it, and visitors who notice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, docker
+from tests.tiny import tiny_app
+
+VISIT_SECONDS = 0.02  # between two visits: 2 cores serve, build, kill and start again beside them
+
+_numbers = itertools.count(1)
+
+
+class Stage:
+    """One app. `serves` says whether visitors must find it, `is_deleted` whether nothing of it may be left."""
+
+    def __init__(self, server: ServerProcess, git: GitServer) -> None:
+        self.server = server
+        self.git = git
+        self.name = f"crash-{next(_numbers)}"
+        self.app = 0
+        self.serves = False
+        self.is_deleted = False
+
+    async def create(self) -> int:
+        url, _ = await self.git.publish(self.name, tiny_app("1"))
+        self.app, deployment = await self.server.create(url, self.name)
+        return deployment
+
+    async def go_live(self) -> None:
+        await self.server.deployed(await self.create())
+        self.serves = True
+
+    async def ask(self, method: str, path: str, body: object = None) -> object:
+        """Ask for something; the server may die of it in mid-answer."""
+        try:
+            return await self.server.api(method, path, body)
+        except (OSError, TimeoutError):
+            return None
+
+
+async def first_deploy(stage: Stage) -> None:
+    await stage.create()
+
+
+async def redeploy(stage: Stage) -> None:
+    await stage.git.publish(stage.name, tiny_app("2"))
+    await stage.ask("POST", f"/api/v1/apps/{stage.app}/redeploy")
+
+
+async def rollback(stage: Stage) -> None:
+    await stage.ask("POST", f"/api/v1/apps/{stage.app}/rollback", {"release": 1})
+
+
+async def restart(stage: Stage) -> None:
+    await stage.ask("POST", f"/api/v1/apps/{stage.app}/restart")
+
+
+async def cancel(stage: Stage) -> None:
+    """The release that served goes on, whether the cancellation came in time or not."""
+    await redeploy(stage)
+    found = await stage.ask("GET", f"/api/v1/apps/{stage.app}/deployments")
+    if isinstance(found, list):
+        await stage.ask("POST", f"/api/v1/deployments/{found[0]['id']}/cancel")
+
+
+async def failing_redeploy(stage: Stage) -> None:
+    await stage.git.publish(stage.name, tiny_app("2", start="exit 1\n"))
+    await stage.ask("POST", f"/api/v1/apps/{stage.app}/redeploy")
+
+
+async def delete(stage: Stage) -> None:
+    stage.serves, stage.is_deleted = False, True
+    await stage.ask("DELETE", f"/api/v1/apps/{stage.app}")
+
+
+async def lost_container(stage: Stage) -> None:
+    stage.serves = False  # for as long as it takes to bring it back
+    mine = ("--filter", f"label=io.stackyn.installation={stage.server.installation}")
+    found = await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={stage.app}")
+    await docker("rm", "-f", *found.split())
+
+
+Scenario = Callable[[Stage], Awaitable[None]]
+SCENARIOS: dict[str, Scenario] = {
+    "first deploy": first_deploy,
+    "redeploy": redeploy,
+    "rollback": rollback,
+    "restart": restart,
+    "cancel": cancel,
+    "failing redeploy": failing_redeploy,
+    "delete": delete,
+    "lost container": lost_container,
+}
+
+
+@asynccontextmanager
+async def visited(*stages: Stage) -> AsyncIterator[list[tuple[str, int, str]]]:
+    """Visit the apps all the time through the ingress; yields the answers that were no success though it serves."""
+    failures: list[tuple[str, int, str]] = []
+    ended = asyncio.Event()
+
+    async def visit(stage: Stage) -> None:
+        while not ended.is_set():
+            expected = stage.serves
+            status, text = await stage.server.visit(stage.name)
+            if expected and stage.serves and status != 200:
+                failures.append((stage.name, status, text))
+            await asyncio.sleep(VISIT_SECONDS)
+
+    visitors = [asyncio.create_task(visit(stage)) for stage in stages]
+    try:
+        yield failures
+    finally:
+        ended.set()
+        await asyncio.gather(*visitors)
