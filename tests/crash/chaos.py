@@ -1,0 +1,199 @@
+"""Some minutes of everything at once: tenants who deploy, cancel, stop and delete at random while server, engine and
+database are killed at random. At the end the rows, the API, the engine and HTTP must tell the same story.
+
+    scripts/chaos [--seed N] [--seconds N]        with an engine of its own, in a network namespace of its own
+
+The same seed makes the same decisions; when they meet what runs is up to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from stackyn_server.store import cluster
+from tests.crash.audit import at_rest, is_whole
+from tests.crash.own_engine import OwnEngine
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, running
+from tests.tiny import tiny_app
+
+APPS = 5
+ASK_SECONDS = (0.1, 1.0)
+KILL_SECONDS = (4.0, 12.0)
+AWAY_SECONDS = (0.0, 4.0)
+
+
+class Chaos:
+    def __init__(self, server: ServerProcess, engine: OwnEngine, git: GitServer, seed: int) -> None:
+        self.server = server
+        self.engine = engine
+        self.git = git
+        self.asking, self.killing = random.Random(seed), random.Random(seed + 1)
+        self.apps: list[int] = []
+        self.made = 0
+        self.totals: Counter[str] = Counter()
+
+    async def run(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        await asyncio.gather(self._ask(ends), self._kill(ends))
+
+    async def _ask(self, ends: float) -> None:
+        """One thing after the other, by weight; what is refused or not answered counts as such."""
+        wishes: list[tuple[int, Callable[[], Awaitable[Any]]]] = [
+            (5, self.redeploy),
+            (2, self.failing_redeploy),
+            (4, self.cancel),
+            (2, self.stop),
+            (3, self.start),
+            (2, self.restart),
+            (2, self.rollback),
+            (1, self.delete),
+        ]
+        while time.monotonic() < ends:
+            if len(self.apps) < APPS:
+                wish: Callable[[], Awaitable[Any]] = self.create
+            else:
+                wish = self.asking.choices([one for _, one in wishes], [weight for weight, _ in wishes])[0]
+            try:
+                await wish()
+                self.totals[wish.__name__] += 1
+            except (OSError, TimeoutError):
+                self.totals["unanswered"] += 1
+            await asyncio.sleep(self.asking.uniform(*ASK_SECONDS))
+
+    async def create(self) -> None:
+        self.made += 1
+        name = f"chaos-{self.made}"
+        url, _ = await self.git.publish(name, tiny_app("1"))
+        await self._asked("POST", "/api/v1/apps", {"name": name, "repo_url": url})
+        found = await self.server.api("GET", "/api/apps")
+        if isinstance(found, list):  # a creation without an answer may have happened
+            self.apps = [int(app["id"]) for app in found]
+
+    async def redeploy(self) -> None:
+        await self._push(tiny_app(str(self.asking.random())))
+
+    async def failing_redeploy(self) -> None:
+        await self._push(tiny_app(str(self.asking.random()), start="exit 1\n"))
+
+    async def _push(self, tree: Any) -> None:
+        app = self._one()
+        found = await self.server.api("GET", f"/api/v1/apps/{app}")
+        if "repo_url" in found:
+            await self.git.publish(found["slug"], tree)
+            await self._asked("POST", f"/api/v1/apps/{app}/redeploy")
+
+    async def cancel(self) -> None:
+        found = await self.server.api("GET", f"/api/v1/apps/{self._one()}/deployments")
+        if isinstance(found, list) and found:
+            await self._asked("POST", f"/api/v1/deployments/{found[0]['id']}/cancel")
+
+    async def stop(self) -> None:
+        await self._asked("POST", f"/api/v1/apps/{self._one()}/stop")
+
+    async def start(self) -> None:
+        await self._asked("POST", f"/api/v1/apps/{self._one()}/start")
+
+    async def restart(self) -> None:
+        await self._asked("POST", f"/api/v1/apps/{self._one()}/restart")
+
+    async def rollback(self) -> None:
+        await self._asked("POST", f"/api/v1/apps/{self._one()}/rollback", {"release": 1})
+
+    async def delete(self) -> None:
+        app = self._one()
+        await self._asked("DELETE", f"/api/v1/apps/{app}")
+        self.apps.remove(app)
+
+    def _one(self) -> int:
+        return self.asking.choice(self.apps)
+
+    async def _asked(self, method: str, path: str, body: object = None) -> None:
+        """Whatever it answers is right, but for a fault of the server's own (503 says that a part is away)."""
+        answer = await self.server.api(method, path, body)
+        if isinstance(answer, dict) and answer.get("code"):
+            self.totals[f"refused: {answer['code']}"] += 1
+            assert answer["code"] != "INTERNAL", answer
+
+    async def _kill(self, ends: float) -> None:
+        faults = [self._kill_server, self._kill_postgres, self._kill_engine, self._stop_engine]
+        while time.monotonic() < ends:
+            await asyncio.sleep(self.killing.uniform(*KILL_SECONDS))
+            fault = self.killing.choices(faults, [4, 2, 1, 1])[0]
+            await fault()
+            self.totals[fault.__name__.lstrip("_")] += 1
+
+    async def _away(self) -> None:
+        await asyncio.sleep(self.killing.uniform(*AWAY_SECONDS))
+
+    async def _kill_server(self) -> None:
+        await self.server.kill()
+        await self._away()
+        await self.server.start()
+
+    async def _kill_postgres(self) -> None:
+        where = cluster.layout(self.server.data_dir)
+        try:
+            pid = int((where.data / "postmaster.pid").read_text().split()[0])
+            os.kill(pid, 9)
+        except (OSError, ValueError):
+            self.totals["database was away already"] += 1
+
+    async def _kill_engine(self) -> None:
+        await self.engine.kill()
+        await self._away()
+        await self.engine.start()
+
+    async def _stop_engine(self) -> None:
+        await self.engine.stop()
+        await self._away()
+        await self.engine.start()
+
+
+async def chaos(seed: int, seconds: float) -> Counter[str]:
+    """Raises AssertionError with the differences."""
+    with tempfile.TemporaryDirectory(prefix="stackyn-chaos-") as folder:
+        engine = OwnEngine(Path(folder) / "engine")
+        os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
+        await engine.start()
+        try:
+            async with (
+                GitServer(Path(folder) / "git") as git,
+                running(
+                    engine={"socket": str(engine.socket)}, retries={"first_seconds": 0.5, "attempts": 30}
+                ) as server,
+            ):
+                run = Chaos(server, engine, git, seed)
+                await run.run(seconds)
+                await at_rest(server)
+                await is_whole(server)
+                run.totals["apps at the end"] = len(await server.api("GET", "/api/apps", expect=200))
+                return run.totals
+        finally:
+            await engine.remove()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/chaos")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--seconds", type=float, default=180)
+    chosen = parser.parse_args()
+    print(f"seed {chosen.seed}, {chosen.seconds:.0f} s", flush=True)
+    totals = asyncio.run(chaos(chosen.seed, chosen.seconds))
+    print(
+        f"seed {chosen.seed}: all agree after", ", ".join(f"{n} {what}" for what, n in sorted(totals.items()))
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
