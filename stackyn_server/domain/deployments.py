@@ -74,6 +74,10 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.REPLACED: frozenset(),
 }
 
+# Whose job brings a deployment out of a phase.
+BUILD_PHASES = (Phase.QUEUED, Phase.FETCHING, Phase.PLANNING, Phase.BUILDING)
+RELEASE_PHASES = (Phase.BUILT, Phase.BOOTING, Phase.PROBING, Phase.SWITCHING)
+
 OPEN_PHASES = frozenset(phase for phase in Phase if TRANSITIONS[phase] and phase is not Phase.LIVE)
 
 

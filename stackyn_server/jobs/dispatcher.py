@@ -262,6 +262,7 @@ class Dispatcher:
         self._look_at.clear()
         async with self._database.transaction() as connection:
             returned = await claims.return_stale(connection, epoch, live)
+            jobless = await claims.give_jobs(connection, epoch)
             cancelled = await claims.cancelled(connection, live)
             if (jump := self._clock_jump(await claims.database_now(connection))) < -_CLOCK_STEP_SECONDS:
                 shifted = await claims.shift(connection, epoch, -jump)
@@ -271,6 +272,8 @@ class Dispatcher:
             alarms = await claims.alarms(connection, within_seconds=horizon)
         for row in returned:
             log.warning("job.returned", job=row.id, kind=row.kind, subject=row.subject)
+        for row in jobless:
+            log.error("deployment.had_no_job", deployment=row.subject, job=row.id, kind=row.kind)
         for (job, _), other in self._live.items():
             _tell(other.run, {_HASTEN, _CANCEL} if job in cancelled else {_HASTEN})
         clock.arm(alarms) if clock.is_running else clock.load(alarms)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stackyn_server.domain.deployments import BUILD_PHASES, RELEASE_PHASES
 from stackyn_server.domain.ids import JobId
 from stackyn_server.domain.jobs import POOL_OF, Kind, Pool
 from stackyn_server.errors import Conflict
@@ -41,7 +42,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A row that went back to waiting because nobody worked on it."""
+    """A row that waits again, or at last, because nobody worked on what it is about."""
 
     id: JobId
     kind: str
@@ -111,6 +112,20 @@ async def return_stale(connection: Connection, epoch: int, live: Collection[JobI
     if not rows[0]["leading"]:
         raise LeadershipLost
     return [Returned(row["id"], row["kind"], row["subject"]) for row in rows if row["id"] is not None]
+
+
+async def give_jobs(connection: Connection, epoch: int) -> list[Returned]:
+    """Give every open deployment that has no open job the one that it needs; return these. There should be none."""
+    needed = [
+        (phase, kind, lock, POOL_OF[kind])
+        for phases, kind, lock in (
+            (BUILD_PHASES, Kind.BUILD, "build:"),
+            (RELEASE_PHASES, Kind.RELEASE, "app:"),
+        )
+        for phase in phases
+    ]
+    rows = await connection.fetch(SQL.jobless, epoch, *map(list, zip(*needed, strict=True)))
+    return [Returned(row["id"], row["kind"], row["subject"]) for row in rows]
 
 
 async def alarms(

@@ -103,6 +103,22 @@ WITH leader AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM leader) AS leading, returned.* FROM (SELECT) AS always LEFT JOIN returned ON true;
 
+-- name: jobless
+-- An open deployment has exactly one open job, of the kind that its phase belongs to. One snapshot: what moves from one
+-- job to the next in a transaction is never seen without.
+INSERT INTO job (kind, subject, app, tenant, lock, pool, error)
+SELECT needed.kind, deployment.id::text, deployment.app, deployment.tenant, needed.lock || deployment.app, needed.pool,
+       'its job was missing'
+FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader, deployment
+JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS needed (phase, kind, lock, pool)
+    ON needed.phase = deployment.phase
+WHERE NOT EXISTS (
+    SELECT FROM job
+    WHERE job.subject = deployment.id::text AND job.kind = ANY($3) AND job.state IN ('waiting', 'running')
+)
+ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO NOTHING
+RETURNING id, kind, subject;
+
 -- name: alarms
 -- Periodic work that is due or running already is looked at again after its interval: an alarm for now would ring
 -- for ever while it waits for a place.

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from stackyn_server.domain.deployments import BUILD_PHASES, RELEASE_PHASES, Phase
 from stackyn_server.domain.ids import UserId
-from stackyn_server.domain.jobs import JobState, Kind, Pool, build_lock
+from stackyn_server.domain.jobs import JobState, Kind, Pool, app_lock, build_lock
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.store import events, jobs
@@ -25,7 +26,7 @@ from tests.integration.jobs.stage import (
     until,
     until_state,
 )
-from tests.rows import an_app
+from tests.rows import a_deployment, an_app, take_epoch
 
 
 class Flaky:
@@ -245,6 +246,31 @@ async def test_a_row_that_runs_without_a_task_goes_back_by_the_sweep(database: D
         done = await until_state(database, job, JobState.DONE)
         assert done.attempt == 2
         assert (await row(database, build)).attempt == 1, "one that has a task stays"
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind"),
+    [*((phase, Kind.BUILD) for phase in BUILD_PHASES), *((phase, Kind.RELEASE) for phase in RELEASE_PHASES)],
+)
+async def test_an_open_deployment_that_lost_its_job_gets_one_again(
+    database: Database, phase: Phase, kind: Kind
+) -> None:
+    await take_epoch(database, 0)
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        deployment = await a_deployment(connection, app, phase)
+    async with dispatching(database, {Kind.BUILD: forever, Kind.RELEASE: forever}):
+        await until(lambda: _has_jobs(database, [kind], "running"), "it runs")
+    (job,) = await rows(database)
+    assert (job.subject, job.app, job.lock) == (
+        str(deployment.id),
+        app.id,
+        build_lock(app.id) if kind is Kind.BUILD else app_lock(app.id),
+    )
+
+
+async def _has_jobs(database: Database, kinds: list[Kind], state: str) -> bool:
+    return [job.kind for job in await rows(database, f"state = '{state}'")] == kinds
 
 
 async def test_a_kind_that_nobody_handles_stays_in_the_queue(database: Database) -> None:
