@@ -130,6 +130,7 @@ class Builds(Table):
     memory_mb: Count = 1024
     cpu: float = Field(default=1.0, gt=0)
     max_processes: Count = 512
+    free_disk_mb: int = Field(default=1024, ge=0)
     log_limit_bytes: Count = 4_194_304
     host_ca_bundle: str = ""
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, S
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -30,7 +31,8 @@ READ_BUFFER_BYTES = 1024 * 1024  # aiohttp's default has changed between release
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the engine says about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory in bytes."""
+    """What the engine says about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory in bytes;
+    `root` is the folder of its images and containers."""
 
     version: str
     api_version: ApiVersion
@@ -38,6 +40,7 @@ class Facts:
     cgroup_driver: str
     memory_bytes: int
     processors: int
+    root: Path
 
 
 class Stream:
@@ -155,6 +158,7 @@ class Engine:
             cgroup_driver=str(info.get("CgroupDriver", "cgroupfs")),
             memory_bytes=int(info.get("MemTotal", 0)),
             processors=int(info.get("NCPU", 1)),
+            root=Path(info.get("DockerRootDir", "/var/lib/docker")),
         )
         return self._facts
 

@@ -19,6 +19,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.disk import need_room
 from stackyn_server.pipeline.walk import Also, Walk, Walker
 from stackyn_server.source import repository
 from stackyn_server.source.archive import archive
@@ -50,6 +51,7 @@ class Build:
     async def _steps(self, walk: Walk) -> None:
         app = await self._app(walk)
         clone = clone_of(self._clones, walk.deployment.id)
+        await need_room((self._clones, self._engine.facts.root), self._settings.builds.free_disk_mb)
         if walk.deployment.phase is Phase.QUEUED:
             await walk.move(Phase.FETCHING)
         crash_point("build.fetching")

@@ -1,0 +1,35 @@
+"""Room on the disk before a build begins: one that runs into a full disk takes everybody else down with it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
+
+_MEBIBYTE = 1024**2
+
+
+async def need_room(folders: Iterable[Path], free_mb: int) -> None:
+    """Raise `TransientFailure` (NO_DISK) unless each folder's file system has `free_mb` MiB left for us."""
+    found = min(await asyncio.gather(*(asyncio.to_thread(_free_bytes, folder) for folder in folders)))
+    if found < free_mb * _MEBIBYTE:
+        raise TransientFailure(
+            Failure(
+                FailureCode.NO_DISK,
+                "This server has too little disk space left for another build.",
+                "Nothing needs to be done: it is tried again. If it stays, the operator has to free space.",
+            )
+        )
+
+
+def _free_bytes(folder: Path) -> float:
+    """Of the nearest folder that exists; no limit where none can be seen (an engine elsewhere)."""
+    for there in (folder, *folder.parents[:-1]):
+        try:
+            return shutil.disk_usage(there).free
+        except FileNotFoundError:
+            continue
+    return float("inf")
