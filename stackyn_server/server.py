@@ -201,8 +201,8 @@ class Server:
                 "database": self._database_answers,
                 "engine": self._engine_answers,
                 "ingress": self._ingress_serves,
-                "periodic": self._periodic_is_punctual,
-            }
+            },
+            self.periodic.report,
         )
         self.metrics = Metrics(database, health, lambda: self.sampler.age_seconds, token=metrics_token)
         passwords = Passwords()
@@ -266,11 +266,6 @@ class Server:
     async def _ingress_serves(self) -> None:
         if self.watch.ingress_problem:
             raise StackynError(self.watch.ingress_problem)
-
-    async def _periodic_is_punctual(self) -> None:
-        late = [work.name for work in await self.periodic.report() if work.is_late]
-        if late:
-            raise StackynError(f"Periodic work is late: {', '.join(late)}.")
 
 
 def _periodic(name: str, every: float, work: Handler) -> Periodic:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackyn_server.errors import StackynError
+from stackyn_server.jobs.periodic import Punctuality
 
 Check = Callable[[], Awaitable[None]]
 
@@ -15,22 +16,39 @@ _CHECK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether the server can do its whole work, part by part: `parts` maps a part's name to a word or sentence."""
+    """Whether the server can do its whole work, part by part: `parts` maps a part's name to a word or sentence.
+
+    `periodic` has how each periodic chore is doing; nothing while the database can't be asked.
+    """
 
     is_ready: bool
     parts: dict[str, str]
+    periodic: tuple[Punctuality, ...] = ()
 
 
 class Health:
-    """Asks every part. A check raises `StackynError` with the sentence to show; one that hangs is not ready."""
+    """Asks every part, and how punctual the periodic chores are. A check raises `StackynError` with the sentence to
+    show; one that hangs is not ready."""
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self, checks: Mapping[str, Check], report: Callable[[], Awaitable[Sequence[Punctuality]]]
+    ) -> None:
         self._checks = checks
+        self._report = report
 
     async def __call__(self) -> Readiness:
-        states = await asyncio.gather(*(self._state(check) for check in self._checks.values()))
-        parts = dict(zip(self._checks, states, strict=True))
-        return Readiness(all(state == "ok" for state in states), parts)
+        chores: Sequence[Punctuality] = ()
+
+        async def punctual() -> None:
+            nonlocal chores
+            chores = await self._report()
+            if late := [chore.name for chore in chores if chore.is_late]:
+                raise StackynError(f"Periodic work is late: {', '.join(late)}.")
+
+        checks = {**self._checks, "periodic": punctual}
+        states = await asyncio.gather(*map(self._state, checks.values()))
+        parts = dict(zip(checks, states, strict=True))
+        return Readiness(all(state == "ok" for state in states), parts, tuple(chores))
 
     @staticmethod
     async def _state(check: Check) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
+from stackyn_server.jobs.periodic import Punctuality
 from tests.contract.conftest import Answer, Platform
 
 HEADERS_TO_ALLOW = {"Authorization", "Content-Type", "Accept", "Origin", "X-Requested-With"}
@@ -241,6 +242,22 @@ async def test_readiness_names_the_part_that_is_missing(platform: Platform) -> N
     answer = await platform.nobody.get("/health/ready")
     assert is_error(answer, 503, "TEMPORARILY_UNAVAILABLE")
     assert answer.json["details"]["parts"] == {"engine": "does not answer"}
+
+
+async def test_readiness_shows_the_deadline_of_each_periodic_chore(platform: Platform) -> None:
+    chore = Punctuality("garbage", True, None, 700.04, 900.0, None, None, "It took too long.")
+    platform.ready = type(platform.ready)(True, {"periodic": "ok"}, (chore,))
+    assert (await platform.nobody.get("/health/ready")).json["periodic"] == [
+        {
+            "name": "garbage",
+            "is_late": True,
+            "last_success_at": None,
+            "seconds_without_success": 700.0,
+            "late_after_seconds": 900.0,
+            "next_run_at": None,
+            "error": "It took too long.",
+        }
+    ]
 
 
 @pytest.mark.parametrize(

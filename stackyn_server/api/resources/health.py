@@ -15,6 +15,8 @@ async def alive() -> Alive:
 async def ready(services: Services) -> Ready:
     """Say whether every part can do its work."""
     state = await services.health()
+    answer = Ready.of(state)
     if not state.is_ready:
-        raise Unavailable("The server is not ready for all of its work.", details={"parts": state.parts})
-    return Ready(status="ready", parts=state.parts)
+        details = answer.model_dump(mode="json", exclude={"status"})
+        raise Unavailable("The server is not ready for all of its work.", details=details)
+    return answer
