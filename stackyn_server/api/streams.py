@@ -50,6 +50,10 @@ def event(data: str, *, name: str | None = None, identifier: int | None = None) 
     return ("\n".join(lines) + "\n\n").encode()
 
 
+STOPPING = "The server is stopping; connect again in a moment."
+FAREWELL = event(STOPPING, name="closing")
+
+
 def wants_events(request: web.Request) -> bool:
     return EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "")
 
@@ -71,8 +75,10 @@ async def pump(
     *,
     keep_alive: bytes,
     idle: Callable[[], Awaitable[bytes | None]],
+    farewell: bytes = FAREWELL,
 ) -> web.StreamResponse:
-    """Write what `source` gives until the stream ends. `idle` returns the last words when nothing more will come."""
+    """Write what `source` gives until the stream ends. `idle` returns the last words when nothing more will come;
+    `farewell` is what is said when it is the server that stops."""
     closing = asyncio.create_task(request.app[CLOSING].wait(), name="stream.closing")
     upcoming = asyncio.ensure_future(anext(source))
     silence_seconds = _FIRST_IDLE_SECONDS
@@ -82,6 +88,7 @@ async def pump(
                 {upcoming, closing}, timeout=silence_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if closing in done:
+                await response.write(farewell)
                 break
             if upcoming in done:
                 await response.write(spell(upcoming.result()))

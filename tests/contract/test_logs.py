@@ -133,15 +133,18 @@ async def test_a_stream_ends_with_its_deployment(
             assert await stream.response.content.read() == b""
 
 
-async def test_an_open_stream_does_not_hold_up_the_shutdown(
+async def test_an_open_stream_ends_with_a_reason_when_the_server_stops(
     platform: Platform, building: tuple[Person, AppId, DeploymentId]
 ) -> None:
     person, _, deployment = building
     path = f"/api/v1/deployments/{deployment}/logs/stream"
     response = await platform.client.get(path, headers={"Authorization": f"Bearer {person.token}"})
     async with asyncio.timeout(3):
-        await platform.client.server.close()
+        closing = asyncio.create_task(platform.client.server.close())
+        said = await response.content.read()
+        await closing
     response.close()
+    assert said.endswith(b"event: closing\ndata: The server is stopping; connect again in a moment.\n\n")
 
 
 async def test_following_an_app_that_does_not_run_is_404(platform: Platform) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiohttp import WSServerHandshakeError
+from aiohttp import WSCloseCode, WSMsgType, WSServerHandshakeError
 
 from stackyn_server.domain.deployments import Phase
 from tests.contract.conftest import Person, Platform
@@ -74,13 +74,20 @@ async def test_before_the_upgrade_it_is_an_ordinary_refusal(platform: Platform) 
     assert is_error(await person.get(f"/ws/build-status?app_id={app}"), 400, "INVALID_REQUEST")
 
 
-async def test_an_open_socket_does_not_hold_up_the_shutdown(platform: Platform) -> None:
+async def test_an_open_socket_is_closed_with_a_reason_when_the_server_stops(platform: Platform) -> None:
     person = await platform.person()
     app = await person.new_app()
     socket = await platform.client.ws_connect(f"/ws/build-status?app_id={app}&token={person.token}")
+    await socket.receive()
     async with asyncio.timeout(5):
-        await platform.client.server.close()
-    await socket.close()
+        closing = asyncio.create_task(platform.client.server.close())
+        farewell = await socket.receive()
+        await closing
+    assert farewell.type is WSMsgType.CLOSE
+    assert (farewell.data, farewell.extra) == (
+        WSCloseCode.GOING_AWAY,
+        "The server is stopping; connect again in a moment.",
+    )
 
 
 async def test_the_check_of_an_app_that_never_ran_names_what_is_missing(platform: Platform) -> None:

@@ -82,6 +82,7 @@ async def follow_runtime(
         _line_event if as_events else _line_text,
         keep_alive=b": still here\n\n" if as_events else b"",
         idle=idle,
+        farewell=streams.FAREWELL if as_events else b"",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
 
 from stackyn_server.api import streams
 from stackyn_server.api.identity import offered_protocols
@@ -49,7 +49,10 @@ async def build_status(
         for task in (reading, closing):
             task.cancel()
         await asyncio.wait({reading, closing})
-    await socket.close()
+    if request.app[streams.CLOSING].is_set():
+        await socket.close(code=WSCloseCode.GOING_AWAY, message=streams.STOPPING.encode())
+    else:
+        await socket.close()
     return socket
 
 
