@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from stackyn_server.api import cors, streams
+from stackyn_server.api import cors, reference, streams
 from stackyn_server.api.counting import counting
 from stackyn_server.api.endpoint import endpoint
 from stackyn_server.api.failures import REQUEST_ID_HEADER, errors_as_json, request_id
-from stackyn_server.api.openapi import document
 from stackyn_server.api.routing import Route
 from stackyn_server.api.table import ROUTES
 from stackyn_server.api.throttling import Throttle
@@ -45,7 +44,7 @@ def create_app(services: Services, settings: Settings, routes: tuple[Route, ...]
                 endpoint(route, services, settings.server, throttle),
                 expect_handler=_continue,
             )
-    _add_description(app, routes)
+    reference.install(app, routes)
     streams.install(app)
     cors.install(app, settings.public.allowed_origins)
     app.on_response_prepare.append(_mark)
@@ -60,15 +59,6 @@ def _by_path(routes: tuple[Route, ...]) -> dict[str, list[Route]]:
         if route.has_slash_alias:
             paths[f"{route.path}/"].append(route)
     return paths
-
-
-def _add_description(app: web.Application, routes: tuple[Route, ...]) -> None:
-    described = web.json_response(document(routes)).body
-
-    async def describe(_request: web.Request) -> web.Response:
-        return web.Response(body=described, content_type="application/json")
-
-    app.router.add_resource("/openapi.json").add_route(hdrs.METH_GET, describe)
 
 
 async def _continue(request: Request) -> None:
