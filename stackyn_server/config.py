@@ -302,8 +302,16 @@ class Metrics(Table):
 
 
 class Frontend(Table):
+    """Folders of built web clients."""
+
     console: str = ""
     cms: str = ""
+    port: Port = 8473
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """The folders that are set, by the label of their host name."""
+        return {label: folder for label, folder in (("console", self.console), ("cms", self.cms)) if folder}
 
 
 def _shipped_plans() -> dict[str, Plan]:

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from stackyn_server import config, telemetry
+from stackyn_server.api import frontend
 from stackyn_server.api.application import create_app
 from stackyn_server.api.hold import create_hold_app
 from stackyn_server.api.runner import ApiRunner
@@ -115,6 +116,7 @@ async def _serve(settings: Settings, take_over: bool) -> int:
         await _listen_for_held(settings, server, stack)  # the proxy may hold requests already
         server.start(supervisor)
         await _listen(settings, server.services, stack)
+        await _serve_clients(settings, stack)
         log.info("server.started", installation=str(found.id), epoch=leadership.epoch)
         telemetry.notify("READY=1", "STATUS=Serving.")
         await _first(stopping, leadership.lost)
@@ -316,6 +318,19 @@ async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitS
     )
     await _serve_with(runner, stack, "The hold endpoint", _LOOPBACK, settings.hold.port, "[hold] port")
     stack.callback(server.gates.close)
+
+
+async def _serve_clients(settings: Settings, stack: AsyncExitStack) -> None:
+    """Serve the built web clients, if there are any, apart from the API."""
+    sites = await asyncio.to_thread(frontend.sites, settings.frontend)
+    if not sites:
+        return
+    runner = web.AppRunner(
+        frontend.create_frontend_app(sites, settings.public.base_domain),
+        access_log=None,
+        shutdown_timeout=_REFUSAL_SECONDS,
+    )
+    await _serve_with(runner, stack, "The web clients", _LOOPBACK, settings.frontend.port, "[frontend] port")
 
 
 async def _serve_with(

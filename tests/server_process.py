@@ -70,6 +70,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "network": {"subnet": subnet, "build_subnet": build_subnet, "quarantine_seconds": 1},
         "ingress": {"http_port": free_port(), "metrics_port": free_port()},
         "hold": {"port": free_port()},
+        "frontend": {"port": free_port()},
         "source": {"schemes": ["http", "https"], "allowed_private": ["127.0.0.0/8"]},
         "apps": {
             "drain_seconds": 3,

@@ -94,7 +94,7 @@ def _frame(
         subnet=settings.network.subnet,
         secret=secret,
         entry_points=points,
-        own_sites=(OwnSite(API, _own_address(settings.server.host), settings.server.port, speaks_json=True),),
+        own_sites=_own_sites(settings),
         https_port=(settings.public.port or settings.ingress.https_port or HTTPS_PORT) if redirects else None,
         certificate_resolver=static.resolver_name(settings.ingress),
         hold_port=settings.hold.port if can_hold else None,
@@ -102,6 +102,13 @@ def _frame(
         metrics_port=settings.ingress.metrics_port if settings.ingress.managed else None,
         allowed_origins=tuple(settings.public.allowed_origins),
     )
+
+
+def _own_sites(settings: Settings) -> tuple[OwnSite, ...]:
+    api = OwnSite(API, _own_address(settings.server.host), settings.server.port, speaks_json=True)
+    port = settings.frontend.port
+    clients = [OwnSite(label, entry_points.LOOPBACK, port) for label in settings.frontend.folders]
+    return (api, *clients)
 
 
 def _own_address(host: str) -> IPv4Address:

@@ -12,8 +12,17 @@ from tests.server_process import ServerProcess, running
 
 
 @pytest.fixture(scope="session")
-async def server() -> AsyncIterator[ServerProcess]:
-    async with running() as server:
+def client_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders in the place of built web clients."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("console", "cms")}
+    for name, folder in folders.items():
+        (folder / "index.html").write_text(f"the {name}")
+    return {name: str(folder) for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="session")
+async def server(client_folders: dict[str, str]) -> AsyncIterator[ServerProcess]:
+    async with running(frontend=client_folders) as server:
         yield server
 
 

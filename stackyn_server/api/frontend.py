@@ -1,0 +1,101 @@
+"""The web consoles as files: each built folder at the host name of its own, on a listener apart from the API.
+
+Addresses that are no file get `index.html`, because the pages find their way themselves; one that names a file (it has
+an extension) and one below `assets/` are 404 when they are not there, so that a page of yesterday doesn't read today's
+`index.html` as its script.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from stackyn_server.config import Frontend
+from stackyn_server.errors import StackynError
+
+if TYPE_CHECKING:
+    from aiohttp.web_request import Request
+
+_BASES = {"cms": "/cms/"}
+_INDEX = "index.html"
+_ASSETS = "assets"  # the build tool puts the hash of a file's content into its name
+_KEPT_FOR_EVER = "public, max-age=31536000, immutable"
+_KEPT_A_WHILE = "public, max-age=3600"
+_ASKED_EACH_TIME = "no-cache"
+
+
+class FrontendMissing(StackynError):
+    code = "CONFIG_INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One built client: its folder, and the path that it was built to be served below."""
+
+    folder: Path
+    base: str = "/"
+
+
+def sites(settings: Frontend) -> dict[str, Site]:
+    """Return the configured clients by label of their host name. Raises `FrontendMissing` where no page is."""
+    for label, folder in settings.folders.items():
+        if not (Path(folder) / _INDEX).is_file():
+            raise FrontendMissing(
+                f"[frontend] {label} names {folder}, where no {_INDEX} is.",
+                hint="Name the folder that the client's build wrote.",
+            )
+    return {
+        label: Site(Path(folder).resolve(), _BASES.get(label, "/"))
+        for label, folder in settings.folders.items()
+    }
+
+
+def create_frontend_app(sites: Mapping[str, Site], base_domain: str) -> web.Application:
+    """Return the application that serves each of `sites` at `<label>.<base_domain>`."""
+    by_host = {f"{label}.{base_domain}": site for label, site in sites.items()}
+
+    async def serve(request: Request) -> web.StreamResponse:
+        site = by_host.get(request.host.partition(":")[0].lower())
+        if site is None:
+            raise web.HTTPNotFound
+        if not request.path.startswith(site.base):
+            raise web.HTTPFound(site.base)
+        wanted = request.path.removeprefix(site.base)
+        file = await asyncio.to_thread(_find, site.folder, wanted)
+        if file is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: _kept(file.relative_to(site.folder))})
+
+    async def protect(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", serve)
+    app.on_response_prepare.append(protect)
+    return app
+
+
+def _find(folder: Path, wanted: str) -> Path | None:
+    """Return the file that answers the path `wanted`; nothing outside `folder`, by no spelling and no link."""
+    try:
+        file = (folder / wanted).resolve()
+        if not file.is_relative_to(folder):
+            return None
+        if file.is_file():
+            return file
+    except (OSError, ValueError):  # longer than a name may be, or with a NUL
+        return None
+    names_a_file = bool(file.suffix) or file.is_relative_to(folder / _ASSETS)
+    return None if names_a_file else folder / _INDEX
+
+
+def _kept(file: Path) -> str:
+    if file.parts[0] == _ASSETS:
+        return _KEPT_FOR_EVER
+    return _ASKED_EACH_TIME if file.name == _INDEX else _KEPT_A_WHILE
