@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import settings
 
 from stackyn_server import config
 from stackyn_server.store.database import Database
@@ -23,6 +24,10 @@ TEMPLATE = "stackyn_template"
 ROOM_FOR_CLUSTER_BYTES = 1_000_000_000
 # A cluster that is thrown away needs no durability.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+# Each test has its time limit; a single example may be slow on a busy machine.
+settings.register_profile("stackyn", deadline=None)
+settings.load_profile("stackyn")
 
 
 @pytest.fixture(scope="session", autouse=True)
