@@ -204,6 +204,7 @@ class Reconcile(Table):
     period_seconds: Seconds = 30
     steady_seconds: Seconds = 2
     garbage_seconds: Seconds = 300
+    event_days: Count = 90
     idle_seconds: Seconds = 10
 
 

@@ -78,6 +78,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
             "default_memory_mb": 64,
             "default_disk_mb": 64,
             "restart_limit": 3,
+            "keep_releases": 2,
         },
         "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "misplaced_seconds": 1},
         "deadlines": {"probing": 20},

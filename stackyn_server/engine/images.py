@@ -38,6 +38,15 @@ class ImageInfo:
         return DeploymentId(int(text)) if text.isdecimal() else None
 
 
+@dataclass(frozen=True, slots=True)
+class PresentImage:
+    """One of a listing; the ingress's image belongs to no app."""
+
+    id: str
+    app: AppId | None
+    deployment: DeploymentId | None
+
+
 def tag_of(engine: Engine, app: AppId, deployment: DeploymentId) -> str:
     """Return the name of a deployment's image.
 
@@ -63,6 +72,23 @@ async def list_ours(engine: Engine) -> list[ImageInfo]:
     """Return the named images of this installation. A tenant's LABEL can't add one: our build parameter beats it, and
     what a build leaves half-way has no name."""
     return await _list(engine, engine.labels.image_filter())
+
+
+async def present(engine: Engine) -> list[PresentImage]:
+    """Return what the engine has of this installation's images, named or not, in one question."""
+    found = []
+    for listed in await engine.ask(engine.docker.images.list(filters=engine.labels.image_filter())):
+        labels = listed.get("Labels") or {}
+        if engine.labels.owns_image(labels):
+            app, deployment = labels.get(keys.IMAGE_APP, ""), labels.get(keys.IMAGE_DEPLOYMENT, "")
+            found.append(
+                PresentImage(
+                    listed["Id"],
+                    AppId(int(app)) if app.isdecimal() else None,
+                    DeploymentId(int(deployment)) if deployment.isdecimal() else None,
+                )
+            )
+    return found
 
 
 async def list_of_app(engine: Engine, app: AppId) -> list[str]:

@@ -12,7 +12,16 @@ from stackyn_server import config
 from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.store import apps, deployments, instances, jobs, releases, samples
+from stackyn_server.store import (
+    apps,
+    deployments,
+    events,
+    instances,
+    jobs,
+    logs,
+    releases,
+    samples,
+)
 from stackyn_server.store.database import Database
 
 log = structlog.get_logger()
@@ -33,11 +42,23 @@ class Garbage:
     async def collect(self, _: JobRun) -> None:
         await self._forget_apps()
         await self._images_beyond_rollback()
+        await self._images_removed_by_others()
+        await self._images_that_no_row_needs()
         await self._clones_of_ended()
+        await self._old_rows()
+        await self._old_samples()
+
+    async def _old_rows(self) -> None:
         async with self._database.transaction() as connection:
             await jobs.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
             await instances.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
-        await self._old_samples()
+            await events.purge(connection, self._settings.reconcile.event_days, _ROWS_AT_ONCE)
+        keep = self._settings.apps.log_keep_bytes
+        async with self._database.connection() as connection:
+            too_long = await logs.longer_than(connection, keep)
+        for app, kind in too_long:
+            async with self._database.transaction() as connection:
+                await logs.trim(connection, app, kind, keep)
 
     async def _forget_apps(self) -> None:
         """The seat of a deleted app returns once no proxy can still hold a request for it."""
@@ -60,13 +81,41 @@ class Garbage:
             await samples.purge(connection, chosen.coarse_days)
 
     async def _images_beyond_rollback(self) -> None:
+        """Recorded first and under the app's lock, so that nobody is offered what is about to go."""
+        keep = self._settings.apps.keep_releases
         async with self._database.connection() as connection:
-            surplus = await releases.images_to_remove(connection, self._settings.apps.keep_releases)
+            surplus = await releases.images_to_remove(connection, keep)
         for app, image in surplus:
+            async with self._database.transaction() as connection:
+                await apps.lock(connection, app, None)
+                if (app, image) not in await releases.images_to_remove(connection, keep, app):
+                    continue
+                await releases.image_removed(connection, app, image)
             if await images.remove(self._engine, image):
                 log.info("image.removed", app=app, image=image)
-            async with self._database.transaction() as connection:
-                await releases.image_removed(connection, app, image)
+
+    async def _images_removed_by_others(self) -> None:
+        """A release whose image somebody removed by hand is not offered any more. Rows first, then the engine: what was
+        built in between is not taken for lost."""
+        async with self._database.connection() as connection:
+            offered = await releases.images_offered(connection)
+        present = {image.id for image in await images.present(self._engine)}
+        for app, image in offered:
+            if image not in present:
+                log.warning("image.lost", app=app, image=image)
+                async with self._database.transaction() as connection:
+                    await releases.image_removed(connection, app, image)
+
+    async def _images_that_no_row_needs(self) -> None:
+        """What a crash or a forgotten app left behind. The engine first, then the rows: what is young is not taken."""
+        present = [image for image in await images.present(self._engine) if image.deployment is not None]
+        async with self._database.connection() as connection:
+            needed = await releases.images_needed(connection)
+            unfinished = await deployments.unfinished(connection)
+        kept = {image.deployment for image in present if image.id in needed} | unfinished
+        for image in present:
+            if image.deployment not in kept and await images.remove(self._engine, image.id):
+                log.info("image.removed", app=image.app, image=image.id)
 
     async def _clones_of_ended(self) -> None:
         names = await asyncio.to_thread(_names, self._clones)

@@ -160,6 +160,10 @@ async def wait(connection: Connection, deployment: DeploymentId, reason: str | N
     await connection.execute(SQL.wait, deployment, reason)
 
 
+async def unfinished(connection: Connection) -> set[DeploymentId]:
+    return {row["id"] for row in await connection.fetch(SQL.unfinished)}
+
+
 async def needing_clone(connection: Connection, ids: list[int]) -> set[int]:
     """Return those of `ids` whose build may still read the fetched commit."""
     return {row["id"] for row in await connection.fetch(SQL.needing_clone, ids)}

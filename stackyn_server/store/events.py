@@ -37,6 +37,11 @@ async def append(
     await connection.execute(SQL.append, name, tenant, app, deployment, data or {})
 
 
+async def purge(connection: Connection, keep_days: int, limit: int) -> None:
+    """Delete at most `limit` of the events older than `keep_days`."""
+    await connection.execute(SQL.purge, keep_days, limit)
+
+
 async def list_of_app(
     connection: Connection, app: AppId, *, before: int | None = None, limit: int = 100
 ) -> list[Event]:

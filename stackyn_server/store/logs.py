@@ -98,6 +98,11 @@ async def list_of_app(
     return [LogEntry(**row) for row in rows]
 
 
+async def longer_than(connection: Connection, keep_bytes: int) -> list[tuple[AppId, LogKind]]:
+    """Return the apps of whose logs more than `keep_bytes` are stored."""
+    return [(row["app"], row["kind"]) for row in await connection.fetch(SQL.longer_than, keep_bytes)]
+
+
 async def trim(connection: Connection, app: AppId, kind: LogKind, keep_bytes: int) -> None:
     """Delete an app's oldest chunks until about `keep_bytes` are left (the chunk at the border stays)."""
     await connection.execute(SQL.trim, app, kind, keep_bytes)

@@ -82,9 +82,21 @@ async def numbered_of_app(connection: Connection, app: AppId) -> list[Release]:
     return [Release.from_row(row) for row in await connection.fetch(SQL.numbered_of_app, app)]
 
 
-async def images_to_remove(connection: Connection, keep: int) -> list[tuple[AppId, str]]:
-    """Return images of apps beyond the newest `keep` that rollback needs, none of them in use."""
-    return [(row["app"], row["image"]) for row in await connection.fetch(SQL.images_to_remove, keep)]
+async def images_to_remove(
+    connection: Connection, keep: int, app: AppId | None = None
+) -> list[tuple[AppId, str]]:
+    """Return images of `app` (None: of all) beyond the newest `keep` that rollback needs, none of them in use."""
+    return [(row["app"], row["image"]) for row in await connection.fetch(SQL.images_to_remove, keep, app)]
+
+
+async def images_offered(connection: Connection) -> list[tuple[AppId, str]]:
+    """Return the images that apps can be rolled back to."""
+    return [(row["app"], row["image"]) for row in await connection.fetch(SQL.images_offered)]
+
+
+async def images_needed(connection: Connection) -> set[str]:
+    """Return the images that a release, an instance or an unfinished deployment needs."""
+    return {row["image"] for row in await connection.fetch(SQL.images_needed)}
 
 
 async def image_removed(connection: Connection, app: AppId, image: str) -> None:

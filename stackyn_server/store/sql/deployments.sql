@@ -63,3 +63,7 @@ UPDATE deployment SET waiting_reason = $2, updated_at = now() WHERE id = $1 AND 
 -- name: needing_clone
 SELECT id FROM deployment
 WHERE id = ANY ($1::bigint[]) AND phase IN ('queued', 'fetching', 'planning', 'building');
+
+-- name: unfinished
+SELECT id FROM deployment
+WHERE phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching');

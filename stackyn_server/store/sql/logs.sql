@@ -37,6 +37,10 @@ SELECT id, app, deployment, kind, created_at, content, octet_length(content) AS 
 FROM log_chunk WHERE app = $1 AND kind = $2
 ORDER BY id DESC LIMIT $3 OFFSET $4
 
+-- name: longer_than
+-- The length of a stored text is known without reading it.
+SELECT app, kind FROM log_chunk GROUP BY app, kind HAVING sum(octet_length(content)) > $1
+
 -- name: trim
 -- All but the newest chunks that together reach $3 bytes.
 DELETE FROM log_chunk WHERE id IN (

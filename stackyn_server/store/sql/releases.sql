@@ -19,10 +19,11 @@ RETURNING *;
 SELECT * FROM release WHERE app = $1 AND number IS NOT NULL ORDER BY number DESC;
 
 -- name: images_to_remove
--- Numbered releases beyond the newest $2 distinct images that rollback needs; never an image in use.
+-- Numbered releases beyond the newest $1 distinct images that rollback needs; never an image in use.
 WITH ranked AS (
     SELECT r.app, r.image, dense_rank() OVER (PARTITION BY r.app ORDER BY max(r.number) DESC) AS age
-    FROM release r WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL
+    FROM release r
+    WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL AND ($2::bigint IS NULL OR r.app = $2)
     GROUP BY r.app, r.image
 )
 SELECT k.app, k.image FROM ranked k
@@ -31,6 +32,16 @@ WHERE k.age > $1
                   WHERE i.state <> 'gone' AND r.image = k.image)
   AND NOT EXISTS (SELECT FROM deployment d
                   WHERE d.image = k.image AND d.phase IN ('built', 'booting', 'probing', 'switching'));
+
+-- name: images_offered
+SELECT DISTINCT r.app, r.image FROM release r JOIN app a ON a.id = r.app AND a.desired <> 'deleted'
+WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL;
+
+-- name: images_needed
+SELECT r.image FROM release r WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL
+UNION SELECT r.image FROM release r JOIN instance i ON i.release = r.id AND i.state <> 'gone'
+UNION SELECT d.image FROM deployment d WHERE d.image IS NOT NULL
+    AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching');
 
 -- name: image_removed
 UPDATE release SET image_removed_at = now() WHERE app = $1 AND image = $2 AND image_removed_at IS NULL;

@@ -84,3 +84,23 @@ async def test_trimming_keeps_the_newest_of_one_kind_and_deleting_takes_all_of_o
         for kind in ("build", "runtime"):
             assert await logs.list_of_app(connection, app.id, kind, limit=9, offset=0) == []
         assert len(await logs.list_of_app(connection, neighbour.id, "runtime", limit=9, offset=0)) == 1
+
+
+async def test_logs_that_are_too_long_are_found_and_trimmed(database: Database) -> None:
+    async with database.transaction() as connection:
+        app, other = await an_app(connection), await an_app(connection)
+        ids = await logs.reserve_ids(connection, 4)
+        await logs.append(
+            connection,
+            [
+                logs.NewChunk(ids[0], app.id, None, "build", "x" * 600),
+                logs.NewChunk(ids[1], app.id, None, "build", "y" * 600),
+                logs.NewChunk(ids[2], app.id, None, "runtime", "z" * 600),
+                logs.NewChunk(ids[3], other.id, None, "build", "x" * 600),
+            ],
+        )
+        assert await logs.longer_than(connection, 1000) == [(app.id, "build")]
+        await logs.trim(connection, app.id, "build", 600)
+        assert await logs.longer_than(connection, 1000) == []
+        (left,) = await logs.list_of_app(connection, app.id, "build", limit=10, offset=0)
+        assert left.content == "y" * 600

@@ -1,0 +1,92 @@
+"""What nobody needs goes, by label and record; what somebody else made, or removed, is respected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, docker
+from tests.tiny import tiny_app
+
+
+async def test_images_are_kept_for_rollback_and_no_longer(server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("keep", tiny_app("1"))
+    app, deployment = await server.create(url, "Keep")
+    await server.deployed(deployment)
+    for version in ("2", "3"):
+        await git.publish("keep", tiny_app(version))
+        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+        await server.deployed(again["deployment"]["id"])
+
+    await _until_available(server, app, {3: True, 2: True, 1: False}, "two releases are kept")
+    await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 1}, expect=409)
+
+    images = {release["release"]: release["image"] for release in await _releases(server, app)}
+    assert not await _exists(images[1])
+
+    async def removed_by_hand() -> bool:
+        await docker("rmi", "-f", images[2])  # refused while its last container drains
+        return not await _exists(images[2])
+
+    await server.until(removed_by_hand, 20, "the image is removed by hand")
+    await _until_available(server, app, {3: True, 2: False, 1: False}, "what was removed by hand is noticed")
+    refused = await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 2}, expect=409)
+    assert "gone" in refused["error"]
+    assert await server.visit("keep") == (200, "3")
+
+
+async def test_what_no_row_accounts_for_goes_and_what_is_not_ours_stays(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("mine", tiny_app())
+    app, deployment = await server.create(url, "Mine")
+    await server.deployed(deployment)
+    image = (await _releases(server, app))[0]["image"]
+    ours, theirs = f"stackyn/a{app}:d999999-left", f"stackyn/a{app}:d999999-foreign"
+    container = f"stackyn-foreign-{server.installation[:8]}"
+    try:
+        await _commit(image, ours, server.installation)
+        await _commit(image, theirs, "00000000-0000-0000-0000-000000000000")
+        made = ["create", "--name", container, "--label", f"io.stackyn.installation={server.installation}"]
+        await docker(*made, "--label", "io.stackyn.role=app", "--label", "io.stackyn.instance=1", image)
+
+        async def is_gone() -> bool:
+            return not await _exists(ours)
+
+        await server.until(is_gone, 20, "the image that no row accounts for is removed")
+        assert await _exists(theirs), "it belongs to another installation"
+        assert await _exists(image)
+        assert await docker("ps", "-aq", "--filter", f"name={container}"), "our labels alone make it not ours"
+    finally:
+        await docker("rm", "-f", container)
+        await docker("rmi", "-f", theirs)
+
+
+async def _commit(image: str, name: str, installation: str) -> None:
+    """Make an image that looks like one of a deployment nobody knows. It may go at once."""
+    made = (await docker("create", image)).strip()
+    labels = {"installation": installation, "app": "1", "deployment": "999999", "role": "app"}
+    changes = [
+        part for key, value in labels.items() for part in ("-c", f"LABEL io.stackyn.image.{key}={value}")
+    ]
+    assert (await docker("commit", *changes, made, name)).startswith("sha256:")
+    await docker("rm", made)
+
+
+async def _exists(image: str) -> bool:
+    return bool((await docker("images", "-q", "--no-trunc", image)).strip()) or bool(
+        (await docker("image", "inspect", "-f", "{{.Id}}", image)).strip()
+    )
+
+
+async def _releases(server: ServerProcess, app: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200)
+    return found
+
+
+async def _until_available(server: ServerProcess, app: int, wanted: dict[int, bool], what: str) -> None:
+    async def is_so() -> bool:
+        found = await _releases(server, app)
+        return {release["release"]: release["available"] for release in found} == wanted
+
+    await server.until(is_so, 30, what)
