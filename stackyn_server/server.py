@@ -155,9 +155,9 @@ class Server:
         self.gates = Gates()
         handlers: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(settings, database, engine, journal, clones),
-            Kind.RELEASE: ReleaseStory(settings, database, engine, ingress, journal, sealer),
+            Kind.RELEASE: ReleaseStory(settings, database, engine, ingress, journal, sealer, self.gates),
             Kind.RETIRE: Retire(settings, database, engine),
-            Kind.CLEANUP: Cleanup(settings, database, engine, ingress, clones),
+            Kind.CLEANUP: Cleanup(settings, database, engine, ingress, self.gates, clones),
             Kind.SLEEP: Sleep(settings, database, engine, ingress, self.gates),
             Kind.WAKE: Wake(settings, database, engine, ingress, sealer, self.gates),
             Kind.STOP: Stop(settings, database, ingress, self.gates),

@@ -22,9 +22,14 @@ from stackyn_server.store.releases import NewRelease, Release
 
 
 async def ensure(
-    connection: Connection, sealer: Sealer, settings: Settings, app: App, deployment: Deployment
-) -> None:
-    """Write the release candidate and its instance, unless a try before this one did.
+    connection: Connection,
+    sealer: Sealer,
+    settings: Settings,
+    app: App,
+    deployment: Deployment,
+    slot: int | None = None,
+) -> Instance:
+    """Write the release candidate and its instance, unless a try before this one did. `slot` None: the free one.
 
     Raises `TransientFailure` when both slots are taken.
     """
@@ -33,16 +38,28 @@ async def ensure(
         release = await releases.insert(
             connection, await _new_release(connection, sealer, settings, app, deployment)
         )
-    if await instances.of_deployment(connection, deployment.id) is None:
+    instance = await instances.of_deployment(connection, deployment.id)
+    if instance is None and slot is not None:
+        instance = await instances.insert_into(connection, app.id, release.id, deployment.id, slot)
+    elif instance is None:
         instance = await instances.insert(connection, app.id, release.id, deployment.id)
-        if instance is None:
-            raise TransientFailure(
-                Failure(
-                    FailureCode.SWITCH_FAILED,
-                    "The previous release is still finishing its requests.",
-                    "Deploy again in a moment.",
-                )
+    if instance is None:
+        raise TransientFailure(
+            Failure(
+                FailureCode.SWITCH_FAILED,
+                "The previous release is still finishing its requests.",
+                "Deploy again in a moment.",
             )
+        )
+    return instance
+
+
+async def memory_mb(connection: Connection, app: App, deployment: Deployment) -> int:
+    """Return what the deployment's release may use, whether its row exists yet or not."""
+    release = await releases.of_deployment(connection, deployment.id)
+    if release is None and deployment.cause is Cause.ROLLBACK and deployment.source_release is not None:
+        release = await releases.get(connection, deployment.source_release)
+    return release.memory_mb if release else app.settings.memory_mb
 
 
 async def of_deployment(connection: Connection, deployment: DeploymentId) -> tuple[Release, Instance] | None:

@@ -12,8 +12,10 @@ from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.build import clone_of
 from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
 from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.swap import Swap
 from stackyn_server.source import repository
 from stackyn_server.store import apps, deployments, instances, releases, routes
 from stackyn_server.store.database import Database
@@ -23,12 +25,19 @@ class Cleanup:
     """The handler of `cleanup` jobs."""
 
     def __init__(
-        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, clones: Path
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        ingress: Ingress,
+        gates: Gates,
+        clones: Path,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._ingress = ingress
+        self._swap = Swap(settings, database, engine, ingress, gates)
         self._clones = clones
 
     async def __call__(self, run: JobRun) -> None:
@@ -42,7 +51,11 @@ class Cleanup:
             )
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")
-        if instance is not None:
+        # Cancelled while its job waited for a restarted server, it may have left requests held for its slot.
+        if (put_back := await self._swap.put_back(run, deployment)) is not None:
+            async with self._database.transaction() as connection:
+                await put_back(connection, deployment)
+        elif instance is not None:
             if run.job.arguments.get("confirm"):
                 await self._confirm_route(deployment.id)
             await run.still_leading()

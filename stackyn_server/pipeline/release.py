@@ -11,6 +11,7 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.memory import Way
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
@@ -18,7 +19,9 @@ from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import enqueue_retire
+from stackyn_server.pipeline.swap import Swap
 from stackyn_server.pipeline.switch import Switch
 from stackyn_server.pipeline.walk import Also, First, Walk, Walker
 from stackyn_server.security.sealing import Sealer
@@ -41,13 +44,15 @@ class ReleaseStory:
         ingress: Ingress,
         journal: Journal,
         sealer: Sealer,
+        gates: Gates,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
-        self._switcher = Switch(settings, database, ingress)
+        self._switch = Switch(settings, database, ingress)
         self._sealer = sealer
-        self._walker = Walker(database, journal, settings, back_to=Phase.BUILT)
+        self._swap = Swap(settings, database, engine, ingress, gates)
+        self._walker = Walker(database, journal, settings, back_to=Phase.BUILT, put_back=self._swap.put_back)
 
     async def __call__(self, run: JobRun) -> None:
         await self._walker.walk(run, self._steps)
@@ -55,10 +60,24 @@ class ReleaseStory:
     async def _steps(self, walk: Walk) -> None:
         app = await self._app(walk)
         if walk.deployment.phase is Phase.BUILT:
+            if await self._is_superseded(walk):
+                return await self._give_way(walk)
             await self._want_container(walk, app)
         release, instance = await self._candidate(walk)
+        try:
+            await self._go_live(walk, app, release, instance)
+        except TransientFailure as error:
+            if not await self._swap.is_in_place(instance):
+                raise
+            raise DeploymentFailed(error.failure) from error  # requests wait: no time for another try
+        return None
+
+    async def _go_live(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
         crash_point("release.booting")
+        is_in_place = await self._swap.is_in_place(instance)
         if walk.deployment.phase is Phase.BOOTING:
+            if is_in_place:
+                await self._swap.make_room(walk, app, instance)
             container = await walk.step(self._boot(walk, app, release, instance), _boot_timeout())
             crash_point("release.booted")
             await walk.move(Phase.PROBING, also=_remember(instance.id, container))
@@ -67,11 +86,21 @@ class ReleaseStory:
             await self._probe(walk, app, release, instance)
             await self._keep_up(instance)
             crash_point("release.probed")
-            await self._want_route(walk, app, instance)
+            if await self._is_superseded(walk):
+                return await self._give_way(walk)
+            await walk.move(Phase.SWITCHING, also=None if is_in_place else _want_route(app, instance))
         crash_point("release.switching")
         if walk.deployment.phase is Phase.SWITCHING:
-            await self._switch(walk, app, release, instance)
+            if is_in_place:
+                self._swap.let_go_on(app)
+            else:
+                await self._switch.to(walk, app, instance)
+                crash_point("release.confirmed")
+            await self._record_live(walk, app, release, instance)
+            if is_in_place:
+                await self._swap.serve(app, instance)
         crash_point("release.live")
+        return None
 
     async def _app(self, walk: Walk) -> App:
         async with self._database.connection() as connection:
@@ -81,10 +110,23 @@ class ReleaseStory:
         return app
 
     async def _want_container(self, walk: Walk, app: App) -> None:
-        """Record candidate and instance before anything exists, so that a crash leaves nothing unknown."""
+        """Record candidate and instance before anything exists, so that a crash leaves nothing unknown.
+
+        A candidate that can't run beside what serves gets its requests held in the same transaction. One of an app at
+        rest takes the slot for which they are held already.
+        """
+        way = await self._swap.way(walk, app)
+        held = await self._swap.free_held_slot(app) if way is Way.IN_PLACE else None
 
         async def also(connection: Connection, moved: Deployment) -> None:
-            await candidates.ensure(connection, self._sealer, self._settings, app, moved)
+            if held is not None and held.deployment != moved.id:
+                await instances.set_gone(connection, held.id)
+            slot = held.slot if held is not None else None
+            candidate = await candidates.ensure(connection, self._sealer, self._settings, app, moved, slot)
+            if way is Way.IN_PLACE:
+                await routes.hold(connection, app.id, candidate.id)
+            if held is not None:
+                await routes.burn_bridge(connection, app.id)
 
         await walk.move(Phase.BOOTING, also=also)
 
@@ -129,16 +171,9 @@ class ReleaseStory:
                 raise
             raise DeploymentFailed(await probe.why_not_ready(self._engine, target, seconds)) from None
 
-    async def _want_route(self, walk: Walk, app: App, instance: Instance) -> None:
-        async def also(connection: Connection, _: Deployment) -> None:
-            await routes.want(connection, app.id, instance.id)
-
+    async def _is_superseded(self, walk: Walk) -> bool:
         async with self._database.connection() as connection:
-            superseded = await deployments.newer_is_live(connection, walk.deployment)
-        if superseded:
-            return await self._give_way(walk)
-        await walk.move(Phase.SWITCHING, also=also)
-        return None
+            return await deployments.newer_is_live(connection, walk.deployment)
 
     async def _give_way(self, walk: Walk) -> None:
         """A deployment that was asked for later is live already."""
@@ -151,17 +186,8 @@ class ReleaseStory:
         if container is not None:
             await containers.set_restart(self._engine, container.id, on=True)
 
-    async def _switch(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
-        await self._switcher.to(walk, app, instance)
-        crash_point("release.confirmed")
-        await walk.move(
-            Phase.LIVE, first=_replace_live(walk), also=self._go_live(walk, app, release, instance)
-        )
-        url = self._settings.public_url(app.slug)
-        walk.say(f"Live at {url}")
-
-    def _go_live(self, walk: Walk, app: App, release: Release, instance: Instance) -> Also:
-        async def also(connection: Connection, live: Deployment) -> None:
+    async def _record_live(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
+        async def also(connection: Connection, _: Deployment) -> None:
             await routes.serve(connection, app.id, instance.id)
             await instances.set_up(connection, instance.id)
             await releases.number(connection, release.id, app.id)
@@ -172,7 +198,9 @@ class ReleaseStory:
                     await enqueue_retire(connection, app, other, now=walk.run.now(), drain_seconds=drain)
             await walk.run.finish(connection)
 
-        return also
+        await walk.move(Phase.LIVE, first=_replace_live(walk), also=also)
+        url = self._settings.public_url(app.slug)
+        walk.say(f"Live at {url}")
 
 
 def _replace_live(walk: Walk) -> First:
@@ -184,6 +212,13 @@ def _replace_live(walk: Walk) -> First:
             await deployments.advance(connection, served, Phase.REPLACED, walk.mover)
 
     return first
+
+
+def _want_route(app: App, instance: Instance) -> Also:
+    async def also(connection: Connection, _: Deployment) -> None:
+        await routes.want(connection, app.id, instance.id)
+
+    return also
 
 
 def _remember(instance: InstanceId, container: str) -> Also:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
 from stackyn_server.errors import StackynError
 from stackyn_server.store import instances, jobs, routes
@@ -30,8 +31,12 @@ async def lay_down(
     return following
 
 
-async def enqueue_wake(connection: Connection, app: App, *, is_last_resort: bool = False) -> None:
-    """Have the app woken. `is_last_resort`: when that fails, the app has failed, and nobody tries again."""
+async def enqueue_wake(
+    connection: Connection, app: App, *, is_last_resort: bool = False, has_moved: bool = False
+) -> None:
+    """Have the app woken after a deployment. `is_last_resort`: when that fails, the app has failed, and nobody tries
+    again. `has_moved`: the requests that wait were given the address of another port."""
+    arguments = {"is_last_resort": is_last_resort, "has_moved": has_moved}
     await jobs.enqueue(
         connection,
         Kind.WAKE,
@@ -39,6 +44,13 @@ async def enqueue_wake(connection: Connection, app: App, *, is_last_resort: bool
         app=app.id,
         tenant=app.tenant,
         lock=app_lock(app.id),
-        arguments={"is_last_resort": is_last_resort},
+        arguments=arguments,
         priority=RAISED_PRIORITY,
     )
+    await jobs.amend(connection, Kind.WAKE, app.id, arguments)  # a held request may have been earlier
+
+
+async def ask_for_wake(connection: Connection, app: AppId, tenant: UserId) -> None:
+    """Have the app woken because somebody waits."""
+    lock, priority = app_lock(app), RAISED_PRIORITY
+    await jobs.enqueue(connection, Kind.WAKE, app, app=app, tenant=tenant, lock=lock, priority=priority)

@@ -14,7 +14,8 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
-from stackyn_server.engine import containers
+from stackyn_server.domain.memory import has_room
+from stackyn_server.engine import containers, host_memory
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
@@ -24,6 +25,7 @@ from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
 from stackyn_server.pipeline.routing import hosts_of
 from stackyn_server.pipeline.stop import retire_all
+from stackyn_server.pipeline.swap import NoMemory
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, deployments, events, instances, releases, routes
 from stackyn_server.store.apps import App
@@ -107,6 +109,8 @@ class Wake:
 
     async def _raise(self, run: JobRun, app: App, release: Release, instance: Instance) -> None:
         """Start the container and see it answer. Raises `DeploymentFailed`."""
+        if not run.job.arguments.get("is_last_resort"):  # else it takes the place of one that ran just now
+            await self._have_memory(release)
         await run.still_leading()
         spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
         container = await containers.start(self._engine, spec)
@@ -123,6 +127,8 @@ class Wake:
             raise DeploymentFailed(failure) from None
         await containers.set_restart(self._engine, container, on=True)
         crash_point("wake.ready")
+        if run.job.arguments.get("has_moved"):
+            await self._turn_to_port(app, instance)
         self._gates.open(app.id)
         async with self._database.transaction() as connection:
             await instances.set_up(connection, instance.id)
@@ -130,6 +136,18 @@ class Wake:
             await self._tell_in(connection, app, None)
             await events.append(connection, "app.woken", tenant=app.tenant, app=app.id)
         crash_point("wake.serving")
+
+    async def _have_memory(self, release: Release) -> None:
+        available = await asyncio.to_thread(host_memory.available_mb)
+        if not has_room(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
+            raise NoMemory
+
+    async def _turn_to_port(self, app: App, instance: Instance) -> None:
+        """Who waits was given the address of a port where nobody listens: they are sent away, others may come."""
+        async with self._database.connection() as connection:
+            hosts = await hosts_of(connection, self._settings, app)
+        await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+        self._gates.refuse(app.id)
 
     async def _serve(self, run: JobRun, app: App) -> None:
         """Let the proxy serve without asking us."""

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 First = Callable[[Connection], Awaitable[None]]
 Also = Callable[[Connection, Deployment], Awaitable[None]]
+PutBack = Callable[[JobRun, Deployment], Awaitable[Also | None]]
 
 _RECORD_AGAIN_SECONDS = 0.5  # between tries to record a result while the database is away
 
@@ -98,12 +99,16 @@ Steps = Callable[[Walk], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Walker:
-    """Runs a story's steps and turns every way they can end into rows. `back_to` is where a retry begins again."""
+    """Runs a story's steps and turns every way they can end into rows. `back_to` is where a retry begins again.
+
+    `put_back` undoes what a story has taken away from others, before a deployment ends otherwise than live.
+    """
 
     database: Database
     journal: Journal
     settings: Settings
     back_to: Phase
+    put_back: PutBack | None = None
 
     async def walk(self, run: JobRun, steps: Steps) -> None:
         async with self.database.connection() as connection:
@@ -162,7 +167,13 @@ class Walker:
     async def end(self, walk: Walk, to: Phase, **results: Any) -> None:
         """Record the ending, and have what the deployment still holds cleaned up."""
 
+        put_back = await self.put_back(walk.run, walk.deployment) if self.put_back else None
+        if put_back is not None:
+            walk.say("The previous release is started again.")
+
         async def also(connection: Connection, ended: Deployment) -> None:
+            if put_back is not None:
+                await put_back(connection, ended)
             await jobs.enqueue(
                 connection,
                 Kind.CLEANUP,

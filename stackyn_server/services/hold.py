@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import structlog
 
 from stackyn_server import config
-from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.ids import AppId
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.frame import HOLD_TURN_SECONDS
 from stackyn_server.pipeline import rest
 from stackyn_server.pipeline.gates import Gates, Verdict
-from stackyn_server.store import apps, routes
+from stackyn_server.store import routes
 from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteState
 
@@ -63,13 +62,11 @@ class Holding:
     async def _decision(self, app: AppId) -> Verdict:
         with self._gates.place(app) as gate:
             async with self._database.transaction() as connection:
-                found = await apps.get(connection, app)
-                route = await routes.get(connection, app)
-                if found is None or route is None or found.desired is not Desired.RUNNING:
+                found = await routes.question(connection, app)
+                if found is None or not found.is_wanted or found.route is RouteState.WITHDRAWN:
                     return Verdict.REFUSE
-                if route.state is RouteState.WITHDRAWN:
-                    return Verdict.REFUSE
-                if route.state is not RouteState.HELD:
+                if found.route is not RouteState.HELD:
                     return Verdict.GO_ON  # it serves, and the proxy has not heard of it yet
-                await rest.enqueue_wake(connection, found)
+                if not found.is_candidate:  # a deployment lets them go on by itself
+                    await rest.ask_for_wake(connection, app, found.tenant)
             return await gate.decision()

@@ -108,6 +108,11 @@ async def enqueue(
     return made
 
 
+async def amend(connection: Connection, kind: Kind, subject: str | int, arguments: Mapping[str, Any]) -> None:
+    """Add to the arguments of the waiting job of this kind and subject."""
+    await connection.execute(SQL.amend, kind, str(subject), dict(arguments))
+
+
 async def get(connection: Connection, job: JobId) -> Job | None:
     row = await connection.fetchrow(SQL.get, job)
     return None if row is None else Job.from_row(row)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.domain.ids import AppId, InstanceId, UserId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -48,6 +48,16 @@ class Route:
     state: RouteState
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`is_wanted`: the app is to run. `is_candidate`: the route leads to a deployment that is under way."""
+
+    tenant: UserId
+    is_wanted: bool
+    route: RouteState
+    is_candidate: bool
+
+
 async def snapshot(connection: Connection) -> list[RouteRow]:
     """Return every route that isn't withdrawn: what the ingress has to serve."""
     return [RouteRow.from_row(row) for row in await connection.fetch(SQL.snapshot)]
@@ -75,6 +85,25 @@ async def revert(connection: Connection, app: AppId, instance: InstanceId) -> No
 async def hold(connection: Connection, app: AppId, instance: InstanceId) -> None:
     """Have the proxy keep the app's requests, for whoever comes up in the slot of `instance`."""
     await connection.execute(SQL.hold, app, instance)
+
+
+async def go_back(connection: Connection, app: AppId) -> None:
+    """Undo a `hold` for another instance, before the one that served has ended."""
+    await connection.execute(SQL.go_back, app)
+
+
+async def burn_bridge(connection: Connection, app: AppId) -> None:
+    """The instance that served before the `hold` is gone: there is no way back to it."""
+    await connection.execute(SQL.burn_bridge, app)
+
+
+async def question(connection: Connection, app: AppId) -> Question | None:
+    """Return what decides over a held request; None for an app that doesn't exist."""
+    row = await connection.fetchrow(SQL.question, app)
+    if row is None:
+        return None
+    state = RouteState(row["state"]) if row["state"] else RouteState.WITHDRAWN
+    return Question(row["tenant"], row["is_wanted"], state, row["is_candidate"])
 
 
 async def withdraw(connection: Connection, app: AppId) -> None:

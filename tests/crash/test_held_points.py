@@ -18,6 +18,9 @@ from tests.tiny import tiny_app
 
 NEEDS_A_VISIT = ("sleep.aborted", "wake.")
 NEEDS_A_LOST_IMAGE = "wake.failed"
+# Swaps happen where the memory is missing; an app that sleeps in between would only be in the way.
+NO_MEMORY_LEFT = {"STACKYN_APPS__MEMORY_RESERVE_MB": str(2**30), "STACKYN_APPS__IDLE_MINUTES": "0"}
+SWAP = [name for name in HELD if name.startswith("swap.")]
 SLEEP_AND_WAKE = [name for name in HELD if not name.startswith("swap.")]
 
 
@@ -25,7 +28,7 @@ SLEEP_AND_WAKE = [name for name in HELD if not name.startswith("swap.")]
 async def server() -> AsyncIterator[ServerProcess]:
     async with running(
         **{
-            "plans.pro": {"always_on": False},
+            "plans.pro": {"always_on": False, "zero_downtime": False},
             "apps": {"idle_minutes": 1 / 60},
             "reconcile": {"idle_seconds": 0.3},
             "hold": {"refuse_seconds": 0.1},
@@ -35,13 +38,39 @@ async def server() -> AsyncIterator[ServerProcess]:
 
 
 @pytest.fixture(scope="module")
-async def app(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """An app that answers `awake`."""
+async def git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServer]:
     async with GitServer(tmp_path_factory.mktemp("git")) as git:
-        url, _ = await git.publish("nap", tiny_app("awake"))
-        app, deployment = await server.create(url, "nap")
-        await server.deployed(deployment)
+        yield git
+
+
+@pytest.fixture(scope="module")
+async def app(server: ServerProcess, git: GitServer) -> int:
+    """An app that answers `awake`."""
+    url, _ = await git.publish("nap", tiny_app("awake"))
+    app, deployment = await server.create(url, "nap")
+    await server.deployed(deployment)
     return app
+
+
+@pytest.mark.parametrize("point", SWAP)
+async def test_a_kill_in_a_swap_leaves_one_release_that_answers(
+    server: ServerProcess, git: GitServer, app: int, point: str
+) -> None:
+    await _awake(server, app)
+    await server.stop()
+    server.environment = {VARIABLE: point, **NO_MEMORY_LEFT}
+    await server.start()
+    is_bad = point == "swap.failed"
+    await git.publish("nap", tiny_app("awake", start="exit 1\n") if is_bad else tiny_app("awake"))
+    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    assert await server.died(seconds=30) == -9, f"{point} was not passed\n{server.last_log()}"
+    server.environment = NO_MEMORY_LEFT
+    await server.start()
+    assert await server.visit("nap") == (200, "awake")
+    await server.deployed(again["deployment"]["id"], "failed" if is_bad else "running")
+    assert await server.visit("nap") == (200, "awake")
+    assert len(await _containers(server, app)) == 1
+    server.environment = {}
 
 
 @pytest.mark.parametrize("point", [name for name in SLEEP_AND_WAKE if name != NEEDS_A_LOST_IMAGE])

@@ -14,7 +14,7 @@ import pytest
 
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
-from tests.tiny import Tree, tiny_app, upgrading_app
+from tests.tiny import Tree, talking_app, tiny_app
 
 IDLE_SECONDS = 1.5
 BODY_BYTES = 3 * 2**20
@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[ServerProcess]:
 @pytest.fixture(scope="module")
 async def nap(server: ServerProcess, git: GitServer) -> int:
     """An app that answers `awake`."""
-    return await deployed(server, git, "nap", tiny_app("awake"))
+    return await deployed(server, git, "nap", talking_app("awake"))
 
 
 async def test_an_idle_app_sleeps_and_a_post_wakes_it_with_its_whole_body(
@@ -52,7 +52,7 @@ async def test_an_idle_app_sleeps_and_a_post_wakes_it_with_its_whole_body(
     async with (
         aiohttp.ClientSession() as session,
         session.post(
-            f"http://127.0.0.1:{server.ingress_port}/cgi-bin/digest?token=visitors-secret",
+            f"http://127.0.0.1:{server.ingress_port}/?token=visitors-secret",
             data=io.BytesIO(body),
             headers={"Host": "nap.localhost", **secrets},
         ) as answer,
@@ -107,7 +107,7 @@ async def test_a_sleeping_app_can_be_stopped_and_started(server: ServerProcess, 
 async def test_an_open_connection_keeps_an_app_awake_and_an_upgrade_wakes_it(
     server: ServerProcess, git: GitServer
 ) -> None:
-    app = await deployed(server, git, "talk", upgrading_app())
+    app = await deployed(server, git, "talk", talking_app())
     await asleep(server, app)
     reader, writer = await upgraded(server, "talk")
     awake = await containers(server, app)

@@ -6,6 +6,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO NOTHING
 RETURNING id;
 
+-- name: amend
+UPDATE job SET arguments = arguments || $3 WHERE kind = $1 AND subject = $2 AND state = 'waiting';
+
 -- name: get
 SELECT * FROM job WHERE id = $1;
 

@@ -38,6 +38,23 @@ UPDATE route SET
     instance = $2, state = 'held', updated_at = now()
 WHERE app = $1 AND state <> 'withdrawn';
 
+-- name: go_back
+UPDATE route SET instance = previous, previous = NULL, state = 'serving', updated_at = now()
+WHERE app = $1 AND state = 'held' AND previous IS NOT NULL;
+
+-- name: burn_bridge
+UPDATE route SET previous = NULL, updated_at = now() WHERE app = $1 AND state = 'held';
+
+-- name: question
+SELECT a.tenant, a.desired = 'running' AS is_wanted, r.state,
+       coalesce(d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching'),
+                false) AS is_candidate
+FROM app a
+LEFT JOIN route r ON r.app = a.id
+LEFT JOIN instance i ON i.id = r.instance
+LEFT JOIN deployment d ON d.id = i.deployment
+WHERE a.id = $1;
+
 -- name: withdraw
 UPDATE route SET state = 'withdrawn', instance = NULL, previous = NULL, updated_at = now()
 WHERE app = $1 AND state <> 'withdrawn';

@@ -1,0 +1,33 @@
+"""Whether this machine has the memory to start an app beside what runs already. All numbers in MiB."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Way(StrEnum):
+    """How a release takes over."""
+
+    BESIDE = "beside"  # both run for a moment; nobody notices
+    IN_PLACE = "in_place"  # the old one ends first; requests are held meanwhile
+    WAIT = "wait"  # not now
+
+
+def has_room(available_mb: int, reserve_mb: int, wanted_mb: int) -> bool:
+    """`available_mb` is what the kernel can give without swapping, `wanted_mb` the limit of what is to start."""
+    return available_mb - reserve_mb >= wanted_mb
+
+
+def way_in(
+    available_mb: int, reserve_mb: int, wanted_mb: int, serving_mb: int | None, *, may_hold: bool
+) -> Way:
+    """Decide how a release of `wanted_mb` takes over from one that may use `serving_mb` (None: nothing serves).
+
+    What the old one may use, its successor may: a swap in place needs room only for what is more than that.
+    """
+    if has_room(available_mb, reserve_mb, wanted_mb):
+        return Way.BESIDE
+    if serving_mb is None or not may_hold:
+        return Way.WAIT
+    more_mb = wanted_mb - serving_mb
+    return Way.IN_PLACE if more_mb <= 0 or has_room(available_mb, reserve_mb, more_mb) else Way.WAIT

@@ -1,0 +1,39 @@
+"""How a release takes over, by the memory that there is. All numbers in MiB."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackyn_server.domain.memory import Way, way_in
+from stackyn_server.engine.host_memory import parse
+
+RESERVE = 100
+
+
+@pytest.mark.parametrize(
+    ("available", "wanted", "serving", "way"),
+    [
+        (356, 256, None, Way.BESIDE),
+        (355, 256, None, Way.WAIT),
+        (356, 256, 256, Way.BESIDE),
+        (355, 256, 256, Way.IN_PLACE),
+        (0, 256, 256, Way.IN_PLACE),
+        (0, 128, 256, Way.IN_PLACE),
+        (0, 257, 256, Way.WAIT),
+        (199, 356, 256, Way.WAIT),
+        (200, 356, 256, Way.IN_PLACE),
+    ],
+)
+def test_the_way_in(available: int, wanted: int, serving: int | None, way: Way) -> None:
+    assert way_in(available, RESERVE, wanted, serving, may_hold=True) is way
+
+
+def test_where_requests_may_not_be_held_a_release_waits_for_memory() -> None:
+    assert way_in(355, RESERVE, 256, 256, may_hold=False) is Way.WAIT
+    assert way_in(356, RESERVE, 256, 256, may_hold=False) is Way.BESIDE
+
+
+def test_available_memory_is_read_as_the_kernel_says_it() -> None:
+    assert parse("MemTotal:       8388608 kB\nMemFree:  1 kB\nMemAvailable:    2097663 kB\n") == 2048
+    with pytest.raises(ValueError, match="does not say"):
+        parse("MemTotal: 1 kB\n")
