@@ -114,7 +114,7 @@ def _parameters(engine: Engine, request: BuildRequest, group: BuildGroup) -> dic
     return parameters | {
         "version": "1",
         "memory": str(request.limits.memory_bytes),
-        "memswap": str(request.limits.memory_bytes),
+        "memswap": str(request.limits.memory_and_swap_bytes),
         "cpuperiod": str(CPU_PERIOD_MICROSECONDS),
         "cpuquota": str(request.limits.cpu_quota_microseconds),
         "cgroupparent": group.parent,

@@ -9,6 +9,10 @@ MEBIBYTE = 1024 * 1024
 NANO = 1_000_000_000
 CPU_PERIOD_MICROSECONDS = 100_000
 
+# One page. With none at all, runc tells systemd of no swap limit, and the next `systemctl daemon-reload` lifts the one
+# that it wrote itself (cgroup v2, seen on a fresh server; with a page it stayed).
+SWAP_BYTES = 4096
+
 # What the engine itself keeps of a container's output; the history for tenants is in the database.
 LOG_FILES = 2
 LOG_FILE_SIZE = "10m"
@@ -27,6 +31,10 @@ class Limits:
         return self.memory_mb * MEBIBYTE
 
     @property
+    def memory_and_swap_bytes(self) -> int:
+        return self.memory_bytes + SWAP_BYTES
+
+    @property
     def cpu_quota_microseconds(self) -> int:
         """Of each period of `CPU_PERIOD_MICROSECONDS`."""
         return int(self.cpu * CPU_PERIOD_MICROSECONDS)
@@ -38,7 +46,7 @@ def host_config(
     """Return the `HostConfig` members that every container gets, app or ingress."""
     return {
         "Memory": limits.memory_bytes,
-        "MemorySwap": limits.memory_bytes,  # memory and swap together: none of it is swap
+        "MemorySwap": limits.memory_and_swap_bytes,
         "NanoCpus": int(limits.cpu * NANO),
         "PidsLimit": limits.max_processes,
         "CapDrop": ["ALL"],

@@ -17,6 +17,7 @@ from stackyn_server.engine import labels as keys
 from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import AddressTaken, ContainerSpec
+from stackyn_server.engine.hardening import SWAP_BYTES
 from tests.engine.parts import containers_place, context, eventually, new_id, run_inside, until_answers
 
 Spec = Callable[..., ContainerSpec]
@@ -63,7 +64,7 @@ async def test_the_kernel_keeps_the_limits(engine: Engine, spec: Spec) -> None:
 
     assert kept is not None
     assert kept.memory_bytes == 48 * 1024 * 1024
-    assert kept.memory_and_swap_bytes == kept.memory_bytes
+    assert kept.memory_and_swap_bytes == kept.memory_bytes + SWAP_BYTES
     assert kept.max_processes == 33
     assert kept.cpu == pytest.approx(0.25)
 
