@@ -94,6 +94,9 @@ async def test_releases_are_numbered_and_rollback_brings_back_image_and_environm
     releases = await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200)
     assert [release["release"] for release in releases] == [3, 2, 1]
     assert [release["current"] for release in releases] == [True, False, False]
+    assert releases[0]["image"] == releases[2]["image"], "nothing was built"
+    logs = await server.api("GET", f"/api/v1/deployments/{back['deployment']['id']}/logs", expect=200)
+    assert "COPY busybox" not in logs["build_log"]
     await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 9}, expect=409)
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.bench.machine import machine
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import Stage
 
@@ -33,9 +34,10 @@ async def test_publish_to_confirm(stage: Stage, apps: int, capsys: pytest.Captur
         confirmed.append(time.monotonic() - began)
 
     size = stage.proxy.routes.stat().st_size
+    on = await machine()
     with capsys.disabled():
         print(
-            f"\n{apps} apps ({size // 1024} KiB): written {statistics.median(written):.3f} s, "
+            f"\n{on}\n{apps} apps ({size // 1024} KiB): written {statistics.median(written):.3f} s, "
             f"confirmed {statistics.median(confirmed):.3f} s (median), {_p95(confirmed):.3f} s (p95)"
         )
     assert _p95(confirmed) < LONGEST_SECONDS
