@@ -28,6 +28,7 @@ __all__ = [
     "ContainerSpec",
     "ContainerState",
     "ContainerSummary",
+    "ImageGone",
     "find",
     "inspect",
     "kill",
@@ -60,6 +61,19 @@ class AddressTaken(TransientFailure):
         )
 
 
+class ImageGone(DeploymentFailed):
+    """Somebody has removed the image of a release."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Failure(
+                FailureCode.INTERNAL,
+                "The image of this release is no longer on this server.",
+                "Deploy again, or go back to another release.",
+            )
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """All that a container is made from. `image` is an id or tag; `command` is shell words or None for the image's
@@ -88,7 +102,8 @@ class ContainerSpec:
 async def start(engine: Engine, spec: ContainerSpec) -> str:
     """Return the id of the running container of this instance; one that runs already is kept.
 
-    Raises `DeploymentFailed` when the image can't be started as it is, `AddressTaken`, `EngineUnavailable`.
+    Raises `ImageGone`, `DeploymentFailed` when the image can't be started as it is, `AddressTaken` and
+    `EngineUnavailable`.
     """
     existing = await find(engine, spec.instance)
     if existing is not None:
@@ -254,13 +269,7 @@ def _start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable
     if "already in use" in lowered and "address" in lowered:
         return AddressTaken(spec.address)
     if isinstance(error, Absent) and "image" in lowered:
-        return DeploymentFailed(
-            Failure(
-                FailureCode.INTERNAL,
-                "The image of this release is no longer on this server.",
-                "Deploy again.",
-            )
-        )
+        return ImageGone()
     if "no command specified" in lowered:
         return DeploymentFailed(
             Failure(

@@ -144,7 +144,11 @@ class ReleaseStory:
         walk.say(f"Starting the container with {release.memory_mb} MB of memory.")
         spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
         await walk.run.still_leading()
-        return await containers.start(self._engine, spec)
+        try:
+            return await containers.start(self._engine, spec)
+        except containers.ImageGone:
+            await walk.record(lambda connection: releases.image_removed(connection, app.id, release.image))
+            raise
 
     async def _probe(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
         async with self._database.connection() as connection:
