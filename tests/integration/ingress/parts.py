@@ -183,6 +183,40 @@ async def get(point: EntryPoint, host: str, path: str = "/") -> tuple[int, str]:
         return response.status, await response.text()
 
 
+async def get_over_http2(point: EntryPoint, host: str) -> bytes:
+    """GET / in frames of HTTP/2 (RFC 9113), with a header block that needs no table (RFC 7541). Returns the body."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", point.port, ssl=context, server_hostname=host)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+    get_https_root, authority = b"\x82\x87\x84", b"\x41" + bytes([len(host)]) + host.encode()
+    settings, headers = (
+        _frame(4, 0, 0, b""),
+        _frame(1, _END_STREAM | _END_HEADERS, 1, get_https_root + authority),
+    )
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + headers)
+    body = b""
+    async with asyncio.timeout(10):
+        while True:
+            head = await reader.readexactly(9)
+            kind, flags, content = head[3], head[4], await reader.readexactly(int.from_bytes(head[:3]))
+            if kind == 1:
+                assert content[0] == 0x88, "not status 200"
+            if kind == 0:
+                body += content
+            if kind in (0, 1) and flags & _END_STREAM:
+                writer.transport.abort()
+                return body
+
+
+_END_STREAM, _END_HEADERS = 1, 4
+
+
+def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
+
+
 @dataclass
 class Load:
     """Clients in a loop, POSTing so that no client library repeats a request behind our back."""

@@ -17,9 +17,10 @@ from aiohttp import web
 from stackyn_server.config import Ingress
 from stackyn_server.ingress import static
 from stackyn_server.ingress.directory import Directory
+from tests.acme_server import AcmeServer
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
-from tests.integration.ingress.parts import Handler, backend, get, says, self_signed
+from tests.integration.ingress.parts import Handler, backend, free_port, get, get_over_http2, says
 
 HOST = "shop.example.test"
 
@@ -132,21 +133,13 @@ async def test_an_upload_of_more_than_a_minute_is_not_cut(make_stage: MakeStage)
     assert time.monotonic() - began > 60
 
 
-async def test_visitors_over_tls_are_offered_http2(make_stage: MakeStage) -> None:
+async def test_visitors_over_tls_speak_http2(make_stage: MakeStage) -> None:
     stage: Stage = await make_stage(tls=True)
-    await stage.publisher().apply({})
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    await stage.publisher().apply({HOST: instance})
 
-    _, writer = await asyncio.open_connection(
-        "127.0.0.1", stage.proxy.entry_points[1].port, ssl=context, server_hostname=HOST
-    )
-    offered = writer.get_extra_info("ssl_object").selected_alpn_protocol()
-    writer.transport.abort()
-
-    assert offered == "h2"
+    async with backend(address(0), stage.port, says("hello")):
+        assert await get_over_http2(stage.proxy.entry_points[1], HOST) == b"hello"
 
 
 async def test_an_unknown_host_gets_a_404_and_reaches_no_app(shop: Stage) -> None:
@@ -173,33 +166,46 @@ async def test_an_app_never_sees_the_questions_of_a_confirmation(stage: Stage) -
     assert reached == []
 
 
-async def test_with_an_acme_address_the_certificate_authority_is_asked(make_stage: MakeStage) -> None:
-    asked: asyncio.Queue[str] = asyncio.Queue()
-
-    async def directory(request: web.Request) -> web.Response:
-        asked.put_nowait(request.path)
-        return web.json_response({}, status=503)
-
+@pytest.mark.full
+async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: MakeStage) -> None:
     stage: Stage = await make_stage(tls=True, start=False, certificate_resolver="stackyn", https_port=8443)
     plain, tls = stage.proxy.entry_points
+    authority = AcmeServer(free_port(), tls.port)
+    await authority.start(stage.proxy.directory)
     settings = Ingress(
         http_port=plain.port,
         https_port=tls.port,
         acme_email="ops@example.test",
-        acme_server=f"https://localhost:{stage.port}/directory",
+        acme_server=authority.directory,
     )
     seen = PurePosixPath(stage.proxy.directory)
     await asyncio.to_thread(Directory(stage.proxy.directory, seen).make)
-    chain, key = stage.proxy.directory / static.CA_BUNDLE, stage.proxy.directory / "key.pem"
-    await asyncio.to_thread(self_signed, "localhost", chain, key)
-    tls_of_authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    await asyncio.to_thread(tls_of_authority.load_cert_chain, chain, key)
-    async with backend("127.0.0.1", stage.port, directory, tls_of_authority):
-        await stage.proxy.start(static.arguments(static.Static(settings, (plain, tls), seen)))
-        _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-        await stage.publisher().apply({HOST: instance})
-        async with asyncio.timeout(10):
-            assert await asked.get() == "/directory"
+    await asyncio.to_thread((stage.proxy.directory / static.CA_BUNDLE).write_text, authority.root)
+    await stage.proxy.start(static.arguments(static.Static(settings, (plain, tls), seen)))
+    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    await stage.publisher().apply({HOST: instance})
+    async with backend(address(0), stage.port, says("hello")):
+        trusting = ssl.create_default_context(cadata=authority.root)
+        assert await _once_trusted(tls.port, trusting) == "hello"
+    await authority.stop()
+
+    assert HOST in authority.issued
+    kept = stage.proxy.directory / static.ACME / f"{static.ACME}.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+async def _once_trusted(port: int, context: ssl.SSLContext) -> str:
+    """Ask for the page until the host's certificate is one that `context` trusts for its name."""
+    connector = aiohttp.TCPConnector(ssl=context, force_close=True)
+    async with asyncio.timeout(30), aiohttp.ClientSession(connector=connector) as session:
+        while True:
+            try:
+                async with session.get(
+                    f"https://127.0.0.1:{port}/", headers={"Host": HOST}, server_hostname=HOST
+                ) as answer:
+                    return await answer.text()
+            except aiohttp.ClientConnectorCertificateError:
+                await asyncio.sleep(0.1)
 
 
 async def _running(make_stage: MakeStage, settings: Ingress) -> Stage:
