@@ -192,7 +192,7 @@ class Server:
             settings,
             engine,
             ingress,
-            Reconciler(settings.reconcile, database, engine),
+            Reconciler(settings.reconcile, settings.network, database, engine),
             Crashes(settings.apps, database, engine),
             [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
         )

@@ -28,19 +28,21 @@ log = structlog.get_logger()
 
 class Action(StrEnum):
     RESYNC = "resync"
+    LOST = "lost"
     START = "start"
     DIE = "die"
     OUT_OF_MEMORY = "oom"
     DESTROY = "destroy"
 
 
-_WATCHED = [action.value for action in Action if action is not Action.RESYNC]
+_OURS = (Action.RESYNC, Action.LOST)
+_WATCHED = [action.value for action in Action if action not in _OURS]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """`RESYNC` has neither container nor labels. `exit_code` comes with `DIE` only. The order of events about one stop
-    differs between engines."""
+    """`RESYNC` and `LOST` have neither container nor labels. `exit_code` comes with `DIE` only. The order of events
+    about one stop differs between engines."""
 
     action: Action
     at: datetime | None = None
@@ -61,7 +63,8 @@ class EngineEvent:
 async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
     """Yield events of this installation's containers, for ever; a lost engine is connected to again.
 
-    Begins with `RESYNC`. Use it with `contextlib.aclosing`. Raises `EngineUnsupported` when another engine came back.
+    Begins with `RESYNC`; `LOST` says that nothing is heard until the next one. Use it with `contextlib.aclosing`.
+    Raises `EngineUnsupported` when another engine came back.
     """
     since: int | None = None
     wait = FIRST_WAIT_SECONDS
@@ -82,6 +85,7 @@ async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
                     yield event
         except (EngineUnavailable, EngineRefused) as error:
             log.warning("engine.events_lost", reason=error.reason, again_in_seconds=wait)
+            yield EngineEvent(Action.LOST)
         await asyncio.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_SECONDS)
 

@@ -13,7 +13,7 @@ import structlog
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
-from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
@@ -30,6 +30,8 @@ from stackyn_server.store.instances import Instance, InstanceState
 from stackyn_server.store.releases import Release
 
 log = structlog.get_logger()
+
+_ENDED_FROM_OUTSIDE = frozenset({128 + 9, 128 + 15})  # exit codes after SIGKILL and SIGTERM
 
 
 class Repair:
@@ -78,6 +80,7 @@ class Repair:
             raise
         except DeploymentFailed as error:
             reason = error.message
+            await self._refuse_if_ended_from_outside(instance)
             if await images.inspect(self._engine, release.image) is None:
                 return await self._give_up(run, app, release)
         except TimeoutError:
@@ -102,6 +105,19 @@ class Repair:
                 await crashes.record(connection, app, instance.id, crash, self._settings.apps)
             await run.finish(connection)
         return None
+
+    async def _refuse_if_ended_from_outside(self, instance: Instance) -> None:
+        """An engine that is being stopped ends whatever starts: that says nothing about the app, so it is tried again
+        (seen: three repairs within a second, each ended by the engine on its way out). Raises `TransientFailure`."""
+        state = await containers.find(self._engine, instance.id)
+        if state is not None and not state.out_of_memory and state.exit_code in _ENDED_FROM_OUTSIDE:
+            raise TransientFailure(
+                Failure(
+                    FailureCode.ENGINE_UNAVAILABLE,
+                    "The app's container was ended from outside while it started.",
+                    "Nothing needs to be done: it is tried again.",
+                )
+            )
 
     async def _give_up(self, run: JobRun, app: App, release: Release) -> None:
         """Somebody removed the image by hand: no attempt can succeed."""

@@ -10,14 +10,21 @@ import structlog
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, InstanceId, UserId
 from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.domain.seats import address_of
 from stackyn_server.engine import containers
+from stackyn_server.engine.answering import answers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.labels import Role
 from stackyn_server.reconcile.compare import Findings, Wanted, compare
+from stackyn_server.reconcile.turns import in_turns
 from stackyn_server.store import apps, instances, jobs
 from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.instances import Checked
 
 log = structlog.get_logger()
+
+_DIALS_AT_ONCE = 16
+_DIAL_SECONDS = 1.0
 
 
 class Reconciler:
@@ -26,11 +33,13 @@ class Reconciler:
     def __init__(
         self,
         settings: config.Reconcile,
+        network: config.Network,
         database: Database,
         engine: Engine,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._network = network
         self._database = database
         self._engine = engine
         self._clock = clock
@@ -66,6 +75,20 @@ class Reconciler:
                 for instance in findings.orphans:
                     await jobs.enqueue(connection, Kind.RETIRE, instance, arguments={"deadline": 0})
         return findings
+
+    async def look_without_engine(self) -> None:
+        """The engine can't be asked: an app that does not even accept a connection is down, whatever the reason."""
+        async with self._database.connection() as connection:
+            targets = await instances.to_check(connection, None)
+        answered = await in_turns(targets, self._accepts, at_once=_DIALS_AT_ONCE)
+        down = [one.instance for one, is_up in zip(targets, answered, strict=True) if not is_up]
+        if down:
+            async with self._database.transaction() as connection:
+                await instances.set_down(connection, down)
+
+    async def _accepts(self, one: Checked) -> bool:
+        address = address_of(self._network.subnet, one.seat, one.slot)
+        return await answers(address, one.port, None, timeout_seconds=_DIAL_SECONDS)
 
     async def _record(self, findings: Findings) -> None:
         """Write down at once what is down, and what is back when it has stayed for `steady_seconds`: an app that

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import structlog
 
 from stackyn_server import config
 from stackyn_server.engine import events, firewall
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.errors import EngineUnsupported
+from stackyn_server.engine.errors import EngineUnavailable, EngineUnsupported
 from stackyn_server.engine.events import Action
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.reconcile.crashes import Crashes
 from stackyn_server.reconcile.reconciler import Reconciler
+from stackyn_server.store.database import DatabaseUnavailable
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ class EngineWatch:
         self._ingress_ports = ingress_ports
         self._look = asyncio.Event()
         self._is_recount_due = False
+        self._is_engine_away = False
         self.reached = asyncio.Event()
         self.problem = "The container engine has not been reached yet."
         self.ingress_problem = "The ingress is not prepared yet."
@@ -85,17 +87,28 @@ class EngineWatch:
         await self.reached.wait()
         while True:
             self._look.clear()
-            try:
-                await self._reconciler.look()
-                if self._is_recount_due:
-                    self._is_recount_due = False
-                    await self._crashes.recount()
-            except StackynError as error:
-                log.warning("reconcile.failed", reason=error.message)
-            soon = self._reconciler.is_settling
-            await _either(
-                self._look, _LOOK_AGAIN_SECONDS if soon else self._settings.reconcile.period_seconds
-            )
+            await _either(self._look, await self._look_once())
+
+    async def _look_once(self) -> float:
+        """Compare, and return after how many seconds to do so again. Without the engine, at least ask the apps."""
+        try:
+            await self._reconciler.look()
+            self._is_engine_away = False
+            if self._is_recount_due:
+                self._is_recount_due = False
+                await self._crashes.recount()
+        except EngineUnavailable as error:
+            if not self._is_engine_away:
+                log.warning("reconcile.without_engine", reason=error.message)
+            self._is_engine_away = True
+            with suppress(DatabaseUnavailable):
+                await self._reconciler.look_without_engine()
+            return _TRY_AGAIN_SECONDS
+        except StackynError as error:
+            log.warning("reconcile.failed", reason=error.message)
+        if self._reconciler.is_settling:
+            return _LOOK_AGAIN_SECONDS
+        return self._settings.reconcile.period_seconds
 
     async def keep_ingress(self) -> None:
         """Have the proxy running and right from the start, and put it right again on a period."""

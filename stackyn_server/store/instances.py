@@ -188,9 +188,11 @@ async def serving_now(connection: Connection) -> list[Serving]:
     return [Serving(**dict(row)) for row in await connection.fetch(SQL.serving_now)]
 
 
-async def to_check(connection: Connection, plans: Sequence[str]) -> list[Checked]:
-    """Return the serving instances of accounts on `plans` that run, by the rows, and that no job is about."""
-    return [Checked(**dict(row)) for row in await connection.fetch(SQL.to_check, list(plans))]
+async def to_check(connection: Connection, plans: Sequence[str] | None) -> list[Checked]:
+    """Return the serving instances of accounts on `plans` (None: of all) that run, by the rows, and that no job is
+    about."""
+    wanted = None if plans is None else list(plans)
+    return [Checked(**dict(row)) for row in await connection.fetch(SQL.to_check, wanted)]
 
 
 async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId, bool, bool]]:

@@ -73,7 +73,7 @@ SELECT i.app, a.tenant, i.id AS instance, a.seat, i.slot, l.port, l.health_path,
        i.unhealthy_since IS NOT NULL AS is_unhealthy
 FROM route r
 JOIN app a ON a.id = r.app AND a.desired = 'running' AND a.seat IS NOT NULL
-JOIN account ON account.id = a.tenant AND account.plan = ANY($1::text[])
+JOIN account ON account.id = a.tenant AND ($1::text[] IS NULL OR account.plan = ANY($1::text[]))
 JOIN instance i ON i.id = r.instance AND i.state = 'up' AND i.down_since IS NULL
 JOIN release l ON l.id = i.release
 WHERE r.state = 'serving'
