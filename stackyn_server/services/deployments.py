@@ -147,6 +147,7 @@ class Deployments:
                 source_release=release.id,
             )
             await enqueue_release(connection, deployment)
+            await jobs.hasten_retires(connection, app, self._settings.apps.stop_grace_seconds)
             return await self._wanted(connection, found, deployment)
 
     async def _source(self, connection: Connection, app: App, number: int | None) -> Release:
@@ -173,7 +174,6 @@ class Deployments:
     async def _wanted(self, connection: Connection, app: App, deployment: Deployment) -> Created:
         """The app is to run from now on; return both as the client must see them at once."""
         await apps.set_desired(connection, app.id, Desired.RUNNING)
-        await jobs.hasten_retires(connection, app.id, self._settings.apps.stop_grace_seconds)
         state = (await apps.view(connection, app=app.id))[0]
         return Created(app_view(self._settings, state), deployment_view(deployment, slug=app.slug))
 

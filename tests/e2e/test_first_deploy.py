@@ -9,6 +9,8 @@ from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker
 from tests.tiny import tiny_app
 
+MEBIBYTE = 1024**2
+
 
 async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
     server: ServerProcess, git: GitServer
@@ -49,8 +51,13 @@ async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
     await _until_containers(server, app, 1)
 
     await server.api("POST", f"/api/v1/apps/{app}/env", {"key": "GREETING", "value": "hello"}, expect=200)
+    changed = await server.api("PATCH", f"/api/v1/apps/{app}", {"memory_mb": 96, "cpu": 0.25}, expect=200)
+    assert changed["settings"]["memory_mb"] == 96
+    assert await _limits(server, app) == (64 * MEBIBYTE, 0.5), "what runs is left alone"
     restarted = await server.api("POST", f"/api/v1/apps/{app}/restart", expect=201)
     await server.deployed(restarted["deployment"]["id"])
+    await _until_containers(server, app, 1)
+    assert await _limits(server, app) == (96 * MEBIBYTE, 0.25)
     assert await server.visit("life", "/cgi-bin/env") == (200, "GREETING=hello PORT=8080\n")
 
     stopped = await server.api("POST", f"/api/v1/apps/{app}/stop", expect=200)
@@ -147,6 +154,15 @@ async def _containers(server: ServerProcess, app: int) -> list[str]:
         f"label=io.stackyn.app={app}",
     )
     return (await docker("ps", "-aq", *filters)).split()
+
+
+async def _limits(server: ServerProcess, app: int) -> tuple[int, float]:
+    """Memory in bytes and cores of the app's only container."""
+    (container,) = await _containers(server, app)
+    memory, nano = (
+        await docker("inspect", "--format", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", container)
+    ).split()
+    return int(memory), int(nano) / 1e9
 
 
 async def _images(server: ServerProcess, app: int) -> list[str]:

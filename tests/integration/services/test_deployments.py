@@ -1,0 +1,62 @@
+"""What a wish for another deployment does to an old instance that still drains."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.services.deployments import Deployments
+from stackyn_server.store import apps, jobs, releases
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Database
+from tests.rows import a_deployment, a_release, an_app
+
+FAR_SECONDS = 3600.0
+
+
+@dataclass
+class Leading:
+    epoch: int = 0
+
+
+async def _live_app_that_drains(database: Database) -> App:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        live = await a_deployment(connection, app, Phase.LIVE)
+        release = await a_release(connection, live)
+        await releases.number(connection, release.id, app.id)
+        await apps.set_current_release(connection, app.id, release.id)
+        deadline = {"deadline": time.time() + FAR_SECONDS}
+        await jobs.enqueue(connection, Kind.RETIRE, 1, app=app.id, tenant=app.tenant, arguments=deadline)
+    return app
+
+
+async def _seconds_left(database: Database) -> float:
+    async with database.connection() as connection:
+        arguments = await connection.fetchval("SELECT arguments FROM job WHERE kind = 'retire'")
+    return float(arguments["deadline"]) - time.time()
+
+
+@pytest.mark.parametrize(("verb", "shortens"), [("redeploy", False), ("restart", True), ("rollback", True)])
+async def test_only_what_needs_the_slot_at_once_shortens_the_drain(
+    database: Database, verb: str, shortens: bool
+) -> None:
+    """A redeploy builds first, and its old instance may have all of its drain_seconds."""
+    app = await _live_app_that_drains(database)
+    settings = Settings()
+    service = Deployments(database, settings, Leading())
+
+    if verb == "redeploy":
+        await service.redeploy(app.tenant, "pro", app.id)
+    elif verb == "restart":
+        await service.restart(app.tenant, app.id)
+    else:
+        await service.rollback(app.tenant, app.id, 1)
+
+    left = await _seconds_left(database)
+    assert (left <= settings.apps.stop_grace_seconds) == shortens
