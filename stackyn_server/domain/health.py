@@ -24,8 +24,9 @@ class Verdict(Enum):
 
 
 def judge(streak: Streak, *, was_unhealthy: bool, failures: int, successes: int) -> Verdict:
-    """`failures` and `successes` in a row make the difference. One that stays unhealthy is so again each `failures`."""
-    if streak.failures and streak.failures % failures == 0:
+    """`failures` and `successes` in a row make the difference. After an unhealthy one is started again, a new streak
+    begins."""
+    if streak.failures >= failures:
         return Verdict.UNHEALTHY
     if was_unhealthy and streak.successes >= successes:
         return Verdict.RECOVERED

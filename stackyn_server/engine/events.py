@@ -33,6 +33,8 @@ class Action(StrEnum):
     DIE = "die"
     OUT_OF_MEMORY = "oom"
     DESTROY = "destroy"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
 
 
 _OURS = (Action.RESYNC, Action.LOST)

@@ -20,7 +20,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerState
 from stackyn_server.engine.events import Action, EngineEvent
 from stackyn_server.reconcile.turns import in_turns
-from stackyn_server.store import apps, crashes, instances
+from stackyn_server.store import apps, crashes, events, instances
 from stackyn_server.store.crashes import CRASHED, Crash
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import InstanceState, Serving
@@ -30,6 +30,7 @@ log = structlog.get_logger()
 _SAME_END_SECONDS = (
     10.0  # an `oom` event comes before or after the `die` that it explains, depending on the engine
 )
+_TOLD_SECONDS = 60.0  # a container that is short of memory sends many events
 _AT_ONCE = 16
 
 
@@ -51,13 +52,29 @@ class Crashes:
 
     async def heard(self, event: EngineEvent) -> None:
         """Take an event. Raises `EngineUnavailable`, `DatabaseUnavailable`; then `recount` finds what was missed."""
-        if event.action is Action.OUT_OF_MEMORY:
+        if event.action is Action.OUT_OF_MEMORY and event.instance is not None:
             now = self._clock()
             self._out_of_memory = {
-                container: at for container, at in self._out_of_memory.items() if at > now - _SAME_END_SECONDS
-            } | {event.container: now}
+                container: at for container, at in self._out_of_memory.items() if at > now - _TOLD_SECONDS
+            }
+            is_news = event.container not in self._out_of_memory
+            self._out_of_memory[event.container] = now
+            if is_news:
+                await self._tell_out_of_memory(event.instance)
         elif event.action in (Action.DIE, Action.START) and event.instance is not None:
             await self._count(event.instance, event.exit_code, was_seen=True)
+
+    async def _tell_out_of_memory(self, of: InstanceId) -> None:
+        """Also when the app goes on, because it was not its first process: its owner has to know."""
+        async with self._database.transaction() as connection:
+            instance = await instances.get(connection, of)
+            app = await apps.get(connection, instance.app) if instance else None
+            if instance is None or app is None or instance.state is not InstanceState.UP:
+                return
+            reason = "A process of the app was ended because the app used more memory than it is allowed."
+            await events.append(
+                connection, "app.out_of_memory", tenant=app.tenant, app=app.id, data={"reason": reason}
+            )
 
     async def recount(self) -> None:
         """Count what happened while nobody looked: before this server, or while the engine's events were lost."""

@@ -47,8 +47,8 @@ class HealthChecks:
         streaks = {}
         for target, is_answer in zip(targets, answered, strict=True):
             streak = self._streaks.get(target.instance, Streak()).followed_by(is_answer)
-            streaks[target.instance] = streak
-            await self._act(target, streak)
+            is_restarted = await self._act(target, streak)
+            streaks[target.instance] = Streak() if is_restarted else streak
         self._streaks = streaks
 
     async def _answers(self, target: Checked) -> bool:
@@ -60,7 +60,8 @@ class HealthChecks:
             timeout_seconds=chosen.timeout_seconds,
         )
 
-    async def _act(self, target: Checked, streak: Streak) -> None:
+    async def _act(self, target: Checked, streak: Streak) -> bool:
+        """Do what the streak asks for; True when the app is to be started again."""
         chosen = self._settings.health
         verdict = judge(
             streak,
@@ -75,6 +76,7 @@ class HealthChecks:
                 if await instances.set_healthy(connection, target.instance):
                     await events.append(connection, "app.recovered", tenant=target.tenant, app=target.app)
                     log.info("app.recovered", app=target.app, instance=target.instance)
+        return verdict is Verdict.UNHEALTHY
 
     async def _restart(self, target: Checked, streak: Streak) -> None:
         """Have it started again under its app's lock, unless it has been too often."""

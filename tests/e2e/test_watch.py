@@ -125,6 +125,7 @@ async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitSe
     stopped = await until_status(server, app, "stopped")
     assert "more memory than it is allowed" in stopped["stop_reason"]
     assert (await events_of(server, app, "app.crashed"))[0]["data"]["out_of_memory"]
+    assert len(await events_of(server, app, "app.out_of_memory")) == 1, "told once, not with each crash"
 
 
 async def test_a_container_removed_by_hand_is_made_again(server: ServerProcess, git: GitServer) -> None:
@@ -139,6 +140,11 @@ async def test_a_container_removed_by_hand_is_made_again(server: ServerProcess, 
         await until_events(server, app, {"app.repaired"}, count=repaired + 1)
         await until_answers(server, "removed", "still here")
         await until_status(server, app, "running", seconds=10)
+    container = (await server.api("GET", f"/api/v1/deployments/{deployment}"))["container_id"]["String"]
+    await docker("pause", container)
+    await until_status(server, app, "failed", seconds=5)
+    await docker("unpause", container)
+    await until_status(server, app, "running", seconds=5)
     assert await events_of(server, app, "app.crashed") == [], "whoever removes it is not the app"
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-
 from stackyn_server.domain.health import Streak, Verdict, judge
 
 
 def verdicts(answers: str, *, was_unhealthy: bool = False) -> str:
     """`.` is an answered check, `x` a failed one; the result has U where it counts as unhealthy, R as recovered."""
-    streaks = itertools.accumulate((mark == "." for mark in answers), Streak.followed_by, initial=Streak())
     letters = {Verdict.NOTHING_NEW: "-", Verdict.UNHEALTHY: "U", Verdict.RECOVERED: "R"}
-    found = (judge(streak, was_unhealthy=was_unhealthy, failures=3, successes=2) for streak in streaks)
-    return "".join(letters[verdict] for verdict in found)[1:]
+    streak, found = Streak(), ""
+    for mark in answers:
+        streak = streak.followed_by(mark == ".")
+        verdict = judge(streak, was_unhealthy=was_unhealthy, failures=3, successes=2)
+        found += letters[verdict]
+        if verdict is Verdict.UNHEALTHY:
+            streak = Streak()  # it is started again
+    return found
 
 
 def test_only_failures_in_a_row_make_an_app_unhealthy() -> None:
