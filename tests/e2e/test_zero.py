@@ -54,12 +54,11 @@ async def test_no_request_fails_over_deploys_one_of_them_bad_and_a_rollback(
         await load.until_answered(FEW, seconds=30)
         await shop.deploy()
         await shop.deploy("leaves")
-        await shop.deploy()
-        await shop.roll_back(to=1)
+        await shop.roll_back(to=0)
         await load.until_answered(FEW, seconds=30)
 
     _none_failed(load.report)
-    assert set(load.report.releases) == {"0", "1", "3"}, "release 2 was bad"
+    assert set(load.report.releases) == {"0", "1"}, "release 2 was bad"
 
 
 @pytest.mark.full

@@ -279,6 +279,22 @@ async def test_a_restarted_proxy_serves_the_same(stage: Stage) -> None:
     await publisher.confirm(number, {"shop.example.test": instance})
 
 
+async def test_a_proxy_that_dies_between_the_write_and_its_reading_serves_the_new_routes_when_it_is_back(
+    stage: Stage,
+) -> None:
+    app, old = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    publisher = stage.publisher()
+    await publisher.apply({"shop.example.test": old})
+    stage.proxy.freeze()
+    new = await rows.add_instance(stage.database, app, slot=1, port=stage.port)
+    await rows.want(stage.database, app, new)
+    number = await publisher.publish()
+    await stage.proxy.stop()
+    await stage.proxy.start()
+
+    await publisher.confirm(number, {"shop.example.test": new})
+
+
 async def test_a_bad_domain_of_one_app_keeps_no_other_app_from_being_served(stage: Stage) -> None:
     _, bad = await rows.add_app(
         stage.database, "bad", port=stage.port, seat=0, hosts=['{{ env "HOME" }}.org']
