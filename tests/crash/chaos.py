@@ -20,6 +20,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from stackyn_server.store import cluster
 from tests.crash.audit import at_rest, is_whole
 from tests.crash.own_engine import OwnEngine
@@ -67,7 +69,7 @@ class Chaos:
             try:
                 await wish()
                 self.totals[wish.__name__] += 1
-            except (OSError, TimeoutError):
+            except (aiohttp.ClientError, OSError, TimeoutError):
                 self.totals["unanswered"] += 1
             await asyncio.sleep(self.asking.uniform(*ASK_SECONDS))
 

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
+
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker
 from tests.tiny import tiny_app
@@ -40,7 +42,7 @@ class Stage:
         """Ask for something; the server may die of it in mid-answer."""
         try:
             return await self.server.api(method, path, body)
-        except (OSError, TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 
 

@@ -1,0 +1,173 @@
+"""A part of the machine fails for a while under a whole server: what can't be served is refused with a sentence, what
+can wait is queued, visitors notice nothing, and it recovers by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.store.embedded import EmbeddedPostgres
+from tests.crash.stage import Stage, redeploy, visited
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, remove_everything, running
+from tests.tiny import DOCKERFILE, tiny_app
+
+AWAY_SECONDS = 3.0
+DISK = "size=700m,mode=711"
+ENOUGH_MB, MEBIBYTE = 48, 1024**2
+QUICK = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
+
+
+@pytest.fixture
+async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
+    async with GitServer(tmp_path / "git") as git:
+        yield git
+
+
+@pytest.fixture
+async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """The operator's own database, as far as the server knows."""
+    postgres = EmbeddedPostgres(cluster_dir, config.Database())
+    yield postgres
+    await postgres.stop()
+
+
+async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres: EmbeddedPostgres) -> None:
+    url = await postgres.start()
+    async with running(
+        database={"url": url, "statement_seconds": 2, "connect_seconds": 2}, retries=QUICK
+    ) as server:
+        stage = Stage(server, git)
+        await stage.go_live()
+        async with visited(stage) as failures:
+            for fault in (_frozen, _gone):
+                slow = tiny_app(
+                    fault.__name__, dockerfile=DOCKERFILE + 'RUN ["/bin/busybox", "sleep", "2"]\n'
+                )
+                await git.publish(stage.name, slow)
+                asked = await server.api("POST", f"/api/v1/apps/{stage.app}/redeploy", expect=201)
+                await _is_under_way(server, asked["deployment"]["id"])
+                async with fault(postgres):
+                    await _is_refused_with_a_sentence(server)
+                    await asyncio.sleep(
+                        AWAY_SECONDS
+                    )  # the build ends meanwhile, and its result is kept in hand
+                await server.deployed(asked["deployment"]["id"])
+                assert (await server.visit(stage.name))[1] == fault.__name__
+        assert failures == []
+
+
+@asynccontextmanager
+async def _frozen(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+    children = Path(f"/proc/{postgres.pid}/task/{postgres.pid}/children")
+    assert postgres.pid is not None
+    processes = [postgres.pid, *map(int, (await asyncio.to_thread(children.read_text)).split())]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _gone(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
+    await postgres.stop()
+    yield
+    await postgres.start()
+
+
+async def _is_under_way(server: ServerProcess, deployment: int) -> None:
+    async def builds() -> bool:
+        return bool((await server.api("GET", f"/api/v1/deployments/{deployment}"))["phase"] == "building")
+
+    await server.until(builds, 30, "it builds")
+
+
+async def _is_refused_with_a_sentence(server: ServerProcess) -> None:
+    answer = await server.api("GET", "/api/apps", expect=503)
+    assert answer["code"] == "TEMPORARILY_UNAVAILABLE" and answer["error"].endswith(".")
+    assert (await server.api("GET", "/health", expect=200)) == {"status": "ok"}
+
+
+@pytest.mark.full
+async def test_a_disk_that_is_full(git: GitServer, tmp_path: Path) -> None:
+    with _small_disk(tmp_path) as folder:
+        server = ServerProcess(folder, {"builds": {"free_disk_mb": ENOUGH_MB}, "retries": QUICK})
+        try:
+            await server.start()
+            await server.sign_in()
+            stage = Stage(server, git)
+            await stage.go_live()
+            ballast = folder / "ballast"
+            async with visited(stage) as failures:
+                await asyncio.to_thread(_fill, ballast)
+                await redeploy(stage)
+                await _refuses_or_waits(server, stage)
+                ballast.unlink()
+                await server.until(_answers_again(server, stage), 60, "it takes orders again")
+                asked = await server.api("POST", f"/api/v1/apps/{stage.app}/redeploy", expect=201)
+                await server.deployed(asked["deployment"]["id"])
+                assert (await server.visit(stage.name))[1] == "2"
+            assert failures == []
+        finally:
+            await server.stop()
+            await remove_everything(server)
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own, in a folder that the embedded database's user may pass through."""
+    for parent in (folder, *folder.parents):
+        if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
+            parent.chmod(0o711)
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def _fill(file: Path) -> None:
+    with file.open("wb") as writing:
+        try:
+            while True:
+                writing.write(b"\0" * MEBIBYTE)
+                writing.flush()
+        except OSError:
+            return
+
+
+async def _refuses_or_waits(server: ServerProcess, stage: Stage) -> None:
+    """The database may have room for one more row, or not: either is said in a sentence, and nothing is a fault."""
+
+    async def says_so() -> bool:
+        found = await server.api("GET", f"/api/v1/apps/{stage.app}/deployments")
+        change = {"key": "FILL", "value": "x" * 30_000}
+        asked = await server.api("POST", f"/api/v1/apps/{stage.app}/env", change)
+        for answer in (found, asked):
+            if isinstance(answer, dict) and "code" in answer:
+                assert answer["code"] == "TEMPORARILY_UNAVAILABLE", answer
+                return True
+        return bool(found[0]["waiting"]) and "disk space" in found[0]["waiting"]["reason"]
+
+    await server.until(says_so, 60, "it refuses, or the deployment waits for disk space")
+
+
+def _answers_again(server: ServerProcess, stage: Stage) -> Callable[[], Awaitable[bool]]:
+    async def answers() -> bool:
+        asked = await server.api("POST", f"/api/v1/apps/{stage.app}/env", {"key": "ROOM", "value": "again"})
+        return isinstance(asked, dict) and "code" not in asked
+
+    return answers
