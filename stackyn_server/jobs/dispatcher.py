@@ -257,6 +257,8 @@ class Dispatcher:
 
     async def _sweep(self, clock: Clock) -> None:
         """Compare all rows with what runs here: nothing that was missed is missed for longer than a sweep."""
+        # Before anything is asked: who wants another sweep during this one gets it.
+        self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
         epoch, live = self._leadership.epoch, [key[0] for key in self._live]
         self._told_early.clear()
         self._look_at.clear()
@@ -277,7 +279,6 @@ class Dispatcher:
         for (job, _), other in self._live.items():
             _tell(other.run, {_HASTEN, _CANCEL} if job in cancelled else {_HASTEN})
         clock.arm(alarms) if clock.is_running else clock.load(alarms)
-        self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
 
     def _clock_jump(self, database_now: datetime) -> float:
         """Seconds by which the database's clock went further than time did since the last sweep."""

@@ -15,7 +15,8 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.store.database import Database
+from stackyn_server.store import claims
+from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 from tests.integration.jobs.stage import dispatching, forever, lead, nothing, put, row, until, until_state
@@ -79,7 +80,7 @@ async def test_a_cancellation_that_was_asked_while_nobody_heard_is_seen_after_re
             await connection.execute("UPDATE job SET cancel_requested = true")
             await connection.execute("ALTER TABLE job ENABLE TRIGGER job_announced")
             await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%LISTEN%'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
                 " AND pid <> pg_backend_pid()"
             )
         await until_state(own_database, job, JobState.DONE)
@@ -145,6 +146,31 @@ async def _is_armed(database: Database) -> bool:
     async with database.connection() as connection:
         return bool(
             await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%LISTEN%')"
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN%')"
             )
         )
+
+
+async def test_a_retry_comes_in_time_though_the_databases_clock_jumped_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jump is told by what the sweep is told: a clock that can be set back belongs to the whole machine."""
+    jump = timedelta(hours=1)
+    real_now = claims.database_now
+    has_jumped, swept = False, asyncio.Event()
+
+    async def now(connection: Connection) -> datetime:
+        swept.set()
+        return await real_now(connection) - (jump if has_jumped else timedelta())
+
+    monkeypatch.setattr(claims, "database_now", now)
+    async with dispatching(database, {Kind.MAIL: nothing}) as dispatcher:
+        await asyncio.wait_for(swept.wait(), 10)
+        retry = await put(database, Kind.MAIL, "retry", run_at=datetime.now(UTC) + jump)
+        chosen = await put(database, Kind.MAIL, "chosen", run_at=datetime.now(UTC) + jump)
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE job SET attempt = 1 WHERE id = $1", retry)
+        has_jumped = True
+        dispatcher._sweep_soon()
+        await until_state(database, retry, JobState.DONE)
+        assert (await row(database, chosen)).state is JobState.WAITING, "a time that somebody chose stays"
