@@ -1,27 +1,39 @@
-"""Killed while an app falls asleep or wakes up: whoever comes after the restart is answered, and nothing is left over.
+"""Killed while an app falls asleep, wakes up or is swapped in place: whoever comes after the restart is answered, and
+nothing is left over.
 
-Held requests need the server, so those that wait while it is killed fail; no others do.
+Held requests need the server, so those that wait while it is killed fail; no others do. As with the other points, the
+short tier kills at one after the other on the same way, the long tier at each by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from stackyn_server.pipeline.crashpoints import VARIABLE
+from stackyn_server.pipeline.crashpoints import LAST_WORDS, VARIABLE
+from tests.crash.audit import at_rest, is_whole
 from tests.crash.points import HELD
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
-from tests.tiny import tiny_app
+from tests.tiny import Tree, tiny_app
 
-NEEDS_A_VISIT = ("sleep.aborted", "wake.")
-NEEDS_A_LOST_IMAGE = "wake.failed"
-# Swaps happen where the memory is missing; an app that sleeps in between would only be in the way.
-NO_MEMORY_LEFT = {"STACKYN_APPS__MEMORY_RESERVE_MB": str(2**30), "STACKYN_APPS__IDLE_MINUTES": "0"}
-SWAP = [name for name in HELD if name.startswith("swap.")]
-SLEEP_AND_WAKE = [name for name in HELD if not name.startswith("swap.")]
+KILLED = -9
+DEATH_SECONDS = 60
+POLL_SECONDS = 0.05
+NO_SLEEP = {"STACKYN_APPS__IDLE_MINUTES": "0"}
+NO_MEMORY_LEFT = {**NO_SLEEP, "STACKYN_APPS__MEMORY_RESERVE_MB": str(2**30)}
+FALLING_ASLEEP = {"sleep.held", "sleep.stopping", "sleep.stopped"}
+TURNING_BACK = {"sleep.aborted"}
+WAKING_UP = {"wake.started", "wake.ready", "wake.serving"}
+NOT_WAKING_UP = {"wake.failed"}
+SWAPPING = {"swap.held", "swap.stopping", "swap.stopped", "swap.ready", "swap.live"}
+SWAPPING_BACK = {"swap.failed"}
+ALL = (FALLING_ASLEEP, TURNING_BACK, WAKING_UP, NOT_WAKING_UP, SWAPPING, SWAPPING_BACK)
+
+GOOD, BAD = tiny_app("awake"), tiny_app("never", start="exit 1\n")
 
 
 @pytest.fixture(scope="module")
@@ -46,88 +58,170 @@ async def git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServ
 @pytest.fixture(scope="module")
 async def app(server: ServerProcess, git: GitServer) -> int:
     """An app that answers `awake`."""
-    url, _ = await git.publish("nap", tiny_app("awake"))
+    url, _ = await git.publish("nap", GOOD)
     app, deployment = await server.create(url, "nap")
     await server.deployed(deployment)
     return app
 
 
-@pytest.mark.parametrize("point", SWAP)
-async def test_a_kill_in_a_swap_leaves_one_release_that_answers(
-    server: ServerProcess, git: GitServer, app: int, point: str
+def test_every_point_of_a_held_route_is_on_one_of_these_ways() -> None:
+    assert set().union(*ALL) == set(HELD)
+
+
+async def test_killed_while_it_falls_asleep_and_again_while_it_wakes_up(
+    server: ServerProcess, app: int
 ) -> None:
-    await _awake(server, app)
-    await server.stop()
-    server.environment = {VARIABLE: point, **NO_MEMORY_LEFT}
-    await server.start()
-    is_bad = point == "swap.failed"
-    await git.publish("nap", tiny_app("awake", start="exit 1\n") if is_bad else tiny_app("awake"))
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    assert await server.died(seconds=30) == -9, f"{point} was not passed\n{server.last_log()}"
-    server.environment = NO_MEMORY_LEFT
-    await server.start()
-    assert await server.visit("nap") == (200, "awake")
-    await server.deployed(again["deployment"]["id"], "failed" if is_bad else "running")
-    assert await server.visit("nap") == (200, "awake")
-    assert len(await _containers(server, app)) == 1
-    server.environment = {}
+    await _falls_asleep(server, app, FALLING_ASLEEP)
+    await _wakes_up(server, app, WAKING_UP)
 
 
-@pytest.mark.parametrize("point", [name for name in SLEEP_AND_WAKE if name != NEEDS_A_LOST_IMAGE])
-async def test_a_kill_keeps_nobody_from_waking_the_app(server: ServerProcess, app: int, point: str) -> None:
-    await (_asleep if point.startswith("wake.") else _awake)(server, app)
-    await server.stop()
-    server.environment = {VARIABLE: point}
-    await server.start()
-    visits = asyncio.create_task(_visits(server, app)) if point.startswith(NEEDS_A_VISIT) else None
-    assert await server.died(seconds=30) == -9, f"{point} was not passed\n{server.last_log()}"
-    if visits:
-        visits.cancel()
-    server.environment = {}
-    await server.start()
-    assert await server.visit("nap") == (200, "awake")
-    assert len(await _containers(server, app)) == 1
+async def test_killed_while_it_turns_back(server: ServerProcess, app: int) -> None:
+    await _turns_back(server, app)
 
 
-async def test_a_kill_after_a_failed_wake_leaves_nothing(server: ServerProcess, app: int) -> None:
-    await _asleep(server, app)
+async def test_killed_at_each_point_of_a_swap(server: ServerProcess, git: GitServer, app: int) -> None:
+    await _swaps(server, git, app, GOOD, SWAPPING)
+
+
+async def test_killed_while_a_failed_swap_goes_back(server: ServerProcess, git: GitServer, app: int) -> None:
+    await _swaps(server, git, app, BAD, SWAPPING_BACK)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("point", sorted(FALLING_ASLEEP | WAKING_UP | SWAPPING))
+async def test_killed_at_a_single_point(server: ServerProcess, git: GitServer, app: int, point: str) -> None:
+    if point in SWAPPING:
+        await _swaps(server, git, app, GOOD, {point})
+    else:
+        await _falls_asleep(server, app, FALLING_ASLEEP & {point})
+        await _wakes_up(server, app, WAKING_UP & {point})
+
+
+async def test_killed_after_a_failed_wake_it_leaves_nothing(server: ServerProcess, app: int) -> None:
+    """The last one: the app's image is gone after it."""
+    await _falls_asleep(server, app, set())
     release = (await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200))[0]
-    await server.stop()
-    server.environment = {VARIABLE: NEEDS_A_LOST_IMAGE}
-    await server.start()
     await docker("rmi", "-f", release["image"])
-    await server.visit("nap")
-    assert await server.died(seconds=30) == -9, server.last_log()
-    server.environment = {}
-    await server.start()
+    async with _visited(server):
+        await _killed_at_each(server, NOT_WAKING_UP, {})
     assert (await server.visit("nap"))[0] == 503
+    await at_rest(server)
     assert await _containers(server, app) == []
 
 
-async def _visits(server: ServerProcess, app: int) -> None:
-    """Visit as soon as the app is held, until somebody cancels it."""
-    await server.until(lambda: _has_phase(server, app, "sleeping"), 30, "it is held")
-    while True:
-        await server.visit("nap")
+async def _falls_asleep(server: ServerProcess, app: int, points: Set[str]) -> None:
+    await _awake(server, app)
+    await _killed_at_each(server, points, {})
+    await server.until(lambda: _is_asleep(server, app), 30, "the app sleeps")
 
 
-async def _asleep(server: ServerProcess, app: int) -> None:
-    async def sleeps() -> bool:
-        return await _has_phase(server, app, "sleeping") and not await _containers(server, app)
+async def _wakes_up(server: ServerProcess, app: int, points: Set[str]) -> None:
+    async with _visited(server):
+        await _killed_at_each(server, points, {})
+    assert await server.visit("nap") == (200, "awake")
+    await _is_well(server)
 
-    await server.until(sleeps, 30, "the app sleeps")
+
+async def _turns_back(server: ServerProcess, app: int) -> None:
+    await _awake(server, app)
+    async with _visited(server, when=lambda: _is_held(server, app)):
+        await _killed_at_each(server, TURNING_BACK, {})
+    assert await server.visit("nap") == (200, "awake")
+    await _is_well(server)
 
 
-async def _awake(server: ServerProcess, app: int) -> None:
+async def _swaps(server: ServerProcess, git: GitServer, app: int, tree: Tree, points: Set[str]) -> None:
+    await _awake(server, app, NO_SLEEP)
+    await git.publish("nap", tree)
+    await server.stop()
+    await _start(server, points, NO_MEMORY_LEFT)
+    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    await _killed_at_each(server, points, NO_MEMORY_LEFT, is_started=True)
+    assert await server.visit("nap") == (200, "awake")
+    await server.deployed(again["deployment"]["id"], "failed" if tree is BAD else "running")
+    assert await server.visit("nap") == (200, "awake")
+    await _is_well(server)
+
+
+async def _killed_at_each(
+    server: ServerProcess, points: Set[str], environment: Mapping[str, str], *, is_started: bool = False
+) -> None:
+    """Kill at whichever point is passed first, start again, and so on until none of them is left."""
+    left = set(points)
+    if not is_started:
+        await server.stop()
+        await _start(server, left, environment)
+    while left:
+        code = await server.died(seconds=DEATH_SECONDS)
+        assert code == KILLED, f"it ended with {code}\n{server.last_log()}"
+        last = server.log_file.read_text().splitlines()[-1]
+        left.remove(last.removeprefix(LAST_WORDS))
+        await _start(server, left, environment)
+
+
+async def _start(server: ServerProcess, points: Set[str], environment: Mapping[str, str]) -> None:
+    """Where another kill is to come, it may not even come to answer."""
+    server.environment = {**environment, **({VARIABLE: ",".join(sorted(points))} if points else {})}
+    is_recovering = server.process is not None and server.process.returncode == KILLED
+    await server.start(wait=not (points and is_recovering))
+
+
+async def _is_well(server: ServerProcess) -> None:
+    """Everybody agrees, with nobody asleep."""
+    await server.stop()
+    await _start(server, set(), NO_SLEEP)
+    await server.visit("nap")
+    await at_rest(server)
+    await is_whole(server)
+
+
+@asynccontextmanager
+async def _visited(
+    server: ServerProcess, when: Callable[[], Awaitable[bool]] | None = None
+) -> AsyncIterator[None]:
+    """Visit all the time, or as soon as something is so, without caring for the answer."""
+
+    async def visit() -> None:
+        while when is not None:
+            with suppress(OSError, TimeoutError):  # the API may be away
+                if await when():
+                    break
+            await asyncio.sleep(POLL_SECONDS)
+        while True:
+            await server.visit("nap")
+            await asyncio.sleep(POLL_SECONDS)
+
+    visitor = asyncio.create_task(visit())
+    try:
+        yield
+    finally:
+        visitor.cancel()
+        await asyncio.wait((visitor,))
+
+
+async def _awake(server: ServerProcess, app: int, environment: Mapping[str, str] | None = None) -> None:
+    """Have the server run with this environment alone, and the app awake."""
+    if server.environment != (environment or {}):
+        await server.stop()
+        await _start(server, set(), environment or {})
+
     async def is_awake() -> bool:
         await server.visit("nap")
-        return await _has_phase(server, app, "live")
+        return await _phase(server, app) == "live"
 
     await server.until(is_awake, 30, "the app is awake")
 
 
-async def _has_phase(server: ServerProcess, app: int, phase: str) -> bool:
-    return bool((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"] == phase)
+async def _is_held(server: ServerProcess, app: int) -> bool:
+    return await _phase(server, app) == "sleeping"
+
+
+async def _is_asleep(server: ServerProcess, app: int) -> bool:
+    return await _is_held(server, app) and not await _containers(server, app)
+
+
+async def _phase(server: ServerProcess, app: int) -> str:
+    return str((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"])
 
 
 async def _containers(server: ServerProcess, app: int) -> list[str]:
