@@ -71,6 +71,8 @@ async def test_a_build_returns_the_image_that_its_tag_names(
     assert found is not None and found.id == image
     assert found.exposed_ports == (8123,)
     assert found.app == request.app and found.deployment == request.deployment
+    listed = images.PresentImage(image, request.app, request.deployment)
+    assert listed in await images.present(engine), "the listing knows it by the same id"
     assert "hello-from-step" in lines
     assert (
         needs_buildkit or [line for line in lines if line.startswith("Step ")][-1] == "Step 4/4 : EXPOSE 8123"
