@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
@@ -14,7 +14,7 @@ from stackyn_server.pipeline.build import clone_of
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
-from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.routing import confirm_as_it_is, hosts_of
 from stackyn_server.pipeline.swap import Swap
 from stackyn_server.source import repository
 from stackyn_server.store import apps, deployments, instances, releases, routes
@@ -57,7 +57,7 @@ class Cleanup:
                 await put_back(connection, deployment)
         elif instance is not None:
             if run.job.arguments.get("confirm"):
-                await self._confirm_route(deployment.id)
+                await self._confirm_route(deployment.app, instance.id)
             await run.still_leading()
             lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
             crash_point("cleanup.container")
@@ -67,13 +67,13 @@ class Cleanup:
             await images.remove(self._engine, images.tag_of(self._engine, deployment.app, deployment.id))
         crash_point("cleanup.image")
 
-    async def _confirm_route(self, deployment: DeploymentId) -> None:
+    async def _confirm_route(self, of: AppId, leaving: InstanceId) -> None:
         """The container was routed to for a moment: it goes only after the proxy has confirmed what is right now."""
-        async with self._database.connection() as connection:
-            row = await deployments.get(connection, deployment)
-            app = await apps.get(connection, row.app) if row else None
+        async with self._database.transaction() as connection:
+            app = await apps.get(connection, of)
             if app is None:
                 return
+            await routes.revert(connection, app.id, leaving)  # done already, unless something broke before
             hosts = await hosts_of(connection, self._settings, app)
             route = await routes.get(connection, app.id)
-        await self._ingress.apply({host: route.instance if route else None for host in hosts})
+        await confirm_as_it_is(self._ingress, hosts, route.instance if route else None)

@@ -6,11 +6,11 @@ import asyncio
 from datetime import timedelta
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.driver import Ingress
-from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.routing import confirm_as_it_is, hosts_of
 from stackyn_server.pipeline.walk import Walk
 from stackyn_server.store import routes
 from stackyn_server.store.apps import App
@@ -45,11 +45,13 @@ class Switch:
             raise  # the rows still want the route, so the next attempt goes on here
         except Exception as error:
             await walk.record(lambda connection: _revert(connection, app, instance))
-            if not isinstance(error, NotConfirmed):
+            if not _is_final(error):
                 raise
-            walk.say(f"{error.message} Going back.")
+            walk.say(f"{error} Going back.")
             left = began + timedelta(seconds=self._settings.deadlines.switching) - walk.run.now()
             way_back = await self._way_back(walk, app, left.total_seconds())
+            if not isinstance(error, NotConfirmed):
+                raise
             raise DeploymentFailed(_failure(error.message, way_back)) from error
 
     async def _hosts_of_wanted(self, app: App, instance: Instance) -> list[str]:
@@ -77,10 +79,17 @@ class Switch:
                 route = await routes.get(connection, app.id)
             try:
                 serving = route.instance if route else None
-                await self._ingress.apply(dict.fromkeys(hosts, serving))
+                await confirm_as_it_is(self._ingress, hosts, serving)
                 return serving
             except NotConfirmed:
                 await asyncio.sleep(_BACK_AGAIN_SECONDS)
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the deployment ends with this error, instead of being tried again, cancelled, or a fault of ours."""
+    return isinstance(error, NotConfirmed) or (
+        isinstance(error, DeploymentFailed) and not isinstance(error, TransientFailure)
+    )
 
 
 async def _revert(connection: Connection, app: App, instance: Instance) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 
+import asyncpg
+
+from stackyn_server.store.embedded import embedded_url
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, containers_of, docker, proxies
 from tests.tiny import tiny_app
 
 ROUTES = "ingress/routes/routes.yml"
+TEMPLATE = '{{ env "HOME" }}.example.org'
 
 
 async def _app(server: ServerProcess, git: GitServer, name: str) -> int:
@@ -58,9 +62,9 @@ async def test_with_a_proxy_that_hangs_both_containers_stay_until_the_way_back_i
 
 
 async def test_a_proxy_that_died_is_started_again_and_the_deploy_goes_through(
-    careful_server: ServerProcess, git: GitServer
+    server: ServerProcess, git: GitServer
 ) -> None:
-    server, name = careful_server, "dying"
+    name = "dying"
     app = await _app(server, git, name)
     await docker("kill", *(await proxies(server)))
     await server.deployed(await _redeploy(server, git, name, app, "new"))
@@ -68,10 +72,33 @@ async def test_a_proxy_that_died_is_started_again_and_the_deploy_goes_through(
     assert await server.visit(name) == (200, "new")
 
 
-async def test_a_file_that_is_cut_off_is_written_again_also_under_a_proxy_that_starts_with_it(
-    careful_server: ServerProcess, git: GitServer
+async def test_template_text_in_a_domain_fails_its_own_apps_deploy_and_nothing_else(
+    server: ServerProcess, git: GitServer
 ) -> None:
-    server, name = careful_server, "cut-off"
+    name = "templated"
+    app = await _app(server, git, name)
+    other = await _app(server, git, "neighbour")
+    database = await asyncpg.connect(embedded_url(server.data_dir))
+    await database.execute("INSERT INTO domain (host, app, state) VALUES ($1, $2, 'active')", TEMPLATE, app)
+    failed = await server.deployed(await _redeploy(server, git, name, app, "new"), "failed")
+
+    assert failed["failure"]["code"] == "SWITCH_FAILED"
+    assert "host name" in failed["failure"]["message"] and "domain" in failed["failure"]["hint"]
+    assert await server.visit(name) == (200, "old")
+    await server.deployed(await _redeploy(server, git, "neighbour", other, "new"))
+    assert await server.visit("neighbour") == (200, "new")
+    assert "{{" not in (server.data_dir / ROUTES).read_text()
+
+    await database.execute("DELETE FROM domain WHERE app = $1", app)
+    await database.close()
+    await server.deployed(await _redeploy(server, git, name, app, "newer"))
+    assert await server.visit(name) == (200, "newer")
+
+
+async def test_a_file_that_is_cut_off_is_written_again_also_under_a_proxy_that_starts_with_it(
+    server: ServerProcess, git: GitServer
+) -> None:
+    name = "cut-off"
     await _app(server, git, name)
     path = server.data_dir / ROUTES
     whole = path.stat().st_size
