@@ -95,6 +95,21 @@ async def test_a_restart_of_the_server_wakes_nobody_and_forgets_nobody(
     assert await server.visit("nap") == (200, "awake")
 
 
+async def test_a_sleeping_app_is_deployed_into_the_slot_where_requests_wait(
+    server: ServerProcess, git: GitServer, nap: int
+) -> None:
+    await asleep(server, nap)
+    bad, good = tiny_app("2", start="/bin/busybox sleep 2\nexit 1\n"), talking_app("awake")
+    for tree, status in ((bad, "failed"), (good, "running")):
+        await git.publish("nap", tree)
+        again = await server.api("POST", f"/api/v1/apps/{nap}/redeploy", expect=201)
+        await server.until(lambda: has_phase(server, nap, "booting", "probing"), 30, "it is being released")
+        assert set(await asyncio.gather(*(server.visit("nap") for _ in range(5)))) == {(200, "awake")}
+        await server.deployed(again["deployment"]["id"], status)
+        assert len(await containers(server, nap)) == 1
+        await asleep(server, nap)
+
+
 async def test_a_sleeping_app_can_be_stopped_and_started(server: ServerProcess, nap: int) -> None:
     await asleep(server, nap)
     stopped = await server.api("POST", f"/api/v1/apps/{nap}/stop", expect=200)
@@ -159,8 +174,8 @@ async def asleep(server: ServerProcess, app: int) -> None:
     await server.until(sleeps, ASLEEP_SECONDS, f"app {app} sleeps")
 
 
-async def has_phase(server: ServerProcess, app: int, phase: str) -> bool:
-    return bool((await view(server, app))["phase"] == phase)
+async def has_phase(server: ServerProcess, app: int, *phases: str) -> bool:
+    return (await view(server, app))["phase"] in phases
 
 
 async def view(server: ServerProcess, app: int) -> dict[str, Any]:
