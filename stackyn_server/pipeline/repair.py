@@ -23,7 +23,7 @@ from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, crashes, events, instances, releases
 from stackyn_server.store.apps import App
-from stackyn_server.store.crashes import REPAIR_FAILED, Crash
+from stackyn_server.store.crashes import REPAIR_FAILED, RESTARTED, Crash
 from stackyn_server.store.database import Database
 from stackyn_server.store.giving_up import give_up
 from stackyn_server.store.instances import Instance, InstanceState
@@ -60,9 +60,20 @@ class Repair:
         if is_present and state is not None:
             log.warning("instance.restarted", app=app.id, instance=instance.id)
             await containers.restart(self._engine, state.id, self._settings.apps.stop_grace_seconds)
+            if await self._counts_too_many(run, app, instance):
+                return
         else:
             log.warning("instance.lost", app=app.id, instance=instance.id)
         await self._bring_back(run, app, instance, release, was_present=is_present)
+
+    async def _counts_too_many(self, run: JobRun, app: App, instance: Instance) -> bool:
+        """Count the restart like a crash. True when that was one too many, and the app is stopped."""
+        crash = Crash(RESTARTED, str(run.job.arguments["reason"]))
+        async with self._database.transaction() as connection:
+            is_stopped = await crashes.record(connection, app, instance.id, crash, self._settings.apps)
+            if is_stopped:
+                await run.finish(connection)
+        return is_stopped
 
     async def _bring_back(
         self, run: JobRun, app: App, instance: Instance, release: Release, *, was_present: bool
@@ -92,11 +103,11 @@ class Repair:
                 await instances.set_container(connection, instance.id, container)
             if reason is None:
                 await instances.set_back(connection, [instance.id])
-                name = "app.restarted" if was_present else "app.repaired"
-                await events.append(connection, name, tenant=app.tenant, app=app.id)
+                if not was_present:
+                    await events.append(connection, "app.repaired", tenant=app.tenant, app=app.id)
                 if await instances.set_healthy(connection, instance.id):
                     await events.append(connection, "app.recovered", tenant=app.tenant, app=app.id)
-            elif was_present:  # it was counted when it stopped answering; what it does now the engine counts
+            elif was_present:  # its restart was counted; what it does now the engine counts
                 await events.append(
                     connection, REPAIR_FAILED, tenant=app.tenant, app=app.id, data={"reason": reason}
                 )

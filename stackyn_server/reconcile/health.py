@@ -1,5 +1,5 @@
 """Health checks: serving apps of plans that have them are asked on a period, as a candidate is before it serves. One
-that does not answer several times in a row is started again, counted like a crash, and its recovery is noticed."""
+that does not answer several times in a row is started again, which counts like a crash, and its recovery is noticed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from stackyn_server.domain.seats import address_of
 from stackyn_server.engine.answering import answers
 from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.turns import in_turns
-from stackyn_server.store import apps, crashes, events, instances, jobs
-from stackyn_server.store.crashes import UNHEALTHY, Crash
+from stackyn_server.store import events, instances, jobs
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Checked
 
@@ -79,24 +78,22 @@ class HealthChecks:
         return verdict is Verdict.UNHEALTHY
 
     async def _restart(self, target: Checked, streak: Streak) -> None:
-        """Have it started again under its app's lock, unless it has been too often."""
+        """Have it started again under its app's lock. What is started again is counted, not what does not answer: an
+        engine that is starting has many apps that don't."""
         log.info("app.unhealthy", app=target.app, instance=target.instance, failures=streak.failures)
         reason = f"The app did not answer {streak.failures} health checks in a row."
         async with self._database.transaction() as connection:
-            app = await apps.get(connection, target.app)
-            if app is None:
-                return
             await instances.set_unhealthy(connection, target.instance)
-            crash = Crash(UNHEALTHY, reason)
-            if await crashes.record(connection, app, target.instance, crash, self._settings.apps):
-                return
+            await events.append(
+                connection, "app.unhealthy", tenant=target.tenant, app=target.app, data={"reason": reason}
+            )
             await jobs.enqueue(
                 connection,
                 Kind.REPAIR,
-                app.id,
-                app=app.id,
-                tenant=app.tenant,
-                lock=app_lock(app.id),
+                target.app,
+                app=target.app,
+                tenant=target.tenant,
+                lock=app_lock(target.app),
                 priority=RAISED_PRIORITY,
-                arguments={"restart": target.instance},
+                arguments={"restart": target.instance, "reason": reason},
             )

@@ -14,7 +14,7 @@ from stackyn_server.store.queries import load
 
 SQL = load("crashes")
 
-CRASHED, UNHEALTHY, REPAIR_FAILED = "app.crashed", "app.unhealthy", "app.repair_failed"
+CRASHED, RESTARTED, REPAIR_FAILED = "app.crashed", "app.restarted", "app.repair_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ async def record(connection: Connection, app: App, instance: InstanceId, crash: 
         "last_lines": crash.last_lines.replace("\x00", ""),
     }
     await events.append(connection, crash.name, tenant=app.tenant, app=app.id, data=data)
-    names = [CRASHED, UNHEALTHY, REPAIR_FAILED]
+    names = [CRASHED, RESTARTED, REPAIR_FAILED]
     recent = int(
         await connection.fetchval(SQL.recent, app.id, str(instance), limits.restart_window_seconds, names)
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -89,6 +91,16 @@ class OwnEngine:
         for process in (self.process, self.containerd):
             assert process is not None
             await process.wait()
+        self._clear_memory()
+
+    def _clear_memory(self) -> None:
+        """Without power, what was mounted and what was kept below /run is gone: engines count on that."""
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        ours = [mount for mount in mounts if mount.startswith(str(self.folder))]
+        for mount in reversed(ours):
+            subprocess.run(["umount", "-l", mount], check=True)
+        for kept in ("exec", "state"):
+            shutil.rmtree(self.folder / kept)
         (self.folder / "pid").unlink(missing_ok=True)
 
     def _kill_all(self) -> None:

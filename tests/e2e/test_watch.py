@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.git_server import GitServer, Program
 from tests.server_process import ServerProcess, docker
 from tests.tiny import DOCKERFILE, SERVE, tiny_app
@@ -163,6 +165,21 @@ async def test_an_app_that_does_not_answer_its_health_check_is_started_again(
     assert await events_of(server, app, "app.crashed") == [], "our own restart is no crash of the app"
     container = (await server.api("GET", f"/api/v1/deployments/{deployment}"))["container_id"]["String"]
     assert (await docker("inspect", "-f", "{{.RestartCount}}", container)).strip() == "0"
+
+
+@pytest.mark.full
+async def test_an_app_that_never_gets_well_is_stopped_at_the_limit(
+    server: ServerProcess, git: GitServer
+) -> None:
+    start = f"if [ ! -e /sick ]; then echo well > /www/well; fi\n{SERVE}"
+    app_files = tiny_app(start=start, dockerfile=AS_ROOT)
+    url, _ = await git.publish("ill", {**app_files, "www/cgi-bin/sicken": cgi("> /sick; rm /www/well")})
+    app, deployment = await server.create(url, "Ill", health_path="/well")
+    await server.deployed(deployment)
+    await server.visit("ill", "/cgi-bin/sicken")
+    stopped = await until_status(server, app, "stopped", seconds=100)
+    assert "health checks in a row. That happened 3 times" in stopped["stop_reason"]
+    assert len(await events_of(server, app, "app.restarted")) == 3
 
 
 def cgi(command: str) -> Program:

@@ -10,10 +10,9 @@ import pytest
 from aiohttp import web
 
 from stackyn_server import config
-from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.seats import address_of
 from stackyn_server.reconcile.health import HealthChecks
-from stackyn_server.store import apps, events, instances, jobs
+from stackyn_server.store import apps, events, instances
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Instance
@@ -27,8 +26,7 @@ PORT = 8080  # of the builder's releases
 def settings(settings: config.Settings) -> config.Settings:
     health = config.Health(failures=2, successes=2, timeout_seconds=2, path="/well")
     network = config.Network(subnet=LOOPBACK)
-    limits = config.Apps(restart_limit=2)
-    return settings.model_copy(update={"health": health, "network": network, "apps": limits})
+    return settings.model_copy(update={"health": health, "network": network})
 
 
 @asynccontextmanager
@@ -101,10 +99,10 @@ async def test_one_that_fails_in_a_row_is_restarted_once_and_recovers(
         await checks.ask()
         await checks.ask()
     assert await happened(database, app) == ["app.unhealthy"], "not asked while its repair is under way"
-    assert await finish_repair(database) == {"restart": instance.id}
+    assert (await finish_repair(database))["restart"] == instance.id
     async with database.connection() as connection:
         (state,) = await apps.view(connection, app=app.id)
-    assert state.is_unhealthy and state.restart_count == 1
+    assert state.is_unhealthy and state.restart_count == 0, "what is started again is counted, by its job"
     async with answering(app, 200):
         await checks.ask()
         assert await happened(database, app) == ["app.unhealthy"]
@@ -115,23 +113,18 @@ async def test_one_that_fails_in_a_row_is_restarted_once_and_recovers(
     assert not state.is_unhealthy
 
 
-async def test_one_that_never_answers_is_stopped_at_the_limit_of_restarts(
+async def test_one_that_never_answers_is_started_again_each_time(
     database: Database, settings: config.Settings
 ) -> None:
     app, _ = await serving(database)
     checks = HealthChecks(settings, database)
-    for _ in range(2):
+    for number in (1, 2):
         await checks.ask()
-    await finish_repair(database)
-    for _ in range(2):
+        assert await happened(database, app) == ["app.unhealthy"] * (number - 1)
         await checks.ask()
-    assert await happened(database, app) == ["app.unhealthy", "app.unhealthy", "app.given_up"]
-    async with database.connection() as connection:
-        found = await apps.get(connection, app.id)
-        kinds = [job.kind.value for job in await jobs.waiting(connection, [app.id], 5)]
-    assert found is not None and found.desired is Desired.STOPPED
-    assert found.stop_reason and "did not answer 2 health checks in a row" in found.stop_reason
-    assert kinds == ["stop"]
+        assert await happened(database, app) == ["app.unhealthy"] * number
+        reason = (await finish_repair(database))["reason"]
+        assert reason == "The app did not answer 2 health checks in a row."
 
 
 async def test_plans_without_health_checks_are_not_asked(

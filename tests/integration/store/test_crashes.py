@@ -7,7 +7,7 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.apps import Desired
 from stackyn_server.store import apps, crashes, events, instances
-from stackyn_server.store.crashes import CRASHED, REPAIR_FAILED, UNHEALTHY, Crash
+from stackyn_server.store.crashes import CRASHED, REPAIR_FAILED, RESTARTED, Crash
 from stackyn_server.store.database import Connection, Database
 from tests.rows import a_serving_app
 
@@ -24,7 +24,7 @@ async def test_an_app_is_stopped_at_the_limit_whatever_the_ends_were(database: D
     async with database.transaction() as connection:
         app, instance = await a_serving_app(connection)
         assert not await crashes.record(connection, app, instance, Crash(CRASHED, "It ended."), LIMITS)
-        assert not await crashes.record(connection, app, instance, Crash(UNHEALTHY, "It hung."), LIMITS)
+        assert not await crashes.record(connection, app, instance, Crash(RESTARTED, "It hung."), LIMITS)
         assert await wish(connection, app) is Desired.RUNNING
         assert await crashes.record(connection, app, instance, Crash(REPAIR_FAILED, "It broke."), LIMITS)
         stopped = await apps.get(connection, app.id)
