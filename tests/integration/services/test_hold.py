@@ -1,0 +1,135 @@
+"""What the hold endpoint answers the proxy, over HTTP and on real rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from stackyn_server import config
+from stackyn_server.api.hold import create_hold_app
+from stackyn_server.domain.ids import AppId
+from stackyn_server.pipeline.gates import Gates
+from stackyn_server.services import hold
+from stackyn_server.services.hold import Holding
+from stackyn_server.store.database import Database
+from tests.integration.ingress import rows
+
+TURN_SECONDS = 1.0
+MOST = 2
+LOOKS = 100
+RETRY_SECONDS = 7
+
+
+@pytest.fixture
+def gates() -> Gates:
+    return Gates()
+
+
+@pytest.fixture
+async def app(database: Database) -> AppId:
+    """An app at rest."""
+    made, _ = await rows.add_app(database, "nap", port=8080, seat=0)
+    await rows.hold(database, made)
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE deployment SET phase = 'live' WHERE app = $1", made)
+    return made
+
+
+@pytest.fixture
+async def proxy(
+    database: Database, gates: Gates, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
+    monkeypatch.setattr(hold, "HOLD_TURN_SECONDS", TURN_SECONDS)
+    holding = Holding(database, gates, config.Hold(most_per_app=MOST))
+    async with TestClient(TestServer(create_hold_app(holding, RETRY_SECONDS))) as client:
+        yield client
+
+
+async def _until_waiting(gates: Gates, app: AppId, count: int) -> None:
+    for _ in range(LOOKS):
+        if gates.waiting(app) == count:
+            return
+        await asyncio.sleep(TURN_SECONDS / LOOKS)
+    raise AssertionError(f"{gates.waiting(app)} wait, not {count}")
+
+
+async def _wakes(database: Database, app: AppId) -> int:
+    async with database.connection() as connection:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM job WHERE kind = 'wake' AND app = $1 AND state = 'waiting'", app
+        )
+        return found
+
+
+async def test_a_turn_that_is_not_the_last_lets_the_next_one_ask(
+    database: Database,
+    proxy: TestClient,  # type: ignore[type-arg]
+    app: AppId,
+) -> None:
+    answer = await proxy.get(f"/hold/{app}/1/2")
+    assert answer.status == 200
+    assert await _wakes(database, app) == 1
+
+
+async def test_the_last_turn_sends_the_visitor_away_for_a_while(
+    database: Database,
+    proxy: TestClient,  # type: ignore[type-arg]
+    app: AppId,
+) -> None:
+    answer = await proxy.get(f"/hold/{app}/2/2")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, str(RETRY_SECONDS))
+    assert await answer.text() == hold.ASLEEP + "\n"
+
+
+async def test_who_waits_goes_on_when_the_app_is_ready(
+    proxy: TestClient,  # type: ignore[type-arg]
+    gates: Gates,
+    app: AppId,
+) -> None:
+    asking = asyncio.create_task(proxy.get(f"/hold/{app}/2/2"))
+    await _until_waiting(gates, app, 1)
+    gates.open(app)
+    assert (await asking).status == 200
+
+
+async def test_more_than_the_most_are_sent_away_at_once(
+    proxy: TestClient,  # type: ignore[type-arg]
+    gates: Gates,
+    app: AppId,
+) -> None:
+    waiting = [asyncio.create_task(proxy.get(f"/hold/{app}/1/2")) for _ in range(MOST)]
+    await _until_waiting(gates, app, MOST)
+    answer = await proxy.get(f"/hold/{app}/1/2")
+    assert (answer.status, await answer.text()) == (503, hold.CROWDED + "\n")
+    assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
+
+
+async def test_an_app_that_serves_needs_no_wake(
+    database: Database,
+    proxy: TestClient,  # type: ignore[type-arg]
+) -> None:
+    """The proxy may hear of it a moment later than the rows say so."""
+    app, _ = await rows.add_app(database, "awake", port=8080, seat=0)
+    assert (await proxy.get(f"/hold/{app}/1/2")).status == 200
+    assert await _wakes(database, app) == 0
+
+
+@pytest.mark.parametrize(("path", "status"), [("/hold/4711/1/2", 503), ("/hold/x/1/2", 404), ("/", 404)])
+async def test_for_what_is_no_app_nobody_waits(
+    proxy: TestClient,  # type: ignore[type-arg]
+    path: str,
+    status: int,
+) -> None:
+    assert (await proxy.get(path)).status == status
+
+
+async def test_a_withdrawn_route_holds_nobody(
+    database: Database,
+    proxy: TestClient,  # type: ignore[type-arg]
+    app: AppId,
+) -> None:
+    await rows.withdraw(database, app)
+    assert (await proxy.get(f"/hold/{app}/1/2")).status == 503
