@@ -21,8 +21,20 @@ async def remove_names(engine: Engine, names: Sequence[str]) -> None:
 
     Raises `InUse` when a container uses one of the images; the names before it are gone then.
     """
+    chain = await _chain(engine)
+    for name in names:
+        await engine.ask_or_none(engine.docker.images.delete(name, noprune=True))
+        await _remove(engine, chain.forget(name))
+
+
+async def remove_nameless(engine: Engine, image: str) -> None:
+    """Remove an image that never got its name, unless another one stands on it, and what only it needed."""
+    await _remove(engine, (await _chain(engine)).needless(image))
+
+
+async def _chain(engine: Engine) -> _Chain:
     listed = await engine.ask(engine.docker.images.list(all="true"))
-    chain = _Chain(
+    return _Chain(
         {
             str(image["Id"]): (
                 str(image.get("ParentId") or ""),
@@ -31,13 +43,14 @@ async def remove_names(engine: Engine, names: Sequence[str]) -> None:
             for image in listed
         }
     )
-    for name in names:
-        await engine.ask_or_none(engine.docker.images.delete(name, noprune=True))
-        for image in chain.forget(name):
-            try:
-                await engine.ask_or_none(engine.docker.images.delete(image, noprune=True))
-            except InUse:  # by an image or container made since the listing
-                break
+
+
+async def _remove(engine: Engine, images: Iterable[str]) -> None:
+    for image in images:
+        try:
+            await engine.ask_or_none(engine.docker.images.delete(image, noprune=True))
+        except InUse:  # by an image or container made since the listing
+            break
 
 
 class _Chain:
@@ -47,11 +60,15 @@ class _Chain:
         self._children = Counter(parent for parent, _ in images.values())
 
     def forget(self, name: str) -> Iterable[str]:
-        """Take a name away; yield its image, when that was its last name, and upwards what nobody needs any more."""
+        """Take a name away; yield what nobody needs any more without it."""
         image = next((image for image, (_, names) in self._images.items() if name in names), "")
         if not image:
             return
         self._images[image][1].discard(name)
+        yield from self.needless(image)
+
+    def needless(self, image: str) -> Iterable[str]:
+        """Yield `image` when it has no name and nothing stands on it, and upwards what nobody needs any more."""
         while image in self._images:
             parent, names = self._images[image]
             if names or self._children[image]:

@@ -11,7 +11,7 @@ from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import InUse
-from stackyn_server.engine.image_chain import remove_names
+from stackyn_server.engine.image_chain import remove_nameless, remove_names
 
 REPOSITORY = "stackyn/"
 
@@ -112,6 +112,8 @@ async def remove(engine: Engine, ref: str) -> bool:
         return True
     names = [name for name in info.tags if name.startswith(REPOSITORY)]
     try:
+        if not info.tags:
+            await remove_nameless(engine, info.id)  # an engine that died before it gave the name
         await remove_names(engine, [*names, *await _stages(engine, info)])
     except InUse:
         return False

@@ -324,6 +324,23 @@ async def test_removing_an_image_leaves_the_cache_of_another(
     assert third != second
 
 
+async def test_an_image_that_lost_its_name_is_removed_too(
+    engine: Engine, base_image: str, build_request: Make
+) -> None:
+    """As one whose engine died between the last layer and the name."""
+    images_before = await images_upon(engine, base_image)
+    request = build_request()
+    nameless, _ = await succeeds(engine, request, f"FROM {base_image}\nRUN echo one {request.deployment}\n")
+    named, _ = await succeeds(engine, request, f"FROM {base_image}\nRUN echo two {request.deployment}\n")
+
+    assert await images.remove(engine, nameless)
+
+    assert await images.inspect(engine, nameless) is None
+    assert await images.inspect(engine, named) is not None
+    assert await images.remove(engine, named)
+    assert await images_upon(engine, base_image) - images_before == set()
+
+
 async def test_an_image_in_use_is_not_removed_and_says_so(
     engine: Engine, base_image: str, build_request: Make, spec: Callable[..., ContainerSpec]
 ) -> None:
