@@ -131,7 +131,7 @@ class Chaos:
         faults = [self._kill_server, self._kill_postgres, self._kill_engine, self._stop_engine]
         while time.monotonic() < ends:
             await asyncio.sleep(self.killing.uniform(*KILL_SECONDS))
-            fault = self.killing.choices(faults, [4, 2, 1, 1])[0]
+            fault = self.killing.choices(faults, [3, 2, 2, 1])[0]
             await fault()
             self.totals[fault.__name__.lstrip("_")] += 1
 

@@ -1,11 +1,10 @@
-"""One server leads: a second one ends with a sentence, and one that was frozen while another took over does no more."""
+"""One server leads: one that was frozen while another took over does no more."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,31 +17,15 @@ from stackyn_server.store.claims import _CLAIM_LOCK
 from stackyn_server.store.embedded import EmbeddedPostgres
 from tests.crash.stage import Stage, redeploy
 from tests.git_server import GitServer
-from tests.server_process import REPOSITORY, ServerProcess, docker, running
+from tests.server_process import ServerProcess, docker, running
 
-HELD_BY_ANOTHER, LEADERSHIP_LOST = 75, 75
+LEADERSHIP_LOST = 75
 
 
 @pytest.fixture
 async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
     async with GitServer(tmp_path / "git") as git:
         yield git
-
-
-async def test_a_second_server_ends_with_a_sentence_before_it_opens_a_port() -> None:
-    async with running() as server:
-        second = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stackyn_server", "serve", "--config", str(server.config)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=REPOSITORY,
-        )
-        said, _ = await second.communicate()
-        assert second.returncode == HELD_BY_ANOTHER
-        assert server.process is not None
-        assert f"Another Stackyn server (process {server.process.pid}, since" in said.decode()
-        assert "listen" not in said.decode(), "it would have met the first one's port"
-        await server.api("GET", "/api/apps", expect=200)
 
 
 @pytest.mark.full
