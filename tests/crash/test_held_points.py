@@ -33,6 +33,8 @@ SWAPPING = {"swap.held", "swap.stopping", "swap.stopped", "swap.ready", "swap.li
 SWAPPING_BACK = {"swap.failed"}
 ALL = (FALLING_ASLEEP, TURNING_BACK, WAKING_UP, NOT_WAKING_UP, SWAPPING, SWAPPING_BACK)
 
+pytestmark = pytest.mark.timeout(300)  # a dozen starts in one test, which take long on a loaded machine
+
 GOOD, BAD = tiny_app("awake"), tiny_app("never", start="exit 1\n")
 
 
