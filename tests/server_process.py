@@ -85,7 +85,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "retries": {"first_seconds": 0.2, "attempts": 4},
         "reconcile": {"period_seconds": 1, "garbage_seconds": 2},
         "samples": {"period_seconds": 2, "disk_seconds": 2},
-        "health": {"interval_seconds": 0.5, "failures": 2, "successes": 1},
+        "health": {"interval_seconds": 0.5, "failures": 4, "successes": 1},
         "plans.pro": {
             "display_name": "Pro",
             "price": 4900,

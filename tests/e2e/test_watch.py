@@ -124,9 +124,15 @@ async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitSe
     app, deployment = await server.create(url, "Hungry")
     await server.deployed(deployment)
     await server.visit("hungry", "/cgi-bin/eat")
-    stopped = await until_status(server, app, "stopped")
-    assert "more memory than it is allowed" in stopped["stop_reason"]
-    assert (await events_of(server, app, "app.crashed"))[0]["data"]["out_of_memory"]
+
+    async def is_named() -> bool:
+        crashes = [event["data"] for event in await events_of(server, app, "app.crashed")]
+        return any(
+            crash["out_of_memory"] and "more memory than it is allowed" in crash["reason"]
+            for crash in crashes
+        )
+
+    await server.until(is_named, 30, "the crash is named")
     assert len(await events_of(server, app, "app.out_of_memory")) == 1, "told once, not with each crash"
 
 
