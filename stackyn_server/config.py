@@ -267,6 +267,7 @@ class Billing(Table):
     trial_days: Count = 7
     trial_plan: str = "pro"
     webhook_secret_file: str = ""
+    check_seconds: Seconds = 900
     variants: Mapping[str, str] = Field(default_factory=dict)
     test_endpoint: bool = False
 
@@ -362,6 +363,9 @@ class Settings(Table):
         for key in ("default_plan", "admin_plan", "trial_plan"):
             if getattr(self.billing, key) not in self.plans:
                 raise ValueError(f"[billing] {key} names a plan that has no [plans.*] table")
+        for variant, plan in self.billing.variants.items():
+            if plan not in self.plans:
+                raise ValueError(f"[billing.variants] {variant} names a plan that has no [plans.*] table")
         if self.auth.development_codes and not self.public.is_local:
             raise ValueError("[auth] development_codes is refused together with a public base domain")
         if self.billing.test_endpoint and not self.public.is_local:

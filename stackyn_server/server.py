@@ -57,6 +57,8 @@ from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.billing import Billing
+from stackyn_server.services.billing_trial import BillingTrial
 from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
@@ -73,6 +75,7 @@ from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
+from stackyn_server.services.webhooks import BillingWebhooks
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
 from stackyn_server.store.embedded import EmbeddedPostgres
@@ -165,12 +168,15 @@ class Server:
             Kind.REPAIR: Repair(settings, database, engine, sealer),
         }
         garbage = Garbage(settings, database, engine, clones)
+        mail = MailQueue(sealer)
+        billing = Billing(database, settings, leadership, mail)
         idle = Idle(settings, database, engine, ingress)
         self.periodic = PeriodicWork(
             database,
             leadership,
             [
                 _periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect),
+                _periodic("billing", settings.billing.check_seconds, billing.settle_all),
                 _periodic("idle", settings.reconcile.idle_seconds, idle.look),
             ],
             watch_seconds=settings.reconcile.period_seconds,
@@ -179,6 +185,7 @@ class Server:
         handlers = {
             **handlers,
             Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
+            Kind.EXPIRY: billing.expire,
             Kind.HOUSEKEEPING: self.periodic,
         }
         policy = RetryPolicy(**settings.retries.model_dump())
@@ -209,20 +216,22 @@ class Server:
         self.metrics = Metrics(database, health, lambda: self.sampler.age_seconds, token=metrics_token)
         passwords = Passwords()
         sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
-        codes = Codes(database, settings, MailQueue(sealer), keys.derive("codes"))
+        codes = Codes(database, settings, mail, keys.derive("codes"))
         apps = Apps(database, settings, sealer, leadership)
         deployments = Deployments(database, settings, leadership)
         api_tokens = ApiTokens(database)
-        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions)
+        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions, billing)
         self.services = Services(
             accounts=Accounts(database, settings, passwords, sessions),
-            sign_up=SignUp(database, settings, passwords, sessions, codes),
+            sign_up=SignUp(database, settings, passwords, sessions, codes, billing),
             sessions=sessions,
             identity=Identity(sessions, api_tokens, firebase),
             firebase=firebase,
+            billing_webhooks=BillingWebhooks(database, settings, billing),
+            billing_trial=BillingTrial(database, settings, billing),
             progress=ProgressReader(database, settings),
             api_tokens=api_tokens,
-            administration=Administration(database, settings, leadership, apps, deployments),
+            administration=Administration(database, settings, leadership, apps, deployments, billing),
             apps=apps,
             deployments=deployments,
             variables=Variables(database, sealer),

@@ -1,7 +1,7 @@
 """From a handler's annotations to what a request must bring.
 
 A handler is a plain function. By annotation it may ask for `Services`, the `Caller`, the `web.Request` itself, one body
-model and one query model; every other parameter is a member of the path with the same name.
+model (or the body as `bytes`) and one query model; every other parameter is a member of the path with the same name.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ PARSERS: dict[Any, Callable[[str], Any]] = {
 }
 
 
+_WHOLE: dict[Any, str] = {Services: "services", Caller: "caller", web.Request: "request", bytes: "raw_body"}
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """What a handler needs, by parameter name. `answer` is the annotation of what it returns."""
@@ -68,6 +71,7 @@ class Binding:
     services: str | None = None
     caller: str | None = None
     request: str | None = None
+    raw_body: str | None = None
     answer: Any = None
 
 
@@ -79,8 +83,8 @@ def bind(route: Route) -> Binding:
     found: dict[str, Any] = {"answer": answer}
     path, path_types = {}, {}
     for name, hint in hints.items():
-        if hint in (Services, Caller, web.Request):
-            found[{Services: "services", Caller: "caller", web.Request: "request"}[hint]] = name
+        if hint in _WHOLE:
+            found[_WHOLE[hint]] = name
         elif isinstance(hint, type) and issubclass(hint, Body):
             found["body"] = (name, hint)
         elif isinstance(hint, type) and issubclass(hint, Query):

@@ -18,8 +18,7 @@ from stackyn_server.api.identity import bearer_token, identify
 from stackyn_server.api.routing import Access, Media, Rate, Route
 from stackyn_server.api.throttling import Throttle
 from stackyn_server.api.wire.base import AccountBody, Answer
-from stackyn_server.errors import PaymentRequired
-from stackyn_server.services.account_views import EXPIRED
+from stackyn_server.services.payment import require_paid
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
@@ -41,7 +40,7 @@ def endpoint(route: Route, services: Services, settings: config.Server, throttle
             arguments[name] = bodies.parse_query(query_model, request)
         caller = await _caller(route, request, services, throttle)
         if route.is_billing_gated and caller is not None:
-            _check_paid(caller)
+            require_paid(caller.account.billing_status)
         arguments |= await _arguments(route, binding, request, settings, throttle)
         if binding.services:
             arguments[binding.services] = services
@@ -82,16 +81,6 @@ async def _caller(
     return caller
 
 
-def _check_paid(caller: Caller) -> None:
-    status = caller.account.billing_status
-    if status == EXPIRED:
-        raise PaymentRequired(
-            "Your trial or subscription is over.",
-            hint="Choose a plan to go on; your apps and their data are kept.",
-            details={"billing_status": status},
-        )
-
-
 async def _arguments(
     route: Route, binding: Binding, request: web.Request, settings: config.Server, throttle: Throttle
 ) -> dict[str, Any]:
@@ -101,6 +90,8 @@ async def _arguments(
     }
     if binding.request:
         arguments[binding.request] = request
+    if binding.raw_body:
+        arguments[binding.raw_body] = await bodies.read(request, settings)
     if binding.body:
         name, body_model = binding.body
         body = bodies.parse(body_model, await bodies.read(request, settings))

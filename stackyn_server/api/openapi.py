@@ -55,7 +55,7 @@ def statuses(route: Route, binding: Binding) -> list[int]:
         expected.add(403)
     if binding.path:
         expected.add(404)
-    if binding.body:
+    if binding.body or binding.raw_body:
         expected |= {400, 413}
     if binding.query:
         expected.add(400)
@@ -104,6 +104,9 @@ def _operation(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[
     if binding.body:
         schema = schemas[binding.body[1], "validation"]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if binding.raw_body:
+        content = {"application/json": {"schema": {"type": "object"}}}
+        operation["requestBody"] = {"required": True, "content": content}
     operation["responses"] = _responses(route, binding, schemas)
     return operation
 

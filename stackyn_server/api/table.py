@@ -6,6 +6,7 @@ from stackyn_server.api.resources import (
     admin,
     apps,
     auth,
+    billing,
     deployments,
     firebase,
     health,
@@ -78,6 +79,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/tokens", tokens.list_tokens, USER),
     Route("POST", "/api/v1/tokens", tokens.create, USER, status=201),
     Route("DELETE", "/api/v1/tokens/{token}", tokens.delete, USER, status=204, media=Media.NOTHING),
+
+    Route("POST", "/api/webhooks/lemon-squeezy", billing.lemon_squeezy, PUBLIC, rate=Rate.FREE, errors=(401,)),
+    Route("POST", "/api/v1/test/billing", billing.set_for_test, USER, errors=(404,)),
 
     Route("GET", "/admin/users", admin.list_users, ADMIN, has_slash_alias=True),
     Route("GET", "/admin/users/{user}", admin.show_user, ADMIN),

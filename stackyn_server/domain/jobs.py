@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CLEANUP = "cleanup"
     MAIL = "mail"
     WEBHOOK = "webhook"
+    EXPIRY = "expiry"
     HOUSEKEEPING = "housekeeping"
 
 
@@ -46,12 +47,13 @@ POOL_OF: dict[Kind, Pool] = {
     Kind.CLEANUP: Pool.RETIRE,
     Kind.MAIL: Pool.MAIL,
     Kind.WEBHOOK: Pool.MAIL,
+    Kind.EXPIRY: Pool.MAIL,
     Kind.HOUSEKEEPING: Pool.HOUSEKEEPING,
 }
 
 
 # What takes something away has been promised: it is tried until it is done, however long its cause lasts.
-UNTIL_DONE = frozenset({Kind.STOP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP})
+UNTIL_DONE = frozenset({Kind.STOP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP, Kind.EXPIRY})
 
 
 class JobState(StrEnum):

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from stackyn_server.config import Plan, Settings
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.subscriptions import ACTIVE, EXPIRED, TRIAL
 from stackyn_server.store.accounts import Account
 
-TRIAL, ACTIVE, EXPIRED = "trial", "active", "expired"
+NO_PROVIDER = "none"
+CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,15 @@ def account_view(account: Account) -> AccountView:
 
 
 def billing_status(account: Account) -> str:
-    """Return the status that counts now: a trial is over at its end, whenever the row is told."""
-    is_over = account.trial_ends_at is not None and account.trial_ends_at <= datetime.now(UTC)
-    return EXPIRED if account.billing_status == TRIAL and is_over else account.billing_status
+    """Return the status that counts now: what has an end is over at its end, whenever the row is told."""
+    ends_at = {TRIAL: account.trial_ends_at, ACTIVE: account.paid_until}.get(account.billing_status)
+    is_over = ends_at is not None and ends_at <= datetime.now(UTC)
+    return EXPIRED if is_over else account.billing_status
+
+
+def is_sold(settings: Settings) -> bool:
+    """Say whether accounts can have a trial or a subscription: where nobody pays, only to try it out."""
+    return settings.billing.provider != NO_PROVIDER or settings.billing.test_endpoint
 
 
 def billing_plan(settings: Settings, name: str) -> tuple[str, Plan]:
@@ -89,13 +97,15 @@ def profile_view(settings: Settings, account: Account, reserved: Reservation) ->
 
 
 def _subscription(settings: Settings, account: Account) -> Subscription | None:
-    """Describe the trial; without one, and with billing switched off, there is nothing to subscribe to."""
-    if account.trial_started_at is None:
+    """Describe what the account's status comes from; where nobody pays there is nothing to subscribe to."""
+    is_subscribed = account.trial_started_at is not None or account.paid_by is not None
+    status = billing_status(account)
+    if not is_sold(settings) or not (is_subscribed or status == EXPIRED):
         return None
-    _, plan = billing_plan(settings, account.plan)
+    name, plan = billing_plan(settings, account.plan)
     return Subscription(
-        status=billing_status(account),
-        plan=account.plan,
+        status=CANCELLED if status == ACTIVE and account.paid_until is not None else status,
+        plan=name,
         trial_started_at=account.trial_started_at,
         trial_ends_at=account.trial_ends_at,
         memory_limit_mb=plan.max_ram_mb,

@@ -13,6 +13,7 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import InvalidRequest, NotFound
 from stackyn_server.services.account_views import AccountView, Quota, account_view, quota_view
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.billing import Billing
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppView, DeploymentView
@@ -56,12 +57,14 @@ class Administration:
         leading: Leading,
         apps: Apps,
         deployments: Deployments,
+        billing: Billing,
     ) -> None:
         self._database = database
         self._settings = settings
         self._leading = leading
         self._apps = apps
         self._deployments = deployments
+        self._billing = billing
 
     async def users(self, *, search: str, limit: int, offset: int) -> Page:
         """Return accounts, newest first, whose address has `search` in it, whatever its case."""
@@ -75,7 +78,7 @@ class Administration:
             return await self._one(connection, account)
 
     async def set_plan(self, actor: Caller, account: UserId, plan: str) -> UserView:
-        """Put an account on another billing plan. Raises `InvalidRequest` for one that is not configured."""
+        """Put an account on another billing plan, active from now on. Raises `InvalidRequest` for an unknown one."""
         if plan not in self._settings.plans:
             raise InvalidRequest(
                 "There is no such plan.",
@@ -83,8 +86,10 @@ class Administration:
                 details={"field": "plan"},
             )
         async with self._database.transaction() as connection:
-            if await accounts.set_plan(connection, account, plan) is None:
+            found = await accounts.lock(connection, account)
+            if found is None:
                 raise NoSuchUser
+            await self._billing.grant(connection, found, plan)
             await self._record(connection, actor, "user.plan_set", account, {"plan": plan})
             return await self._one(connection, account)
 

@@ -25,6 +25,7 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import seats_in
 from stackyn_server.errors import Conflict, InvalidRequest, NotFound, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
+from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppView, Created, app_view, deployment_view
 from stackyn_server.services.wishes import (
     Leading,
@@ -154,6 +155,8 @@ class Apps:
                 await cancel_deployments(connection, app, self._mover("stop"))
                 await enqueue_for_app(connection, Kind.STOP, found)
                 await events.append(connection, "app.stopped", tenant=found.tenant, app=app)
+            elif reason is None:  # what the platform stopped is now stopped by its owner's wish
+                await apps.set_desired(connection, app, Desired.STOPPED)
             return await self._view(connection, app, tenant)
 
     async def delete(self, tenant: UserId | None, app: AppId) -> None:
@@ -197,6 +200,7 @@ class Apps:
     ) -> App:
         if not await apps.lock_tenant(connection, owner.id):
             raise SignInRequired("This account no longer exists.", code="SESSION_ENDED")
+        await require_still_paid(connection, owner.id)
         await self._check_quota(connection, owner, settings)
         seat = await apps.free_seat(connection)
         if seat >= seats_in(self._settings.network.subnet):

@@ -12,15 +12,15 @@ from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import Conflict, NotFound
+from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import Created, DeploymentView, app_view, deployment_view
 from stackyn_server.services.wishes import (
     Leading,
+    build_again,
     build_priority,
     end_waiting,
-    enqueue_build,
-    enqueue_release,
     lock_app,
-    supersede,
+    run_again,
 )
 from stackyn_server.store import apps, deployments, instances, jobs, releases
 from stackyn_server.store.apps import App
@@ -51,12 +51,9 @@ class Deployments:
         """Build the branch again. Waiting older deployments end superseded, a running one finishes first."""
         mover = Mover(self._leading.epoch, "api:redeploy")
         async with self._database.transaction() as connection:
+            await require_still_paid(connection, tenant)
             found = await lock_app(connection, app, tenant)
-            await supersede(connection, app, Kind.BUILD, mover)
-            deployment = await deployments.insert(
-                connection, app=app, tenant=found.tenant, cause=Cause.REDEPLOY, branch=found.branch
-            )
-            await enqueue_build(connection, deployment, build_priority(self._settings, plan))
+            deployment = await build_again(connection, found, build_priority(self._settings, plan), mover)
             return await self._wanted(connection, found, deployment)
 
     async def restart(self, tenant: UserId | None, app: AppId) -> Created:
@@ -130,23 +127,10 @@ class Deployments:
     ) -> Created:
         mover = Mover(self._leading.epoch, f"api:{cause.value}")
         async with self._database.transaction() as connection:
+            await require_still_paid(connection, tenant)
             found = await lock_app(connection, app, tenant)
             release = await self._source(connection, found, number)
-            await supersede(connection, app, Kind.RELEASE, mover)
-            origin = await deployments.get(connection, release.deployment)
-            deployment = await deployments.insert(
-                connection,
-                app=app,
-                tenant=found.tenant,
-                cause=cause,
-                branch=origin.branch if origin else found.branch,
-                phase=Phase.BUILT,
-                commit=release.commit,
-                plan=origin.plan if origin else None,
-                image=release.image,
-                source_release=release.id,
-            )
-            await enqueue_release(connection, deployment)
+            deployment = await run_again(connection, found, release, cause, mover)
             await jobs.hasten_retires(connection, app, self._settings.apps.stop_grace_seconds)
             return await self._wanted(connection, found, deployment)
 

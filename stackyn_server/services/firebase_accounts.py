@@ -14,6 +14,7 @@ from stackyn_server.domain.accounts import valid_email, valid_person_name
 from stackyn_server.errors import InvalidRequest, SignInRequired, Unavailable
 from stackyn_server.gateways.firebase import Firebase, FirebaseRefused, FirebaseUser
 from stackyn_server.services.account_views import AccountView, account_view
+from stackyn_server.services.billing import Billing
 from stackyn_server.services.registration import of_proven_address
 from stackyn_server.services.sessions import Caller, SessionEnded, Sessions
 from stackyn_server.store import accounts, audit, sessions
@@ -40,12 +41,18 @@ class Completed:
 
 class FirebaseAccounts:
     def __init__(
-        self, database: Database, settings: Settings, firebase: Firebase, sessions: Sessions
+        self,
+        database: Database,
+        settings: Settings,
+        firebase: Firebase,
+        sessions: Sessions,
+        billing: Billing,
     ) -> None:
         self._database = database
         self._settings = settings
         self._firebase = firebase
         self._sessions = sessions
+        self._billing = billing
 
     async def identify(self, token: str) -> Caller:
         """Return who holds this token, opening a session with its first use. Raises `SignInRequired`."""
@@ -88,7 +95,7 @@ class FirebaseAccounts:
             raise InvalidRequest("Email not verified. Please verify your email first.")
         async with self._database.transaction() as connection:
             account, is_new = await of_proven_address(
-                connection, self._settings, _email_of(user), firebase_uid=user.uid
+                connection, self._settings, self._billing, _email_of(user), firebase_uid=user.uid
             )
             await accounts.set_firebase_uid(connection, account.id, user.uid)
             named = await accounts.set_profile(
@@ -138,7 +145,7 @@ class FirebaseAccounts:
             async with self._database.transaction() as connection:
                 account: Account
                 account, _ = await of_proven_address(
-                    connection, self._settings, _email_of(user), firebase_uid=user.uid
+                    connection, self._settings, self._billing, _email_of(user), firebase_uid=user.uid
                 )
                 await accounts.set_firebase_uid(connection, account.id, user.uid)
                 session = await sessions.open_session(

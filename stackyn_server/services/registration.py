@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stackyn_server.config import Settings
+from stackyn_server.domain.subscriptions import TRIAL
+from stackyn_server.services.account_views import NO_PROVIDER
+from stackyn_server.services.billing import Billing
 from stackyn_server.store import accounts, sessions, tokens
 from stackyn_server.store.accounts import Account, NewAccount
 from stackyn_server.store.database import Connection
-
-NO_PROVIDER = "none"
 
 
 def new_account(settings: Settings, email: str, **values: Any) -> NewAccount:
@@ -22,7 +23,7 @@ def new_account(settings: Settings, email: str, **values: Any) -> NewAccount:
     return NewAccount(
         email=email,
         plan=billing.trial_plan,
-        billing_status="trial",
+        billing_status=TRIAL,
         trial_started_at=now,
         trial_ends_at=now + timedelta(days=billing.trial_days),
         **values,
@@ -30,7 +31,12 @@ def new_account(settings: Settings, email: str, **values: Any) -> NewAccount:
 
 
 async def of_proven_address(
-    connection: Connection, settings: Settings, email: str, *, firebase_uid: str | None = None
+    connection: Connection,
+    settings: Settings,
+    billing: Billing,
+    email: str,
+    *,
+    firebase_uid: str | None = None,
 ) -> tuple[Account, bool]:
     """Return the account of an address that was just proven, and whether it is new.
 
@@ -40,9 +46,11 @@ async def of_proven_address(
     account = await accounts.lock_by_email(connection, email)
     if account is None:
         new = new_account(settings, email, email_verified=True, firebase_uid=firebase_uid)
-        return await accounts.insert(connection, new), True
+        made = await accounts.insert(connection, new)
+        return await billing.begin(connection, made), True
     proven = await accounts.prove(connection, account.id)
     if proven is not None:
         await sessions.end_all(connection, account.id)
         await tokens.delete_all(connection, account.id)
-    return proven or account, False
+        account = await billing.proved(connection, proven)
+    return account, False

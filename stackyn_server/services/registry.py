@@ -9,6 +9,7 @@ from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.billing_trial import BillingTrial
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
@@ -21,6 +22,7 @@ from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
+from stackyn_server.services.webhooks import BillingWebhooks
 
 Health = Callable[[], Awaitable[Readiness]]
 
@@ -39,6 +41,8 @@ class Services:
     api_tokens: ApiTokens
     administration: Administration
     firebase: FirebaseAccounts
+    billing_webhooks: BillingWebhooks
+    billing_trial: BillingTrial
     progress: ProgressReader
     usage: UsageReader
     metrics: Metrics

@@ -8,6 +8,7 @@ from stackyn_server.errors import Conflict, Forbidden
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.services.account_views import account_view
 from stackyn_server.services.accounts import SignedIn
+from stackyn_server.services.billing import Billing
 from stackyn_server.services.codes import Codes, CodeWrong, Purpose
 from stackyn_server.services.registration import new_account, of_proven_address
 from stackyn_server.services.sessions import Sessions
@@ -23,12 +24,14 @@ class SignUp:
         passwords: Passwords,
         sessions: Sessions,
         codes: Codes,
+        billing: Billing,
     ) -> None:
         self._database = database
         self._settings = settings
         self._passwords = passwords
         self._sessions = sessions
         self._codes = codes
+        self._billing = billing
 
     async def send_code(self, email: str) -> str | None:
         """Mail a code to sign in with, to any address. Returns it only for development."""
@@ -40,7 +43,7 @@ class SignUp:
         password_hash = await self._passwords.hash(valid_password(password)) if password else None
 
         async def sign_in(connection: Connection) -> SignedIn:
-            account, _ = await of_proven_address(connection, self._settings, email)
+            account, _ = await of_proven_address(connection, self._settings, self._billing, email)
             if password_hash is not None:
                 changed = await accounts.set_profile(connection, account.id, password_hash=password_hash)
                 account = changed or account
@@ -61,7 +64,7 @@ class SignUp:
             if await accounts.by_email(connection, email) is not None:
                 raise Conflict("Email already registered", code="EMAIL_TAKEN")
             new = new_account(self._settings, email, password_hash=password_hash)
-            account = await accounts.insert(connection, new)
+            account = await self._billing.begin(connection, await accounts.insert(connection, new))
             token = await self._sessions.open(connection, account)
         return SignedIn(token, account_view(account))
 
@@ -78,7 +81,7 @@ class SignUp:
             account = await accounts.lock_by_email(connection, email)
             if account is None:
                 raise CodeWrong
-            await of_proven_address(connection, self._settings, email)
+            await of_proven_address(connection, self._settings, self._billing, email)
             await accounts.set_profile(connection, account.id, password_hash=password_hash)
             await sessions.end_all(connection, account.id)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.domain.jobs import (
     ORDINARY_PRIORITY,
@@ -21,6 +21,7 @@ from stackyn_server.store import apps, deployments, instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment, Mover
+from stackyn_server.store.releases import Release
 
 
 class Leading(Protocol):
@@ -76,6 +77,38 @@ async def enqueue_release(connection: Connection, deployment: Deployment) -> Non
         tenant=deployment.tenant,
         lock=app_lock(deployment.app),
     )
+
+
+async def build_again(connection: Connection, app: App, priority: int, mover: Mover) -> Deployment:
+    """Build the branch of a locked app. Waiting older builds end superseded, a running one finishes first."""
+    await supersede(connection, app.id, Kind.BUILD, mover)
+    deployment = await deployments.insert(
+        connection, app=app.id, tenant=app.tenant, cause=Cause.REDEPLOY, branch=app.branch
+    )
+    await enqueue_build(connection, deployment, priority)
+    return deployment
+
+
+async def run_again(
+    connection: Connection, app: App, release: Release, cause: Cause, mover: Mover
+) -> Deployment:
+    """Run a release of a locked app again: same image, no build."""
+    await supersede(connection, app.id, Kind.RELEASE, mover)
+    origin = await deployments.get(connection, release.deployment)
+    deployment = await deployments.insert(
+        connection,
+        app=app.id,
+        tenant=app.tenant,
+        cause=cause,
+        branch=origin.branch if origin else app.branch,
+        phase=Phase.BUILT,
+        commit=release.commit,
+        plan=origin.plan if origin else None,
+        image=release.image,
+        source_release=release.id,
+    )
+    await enqueue_release(connection, deployment)
+    return deployment
 
 
 async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mover: Mover) -> None:

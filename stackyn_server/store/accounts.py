@@ -7,6 +7,7 @@ from datetime import datetime
 
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.subscriptions import Standing
 from stackyn_server.store.database import Connection, Record
 from stackyn_server.store.queries import load
 
@@ -15,7 +16,10 @@ SQL = load("accounts")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`plan` names a billing plan of the configuration; `password_hash` None means that no password is set."""
+    """`plan` names a billing plan of the configuration; `password_hash` None means that no password is set.
+
+    `granted_plan`, `paid_by` and `paid_until` are those of `domain.subscriptions.Standing`.
+    """
 
     id: UserId
     email: str
@@ -28,6 +32,9 @@ class Account:
     billing_status: str
     trial_started_at: datetime | None
     trial_ends_at: datetime | None
+    granted_plan: str | None
+    paid_by: str | None
+    paid_until: datetime | None
     firebase_uid: str | None
     created_at: datetime
     updated_at: datetime
@@ -89,6 +96,11 @@ async def lock(connection: Connection, account: UserId) -> Account | None:
     return _account(await connection.fetchrow(SQL.lock, account))
 
 
+async def share(connection: Connection, account: UserId) -> Account | None:
+    """Like `get`, kept from changing until the transaction ends."""
+    return _account(await connection.fetchrow(SQL.share, account))
+
+
 async def by_email(connection: Connection, email: str) -> Account | None:
     return _account(await connection.fetchrow(SQL.by_email, email))
 
@@ -126,24 +138,21 @@ async def prove(connection: Connection, account: UserId) -> Account | None:
     return _account(await connection.fetchrow(SQL.prove, account))
 
 
-async def set_plan(connection: Connection, account: UserId, plan: str) -> Account | None:
-    return _account(await connection.fetchrow(SQL.set_plan, account, plan))
-
-
-async def set_billing(
-    connection: Connection,
-    account: UserId,
-    *,
-    plan: str,
-    billing_status: str,
-    trial_started_at: datetime | None,
-    trial_ends_at: datetime | None,
+async def set_trial(
+    connection: Connection, account: UserId, *, plan: str, started_at: datetime, ends_at: datetime
 ) -> Account | None:
-    return _account(
-        await connection.fetchrow(
-            SQL.set_billing, account, plan, billing_status, trial_started_at, trial_ends_at
-        )
-    )
+    return _account(await connection.fetchrow(SQL.set_trial, account, plan, started_at, ends_at))
+
+
+async def set_standing(connection: Connection, account: UserId, standing: Standing) -> Account | None:
+    """Record where the account stands; its trial is as `set_trial` left it."""
+    values = (standing.billing_status, standing.plan, standing.granted_plan, standing.paid_by)
+    return _account(await connection.fetchrow(SQL.set_standing, account, *values, standing.paid_until))
+
+
+async def to_settle(connection: Connection) -> list[UserId]:
+    """Return the accounts whose standing time or a new configuration may have changed."""
+    return [row["id"] for row in await connection.fetch(SQL.to_settle)]
 
 
 async def set_firebase_uid(connection: Connection, account: UserId, uid: str) -> None:

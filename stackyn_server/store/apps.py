@@ -145,9 +145,15 @@ async def lock(connection: Connection, app: AppId, tenant: UserId | None) -> App
 
 
 async def set_desired(
-    connection: Connection, app: AppId, desired: Desired, *, stop_reason: str | None = None
+    connection: Connection,
+    app: AppId,
+    desired: Desired,
+    *,
+    stop_reason: str | None = None,
+    stopped_by_billing: bool = False,
 ) -> None:
-    await connection.execute(SQL.set_desired, app, desired.value, stop_reason)
+    """`stopped_by_billing`: it is to start again when its account pays."""
+    await connection.execute(SQL.set_desired, app, desired.value, stop_reason, stopped_by_billing)
 
 
 async def change(connection: Connection, app: AppId, *, name: str, branch: str, settings: AppSettings) -> App:
@@ -188,6 +194,10 @@ async def count(connection: Connection, *, tenant: UserId | None = None) -> int:
 
 async def ids_of_tenant(connection: Connection, tenant: UserId) -> list[AppId]:
     return [row["id"] for row in await connection.fetch(SQL.ids_of_tenant, tenant)]
+
+
+async def stopped_by_billing(connection: Connection, tenant: UserId) -> list[AppId]:
+    return [row["id"] for row in await connection.fetch(SQL.stopped_by_billing, tenant)]
 
 
 async def has_other_work(connection: Connection, app: AppId, job: JobId) -> bool:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from stackyn_server.domain.ids import AppId, JobId, UserId
-from stackyn_server.domain.jobs import ORDINARY_PRIORITY, POOL_OF, JobState, Kind, Pool
+from stackyn_server.domain.jobs import ORDINARY_PRIORITY, POOL_OF, RAISED_PRIORITY, JobState, Kind, Pool
 from stackyn_server.store.database import Connection, Record
 from stackyn_server.store.queries import load
 
@@ -111,6 +111,14 @@ async def enqueue(
 async def amend(connection: Connection, kind: Kind, subject: str | int, arguments: Mapping[str, Any]) -> None:
     """Add to the arguments of the waiting job of this kind and subject."""
     await connection.execute(SQL.amend, kind, str(subject), dict(arguments))
+
+
+async def enqueue_at(
+    connection: Connection, kind: Kind, subject: str | int, run_at: datetime, *, tenant: UserId | None = None
+) -> None:
+    """Put work in for a time, or move the time of the open job of this kind and subject."""
+    values = (kind, str(subject), tenant, RAISED_PRIORITY, POOL_OF[kind], run_at)
+    await connection.execute(SQL.enqueue_at, *values)
 
 
 async def get(connection: Connection, job: JobId) -> Job | None:

@@ -29,6 +29,8 @@ from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.billing import Billing
+from stackyn_server.services.billing_trial import BillingTrial
 from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
@@ -44,6 +46,7 @@ from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
+from stackyn_server.services.webhooks import BillingWebhooks
 from stackyn_server.store import accounts
 from stackyn_server.store.accounts import NewAccount
 from stackyn_server.store.database import Database
@@ -120,6 +123,7 @@ class Platform:
     settings: config.Settings
     ready: Readiness
     journal: Journal
+    billing: Billing
 
     @property
     def nobody(self) -> Person:
@@ -180,7 +184,9 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         sealer = Sealer(KEYS.sealing)
         engine = Engine(settings.engine, settings.network, "contract-test")
         journal = Journal(database, settings.builds)
-        codes = Codes(database, settings, MailQueue(sealer), KEYS.derive("codes"))
+        mail = MailQueue(sealer)
+        billing = Billing(database, settings, Epoch(), mail)
+        codes = Codes(database, settings, mail, KEYS.derive("codes"))
         platform: Platform
 
         async def health() -> Readiness:
@@ -189,16 +195,18 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         apps = Apps(database, settings, sealer, Epoch())
         deployments = Deployments(database, settings, Epoch())
         api_tokens = ApiTokens(database)
-        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions)
+        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions, billing)
         services = Services(
             accounts=Accounts(database, settings, PASSWORDS, sessions),
-            sign_up=SignUp(database, settings, PASSWORDS, sessions, codes),
+            sign_up=SignUp(database, settings, PASSWORDS, sessions, codes, billing),
             sessions=sessions,
             identity=Identity(sessions, api_tokens, firebase),
             firebase=firebase,
+            billing_webhooks=BillingWebhooks(database, settings, billing),
+            billing_trial=BillingTrial(database, settings, billing),
             progress=ProgressReader(database, settings),
             api_tokens=api_tokens,
-            administration=Administration(database, settings, Epoch(), apps, deployments),
+            administration=Administration(database, settings, Epoch(), apps, deployments, billing),
             apps=apps,
             deployments=deployments,
             variables=Variables(database, sealer),
@@ -212,7 +220,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         await client.start_server()
         started.append(client)
         ready = Readiness(True, {"database": "ok"})
-        platform = Platform(client, services, database, settings, ready, journal)
+        platform = Platform(client, services, database, settings, ready, journal, billing)
         return platform
 
     yield start

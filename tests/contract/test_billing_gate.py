@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from stackyn_server import config
 from stackyn_server.api.routing import Route
 from stackyn_server.api.table import ROUTES
 from tests.contract.conftest import Platform
@@ -15,6 +17,13 @@ from tests.contract.test_conventions import is_error
 
 GATED = [route for route in ROUTES if route.is_billing_gated]
 OVER = "UPDATE account SET billing_status = 'trial', trial_started_at = $2, trial_ends_at = $3 WHERE id = $1"
+
+
+@pytest.fixture
+async def platform(launch: Callable[..., Any]) -> Platform:
+    """The API where plans are sold."""
+    started: Platform = await launch(billing=config.Billing(provider="lemonsqueezy"))
+    return started
 
 
 async def end_trial(platform: Platform, account: Any, ago: timedelta) -> None:

@@ -96,7 +96,10 @@ async def firebase() -> AsyncIterator[tuple[Google, config.Firebase]]:
 async def world(launch: Callable[..., Any], firebase: tuple[Google, config.Firebase]) -> World:
     google, settings = firebase
     platform = await launch(
-        auth=config.Auth(firebase=settings, development_codes=True), plans=ROOMY, rates=GENEROUS
+        billing=config.Billing(provider="lemonsqueezy"),
+        auth=config.Auth(firebase=settings, development_codes=True),
+        plans=ROOMY,
+        rates=GENEROUS,
     )
     now = datetime.now(UTC)
     user = await platform.person(

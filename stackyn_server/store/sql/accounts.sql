@@ -8,13 +8,17 @@ RETURNING *;
 SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL;
 
 -- name: lock
-SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL FOR UPDATE;
+-- Not FOR UPDATE: whoever holds an app and puts in a row of its tenant would wait for it, and it for the app.
+SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE;
+
+-- name: share
+SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL FOR SHARE;
 
 -- name: by_email
 SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL;
 
 -- name: lock_by_email
-SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL FOR UPDATE;
+SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: take_turn
 -- Whoever may create an account for an address queues up here, so that there is one at most.
@@ -36,20 +40,32 @@ UPDATE account SET email_verified = true, password_hash = NULL, updated_at = now
 WHERE id = $1 AND NOT email_verified AND deleted_at IS NULL
 RETURNING *;
 
--- name: set_plan
-UPDATE account SET plan = $2, updated_at = now() WHERE id = $1 AND deleted_at IS NULL RETURNING *;
-
--- name: set_billing
-UPDATE account
-SET plan = $2, billing_status = $3, trial_started_at = $4, trial_ends_at = $5, updated_at = now()
+-- name: set_trial
+UPDATE account SET plan = $2, trial_started_at = $3, trial_ends_at = $4, updated_at = now()
 WHERE id = $1 AND deleted_at IS NULL
 RETURNING *;
+
+-- name: set_standing
+UPDATE account
+SET billing_status = $2, plan = $3, granted_plan = $4, paid_by = $5, paid_until = $6, updated_at = now()
+WHERE id = $1 AND deleted_at IS NULL
+RETURNING *;
+
+-- name: to_settle
+-- Accounts that time or a new configuration may have moved: none that is simply active.
+SELECT id FROM account
+WHERE deleted_at IS NULL AND (billing_status <> 'active' OR paid_by IS NOT NULL OR paid_until IS NOT NULL
+    OR EXISTS (SELECT FROM subscription WHERE subscription.account = account.id)
+    OR EXISTS (SELECT FROM app WHERE app.tenant = account.id AND app.stopped_by_billing))
+ORDER BY id;
 
 -- name: set_firebase_uid
 UPDATE account SET firebase_uid = $2 WHERE id = $1 AND firebase_uid IS DISTINCT FROM $2;
 
 -- name: set_admin
-UPDATE account SET is_admin = $2, plan = $3, updated_at = now() WHERE id = $1 AND deleted_at IS NULL RETURNING *;
+UPDATE account
+SET is_admin = $2, plan = $3, granted_plan = $3, billing_status = 'active', updated_at = now()
+WHERE id = $1 AND deleted_at IS NULL RETURNING *;
 
 -- name: lock_admins
 -- Deletions of admins queue up here, so that two of them can't delete each other.

@@ -1,6 +1,6 @@
 -- name: lock_tenant
 -- Creates of one tenant queue up here, so that the quota is counted once at a time.
-SELECT id FROM account WHERE id = $1 AND deleted_at IS NULL FOR UPDATE;
+SELECT id FROM account WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: reserved
 SELECT count(*)::integer AS apps, coalesce(sum(memory_mb), 0)::integer AS memory_mb,
@@ -39,7 +39,7 @@ SELECT * FROM app WHERE id = $1 AND desired <> 'deleted' AND ($2::uuid IS NULL O
 SELECT * FROM app WHERE id = $1 AND desired <> 'deleted' AND ($2::uuid IS NULL OR tenant = $2);
 
 -- name: set_desired
-UPDATE app SET desired = $2, stop_reason = $3, updated_at = now() WHERE id = $1;
+UPDATE app SET desired = $2, stop_reason = $3, stopped_by_billing = $4, updated_at = now() WHERE id = $1;
 
 -- name: change
 UPDATE app SET name = $2, branch = $3, settings = $4, updated_at = now() WHERE id = $1 RETURNING *;
@@ -103,6 +103,9 @@ SELECT count(*)::integer FROM app WHERE desired <> 'deleted' AND ($1::uuid IS NU
 
 -- name: ids_of_tenant
 SELECT id FROM app WHERE tenant = $1 AND desired <> 'deleted' ORDER BY id;
+
+-- name: stopped_by_billing
+SELECT id FROM app WHERE tenant = $1 AND stopped_by_billing AND desired = 'stopped' ORDER BY id;
 
 -- name: has_other_work
 SELECT EXISTS (SELECT FROM job WHERE app = $1 AND id <> $2 AND state IN ('waiting', 'running'));

@@ -9,6 +9,13 @@ RETURNING id;
 -- name: amend
 UPDATE job SET arguments = arguments || $3 WHERE kind = $1 AND subject = $2 AND state = 'waiting';
 
+-- name: enqueue_at
+-- An alarm: one row for each subject, whose time moves. A running row looks again by itself.
+INSERT INTO job (kind, subject, tenant, priority, pool, run_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO UPDATE SET run_at = EXCLUDED.run_at
+RETURNING id;
+
 -- name: get
 SELECT * FROM job WHERE id = $1;
 

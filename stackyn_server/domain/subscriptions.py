@@ -1,0 +1,106 @@
+"""What an account may use: decided from its trial, its subscriptions and the administrator's word.
+
+The statuses and their meaning are those of Lemon Squeezy's subscription object, from memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+TRIAL, ACTIVE, EXPIRED = "trial", "active", "expired"
+
+
+class Status(StrEnum):
+    """The provider's words. `past_due`: a payment failed and is tried again; `unpaid`: all tries have failed."""
+
+    ON_TRIAL = "on_trial"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A subscription as the provider last described it. `is_served`: the service goes on while it is paused."""
+
+    provider_id: str
+    variant: str
+    status: Status
+    is_served: bool
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a subscription is for: the billing plan that its variant stands for, with its price."""
+
+    picture: Picture
+    plan: str
+    price: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.picture.provider_id}:{self.picture.variant}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an account stands. `paid_until`: paid for, and cancelled to that day."""
+
+    billing_status: str
+    plan: str
+    granted_plan: str | None = None
+    paid_by: str | None = None
+    paid_until: datetime | None = None
+    trial_ends_at: datetime | None = None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it changes by itself."""
+        return {TRIAL: self.trial_ends_at, ACTIVE: self.paid_until}.get(self.billing_status)
+
+
+def entitles(picture: Picture, now: datetime) -> bool:
+    """Say whether the service is owed now. A cancelled one is paid until its end, or until the provider ends it."""
+    match picture.status:
+        case Status.ON_TRIAL | Status.ACTIVE | Status.PAST_DUE:
+            return True
+        case Status.PAUSED:
+            return picture.is_served
+        case Status.CANCELLED:
+            return picture.ends_at is None or picture.ends_at > now
+        case Status.UNPAID | Status.EXPIRED:
+            return False
+
+
+def decide(before: Standing, offers: Sequence[Offer], now: datetime) -> Standing:
+    """Return where the account stands now.
+
+    Of several subscriptions the dearest that entitles counts, so the end of an old one ends nothing. Once there was
+    a subscription, its end is the account's, whatever is left of the trial. A granted plan counts until another
+    subscription, another variant or none pays for the account.
+    """
+    best = max(
+        (offer for offer in offers if entitles(offer.picture, now)),
+        key=lambda offer: (offer.price, offer.picture.status is not Status.CANCELLED, offer.key),
+        default=None,
+    )
+    paid_by = best.key if best else None
+    granted = before.granted_plan if paid_by == before.paid_by else None
+    kept = replace(before, granted_plan=granted, paid_by=paid_by, paid_until=None)
+    if best is not None:
+        paid_until = best.picture.ends_at if best.picture.status is Status.CANCELLED else None
+        return replace(kept, billing_status=ACTIVE, plan=granted or best.plan, paid_until=paid_until)
+    if granted is not None:
+        return replace(kept, billing_status=ACTIVE, plan=granted)
+    if offers:
+        return replace(kept, billing_status=EXPIRED)
+    if before.trial_ends_at is None:
+        return replace(kept, billing_status=ACTIVE)
+    return replace(kept, billing_status=TRIAL if before.trial_ends_at > now else EXPIRED)

@@ -1,0 +1,168 @@
+"""Who pays for what: the one place that writes an account's billing status and billing plan.
+
+Everything that may change them (an event of the provider, time, an administrator, a proof of the address) ends in
+`settle`, which decides anew from all rows and lets apps, mails and the alarm of the next end follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.subscriptions import (
+    ACTIVE,
+    EXPIRED,
+    TRIAL,
+    Offer,
+    Picture,
+    Standing,
+    decide,
+)
+from stackyn_server.gateways.mail.templates import MailTemplate
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.services.account_views import billing_plan, is_sold
+from stackyn_server.services.mail import MailQueue
+from stackyn_server.services.paid_apps import PaidApps
+from stackyn_server.services.wishes import Leading
+from stackyn_server.store import accounts, events, jobs, subscriptions
+from stackyn_server.store.accounts import Account
+from stackyn_server.store.database import Connection, Database
+
+_LONGEST_ALARM = timedelta(days=365)  # later ends are looked at again then
+
+
+class Billing:
+    """All methods that take a connection want the account's row locked in its transaction."""
+
+    def __init__(self, database: Database, settings: Settings, leading: Leading, mail: MailQueue) -> None:
+        self._database = database
+        self._settings = settings
+        self._apps = PaidApps(settings, leading)
+        self._mail = mail
+
+    async def begin(self, connection: Connection, account: Account) -> Account:
+        """Let a new account's trial run to its end; with a proven address, what was bought before counts at once."""
+        if account.email_verified:
+            await subscriptions.claim(connection, account.id, account.email)
+        account = await self.settle(connection, account)
+        if account.billing_status == TRIAL and account.trial_ends_at is not None:
+            ends = f"{account.trial_ends_at:%d %B %Y, %H:%M} UTC"
+            await self.tell(connection, account, MailTemplate.TRIAL_STARTED, ends=ends)
+        return account
+
+    async def proved(self, connection: Connection, account: Account) -> Account:
+        """Give an account what is its owner's now: until this first proof of the address it was nobody's, and a
+        stranger must not have used up the owner's trial."""
+        is_on_trial = account.trial_ends_at is not None and account.granted_plan is None
+        if is_on_trial and is_sold(self._settings):
+            now = datetime.now(UTC)
+            billing = self._settings.billing
+            ends_at = now + timedelta(days=billing.trial_days)
+            restarted = await accounts.set_trial(
+                connection, account.id, plan=billing.trial_plan, started_at=now, ends_at=ends_at
+            )
+            account = restarted or account
+        return await self.begin(connection, account)
+
+    async def settle(self, connection: Connection, account: Account, now: datetime | None = None) -> Account:
+        """Record where the account stands now, and let everything else follow."""
+        now = now or datetime.now(UTC)
+        before = standing_of(account)
+        standing = await self._decide(connection, account, before, now)
+        if standing != before:
+            account = await accounts.set_standing(connection, account.id, standing) or account
+            data = {"billing_status": standing.billing_status, "plan": standing.plan}
+            await events.append(connection, "account.settled", tenant=account.id, data=data)
+        if standing.billing_status != EXPIRED:
+            await self._apps.start(connection, account)
+        elif before.billing_status != EXPIRED:
+            await self._apps.stop(connection, account)
+            await self.tell(connection, account, MailTemplate.TRIAL_ENDED)
+        if (alarm := _alarm(standing, now)) is not None:
+            await jobs.enqueue_at(connection, Kind.EXPIRY, str(account.id), alarm, tenant=account.id)
+        return account
+
+    async def grant(self, connection: Connection, account: Account, plan: str) -> Account:
+        """Put the account on a plan by an administrator's word, paid for or not.
+
+        The plan that its own subscription pays for takes such a word back.
+        """
+        without = await self._decide(
+            connection, account, replace(standing_of(account), granted_plan=None), datetime.now(UTC)
+        )
+        is_paid_for = without.paid_by is not None and without.plan == plan
+        granted = replace(
+            standing_of(account),
+            plan=plan,
+            granted_plan=None if is_paid_for else plan,
+            paid_by=without.paid_by,
+            paid_until=without.paid_until,
+        )
+        account = await accounts.set_standing(connection, account.id, granted) or account
+        return await self.settle(connection, account)
+
+    async def tell(
+        self, connection: Connection, account: Account, template: MailTemplate, **values: str
+    ) -> None:
+        """Mail the owner, of an address that is proven to be theirs."""
+        if account.email_verified:
+            _, plan = billing_plan(self._settings, account.plan)
+            values = {"plan": plan.display_name, **values}
+            await self._mail.put(connection, template, account.email, values)
+
+    async def expire(self, run: JobRun) -> None:
+        """Settle an account at its end: the handler of `expiry` jobs, whose subject is the account."""
+        async with self._database.transaction() as connection:
+            account = await accounts.lock(connection, UserId(UUID(run.job.subject)))
+            now = run.now()
+            settled = await self.settle(connection, account, now) if account else None
+            alarm = _alarm(standing_of(settled), now) if settled else None
+            if alarm is None:
+                await run.finish(connection)
+            else:
+                await run.retry(connection, alarm, "the end of a trial or of what is paid for")
+
+    async def settle_all(self, run: JobRun) -> None:
+        """Settle whom time or a changed configuration may have moved. Each in its own transaction."""
+        async with self._database.connection() as connection:
+            found = await accounts.to_settle(connection)
+        for one in found:
+            async with self._database.transaction() as connection:
+                account = await accounts.lock(connection, one)
+                if account is not None:
+                    await self.settle(connection, account)
+
+    async def _decide(
+        self, connection: Connection, account: Account, before: Standing, now: datetime
+    ) -> Standing:
+        if not is_sold(self._settings):
+            return replace(before, billing_status=ACTIVE, paid_by=None, paid_until=None)
+        return decide(before, self._offers(await subscriptions.of_account(connection, account.id)), now)
+
+    def _offers(self, pictures: list[Picture]) -> list[Offer]:
+        """A variant that the configuration doesn't know neither entitles nor ends anything."""
+        plans, variants = self._settings.plans, self._settings.billing.variants
+        return [
+            Offer(picture, variants[picture.variant], plans[variants[picture.variant]].price)
+            for picture in pictures
+            if picture.variant in variants
+        ]
+
+
+def _alarm(standing: Standing, now: datetime) -> datetime | None:
+    return min(standing.ends_at, now + _LONGEST_ALARM) if standing.ends_at is not None else None
+
+
+def standing_of(account: Account) -> Standing:
+    return Standing(
+        billing_status=account.billing_status,
+        plan=account.plan,
+        granted_plan=account.granted_plan,
+        paid_by=account.paid_by,
+        paid_until=account.paid_until,
+        trial_ends_at=account.trial_ends_at,
+    )

@@ -1,0 +1,100 @@
+"""Events of the payment provider: genuine or refused, taken once, in whatever order they come."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import structlog
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.subscriptions import Status
+from stackyn_server.gateways.lemon_squeezy import Event, Payment, check_signature, read_event, read_secret
+from stackyn_server.gateways.mail.templates import MailTemplate
+from stackyn_server.services.account_views import NO_PROVIDER
+from stackyn_server.services.billing import Billing
+from stackyn_server.store import accounts, subscriptions
+from stackyn_server.store.accounts import Account
+from stackyn_server.store.database import Connection, Database
+
+log = structlog.get_logger("stackyn.billing")
+
+# What a payment says of its subscription, when the description that the provider sends beside it is late.
+_AFTER = {
+    Payment.FAILED: (Status.PAST_DUE, (Status.ACTIVE,)),
+    Payment.PAID: (Status.ACTIVE, (Status.PAST_DUE, Status.UNPAID)),
+}
+
+
+class BillingWebhooks:
+    def __init__(self, database: Database, settings: Settings, billing: Billing) -> None:
+        self._database = database
+        self._settings = settings
+        self._billing = billing
+
+    async def take(self, body: bytes, signature: str) -> None:
+        """Apply an event, park it for a buyer who isn't known yet, or leave it: it was taken in any case.
+
+        Raises `SignatureWrong` and `InvalidRequest`; nothing is recorded then.
+        """
+        billing = self._settings.billing
+        is_on = billing.provider != NO_PROVIDER
+        secret = await asyncio.to_thread(read_secret, billing.webhook_secret_file) if is_on else ""
+        check_signature(secret, body, signature)
+        event = read_event(body)
+        digest = sha256(body).digest()
+        async with self._database.transaction() as connection:
+            if not await subscriptions.take_event(connection, digest, event.name, event.subscription):
+                log.info("billing.event_repeated", name=event.name)
+                return
+            outcome, account = await self._apply(connection, event)
+            await subscriptions.end_event(connection, digest, outcome, account)
+        log.info("billing.event", name=event.name, subscription=event.subscription, outcome=outcome)
+
+    async def _apply(self, connection: Connection, event: Event) -> tuple[str, UserId | None]:
+        if event.subscription is None:
+            return "of no interest", None
+        # The turns come before the rows, and the address's first: a proof of it holds that one, then takes the rows.
+        await accounts.take_turn(connection, event.email)
+        await subscriptions.take_turn(connection, event.subscription)
+        account = await self._account(connection, event, event.subscription)
+        if not await self._record(connection, event, event.subscription, account):
+            return "out of date", account.id if account else None
+        if account is None:
+            return "parked", None
+        account = await self._billing.settle(connection, account)
+        if event.payment is Payment.FAILED:
+            await self._billing.tell(connection, account, MailTemplate.PAYMENT_FAILED)
+        if event.picture and event.picture.variant not in self._settings.billing.variants:
+            log.warning("billing.variant_unknown", variant=event.picture.variant)
+            return "unknown variant", account.id
+        return "applied", account.id
+
+    async def _record(
+        self, connection: Connection, event: Event, subscription: str, account: Account | None
+    ) -> bool:
+        """Keep what the event says of its subscription. False when something newer is known."""
+        as_of = event.as_of or datetime.now(UTC)
+        if event.picture is not None:
+            return await subscriptions.put(
+                connection,
+                event.picture,
+                account=account.id if account else None,
+                email=event.email,
+                as_of=as_of,
+            )
+        if event.payment is not None:
+            status, former = _AFTER[event.payment]
+            await subscriptions.set_status(connection, subscription, status, instead_of=former, as_of=as_of)
+        return True
+
+    async def _account(self, connection: Connection, event: Event, subscription: str) -> Account | None:
+        """Find whose it is, and lock the row: known already, named by the checkout, or by a proven address."""
+        known = await subscriptions.owner(connection, subscription)
+        for named in (known, UserId(event.buyer) if event.buyer else None):
+            if named is not None and (account := await accounts.lock(connection, named)) is not None:
+                return account
+        account = await accounts.lock_by_email(connection, event.email) if event.email else None
+        return account if account is not None and account.email_verified else None

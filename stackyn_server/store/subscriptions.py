@@ -1,0 +1,71 @@
+"""Rows of `subscription` and `billing_event`: what the payment provider told us, each event once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.subscriptions import Picture, Status
+from stackyn_server.store.database import Connection
+from stackyn_server.store.queries import load
+
+SQL = load("subscriptions")
+
+
+async def take_event(connection: Connection, digest: bytes, name: str, subscription: str | None) -> bool:
+    """Record an event. False when it was recorded before."""
+    return await connection.fetchval(SQL.take_event, digest, name, subscription) is not None
+
+
+async def end_event(connection: Connection, digest: bytes, outcome: str, account: UserId | None) -> None:
+    await connection.execute(SQL.end_event, digest, outcome, account)
+
+
+async def take_turn(connection: Connection, provider_id: str) -> None:
+    await connection.execute(SQL.take_turn, provider_id)
+
+
+async def owner(connection: Connection, provider_id: str) -> UserId | None:
+    """Return the living account that the subscription belongs to."""
+    found: UserId | None = await connection.fetchval(SQL.owner, provider_id)
+    return found
+
+
+async def put(
+    connection: Connection, picture: Picture, *, account: UserId | None, email: str, as_of: datetime
+) -> bool:
+    """Keep the newest picture. False when a newer one is known."""
+    values = (picture.status.value, picture.is_served, picture.ends_at, as_of)
+    return (
+        await connection.fetchval(SQL.put, picture.provider_id, account, email, picture.variant, *values)
+        is not None
+    )
+
+
+async def set_status(
+    connection: Connection,
+    provider_id: str,
+    status: Status,
+    *,
+    instead_of: Collection[Status],
+    as_of: datetime,
+) -> bool:
+    """Change the status from one of `instead_of`, unless the subscription was described after `as_of`."""
+    former = [one.value for one in instead_of]
+    return await connection.fetchval(SQL.set_status, provider_id, status.value, former, as_of) is not None
+
+
+async def claim(connection: Connection, account: UserId, email: str) -> int:
+    """Give the account what is parked for its proven address; return how many."""
+    return len(await connection.fetch(SQL.claim, account, email))
+
+
+async def of_account(connection: Connection, account: UserId) -> list[Picture]:
+    rows = await connection.fetch(SQL.of_account, account)
+    return [Picture(**{**row, "status": Status(row["status"])}) for row in rows]
+
+
+async def forget(connection: Connection, account: UserId) -> None:
+    """Delete the account's subscriptions, for the development endpoint."""
+    await connection.execute(SQL.forget, account)
