@@ -25,7 +25,11 @@ LEFT_OUT = "/stream$|^/ws/|logout|/signup/|verify-token"
 
 
 @pytest.mark.parametrize(
-    "examples", [4, pytest.param(100, marks=[pytest.mark.full, pytest.mark.timeout(1800)])]
+    "examples",
+    [
+        pytest.param(4, marks=pytest.mark.timeout(400)),
+        pytest.param(100, marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
+    ],
 )
 @pytest.mark.parametrize("who", ["nobody", "somebody"])
 async def test_nothing_that_is_sent_breaks_the_description(

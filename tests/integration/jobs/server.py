@@ -56,13 +56,13 @@ class Work:
         self.freeze_in_job = freeze_in_job
 
     async def __call__(self, run: JobRun) -> None:
-        say("run", run.job.subject, run.job.attempt)
         async with self.database.transaction() as connection:
             await connection.execute(
                 "INSERT INTO audit (action, subject, data) VALUES ('run', $1, $2)",
                 run.job.subject,
                 {"attempt": run.job.attempt, "epoch": run.epoch},
             )
+        say("run", run.job.subject, run.job.attempt)
         match run.job.subject:
             case "dies in mid-run" if run.job.attempt == 1:
                 await asyncio.Event().wait()
