@@ -126,7 +126,7 @@ async def test_an_empty_or_missing_secret_file_opens_nothing(
 ) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    body = Shop(None, "a@example.test").event("subscription_created", "active")  # type: ignore[arg-type]
+    body = Shop(None, "a@example.test").event("subscription_created", "active")
     for file, status in ((empty, 401), (tmp_path / "missing", 503)):
         platform = await launch(
             billing=config.Billing(provider="lemonsqueezy", webhook_secret_file=str(file))
