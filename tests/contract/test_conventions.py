@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from collections.abc import Callable
@@ -185,6 +186,13 @@ async def test_a_body_over_the_limit_is_413(launch: Callable[..., Any], is_chunk
             yield b"x" * 100
 
     answer = await platform.nobody.post("/api/auth/login", data=pieces() if is_chunked else b"x" * 2000)
+    assert is_error(answer, 413, "BODY_TOO_LARGE")
+
+
+async def test_ten_megabytes_are_refused_under_the_shipped_limit(platform: Platform) -> None:
+    person = await platform.person()
+    body = io.BytesIO(b'{"name": "' + b"x" * 10_000_000 + b'"}')
+    answer = await person.post("/api/v1/apps", data=body)
     assert is_error(answer, 413, "BODY_TOO_LARGE")
 
 
