@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.deployments import OPEN_PHASES, Phase, may_follow
+from stackyn_server.domain.deployments import OPEN_PHASES, RELEASE_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import Kind, cleanup_arguments
@@ -161,6 +161,9 @@ class Walker:
         walk.say(failure.message)
         if failure.hint:
             walk.say(failure.hint)
+        if walk.deployment.phase in RELEASE_PHASES:  # a build's evidence stands in its log already
+            for line in failure.evidence.splitlines():
+                walk.say(f"| {line}")
         log.info("deployment.failed", code=failure.code.value, phase=walk.deployment.phase.value)
         await self.end(walk, Phase.FAILED, failure=failure)
 

@@ -52,6 +52,8 @@ async def test_a_deployment_that_can_not_work_says_why_and_leaves_nothing(
     assert case.says in failed["error_message"]["String"]
     assert failed["failure"]["hint"]
     assert case.evidence in failed["failure"]["evidence"]
+    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    assert case.evidence in log, "a page that shows only the log shows the reason too"
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "failed"
     await _until_nothing_is_left(server, app, case.name, deployment)
 

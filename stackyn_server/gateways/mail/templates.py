@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cache
 from importlib import resources
 from string import Template
 
@@ -23,17 +22,18 @@ class MailTemplate(StrEnum):
     PAYMENT_FAILED = "payment_failed"
 
 
+_FOLDER = resources.files("stackyn_server.gateways.mail").joinpath("templates")
+# Read with the module: later it would be on the event loop.
+_PARTS = {
+    (template, kind): Template(_FOLDER.joinpath(f"{template.value}.{kind}").read_text("utf-8"))
+    for template in MailTemplate
+    for kind in ("txt", "html")
+}
+
+
 def compose(template: MailTemplate, key: str, to: str, values: Mapping[str, str]) -> Mail:
     """Return the mail. Raises KeyError when a value of the template is missing."""
-    text = Template(_part(template, "txt")).substitute(values)
-    markup = Template(_part(template, "html")).substitute(
-        {name: html.escape(value) for name, value in values.items()}
-    )
+    text = _PARTS[template, "txt"].substitute(values)
+    markup = _PARTS[template, "html"].substitute({name: html.escape(value) for name, value in values.items()})
     subject, _, body = text.partition("\n")
     return Mail(key=key, to=to, subject=subject.strip(), text=body.lstrip("\n"), html=markup)
-
-
-@cache
-def _part(template: MailTemplate, kind: str) -> str:
-    folder = resources.files("stackyn_server.gateways.mail").joinpath("templates")
-    return folder.joinpath(f"{template.value}.{kind}").read_text("utf-8")
