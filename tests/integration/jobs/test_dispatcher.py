@@ -312,16 +312,17 @@ async def test_a_row_that_vanished_with_its_app_does_not_trouble_its_task(databa
 
 
 async def test_hastening_reaches_the_running_retire(database: Database) -> None:
-    deadlines: list[float] = []
+    far = datetime.now(UTC).timestamp() + 3600
+    deadlines = [far]
 
     async def retire(run: JobRun) -> None:
-        await run.hastened.wait()
-        async with database.connection() as connection:
-            deadlines.append((await run.arguments(connection))["deadline"])
+        while deadlines[-1] == far:  # a sweep tells everybody to look, for nothing mostly
+            await run.hastened.wait()
+            async with database.connection() as connection:
+                deadlines.append((await run.arguments(connection))["deadline"])
 
     async with database.transaction() as connection:
         app = await an_app(connection)
-    far = datetime.now(UTC).timestamp() + 3600
     async with dispatching(database, {Kind.RETIRE: retire}):
         job = await put(database, Kind.RETIRE, 1, app=app.id, arguments={"deadline": far})
         await until_state(database, job, JobState.RUNNING)
@@ -329,8 +330,8 @@ async def test_hastening_reaches_the_running_retire(database: Database) -> None:
             await jobs.hasten_retires(connection, app.id, 5)
             await jobs.hasten_retires(connection, app.id, 500)
         await until_state(database, job, JobState.DONE)
-    assert deadlines[0] < far - 3000, "earlier, and never later again"
-    assert deadlines[0] < datetime.now(UTC).timestamp() + 10
+    assert deadlines[-1] < far - 3000, "earlier, and never later again"
+    assert deadlines[-1] < datetime.now(UTC).timestamp() + 10
 
 
 async def test_a_cancellation_between_a_claim_and_the_start_of_its_task_is_not_lost(
