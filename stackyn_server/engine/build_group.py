@@ -37,6 +37,11 @@ class BuildGroup:
         """Return the ids of the containers that are in the group now."""
         return await asyncio.to_thread(_containers, self.directories)
 
+    async def ran_out_of_memory(self) -> bool:
+        """Say whether the kernel killed something in the group for memory. Version 2 counts it for the group and all
+        below it; where it can't be read the answer is no."""
+        return await asyncio.to_thread(_killed_for_memory, self.directories)
+
     async def empty_within(self, seconds: float) -> bool:
         """Wait until no process of the build is left. False when some still run after `seconds`."""
         deadline = asyncio.get_running_loop().time() + seconds
@@ -164,6 +169,14 @@ def _containers(directories: tuple[Path, ...]) -> set[str]:
                 match[1] for entry in directory.iterdir() if (match := _CONTAINER.fullmatch(entry.name))
             }
     return found
+
+
+def _killed_for_memory(directories: tuple[Path, ...]) -> bool:
+    for directory in directories:
+        with suppress(OSError):
+            counts = dict(line.split() for line in (directory / "memory.events").read_text().splitlines())
+            return int(counts.get("oom_kill", 0)) > 0
+    return False
 
 
 def _remove(directories: tuple[Path, ...]) -> None:

@@ -95,7 +95,10 @@ async def _run(
         output.problem = Problem(error.reason, None, isinstance(error, EngineUnavailable))
     output.finish()
     if output.problem is not None:
-        killed = await was_out_of_memory(engine, output.containers, began_at)
+        # 20.10 with cgroup v2 sends no event when only a child was killed (seen): there, the group has counted it.
+        killed = await group.ran_out_of_memory() or await was_out_of_memory(
+            engine, output.containers, began_at
+        )
         raise explain(output.problem, output, out_of_memory=killed)
 
 
