@@ -19,6 +19,7 @@ from stackyn_server import config
 from stackyn_server.store.database import Database
 from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
+from tests.patience import patient
 
 TEMPLATE = "stackyn_template"
 ROOM_FOR_CLUSTER_BYTES = 1_000_000_000
@@ -28,6 +29,15 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 # Each test has its time limit; a single example may be slow on a busy machine.
 settings.register_profile("stackyn", deadline=None)
 settings.load_profile("stackyn")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the time that this machine needs, unless the command line gives one to all."""
+    for item in items:
+        if item.config.getoption("timeout") is None:
+            chosen = item.get_closest_marker("timeout")
+            usual = chosen.args[0] if chosen else float(item.config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(patient(usual)), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

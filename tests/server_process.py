@@ -26,8 +26,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.patience import patient, within
+
 REPOSITORY = Path(__file__).parent.parent
-START_SECONDS = 150  # an emulated machine takes 50
+START_SECONDS = 30
 STOP_SECONDS = 45
 LINE_LENGTH = 500  # of the log, shown when a test fails; a traceback's end says more than its middle
 PASSWORD = "correct horse battery"
@@ -81,7 +83,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
             "keep_releases": 2,
         },
         "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "misplaced_seconds": 1},
-        "deadlines": {"probing": 20},
+        "deadlines": {"probing": round(patient(20))},
         "retries": {"first_seconds": 0.2, "attempts": 4},
         "reconcile": {"period_seconds": 1, "garbage_seconds": 2},
         "samples": {"period_seconds": 2, "disk_seconds": 2},
@@ -195,7 +197,7 @@ class ServerProcess:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(STOP_SECONDS):
+        async with within(STOP_SECONDS):
             return await self.process.wait()
 
     async def kill(self) -> None:
@@ -207,7 +209,7 @@ class ServerProcess:
     async def died(self, seconds: float = 60) -> int:
         """Wait until it has ended by itself (a crash point) and return the code."""
         assert self.process is not None
-        async with asyncio.timeout(seconds):
+        async with within(seconds):
             return await self.process.wait()
 
     def last_log(self, lines: int = 60) -> str:
@@ -246,7 +248,7 @@ class ServerProcess:
     async def api(self, method: str, path: str, body: object = None, *, expect: int | None = None) -> Any:
         """Call the API as the signed-in tenant; returns the JSON (None when there is none)."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        timeout = aiohttp.ClientTimeout(total=15)
+        timeout = aiohttp.ClientTimeout(total=patient(15))
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.request(method, self.api_url + path, json=body, headers=headers) as answer,
@@ -280,7 +282,7 @@ class ServerProcess:
         url = f"http://127.0.0.1:{self.ingress_port}{path}"
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patient(10))) as session,
                 session.get(url, headers={"Host": f"{slug}.localhost"}) as answer,
             ):
                 return answer.status, await answer.text()
@@ -289,7 +291,7 @@ class ServerProcess:
 
     async def until(self, condition: Callable[[], Any], seconds: float, what: str) -> None:
         """Wait until the awaited condition is true."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while not await condition():
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{self.last_log()}"
             await asyncio.sleep(0.05)

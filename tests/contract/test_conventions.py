@@ -14,6 +14,7 @@ import pytest
 from stackyn_server import config
 from stackyn_server.jobs.periodic import Punctuality
 from tests.contract.conftest import Answer, Platform
+from tests.patience import within
 
 HEADERS_TO_ALLOW = {"Authorization", "Content-Type", "Accept", "Origin", "X-Requested-With"}
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -200,7 +201,7 @@ async def test_a_body_that_does_not_arrive_is_given_up(launch: Callable[..., Any
     platform = await launch(server=config.Server(body_seconds=0.2))
     reader, writer = await asyncio.open_connection(platform.client.host, platform.client.port)
     writer.write(b"POST /api/auth/login HTTP/1.1\r\nHost: api\r\nContent-Length: 50\r\n\r\n{")
-    async with asyncio.timeout(5):
+    async with within(5):
         head = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     assert head.startswith(b"HTTP/1.1 400")
@@ -302,7 +303,7 @@ async def _raw(platform: Platform, request: bytes) -> tuple[int, dict[str, str],
     """Send bytes, read one answer."""
     reader, writer = await asyncio.open_connection(platform.client.host, platform.client.port)
     writer.write(request)
-    async with asyncio.timeout(5):
+    async with within(5):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         status_line, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}

@@ -13,6 +13,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId
 from tests.contract.conftest import Person, Platform
 from tests.contract.test_apps import move
+from tests.patience import within
 
 
 class Stream:
@@ -23,7 +24,7 @@ class Stream:
 
     async def next(self) -> dict[str, str]:
         """Return the next event; comments are passed over."""
-        async with asyncio.timeout(10):
+        async with within(10):
             while True:
                 block = (await self.response.content.readuntil(b"\n\n")).decode().rstrip("\n")
                 if not block.startswith(":"):
@@ -129,7 +130,7 @@ async def test_a_stream_ends_with_its_deployment(
         assert (await stream.next())["data"] == "one"
         await move(platform, deployment, Phase.CANCELLED)
         assert await stream.next() == {"event": "end", "data": "stopped"}
-        async with asyncio.timeout(5):
+        async with within(5):
             assert await stream.response.content.read() == b""
 
 
@@ -139,7 +140,7 @@ async def test_an_open_stream_ends_with_a_reason_when_the_server_stops(
     person, _, deployment = building
     path = f"/api/v1/deployments/{deployment}/logs/stream"
     response = await platform.client.get(path, headers={"Authorization": f"Bearer {person.token}"})
-    async with asyncio.timeout(3):
+    async with within(3):
         closing = asyncio.create_task(platform.client.server.close())
         said = await response.content.read()
         await closing

@@ -12,6 +12,7 @@ from stackyn_server.domain.deployments import Phase
 from tests.contract.conftest import Person, Platform
 from tests.contract.test_apps import move
 from tests.contract.test_conventions import is_error
+from tests.patience import within
 
 
 async def first_deployment(person: Person, app: int) -> int:
@@ -19,7 +20,7 @@ async def first_deployment(person: Person, app: int) -> int:
 
 
 async def receive(socket: Any) -> Any:
-    async with asyncio.timeout(10):
+    async with within(10):
         return await socket.receive_json()
 
 
@@ -79,7 +80,7 @@ async def test_an_open_socket_is_closed_with_a_reason_when_the_server_stops(plat
     app = await person.new_app()
     socket = await platform.client.ws_connect(f"/ws/build-status?app_id={app}&token={person.token}")
     await socket.receive()
-    async with asyncio.timeout(5):
+    async with within(5):
         closing = asyncio.create_task(platform.client.server.close())
         farewell = await socket.receive()
         await closing

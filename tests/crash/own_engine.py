@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.patience import within
+
 START_SECONDS, STOP_SECONDS = 60, 60
 
 
@@ -47,7 +49,7 @@ class OwnEngine:
             *(f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"),
             f"--pidfile={self.folder}/pid",
         )
-        async with asyncio.timeout(START_SECONDS):
+        async with within(START_SECONDS):
             while not await self._answers():
                 assert self._dockerd.returncode is None, self._log.read_text()[-4000:]
                 await asyncio.sleep(0.1)
@@ -92,7 +94,7 @@ class OwnEngine:
         return await asking.wait() == 0
 
     async def _until(self, holds: Callable[[], bool], process: asyncio.subprocess.Process) -> None:
-        async with asyncio.timeout(START_SECONDS):
+        async with within(START_SECONDS):
             while not holds():
                 assert process.returncode is None, self._log.read_text()[-4000:]
                 await asyncio.sleep(0.1)
@@ -102,5 +104,5 @@ class OwnEngine:
         if process is None or process.returncode is not None:
             return
         process.send_signal(how)
-        async with asyncio.timeout(STOP_SECONDS):
+        async with within(STOP_SECONDS):
             await process.wait()

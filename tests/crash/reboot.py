@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.crash.own_engine import OwnEngine
 from tests.git_server import GitServer
+from tests.patience import within
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import tiny_app
 
@@ -85,7 +86,7 @@ class Machine:
         return dict(zip(self.names, seconds, strict=True))
 
     async def _back(self, name: str, began: float) -> float:
-        async with asyncio.timeout(BACK_SECONDS):
+        async with within(BACK_SECONDS):
             while True:
                 status, text = await self.server.visit(name)
                 assert status != 200 or text == name, f"{name} was answered by {text}"

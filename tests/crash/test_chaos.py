@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
+
 PROJECT = Path(__file__).parents[2]
 SECONDS = 120
 SEEDS = (1, 2)
@@ -24,7 +26,7 @@ def test_whatever_happens_rows_api_engine_and_http_agree_in_the_end(
     run = subprocess.run(
         [PROJECT / "scripts" / "chaos", "--seed", str(seed), "--seconds", str(SECONDS)],
         env={**os.environ, "STACKYN_PYTHON": sys.executable},
-        timeout=SECONDS + AFTERWARDS_SECONDS,
+        timeout=patient(SECONDS + AFTERWARDS_SECONDS),
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.patience import patient
 from tests.server_process import REPOSITORY
 
 SECONDS = 400
@@ -23,7 +24,7 @@ def test_after_a_reboot_every_app_is_back_on_its_own_host(capsys: pytest.Capture
             *(sys.executable, "-m", "tests.crash.reboot"),
         ],
         cwd=REPOSITORY,
-        timeout=SECONDS,
+        timeout=patient(SECONDS),
         capture_output=True,
         text=True,
         check=False,

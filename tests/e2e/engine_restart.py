@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.e2e.test_watch import events_of
 from tests.git_server import GitServer
+from tests.patience import patient
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import tiny_app
 
@@ -67,7 +68,7 @@ class OwnEngine:
             env={**os.environ, "DOCKER_HOST": ""},
         )
         log.close()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + patient(START_SECONDS)
         while not (await docker("version", "-f", "{{.Server.Version}}")).strip():
             text = (self.folder / "engine.log").read_text()[-3000:]
             assert self.process.returncode is None and time.monotonic() < deadline, text

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
+
 ROOT = Path(__file__).parents[2]
 STORY_SECONDS = 900
 
@@ -27,7 +29,7 @@ def test_every_app_is_back_on_its_own_host_after_the_engine_ended() -> None:
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            timeout=STORY_SECONDS,
+            timeout=patient(STORY_SECONDS),
             capture_output=True,
             text=True,
             check=False,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import within
 from tests.server_process import REPOSITORY, ServerProcess, docker, free_port, remove_everything
 
 FIRST_RUN_SECONDS = 240
@@ -36,7 +37,7 @@ class RunCommand:
     async def start(self, *options: str, seconds: float) -> None:
         """Start the command and read what it prints until it has told its whole story."""
         await self.begin(*options)
-        async with asyncio.timeout(seconds):
+        async with within(seconds):
             while READY_WORDS not in self.output:
                 assert await self._read(), f"it ended:\n{self.output}"
 
@@ -59,7 +60,7 @@ class RunCommand:
 
     async def end(self) -> int:
         assert self.process is not None
-        async with asyncio.timeout(STOP_SECONDS):
+        async with within(STOP_SECONDS):
             while await self._read():
                 pass
             return await self.process.wait()

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.git_server import GitServer
+from tests.patience import patient
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import Tree, talking_app, tiny_app
 
@@ -175,7 +176,7 @@ async def _visit(
     url, headers = f"http://127.0.0.1:{server.ingress_port}{path}", {"Host": f"{slug}.localhost"}
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patient(90))) as session,
             session.request(method, url, data=body, headers=headers) as answer,
         ):
             return answer.status, await answer.text()

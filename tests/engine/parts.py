@@ -15,6 +15,7 @@ from pathlib import Path
 from stackyn_server import config
 from stackyn_server.domain.seats import Bridge, address_of, bridge_of
 from stackyn_server.engine.client import Engine
+from tests.patience import within
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
 RANDOM = random.SystemRandom()
@@ -110,7 +111,7 @@ def processes_with(argument: str) -> list[int]:
 
 async def until(condition: Callable[[], bool], seconds: float) -> None:
     """Wait until `condition`, asked in a thread, is true. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
+    async with within(seconds):
         async for _ in _looks():
             if await asyncio.to_thread(condition):
                 return
@@ -118,7 +119,7 @@ async def until(condition: Callable[[], bool], seconds: float) -> None:
 
 async def eventually(ask: Callable[[], Awaitable[object]], expected: object, seconds: float = 10) -> None:
     """Wait until the answer equals `expected`, or contains it where both are text. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
+    async with within(seconds):
         async for _ in _looks():
             found = await ask()
             if found == expected or (
@@ -145,7 +146,7 @@ async def answers(address: IPv4Address, port: int) -> bool:
 
 async def until_answers(address: IPv4Address, port: int, seconds: float = 10) -> None:
     """Wait until somebody accepts connections there. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
+    async with within(seconds):
         async for _ in _looks():
             if await answers(address, port):
                 return

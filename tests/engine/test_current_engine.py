@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
+
 FOLDER = Path(os.environ.get("STACKYN_CURRENT_ENGINE", "/var/lib/stackyn-setup/current-engine"))
 START_SECONDS, STOP_SECONDS, SUITE_SECONDS = 60, 60, 600
 
@@ -42,7 +44,7 @@ def test_the_room_works_with_a_current_engine(variant: str) -> None:
                 *("-p", "no:cacheprovider", str(Path(__file__).parent)),
             ],
             env={**os.environ, "STACKYN_TEST_ENGINE_SOCKET": str(socket)},
-            timeout=SUITE_SECONDS,
+            timeout=patient(SUITE_SECONDS),
             capture_output=True,
             text=True,
             check=False,
@@ -70,7 +72,7 @@ def _engine(variant: str, folder: Path) -> Iterator[tuple[Path, int]]:
             command, env={**os.environ, **environment, "PATH": path}, stdout=output, stderr=output
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + patient(START_SECONDS)
         while "API listen on" not in log.read_text():
             assert engine.poll() is None and time.monotonic() < deadline, log.read_text()[-4000:]
             time.sleep(0.1)

@@ -15,6 +15,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.events import Action, EngineEvent
 from tests.engine.conftest import SOCKET
+from tests.patience import within
 
 Spec = Callable[..., ContainerSpec]
 
@@ -35,7 +36,7 @@ class Ear:
                     self._news.notify_all()
 
     async def until(self, condition: Callable[[list[EngineEvent]], bool]) -> None:
-        async with asyncio.timeout(20), self._news:
+        async with within(20), self._news:
             await self._news.wait_for(lambda: condition(self.heard))
 
     def actions_of(self, container: str) -> list[Action]:

@@ -12,6 +12,7 @@ from stackyn_server.engine import containers, logs
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.logs import LineJoiner, LogLine
+from tests.patience import within
 
 Spec = Callable[..., ContainerSpec]
 
@@ -84,7 +85,7 @@ async def test_the_last_lines_are_as_many_as_asked_for(engine: Engine, spec: Spe
 async def test_new_lines_arrive_while_it_runs(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(command="while :; do echo tick; usleep 50000; done"))
     seen = 0
-    async with aclosing(logs.follow(engine, container, tail=0)) as lines, asyncio.timeout(10):
+    async with aclosing(logs.follow(engine, container, tail=0)) as lines, within(10):
         async for _ in lines:
             seen += 1
             if seen == 5:
@@ -106,7 +107,7 @@ async def test_150_followers_leave_room_for_other_calls_and_close_with_their_tas
 
     tasks = [asyncio.create_task(follow(number)) for number in range(150)]
     try:
-        async with asyncio.timeout(30):
+        async with within(30):
             await asyncio.gather(*(event.wait() for event in first_line))
             assert await containers.inspect(engine, container) is not None
     finally:

@@ -22,6 +22,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.patience import patient
+
 HEALTHY = "good "  # what the answer of a healthy release begins with (tests/load/app.py)
 BODY_BYTES = 32 * 1024
 PAUSE_SECONDS = {"kept": 0.025, "fresh": 0.04, "post": 0.04, "slow": 0.1}
@@ -130,7 +132,7 @@ class Load:
         trace.on_connection_create_end.append(opened)
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=1, force_close=fresh),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=patient(REQUEST_SECONDS)),
             trace_configs=[trace],
         ) as session:
             session._retry_connection = False  # else a dropped GET would be repeated behind our back
@@ -176,7 +178,7 @@ class Load:
             while not self._ending.is_set():
                 began = time.monotonic()
                 await socket.send_str(str(number))
-                if (back := await socket.receive_str(timeout=SILENCE_SECONDS)) != str(number):
+                if (back := await socket.receive_str(timeout=patient(SILENCE_SECONDS))) != str(number):
                     raise ValueError(f"{back} came back for {number}")
                 self.report.answered("websocket", time.monotonic() - began)
                 number += 1
@@ -184,7 +186,7 @@ class Load:
 
     async def _events(self, session: aiohttp.ClientSession) -> None:
         headers = {"Host": self._order.neighbour}
-        endless = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS)
+        endless = aiohttp.ClientTimeout(total=None, sock_read=patient(SILENCE_SECONDS))
         number = 0
         async with session.get(f"{self._url}/events", headers=headers, timeout=endless) as stream:
             while not self._ending.is_set():

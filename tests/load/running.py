@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.git_server import GitServer
 from tests.load.generator import Order, Report
+from tests.patience import within
 from tests.server_process import REPOSITORY, ServerProcess
 
 DOCKERFILE = """\
@@ -52,7 +53,7 @@ class Visitors:
     async def until_answered(self, count: int, seconds: float) -> None:
         """Return when they have had `count` more answers than now."""
         wanted = self.answered + count
-        async with asyncio.timeout(seconds), self._moved:
+        async with within(seconds), self._moved:
             await self._moved.wait_for(lambda: self.answered >= wanted)
 
     async def read(self) -> None:
@@ -70,7 +71,7 @@ class Visitors:
     async def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        async with asyncio.timeout(END_SECONDS):
+        async with within(END_SECONDS):
             await self._process.wait()
 
 

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from tests.patience import patient, within
+
 PROGRAM = os.environ.get("STACKYN_TEST_CHROMIUM", "/usr/bin/chromium")
 START_SECONDS = 30
 SEE_SECONDS = 30
@@ -73,7 +75,7 @@ class Page:
         number = next(self._numbers)
         self._waiting[number] = asyncio.get_running_loop().create_future()
         await self.socket.send_json({"id": number, "method": method, "params": parameters})
-        return await asyncio.wait_for(self._waiting[number], SEE_SECONDS)
+        return await asyncio.wait_for(self._waiting[number], patient(SEE_SECONDS))
 
     async def listen(self) -> None:
         async for message in self.socket:
@@ -148,7 +150,7 @@ class Page:
         self, condition: Callable[[], Awaitable[Any]], what: str, seconds: float = SEE_SECONDS
     ) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            async with within(seconds):
                 while not await condition():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         except TimeoutError:
@@ -292,7 +294,7 @@ async def chromium(*, resolve: Mapping[str, str]) -> AsyncIterator[Browser]:
 
 async def _socket_url(profile: Path) -> str:
     file = profile / "DevToolsActivePort"
-    async with asyncio.timeout(START_SECONDS):
+    async with within(START_SECONDS):
         while not file.exists() or len(file.read_text().split()) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     port, path = file.read_text().split()

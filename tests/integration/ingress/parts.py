@@ -25,6 +25,7 @@ from stackyn_server.config import Ingress
 from stackyn_server.ingress import static
 from stackyn_server.ingress.binary import packaged
 from stackyn_server.ingress.entry_points import EntryPoint
+from tests.patience import within
 
 _PR_SET_PDEATHSIG = 1
 
@@ -197,7 +198,7 @@ async def get_over_http2(point: EntryPoint, host: str) -> bytes:
     )
     writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + headers)
     body = b""
-    async with asyncio.timeout(10):
+    async with within(10):
         while True:
             head = await reader.readexactly(9)
             kind, flags, content = head[3], head[4], await reader.readexactly(int.from_bytes(head[:3]))
@@ -229,7 +230,7 @@ class Load:
 
     async def until(self, is_so: Callable[[], bool], seconds: float = 10) -> None:
         """Return as soon as the answers so far make `is_so` true."""
-        async with asyncio.timeout(seconds):
+        async with within(seconds):
             while not is_so():
                 self._moved.clear()
                 await self._moved.wait()

@@ -11,6 +11,7 @@ from aiohttp import web
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage
 from tests.integration.ingress.parts import backend, free_port
+from tests.patience import patient
 
 HOST = "api.example.test"
 CONSOLE, OTHER = "https://console.example.test", "https://console.example.org"
@@ -86,11 +87,11 @@ async def test_its_streams_and_sockets_pass(api: Stage) -> None:
     async with backend(str(site.address), site.port, serves), aiohttp.ClientSession() as session:
         async with session.ws_connect(url(api, "/ws"), headers=headers) as socket:
             await socket.send_str("hello")
-            assert await socket.receive_str(timeout=5) == "hello"
+            assert await socket.receive_str(timeout=patient(5)) == "hello"
         async with session.get(url(api, "/events"), headers=headers) as stream:
-            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5) == b"data: 1\n\n"
+            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 1\n\n"
             second.set()
-            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5) == b"data: 2\n\n"
+            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
 
 
 async def test_an_app_that_is_away_is_not_spoken_for(api: Stage) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import backend, free_port
+from tests.patience import patient, within
 
 HOST = "sleepy.example.test"
 BEYOND_ONE_TURN_SECONDS = 37  # the proxy gives up on one question after 30
@@ -32,7 +33,7 @@ class Gate:
 
     async def arrival(self, seconds: float = 10) -> str:
         """The path of the next question."""
-        async with asyncio.timeout(seconds):
+        async with within(seconds):
             return await self._arrivals.get()
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -110,7 +111,7 @@ async def test_a_websocket_waits_for_the_app_too(make_stage: MakeStage) -> None:
         async with backend(address(0), stage.port, echo):
             gate.open.set()
             socket = await connecting
-            assert await socket.receive_str(timeout=5) == "awake"
+            assert await socket.receive_str(timeout=patient(5)) == "awake"
             await socket.close()
 
 

@@ -25,6 +25,7 @@ from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import CONFIRM_SECONDS, EPOCH, LOOPBACK_SEATS, Stage, address, leading
 from tests.integration.ingress.parts import Proxy, backend, free_port, get, says
 from tests.integration.ingress.process_engine import ProcessEngine
+from tests.patience import within
 
 HOST = "shop.localhost"
 
@@ -158,7 +159,7 @@ async def test_the_api_is_reached_through_the_proxy_only_under_its_own_host(stag
 
 
 async def _listening(point: EntryPoint) -> None:
-    async with asyncio.timeout(5):
+    async with within(5):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", point.port)

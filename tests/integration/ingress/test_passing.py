@@ -21,6 +21,7 @@ from tests.acme_server import AcmeServer
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import Handler, backend, free_port, get, get_over_http2, says
+from tests.patience import patient, within
 
 HOST = "shop.example.test"
 
@@ -97,9 +98,9 @@ async def test_the_first_event_of_a_stream_arrives_before_the_second_is_made(sho
     async with backend(address(0), shop.port, events), aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{shop.proxy.entry_points[0].port}/"
         async with session.get(url, headers={"Host": HOST}) as response:
-            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5) == b"data: 1\n\n"
+            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), patient(5)) == b"data: 1\n\n"
             second.set()
-            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5) == b"data: 2\n\n"
+            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
 
 
 async def test_a_large_upload_without_a_length_arrives_whole(shop: Stage) -> None:
@@ -197,7 +198,7 @@ async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: Ma
 async def _once_trusted(port: int, context: ssl.SSLContext) -> str:
     """Ask for the page until the host's certificate is one that `context` trusts for its name."""
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)
-    async with asyncio.timeout(30), aiohttp.ClientSession(connector=connector) as session:
+    async with within(30), aiohttp.ClientSession(connector=connector) as session:
         while True:
             try:
                 async with session.get(

@@ -19,6 +19,7 @@ from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import backend, free_port, says
 from tests.integration.ingress.test_hold import Gate
+from tests.patience import within
 
 LEFT, CAME = "left.example.test", "came.example.test"
 BODY_BYTES = 300_000
@@ -38,7 +39,7 @@ async def test_a_seat_whose_quarantine_is_over_is_given_out_again(database: Data
     await _delete(database, app, quarantine=0.2)
     async with database.transaction() as connection:
         assert await apps.free_seat(connection) == 1, "the tombstone keeps it"
-    async with asyncio.timeout(5):
+    async with within(5):
         while True:
             async with database.transaction() as connection:
                 if await apps.forget(connection, 0.2) == [app]:

@@ -11,6 +11,7 @@ from stackyn_server.domain.ids import AppId, InstanceId
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import Stage, address
 from tests.integration.ingress.parts import Load, backend, says
+from tests.patience import patient
 
 SWITCHES = 10
 CLIENTS = 8
@@ -89,7 +90,7 @@ async def test_a_neighbours_websocket_survives_every_switch(stage: Stage) -> Non
             for number in range(SWITCHES):
                 await _switch(stage, app, slot=(number + 1) % 2)
                 await socket.send_str(str(number))
-                assert await socket.receive_str(timeout=5) == str(number)
+                assert await socket.receive_str(timeout=patient(5)) == str(number)
 
 
 async def _switch(stage: Stage, app: AppId, slot: int) -> InstanceId:

@@ -23,6 +23,7 @@ from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, MakeStage, Stage, address
 from tests.integration.ingress.parts import backend, free_port, get, says, self_signed
 from tests.integration.ingress.process_engine import ProcessEngine
+from tests.patience import within
 
 HOST = "shop.example.test"
 
@@ -80,7 +81,7 @@ async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start
     await impatient.stage.proxy.stop()
     impatient.stage.proxy.routes.unlink()
     await impatient.stage.proxy.start()  # as the engine's restart policy would
-    async with asyncio.timeout(5):
+    async with within(5):
         while "Cannot start the provider" not in await impatient.stage.proxy.log():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

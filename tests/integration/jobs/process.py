@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.patience import patient, within
+
 SCRIPT = Path(__file__).with_name("server.py")
 PATIENCE_SECONDS = 15
 
@@ -23,7 +25,7 @@ class ServerProcess:
         """Wait until it has said this line."""
         assert self.process.stdout is not None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with within(PATIENCE_SECONDS):
                 while line not in self.lines:
                     read = await self.process.stdout.readline()
                     assert read, f"it ended without saying {line!r}: {self.lines}, {await self.complaint()}"
@@ -34,13 +36,13 @@ class ServerProcess:
     async def stopped(self) -> None:
         """Wait until the process is frozen."""
         stopped = asyncio.to_thread(os.waitid, os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
-        await asyncio.wait_for(stopped, PATIENCE_SECONDS)
+        await asyncio.wait_for(stopped, patient(PATIENCE_SECONDS))
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     async def code(self) -> int:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with within(PATIENCE_SECONDS):
             return await self.process.wait()
 
     async def complaint(self) -> str:

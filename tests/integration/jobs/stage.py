@@ -16,6 +16,7 @@ from stackyn_server.jobs.run import Handler, JobRun
 from stackyn_server.store import claims, jobs
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.jobs import Job
+from tests.patience import within
 
 # So that nothing in a test waits for what production may wait for.
 QUICK = config.Jobs(
@@ -94,7 +95,7 @@ async def claim(database: Database, epoch: int, pool: Pool, cap: int) -> Job | N
 async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool], what: str) -> None:
     """Wait for a condition of the database or of this process; fail naming `what` when it takes too long."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with within(PATIENCE_SECONDS):
             while True:
                 answer = holds()
                 if await answer if isinstance(answer, Awaitable) else answer:

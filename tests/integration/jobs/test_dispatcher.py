@@ -26,6 +26,7 @@ from tests.integration.jobs.stage import (
     until,
     until_state,
 )
+from tests.patience import patient
 from tests.rows import a_deployment, an_app, take_epoch
 
 
@@ -359,7 +360,7 @@ async def test_a_cancellation_between_a_claim_and_the_start_of_its_task_is_not_l
     leadership = await lead(database)
     async with dispatching(slow, {Kind.BUILD: forever}, leadership=leadership):
         job = await put(database, Kind.BUILD, 1)
-        await asyncio.wait_for(committed.wait(), 5)
+        await asyncio.wait_for(committed.wait(), patient(5))
         async with database.transaction() as connection:
             await jobs.request_cancel(connection, subject="1")
         await asyncio.sleep(0.1)  # for the notification to arrive

@@ -20,6 +20,7 @@ from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 from tests.integration.jobs.stage import dispatching, forever, lead, nothing, put, row, until, until_state
+from tests.patience import patient
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 IMPATIENT = config.Database(statement_seconds=1, connect_seconds=1)
@@ -165,7 +166,7 @@ async def test_a_retry_comes_in_time_though_the_databases_clock_jumped_back(
 
     monkeypatch.setattr(claims, "database_now", now)
     async with dispatching(database, {Kind.MAIL: nothing}) as dispatcher:
-        await asyncio.wait_for(swept.wait(), 10)
+        await asyncio.wait_for(swept.wait(), patient(10))
         retry = await put(database, Kind.MAIL, "retry", run_at=datetime.now(UTC) + jump)
         chosen = await put(database, Kind.MAIL, "chosen", run_at=datetime.now(UTC) + jump)
         async with database.transaction() as connection:

@@ -14,6 +14,7 @@ from stackyn_server.jobs.run import Handler, JobRun
 from stackyn_server.store.database import Database
 from stackyn_server.store.jobs import Job
 from tests.integration.jobs.stage import QUICK, dispatching, lead, nothing, rows, until
+from tests.patience import patient
 
 
 def some_work(
@@ -94,7 +95,7 @@ async def test_a_run_that_was_interrupted_is_still_due_for_the_next_server(datab
         ran.set()
 
     async with running(database, some_work("garbage", note)):
-        await asyncio.wait_for(ran.wait(), 5)
+        await asyncio.wait_for(ran.wait(), patient(5))
 
 
 async def test_a_failing_one_is_tried_again_and_never_given_up(database: Database) -> None:

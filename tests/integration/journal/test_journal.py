@@ -15,6 +15,7 @@ from stackyn_server.store import logs
 from stackyn_server.store.database import CommitUnknown, Database
 from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
+from tests.patience import within
 from tests.rows import a_deployment, an_app
 
 WHOLE = 10_000_000
@@ -60,7 +61,7 @@ async def test_everything_written_before_a_flush_is_stored_by_it(written: Writte
 
 async def test_text_is_stored_without_a_flush(written: Written) -> None:
     written.write("soon\n")
-    async with asyncio.timeout(5):
+    async with within(5):
         chunk = await anext(written.journal.follow(written.deployment, 0))
     assert chunk.text == "soon\n"
 
@@ -84,7 +85,7 @@ async def test_a_reader_gets_old_and_new_without_gap_or_repetition(written: Writ
         written.write(line)
         if number % 100 == 0:
             await written.journal.flush(written.deployment)
-    async with asyncio.timeout(10):
+    async with within(10):
         results = await asyncio.gather(*readers)
     for chunks in results:
         assert "".join(chunk.text for chunk in chunks) == "".join(lines)
@@ -101,7 +102,7 @@ async def test_a_reader_that_stands_still_delays_nobody(written: Written) -> Non
     slow = written.journal.follow(written.deployment, 0)
     await anext(slow)
     written.write("second\n")
-    async with asyncio.timeout(5):
+    async with within(5):
         await written.journal.flush(written.deployment)
     assert (await anext(slow)).text == "second\n"
 
@@ -174,7 +175,7 @@ async def test_nothing_is_lost_while_the_database_is_away_and_memory_stays_bound
         done, _ = await asyncio.wait([flushing], timeout=0.2)
         assert not done, "a flush must wait for the database"
         await postgres.start()
-        async with asyncio.timeout(10):
+        async with within(10):
             await flushing
         text = await written.stored()
     finally:

@@ -22,6 +22,7 @@ from stackyn_server.store.database import (
     Duplicate,
     StatementRefused,
 )
+from tests.patience import within
 
 SECRET = "marmalade"
 
@@ -117,7 +118,7 @@ async def test_a_frozen_session_is_unavailable_and_the_pool_goes_on(
         pid = await connection.fetchval("SELECT pg_backend_pid()")
     os.kill(pid, signal.SIGSTOP)
     try:
-        async with asyncio.timeout(3):
+        async with within(3):
             with pytest.raises(DatabaseUnavailable):
                 async with database.transaction() as connection:
                     await connection.execute("SELECT 1")

@@ -18,6 +18,7 @@ from stackyn_server import config
 from stackyn_server.store import cluster, embedded, launch
 from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
+from tests.patience import within
 
 SETTINGS = config.Database()
 AS_ROOT = os.geteuid() == 0
@@ -156,7 +157,7 @@ async def test_a_killed_postgres_is_noticed_and_started_again(postgres: Embedded
     first = postgres.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    async with asyncio.timeout(10):
+    async with within(10):
         await postgres.exited.wait()
         await postgres.ready.wait()
     assert postgres.pid != first
@@ -189,7 +190,7 @@ async def test_a_restart_that_fails_is_tried_again(
     supervisor = asyncio.create_task(postgres.keep_running())
     with capture_logs() as said:
         os.kill(postgres.pid or 0, signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with within(10):
             await postgres.exited.wait()
             await once_logged(said, "postgres.restart_failed")
             monkeypatch.undo()

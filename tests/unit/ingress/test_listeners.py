@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from stackyn_server.ingress.listeners import listening, one_more_on_each
+from tests.patience import patient
 
 
 def listener(port: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
@@ -32,7 +33,7 @@ async def test_a_second_listener_is_waited_for() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(waiting), 0.1)
         with listener(port):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, patient(5))
 
 
 async def test_a_listener_that_goes_at_once_does_not_count() -> None:

@@ -8,12 +8,13 @@ from structlog.testing import capture_logs
 from stackyn_server import config
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.store.installation import LeadershipLost
+from tests.patience import patient
 
 QUICK = config.Jobs(pause_first_seconds=0.001, pause_longest_seconds=0.01)
 
 
 async def eventually(event: asyncio.Event) -> None:
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), patient(5))
 
 
 async def test_a_task_that_dies_is_started_again_and_its_deaths_are_visible() -> None:
