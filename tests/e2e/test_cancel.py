@@ -3,23 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from stackyn_server.domain.deployments import Phase
+from tests.crash.audit import at_rest, is_whole, rows_of
+from tests.e2e.phase_holds import HOLDS, Scene, SlowGit, is_draining, slow_build
 from tests.engine.parts import new_id, processes_with
-from tests.git_server import GitServer, Mode
-from tests.server_process import ServerProcess, docker
-from tests.tiny import DOCKERFILE, Tree, tiny_app
+from tests.git_server import GitServer
+from tests.patience import patient
+from tests.relay import EngineDoor
+from tests.server_process import ServerProcess, docker, running
 
 GONE_SECONDS = 2.0
+_numbers = itertools.count(1)
 
 
-def slow_build(mark: str) -> Tree:
-    """Its build step can be found among the processes by `mark`, a number of seconds that never pass."""
-    return tiny_app(dockerfile=DOCKERFILE + f'RUN ["/bin/busybox", "sleep", "{mark}"]\n')
+@pytest.fixture(scope="module")
+async def door() -> AsyncIterator[EngineDoor]:
+    with tempfile.TemporaryDirectory(prefix="stackyn-door-") as folder:
+        door = EngineDoor(Path(folder) / "engine.sock")
+        await door.open()
+        yield door
+        await door.shut()
+
+
+@pytest.fixture(scope="module")
+def slow_git() -> Iterator[SlowGit]:
+    """First in the PATH of servers that are started meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="stackyn-git-") as folder, pytest.MonkeyPatch.context() as patch:
+        git = SlowGit(Path(folder) / "bin")
+        patch.setenv("PATH", str(git.folder), prepend=os.pathsep)
+        yield git
+
+
+@pytest.fixture(scope="module")
+async def held_server(door: EngineDoor, slow_git: SlowGit) -> AsyncIterator[ServerProcess]:
+    """One place for builds, and all the time in the world for what has begun."""
+    async with running(
+        engine={"socket": str(door.path)},
+        builds={"concurrency": 1},
+        apps={"drain_seconds": 300},
+        deadlines={"probing": 120, "switching": 120},
+        ingress={"confirm_seconds": 100},
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def scene(held_server: ServerProcess, git: GitServer, door: EngineDoor, slow_git: SlowGit) -> Scene:
+    return Scene(held_server, git, door, slow_git, f"held-{next(_numbers)}")
 
 
 async def cancel(server: ServerProcess, app: int, deployment: int) -> None:
@@ -54,40 +93,79 @@ async def test_in_mid_build_its_processes_are_gone_and_its_place_is_free_within_
     await server.until(
         lambda: _is_in(server, made[2][1], *set(Phase) - {Phase.QUEUED}), 10, "the place is free"
     )
-    assert time.monotonic() - asked_at < GONE_SECONDS
+    assert time.monotonic() - asked_at < patient(GONE_SECONDS)
 
     for app, _ in made[1:]:
         await delete(server, app, 0)
     await _nothing_is_left(server, *(app for app, _ in made))
 
 
-async def test_the_release_that_served_goes_on_whatever_phase_is_cancelled(
-    server: ServerProcess, git: GitServer
-) -> None:
-    url, _ = await git.publish("steady", tiny_app("good"))
-    app, first = await server.create(url, "Steady")
-    await server.deployed(first)
+async def test_the_release_that_served_goes_on_whatever_phase_is_cancelled(scene: Scene) -> None:
+    await scene.go_live()
+    for phase, hold in HOLDS.items():
+        async with hold(scene) as deployment:
+            await _cancelled_in(scene, phase, deployment)
+    await at_rest(scene.server)
+    await is_whole(scene.server)
 
-    async def cancelled_in(phase: Phase, tree: Tree) -> None:
-        await git.publish("steady", tree)
-        asked = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-        deployment = int(asked["deployment"]["id"])
-        await server.until(lambda: _is_in(server, deployment, phase), 30, f"it is {phase.value}")
-        await cancel(server, app, deployment)
-        ended = await server.deployed(deployment, "stopped")
-        assert ended["phase"] == "cancelled"
-        assert await server.visit("steady") == (200, "good")
 
-    git.modes["steady"] = Mode.HANG
-    await cancelled_in(Phase.FETCHING, tiny_app("bad"))
-    git.modes["steady"] = Mode.SERVE
-    await cancelled_in(Phase.BUILDING, slow_build(str(new_id())))
-    await cancelled_in(Phase.PROBING, tiny_app("bad", start="exec /bin/busybox sleep 600\n"))
-    view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
-    assert view["status"] == "running"
-    label = f"label=io.stackyn.app={app}"
-    await server.until(lambda: _count_is(server, label, 1), 20, "only the container that serves is there")
-    await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
+@pytest.mark.full
+@pytest.mark.parametrize("end", [cancel, delete])
+@pytest.mark.parametrize("phase", HOLDS)
+async def test_ended_in_a_single_phase_it_leaves_nothing(scene: Scene, phase: str, end: End) -> None:
+    await scene.go_live()
+    async with HOLDS[phase](scene) as deployment:
+        await (_cancelled_in if end is cancel else _deleted_in)(scene, phase, deployment)
+    await at_rest(scene.server)
+    await is_whole(scene.server)
+
+
+async def _cancelled_in(scene: Scene, phase: str, deployment: int) -> None:
+    server = scene.server
+    if phase == "draining":  # it is live: a cancellation comes too late, and changes nothing
+        before = await _row(scene, deployment)
+        await cancel(server, scene.app, deployment)
+        assert await _row(scene, deployment) == before
+        assert await is_draining(server, scene.app), "nobody who still waits is cut off"
+    else:
+        asked_at = time.monotonic()
+        await cancel(server, scene.app, deployment)
+        await _is_over_soon(scene, deployment, asked_at)
+        ended = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        assert (ended["status"], ended["phase"]) == ("stopped", "cancelled")
+        before = await _row(scene, deployment)
+        await cancel(server, scene.app, deployment)
+        assert await _row(scene, deployment) == before, "cancelled again, it is as it was"
+    if phase != "switching":  # there the proxy answers nobody for now
+        assert await server.visit(scene.name) == (200, scene.serves)
+
+
+async def _deleted_in(scene: Scene, phase: str, deployment: int) -> None:
+    asked_at = time.monotonic()
+    await delete(scene.server, scene.app, deployment)
+    await _is_over_soon(scene, deployment, asked_at)
+    await scene.server.api("GET", f"/api/v1/apps/{scene.app}", expect=404)
+
+
+async def _is_over_soon(scene: Scene, deployment: int, asked_at: float) -> None:
+    """No job has a place for it any more, and nothing that it ran is running."""
+
+    async def is_over() -> bool:
+        async with rows_of(scene.server) as rows:
+            open_jobs = await rows.fetchval(
+                "SELECT count(*) FROM job WHERE kind IN ('build', 'release') AND subject = $1"
+                " AND state IN ('waiting', 'running')",
+                str(deployment),
+            )
+        return not open_jobs and await _is_gone(scene.mark)
+
+    await scene.server.until(is_over, 20, "job and processes are gone")
+    assert time.monotonic() - asked_at < patient(GONE_SECONDS)
+
+
+async def _row(scene: Scene, deployment: int) -> list[object]:
+    async with rows_of(scene.server) as rows:
+        return list(await rows.fetchrow("SELECT * FROM deployment WHERE id = $1", deployment))
 
 
 async def _runs(server: ServerProcess, mark: str) -> None:
