@@ -7,10 +7,12 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from stackyn_server import config
@@ -20,7 +22,7 @@ from tests.git_server import GitServer
 from tests.server_process import ServerProcess, remove_everything, running
 from tests.tiny import DOCKERFILE, tiny_app
 
-AWAY_SECONDS = 3.0
+AWAY_SECONDS, ASK_SECONDS = 3.0, 0.1
 DISK = "size=700m,mode=711"
 ENOUGH_MB, MEBIBYTE = 48, 1024**2
 QUICK = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
@@ -41,6 +43,17 @@ async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres: EmbeddedPostgres) -> None:
+    await _recovers_from(git, postgres, _frozen, _gone, seconds=AWAY_SECONDS)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+async def test_a_database_that_is_gone_for_a_minute(git: GitServer, postgres: EmbeddedPostgres) -> None:
+    await _recovers_from(git, postgres, _gone, seconds=60)
+
+
+async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fault, seconds: float) -> None:
+    """Have the database fail in mid-build, each time for so long: the build's result is kept in hand meanwhile."""
     url = await postgres.start()
     async with running(
         database={"url": url, "statement_seconds": 2, "connect_seconds": 2}, retries=QUICK
@@ -48,7 +61,7 @@ async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres:
         stage = Stage(server, git)
         await stage.go_live()
         async with visited(stage) as failures:
-            for fault in (_frozen, _gone):
+            for fault in faults:
                 slow = tiny_app(
                     fault.__name__, dockerfile=DOCKERFILE + 'RUN ["/bin/busybox", "sleep", "2"]\n'
                 )
@@ -56,13 +69,18 @@ async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres:
                 asked = await server.api("POST", f"/api/v1/apps/{stage.app}/redeploy", expect=201)
                 await _is_under_way(server, asked["deployment"]["id"])
                 async with fault(postgres):
-                    await _is_refused_with_a_sentence(server)
-                    await asyncio.sleep(
-                        AWAY_SECONDS
-                    )  # the build ends meanwhile, and its result is kept in hand
+                    back_at = time.monotonic() + seconds
+                    while time.monotonic() < back_at:
+                        await _is_refused_with_a_sentence(server)
+                        await asyncio.sleep(ASK_SECONDS)
                 await server.deployed(asked["deployment"]["id"])
                 assert (await server.visit(stage.name))[1] == fault.__name__
+            attempts = await _build_attempts(url)
         assert failures == []
+    assert attempts == [1] * (1 + len(faults)), "no build was done twice"
+
+
+Fault = Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]]
 
 
 @asynccontextmanager
@@ -84,6 +102,17 @@ async def _gone(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
     await postgres.stop()
     yield
     await postgres.start()
+
+
+async def _build_attempts(url: str) -> list[int]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [
+            row["attempt"]
+            for row in await connection.fetch("SELECT attempt FROM job WHERE kind = 'build' ORDER BY id")
+        ]
+    finally:
+        await connection.close()
 
 
 async def _is_under_way(server: ServerProcess, deployment: int) -> None:
