@@ -11,6 +11,7 @@ import asyncpg
 
 from stackyn_server.engine.labels import APP, IMAGE_INSTALLATION, INSTALLATION, INSTANCE, ROLE, Role
 from stackyn_server.store.embedded import embedded_url
+from tests.crash.pictures import contradictions
 from tests.server_process import ServerProcess, docker
 
 ENDED = ("running", "failed", "stopped")
@@ -62,6 +63,7 @@ async def differences(server: ServerProcess) -> list[str]:
             *await _of_deployments(rows, server),
             *await _of_engine(rows, server),
             *await _of_ingress(rows, server),
+            *await contradictions(server),
         ]
 
 

@@ -25,6 +25,7 @@ import aiohttp
 from stackyn_server.store import cluster
 from tests.crash.audit import at_rest, is_whole
 from tests.crash.own_engine import OwnEngine
+from tests.crash.pictures import running_deployment
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running
 from tests.tiny import tiny_app
@@ -36,14 +37,17 @@ AWAY_SECONDS = (0.0, 4.0)
 
 
 class Chaos:
-    def __init__(self, server: ServerProcess, engine: OwnEngine, git: GitServer, seed: int) -> None:
+    def __init__(
+        self, server: ServerProcess, engine: OwnEngine, git: GitServer, seed: int, totals: Counter[str]
+    ) -> None:
         self.server = server
         self.engine = engine
         self.git = git
         self.asking, self.killing = random.Random(seed), random.Random(seed + 1)
         self.apps: list[int] = []
         self.made = 0
-        self.totals: Counter[str] = Counter()
+        self.greetings: dict[str, str] = {}  # by commit
+        self.totals = totals
 
     async def run(self, seconds: float) -> None:
         ends = time.monotonic() + seconds
@@ -76,24 +80,29 @@ class Chaos:
     async def create(self) -> None:
         self.made += 1
         name = f"chaos-{self.made}"
-        url, _ = await self.git.publish(name, tiny_app("1"))
+        url = await self._publish(name, "1")
         await self._asked("POST", "/api/v1/apps", {"name": name, "repo_url": url})
         found = await self.server.api("GET", "/api/apps")
         if isinstance(found, list):  # a creation without an answer may have happened
             self.apps = [int(app["id"]) for app in found]
 
     async def redeploy(self) -> None:
-        await self._push(tiny_app(str(self.asking.random())))
+        await self._push()
 
     async def failing_redeploy(self) -> None:
-        await self._push(tiny_app(str(self.asking.random()), start="exit 1\n"))
+        await self._push(start="exit 1\n")
 
-    async def _push(self, tree: Any) -> None:
-        app = self._one()
+    async def _push(self, **tree: str) -> None:
+        app, greeting = self._one(), str(self.asking.random())
         found = await self.server.api("GET", f"/api/v1/apps/{app}")
         if "repo_url" in found:
-            await self.git.publish(found["slug"], tree)
+            await self._publish(found["slug"], greeting, **tree)
             await self._asked("POST", f"/api/v1/apps/{app}/redeploy")
+
+    async def _publish(self, name: str, greeting: str, **tree: str) -> str:
+        url, commit = await self.git.publish(name, tiny_app(greeting, **tree))
+        self.greetings[commit] = greeting
+        return url
 
     async def cancel(self) -> None:
         found = await self.server.api("GET", f"/api/v1/apps/{self._one()}/deployments")
@@ -116,6 +125,20 @@ class Chaos:
         app = self._one()
         await self._asked("DELETE", f"/api/v1/apps/{app}")
         self.apps.remove(app)
+
+    async def agree(self) -> None:
+        """Rows, API, engine and ingress about what runs; API and HTTP about the commit of it too."""
+        await at_rest(self.server)
+        await is_whole(self.server)
+        apps = await self.server.api("GET", "/api/apps", expect=200)
+        for app in apps:
+            if running := await running_deployment(self.server, app):
+                told, answer = self.greetings[running["commit"]], await self.server.visit(app["slug"])
+                assert answer == (200, told), (
+                    f"{app['slug']} should be {running['commit']}: {told}, is {answer}"
+                )
+                self.totals["apps that run at the end"] += 1
+        self.totals["apps at the end"] = len(apps)
 
     def _one(self) -> int:
         return self.asking.choice(self.apps)
@@ -162,8 +185,8 @@ class Chaos:
         await self.engine.start()
 
 
-async def chaos(seed: int, seconds: float) -> Counter[str]:
-    """Raises AssertionError with the differences."""
+async def chaos(seed: int, seconds: float, totals: Counter[str]) -> None:
+    """Counts in `totals`, also what was before a failure. Raises AssertionError with the differences."""
     with tempfile.TemporaryDirectory(prefix="stackyn-chaos-") as folder:
         engine = OwnEngine(Path(folder) / "engine")
         os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
@@ -175,12 +198,9 @@ async def chaos(seed: int, seconds: float) -> Counter[str]:
                     engine={"socket": str(engine.socket)}, retries={"first_seconds": 0.5, "attempts": 30}
                 ) as server,
             ):
-                run = Chaos(server, engine, git, seed)
+                run = Chaos(server, engine, git, seed, totals)
                 await run.run(seconds)
-                await at_rest(server)
-                await is_whole(server)
-                run.totals["apps at the end"] = len(await server.api("GET", "/api/apps", expect=200))
-                return run.totals
+                await run.agree()
         finally:
             await engine.remove()
 
@@ -191,10 +211,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180)
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}, {chosen.seconds:.0f} s", flush=True)
-    totals = asyncio.run(chaos(chosen.seed, chosen.seconds))
-    print(
-        f"seed {chosen.seed}: all agree after", ", ".join(f"{n} {what}" for what, n in sorted(totals.items()))
-    )
+    totals, ending = Counter[str](), "they do NOT agree"
+    try:
+        asyncio.run(chaos(chosen.seed, chosen.seconds, totals))
+        ending = "all agree"
+    finally:
+        counted = ", ".join(f"{count} {what}" for what, count in sorted(totals.items()))
+        print(f"seed {chosen.seed}: {ending} after {counted}", flush=True)
 
 
 if __name__ == "__main__":
