@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.contract.billing_provider import PATH, SECRET, Shop, signature
+from tests.contract.billing.provider import PATH, SECRET, Shop, signature
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running
 from tests.tiny import tiny_app

@@ -1,0 +1,42 @@
+"""A plan by an administrator's word, where plans are sold."""
+
+from __future__ import annotations
+
+from tests.contract.billing.customers import a_customer, desired, end_of_trial, settle, standing
+from tests.contract.billing.provider import Shop
+from tests.contract.conftest import Person, Platform
+
+
+async def give(platform: Platform, person: Person, plan: str) -> None:
+    admin = await platform.person(is_admin=True)
+    answer = await admin.call("PATCH", f"/admin/users/{person.id}/plan", json={"plan": plan})
+    assert (answer.status, answer.json["plan"]) == (200, plan), answer.text
+    listed = (await admin.get(f"/admin/users?search={person.email}")).json["users"]
+    assert [(user["plan"], user["quota"]["plan_name"]) for user in listed] == [(plan, plan)]
+
+
+async def test_a_plan_by_an_administrators_word_opens_the_account(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    app = await person.new_app()
+    await end_of_trial(shop_platform, person)
+    await give(shop_platform, person, "builder")
+    assert await standing(person) == ("active", "active", "builder")
+    assert await desired(shop_platform, app) == ("running", False)
+    await settle(shop_platform, person)
+    assert await standing(person) == ("active", "active", "builder")
+
+
+async def test_the_word_counts_until_the_subscription_changes(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    shop = Shop(shop_platform.nobody, person.email, 101)
+    await shop.tell("subscription_created", "active")
+    await give(shop_platform, person, "pro")
+    await shop.tell("subscription_updated", "active")  # a renewal
+    assert await standing(person) == ("active", "active", "pro")
+    await give(shop_platform, person, "starter")
+    await shop.tell("subscription_updated", "active", variant_id=102)
+    assert await standing(person) == ("active", "active", "builder")
+    await give(shop_platform, person, "free")
+    assert await standing(person) == ("active", "active", "free")
+    await shop.tell("subscription_expired", "expired")
+    assert (await standing(person))[:2] == ("expired", "expired")

@@ -1,0 +1,122 @@
+"""Events of the payment provider: whose they are, each once, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from tests.contract.billing.customers import a_customer, mails, standing
+from tests.contract.billing.provider import VARIANTS, Shop, deliver, in_days
+from tests.contract.conftest import Person, Platform
+
+
+async def test_the_buyer_is_the_named_user_or_the_owner_of_the_address(shop_platform: Platform) -> None:
+    nobody = shop_platform.nobody
+    ada, bob = await a_customer(shop_platform), await a_customer(shop_platform, "Bob@example.test")
+    await Shop(nobody, "paid-by-a-company@example.test", 101, str(ada.id)).tell(
+        "subscription_created", "active"
+    )
+    await Shop(nobody, "bOB@EXAMPLE.test", 102, "no-uuid").tell("subscription_created", "active")
+    assert await standing(ada) == ("active", "active", "starter")
+    assert await standing(bob) == ("active", "active", "builder")
+
+
+async def test_an_unproven_address_gets_nothing_until_it_is_proven(shop_platform: Platform) -> None:
+    body = {"email": "Owner@example.test", "password": "correct horse battery"}
+    stranger = await shop_platform.nobody.post("/api/auth/signup", json=body)
+    shop = Shop(shop_platform.nobody, "owner@example.test", 101)
+    await shop.tell("subscription_created", "active")
+    them = Person(shop_platform, None, "", stranger.json["token"])
+    assert await standing(them) == ("trial", "trial", "pro")
+    owner = await a_customer(shop_platform, "owner@EXAMPLE.test")
+    assert await standing(owner) == ("active", "active", "starter")
+
+
+async def test_what_was_bought_before_signing_up_counts_from_the_first_moment(
+    shop_platform: Platform,
+) -> None:
+    early, late = (Shop(shop_platform.nobody, "ada@example.test", variant) for variant in (101, 103))
+    await early.tell("subscription_created", "active")
+    await early.tell("subscription_expired", "expired")
+    await late.tell("subscription_created", "active")
+    assert await shop_platform.value("SELECT count(*) FROM billing_event WHERE outcome = 'parked'") == 3
+    assert await standing(await a_customer(shop_platform)) == ("active", "active", "pro")
+    assert await mails(shop_platform) == 1  # the code; no word of a trial
+
+
+async def test_a_repetition_changes_nothing_however_often_and_at_once(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    shop = Shop(shop_platform.nobody, person.email)
+    failed = shop.payment("subscription_payment_failed", "pending")
+    await shop.tell("subscription_created", "active")
+    before = await mails(shop_platform)
+    answers = await asyncio.gather(*(deliver(shop_platform.nobody, failed) for _ in range(10)))
+    assert {answer.text for answer in answers} == {answers[0].text} and answers[0].json == {"status": "ok"}
+    assert await mails(shop_platform) == before + 1
+
+
+async def test_a_replay_of_an_old_event_does_not_bring_back_what_was(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    shop = Shop(shop_platform.nobody, person.email)
+    created = shop.event("subscription_created", "active")
+    await deliver(shop_platform.nobody, created)
+    await shop.tell("subscription_expired", "expired")
+    assert (await deliver(shop_platform.nobody, created)).json == {"status": "ok"}
+    # The same old news in other bytes is no repetition, and is out of date all the same.
+    assert (await deliver(shop_platform.nobody, created + b"\n")).json == {"status": "ok"}
+    assert await standing(person) == ("expired", "expired", "pro")
+
+
+async def test_every_order_of_delivery_leads_to_the_same_end(shop_platform: Platform) -> None:
+    story = [
+        ("subscription_created", "active", {}),
+        ("subscription_updated", "past_due", {}),
+        ("subscription_cancelled", "cancelled", {"ends_at": in_days(9)}),
+        ("subscription_resumed", "active", {}),
+    ]
+    for number, order in enumerate(itertools.permutations(range(4))):
+        person = await a_customer(shop_platform, f"ada-{number}@example.test")
+        shop = Shop(shop_platform.nobody, person.email, 101)
+        for minute in order:
+            name, status, attributes = story[minute]
+            await shop.tell(name, status, minute=minute, **attributes)
+        assert await standing(person) == ("active", "active", "starter"), order
+
+
+async def test_events_at_the_same_instant_are_applied_one_by_one(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    shop = Shop(shop_platform.nobody, person.email)
+    bodies = [shop.event("subscription_updated", "active") for _ in range(9)]
+    bodies.append(shop.event("subscription_expired", "expired"))
+    answers = await asyncio.gather(*(deliver(shop_platform.nobody, body) for body in reversed(bodies)))
+    assert {answer.status for answer in answers} == {200}
+    assert await standing(person) == ("expired", "expired", "pro")
+
+
+async def test_a_purchase_and_a_first_proof_at_the_same_instant_meet(shop_platform: Platform) -> None:
+    for number in range(5):
+        email = f"ada-{number}@example.test"
+        shop = Shop(shop_platform.nobody, email, 102)
+        person, _ = await asyncio.gather(
+            a_customer(shop_platform, email), shop.tell("subscription_created", "active")
+        )
+        assert await standing(person) == ("active", "active", "builder")
+
+
+async def test_an_unknown_variant_gives_nothing_until_the_configuration_knows_it(
+    shop_platform: Platform, records: list[Any]
+) -> None:
+    person = await a_customer(shop_platform)
+    await Shop(shop_platform.nobody, person.email, 999).tell("subscription_created", "active")
+    assert await standing(person) == ("trial", "trial", "pro")
+    assert [record["variant"] for record in records if record["event"] == "billing.variant_unknown"] == [
+        "999"
+    ]
+    billing = shop_platform.settings.billing
+    variants = dict(billing.variants)
+    assert isinstance(billing.variants, dict)
+    billing.variants["999"] = "builder"
+    await shop_platform.billing.settle_all(None)  # type: ignore[arg-type]
+    assert await standing(person) == ("active", "active", "builder")
+    assert variants == VARIANTS

@@ -1,0 +1,83 @@
+"""Trials: how they begin and end, and where nothing is sold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.contract.billing.customers import a_customer, desired, end_of_trial, mails, settle, standing
+from tests.contract.billing.provider import Shop
+from tests.contract.conftest import Person, Platform
+from tests.contract.test_conventions import is_error
+
+
+async def test_a_new_account_is_on_trial_with_a_mail_and_an_alarm(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    profile = (await person.get("/api/user/me")).json
+    assert await standing(person) == ("trial", "trial", "pro")
+    began, ends = (
+        datetime.fromisoformat(profile["subscription"][key]) for key in ("trial_started_at", "trial_ends_at")
+    )
+    assert ends - began == timedelta(days=7)
+    assert await mails(shop_platform) == 2  # the code and the trial
+    alarm = "SELECT run_at FROM job WHERE kind = 'expiry' AND state = 'waiting' AND subject = $1"
+    assert await shop_platform.value(alarm, str(person.id)) == ends
+
+
+async def test_the_end_of_a_trial_stops_the_apps_and_closes_what_costs(shop_platform: Platform) -> None:
+    person = await a_customer(shop_platform)
+    app = await person.new_app()
+    before = await mails(shop_platform)
+    await end_of_trial(shop_platform, person)
+    assert await standing(person) == ("expired", "expired", "pro")
+    assert await desired(shop_platform, app) == ("stopped", True)
+    assert await mails(shop_platform) == before + 1
+    for path, body in (
+        ("/api/v1/apps", {"name": "b", "repo_url": "https://git.example.test/a/b"}),
+        (f"/api/v1/apps/{app}/redeploy", None),
+        (f"/api/v1/apps/{app}/env", {"key": "A", "value": "b"}),
+    ):
+        answer = await person.post(path, json=body)
+        assert is_error(answer, 402, "PAYMENT_REQUIRED") and answer.json["billing_status"] == "expired"
+    assert (await person.get("/api/apps")).json[0]["status"] == "stopped"
+    await settle(shop_platform, person)
+    assert await mails(shop_platform) == before + 1
+    await Shop(shop_platform.nobody, person.email).tell("subscription_created", "active")
+    assert await desired(shop_platform, app) == ("running", False)
+
+
+async def test_a_stranger_cannot_use_up_the_trial_of_an_address(shop_platform: Platform) -> None:
+    body = {"email": "owner@example.test", "password": "correct horse battery"}
+    assert (await shop_platform.nobody.post("/api/auth/signup", json=body)).status == 201
+    assert await mails(shop_platform) == 0  # nobody is written to who didn't ask
+    past = datetime.now(UTC) - timedelta(days=1)
+    await shop_platform.execute("UPDATE account SET trial_ends_at = $1", past)
+    owner = await a_customer(shop_platform, "owner@example.test")
+    assert await standing(owner) == ("trial", "trial", "pro")
+    await end_of_trial(shop_platform, owner)
+    again = await a_customer(shop_platform, "owner@example.test")
+    assert await standing(again) == ("expired", "expired", "pro")
+
+
+async def test_where_nobody_pays_everybody_is_active_on_the_default_plan(platform: Platform) -> None:
+    signed_up = await platform.nobody.post(
+        "/api/auth/signup", json={"email": "a@example.test", "password": "correct horse battery"}
+    )
+    person = Person(platform, None, "", signed_up.json["token"])
+    assert await standing(person) == ("active", None, "free")
+    assert await platform.value("SELECT count(*) FROM job WHERE kind IN ('expiry', 'mail')") == 0
+    admin = await platform.services.accounts.make_admin("admin@example.test", "correct horse battery")
+    assert (admin.account.billing_status, admin.account.plan) == ("active", "pro")
+
+
+async def test_selling_no_more_opens_every_account(
+    shop_platform: Platform, launch: Callable[..., Any]
+) -> None:
+    person = await a_customer(shop_platform)
+    app = await person.new_app()
+    await end_of_trial(shop_platform, person)
+    free = await launch()
+    await free.billing.settle_all(None)
+    assert await standing(Person(free, person.id, person.email, person.token)) == ("active", None, "pro")
+    assert await desired(free, app) == ("running", False)
