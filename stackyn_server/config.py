@@ -1,23 +1,15 @@
-"""Settings: one frozen class per table of `config.toml`, which documents each value. Replaced whole on reload.
-
-Every value can be overridden by the environment as `STACKYN_<TABLE>__<KEY>`.
-"""
+"""Settings: one frozen class per table of `config.toml`, which documents each value."""
 
 from __future__ import annotations
 
 import ipaddress
-import os
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stackyn_server.errors import StackynError
-
-PREFIX = "STACKYN_"
 
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -370,13 +362,25 @@ class Settings(Table):
             raise ValueError("[auth] development_codes is refused together with a public base domain")
         if self.billing.test_endpoint and not self.public.is_local:
             raise ValueError("[billing] test_endpoint is refused together with a public base domain")
-        if len({self.server.port, self.hold.port, self.ingress.metrics_port}) < 3:
-            raise ValueError("[server] port, [hold] port and [ingress] metrics_port must differ")
+        self._check_ports()
         if self.network.subnet.prefixlen > LONGEST_APP_PREFIX:
             raise ValueError(f"[network] subnet must be at least a /{LONGEST_APP_PREFIX}")
         if self.network.subnet.overlaps(self.network.build_subnet):
             raise ValueError("[network] subnet and build_subnet overlap")
         return self
+
+    def _check_ports(self) -> None:
+        users: dict[int, str] = {}
+        for setting, port in (
+            ("[server] port", self.server.port),
+            ("[hold] port", self.hold.port),
+            ("[frontend] port", self.frontend.port),
+            ("[ingress] metrics_port", self.ingress.metrics_port),
+            ("[ingress] http_port", self.ingress.http_port),
+            ("[ingress] https_port", self.ingress.https_port),
+        ):
+            if port and (other := users.setdefault(port, setting)) != setting:
+                raise ValueError(f"{other} and {setting} must differ")
 
     def public_url(self, host_label: str) -> str:
         """Return the stable public address of `<host_label>.<base domain>`, without a trailing slash."""
@@ -386,59 +390,3 @@ class Settings(Table):
         )
         suffix = "" if ours in (0, usual) else f":{ours}"
         return f"{self.public.scheme}://{host_label}.{self.public.base_domain}{suffix}"
-
-
-def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read settings from a TOML file (defaults when `path` is None) and the environment.
-
-    Raises `ConfigInvalid` with file, line, key and reason; an unknown key or variable is an error too.
-    """
-    text, values = "", {}
-    if path is not None:
-        try:
-            text = path.read_text("utf-8")
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigInvalid(f"{path}: {error}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigInvalid(f"{path}: can't be read: {error}") from error
-    _apply_environment(values, os.environ if environment is None else environment)
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        keys = [str(part) for part in problem["loc"]]
-        line = _line_of(text, keys)
-        place = f"{path or 'settings'}" + (f", line {line}" if line else "")
-        name = ".".join(keys)
-        reason = str(problem["msg"]).removeprefix("Value error, ")
-        raise ConfigInvalid(f"{place}: {name + ': ' if name else ''}{reason}") from error
-
-
-def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
-    for variable, value in environment.items():
-        if not variable.startswith(PREFIX) or "__" not in variable:
-            continue
-        *tables, key = variable.removeprefix(PREFIX).lower().split("__")
-        table = values
-        for name in tables:
-            table = table.setdefault(name, {})
-        try:
-            table[key] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
-            table[key] = value
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """Find the line that sets `keys`, or else the line of the table that should."""
-    table, found = "", None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            table = header.group(1).strip()
-            if table == ".".join(keys[: table.count(".") + 1]):
-                found = number
-        elif assignment := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
-            path = [*table.split("."), assignment.group(1)] if table else [assignment.group(1)]
-            if path == keys[: len(path)]:
-                return number
-    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from stackyn_server import config, telemetry
+from stackyn_server import config, config_file, telemetry
 from stackyn_server.api import frontend
 from stackyn_server.api.application import create_app
 from stackyn_server.api.hold import create_hold_app
@@ -92,7 +92,7 @@ _DATABASE_AGAIN_SECONDS = 1.0
 
 def run(config_path: Path | None, take_over: bool) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code. A `StackynError` before that is the caller's to print."""
-    settings = config.load(config_path)
+    settings = config_file.load(config_path)
     telemetry.configure(settings.server.log_level, redaction=[redact_event])
     return asyncio.run(_serve(settings, take_over))
 

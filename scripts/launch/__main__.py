@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.launch import example, story
 from scripts.launch.installation import Installation
 from scripts.launch.screen import say
-from stackyn_server import config
+from stackyn_server import config_file
 from stackyn_server.errors import StackynError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config.toml"
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--demo-port", type=int, default=example.PORT)
     options = parser.parse_args()
     try:
-        installation = Installation(options.config.resolve(), config.load(options.config))
+        installation = Installation(options.config.resolve(), config_file.load(options.config))
         return asyncio.run(story.run(installation, options.demo_port if options.demo else None))
     except StackynError as error:
         say(f"\n{error.message}" + (f" {error.hint}" if error.hint else ""))

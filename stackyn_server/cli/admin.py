@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from stackyn_server import config
+from stackyn_server import config_file
 from stackyn_server.cli.options import ConfigPath, open_database, usual_config
 from stackyn_server.config import Settings
 from stackyn_server.domain.accounts import valid_email, valid_password
@@ -36,7 +36,7 @@ PasswordFile = Annotated[
 @app.command()
 def create(email: Email, password_file: PasswordFile = None, config_path: ConfigPath = None) -> None:
     """Make an admin: a new account, or one that is there. Prints a generated password once."""
-    settings = config.load(config_path or usual_config())
+    settings = config_file.load(config_path or usual_config())
     made = asyncio.run(_create(settings, email, _password(password_file)))
     typer.echo(f"{made.account.email} is an admin.")
     if made.password is None:
@@ -48,7 +48,7 @@ def create(email: Email, password_file: PasswordFile = None, config_path: Config
 @app.command("reset-password")
 def reset_password(email: Email, password_file: PasswordFile = None, config_path: ConfigPath = None) -> None:
     """Give an account a new password and end its sessions. Prints a generated password once."""
-    settings = config.load(config_path or usual_config())
+    settings = config_file.load(config_path or usual_config())
     password = _password(password_file) or secrets.token_urlsafe(_MADE_PASSWORD_BYTES)
     asyncio.run(_reset(settings, valid_email(email), valid_password(password)))
     typer.echo(f"{email} has a new password and is signed out everywhere.")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from stackyn_server import config, server, telemetry
+from stackyn_server import config_file, server, telemetry
 from stackyn_server.cli import admin, doctor
 from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
 from stackyn_server.security.redaction import redact_event
@@ -53,7 +53,7 @@ def migrate(config_path: ConfigPath = None) -> None:
         async with open_database(settings, migrated=False) as database, database.connection() as connection:
             return await apply_migrations(connection)
 
-    settings = config.load(config_path or usual_config())
+    settings = config_file.load(config_path or usual_config())
     applied = asyncio.run(run())
     for name in applied:
         typer.echo(f"Applied {name}.")
@@ -64,7 +64,7 @@ def migrate(config_path: ConfigPath = None) -> None:
 @app.command(name="doctor")
 def examine(config_path: ConfigPath = None) -> None:
     """Check that this machine has what the server needs, and say what is missing. Exit code 1: something is."""
-    settings = config.load(config_path or usual_config())
+    settings = config_file.load(config_path or usual_config())
     findings = asyncio.run(doctor.examine(settings))
     for finding in findings:
         typer.echo(finding.as_text())
@@ -76,7 +76,7 @@ def examine(config_path: ConfigPath = None) -> None:
 def check(config_path: ConfigPath = None) -> None:
     """Read the settings as the server would. Exit code 78 and one line with file, line and reason if they are wrong."""
     path = config_path or usual_config()
-    config.load(path)
+    config_file.load(path)
     typer.echo(f"{path} is fine." if path else "No config.toml: the defaults are used.")
 
 

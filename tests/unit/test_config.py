@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server import config
+from stackyn_server import config, config_file
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 # One table documents the keys that all plans share, and one comment may stand above keys that belong together.
@@ -31,7 +31,7 @@ def write(folder: Path, text: str) -> Path:
 
 def problem(file: Path, environment: Mapping[str, str] | None = None) -> str:
     with pytest.raises(config.ConfigInvalid) as caught:
-        config.load(file, environment or {})
+        config_file.load(file, environment or {})
     return caught.value.message
 
 
@@ -40,7 +40,7 @@ def test_the_shipped_file_holds_every_setting_and_no_other() -> None:
 
 
 def test_the_shipped_file_holds_exactly_the_defaults_of_the_code() -> None:
-    assert config.load(SHIPPED, {}).model_dump() == config.Settings().model_dump()
+    assert config_file.load(SHIPPED, {}).model_dump() == config.Settings().model_dump()
 
 
 def test_every_setting_of_the_shipped_file_is_explained() -> None:
@@ -58,7 +58,7 @@ def test_every_setting_of_the_shipped_file_is_explained() -> None:
 
 
 def test_without_a_file_the_defaults_hold() -> None:
-    assert config.load(None, {}) == config.Settings()
+    assert config_file.load(None, {}) == config.Settings()
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,8 @@ def test_a_wrong_value_is_named_by_line_and_reason(tmp_path: Path, text: str, sa
         ('[public]\nbase_domain = "apps.example.com"\n[billing]\ntest_endpoint = true\n', "test_endpoint"),
         ('[network]\nbuild_subnet = "10.213.16.0/20"\n', "overlap"),
         ('[network]\nsubnet = "10.213.0.0/22"\n', "at least a /21"),
+        ("[frontend]\nport = 8471\n", "[hold] port and [frontend] port must differ"),
+        ("[ingress]\nhttp_port = 8080\n", "[server] port and [ingress] http_port must differ"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -103,13 +105,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_exit_code_says_that_the_configuration_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(config.ConfigInvalid) as caught:
-        config.load(tmp_path / "nowhere.toml", {})
+        config_file.load(tmp_path / "nowhere.toml", {})
     assert caught.value.exit_code == 78
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, "[server]\nport = 8081\ndrain_seconds = 5\n")
-    settings = config.load(
+    settings = config_file.load(
         file, {"STACKYN_SERVER__PORT": "8082", "STACKYN_AUTH__FIREBASE__PROJECT_ID": "shop"}
     )
     assert (settings.server.port, settings.server.drain_seconds) == (8082, 5)
@@ -127,20 +129,20 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 )
 def test_a_variable_is_read_like_a_value_of_the_file(variable: str, value: str, read: object) -> None:
     table, key = variable.removeprefix("STACKYN_").lower().split("__")
-    assert getattr(getattr(config.load(None, {variable: value}), table), key) == read
+    assert getattr(getattr(config_file.load(None, {variable: value}), table), key) == read
 
 
 def test_an_unknown_variable_is_named() -> None:
     with pytest.raises(config.ConfigInvalid, match=r"server\.prot"):
-        config.load(None, {"STACKYN_SERVER__PROT": "1"})
+        config_file.load(None, {"STACKYN_SERVER__PROT": "1"})
 
 
 def test_variables_of_others_are_left_alone() -> None:
-    assert config.load(None, {"STACKYN_VENV": "/venv", "PATH": "/bin"}) == config.Settings()
+    assert config_file.load(None, {"STACKYN_VENV": "/venv", "PATH": "/bin"}) == config.Settings()
 
 
 def test_a_development_switch_works_on_local_names() -> None:
-    settings = config.load(
+    settings = config_file.load(
         None, {"STACKYN_AUTH__DEVELOPMENT_CODES": "true", "STACKYN_PUBLIC__BASE_DOMAIN": "a.test"}
     )
     assert settings.auth.development_codes

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackyn_server import config
+from stackyn_server import config, config_file
 from stackyn_server.config import ConfigInvalid
 from tests.contract.billing.customers import desired, standing
 from tests.contract.conftest import Platform
@@ -66,4 +66,4 @@ def test_the_development_endpoint_is_refused_on_a_public_server(tmp_path: Path) 
     file = tmp_path / "config.toml"
     file.write_text('[public]\nbase_domain = "example.com"\n[billing]\ntest_endpoint = true\n')
     with pytest.raises(ConfigInvalid, match="test_endpoint is refused"):
-        config.load(file, {})
+        config_file.load(file, {})
