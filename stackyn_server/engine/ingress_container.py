@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import structlog
+
 from stackyn_server.domain.ingress import IngressState
 from stackyn_server.engine import containers, images
 from stackyn_server.engine import labels as keys
@@ -19,6 +21,8 @@ from stackyn_server.engine.containers import ContainerState
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable
 from stackyn_server.engine.hardening import Limits, host_config
 from stackyn_server.errors import StackynError
+
+log = structlog.get_logger(__name__)
 
 MOUNT = PurePosixPath("/etc/stackyn")
 WRITABLE = "acme"  # below the configuration directory: where the proxy keeps its certificates
@@ -104,7 +108,7 @@ class IngressContainer:
         if found is None:
             return None
         lines = await containers.last_lines(self._engine, found.id, _LAST_LINES)
-        return IngressState(found.id, found.running, found.image, lines)
+        return IngressState(found.id, found.running, found.image, found.pid, lines)
 
     async def remove(self) -> None:
         """Take the proxy away, for uninstalling; its certificates stay."""
@@ -131,13 +135,20 @@ class IngressContainer:
             await self._start(new)
             await ready()
         except BaseException:
-            await containers.remove(self._engine, new)
+            await self._give_up(new)
             raise
         if existing is not None:
             await containers.set_restart(self._engine, existing.id, on=False)
             await containers.stop(self._engine, existing.id, STOP_SECONDS)
             await containers.remove(self._engine, existing.id)
         return new
+
+    async def _give_up(self, container: str) -> None:
+        try:
+            lines = await containers.last_lines(self._engine, container, _LAST_LINES)
+            log.warning("ingress.not_ready", container=container, last_lines=lines)
+        finally:
+            await containers.remove(self._engine, container)
 
     async def _create(self, wanted: dict[str, Any], *, following: ContainerState | None) -> str:
         """Two names take turns, so that the new one exists before the old one is stopped."""

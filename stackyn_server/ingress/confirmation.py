@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
@@ -51,8 +52,9 @@ class _Question:
 class Confirmation:
     """Asks until everything is answered as it must be. Holds the complaint that is still open meanwhile."""
 
-    def __init__(self, frame: Frame, mark: Mark) -> None:
+    def __init__(self, frame: Frame, mark: Mark, come_from: IPv4Address | None = None) -> None:
         self._frame = frame
+        self._come_from = come_from
         self._mark = mark
         self._complaints: dict[_Question, str] = {}
         self._has_tls = any(entry_point.tls for entry_point in frame.entry_points)
@@ -95,7 +97,11 @@ class Confirmation:
     async def _complaint(self, question: _Question) -> str | None:
         try:
             answer = await dial.ask(
-                question.entry_point, question.host, question.path, timeout=_ANSWER_SECONDS
+                question.entry_point,
+                question.host,
+                question.path,
+                timeout=_ANSWER_SECONDS,
+                come_from=self._come_from,
             )
         except dial.NoAnswer as error:
             return error.message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from stackyn_server.errors import Unavailable
 from stackyn_server.ingress.entry_points import EntryPoint
@@ -24,8 +25,13 @@ class NoAnswer(Unavailable):
     """The proxy gave no answer; `message` completes "the entry point …"."""
 
 
-async def ask(entry_point: EntryPoint, host: str, path: str, *, timeout: float) -> Answer:
-    """GET `path` of `host`, without following redirects. Raises `NoAnswer`; takes at most `timeout` seconds."""
+async def ask(
+    entry_point: EntryPoint, host: str, path: str, *, timeout: float, come_from: IPv4Address | None = None
+) -> Answer:
+    """GET `path` of `host`, without following redirects, from the address `come_from` of this host if it matters.
+
+    Raises `NoAnswer`; takes at most `timeout` seconds.
+    """
     try:
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(
@@ -33,6 +39,7 @@ async def ask(entry_point: EntryPoint, host: str, path: str, *, timeout: float) 
                 entry_point.port,
                 ssl=_unverified() if entry_point.tls else None,
                 server_hostname=host if entry_point.tls else None,
+                local_addr=(str(come_from), 0) if come_from else None,
             )
             try:
                 request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"

@@ -5,27 +5,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTEN = "0A"
 _PAUSE_SECONDS = 0.02
-_SETTLED_SECONDS = 0.5  # also the time in which a proxy reads its routes, while the old one still answers
+_SETTLED_SECONDS = 0.5
 
 
 def listening(ports: Collection[int]) -> Counter[int]:
     """Count the listening TCP sockets of each of `ports`, IPv4 and IPv6. Blocking."""
     found: Counter[int] = Counter(dict.fromkeys(ports, 0))
+    found.update(port for port, _ in _listeners() if port in found)
+    return found
+
+
+def inodes(ports: Collection[int]) -> frozenset[int]:
+    """Return the inodes of the listening TCP sockets of `ports`, by which /proc names a process's sockets. Blocking."""
+    return frozenset(inode for port, inode in _listeners() if port in ports)
+
+
+def _listeners() -> Iterator[tuple[int, int]]:
+    """Yield port and inode."""
     for table in _TABLES:
         if not table.exists():  # a host without IPv6
             continue
         for line in table.read_text("ascii").splitlines()[1:]:
-            _, local, _, state, *_ = line.split()
-            port = int(local.rpartition(":")[2], 16)
-            if state == _LISTEN and port in found:
-                found[port] += 1
-    return found
+            _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
+            if state == _LISTEN:
+                yield int(local.rpartition(":")[2], 16), int(inode)
 
 
 async def one_more_on_each(before: Counter[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import structlog
@@ -106,16 +107,22 @@ class Publisher:
                     raise
             return batch.number
 
-    async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
+    async def confirm(
+        self,
+        number: int,
+        changed: Mapping[str, InstanceId | None],
+        *,
+        come_from: IPv4Address | None = None,
+    ) -> None:
         """Wait until the proxy serves publication `number` or a later one over every entry point, and each host of
-        `changed` from its instance (0 is this server, None: from nobody).
+        `changed` from its instance (0 is this server, None: from nobody). `come_from` is where we ask from.
 
         Raises `NotConfirmed` after `confirm_seconds`, `RouteRefused` when a host's route can't be written.
         """
         for host, instance in changed.items():
             if instance is not None and host in self._refused:
                 raise self._refused[host]
-        confirmation = Confirmation(self._frame, Mark(self._epoch, number))
+        confirmation = Confirmation(self._frame, Mark(self._epoch, number), come_from)
         try:
             async with asyncio.timeout(self._confirm_seconds):
                 await confirmation.wait(changed)

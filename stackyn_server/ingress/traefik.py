@@ -21,6 +21,7 @@ from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.files import FileState
 from stackyn_server.ingress.listeners import listening, one_more_on_each
 from stackyn_server.ingress.publisher import Publisher, unwritable
+from stackyn_server.ingress.steering import OURS, Steering
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +50,7 @@ class IngressEngine(Protocol):
     **A running one is replaced side by side**: the new container is started under another name (their listeners share
     the ports), `ready()` is awaited, then the old one is stopped with SIGTERM and `static.GRACE_SECONDS` plus a margin,
     and removed. When `ready()` raises, the new one's last lines are logged, it is removed, the old one stays, and the
-    error is passed on. Measured under load: for 0.1 s some new connections get a 404 (the proxy listens before it has
-    read its routes); stopping the old one first refused all connections for 10 s.
+    error is passed on. (Stopping the old one first refused all connections for 10 s.)
     A crash in between leaves two: the next call keeps one that runs and removes the other.
     """
 
@@ -158,14 +158,36 @@ class TraefikIngress:
                 *await asyncio.to_thread(binary.locate, settings.binary)
             )
             existing = await self._engine.ingress_state()
-            before = await asyncio.to_thread(listening, [point.port for point in self.entry_points])
+            before = await asyncio.to_thread(listening, self._ports)
+            steering = await self._steered(existing, before)
             await put(
                 image,
                 config_dir=self._directory.host,
                 arguments=static.arguments(self._configuration),
                 memory_mb=settings.memory_mb,
-                ready=partial(self._listens, before, existing is not None and existing.running),
+                ready=partial(self._serves, before, steering, existing is not None and existing.running),
             )
+
+    @property
+    def _ports(self) -> list[int]:
+        metrics = self._configuration.metrics_port
+        return [point.port for point in self.entry_points] + ([] if metrics is None else [metrics])
+
+    async def _steered(self, existing: IngressState | None, before: Counter[int]) -> Steering | None:
+        """Have the running proxy keep its visitors until another one has its routes. None where that can't be had."""
+        if existing is None or not existing.pid or max(before.values()) > 1:
+            return None
+        steering = Steering(existing.pid, frozenset(before))
+        return steering if await _succeeds(steering.hold_to_old) else None
+
+    async def _serves(self, before: Counter[int], steering: Steering | None, is_beside: bool) -> None:
+        """Return when the new proxy listens, has its routes, and gets all new connections. Raises `NotConfirmed`."""
+        await self._listens(before, is_beside)
+        if steering is not None:
+            await self._publisher.confirm(
+                0, {}, come_from=OURS
+            )  # the marker of any publication of this epoch
+            await _succeeds(steering.turn_to_new)
 
     async def _listens(self, before: Counter[int], is_beside: bool) -> None:
         """Return when a proxy more than `before` listens on every entry point. Raises `NotConfirmed`."""
@@ -198,3 +220,12 @@ class TraefikIngress:
             raise unwritable(error) from error
         self._publisher.reframe(replace(frame, certificate=pair))
         return pair != frame.certificate
+
+
+async def _succeeds(steer: Callable[[], None]) -> bool:
+    try:
+        await asyncio.to_thread(steer)
+    except OSError as error:  # an old kernel, or a proxy that has ended: then the kernel spreads connections
+        log.warning("ingress.unsteered", reason=str(error))
+        return False
+    return True

@@ -220,7 +220,8 @@ def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
 
 @dataclass
 class Load:
-    """Clients in a loop, POSTing so that no client library repeats a request behind our back."""
+    """Clients in a loop, POSTing so that no client library repeats a request behind our back. A failure begins with
+    "fresh" or "kept", after the client's connection."""
 
     point: EntryPoint
     host: str
@@ -249,6 +250,7 @@ class Load:
 
     async def _client(self, ended: asyncio.Event, *, fresh: bool) -> None:
         connector = aiohttp.TCPConnector(limit=1, force_close=fresh)
+        connection = "fresh" if fresh else "kept"
         async with aiohttp.ClientSession(connector=connector) as session:
             while not ended.is_set():
                 try:
@@ -259,7 +261,7 @@ class Load:
                         if response.status == 200:
                             self.answers[body] += 1
                         else:
-                            self.failures.append(f"{response.status} {body[:80]}")
+                            self.failures.append(f"{connection}: {response.status} {body[:80]}")
                 except aiohttp.ClientError as error:
-                    self.failures.append(repr(error))
+                    self.failures.append(f"{connection}: {error!r}")
                 self._moved.set()

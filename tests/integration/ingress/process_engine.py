@@ -66,4 +66,5 @@ class ProcessEngine:
     async def ingress_state(self) -> IngressState | None:
         if self._asked_for is None:
             return None
-        return IngressState("process", self.proxy.is_running, self._image, await self.proxy.log())
+        pid = self.proxy.pid if self.proxy.is_running else 0
+        return IngressState("process", self.proxy.is_running, self._image, pid, await self.proxy.log())

@@ -26,6 +26,7 @@ __all__ = ["engine"]
 
 HOST = "shop.localhost"
 CLIENTS = 8
+LOST_CONNECTION = ("kept: ServerDisconnectedError", "kept: ClientOSError")
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ async def test_a_proxy_that_dies_is_back_with_the_same_routes_without_us(
     await ingress.confirm(number, {HOST: instance})
 
 
-async def test_replacing_the_container_under_load_refuses_hardly_a_connection(
+async def test_replacing_the_container_under_load_fails_no_new_connection(
     database: Database, container: IngressContainer, ingress: Ingress
 ) -> None:
     await ingress.prepare()
@@ -115,9 +116,8 @@ async def test_replacing_the_container_under_load_refuses_hardly_a_connection(
 
     second = await container.ingress_state()
     assert first is not None and second is not None and second.container != first.container
-    # It listens before it has read its routes: some new connections get its 404 for a moment. What must not happen is
-    # that nobody listens, as for 10 s when the old one is stopped first; a client may lose the request that it sends
-    # in the instant in which the old proxy closes the connection.
-    refused = [failure for failure in load.failures if not failure.startswith("404")]
-    print(f"{sum(load.answers.values())} answers, {len(load.failures)} failures, {len(refused)} refused")
-    assert len(refused) <= CLIENTS, refused
+    print(f"{load.answers.total()} answers, {len(load.failures)} failures")
+    # A client that keeps its connection may lose the request that it sends in the instant in which the old proxy
+    # closes it.
+    lost = [failure for failure in load.failures if failure.startswith(LOST_CONNECTION)]
+    assert load.failures == lost and len(lost) <= CLIENTS / 2
