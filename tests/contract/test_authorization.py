@@ -1,111 +1,139 @@
-"""Who may call what, generated from the route table: every entry as nobody, stranger, owner and admin."""
+"""Who may call what: each entry of the route table as nobody, as the owner, as another user and as an admin."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from stackyn_server import config
 from stackyn_server.api import resources
-from stackyn_server.api.binding import bind
-from stackyn_server.api.routing import Access, Media, Route
+from stackyn_server.api.routing import Access, Route
 from stackyn_server.api.table import ROUTES
-from tests.contract.conftest import Person, Platform
+from tests.contract.conftest import Answer, Person, Platform
+from tests.contract.route_calls import NOTHING, an_app, call, names_something, titles
 from tests.contract.test_conventions import is_error
 
-NOBODYS_ID = 999_999_999
-NOBODYS_ACCOUNT = "00000000-0000-4000-8000-000000000000"
+SIGN_IN = (401, "SIGN_IN_REQUIRED")
+FORBIDDEN, NOT_FOUND = (403, "FORBIDDEN"), (404, "NOT_FOUND")
+LET_IN = None
 
-OWNED = [route for route in ROUTES if route.access in (Access.APP_OWNER, Access.DEPLOYMENT_OWNER)]
+Refusal = tuple[int, str] | None
+
+OTHERS: dict[Access, dict[str, Refusal]] = {
+    Access.USER: {"owner": LET_IN, "stranger": LET_IN, "admin": LET_IN},
+    Access.APP_OWNER: {"owner": LET_IN, "stranger": NOT_FOUND, "admin": NOT_FOUND},
+    Access.DEPLOYMENT_OWNER: {"owner": LET_IN, "stranger": NOT_FOUND, "admin": NOT_FOUND},
+    Access.ADMIN: {"owner": FORBIDDEN, "stranger": FORBIDDEN, "admin": LET_IN},
+    Access.OPERATOR: {"owner": FORBIDDEN, "stranger": FORBIDDEN, "admin": LET_IN},
+}
+
 GUARDED = [route for route in ROUTES if route.access is not Access.PUBLIC]
-ADMINS = [route for route in ROUTES if route.access is Access.ADMIN]
+PUBLIC = [route for route in ROUTES if route.access is Access.PUBLIC]
 
-# Bodies that pass every check of form, so that only rights decide.
-BODIES: dict[str, dict[str, Any]] = {
-    "NewApp": {"name": "an app", "repo_url": "https://git.example.test/owner/repository.git"},
-    "AppChange": {"name": "another name"},
-    "NewVariable": {"key": "KEY", "value": "value"},
-    "Rollback": {"release": 1},
-    "ProfileChange": {"full_name": "Ada"},
-    "PlanChange": {"plan": "pro"},
-    "NewToken": {"name": "a token"},
-    "NewDomain": {"host": "www.example.test"},
-    "TestBilling": {"plan": "pro"},
+# Who is let in meets an app that has never run: there is no release to start and no container to follow. And a socket
+# is only opened for a client that asks for one.
+NEVER_RAN = {
+    "admin.start_app": 409,
+    "apps.restart": 409,
+    "apps.start": 409,
+    "deployments.rollback": 409,
+    "logs.follow_runtime": 404,
+    "progress.build_status": 400,
 }
 
 
-def titles(routes: list[Route]) -> Any:
-    return pytest.mark.parametrize("route", routes, ids=lambda route: f"{route.method} {route.path}")
+@pytest.fixture
+async def platform(launch: Callable[..., Any]) -> Platform:
+    """The API with every endpoint switched on."""
+    started: Platform = await launch(billing=config.Billing(test_endpoint=True))
+    return started
 
 
-async def call(person: Person, route: Route, *, app: int, deployment: int, user: Any = None) -> Any:
-    """Call the route about these ids, with a body that is right in form."""
-    members = {"app": app, "deployment": deployment, "user": user or NOBODYS_ACCOUNT}
-    binding = bind(route)
-    path = route.path
-    for name in binding.path:
-        path = path.replace(f"{{{name}}}", str(members.get(name, "KEY" if name == "key" else NOBODYS_ID)))
-    options = {"json": BODIES[binding.body[1].__name__]} if binding.body else {}
-    if route.media is Media.WEBSOCKET:
-        path += f"?app_id={app}"
-    return await person.call(route.method, path, **options)
+def callers_of(route: Route) -> dict[str, Refusal]:
+    """What each caller is answered who asks about something of the owner's."""
+    access = route.access
+    if access is Access.USER and names_something(route):
+        access = Access.APP_OWNER  # it is about one of the caller's own things
+    return {"nobody": SIGN_IN, "bad token": SIGN_IN, **OTHERS[access]}
 
 
-async def an_app(person: Person) -> dict[str, int]:
-    app = await person.new_app()
-    deployments = (await person.get(f"/api/v1/apps/{app}/deployments")).json
-    return {"app": app, "deployment": deployments[0]["id"]}
+async def people(platform: Platform) -> dict[str, Person]:
+    return {
+        "nobody": platform.nobody,
+        "bad token": replace(platform.nobody, token="no.good.token"),
+        "owner": await platform.person(),
+        "stranger": await platform.person(),
+        "admin": await platform.person(is_admin=True),
+    }
+
+
+def whole(answer: Answer) -> tuple[int, str, dict[str, str]]:
+    """All that a caller can tell two answers apart by."""
+    return (
+        answer.status,
+        answer.text,
+        {name: answer.headers[name] for name in answer.headers if name != "Date"},
+    )
+
+
+async def state(owner: Person, app: int) -> list[str]:
+    """All that the owner sees."""
+    one = f"/api/v1/apps/{app}"
+    paths = (
+        "/api/apps",
+        one,
+        f"{one}/env",
+        f"{one}/deployments",
+        f"{one}/events",
+        "/api/v1/tokens",
+        "/api/user/me",
+    )
+    return [(await owner.get(path)).text for path in paths]
 
 
 @titles(GUARDED)
-async def test_nobody_is_asked_to_sign_in(platform: Platform, route: Route) -> None:
-    ids = await an_app(await platform.person())
-    assert is_error(await call(platform.nobody, route, **ids), 401, "SIGN_IN_REQUIRED")
+async def test_who_is_refused_learns_nothing_and_changes_nothing(platform: Platform, route: Route) -> None:
+    who = await people(platform)
+    theirs = await an_app(who["owner"])
+    before = await state(who["owner"], theirs["app"])
+    for name, refusal in callers_of(route).items():
+        if refusal is not LET_IN:
+            same = {"X-Request-Id": "one-and-the-same"}
+            about_theirs = await call(who[name], route, theirs, **same)
+            about_nothing = await call(who[name], route, NOTHING, **same)
+            assert is_error(about_theirs, *refusal), name
+            assert whole(about_theirs) == whole(about_nothing), name
+    assert await state(who["owner"], theirs["app"]) == before
 
 
-@titles(OWNED)
-async def test_what_is_somebody_elses_does_not_exist(platform: Platform, route: Route) -> None:
-    owner, stranger = await platform.person(), await platform.person()
-    ids = await an_app(owner)
-    admin = await platform.person(is_admin=True)
-    for other in (stranger, admin):
-        theirs = await call(other, route, **ids)
-        nobodys = await call(other, route, app=NOBODYS_ID, deployment=NOBODYS_ID)
-        assert is_error(theirs, 404, "NOT_FOUND") and nobodys.status == 404
-        assert theirs.json["error"] == nobodys.json["error"]
-    # Nothing was done to it either.
-    assert (await owner.get(f"/api/v1/apps/{ids['app']}")).json["name"] != "another name"
-    assert (await owner.get(f"/api/v1/apps/{ids['app']}/env")).json == []
+@titles(GUARDED)
+async def test_who_may_is_let_in(platform: Platform, route: Route) -> None:
+    who = await people(platform)
+    theirs = await an_app(who["owner"])
+    if route.name == "logs.follow_build":  # it would be followed to its end
+        await who["owner"].post(f"/api/v1/deployments/{theirs['deployment']}/cancel")
+    for name, refusal in callers_of(route).items():
+        if refusal is LET_IN:
+            answer = await call(who[name], route, theirs)
+            assert answer.status == NEVER_RAN.get(route.name, route.status), (name, answer.text)
+            assert route.name != "logs.follow_runtime" or "not running" in answer.text
 
 
-@titles(OWNED)
-async def test_the_owner_is_let_in(platform: Platform, route: Route) -> None:
-    owner = await platform.person()
-    ids = await an_app(owner)
-    if route.media.value == "text/event-stream":
-        await platform.services.apps.stop(owner.id, ids["app"])  # type: ignore[arg-type]
-    answer = await call(owner, route, **ids)
-    # An app that never ran has no release to start and no container to follow.
-    assert answer.status in (route.status, 409) or "is not running" in answer.text, answer.text
-
-
-@titles(ADMINS)
-async def test_only_admins_may_do_what_admins_do(platform: Platform, route: Route) -> None:
-    owner = await platform.person()
-    ids = await an_app(owner)
-    assert is_error(await call(owner, route, **ids, user=owner.id), 403, "FORBIDDEN")
-    admin = await platform.person(is_admin=True)
-    answer = await call(admin, route, **ids, user=owner.id)
-    assert answer.status in (route.status, 409), answer.text
-    assert answer.json is not None
-
-
-@titles([route for route in ADMINS if "{" in route.path])
+@titles([route for route in ROUTES if route.access is Access.ADMIN and names_something(route)])
 async def test_an_admin_asking_for_what_is_not_there_gets_404(platform: Platform, route: Route) -> None:
     admin = await platform.person(is_admin=True)
-    answer = await call(admin, route, app=NOBODYS_ID, deployment=NOBODYS_ID)
-    assert is_error(answer, 404, "NOT_FOUND")
+    assert is_error(await call(admin, route, NOTHING), 404, "NOT_FOUND")
+
+
+@titles(PUBLIC)
+async def test_a_public_address_does_not_ask_who_calls(platform: Platform, route: Route) -> None:
+    answers = {name: await call(person, route, {}) for name, person in (await people(platform)).items()}
+    told = {name: (answer.status, answer.json.get("code")) for name, answer in answers.items()}
+    assert set(told.values()) == {told["nobody"]}, told
 
 
 def test_every_handler_has_an_entry_in_the_table() -> None:

@@ -12,7 +12,7 @@ from stackyn_server import config
 from stackyn_server.api.routing import Route
 from stackyn_server.api.table import ROUTES
 from tests.contract.conftest import Platform
-from tests.contract.test_authorization import an_app, call, titles
+from tests.contract.route_calls import an_app, call, titles
 from tests.contract.test_conventions import is_error
 
 GATED = [route for route in ROUTES if route.is_billing_gated]
@@ -36,7 +36,7 @@ async def test_what_costs_is_402_with_the_status(platform: Platform, route: Rout
     person = await platform.person()
     ids = await an_app(person)
     await end_trial(platform, person.id, timedelta(seconds=1))
-    answer = await call(person, route, **ids)
+    answer = await call(person, route, ids)
     assert is_error(answer, 402, "PAYMENT_REQUIRED") and answer.json["billing_status"] == "expired"
 
 
