@@ -1,0 +1,112 @@
+"""How many statements an answer takes: as many for two hundred apps as for one, whatever is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import pytest
+
+from stackyn_server.api.routing import Access, Media
+from stackyn_server.api.table import ROUTES
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.store import events, samples
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.samples import NewSample
+from tests import rows
+from tests.contract.conftest import Person, Platform
+from tests.contract.route_calls import Members, call
+
+MANY = 200
+READS = [
+    route
+    for route in ROUTES
+    if route.method == "GET" and route.media in (Media.JSON, Media.TEXT) and route.access is not Access.PUBLIC
+]
+
+
+class Statements(list[str]):
+    """What the database is asked, in order."""
+
+    @contextmanager
+    def of(self) -> Iterator[Statements]:
+        """Those of the block alone."""
+        before = len(self)
+        found = Statements()
+        yield found
+        found.extend(self[before:])
+
+
+@pytest.fixture
+def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Statements:
+    """All that the server asks of its database from now on."""
+    asked = Statements()
+    connect = database.connection
+
+    @asynccontextmanager
+    async def listened_to() -> AsyncIterator[Connection]:
+        async with connect() as connection:
+            listener: Any = connection
+            with listener.query_logger(lambda record: asked.append(record.query)):
+                yield connection
+
+    monkeypatch.setattr(database, "connection", listened_to)
+    return asked
+
+
+async def fill(platform: Platform, owner: Person, apps: int, each: int) -> App:
+    """Give the owner serving apps, and to the last one that many deployments and other things."""
+    assert owner.id is not None
+    async with platform.database.transaction() as connection:
+        for _ in range(apps):
+            app, instance = await rows.a_serving_app(connection, await rows.an_app(connection, owner.id))
+            await samples.record(connection, [NewSample(app.id, instance, 0.1, 2**20, 1, 1, 2**20)])
+        for _ in range(each):
+            await rows.a_deployment(connection, app, Phase.FETCHING)
+            await events.append(connection, "app.changed", tenant=app.tenant, app=app.id)
+            await rows.an_account(connection)
+    for number in range(each):
+        await platform.services.variables.put(owner.id, app.id, f"KEY_{number}", "a value")
+        assert (await owner.post("/api/v1/tokens", json={"name": "a token"})).status == 201
+    return app
+
+
+async def counts(statements: Statements, admin: Person, app: App) -> dict[str, int]:
+    """How many statements each read takes."""
+    members: Members = {"app": app.id, "user": app.tenant, "deployment": 1}
+    found = {}
+    for route in READS:
+        await call(admin, route, members)  # some things are read once and kept
+        with statements.of() as asked:
+            answer = await call(admin, route, members)
+        assert answer.status == route.status, answer.text
+        found[route.name] = len(asked)
+    return found
+
+
+async def test_no_read_takes_more_statements_when_there_is_more(
+    platform: Platform, statements: Statements
+) -> None:
+    admin = await platform.person(is_admin=True)
+    few = await counts(statements, admin, await fill(platform, admin, 1, 1))
+    many = await counts(statements, admin, await fill(platform, admin, MANY - 1, 30))
+    assert many == few
+
+
+@pytest.mark.parametrize(("path", "queries"), [("/api/apps", 1), ("/admin/apps?limit=100", 2)])
+async def test_a_page_of_apps_is_one_query_and_its_total_another(
+    platform: Platform, statements: Statements, path: str, queries: int
+) -> None:
+    admin = await platform.person(is_admin=True)
+    await fill(platform, admin, MANY, 0)
+    assert admin.token
+    with statements.of() as signing_in:
+        await platform.services.identity.identify(admin.token)
+    with statements.of() as asked:
+        answer = await admin.get(path)
+    assert len(asked) == len(signing_in) + queries, asked
+    listed = answer.json if path == "/api/apps" else answer.json["apps"]
+    assert len(listed) == (MANY if path == "/api/apps" else 100)
+    assert {app["status"] for app in listed} == {"running"}
