@@ -1,4 +1,4 @@
-"""Every crash point of the package, read from its text, and the scenario that passes it for certain."""
+"""Every crash point of the package, read from its text, and the scenarios that pass it for certain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL_POINTS = tuple(
 HELD = tuple(name for name in ALL_POINTS if name.startswith(("sleep.", "wake.", "swap.")))
 POINTS = tuple(name for name in ALL_POINTS if name not in HELD)
 
-# By the story that a point's name begins with.
+# By the story that a point's name begins with: the one scenario of the short tier.
 PASSED_BY = {
     "build": "first deploy",
     "release": "redeploy",
@@ -29,6 +29,19 @@ PASSED_BY = {
     "repair": "lost container",
 }
 
+# The stories that the scenarios of the long tier walk through. Cancel and delete come while one is on its way, too.
+STORIES = {
+    "first deploy": ("build", "release"),
+    "redeploy": ("build", "release", "retire"),
+    "failing redeploy": ("build", "release", "cleanup"),
+    "rollback": ("release", "retire"),
+    "restart": ("release", "retire"),
+    "cancel": ("build", "release", "cleanup"),
+    "delete": ("build", "release", "cleanup", "withdraw", "retire", "remove"),
+    "lost container": ("repair",),
+}
+_BEYOND_A_FAILING_PROBE = {"release.probed", "release.switching", "release.confirmed", "release.live"}
+
 
 def story_of(point: str) -> str:
     return point.partition(".")[0]
@@ -37,3 +50,17 @@ def story_of(point: str) -> str:
 def passed_in(scenario: str) -> set[str]:
     """The points of the stories that a scenario surely walks through."""
     return {point for point in POINTS if PASSED_BY.get(story_of(point)) == scenario}
+
+
+def passed(scenario: str) -> list[str]:
+    """The points that a scenario of the long tier passes for certain, in the order of the stories."""
+    beyond = _BEYOND_A_FAILING_PROBE if scenario == "failing redeploy" else set()
+    stories = STORIES[scenario]
+    return sorted(
+        (point for point in POINTS if story_of(point) in stories and point not in beyond),
+        key=lambda point: stories.index(story_of(point)),
+    )
+
+
+def never_passed(scenario: str) -> set[str]:
+    return set(POINTS) - set(passed(scenario))

@@ -19,7 +19,8 @@ _numbers = itertools.count(1)
 
 
 class Stage:
-    """One app. `serves` says whether visitors must find it, `is_deleted` whether nothing of it may be left."""
+    """One app. `serves` says whether visitors must find it, `is_deleted` whether nothing of it may be left, `wanted`
+    what it has to say in the end, `before` what was wanted before that."""
 
     def __init__(self, server: ServerProcess, git: GitServer) -> None:
         self.server = server
@@ -28,11 +29,23 @@ class Stage:
         self.app = 0
         self.serves = False
         self.is_deleted = False
+        self.wanted = self.before = ""
+        self._texts: dict[str, str] = {}  # by commit
 
     async def create(self) -> int:
-        url, _ = await self.git.publish(self.name, tiny_app("1"))
+        url = await self.publish()
         self.app, deployment = await self.server.create(url, self.name)
         return deployment
+
+    async def publish(self, **tree: str) -> str:
+        """Push something new, and return the repository's address. It is wanted from now on."""
+        self.before, self.wanted = self.wanted, str(len(self._texts) + 1)
+        url, commit = await self.git.publish(self.name, tiny_app(self.wanted, **tree))
+        self._texts[commit] = self.wanted
+        return url
+
+    def text_of(self, commit: str) -> str:
+        return self._texts[commit]
 
     async def go_live(self) -> None:
         await self.server.deployed(await self.create())
@@ -50,13 +63,17 @@ async def first_deploy(stage: Stage) -> None:
     await stage.create()
 
 
-async def redeploy(stage: Stage) -> None:
-    await stage.git.publish(stage.name, tiny_app("2"))
+async def redeploy(stage: Stage, **tree: str) -> None:
+    await stage.publish(**tree)
     await stage.ask("POST", f"/api/v1/apps/{stage.app}/redeploy")
 
 
 async def rollback(stage: Stage) -> None:
-    await stage.ask("POST", f"/api/v1/apps/{stage.app}/rollback", {"release": 1})
+    """Go back as far as possible."""
+    releases = await stage.server.api("GET", f"/api/v1/apps/{stage.app}/releases", expect=200)
+    oldest = [one for one in releases if one["available"]][-1]
+    stage.wanted = stage.text_of(oldest["commit"])
+    await stage.ask("POST", f"/api/v1/apps/{stage.app}/rollback", {"release": oldest["release"]})
 
 
 async def restart(stage: Stage) -> None:
@@ -64,21 +81,38 @@ async def restart(stage: Stage) -> None:
 
 
 async def cancel(stage: Stage) -> None:
-    """The release that served goes on, whether the cancellation came in time or not."""
-    await redeploy(stage)
-    found = await stage.ask("GET", f"/api/v1/apps/{stage.app}/deployments")
-    if isinstance(found, list):
-        await stage.ask("POST", f"/api/v1/deployments/{found[0]['id']}/cancel")
+    """Cancel a redeploy that would never listen."""
+    newest = await _never_listens(stage)
+    stage.wanted = stage.before
+    await stage.ask("POST", f"/api/v1/deployments/{newest}/cancel")
 
 
 async def failing_redeploy(stage: Stage) -> None:
-    await stage.git.publish(stage.name, tiny_app("2", start="exit 1\n"))
-    await stage.ask("POST", f"/api/v1/apps/{stage.app}/redeploy")
+    await redeploy(stage, start="exit 1\n")
+    stage.wanted = stage.before
 
 
 async def delete(stage: Stage) -> None:
     stage.serves, stage.is_deleted = False, True
     await stage.ask("DELETE", f"/api/v1/apps/{stage.app}")
+
+
+async def delete_in_mid_deploy(stage: Stage) -> None:
+    await _never_listens(stage)
+    await delete(stage)
+
+
+async def _never_listens(stage: Stage) -> int:
+    """Redeploy something that is probed in vain, and return the deployment once it is."""
+    await redeploy(stage, start="exec /bin/busybox sleep 600\n")
+    newest = (await stage.server.api("GET", f"/api/v1/apps/{stage.app}/deployments", expect=200))[0]["id"]
+
+    async def is_probed() -> bool:
+        found = await stage.server.api("GET", f"/api/v1/deployments/{newest}", expect=200)
+        return bool(found["phase"] == "probing")
+
+    await stage.server.until(is_probed, 60, "it is probed")
+    return int(newest)
 
 
 async def lost_container(stage: Stage) -> None:
