@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from stackyn_server import config
 from stackyn_server.domain.jobs import JobState, Kind, Pool
+from stackyn_server.jobs import leadership
 from stackyn_server.jobs.data_directory import AlreadyRunning, DataDirectory
 from stackyn_server.jobs.leadership import Leadership, LeadershipLost, LedElsewhere
 from stackyn_server.store import claims, installation
@@ -90,12 +93,18 @@ async def test_another_host_is_refused_while_the_leader_lives_and_let_in_when_it
 ) -> None:
     leader = await lead(database, "host-a 1")
     keeping = asyncio.create_task(leader.keep(), name="keep")
-    await asyncio.sleep(QUICK.stale_seconds + QUICK.heartbeat_seconds)
+    first = await _heartbeat(database)
+    longer_than_one_lasts = timedelta(seconds=QUICK.stale_seconds)
+
+    async def lives_on() -> bool:
+        return await _heartbeat(database) > first + longer_than_one_lasts
+
+    await until(lives_on, "it has shown that it lives for longer than one heartbeat lasts")
     with pytest.raises(LedElsewhere, match="host host-a, heartbeat 0 s ago"):
         await lead(database, "host-b 2")
     keeping.cancel()
     await asyncio.wait((keeping,))
-    await asyncio.sleep(QUICK.stale_seconds + 0.1)
+    await until(lambda: _is_stale(database), "its heartbeat has grown stale")
     assert (await lead(database, "host-b 2")).epoch == 2
 
 
@@ -130,10 +139,12 @@ async def test_a_leader_learns_that_it_lost(database: Database) -> None:
             await leader.check(connection)
 
 
-async def test_still_leading_asks_the_database_once_the_heartbeat_is_old(database: Database) -> None:
+async def test_still_leading_asks_the_database_once_the_heartbeat_is_old(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leader = await lead(database)
     await lead(database)
-    await asyncio.sleep(QUICK.stale_seconds - QUICK.heartbeat_seconds)
+    _let_pass(monkeypatch, QUICK.stale_seconds - QUICK.heartbeat_seconds)
     with pytest.raises(LeadershipLost):
         await leader.still_leading()
     assert leader.lost.is_set()
@@ -193,19 +204,20 @@ async def test_a_server_waits_for_a_database_that_is_away_at_its_start() -> None
     nowhere = await Database.open(
         "postgresql://nobody@/nothing?host=/nonexistent", config.Database(), application_name="stackyn test"
     )
-    taking = asyncio.create_task(Leadership.take(nowhere, QUICK, "here"), name="take")
-    await asyncio.sleep(0.3)
-    assert not taking.done()
+    with capture_logs() as said:
+        taking = asyncio.create_task(Leadership.take(nowhere, QUICK, "here"), name="take")
+        await until(lambda: len(said) > 2, "it has asked several times")
+    assert {line["event"] for line in said} == {"leadership.waits"} and not taking.done()
     taking.cancel()
     await asyncio.wait((taking,))
     await nowhere.close()
 
 
-async def test_in_doubt_the_engine_is_left_alone(database: Database) -> None:
+async def test_in_doubt_the_engine_is_left_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     leader = await lead(database)
     await database.close()
     await leader.still_leading()  # nobody may take over before the heartbeat is stale
-    await asyncio.sleep(QUICK.stale_seconds - QUICK.heartbeat_seconds)
+    _let_pass(monkeypatch, QUICK.stale_seconds - QUICK.heartbeat_seconds)
     with pytest.raises(DatabaseUnavailable):
         await leader.still_leading()
 
@@ -217,7 +229,7 @@ async def test_a_leader_frozen_in_a_claim_writes_nothing_after_another_took_over
     async with server(database_url, tmp_path / "a", "--freeze-in-claim") as first:
         await first.said("frozen in a claim")
         await first.stopped()
-        await asyncio.sleep(1.1)  # its heartbeat grows stale
+        await until(lambda: _is_stale(database), "its heartbeat has grown stale")
         async with server(database_url, tmp_path / "b") as second:
             await second.said("leads 2")
             assert await _sessions_of(database, epoch=1) == 0, "they may hold the lock of claims"
@@ -242,7 +254,7 @@ async def test_a_leader_frozen_in_a_job_touches_nothing_after_another_took_over(
         await first.stopped()
         before = touched.read_text()
         assert before, "it had begun"
-        await asyncio.sleep(1.1)  # its heartbeat grows stale
+        await until(lambda: _is_stale(database), "its heartbeat has grown stale")
         async with server(database_url, tmp_path / "b") as second:
             await second.said("run works for long 2")
             first.send(signal.SIGCONT)
@@ -274,6 +286,23 @@ async def test_a_leader_that_comes_back_before_the_other_looks_cannot_finish_its
     with pytest.raises(LeadershipLost):
         await finishing
     assert (await row(database, job.id)).state is JobState.RUNNING
+
+
+def _let_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let this process see the time as it will be in so many seconds."""
+    now = leadership._clock
+    monkeypatch.setattr(leadership, "_clock", lambda: now() + seconds)
+
+
+async def _heartbeat(database: Database) -> datetime:
+    async with database.connection() as connection:
+        moment: datetime = await connection.fetchval("SELECT heartbeat_at FROM installation")
+    return moment
+
+
+async def _is_stale(database: Database) -> bool:
+    async with database.connection() as connection:
+        return not (await installation.standing(connection, QUICK.stale_seconds)).is_fresh
 
 
 async def _sessions_of(database: Database, epoch: int) -> int:
