@@ -38,6 +38,7 @@ from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.release import ReleaseStory
 from stackyn_server.pipeline.repair import Repair
 from stackyn_server.pipeline.retire import Retire
+from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.sleep import Sleep
 from stackyn_server.pipeline.stop import Remove, Stop
 from stackyn_server.pipeline.wake import Wake
@@ -156,13 +157,16 @@ class Server:
             still_leading=leadership.still_leading,
         )
         self.gates = Gates()
+        room = Room()
         handlers: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(settings, database, engine, journal, clones),
-            Kind.RELEASE: ReleaseStory(settings, database, engine, ingress, journal, sealer, self.gates),
+            Kind.RELEASE: ReleaseStory(
+                settings, database, engine, ingress, journal, sealer, self.gates, room
+            ),
             Kind.RETIRE: Retire(settings, database, engine),
-            Kind.CLEANUP: Cleanup(settings, database, engine, ingress, self.gates, clones),
+            Kind.CLEANUP: Cleanup(settings, database, engine, ingress, self.gates, room, clones),
             Kind.SLEEP: Sleep(settings, database, engine, ingress, self.gates),
-            Kind.WAKE: Wake(settings, database, engine, ingress, sealer, self.gates),
+            Kind.WAKE: Wake(settings, database, engine, ingress, sealer, self.gates, room),
             Kind.STOP: Stop(settings, database, ingress, self.gates),
             Kind.REMOVE: Remove(settings, database, engine, ingress, self.gates),
             Kind.REPAIR: Repair(settings, database, engine, sealer),

@@ -14,6 +14,7 @@ from stackyn_server.pipeline.build import clone_of
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
+from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.routing import confirm_as_it_is, hosts_of
 from stackyn_server.pipeline.swap import Swap
 from stackyn_server.source import repository
@@ -31,13 +32,14 @@ class Cleanup:
         engine: Engine,
         ingress: Ingress,
         gates: Gates,
+        room: Room,
         clones: Path,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._ingress = ingress
-        self._swap = Swap(settings, database, engine, ingress, gates)
+        self._swap = Swap(settings, database, engine, ingress, gates, room)
         self._clones = clones
 
     async def __call__(self, run: JobRun) -> None:

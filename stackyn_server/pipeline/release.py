@@ -21,6 +21,7 @@ from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import enqueue_retire
+from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.swap import Swap
 from stackyn_server.pipeline.switch import Switch
 from stackyn_server.pipeline.walk import Also, First, Walk, Walker
@@ -45,13 +46,15 @@ class ReleaseStory:
         journal: Journal,
         sealer: Sealer,
         gates: Gates,
+        room: Room,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._switch = Switch(settings, database, ingress)
         self._sealer = sealer
-        self._swap = Swap(settings, database, engine, ingress, gates)
+        self._room = room
+        self._swap = Swap(settings, database, engine, ingress, gates, room)
         self._walker = Walker(database, journal, settings, back_to=Phase.BUILT, put_back=self._swap.put_back)
 
     async def __call__(self, run: JobRun) -> None:
@@ -59,11 +62,16 @@ class ReleaseStory:
 
     async def _steps(self, walk: Walk) -> None:
         app = await self._app(walk)
+        with self._room.while_starting(app.id):
+            await self._start(walk, app)
+
+    async def _start(self, walk: Walk, app: App) -> None:
         if walk.deployment.phase is Phase.BUILT:
             if await self._is_superseded(walk):
                 return await self._give_way(walk)
             await self._want_container(walk, app)
         release, instance = await self._candidate(walk)
+        self._room.promise(app.id, release.memory_mb)
         try:
             await self._go_live(walk, app, release, instance)
         except TransientFailure as error:

@@ -6,14 +6,12 @@ else: it is as long as the held route leads to its candidate.
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.memory import Way, has_room, way_in
-from stackyn_server.engine import containers, host_memory
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.driver import Ingress
@@ -23,6 +21,7 @@ from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.drain import until_quiet
 from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
+from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.routing import hosts_of
 from stackyn_server.pipeline.walk import Also, Walk
 from stackyn_server.store import accounts, apps, instances, releases, routes
@@ -52,17 +51,23 @@ class Swap:
     """What a release story does otherwise when it swaps in place."""
 
     def __init__(
-        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, gates: Gates
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        ingress: Ingress,
+        gates: Gates,
+        room: Room,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._ingress = ingress
         self._gates = gates
+        self._room = room
 
     async def way(self, walk: Walk, app: App) -> Way:
-        """Decide how the deployment's release takes over. Raises `NoMemory`."""
-        available = await asyncio.to_thread(host_memory.available_mb)
+        """Decide how the deployment's release takes over, and promise it the memory. Raises `NoMemory`."""
         reserve = self._settings.apps.memory_reserve_mb
         async with self._database.connection() as connection:
             wanted = await candidates.memory_mb(connection, app, walk.deployment)
@@ -73,16 +78,21 @@ class Swap:
         is_held = route is not None and route.state is RouteState.HELD
         if serving is not None and is_held and serving.state is InstanceState.UP:
             await self._keep_awake(app, serving)
-        elif serving is not None and is_held:
-            if serving.deployment != walk.deployment.id and not has_room(available, reserve, wanted):
-                raise NoMemory
-            return Way.IN_PLACE  # requests may be held for that slot: whoever comes up must come up there
+            is_held = False
         plans = self._settings.plans
         plan = plans.get(account.plan if account else "") or plans[self._settings.billing.default_plan]
         may_hold = self._ingress.can_hold and not plan.zero_downtime
-        way = way_in(available, reserve, wanted, release.memory_mb if release else None, may_hold=may_hold)
+        available = await self._room.available_mb(app.id)
+        if serving is not None and is_held:
+            is_mine = serving.deployment == walk.deployment.id
+            # Requests may be held for that slot: whoever comes up must come up there.
+            way = Way.IN_PLACE if is_mine or has_room(available, reserve, wanted) else Way.WAIT
+        else:
+            serving_mb = release.memory_mb if release else None
+            way = way_in(available, reserve, wanted, serving_mb, may_hold=may_hold)
         if way is Way.WAIT:
             raise NoMemory
+        self._room.promise(app.id, wanted)
         return way
 
     async def free_held_slot(self, app: App) -> Instance | None:

@@ -15,7 +15,7 @@ from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.memory import has_room
-from stackyn_server.engine import containers, host_memory
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
@@ -23,6 +23,7 @@ from stackyn_server.pipeline import candidates, probe, rest
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
+from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.routing import hosts_of
 from stackyn_server.pipeline.stop import retire_all
 from stackyn_server.pipeline.swap import NoMemory
@@ -48,6 +49,7 @@ class Wake:
         ingress: Ingress,
         sealer: Sealer,
         gates: Gates,
+        room: Room,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -55,6 +57,7 @@ class Wake:
         self._ingress = ingress
         self._sealer = sealer
         self._gates = gates
+        self._room = room
 
     async def __call__(self, run: JobRun) -> None:
         app = await self._app(run)
@@ -66,7 +69,8 @@ class Wake:
                 release = await releases.get(connection, instance.release)
             assert release is not None, "the instance's row refers to it"
             try:
-                await run.until_cancelled(self._raise(run, app, release, instance))
+                with self._room.while_starting(app.id):
+                    await run.until_cancelled(self._raise(run, app, release, instance))
             except TransientFailure as error:
                 await self._tell(app, error.failure)
                 raise
@@ -110,7 +114,8 @@ class Wake:
     async def _raise(self, run: JobRun, app: App, release: Release, instance: Instance) -> None:
         """Start the container and see it answer. Raises `DeploymentFailed`."""
         if not run.job.arguments.get("is_last_resort"):  # else it takes the place of one that ran just now
-            await self._have_memory(release)
+            await self._have_memory(app, release)
+        self._room.promise(app.id, release.memory_mb)
         await run.still_leading()
         spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
         container = await containers.start(self._engine, spec)
@@ -137,8 +142,8 @@ class Wake:
             await events.append(connection, "app.woken", tenant=app.tenant, app=app.id)
         crash_point("wake.serving")
 
-    async def _have_memory(self, release: Release) -> None:
-        available = await asyncio.to_thread(host_memory.available_mb)
+    async def _have_memory(self, app: App, release: Release) -> None:
+        available = await self._room.available_mb(app.id)
         if not has_room(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
             raise NoMemory
 
