@@ -41,6 +41,7 @@ from stackyn_server.pipeline.retire import Retire
 from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.sleep import Sleep
 from stackyn_server.pipeline.stop import Remove, Stop
+from stackyn_server.pipeline.story import Parts
 from stackyn_server.pipeline.wake import Wake
 from stackyn_server.reconcile.crashes import Crashes
 from stackyn_server.reconcile.garbage import Garbage
@@ -157,18 +158,16 @@ class Server:
             still_leading=leadership.still_leading,
         )
         self.gates = Gates()
-        room = Room()
+        parts = Parts(settings, database, engine, ingress, self.gates, Room())
         handlers: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(settings, database, engine, journal, clones),
-            Kind.RELEASE: ReleaseStory(
-                settings, database, engine, ingress, journal, sealer, self.gates, room
-            ),
+            Kind.RELEASE: ReleaseStory(parts, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
-            Kind.CLEANUP: Cleanup(settings, database, engine, ingress, self.gates, room, clones),
-            Kind.SLEEP: Sleep(settings, database, engine, ingress, self.gates),
-            Kind.WAKE: Wake(settings, database, engine, ingress, sealer, self.gates, room),
-            Kind.STOP: Stop(settings, database, ingress, self.gates),
-            Kind.REMOVE: Remove(settings, database, engine, ingress, self.gates),
+            Kind.CLEANUP: Cleanup(parts, clones),
+            Kind.SLEEP: Sleep(parts),
+            Kind.WAKE: Wake(parts, sealer),
+            Kind.STOP: Stop(parts),
+            Kind.REMOVE: Remove(parts),
             Kind.REPAIR: Repair(settings, database, engine, sealer),
         }
         garbage = Garbage(settings, database, engine, clones)

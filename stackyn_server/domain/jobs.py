@@ -56,6 +56,9 @@ POOL_OF: dict[Kind, Pool] = {
 UNTIL_DONE = frozenset({Kind.STOP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP, Kind.EXPIRY})
 
 
+SHORTENS_AN_OUTAGE = frozenset({Kind.REPAIR, Kind.WAKE})
+
+
 class JobState(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
@@ -64,7 +67,7 @@ class JobState(StrEnum):
 
 
 ORDINARY_PRIORITY = 0
-RAISED_PRIORITY = 1  # plans with priority_builds, and everything that shortens somebody's outage
+RAISED_PRIORITY = 1  # plans with priority_builds, and what shortens somebody's outage
 
 
 def build_lock(app: AppId) -> str:

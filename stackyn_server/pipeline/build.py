@@ -13,7 +13,7 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.domain.jobs import Kind, app_lock
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import builds, images, networks
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobCancelled, JobRun
@@ -24,7 +24,7 @@ from stackyn_server.pipeline.walk import Also, Walk, Walker
 from stackyn_server.source import repository
 from stackyn_server.source.archive import archive
 from stackyn_server.source.tree import list_files, read_files
-from stackyn_server.store import apps, deployments, jobs
+from stackyn_server.store import apps, deployments, jobs, work
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment
@@ -150,15 +150,8 @@ class Build:
                 waiting = await deployments.get(connection, DeploymentId(int(older)))
                 if waiting is not None and waiting.id < built.id:
                     ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, walk.mover)
-                    await jobs.enqueue(connection, Kind.CLEANUP, ended.id, app=ended.app, tenant=ended.tenant)
-            await jobs.enqueue(
-                connection,
-                Kind.RELEASE,
-                built.id,
-                app=built.app,
-                tenant=built.tenant,
-                lock=app_lock(built.app),
-            )
+                    await work.cleanup(connection, ended, waiting.phase)
+            await work.release(connection, built)
             await walk.run.finish(connection)
 
         return also

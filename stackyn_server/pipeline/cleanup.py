@@ -4,42 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import images
-from stackyn_server.engine.client import Engine
-from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.build import clone_of
 from stackyn_server.pipeline.crashpoints import crash_point
-from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
-from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.routing import confirm_as_it_is, hosts_of
+from stackyn_server.pipeline.story import Parts, Story
 from stackyn_server.pipeline.swap import Swap
 from stackyn_server.source import repository
 from stackyn_server.store import apps, deployments, instances, releases, routes
-from stackyn_server.store.database import Database
 
 
-class Cleanup:
+class Cleanup(Story):
     """The handler of `cleanup` jobs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        engine: Engine,
-        ingress: Ingress,
-        gates: Gates,
-        room: Room,
-        clones: Path,
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._ingress = ingress
-        self._swap = Swap(settings, database, engine, ingress, gates, room)
+    def __init__(self, parts: Parts, clones: Path) -> None:
+        super().__init__(parts)
+        self._swap = Swap(parts)
         self._clones = clones
 
     async def __call__(self, run: JobRun) -> None:

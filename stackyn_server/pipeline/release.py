@@ -6,56 +6,41 @@ was wanted, so that a crash anywhere is answered by doing the same step again.
 
 from __future__ import annotations
 
-from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.memory import Way
 from stackyn_server.engine import containers
-from stackyn_server.engine.client import Engine
-from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.crashpoints import crash_point
-from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import enqueue_retire
-from stackyn_server.pipeline.room import Room
+from stackyn_server.pipeline.story import Parts, Story
 from stackyn_server.pipeline.swap import Swap
 from stackyn_server.pipeline.switch import Switch
 from stackyn_server.pipeline.walk import Also, First, Walk, Walker
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, deployments, instances, releases, routes
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.instances import Instance
 from stackyn_server.store.releases import Release
 
 
-class ReleaseStory:
+class ReleaseStory(Story):
     """The handler of `release` jobs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        engine: Engine,
-        ingress: Ingress,
-        journal: Journal,
-        sealer: Sealer,
-        gates: Gates,
-        room: Room,
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._switch = Switch(settings, database, ingress)
+    def __init__(self, parts: Parts, journal: Journal, sealer: Sealer) -> None:
+        super().__init__(parts)
+        self._switch = Switch(parts)
+        self._swap = Swap(parts)
         self._sealer = sealer
-        self._room = room
-        self._swap = Swap(settings, database, engine, ingress, gates, room)
-        self._walker = Walker(database, journal, settings, back_to=Phase.BUILT, put_back=self._swap.put_back)
+        self._walker = Walker(
+            parts.database, journal, parts.settings, back_to=Phase.BUILT, put_back=self._swap.put_back
+        )
 
     async def __call__(self, run: JobRun) -> None:
         await self._walker.walk(run, self._steps)

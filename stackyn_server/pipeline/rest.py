@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackyn_server.domain.ids import AppId, UserId
-from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
-from stackyn_server.store import instances, jobs, routes
+from stackyn_server.store import instances, jobs, routes, work
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import Instance
@@ -37,20 +36,5 @@ async def enqueue_wake(
     """Have the app woken after a deployment. `is_last_resort`: when that fails, the app has failed, and nobody tries
     again. `has_moved`: the requests that wait were given the address of another port."""
     arguments = {"is_last_resort": is_last_resort, "has_moved": has_moved}
-    await jobs.enqueue(
-        connection,
-        Kind.WAKE,
-        app.id,
-        app=app.id,
-        tenant=app.tenant,
-        lock=app_lock(app.id),
-        arguments=arguments,
-        priority=RAISED_PRIORITY,
-    )
+    await work.for_app(connection, Kind.WAKE, app.id, app.tenant, arguments)
     await jobs.amend(connection, Kind.WAKE, app.id, arguments)  # a held request may have been earlier
-
-
-async def ask_for_wake(connection: Connection, app: AppId, tenant: UserId) -> None:
-    """Have the app woken because somebody waits."""
-    lock, priority = app_lock(app), RAISED_PRIORITY
-    await jobs.enqueue(connection, Kind.WAKE, app, app=app, tenant=tenant, lock=lock, priority=priority)

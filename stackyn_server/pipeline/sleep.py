@@ -9,40 +9,27 @@ import asyncio
 
 import structlog
 
-from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, sockets
-from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline import rest
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.drain import until_quiet
-from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
 from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.story import Story
 from stackyn_server.store import apps, events, instances, releases, routes
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Instance, InstanceState
 from stackyn_server.store.routes import Route, RouteState
 
 log = structlog.get_logger()
 
 
-class Sleep:
+class Sleep(Story):
     """The handler of `sleep` jobs."""
-
-    def __init__(
-        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, gates: Gates
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._ingress = ingress
-        self._gates = gates
 
     async def __call__(self, run: JobRun) -> None:
         async with self._database.connection() as connection:

@@ -9,13 +9,12 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import images
-from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crashpoints import crash_point
-from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import enqueue_retire
 from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.story import Story
 from stackyn_server.store import apps, deployments, events, instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
@@ -24,14 +23,8 @@ from stackyn_server.store.deployments import Mover
 _LOOK_AGAIN_SECONDS = 0.5
 
 
-class Stop:
+class Stop(Story):
     """The handler of `stop` jobs. The release and its image stay, for `start`."""
-
-    def __init__(self, settings: Settings, database: Database, ingress: Ingress, gates: Gates) -> None:
-        self._settings = settings
-        self._database = database
-        self._ingress = ingress
-        self._gates = gates
 
     async def __call__(self, run: JobRun) -> None:
         async with self._database.connection() as connection:
@@ -45,17 +38,8 @@ class Stop:
             await run.finish(connection)
 
 
-class Remove:
+class Remove(Story):
     """The handler of `remove` jobs: of a deleted app nothing stays but a tombstone that keeps its seat."""
-
-    def __init__(
-        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, gates: Gates
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._ingress = ingress
-        self._gates = gates
 
     async def __call__(self, run: JobRun) -> None:
         async with self._database.connection() as connection:

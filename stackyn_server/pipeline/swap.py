@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import structlog
 
-from stackyn_server.config import Settings
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.memory import Way, has_room, way_in
 from stackyn_server.engine import containers
-from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline import candidates, rest
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.drain import until_quiet
-from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
-from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.routing import hosts_of
+from stackyn_server.pipeline.story import Story
 from stackyn_server.pipeline.walk import Also, Walk
 from stackyn_server.store import accounts, apps, instances, releases, routes
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.instances import Instance, InstanceState
 from stackyn_server.store.routes import Route, RouteState
@@ -47,24 +43,8 @@ class NoMemory(TransientFailure):
         )
 
 
-class Swap:
+class Swap(Story):
     """What a release story does otherwise when it swaps in place."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        engine: Engine,
-        ingress: Ingress,
-        gates: Gates,
-        room: Room,
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._ingress = ingress
-        self._gates = gates
-        self._room = room
 
     async def way(self, walk: Walk, app: App) -> Way:
         """Decide how the deployment's release takes over, and promise it the memory. Raises `NoMemory`."""

@@ -5,29 +5,23 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from stackyn_server.config import Settings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.driver import Ingress
 from stackyn_server.pipeline.routing import confirm_as_it_is, hosts_of
+from stackyn_server.pipeline.story import Story
 from stackyn_server.pipeline.walk import Walk
 from stackyn_server.store import routes
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
+from stackyn_server.store.database import Connection, DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.instances import Instance
 
 _BACK_AGAIN_SECONDS = 0.5  # between two tries to have the way back confirmed
 
 
-class Switch:
+class Switch(Story):
     """Its rows were written before it begins: the route wants the new instance and knows the one before."""
-
-    def __init__(self, settings: Settings, database: Database, ingress: Ingress) -> None:
-        self._settings = settings
-        self._database = database
-        self._ingress = ingress
 
     async def to(self, walk: Walk, app: App, instance: Instance) -> None:
         """Return when every entry point serves the app from `instance`.

@@ -9,28 +9,24 @@ import asyncio
 
 import structlog
 
-from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.memory import has_room
 from stackyn_server.engine import containers
-from stackyn_server.engine.client import Engine
-from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline import candidates, probe, rest
 from stackyn_server.pipeline.crashpoints import crash_point
-from stackyn_server.pipeline.gates import Gates
 from stackyn_server.pipeline.retire import take_down
-from stackyn_server.pipeline.room import Room
 from stackyn_server.pipeline.routing import hosts_of
 from stackyn_server.pipeline.stop import retire_all
+from stackyn_server.pipeline.story import Parts, Story
 from stackyn_server.pipeline.swap import NoMemory
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, deployments, events, instances, releases, routes
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import Instance, InstanceState
 from stackyn_server.store.releases import Release
 from stackyn_server.store.routes import RouteState
@@ -38,26 +34,12 @@ from stackyn_server.store.routes import RouteState
 log = structlog.get_logger()
 
 
-class Wake:
+class Wake(Story):
     """The handler of `wake` jobs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        engine: Engine,
-        ingress: Ingress,
-        sealer: Sealer,
-        gates: Gates,
-        room: Room,
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._ingress = ingress
+    def __init__(self, parts: Parts, sealer: Sealer) -> None:
+        super().__init__(parts)
         self._sealer = sealer
-        self._gates = gates
-        self._room = room
 
     async def __call__(self, run: JobRun) -> None:
         app = await self._app(run)

@@ -17,10 +17,9 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import OPEN_PHASES, RELEASE_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.domain.jobs import Kind, cleanup_arguments
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.store import deployments, jobs
+from stackyn_server.store import deployments, work
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.deployments import Deployment, Moved, Mover
 from stackyn_server.store.installation import LeadershipLost
@@ -177,14 +176,7 @@ class Walker:
         async def also(connection: Connection, ended: Deployment) -> None:
             if put_back is not None:
                 await put_back(connection, ended)
-            await jobs.enqueue(
-                connection,
-                Kind.CLEANUP,
-                ended.id,
-                app=ended.app,
-                tenant=ended.tenant,
-                arguments=cleanup_arguments(walk.deployment.phase),
-            )
+            await work.cleanup(connection, ended, walk.deployment.phase)
             await walk.run.finish(connection)
 
         await self.journal.flush(walk.deployment.id)

@@ -10,12 +10,12 @@ import structlog
 from stackyn_server.config import Settings
 from stackyn_server.domain.health import Streak, Verdict, judge
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine.answering import answers
 from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.turns import in_turns
-from stackyn_server.store import events, instances, jobs
+from stackyn_server.store import events, instances, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Checked
 
@@ -87,13 +87,5 @@ class HealthChecks:
             await events.append(
                 connection, "app.unhealthy", tenant=target.tenant, app=target.app, data={"reason": reason}
             )
-            await jobs.enqueue(
-                connection,
-                Kind.REPAIR,
-                target.app,
-                app=target.app,
-                tenant=target.tenant,
-                lock=app_lock(target.app),
-                priority=RAISED_PRIORITY,
-                arguments={"restart": target.instance, "reason": reason},
-            )
+            arguments = {"restart": target.instance, "reason": reason}
+            await work.for_app(connection, Kind.REPAIR, target.app, target.tenant, arguments)

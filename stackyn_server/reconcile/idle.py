@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, InstanceId
-from stackyn_server.domain.jobs import Kind, app_lock
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import containers, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.store import instances, jobs
-from stackyn_server.store.database import Connection, Database
+from stackyn_server.store import instances, work
+from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Routed
 
 _SECONDS = 60.0  # in a minute
@@ -66,9 +66,9 @@ class Idle:
         if idle or woken:
             async with self._database.transaction() as connection:
                 for one in idle:
-                    await _enqueue(connection, Kind.SLEEP, one)
+                    await work.for_app(connection, Kind.SLEEP, one.app, one.tenant)
                 for one in woken:
-                    await _enqueue(connection, Kind.WAKE, one)
+                    await work.for_app(connection, Kind.WAKE, one.app, one.tenant)
 
     def _may_sleep(self, one: Routed) -> bool:
         plans = self._settings.plans
@@ -94,7 +94,3 @@ class Idle:
     async def _pid(self, one: Routed) -> int:
         state = await containers.find(self._engine, one.instance)
         return state.pid if state else 0
-
-
-async def _enqueue(connection: Connection, kind: Kind, one: Routed) -> None:
-    await jobs.enqueue(connection, kind, one.app, app=one.app, tenant=one.tenant, lock=app_lock(one.app))

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from stackyn_server import config
-from stackyn_server.domain.ids import AppId, InstanceId, UserId
-from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind, app_lock
+from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine import containers
 from stackyn_server.engine.answering import answers
@@ -17,7 +17,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.labels import Role
 from stackyn_server.reconcile.compare import Findings, Wanted, compare
 from stackyn_server.reconcile.turns import in_turns
-from stackyn_server.store import apps, instances, jobs
+from stackyn_server.store import apps, instances, jobs, work
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.instances import Checked
 
@@ -116,13 +116,4 @@ class Reconciler:
     @staticmethod
     async def _repair(connection: Connection, app: AppId) -> None:
         found = await apps.get(connection, app)
-        tenant: UserId | None = found.tenant if found else None
-        await jobs.enqueue(
-            connection,
-            Kind.REPAIR,
-            app,
-            app=app,
-            tenant=tenant,
-            lock=app_lock(app),
-            priority=RAISED_PRIORITY,
-        )
+        await work.for_app(connection, Kind.REPAIR, app, found.tenant if found else None)

@@ -32,12 +32,10 @@ from stackyn_server.services.wishes import (
     Owner,
     build_priority,
     cancel_deployments,
-    enqueue_build,
-    enqueue_for_app,
     lock_app,
 )
 from stackyn_server.source.addresses import parse_url
-from stackyn_server.store import apps, deployments, events, variables
+from stackyn_server.store import apps, deployments, events, variables, work
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database, Duplicate
 from stackyn_server.store.deployments import Mover
@@ -105,7 +103,7 @@ class Apps:
                     deployment = await deployments.insert(
                         connection, app=app.id, tenant=app.tenant, cause=Cause.CREATE, branch=branch
                     )
-                    await enqueue_build(connection, deployment, build_priority(self._settings, owner.plan))
+                    await work.build(connection, deployment, build_priority(self._settings, owner.plan))
                     await events.append(connection, "app.created", tenant=app.tenant, app=app.id)
                     view = await self._view(connection, app.id, app.tenant)
                 return Created(view, deployment_view(deployment, slug=slug))
@@ -153,7 +151,7 @@ class Apps:
             if found.desired is not Desired.STOPPED:
                 await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
                 await cancel_deployments(connection, app, self._mover("stop"))
-                await enqueue_for_app(connection, Kind.STOP, found)
+                await work.for_app(connection, Kind.STOP, found.id, found.tenant)
                 await events.append(connection, "app.stopped", tenant=found.tenant, app=app)
             elif reason is None:  # what the platform stopped is now stopped by its owner's wish
                 await apps.set_desired(connection, app, Desired.STOPPED)
@@ -165,7 +163,7 @@ class Apps:
             found = await lock_app(connection, app, tenant)
             await apps.set_desired(connection, app, Desired.DELETED)
             await cancel_deployments(connection, app, self._mover("delete"))
-            await enqueue_for_app(connection, Kind.REMOVE, found)
+            await work.for_app(connection, Kind.REMOVE, found.id, found.tenant)
             await events.append(connection, "app.deleted", tenant=found.tenant, app=app)
 
     def _mover(self, verb: str) -> Mover:

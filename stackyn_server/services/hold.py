@@ -9,11 +9,11 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.frame import HOLD_TURN_SECONDS
-from stackyn_server.pipeline import rest
 from stackyn_server.pipeline.gates import Gates, Verdict
-from stackyn_server.store import routes
+from stackyn_server.store import routes, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteState
 
@@ -68,5 +68,5 @@ class Holding:
                 if found.route is not RouteState.HELD:
                     return Verdict.GO_ON  # it serves, and the proxy has not heard of it yet
                 if not found.is_candidate:  # a deployment lets them go on by itself
-                    await rest.ask_for_wake(connection, app, found.tenant)
+                    await work.for_app(connection, Kind.WAKE, app, found.tenant)
             return await gate.decision()

@@ -8,16 +8,9 @@ from typing import Protocol
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.domain.jobs import (
-    ORDINARY_PRIORITY,
-    RAISED_PRIORITY,
-    Kind,
-    app_lock,
-    build_lock,
-    cleanup_arguments,
-)
+from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, Kind
 from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, deployments, instances, jobs, routes
+from stackyn_server.store import apps, deployments, instances, jobs, routes, work
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment, Mover
@@ -51,41 +44,13 @@ def build_priority(settings: Settings, plan: str) -> int:
     return RAISED_PRIORITY if chosen and chosen.priority_builds else ORDINARY_PRIORITY
 
 
-async def enqueue_build(connection: Connection, deployment: Deployment, priority: int) -> None:
-    await jobs.enqueue(
-        connection,
-        Kind.BUILD,
-        deployment.id,
-        app=deployment.app,
-        tenant=deployment.tenant,
-        lock=build_lock(deployment.app),
-        priority=priority,
-    )
-
-
-async def enqueue_for_app(connection: Connection, kind: Kind, app: App) -> None:
-    """Enqueue `stop`, `remove` or `repair`, whose subject is the app itself."""
-    await jobs.enqueue(connection, kind, app.id, app=app.id, tenant=app.tenant, lock=app_lock(app.id))
-
-
-async def enqueue_release(connection: Connection, deployment: Deployment) -> None:
-    await jobs.enqueue(
-        connection,
-        Kind.RELEASE,
-        deployment.id,
-        app=deployment.app,
-        tenant=deployment.tenant,
-        lock=app_lock(deployment.app),
-    )
-
-
 async def build_again(connection: Connection, app: App, priority: int, mover: Mover) -> Deployment:
     """Build the branch of a locked app. Waiting older builds end superseded, a running one finishes first."""
     await supersede(connection, app.id, Kind.BUILD, mover)
     deployment = await deployments.insert(
         connection, app=app.id, tenant=app.tenant, cause=Cause.REDEPLOY, branch=app.branch
     )
-    await enqueue_build(connection, deployment, priority)
+    await work.build(connection, deployment, priority)
     return deployment
 
 
@@ -107,7 +72,7 @@ async def run_again(
         image=release.image,
         source_release=release.id,
     )
-    await enqueue_release(connection, deployment)
+    await work.release(connection, deployment)
     return deployment
 
 
@@ -125,14 +90,7 @@ async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mo
             if instance is not None:
                 await routes.revert(connection, deployment.app, instance.id)
         await deployments.advance(connection, deployment, to, mover)
-        await jobs.enqueue(
-            connection,
-            Kind.CLEANUP,
-            deployment.id,
-            app=deployment.app,
-            tenant=deployment.tenant,
-            arguments=cleanup_arguments(deployment.phase),
-        )
+        await work.cleanup(connection, deployment, deployment.phase)
 
 
 async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:

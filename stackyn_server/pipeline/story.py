@@ -1,0 +1,32 @@
+"""What every story acts on that moves an app's requests from one place to another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stackyn_server.config import Settings
+from stackyn_server.engine.client import Engine
+from stackyn_server.ingress.driver import Ingress
+from stackyn_server.pipeline.gates import Gates
+from stackyn_server.pipeline.room import Room
+from stackyn_server.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: Settings
+    database: Database
+    engine: Engine
+    ingress: Ingress
+    gates: Gates
+    room: Room
+
+
+class Story:
+    def __init__(self, parts: Parts) -> None:
+        self._settings = parts.settings
+        self._database = parts.database
+        self._engine = parts.engine
+        self._ingress = parts.ingress
+        self._gates = parts.gates
+        self._room = parts.room
