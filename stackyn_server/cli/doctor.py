@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import json
 import os
 import re
 import shutil
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from stackyn_server.cli.findings import Finding, Verdict
+from stackyn_server.cli.ports import look_at_ports
 from stackyn_server.config import Settings
 from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
@@ -31,24 +29,6 @@ _LEAST_DISK_BYTES = 1 * _GIB
 _SCARCE_MEMORY_BYTES = 1 * _GIB
 
 
-class Verdict(StrEnum):
-    FINE = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    subject: str
-    verdict: Verdict
-    sentence: str
-    hint: str = ""
-
-    def as_text(self) -> str:
-        hint = f"\n{'':24}{self.hint}" if self.hint else ""
-        return f"{self.verdict:<8} {self.subject:<14} {self.sentence}{hint}"
-
-
 async def examine(settings: Settings) -> list[Finding]:
     """Run every check. A `StackynError` in one of them is its problem, and the others still run."""
     checks: list[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = [
@@ -57,7 +37,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("database", _database),
         ("engine", _engine),
         ("ingress", _ingress),
-        ("ports", _ports),
+        ("ports", look_at_ports),
         ("names", _names),
     ]
     findings: list[Finding] = []
@@ -160,44 +140,6 @@ def _look_at_route_directory(directory: str) -> list[Finding]:
         return [Finding("ingress", Verdict.FINE, f"Routes are written to {directory}.")]
     hint = "Set [ingress] directory to the folder that your Traefik's file provider watches."
     return [Finding("ingress", Verdict.PROBLEM, "The folder for your Traefik can't be written.", hint)]
-
-
-async def _ports(settings: Settings) -> list[Finding]:
-    server, ingress = settings.server, settings.ingress
-    serves = await asyncio.to_thread(is_running, server.data_dir)
-    findings = [_port(server.host, server.port, "the API", ours=serves)]
-    if ingress.provider == "traefik" and ingress.managed:
-        ours = await _ingress_runs(settings)
-        for port in (ingress.http_port, ingress.https_port):
-            if port:
-                findings.append(_port("0.0.0.0", port, "the ingress", ours=ours))
-    return findings
-
-
-def _port(host: str, port: int, whose: str, *, ours: bool) -> Finding:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and ours:
-                return Finding("ports", Verdict.FINE, f"{whose} serves on {host}:{port}.")
-            if error.errno == errno.EACCES:  # the engine opens it, not we
-                return Finding("ports", Verdict.FINE, f"Port {port} for {whose} can't be tried by this user.")
-            hint = f"Find out who: ss -ltnp 'sport = :{port}'"
-            reason = "somebody else uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            return Finding("ports", Verdict.PROBLEM, f"{host}:{port} for {whose}: {reason}.", hint)
-    return Finding("ports", Verdict.FINE, f"{host}:{port} is free for {whose}.")
-
-
-async def _ingress_runs(settings: Settings) -> bool:
-    filters = json.dumps({"label": ["io.stackyn.role=ingress"], "status": ["running"]})
-    try:
-        async with Engine(settings.engine, settings.network, "doctor") as engine:
-            return bool(await engine.request("GET", "containers/json", params={"filters": filters}))
-    except StackynError:
-        return False  # said by the engine's own check
 
 
 async def _names(settings: Settings) -> list[Finding]:

@@ -12,6 +12,7 @@ import typer
 
 from stackyn_server import config_file, server, telemetry
 from stackyn_server.cli import admin, doctor
+from stackyn_server.cli.findings import Verdict
 from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
 from stackyn_server.security.redaction import redact_event
 from stackyn_server.store.migrator import migrate as apply_migrations
@@ -68,7 +69,7 @@ def examine(config_path: ConfigPath = None) -> None:
     findings = asyncio.run(doctor.examine(settings))
     for finding in findings:
         typer.echo(finding.as_text())
-    if any(finding.verdict is doctor.Verdict.PROBLEM for finding in findings):
+    if any(finding.verdict is Verdict.PROBLEM for finding in findings):
         raise typer.Exit(1)
 
 

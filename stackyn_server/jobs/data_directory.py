@@ -94,6 +94,17 @@ class DataDirectory:
         os.close(self._descriptor)
 
 
+def living_holder(path: Path) -> Holder | None:
+    """The process that uses the directory, if one does. Leaves the lock alone, which a server may be taking right now.
+    Blocking, brief."""
+    try:
+        holder = Holder.from_json((path / _LOCK_FILE).read_text())
+        is_alive = _stat(holder.pid)[1] == holder.start_ticks
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return holder if is_alive else None
+
+
 def _open_and_lock(path: Path) -> tuple[int, bool]:
     path.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

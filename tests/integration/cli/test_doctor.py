@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stackyn_server.cli.doctor import Finding, Verdict, examine
+from stackyn_server.cli.doctor import examine
+from stackyn_server.cli.findings import Finding, Verdict
 from stackyn_server.config import Settings
+from stackyn_server.jobs.data_directory import DataDirectory
 
 
 @pytest.fixture
@@ -18,6 +21,7 @@ def healthy(cluster_dir: Path) -> Settings:
     return changed(
         Settings(),
         server={"data_dir": cluster_dir, "port": free_port()},
+        hold={"port": free_port()},
         ingress={"provider": "none"},
         engine={"socket": cluster_dir / "no-engine.sock"},
     )
@@ -60,16 +64,53 @@ async def test_examining_leaves_nothing_behind(healthy: Settings, cluster_dir: P
     assert not data_dir.exists()
 
 
-async def test_a_taken_port_is_a_problem(healthy: Settings, taken_port: int) -> None:
-    (finding,) = await found(changed(healthy, server={"port": taken_port}), "ports")
-    assert finding.verdict is Verdict.PROBLEM
-    assert finding.sentence == f"127.0.0.1:{taken_port} for the API: somebody else uses it."
+@pytest.mark.parametrize(
+    ("table", "setting", "others", "whose"),
+    [
+        ("server", "port", {}, "the API"),
+        ("hold", "port", {}, "held requests"),
+        ("frontend", "port", {"console": "/srv/console"}, "the web clients"),
+        ("ingress", "http_port", {"provider": "traefik"}, "the ingress"),
+        ("ingress", "metrics_port", {"provider": "traefik"}, "the ingress's numbers"),
+    ],
+)
+async def test_a_taken_port_is_a_problem(
+    healthy: Settings, taken_port: int, table: str, setting: str, others: dict[str, object], whose: str
+) -> None:
+    quiet = changed(healthy, ingress={"http_port": free_port(), "metrics_port": free_port()})
+    ports = await found(changed(quiet, **{table: {setting: taken_port, **others}}), "ports")
+    (problem,) = [finding for finding in ports if finding.verdict is Verdict.PROBLEM]
+    assert problem.sentence.endswith(f":{taken_port} for {whose}: somebody else uses it.")
+    assert f":{taken_port}'" in problem.hint
 
 
-async def test_the_port_of_a_foreign_proxy_is_a_problem(healthy: Settings, taken_port: int) -> None:
-    managed = changed(healthy, ingress={"provider": "traefik", "http_port": taken_port})
-    api, ingress = await found(managed, "ports")
-    assert (api.verdict, ingress.verdict) == (Verdict.FINE, Verdict.PROBLEM)
+async def test_a_port_that_is_not_served_is_not_tried(healthy: Settings, taken_port: int) -> None:
+    """No web client is configured, and somebody else's proxy has ports of its own."""
+    unused = changed(healthy, frontend={"port": taken_port}, ingress={"metrics_port": taken_port})
+    assert {finding.verdict for finding in await found(unused, "ports")} == {Verdict.FINE}
+
+
+async def test_the_ports_of_the_server_that_runs_are_its_own(
+    healthy: Settings, taken_port: int, cluster_dir: Path
+) -> None:
+    """Whatever database it uses: who uses the data directory is written in it."""
+    elsewhere = {"url": f"postgresql://stackyn@/x?host={cluster_dir}"}
+    serving = changed(healthy, server={"port": taken_port}, database=elsewhere)
+    directory = await DataDirectory.acquire(serving.server.data_dir)
+    try:
+        api, held = await found(serving, "ports")
+    finally:
+        directory.release()
+    assert api.sentence == f"the API serves on 127.0.0.1:{taken_port}." and held.verdict is Verdict.FINE
+
+
+async def test_a_server_that_ended_has_no_port(healthy: Settings, taken_port: int) -> None:
+    (await DataDirectory.acquire(healthy.server.data_dir)).release()
+    file = healthy.server.data_dir / "lock"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
+    api, _ = await found(changed(healthy, server={"port": taken_port}), "ports")
+    assert api.verdict is Verdict.PROBLEM
 
 
 async def test_a_database_that_does_not_answer_is_a_problem(healthy: Settings, cluster_dir: Path) -> None:
