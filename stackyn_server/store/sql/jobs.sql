@@ -54,25 +54,43 @@ WITH hastened AS (
 SELECT pg_notify('stackyn_job', id || ' ' || state || ' hasten') FROM hastened;
 
 -- name: waiting
--- Open and not yet running jobs of some apps: the place in the pool's order, and what each waits for.
+-- Open and not yet running jobs of some apps: the place in the pool's order, and what each waits for. The order gives
+-- each tenant of a class one turn a round, so a place is a sum over the other tenants' lines, and nothing is sorted.
 WITH mine AS MATERIALIZED (
     SELECT * FROM job WHERE app = ANY($1::bigint[]) AND state = 'waiting'
-), due AS (
-    SELECT job.id, job.pool, turn.claimed_at AS last_turn, greatest(job.queued_at, job.run_at) AS since,
+), due AS MATERIALIZED (
+    SELECT job.id, job.pool, coalesce(turn.claimed_at, '-infinity') AS last_turn,
+           greatest(job.queued_at, job.run_at) AS since,
            coalesce(job.tenant, '00000000-0000-0000-0000-000000000000') AS owner,
-           job.priority + floor(greatest(0, extract(
-               epoch FROM now() - greatest(job.queued_at, job.run_at, turn.claimed_at))) / $2::double precision) AS class
+           job.priority + floor(greatest(0, date_part(
+               'epoch', now() - greatest(job.queued_at, job.run_at, turn.claimed_at))) / $2::double precision) AS class
     FROM job
     LEFT JOIN turn ON turn.pool = job.pool
         AND turn.tenant = coalesce(job.tenant, '00000000-0000-0000-0000-000000000000')
     WHERE job.pool IN (SELECT pool FROM mine) AND job.state = 'waiting'
       AND (job.run_at IS NULL OR job.run_at <= now())
-), rounds AS (
-    SELECT *, row_number() OVER (PARTITION BY pool, class, owner ORDER BY since, id) AS round FROM due
+), own AS MATERIALIZED (
+    SELECT due.*, (
+        SELECT count(*) FROM due AS one
+        WHERE (one.pool, one.owner, one.class) = (due.pool, due.owner, due.class)
+          AND (one.since, one.id) <= (due.since, due.id)) AS round
+    FROM due WHERE id IN (SELECT id FROM mine)
 ), places AS (
-    SELECT id, row_number() OVER (
-        PARTITION BY pool ORDER BY class DESC, round, last_turn NULLS FIRST, since, id) AS position
-    FROM rounds
+    SELECT own.id, own.round + coalesce((
+        SELECT sum(CASE
+            WHEN line.class > own.class THEN line.length
+            WHEN line.last_turn < own.last_turn OR line.last_turn = own.last_turn AND line.earlier >= own.round
+                THEN least(line.length, own.round)
+            ELSE least(line.length, own.round - 1) END)
+        FROM (
+            SELECT due.class, due.last_turn, count(*) AS length,
+                   count(*) FILTER (WHERE (due.since, due.id) < (own.since, own.id)) AS earlier
+            FROM due
+            WHERE due.pool = own.pool
+              AND (due.class > own.class OR due.class = own.class AND due.owner <> own.owner)
+            GROUP BY due.owner, due.class, due.last_turn
+        ) AS line), 0)::bigint AS position
+    FROM own
 )
 SELECT mine.app, mine.kind, mine.subject, mine.attempt, mine.run_at, mine.error, mine.queued_at, places.position,
        CASE

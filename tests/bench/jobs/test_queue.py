@@ -29,7 +29,7 @@ CLAIMS = 50
 LETTERS = 300
 TENANTS, BUILDS, CAP, WORK_SECONDS = 20, 500, 2, 0.005
 # Limits on a loaded machine; the goals are in the printed lines.
-LONGEST_CLAIM_SECONDS, LONGEST_START_SECONDS = 0.25, 0.5
+LONGEST_CLAIM_SECONDS, LONGEST_LOOK_SECONDS, LONGEST_START_SECONDS = 0.25, 0.5, 0.5
 SETTINGS = config.Jobs()
 POLICY = RetryPolicy(attempts=3, first_seconds=1, factor=2, longest_seconds=10, jitter=0)
 
@@ -65,10 +65,12 @@ async def test_a_claim_with_ten_thousand_waiting(durable: Database, tenants: int
     await _fill(durable, tenants)
     claim = await _measured(CLAIMS, lambda: _claim(durable, leadership, ROWS))
     full = await _measured(CLAIMS, lambda: _claim(durable, leadership, 1))
+    await _give_an_app(durable)
     look = await _measured(CLAIMS, lambda: _look(durable))
     say(f"{ROWS} waiting rows of {tenants} tenants: claim {_told(claim)}")
     say(f"  when the pool is full {_told(full)}; an app's place in the queue {_told(look)}")
     assert _p95(claim) < LONGEST_CLAIM_SECONDS
+    assert _p95(look) < LONGEST_LOOK_SECONDS
 
 
 @pytest.mark.full
@@ -190,11 +192,18 @@ async def _claim(database: Database, leadership: Leadership, cap: int) -> None:
         )
 
 
-async def _look(database: Database) -> None:
-    """The rows carry no app here, so one is given to the first."""
+async def _give_an_app(database: Database) -> None:
+    """The rows carry none; the one in the middle gets one."""
     async with database.transaction() as connection:
         await connection.execute("SET LOCAL session_replication_role = replica")  # no app row is needed
         await connection.execute(
-            "UPDATE job SET app = 1 WHERE id = (SELECT min(id) FROM job WHERE state = 'waiting') AND app IS NULL"
+            "UPDATE job SET app = 1 WHERE id ="
+            " (SELECT id FROM job WHERE state = 'waiting' ORDER BY id OFFSET $1 LIMIT 1)",
+            ROWS // 2,
         )
-        await jobs.waiting(connection, [AppId(1)], SETTINGS.priority_minutes)
+
+
+async def _look(database: Database) -> None:
+    async with database.connection() as connection:
+        (waiting,) = await jobs.waiting(connection, [AppId(1)], SETTINGS.priority_minutes)
+    assert waiting.position is not None

@@ -192,19 +192,41 @@ async def test_a_release_whose_own_candidate_is_there_may_go_on(database: Databa
     assert await claim(database, 1, Pool.RELEASE, 9) is not None
 
 
-async def test_position_and_reason_of_waiting_follow_the_order_of_service(database: Database) -> None:
+@pytest.mark.parametrize("served_before", [0, 1, 2])
+@pytest.mark.parametrize("builds", [[4], [4, 2], [2, 4, 3]], ids=str)
+async def test_position_and_reason_of_waiting_follow_the_order_of_service(
+    database: Database, builds: list[int], served_before: int
+) -> None:
+    """Tenants with so many builds each, some of whom have had their turn."""
     await lead(database)
     async with database.transaction() as connection:
-        first, second = await an_app(connection), await an_app(connection)
-    for number in range(3):
-        await put(database, Kind.BUILD, number, app=first.id, tenant=first.tenant)
-    await put(database, Kind.BUILD, 10, app=second.id, tenant=second.tenant)
+        apps = [await an_app(connection) for _ in builds]
+    for app, count in zip(apps, builds, strict=True):
+        for number in range(count):
+            await put(database, Kind.BUILD, app.id * 10 + number, app=app.id, tenant=app.tenant)
+    await served(database, served_before)
     async with database.connection() as connection:
-        found = await jobs.waiting(connection, [first.id, second.id], QUICK.priority_minutes)
+        found = await jobs.waiting(connection, [app.id for app in apps], QUICK.priority_minutes)
     positions = {waiting.subject: waiting.position for waiting in found}
-    order = [job.subject for job in await served(database, 4)]
+    order = [job.subject for job in await served(database, sum(builds) - served_before)]
     assert {subject: order.index(subject) + 1 for subject in order} == positions
     assert {waiting.because for waiting in found} == {Because.PLACE}
+
+
+async def test_positions_count_who_has_waited_into_a_higher_class_first(database: Database) -> None:
+    await lead(database)
+    async with database.transaction() as connection:
+        patient, late = await an_app(connection), await an_app(connection)
+    for number in range(2):
+        await put(database, Kind.BUILD, 10 + number, app=late.id, tenant=late.tenant)
+        await put(database, Kind.BUILD, 20 + number, app=patient.id, tenant=patient.tenant)
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE job SET queued_at = now() - interval '1 day' WHERE app = $1", patient.id
+        )
+    async with database.connection() as connection:
+        found = await jobs.waiting(connection, [late.id, patient.id], QUICK.priority_minutes)
+    assert {waiting.subject: waiting.position for waiting in found} == {"20": 1, "21": 2, "10": 3, "11": 4}
 
 
 async def test_a_locked_job_and_a_later_one_say_what_they_wait_for(database: Database) -> None:
