@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from stackyn_server.config import Probe
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
-from stackyn_server.engine import containers, sockets
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.engine import containers, endings, sockets
 from stackyn_server.engine.answering import answers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerState
@@ -36,11 +36,24 @@ class Target:
         return await answers(self.address, self.port, self.health_path, timeout_seconds=_CONNECT_SECONDS)
 
 
+class EndedFromOutside(TransientFailure):
+    """Somebody or the engine on its way out has ended the container: that says nothing about the app."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Failure(
+                FailureCode.ENGINE_UNAVAILABLE,
+                "The app's container was ended from outside while it started.",
+                "Nothing needs to be done: it is tried again.",
+            )
+        )
+
+
 async def until_ready(engine: Engine, target: Target, settings: Probe, *, steady_seconds: float) -> None:
     """Return when the app has answered and gone on answering for `steady_seconds`.
 
-    Raises `DeploymentFailed` (APP_EXITED, APP_OUT_OF_MEMORY, APP_ON_LOOPBACK_ONLY, APP_WRONG_PORT). Has no deadline
-    of its own: the caller's timeout asks `why_not_ready` for the reason.
+    Raises `DeploymentFailed` (APP_EXITED, APP_OUT_OF_MEMORY, APP_ON_LOOPBACK_ONLY, APP_WRONG_PORT) or
+    `EndedFromOutside`. Has no deadline of its own: the caller's timeout asks `why_not_ready` for the reason.
     """
     loop = asyncio.get_running_loop()
     answering_since: float | None = None
@@ -103,10 +116,13 @@ def misplacement(listeners: list[Listener], port: int) -> Failure | None:
 
 
 async def running_state(engine: Engine, container: str) -> ContainerState:
-    """Return the container's state; raise `DeploymentFailed` with its last lines when it has ended."""
+    """Return the container's state; raise `DeploymentFailed` with its last lines when it has ended, `EndedFromOutside`
+    when that was none of its own doing."""
     state = await containers.inspect(engine, container)
     if state is not None and state.running:
         return state
+    if state is not None and await endings.was_from_outside(engine, state):
+        raise EndedFromOutside
     lines = await containers.last_lines(engine, container, _EVIDENCE_LINES) if state else ""
     raise DeploymentFailed(exit_failure(state, lines))
 

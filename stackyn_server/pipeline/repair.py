@@ -13,7 +13,7 @@ import structlog
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
@@ -122,13 +122,7 @@ class Repair:
         (seen: three repairs within a second, each ended by the engine on its way out). Raises `TransientFailure`."""
         state = await containers.find(self._engine, instance.id)
         if state is not None and not state.out_of_memory and state.exit_code in _ENDED_FROM_OUTSIDE:
-            raise TransientFailure(
-                Failure(
-                    FailureCode.ENGINE_UNAVAILABLE,
-                    "The app's container was ended from outside while it started.",
-                    "Nothing needs to be done: it is tried again.",
-                )
-            )
+            raise probe.EndedFromOutside
 
     async def _give_up(self, run: JobRun, app: App, release: Release) -> None:
         """Somebody removed the image by hand: no attempt can succeed."""

@@ -23,11 +23,12 @@ from tests.e2e.test_watch import events_of
 from tests.git_server import GitServer
 from tests.patience import patient
 from tests.server_process import ServerProcess, docker, running
-from tests.tiny import tiny_app
+from tests.tiny import SERVE, tiny_app
 
 APPS = ("red", "green", "blue")
 START_SECONDS = BACK_SECONDS = 120
 TRUTH_SECONDS = 5
+PATIENT = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
 CONTAINERD = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
 
 
@@ -152,7 +153,8 @@ async def visitors_of(server: ServerProcess) -> AsyncIterator[Visitors]:
 
 
 async def statuses(server: ServerProcess) -> set[str]:
-    return {view["status"] for view in await server.api("GET", "/api/apps", expect=200)}
+    shown = await server.api("GET", "/api/apps", expect=200)
+    return {view["status"] for view in shown if view["name"] in APPS}
 
 
 async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> None:
@@ -165,7 +167,9 @@ async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> Non
     async with visitors_of(server) as visitors:
         await server.until(visitors.all_answer, 20, "all apps answer")
         for how in ("asked to stop", "killed", "without power"):
+            starting = None
             if how == "asked to stop":
+                starting = await starts(server, git)
                 await engine.end(signal.SIGTERM)
                 await server.until(visitors.none_answers, 20, "the apps ended with the engine")
                 await until_told(server, {"failed"}, f"{how}: down")
@@ -180,10 +184,25 @@ async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> Non
                 await server.start()
             await server.until(visitors.all_answer, BACK_SECONDS, f"all apps answer again, the engine {how}")
             print(f"engine {how}: all apps on their own hosts after {time.monotonic() - began:.1f} s")
+            if starting is not None:
+                await server.deployed(starting)
+                print("a release that started when the engine was asked to stop is live")
             await until_told(server, {"running"}, f"{how}: back")
         assert visitors.wrong == [], "an app was answered by another one"
     for number in ids:
         assert await events_of(server, number, "app.crashed") == [], "the end of the engine is no crash"
+
+
+async def starts(server: ServerProcess, git: GitServer) -> int:
+    """Return a deployment whose release is on its way up."""
+    url, _ = await git.publish("late", tiny_app("late", start=f"/bin/busybox sleep 5\n{SERVE}"))
+    app, deployment = await server.create(url, "late")
+
+    async def is_probed() -> bool:
+        return bool((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"] == "probing")
+
+    await server.until(is_probed, 60, "the release starts")
+    return deployment
 
 
 async def until_told(server: ServerProcess, wanted: set[str], what: str) -> None:
@@ -193,7 +212,11 @@ async def until_told(server: ServerProcess, wanted: set[str], what: str) -> None
     async def is_told() -> bool:
         return await statuses(server) == wanted
 
-    await server.until(is_told, TRUTH_SECONDS, f"the API says {wanted}, {what}")
+    try:
+        await server.until(is_told, TRUTH_SECONDS, f"the API says {wanted}, {what}")
+    except AssertionError as error:
+        error.add_note(f"It says {await statuses(server)}.")
+        raise
     print(f"{what}: the API said so after {time.monotonic() - began:.1f} s")
 
 
@@ -204,7 +227,7 @@ async def main(folder: Path) -> None:
         await engine.start()
         async with (
             GitServer(folder / "git") as git,
-            running(engine={"socket": str(engine.socket)}) as server,
+            running(engine={"socket": str(engine.socket)}, retries=PATIENT) as server,
         ):
             await story(engine, server, git)
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.git_server import GitServer, Program
-from tests.server_process import ServerProcess, docker
+from tests.server_process import ServerProcess, containers_of, docker
 from tests.tiny import DOCKERFILE, SERVE, tiny_app
 
 AS_ROOT = DOCKERFILE.replace("USER 1000\n", "")
@@ -212,3 +212,21 @@ async def until_answers(server: ServerProcess, slug: str, text: str) -> None:
         return (await server.visit(slug)) == (200, text)
 
     await server.until(answers, 30, f"{slug} answers")
+
+
+async def test_a_release_that_is_ended_from_outside_while_it_starts_is_started_again(
+    server: ServerProcess, git: GitServer
+) -> None:
+    """As an engine does with all containers on its way out."""
+    url, _ = await git.publish("interrupted", tiny_app(start=f"/bin/busybox sleep 3\n{SERVE}"))
+    app, deployment = await server.create(url, "Interrupted")
+
+    async def starts() -> bool:
+        return bool((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"] == "probing")
+
+    await server.until(starts, 30, "the release starts")
+    first = await containers_of(server, app)
+    await docker("stop", "-t", "0", *first)
+    await server.deployed(deployment)
+    assert await server.visit("interrupted") == (200, "hello")
+    assert await containers_of(server, app) != first
