@@ -19,6 +19,16 @@ from stackyn_server.domain.ids import LARGEST_ID, UserId
 
 _REFERENCE = "#/components/schemas/{model}"
 _BEARER = "bearer"
+# What a success that is no JSON has in its body; of a stream, each event.
+_FORMS: dict[Media, dict[str, Any]] = {
+    Media.TEXT: {"type": "string"},
+    Media.STREAM: {
+        "type": "object",
+        "description": "One server-sent event.",
+        "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+        "required": ["data"],
+    },
+}
 
 
 def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
@@ -99,7 +109,11 @@ def _operation(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[
         "x-access": route.access.value,
         "x-rate-class": route.rate_class.value,
     }
-    if parameters := [*_path_parameters(binding), *_query_parameters(binding, schemas)]:
+    headers = [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+        for name in route.headers
+    ]
+    if parameters := [*_path_parameters(binding), *_query_parameters(binding, schemas), *headers]:
         operation["parameters"] = parameters
     if binding.body:
         schema = schemas[binding.body[1], "validation"]
@@ -165,8 +179,8 @@ def _responses(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[
         success: dict[str, Any] = {"description": "Done."}
         if route.media is Media.JSON:
             success["content"] = {Media.JSON.value: {"schema": schemas[binding.answer, "serialization"]}}
-        elif route.media in (Media.STREAM, Media.TEXT):
-            success["content"] = {route.media.value: {"schema": {"type": "string"}}}
+        elif forms := [form for form in (route.media, route.other_media) if form in _FORMS]:
+            success["content"] = {form.value: {"schema": _FORMS[form]} for form in forms}
         responses[str(status)] = success
     return responses
 

@@ -44,7 +44,8 @@ class Media(StrEnum):
 class Route:
     """One entry. Path, query, body and answer are read from the handler's annotations.
 
-    `other_status` is a second success, chosen by the answer. `errors` are statuses beyond those that follow from
+    `other_status` is a second success, chosen by the answer, and `other_media` a second form of it. `headers` are those
+    that the handler reads. `errors` are statuses beyond those that follow from
     access, body, gate and rate. `has_slash_alias` is for the few paths that published clients also call with a
     trailing slash.
     """
@@ -60,6 +61,8 @@ class Route:
     errors: tuple[int, ...] = ()
     has_slash_alias: bool = False
     media: Media = Media.JSON
+    other_media: Media | None = None
+    headers: tuple[str, ...] = ()
 
     @property
     def rate_class(self) -> Rate:

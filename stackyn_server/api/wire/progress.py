@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from stackyn_server.api.wire.base import Answer, Query, Text, left_out_when_none
+from stackyn_server.api.wire.base import Answer, Query, left_out_when_none
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId
 from stackyn_server.services.progress import Progress as View
@@ -28,10 +28,10 @@ _COMPLETED = frozenset({Phase.LIVE, Phase.REPLACED})
 
 
 class BuildStatusQuery(Query):
-    """`token` is for browsers, which can't send a header with a WebSocket."""
+    """`token` is for browsers, which can't send a header with a WebSocket. Neither is stored: both may be anything."""
 
-    app_id: Text
-    token: Text | None = None
+    app_id: str
+    token: str | None = None
 
 
 class BuildProgress(Answer):
