@@ -113,6 +113,17 @@ class Journal:
             if len(chunks) < _READ_CHUNKS:
                 await news.wait()
 
+    async def rest(self, deployment: DeploymentId, after_id: int, kind: LogKind = "build") -> list[Chunk]:
+        """Return the chunks above `after_id` of a deployment that has ended, with what is still on its way."""
+        if self._of(deployment):
+            await self.flush(deployment)
+        found: list[Chunk] = []
+        async with self._database.connection() as connection:
+            while chunks := await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS):
+                found += chunks
+                after_id = chunks[-1].id
+        return found
+
     def _stream(self, key: Key) -> Stream:
         if key not in self._streams:
             limit = self._settings.log_limit_bytes if key[2] == "build" else None

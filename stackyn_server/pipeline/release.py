@@ -195,9 +195,9 @@ class ReleaseStory(Story):
                     await enqueue_retire(connection, app, other, now=walk.run.now(), drain_seconds=drain)
             await walk.run.finish(connection)
 
+        # The last line comes before the end: who follows the log reads until the deployment has ended.
+        walk.say(f"Live at {self._settings.public_url(app.slug)}")
         await walk.move(Phase.LIVE, first=_replace_live(walk), also=also)
-        url = self._settings.public_url(app.slug)
-        walk.say(f"Live at {url}")
 
 
 def _replace_live(walk: Walk) -> First:

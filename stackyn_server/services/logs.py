@@ -75,14 +75,20 @@ class Logs:
             await self._app(connection, tenant, app)
             return await logs.list_of_app(connection, app, kind, limit=limit, offset=offset)
 
-    async def follow_build(
-        self, tenant: UserId | None, deployment: DeploymentId, after: int
-    ) -> AsyncIterator[Chunk]:
-        """Return the build log from after chunk `after` on, as it grows, without gap or repetition."""
+    async def resume_build(self, tenant: UserId | None, deployment: DeploymentId, after: int) -> int:
+        """Return the chunk of the build log to go on after: 0, its beginning, if `after` is none of it (any more)."""
         async with self._database.connection() as connection:
             if await deployments.get_of_tenant(connection, deployment, tenant) is None:
                 raise NotFound("There is no such deployment.")
+            return after if await logs.has_chunk(connection, deployment, "build", after) else 0
+
+    def follow_build(self, deployment: DeploymentId, after: int) -> AsyncIterator[Chunk]:
+        """Return the build log from after chunk `after` on, as it grows, without gap or repetition."""
         return self._journal.follow(deployment, after)
+
+    async def rest_of_build(self, deployment: DeploymentId, after: int) -> list[Chunk]:
+        """Return what the build log of a deployment that has ended says after chunk `after`."""
+        return await self._journal.rest(deployment, after)
 
     async def follow_runtime(
         self, tenant: UserId | None, app: AppId, *, since: datetime | None, tail: int

@@ -90,6 +90,11 @@ async def chunks_after(
     return [Chunk(row["id"], row["content"]) for row in rows]
 
 
+async def has_chunk(connection: Connection, deployment: DeploymentId, kind: LogKind, chunk: int) -> bool:
+    """Say whether this log has a chunk with that id."""
+    return await connection.fetchval(SQL.has_chunk, deployment, kind, chunk) is True
+
+
 async def list_of_app(
     connection: Connection, app: AppId, kind: str, *, limit: int, offset: int
 ) -> list[LogEntry]:

@@ -121,6 +121,92 @@ async def test_a_follower_sees_every_line_once_and_resumes_where_it_was(
         assert (await stream.next())["data"] == "three"
 
 
+async def everything(person: Person, deployment: int, **headers: str) -> list[dict[str, str]]:
+    """Follow to the end."""
+    events: list[dict[str, str]] = []
+    async with following(person, deployment, **headers) as stream:
+        while not events or events[-1].get("event") != "end":
+            events.append(await stream.next())
+    return events[:-1]
+
+
+async def test_a_reader_that_is_cut_off_after_every_event_loses_no_line_and_reads_none_twice(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, app, deployment = building
+    lines = [f"line {number}" for number in range(40)]
+
+    async def build() -> None:
+        for line in lines:
+            platform.journal.write(app, deployment, "build", line + "\n")
+            await platform.journal.flush(deployment)
+
+    writing = asyncio.create_task(build())
+    read: list[str] = []
+    last: dict[str, str] = {}
+    while len(read) < len(lines):
+        async with following(person, deployment, **last) as stream:
+            event = await stream.next()
+        read += event["data"].split("\n")
+        last = {"Last-Event-ID": event["id"]}
+    await writing
+    assert read == lines
+
+
+@pytest.mark.parametrize("identifier", ["nonsense", "0", "-1", "é", "9" * 30, str(2**63 - 1), "", "other"])
+async def test_an_id_that_the_log_does_not_have_begins_at_the_beginning(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId], identifier: str
+) -> None:
+    person, app, deployment = building
+    platform.journal.write(app, deployment, "build", "one\n")
+    await platform.journal.flush(deployment)
+    if identifier == "other":  # a newer one, of another log
+        another = await person.new_app()
+        other = (await person.get(f"/api/v1/apps/{another}/deployments")).json[0]["id"]
+        platform.journal.write(another, other, "build", "elsewhere\n")
+        await platform.journal.flush(other)
+        identifier = str(await platform.value("SELECT max(id) FROM log_chunk"))
+    platform.journal.write(app, deployment, "build", "two\n")
+    await platform.journal.flush(deployment)
+    await move(platform, deployment, Phase.CANCELLED)
+    events = await everything(person, deployment, **{"Last-Event-ID": identifier})
+    assert [event["data"] for event in events] == ["one", "two"]
+
+
+async def test_an_id_whose_lines_were_trimmed_meanwhile_goes_on_with_what_is_left(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
+) -> None:
+    person, app, deployment = building
+    for line in ("one", "two", "three"):
+        platform.journal.write(app, deployment, "build", f"{line}\n")
+        await platform.journal.flush(deployment)
+    await move(platform, deployment, Phase.CANCELLED)
+    first, *_ = await everything(person, deployment)
+    await platform.execute("DELETE FROM log_chunk WHERE content IN ('one\n', 'two\n')")
+    left = await everything(person, deployment, **{"Last-Event-ID": first["id"]})
+    assert [event["data"] for event in left] == ["three"]
+    again = await everything(person, deployment, **{"Last-Event-ID": left[0]["id"]})
+    assert again == []
+
+
+async def test_what_was_still_on_its_way_when_the_deployment_ended_comes_before_the_end(
+    platform: Platform, building: tuple[Person, AppId, DeploymentId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream looks whether all is over at the very moment when the last lines are written and it ends."""
+    person, app, deployment = building
+    get = type(platform.services.deployments).get
+
+    async def ends_meanwhile(*arguments: Any) -> Any:
+        platform.journal.write(app, deployment, "build", "the last line\n")
+        await move(platform, deployment, Phase.CANCELLED)
+        monkeypatch.undo()
+        return await get(*arguments)
+
+    monkeypatch.setattr(type(platform.services.deployments), "get", ends_meanwhile)
+    events = await everything(person, deployment)
+    assert [event["data"] for event in events] == ["the last line"]
+
+
 async def test_a_stream_ends_with_its_deployment(
     platform: Platform, building: tuple[Person, AppId, DeploymentId]
 ) -> None:

@@ -48,18 +48,27 @@ async def follow_build(
     services: Services, caller: Caller, deployment: DeploymentId, request: web.Request
 ) -> web.StreamResponse:
     """Follow the build log as server-sent events, from `Last-Event-ID` on; `end` carries the final status."""
-    after = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
-    source = await services.logs.follow_build(caller.id, deployment, after)
+    given = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
+    told = await services.logs.resume_build(caller.id, deployment, given)
+
+    def spell(chunk: Chunk) -> bytes:
+        nonlocal told
+        told = chunk.id
+        return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
 
     async def idle() -> bytes | None:
         view = await services.deployments.get(caller.id, deployment)
-        return None if view.status in _UNDER_WAY else streams.event(view.status.value, name="end")
+        if view.status in _UNDER_WAY:
+            return None
+        # Its last lines may have been stored since the stream was last silent.
+        rest = [spell(chunk) for chunk in await services.logs.rest_of_build(deployment, told)]
+        return b"".join([*rest, streams.event(view.status.value, name="end")])
 
     return await streams.pump(
         request,
         await streams.begin(request, streams.EVENT_STREAM),
-        source,
-        _chunk_event,
+        services.logs.follow_build(deployment, told),
+        spell,
         keep_alive=b": still here\n\n",
         idle=idle,
     )
@@ -91,10 +100,6 @@ async def _entries(
 ) -> list[LogEntry]:
     found = await services.logs.of_app(caller.id, app, kind, limit=page.limit, offset=page.offset)
     return [LogEntry.of(entry) for entry in found]
-
-
-def _chunk_event(chunk: Chunk) -> bytes:
-    return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
 
 
 def _line_event(line: LogLine) -> bytes:

@@ -32,6 +32,9 @@ ORDER BY id
 -- name: chunks_after
 SELECT id, content FROM log_chunk WHERE deployment = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4
 
+-- name: has_chunk
+SELECT EXISTS (SELECT FROM log_chunk WHERE deployment = $1 AND kind = $2 AND id = $3)
+
 -- name: list_of_app
 SELECT id, app, deployment, kind, created_at, content, octet_length(content) AS size
 FROM log_chunk WHERE app = $1 AND kind = $2
