@@ -1,7 +1,7 @@
 """A certificate authority that speaks ACME (RFC 8555) over HTTPS on loopback, as far as one proxy needs it.
 
 It is strict about what it stands for: signatures, nonces and URLs of requests are checked, and a name is proved by
-TLS-ALPN-01 (RFC 8737) on the port it was given, before a certificate is issued.
+TLS-ALPN-01 (RFC 8737) or HTTP-01 on the port it was given, before a certificate is issued.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import hashlib
 import json
 import secrets
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 PROOF = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")  # acmeIdentifier
 PROTOCOL = "acme-tls/1"
+OVER_TLS, OVER_HTTP = "tls-alpn-01", "http-01"
 VALID_DAYS = 90
 PROOF_SECONDS = 5
 
@@ -42,10 +44,11 @@ class Order:
 
 @dataclass
 class AcmeServer:
-    """`tls_port` is where names are proved; `issued` are the names that got a certificate."""
+    """`proof_port` is where names are proved, by `kind`; `issued` are the names that got a certificate."""
 
     port: int
-    tls_port: int
+    proof_port: int
+    kind: str = OVER_TLS
     issued: list[str] = field(default_factory=list)
     _nonces: set[str] = field(default_factory=set)
     _accounts: list[Json] = field(default_factory=list)
@@ -159,7 +162,7 @@ class AcmeServer:
         order = self._orders[number]
         status = "invalid" if order.refused else "valid" if order.proved else "pending"
         challenge: Json = {
-            "type": "tls-alpn-01",
+            "type": self.kind,
             "url": f"{self.url}/challenge/{number}",
             "token": order.token,
             "status": status,
@@ -173,23 +176,37 @@ class AcmeServer:
         await self._signed(request)
         number = _number(request)
         order = self._orders[number]
+        ask: Callable[[Order], Awaitable[str]] = {OVER_TLS: self._over_tls, OVER_HTTP: self._over_http}[
+            self.kind
+        ]
         try:
-            order.refused = await self._why_not_proved(order)
+            order.refused = await ask(order)
         except (OSError, TimeoutError) as error:
             order.refused = repr(error)
         order.proved = not order.refused
-        body = {"type": "tls-alpn-01", "url": str(request.url), "token": order.token, "status": "processing"}
+        body = {"type": self.kind, "url": str(request.url), "token": order.token, "status": "processing"}
         up = f'<{self.url}/authorization/{number}>;rel="up"'
         return web.json_response(body, headers={"Link": up})
 
-    async def _why_not_proved(self, order: Order) -> str:
-        """Ask the name's server for the certificate that proves it (RFC 8737, section 3)."""
+    async def _over_http(self, order: Order) -> str:
+        """Ask the name's server for the text that proves it (RFC 8555, section 8.3); return why it does not."""
+        url = f"http://127.0.0.1:{self.proof_port}/.well-known/acme-challenge/{order.token}"
+        async with (
+            asyncio.timeout(PROOF_SECONDS),
+            ClientSession() as session,
+            session.get(url, headers={"Host": order.host}, allow_redirects=False) as answer,
+        ):
+            said = await answer.text()
+        return "" if said.rstrip() == f"{order.token}.{order.thumbprint}" else f"it answers {said[:100]!r}"
+
+    async def _over_tls(self, order: Order) -> str:
+        """Ask the name's server for the certificate that proves it (RFC 8737, section 3); return why it does not."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols([PROTOCOL])
         async with asyncio.timeout(PROOF_SECONDS):
             _, writer = await asyncio.open_connection(
-                "127.0.0.1", self.tls_port, ssl=context, server_hostname=order.host
+                "127.0.0.1", self.proof_port, ssl=context, server_hostname=order.host
             )
         shown = writer.get_extra_info("ssl_object")
         certificate = x509.load_der_x509_certificate(shown.getpeercert(binary_form=True))

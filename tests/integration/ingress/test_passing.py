@@ -17,7 +17,7 @@ from aiohttp import web
 from stackyn_server.config import Ingress
 from stackyn_server.ingress import static
 from stackyn_server.ingress.directory import Directory
-from tests.acme_server import AcmeServer
+from tests.acme_server import OVER_HTTP, OVER_TLS, AcmeServer
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import Handler, backend, free_port, get, get_over_http2, says
@@ -168,13 +168,14 @@ async def test_an_app_never_sees_the_questions_of_a_confirmation(stage: Stage) -
 
 
 @pytest.mark.full
-async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: MakeStage) -> None:
+@pytest.mark.parametrize("kind", [OVER_TLS, OVER_HTTP])
+async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: MakeStage, kind: str) -> None:
     stage: Stage = await make_stage(tls=True, start=False, certificate_resolver="stackyn", https_port=8443)
     plain, tls = stage.proxy.entry_points
-    authority = AcmeServer(free_port(), tls.port)
+    authority = AcmeServer(free_port(), plain.port if kind == OVER_HTTP else tls.port, kind)
     await authority.start(stage.proxy.directory)
     settings = Ingress(
-        http_port=plain.port,
+        http_port=80 if kind == OVER_HTTP else plain.port,  # an authority asks on port 80 only
         https_port=tls.port,
         acme_email="ops@example.test",
         acme_server=authority.directory,
