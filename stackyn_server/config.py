@@ -237,6 +237,7 @@ class Auth(Table):
     code_minutes: Count = 10
     code_attempts: Count = 5
     code_cooldown_seconds: Seconds = 60
+    keep_days: Count = 7
     firebase: Firebase = Firebase()
 
 

@@ -1,7 +1,8 @@
 """Firebase ID tokens: checked against the published certificates, which are kept while they last.
 
-The rules are those of "Verify ID tokens using a third-party JWT library" in Firebase's documentation (from memory):
-RS256, a `kid` of the published certificates, exact `iss` and `aud`, non-empty `sub`.
+The rules are those of "Verify ID tokens using a third-party JWT library" in Firebase's documentation, as public
+libraries that follow it spell them: RS256, a `kid` of the published certificates, which are good for the `max-age` of
+their answer, exact `iss` and `aud`, non-empty `sub`, `iat` and `auth_time` in the past.
 """
 
 from __future__ import annotations
@@ -87,13 +88,15 @@ class Firebase:
                 audience=self._settings.project_id,
                 issuer=f"https://securetoken.google.com/{self._settings.project_id}",
                 leeway=_LEEWAY_SECONDS,
-                options={"require": ["exp", "iat", "aud", "iss", "sub"], "strict_aud": True},
+                options={"require": ["exp", "iat", "aud", "iss", "sub", "auth_time"], "strict_aud": True},
             )
         except jwt.ExpiredSignatureError as error:
             raise FirebaseRefused(has_ended=True) from error
         except jwt.InvalidTokenError as error:
             raise FirebaseRefused from error
         if not isinstance(claims["sub"], str) or not claims["sub"]:
+            raise FirebaseRefused
+        if not _is_past(claims["auth_time"]):
             raise FirebaseRefused
         return FirebaseUser(
             uid=claims["sub"],
@@ -162,6 +165,10 @@ class Firebase:
                 return response.status, await response.json(content_type=None), response.headers
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise FirebaseUnavailable from error
+
+
+def _is_past(moment: Any) -> bool:
+    return isinstance(moment, int | float) and moment <= time.time() + _LEEWAY_SECONDS
 
 
 def _public_key(pem: str) -> RSAPublicKey:

@@ -1,8 +1,9 @@
 """Webhooks of Lemon Squeezy: whether one is genuine, and what it says.
 
-The form is that of the provider's documentation ("Signing requests", "Webhooks", "The subscription object", "The
-subscription invoice object"), from memory: HMAC-SHA256 of the raw body in `X-Signature`; `meta.event_name`,
-`meta.custom_data`; a JSON:API object in `data`, whose type says what its attributes describe.
+The form is that of the provider's documentation, compared with its guide "Staying in sync with webhooks" and with the
+subscription and subscription invoice of its own SDK (lmsqueezy/lemonsqueezy.js): HMAC-SHA256 of the raw body in
+`X-Signature`; `meta.event_name`, `meta.custom_data`; a JSON:API object in `data`, whose type says what its attributes
+describe.
 """
 
 from __future__ import annotations

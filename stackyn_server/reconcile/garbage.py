@@ -14,6 +14,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import (
     apps,
+    codes,
     deployments,
     events,
     instances,
@@ -21,6 +22,7 @@ from stackyn_server.store import (
     logs,
     releases,
     samples,
+    sessions,
 )
 from stackyn_server.store.database import Database
 
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 
 _ROWS_AT_ONCE = 1000
 _SAMPLES_AT_ONCE = 50_000
+_SECONDS_PER_DAY = 86_400.0
 
 
 class Garbage:
@@ -53,6 +56,9 @@ class Garbage:
             await jobs.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
             await instances.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
             await events.purge(connection, self._settings.reconcile.event_days, _ROWS_AT_ONCE)
+            kept_seconds = self._settings.auth.keep_days * _SECONDS_PER_DAY
+            await sessions.forget(connection, kept_seconds)
+            await codes.forget(connection, kept_seconds)
         keep = self._settings.apps.log_keep_bytes
         async with self._database.connection() as connection:
             too_long = await logs.longer_than(connection, keep)

@@ -73,6 +73,8 @@ async def test_what_is_not_genuine_is_refused(world: tuple[Platform, Google]) ->
         "no subject": google.token(sub=""),
         "no expiry": google.token(exp=None),
         "from the future": google.token(iat=now + HOUR),
+        "signed in tomorrow": google.token(auth_time=int((now + 24 * HOUR).timestamp())),
+        "never signed in": google.token(auth_time=None),
         "another key": stranger.token(),
         "unknown key id": google.token(headers={"kid": "unknown"}),
         "no e-mail": google.token(email=None, sub="uid-3"),
