@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.pipeline.build import clone_of
@@ -17,11 +21,12 @@ from tests.crash.audit import rows_of
 from tests.engine.parts import new_id, processes_with
 from tests.git_server import GitServer, Mode, Program
 from tests.relay import EngineDoor
-from tests.server_process import ServerProcess, docker, proxies
+from tests.server_process import ServerProcess, docker, proxies, running
 from tests.tiny import DOCKERFILE, Tree, tiny_app
 
 REACH_SECONDS = 60
 LINGER_SECONDS = 600
+_numbers = itertools.count(1)
 ANSWERS_LATE = Program(f"#!/bin/busybox sh\n/bin/busybox sleep {LINGER_SECONDS}\n".encode())
 
 
@@ -134,6 +139,38 @@ class Scene:
             return any([str(LINGER_SECONDS) in await docker("top", one) for one in container])
 
         await self.server.until(waits, REACH_SECONDS, "the app works on a request without an end")
+
+
+@dataclass
+class Scenes:
+    """A server on which each phase can be held, with one place for builds."""
+
+    server: ServerProcess
+    git: GitServer
+    door: EngineDoor
+    slow_git: SlowGit
+
+    def new(self) -> Scene:
+        name = f"held-{next(_numbers)}"
+        return Scene(self.server, self.git, self.door, self.slow_git, name)
+
+
+@asynccontextmanager
+async def scenes(git: GitServer, **tables: Mapping[str, object]) -> AsyncIterator[Scenes]:
+    with (
+        tempfile.TemporaryDirectory(prefix="stackyn-holds-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        door, slow_git = EngineDoor(Path(folder) / "engine.sock"), SlowGit(Path(folder) / "bin")
+        patch.setenv("PATH", str(slow_git.folder), prepend=os.pathsep)  # the server's, which is started now
+        await door.open()
+        try:
+            async with running(
+                engine={"socket": str(door.path)}, builds={"concurrency": 1}, **tables
+            ) as server:
+                yield Scenes(server, git, door, slow_git)
+        finally:
+            await door.shut()
 
 
 Hold = Callable[[Scene], AbstractAsyncContextManager[int]]

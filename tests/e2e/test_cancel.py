@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from stackyn_server.domain.deployments import Phase
 from tests.crash.audit import at_rest, is_whole, rows_of
-from tests.e2e.phase_holds import HOLDS, Scene, SlowGit, is_draining, slow_build
+from tests.e2e.phase_holds import HOLDS, Scene, Scenes, is_draining, scenes, slow_build
 from tests.engine.parts import new_id, processes_with
 from tests.git_server import GitServer
 from tests.patience import patient
-from tests.relay import EngineDoor
-from tests.server_process import ServerProcess, docker, running
+from tests.server_process import ServerProcess, docker
 
 GONE_SECONDS = 2.0
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-async def door() -> AsyncIterator[EngineDoor]:
-    with tempfile.TemporaryDirectory(prefix="stackyn-door-") as folder:
-        door = EngineDoor(Path(folder) / "engine.sock")
-        await door.open()
-        yield door
-        await door.shut()
-
-
-@pytest.fixture(scope="module")
-def slow_git() -> Iterator[SlowGit]:
-    """First in the PATH of servers that are started meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="stackyn-git-") as folder, pytest.MonkeyPatch.context() as patch:
-        git = SlowGit(Path(folder) / "bin")
-        patch.setenv("PATH", str(git.folder), prepend=os.pathsep)
-        yield git
-
-
-@pytest.fixture(scope="module")
-async def held_server(door: EngineDoor, slow_git: SlowGit) -> AsyncIterator[ServerProcess]:
-    """One place for builds, and all the time in the world for what has begun."""
-    async with running(
-        engine={"socket": str(door.path)},
-        builds={"concurrency": 1},
+async def held(git: GitServer) -> AsyncIterator[Scenes]:
+    """With all the time in the world for what has begun."""
+    async with scenes(
+        git,
         apps={"drain_seconds": 300},
         deadlines={"probing": 120, "switching": 120},
         ingress={"confirm_seconds": 100},
-    ) as server:
-        yield server
+    ) as held:
+        yield held
 
 
 @pytest.fixture
-def scene(held_server: ServerProcess, git: GitServer, door: EngineDoor, slow_git: SlowGit) -> Scene:
-    return Scene(held_server, git, door, slow_git, f"held-{next(_numbers)}")
+def scene(held: Scenes) -> Scene:
+    return held.new()
 
 
 async def cancel(server: ServerProcess, app: int, deployment: int) -> None:

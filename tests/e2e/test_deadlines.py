@@ -1,0 +1,37 @@
+"""Each step has its deadline: what does not come to an end in time fails, with its cause, and what served goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.audit import at_rest, is_whole
+from tests.e2e.phase_holds import HOLDS, scenes
+from tests.git_server import GitServer
+from tests.patience import patient
+
+SECONDS = 4  # enough for each phase of a tiny app
+CODES = {
+    "fetching": "SOURCE_UNREACHABLE",
+    "planning": "INTERNAL",
+    "building": "BUILD_TIMEOUT",
+    "booting": "ENGINE_UNAVAILABLE",
+    "probing": "APP_NOT_LISTENING",
+    "switching": "SWITCH_FAILED",
+}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+async def test_what_hangs_in_a_phase_fails_at_its_deadline(git: GitServer) -> None:
+    seconds = patient(SECONDS)
+    deadlines = dict.fromkeys(CODES, seconds)
+    async with scenes(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * seconds}) as held:
+        scene = held.new()
+        await scene.go_live()
+        for phase, code in CODES.items():
+            async with HOLDS[phase](scene) as deployment:
+                failed = await scene.server.deployed(deployment, "failed", seconds=3 * seconds)
+                assert (failed["failure"]["code"], failed["failure"]["phase"]) == (code, phase), failed
+            assert await scene.server.visit(scene.name) == (200, scene.serves)
+        await at_rest(scene.server)
+        await is_whole(scene.server)
