@@ -173,7 +173,8 @@ class Server:
         garbage = Garbage(settings, database, engine, clones)
         mail = MailQueue(sealer)
         billing = Billing(database, settings, leadership, mail)
-        idle = Idle(settings, database, engine, ingress)
+        checks = self.health_checks = HealthChecks(settings, database)
+        idle = Idle(settings, database, engine, ingress, checks)
         self.periodic = PeriodicWork(
             database,
             leadership,
@@ -206,7 +207,6 @@ class Server:
             Crashes(settings.apps, database, engine),
             [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
         )
-        self.health_checks = HealthChecks(settings, database)
         self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
         health = Health(
             {

@@ -4,6 +4,7 @@ that does not answer several times in a row is started again, which counts like 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import structlog
 
@@ -27,6 +28,7 @@ class HealthChecks:
         self._settings = settings
         self._database = database
         self._streaks: dict[InstanceId, Streak] = {}
+        self.answered: Counter[InstanceId] = Counter()  # each was a connection of ours
 
     async def run(self) -> None:
         """Ask on the period. Run it as a supervised task; it needs no engine."""
@@ -45,10 +47,12 @@ class HealthChecks:
         answered = await in_turns(targets, self._answers, at_once=self._settings.health.at_once)
         streaks = {}
         for target, is_answer in zip(targets, answered, strict=True):
+            self.answered[target.instance] += is_answer
             streak = self._streaks.get(target.instance, Streak()).followed_by(is_answer)
             is_restarted = await self._act(target, streak)
             streaks[target.instance] = Streak() if is_restarted else streak
         self._streaks = streaks
+        self.answered = Counter({instance: self.answered[instance] for instance in streaks})
 
     async def _answers(self, target: Checked) -> bool:
         chosen = self._settings.health

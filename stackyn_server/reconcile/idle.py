@@ -2,7 +2,8 @@
 
 Where our own proxy counts requests, a request is counted when it ends: so if the count has not moved for that long and
 nobody is connected now, nobody was connected in between. Where there is no such count, the kernel's number of accepted
-connections of the container does the same: a request without a new connection has one that is still open.
+connections of the container, our own health checks' taken off, does the same: a request without a new connection has
+one that is still open.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stackyn_server.engine import containers, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.reconcile.health import HealthChecks
 from stackyn_server.store import instances, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Routed
@@ -43,12 +45,14 @@ class Idle:
         database: Database,
         engine: Engine,
         ingress: Ingress,
+        checks: HealthChecks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._ingress = ingress
+        self._checks = checks
         self._clock = clock
         self._seen: dict[InstanceId, _Seen] = {}
 
@@ -79,7 +83,8 @@ class Idle:
         pid = 0
         if counts is None:
             pid = await self._pid(one)
-            count: tuple[int, ...] = (pid, await asyncio.to_thread(sockets.accepted, pid))
+            accepted = await asyncio.to_thread(sockets.accepted, pid)
+            count: tuple[int, ...] = (pid, accepted - self._checks.answered[one.instance])
         else:
             count = (counts.get(one.app, 0),)
         now, seen = self._clock(), self._seen.get(one.instance)

@@ -16,7 +16,8 @@ from tests.git_server import GitServer
 from tests.integration.ingress.parts import Proxy
 from tests.load.generator import Order
 from tests.load.running import LoadedApp, visitors
-from tests.server_process import ServerProcess, free_port, running
+from tests.server_process import ServerProcess, containers_of, free_port, running
+from tests.tiny import tiny_app
 
 FEW = 300
 
@@ -70,6 +71,38 @@ async def test_through_an_operators_traefik_no_request_fails_over_deploys(
 
     assert load.report.failures == []
     assert set(load.report.releases) == {"0", "1", "3"}
+
+
+@pytest.mark.full
+async def test_behind_an_operators_traefik_that_reaches_loopback_an_app_sleeps_and_wakes(
+    tmp_path: Path, git: GitServer
+) -> None:
+    async with (
+        operators_proxy(tmp_path / "operator") as (port, watched),
+        running(
+            **{
+                "ingress": {
+                    "managed": False,
+                    "directory": str(watched),
+                    "entry_points": [f"web:{port}"],
+                    "http_port": port,
+                    "reaches_loopback": True,
+                },
+                "plans.pro": {"always_on": False},
+                "apps": {"idle_minutes": 1 / 60},
+                "reconcile": {"idle_seconds": 0.5},
+            }
+        ) as server,
+    ):
+        url, _ = await git.publish("nap", tiny_app("awake"))
+        app, deployment = await server.create(url, "nap")
+        await server.deployed(deployment)
+
+        async def is_asleep() -> bool:
+            return not await containers_of(server, app)
+
+        await server.until(is_asleep, 60, "the app sleeps")
+        assert await server.visit("nap") == (200, "awake")
 
 
 @pytest.mark.full
