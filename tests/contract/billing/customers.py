@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.gateways.mail.message import Mail
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.services.mail import MailDelivery
 from stackyn_server.store import accounts
-from tests.contract.conftest import Person, Platform
+from stackyn_server.store.jobs import Job
+from tests.contract.conftest import KEYS, Person, Platform
 
 
 async def a_customer(platform: Platform, email: str = "ada@example.test") -> Person:
@@ -38,6 +43,37 @@ async def standing(person: Person) -> tuple[str, str | None, str]:
 
 async def mails(platform: Platform) -> int:
     return int(await platform.value("SELECT count(*) FROM job WHERE kind = 'mail'"))
+
+
+async def letters(platform: Platform) -> list[Mail]:
+    """What the mails in the queue say, oldest first, as they would be handed over."""
+    sealer, box = Sealer(KEYS.sealing), Box()
+    async with platform.database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT * FROM job WHERE kind = 'mail' AND state = 'waiting' ORDER BY id"
+        )
+    for row in rows:
+        await MailDelivery(platform.database, sealer, box)(Delivered(Job.from_row(row)))  # type: ignore[arg-type]
+    return box.mails
+
+
+class Box:
+    """A carrier that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+
+    async def send(self, mail: Mail) -> None:
+        self.mails.append(mail)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A run whose job stays in the queue."""
+
+    job: Job
+
+    async def finish(self, _connection: object) -> None: ...
 
 
 async def end_of_trial(platform: Platform, person: Person) -> None:

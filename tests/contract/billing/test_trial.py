@@ -6,7 +6,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.contract.billing.customers import a_customer, desired, end_of_trial, mails, settle, standing
+from tests.contract.billing.customers import (
+    a_customer,
+    desired,
+    end_of_trial,
+    letters,
+    mails,
+    settle,
+    standing,
+)
 from tests.contract.billing.provider import Shop
 from tests.contract.conftest import Person, Platform
 from tests.contract.test_conventions import is_error
@@ -45,6 +53,24 @@ async def test_the_end_of_a_trial_stops_the_apps_and_closes_what_costs(shop_plat
     assert await mails(shop_platform) == before + 1
     await Shop(shop_platform.nobody, person.email).tell("subscription_created", "active")
     assert await desired(shop_platform, app) == ("running", False)
+
+
+async def test_the_mails_of_a_trial_say_how_long_it_lasts_and_what_its_end_means(
+    shop_platform: Platform,
+) -> None:
+    person = await a_customer(shop_platform)
+    ends = datetime.fromisoformat((await person.get("/api/user/me")).json["subscription"]["trial_ends_at"])
+    await end_of_trial(shop_platform, person)
+    _, began, ended = await letters(shop_platform)
+    assert {began.to, ended.to} == {person.email}
+    assert began.subject == "Your Stackyn trial has begun"
+    assert ended.subject == "Your Stackyn plan has run out"
+    for part in (began.text, began.html):
+        assert f"{ends:%d %B %Y, %H:%M} UTC" in part and "plan Pro" in part
+    for part in (ended.text, ended.html):
+        for words in ("Your apps are stopped", "nothing of them is deleted", "Choose a plan", "start again"):
+            assert words in part
+        assert "$" not in part
 
 
 async def test_a_stranger_cannot_use_up_the_trial_of_an_address(shop_platform: Platform) -> None:

@@ -1,0 +1,88 @@
+"""What costs, asked for at the very moment when the time that is paid for ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from stackyn_server.store import accounts
+from stackyn_server.store.database import Connection
+from tests.contract.billing.customers import a_customer, desired, standing
+from tests.contract.billing.provider import Shop
+from tests.contract.conftest import REPOSITORY, Answer, Person, Platform
+from tests.contract.test_conventions import is_error
+from tests.patience import within
+
+ROUNDS = 5
+
+WAITS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+async def create(person: Person, name: str = "late") -> Answer:
+    return await person.post("/api/v1/apps", json={"name": name, "repo_url": REPOSITORY})
+
+
+async def redeploy(person: Person) -> Answer:
+    app = (await person.get("/api/apps")).json[0]["id"]
+    return await person.post(f"/api/v1/apps/{app}/redeploy")
+
+
+async def end_trial(platform: Platform, connection: Connection, person: Person) -> None:
+    """As the alarm of its end does, in the caller's transaction."""
+    assert person.id is not None
+    account = await accounts.lock(connection, person.id)
+    assert account is not None and account.trial_ends_at is not None
+    await platform.billing.settle(connection, account, account.trial_ends_at)
+
+
+async def trial_ends(platform: Platform, person: Person) -> None:
+    async with platform.database.transaction() as connection:
+        await end_trial(platform, connection, person)
+
+
+async def no_payment_comes(platform: Platform, person: Person) -> None:
+    shop = Shop(platform.nobody, person.email)
+    await shop.tell("subscription_created", "active")
+    await shop.tell("subscription_updated", "unpaid")
+
+
+@pytest.mark.parametrize("ask", [create, redeploy])
+async def test_who_asks_while_the_trial_is_ending_is_asked_to_pay(
+    shop_platform: Platform, ask: Callable[[Person], Awaitable[Answer]]
+) -> None:
+    person = await a_customer(shop_platform)
+    app = await person.new_app()
+    async with shop_platform.database.transaction() as connection:
+        await end_trial(shop_platform, connection, person)
+        asking = asyncio.create_task(ask(person))
+        async with within(10):
+            while not await shop_platform.value(WAITS):
+                assert not asking.done(), "it was answered while its account was still being decided on"
+                await asyncio.sleep(0.01)  # between two looks
+    answer = await asking
+    assert is_error(answer, 402, "PAYMENT_REQUIRED") and answer.json["billing_status"] == "expired"
+    assert len((await person.get("/api/apps")).json) == 1
+    assert await desired(shop_platform, app) == ("stopped", True)
+
+
+@pytest.mark.parametrize("end", [trial_ends, no_payment_comes])
+async def test_an_app_made_at_that_instant_is_refused_or_stopped_with_the_others(
+    shop_platform: Platform, end: Callable[[Platform, Person], Awaitable[None]]
+) -> None:
+    for number in range(ROUNDS):
+        person = await a_customer(shop_platform, f"ada-{number}@example.test")
+        await person.new_app()
+        one, _, two = await asyncio.gather(
+            create(person, "one"), end(shop_platform, person), create(person, "two")
+        )
+        created = [answer.status for answer in (one, two)]
+        assert set(created) <= {201, 402}
+        assert (await standing(person))[0] == "expired"
+        apps = (await person.get("/api/apps")).json
+        assert len(apps) == 1 + created.count(201)
+        assert {app["status"] for app in apps} == {"stopped"}
