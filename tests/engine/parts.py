@@ -14,7 +14,9 @@ from pathlib import Path
 
 from stackyn_server import config
 from stackyn_server.domain.seats import Bridge, address_of, bridge_of
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.containers import ContainerSpec
 from tests.patience import within
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
@@ -155,3 +157,17 @@ async def until_answers(address: IPv4Address, port: int, seconds: float = 10) ->
 def containers_place(network: config.Network) -> tuple[Bridge, IPv4Address]:
     """The first seat of a network."""
     return bridge_of(network.subnet, 0), address_of(network.subnet, 0, 0)
+
+
+async def ended(engine: Engine, container: str) -> containers.ContainerState:
+    await engine.ask(engine.docker.containers.container(container).wait())
+    state = await containers.inspect(engine, container)
+    assert state is not None
+    return state
+
+
+async def last_lines_of(engine: Engine, spec: ContainerSpec) -> str:
+    """Run the container to its end and return what it said."""
+    container = await containers.start(engine, spec)
+    await ended(engine, container)
+    return await containers.last_lines(engine, container)

@@ -1,0 +1,77 @@
+"""What an instance may do and use: limits, capabilities, log, file system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from stackyn_server.engine import containers, limits
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.hardening import SWAP_BYTES
+from tests.engine.parts import (
+    ended,
+    last_lines_of,
+    run_inside,
+    until_answers,
+)
+
+Spec = Callable[..., ContainerSpec]
+
+
+async def test_the_kernel_keeps_the_limits(engine: Engine, spec: Spec) -> None:
+    container = await containers.start(engine, spec(memory_mb=48, cpu=0.25, max_processes=33))
+
+    kept = await limits.read_limits(engine, container)
+
+    assert kept is not None
+    assert kept.memory_bytes == 48 * 1024 * 1024
+    assert kept.memory_and_swap_bytes == kept.memory_bytes + SWAP_BYTES
+    assert kept.max_processes == 33
+    assert kept.cpu == pytest.approx(0.25)
+
+
+async def test_an_app_has_no_capability_and_can_gain_none(engine: Engine, spec: Spec) -> None:
+    said = await last_lines_of(engine, spec(command="cat /proc/self/status"))
+
+    values = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.splitlines()}
+    assert {values[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert values["NoNewPrivs"] == "1"
+    assert values["Seccomp"] == "2"
+
+
+async def test_the_log_of_a_container_is_rotated(engine: Engine, spec: Spec) -> None:
+    container = await containers.start(engine, spec())
+
+    found = await engine.request("GET", f"containers/{container}/json")
+
+    assert found["HostConfig"]["LogConfig"] == {
+        "Type": "json-file",
+        "Config": {"max-size": "10m", "max-file": "2"},
+    }
+
+
+async def test_an_app_may_listen_on_port_80_without_capabilities(engine: Engine, spec: Spec) -> None:
+    wanted = spec(command="nc -ll -p 80 -e echo hello", port=80)
+    await containers.start(engine, wanted)
+
+    await until_answers(wanted.address, 80)
+
+
+async def test_a_container_that_used_too_much_memory_says_so(engine: Engine, spec: Spec) -> None:
+    container = await containers.start(engine, spec(command="tail -c 200m /dev/zero", memory_mb=16))
+
+    state = await ended(engine, container)
+
+    assert state.out_of_memory
+    assert state.exit_code == 137
+    assert state.finished_at is not None and state.started_at is not None
+
+
+async def test_a_read_only_file_system_is_not_forced_on_apps(engine: Engine, spec: Spec) -> None:
+    container = await containers.start(engine, spec())
+
+    code, _ = await run_inside(engine, container, "touch", "/written")
+
+    assert code == 0
