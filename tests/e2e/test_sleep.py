@@ -120,14 +120,17 @@ async def test_a_sleeping_app_can_be_stopped_and_started(server: ServerProcess, 
 
 
 async def test_an_open_connection_keeps_an_app_awake_and_an_upgrade_wakes_it(
-    server: ServerProcess, git: GitServer
+    server: ServerProcess, git: GitServer, nap: int
 ) -> None:
     app = await deployed(server, git, "talk", talking_app())
     await asleep(server, app)
     reader, writer = await upgraded(server, "talk")
     awake = await containers(server, app)
     assert len(awake) == 1
-    await asyncio.sleep(2 * IDLE_SECONDS)  # an unused app would sleep by now
+    assert await server.visit("nap") == (200, "awake")
+    await asleep(server, nap)  # which was used later
+    routes = (server.data_dir / "ingress" / "routes" / "routes.yml").read_text()
+    assert f"hold-app-{nap}-" in routes and f"hold-app-{app}-" not in routes, "it is not on its way to sleep"
     writer.write(b"still here")
     assert await reader.readexactly(10) == b"still here"
     assert await containers(server, app) == awake
