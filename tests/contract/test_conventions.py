@@ -197,14 +197,27 @@ async def test_ten_megabytes_are_refused_under_the_shipped_limit(platform: Platf
     assert is_error(answer, 413, "BODY_TOO_LARGE")
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(launch: Callable[..., Any]) -> None:
-    platform = await launch(server=config.Server(body_seconds=0.2))
-    reader, writer = await asyncio.open_connection(platform.client.host, platform.client.port)
-    writer.write(b"POST /api/auth/login HTTP/1.1\r\nHost: api\r\nContent-Length: 50\r\n\r\n{")
-    async with within(5):
-        head = await reader.readuntil(b"\r\n\r\n")
-    writer.close()
-    assert head.startswith(b"HTTP/1.1 400")
+@pytest.mark.parametrize("drip_seconds", [0.05, 60.0], ids=["drips", "stalls"])
+async def test_a_body_that_does_not_arrive_is_given_up_and_delays_nobody(
+    launch: Callable[..., Any], drip_seconds: float
+) -> None:
+    platform = await launch(server=config.Server(body_seconds=0.5))
+
+    async def slow() -> bytes:
+        reader, writer = await asyncio.open_connection(platform.client.host, platform.client.port)
+        writer.write(b"POST /api/auth/login HTTP/1.1\r\nHost: api\r\nContent-Length: 50000\r\n\r\n{")
+        answered = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        while not (await asyncio.wait({answered}, timeout=drip_seconds))[0]:
+            writer.write(b" ")
+        writer.close()
+        return answered.result()
+
+    async with within(10):
+        all_slow = asyncio.gather(*(slow() for _ in range(100)))
+        assert (await platform.nobody.get("/health")).status == 200
+        assert not all_slow.done()
+        heads = await all_slow
+    assert {head.split(b"\r\n")[0] for head in heads} == {b"HTTP/1.1 400 Bad Request"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
