@@ -136,8 +136,8 @@ class Visitors:
     async def all_answer(self) -> bool:
         return self.answering == set(APPS)
 
-    async def none_answers(self) -> bool:
-        return not self.answering
+    async def miss_some(self) -> bool:
+        return self.answering < set(APPS)
 
 
 @asynccontextmanager
@@ -152,9 +152,9 @@ async def visitors_of(server: ServerProcess) -> AsyncIterator[Visitors]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def statuses(server: ServerProcess) -> set[str]:
+async def statuses(server: ServerProcess) -> dict[str, str]:
     shown = await server.api("GET", "/api/apps", expect=200)
-    return {view["status"] for view in shown if view["name"] in APPS}
+    return {view["name"]: view["status"] for view in shown if view["name"] in APPS}
 
 
 async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> None:
@@ -171,8 +171,8 @@ async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> Non
             if how == "asked to stop":
                 starting = await starts(server, git)
                 await engine.end(signal.SIGTERM)
-                await server.until(visitors.none_answers, 20, "the apps ended with the engine")
-                await until_told(server, {"failed"}, f"{how}: down")
+                await server.until(visitors.miss_some, 20, "apps ended with the engine")
+                await until_told(server, visitors, f"{how}: down")
             elif how == "killed":
                 await engine.end(signal.SIGKILL)
             else:
@@ -187,7 +187,7 @@ async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> Non
             if starting is not None:
                 await server.deployed(starting)
                 print("a release that started when the engine was asked to stop is live")
-            await until_told(server, {"running"}, f"{how}: back")
+            await until_told(server, visitors, f"{how}: back")
         assert visitors.wrong == [], "an app was answered by another one"
     for number in ids:
         assert await events_of(server, number, "app.crashed") == [], "the end of the engine is no crash"
@@ -205,17 +205,19 @@ async def starts(server: ServerProcess, git: GitServer) -> int:
     return deployment
 
 
-async def until_told(server: ServerProcess, wanted: set[str], what: str) -> None:
-    """The API has to say what is so within seconds."""
+async def until_told(server: ServerProcess, visitors: Visitors, what: str) -> None:
+    """The API has to say what is so within seconds. An engine on its way out ends most apps, but none of those that
+    were started meanwhile."""
     began = time.monotonic()
 
     async def is_told() -> bool:
-        return await statuses(server) == wanted
+        truth = {app: "running" if app in visitors.answering else "failed" for app in APPS}
+        return await statuses(server) == truth
 
     try:
-        await server.until(is_told, TRUTH_SECONDS, f"the API says {wanted}, {what}")
+        await server.until(is_told, TRUTH_SECONDS, f"the API says who runs, {what}")
     except AssertionError as error:
-        error.add_note(f"It says {await statuses(server)}.")
+        error.add_note(f"It says {await statuses(server)}, and {visitors.answering} answer.")
         raise
     print(f"{what}: the API said so after {time.monotonic() - began:.1f} s")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 import uuid
 from pathlib import Path
 
 import pytest
 
+from tests.bench.machine import machine
 from tests.git_server import GitServer
 from tests.server_process import REPOSITORY, ServerProcess, docker, running
 
@@ -22,7 +22,7 @@ MEBIBYTE_IN_KIB = 1024
 @pytest.mark.full
 @pytest.mark.timeout(600)
 async def test_first_deploy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    timings = [f"{os.cpu_count()} cores"]
+    where, timings = await machine(), []
     async with GitServer(tmp_path / "git") as git, running() as server:
         # A line that no build before this one had: its packages are installed anew.
         await git.publish("example", _example(f"# {uuid.uuid4()}\n", "Cold"))
@@ -34,7 +34,7 @@ async def test_first_deploy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         await asyncio.sleep(IDLE_SECONDS)
         memory = await _idle_memory(server)
     with capsys.disabled():
-        print(f"\nPOST to first answer of the Flask example: {', '.join(timings)}")
+        print(f"\nPOST to first answer of the Flask example: {', '.join(timings)}; {where}")
         print("Idle memory (PSS): " + ", ".join(f"{name} {mib} MiB" for name, mib in memory.items()))
 
 

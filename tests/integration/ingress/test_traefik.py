@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from aiohttp import ClientSession, web
 from cryptography import x509
 
 from stackyn_server.config import Ingress
+from stackyn_server.domain.ingress import IngressState
 from stackyn_server.ingress import static
 from stackyn_server.ingress.binary import BinaryUnusable, locate
 from stackyn_server.ingress.confirmation import NotConfirmed
@@ -143,6 +145,24 @@ async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
         assert (response.status, await response.text()) == (200, "finished")
         await replacing
         response.close()
+
+
+async def test_where_visitors_can_not_be_steered_the_proxy_is_replaced_all_the_same(
+    own: Own, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await own.ingress.prepare()
+    state = await own.engine.ingress_state()
+    assert state is not None
+    told = replace(state, pid=os.getpid())  # which listens on none of the ports
+
+    async def ingress_state() -> IngressState:
+        return told
+
+    monkeypatch.setattr(own.engine, "ingress_state", ingress_state)
+    await own.ingress.replace()
+
+    assert own.engine.started == 2
+    await own.ingress.apply({})
 
 
 async def test_a_new_proxy_that_does_not_come_up_leaves_the_old_one_serving(impatient: Own) -> None:
