@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -28,6 +27,7 @@ from tests.integration.ingress.process_engine import ProcessEngine
 from tests.patience import within
 
 HOST = "shop.example.test"
+NO_PROCESS = 2**22 + 1  # above what the kernel gives out
 
 
 class Own:
@@ -153,7 +153,7 @@ async def test_where_visitors_can_not_be_steered_the_proxy_is_replaced_all_the_s
     await own.ingress.prepare()
     state = await own.engine.ingress_state()
     assert state is not None
-    told = replace(state, pid=os.getpid())  # which listens on none of the ports
+    told = replace(state, pid=NO_PROCESS)
 
     async def ingress_state() -> IngressState:
         return told
