@@ -29,14 +29,17 @@ async def rows_of(server: ServerProcess) -> AsyncIterator[Any]:
 
 
 async def at_rest(server: ServerProcess) -> None:
-    """Wait until no job is open but periodic ones and those whose time is far away."""
+    """Wait until no job is open but periodic ones and those whose time is far away. The database may be just back."""
 
     async def no_open_job() -> bool:
-        async with rows_of(server) as rows:
-            return not await rows.fetchval(
-                "SELECT count(*) FROM job WHERE state IN ('waiting', 'running') AND schedule IS NULL"
-                " AND coalesce(run_at, now()) < now() + interval '1 hour'"
-            )
+        try:
+            async with rows_of(server) as rows:
+                return not await rows.fetchval(
+                    "SELECT count(*) FROM job WHERE state IN ('waiting', 'running') AND schedule IS NULL"
+                    " AND coalesce(run_at, now()) < now() + interval '1 hour'"
+                )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
 
     await server.until(no_open_job, REST_SECONDS, "every job has ended")
 

@@ -34,6 +34,7 @@ APPS = 5
 ASK_SECONDS = (0.1, 1.0)
 KILL_SECONDS = (4.0, 12.0)
 AWAY_SECONDS = (0.0, 4.0)
+BACK_SECONDS = 60
 
 
 class Chaos:
@@ -128,6 +129,7 @@ class Chaos:
 
     async def agree(self) -> None:
         """Rows, API, engine and ingress about what runs; API and HTTP about the commit of it too."""
+        await self.server.until(self._is_ready, BACK_SECONDS, "every part is back after the last kill")
         await at_rest(self.server)
         await is_whole(self.server)
         apps = await self.server.api("GET", "/api/apps", expect=200)
@@ -139,6 +141,9 @@ class Chaos:
                 )
                 self.totals["apps that run at the end"] += 1
         self.totals["apps at the end"] = len(apps)
+
+    async def _is_ready(self) -> bool:
+        return bool((await self.server.api("GET", "/health/ready")).get("status") == "ready")
 
     def _one(self) -> int:
         return self.asking.choice(self.apps)
