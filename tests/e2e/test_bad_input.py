@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.crash.audit import rows_of
 from tests.git_server import GitServer, Mode
 from tests.server_process import ServerProcess, docker, free_port
 from tests.tiny import DOCKERFILE, SERVE, Tree, tiny_app
+
+ATTEMPTS = 4  # of the test server's configuration
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ async def test_a_deployment_that_can_not_work_says_why_and_leaves_nothing(
     log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
     assert case.evidence in log, "a page that shows only the log shows the reason too"
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "failed"
+    assert await _attempts(server, deployment) == {1}, "another try would end the same"
     await _until_nothing_is_left(server, app, case.name, deployment)
 
 
@@ -63,6 +67,7 @@ async def test_a_repository_that_can_not_be_reached(server: ServerProcess) -> No
     failed = await server.deployed(deployment, "failed")
     assert failed["failure"]["code"] == "SOURCE_UNREACHABLE"
     assert failed["failure"]["hint"]
+    assert await _attempts(server, deployment) == {ATTEMPTS}, "what may pass is tried again"
 
 
 async def test_a_repository_that_wants_a_password(server: ServerProcess, git: GitServer) -> None:
@@ -100,6 +105,15 @@ async def test_a_failed_redeploy_leaves_the_serving_release_alone(
     assert view["status"] == "running"
     assert view["deployment"]["active_deployment_id"] == f"dep_{first}"
     assert await server.visit("safe") == (200, "good")
+
+
+async def _attempts(server: ServerProcess, deployment: int) -> set[int]:
+    """How often the jobs of a deployment were tried."""
+    async with rows_of(server) as rows:
+        found = await rows.fetch(
+            "SELECT attempt FROM job WHERE kind IN ('build', 'release') AND subject = $1", str(deployment)
+        )
+    return {row["attempt"] for row in found}
 
 
 async def _until_nothing_is_left(server: ServerProcess, app: int, slug: str, deployment: int) -> None:

@@ -53,9 +53,14 @@ async def _says_that_it_waits(server: ServerProcess, deployment: int) -> None:
     async def waits() -> bool:
         found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
         waiting = found["waiting"]
-        return bool(waiting) and "engine" in waiting["reason"] and waiting["next_attempt_at"] is not None
+        return (
+            bool(waiting)
+            and "engine" in waiting["reason"]
+            and waiting["attempt"] >= 1
+            and waiting["next_attempt_at"] is not None
+        )
 
-    await server.until(waits, 20, "the deployment waits for the engine, with the time of the next attempt")
+    await server.until(waits, 20, "it waits for the engine, with the attempt and the time of the next one")
 
 
 async def _is_ready(server: ServerProcess) -> None:
