@@ -227,6 +227,8 @@ class Firebase(Table):
         "https://www.googleapis.com/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com"
     )
     lookup_url: str = "https://identitytoolkit.googleapis.com/v1/accounts:lookup"
+    admin_credential_file: str = ""
+    accounts_url: str = "https://identitytoolkit.googleapis.com/v1"
     session_hours: Count = 24
 
 

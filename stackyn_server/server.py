@@ -22,6 +22,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.errors import StackynError
 from stackyn_server.gateways.firebase import Firebase
+from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.gateways.mail.choose import choose_carrier
 from stackyn_server.ingress.choose import choose
 from stackyn_server.jobs.data_directory import DataDirectory
@@ -223,7 +224,10 @@ class Server:
         apps = Apps(database, settings, sealer, leadership)
         deployments = Deployments(database, settings, leadership)
         api_tokens = ApiTokens(database)
-        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions, billing)
+        known = settings.auth.firebase
+        firebase = FirebaseAccounts(
+            database, settings, Firebase(known), FirebaseAdmin(known), sessions, billing
+        )
         self.services = Services(
             accounts=Accounts(database, settings, passwords, sessions),
             sign_up=SignUp(database, settings, passwords, sessions, codes, billing),

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.accounts import valid_email, valid_person_name
-from stackyn_server.errors import InvalidRequest, SignInRequired, Unavailable
+from stackyn_server.domain.accounts import valid_email, valid_password, valid_person_name
+from stackyn_server.errors import Conflict, InvalidRequest, SignInRequired, Unavailable
 from stackyn_server.gateways.firebase import Firebase, FirebaseRefused, FirebaseUser
+from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.services.account_views import AccountView, account_view
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.registration import of_proven_address
@@ -45,14 +46,29 @@ class FirebaseAccounts:
         database: Database,
         settings: Settings,
         firebase: Firebase,
+        admin: FirebaseAdmin,
         sessions: Sessions,
         billing: Billing,
     ) -> None:
         self._database = database
         self._settings = settings
         self._firebase = firebase
+        self._admin = admin
         self._sessions = sessions
         self._billing = billing
+
+    async def sign_up(self, email: str, password: str) -> str:
+        """Make an account at Firebase and return its uid; ours follows with the first proof of the address.
+
+        Raises `NotConfigured` without a credential, `Conflict` for an address that has an account here or there.
+        """
+        if not self._admin.is_configured:
+            raise NotConfigured
+        email, password = valid_email(email), valid_password(password)
+        async with self._database.connection() as connection:
+            if await accounts.by_email(connection, email) is not None:
+                raise Conflict("Email already registered", code="EMAIL_TAKEN")
+        return await self._admin.create(email, password)
 
     async def identify(self, token: str) -> Caller:
         """Return who holds this token, opening a session with its first use. Raises `SignInRequired`."""

@@ -20,6 +20,7 @@ from stackyn_server.api.runner import ApiRunner
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.engine.client import Engine
 from stackyn_server.gateways.firebase import Firebase
+from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.journal.journal import Journal
 from stackyn_server.security.keys import Keys
 from stackyn_server.security.passwords import Passwords
@@ -195,7 +196,10 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         apps = Apps(database, settings, sealer, Epoch())
         deployments = Deployments(database, settings, Epoch())
         api_tokens = ApiTokens(database)
-        firebase = FirebaseAccounts(database, settings, Firebase(settings.auth.firebase), sessions, billing)
+        known = settings.auth.firebase
+        firebase = FirebaseAccounts(
+            database, settings, Firebase(known), FirebaseAdmin(known), sessions, billing
+        )
         services = Services(
             accounts=Accounts(database, settings, PASSWORDS, sessions),
             sign_up=SignUp(database, settings, PASSWORDS, sessions, codes, billing),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from stackyn_server.api.wire.base import Message
 from stackyn_server.api.wire.firebase import (
     Completed,
     CompletedUser,
     FirebaseSignUp,
+    FirebaseUserMade,
     SignUpCompletion,
     TokenBody,
     TokenFacts,
 )
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.services.firebase_accounts import NotConfigured
 from stackyn_server.services.registry import Services
 
 
-async def sign_up(body: FirebaseSignUp) -> Message:
-    """Make a Firebase account from here: that needs an admin credential, which this server has no setting for."""
-    raise NotConfigured
+async def sign_up(services: Services, body: FirebaseSignUp) -> FirebaseUserMade:
+    """Make a Firebase account from here, with the credential of `[auth.firebase] admin_credential_file`."""
+    uid = await services.firebase.sign_up(body.email, body.password)
+    return FirebaseUserMade(
+        message="User created successfully. Please verify your email.", uid=uid, email=body.email.strip()
+    )
 
 
 async def complete(services: Services, body: SignUpCompletion) -> Completed:

@@ -10,6 +10,12 @@ class FirebaseSignUp(AccountBody):
     password: Text
 
 
+class FirebaseUserMade(Answer):
+    message: str
+    uid: str
+    email: str
+
+
 class TokenBody(Body):
     id_token: Text
 

@@ -1,0 +1,114 @@
+"""Making accounts at Firebase, in the name of the project's service account.
+
+The credential is the JSON file that Google gives for a service account. With it, a token is asked for as RFC 7523 says
+(scope `identitytoolkit`), and the account is made by `projects.accounts` of the Identity Toolkit, as Firebase's own
+administrative libraries do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from stackyn_server.config import Firebase as Settings
+from stackyn_server.errors import Conflict, InvalidRequest
+from stackyn_server.gateways.firebase import FirebaseUnavailable
+
+log = structlog.get_logger("stackyn.firebase")
+
+_ANSWER_SECONDS = 5.0
+_ASSERTION_SECONDS = 600
+_MARGIN_SECONDS = 60.0  # before a token's end, in which another one is asked for
+_SCOPE = "https://www.googleapis.com/auth/identitytoolkit"
+_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_TAKEN = "EMAIL_EXISTS"
+_REFUSED = ("INVALID_EMAIL", "WEAK_PASSWORD", "INVALID_PASSWORD")
+
+
+class _Credential(BaseModel):
+    client_email: str
+    private_key: str
+    token_uri: str
+
+
+class FirebaseAdmin:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._token = ""
+        self._good_until = float("-inf")
+        self._asking = asyncio.Lock()
+
+    @property
+    def is_configured(self) -> bool:
+        return bool(self._settings.project_id and self._settings.admin_credential_file)
+
+    async def create(self, email: str, password: str) -> str:
+        """Make an account with an address that is not verified yet, and return its uid.
+
+        Raises `Conflict` for an address that has one, `InvalidRequest`, and `FirebaseUnavailable`.
+        """
+        url = f"{self._settings.accounts_url}/projects/{self._settings.project_id}/accounts"
+        headers = {"Authorization": f"Bearer {await self._access_token()}"}
+        status, body = await _post(url, json={"email": email, "password": password}, headers=headers)
+        uid = body.get("localId")
+        if status == 200 and isinstance(uid, str) and uid:
+            return uid
+        problem = body.get("error")
+        reason = str(problem.get("message", "")) if isinstance(problem, dict) else ""
+        if reason.startswith(_TAKEN):
+            raise Conflict("Email already registered", code="EMAIL_TAKEN")
+        if reason.startswith(_REFUSED):
+            raise InvalidRequest("Firebase does not take this address and password.")
+        log.warning("firebase.account_refused", status=status, reason=reason)
+        raise FirebaseUnavailable
+
+    async def _access_token(self) -> str:
+        async with self._asking:
+            if time.monotonic() >= self._good_until:
+                await self._renew()
+            return self._token
+
+    async def _renew(self) -> None:
+        credential = await asyncio.to_thread(_read, self._settings.admin_credential_file)
+        now = int(time.time())
+        claims = {"iss": credential.client_email, "scope": _SCOPE, "aud": credential.token_uri,
+                  "iat": now, "exp": now + _ASSERTION_SECONDS}  # fmt: skip
+        try:
+            assertion = jwt.encode(claims, credential.private_key, algorithm="RS256")
+        except (ValueError, jwt.InvalidKeyError) as error:
+            log.warning("firebase.credential_unusable")
+            raise FirebaseUnavailable from error
+        status, body = await _post(credential.token_uri, data={"grant_type": _GRANT, "assertion": assertion})
+        token, lifetime = body.get("access_token"), body.get("expires_in")
+        if status != 200 or not isinstance(token, str) or not isinstance(lifetime, int):
+            log.warning("firebase.token_refused", status=status)
+            raise FirebaseUnavailable
+        self._token, self._good_until = token, time.monotonic() + lifetime - _MARGIN_SECONDS
+
+
+def _read(path: str) -> _Credential:
+    try:
+        return _Credential.model_validate_json(Path(path).read_bytes())
+    except (OSError, ValidationError) as error:
+        log.warning("firebase.credential_unreadable", path=path)
+        raise FirebaseUnavailable from error
+
+
+async def _post(url: str, **options: Any) -> tuple[int, dict[str, Any]]:
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(url, **options) as response,
+        ):
+            body = await response.json(content_type=None)
+            return response.status, body if isinstance(body, dict) else {}
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise FirebaseUnavailable from error
