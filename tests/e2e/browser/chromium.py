@@ -59,12 +59,13 @@ class Call:
 
 @dataclass
 class Page:
-    """One tab with storage of its own."""
+    """One tab with storage of its own. `complaints` are the errors and warnings in its console."""
 
     socket: aiohttp.ClientWebSocketResponse
     calls: list[Call] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
     _by_request: dict[str, Call] = field(default_factory=dict)
@@ -99,6 +100,10 @@ class Page:
         elif event == "Runtime.exceptionThrown":
             details = said["exceptionDetails"]
             self.crashes.append(details.get("exception", {}).get("description", details["text"]))
+        elif event == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(said["entry"]["text"])
+        elif event == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
+            self.complaints.append(" ".join(str(argument.get("value", "")) for argument in said["args"]))
         elif event == "Page.javascriptDialogOpening":
             self.dialogs.append(said["message"])
             self._later(self.command("Page.handleJavaScriptDialog", accept=True))
@@ -257,7 +262,7 @@ class Browser:
                 page = Page(socket)
                 listening = asyncio.create_task(page.listen(), name="page.listen")
                 try:
-                    for domain in ("Page", "Network", "Runtime"):
+                    for domain in ("Page", "Network", "Runtime", "Log"):
                         await page.command(f"{domain}.enable")
                     yield page
                 finally:
