@@ -188,6 +188,24 @@ async def test_an_app_that_never_gets_well_is_stopped_at_the_limit(
     assert len(await events_of(server, app, "app.restarted")) == 3
 
 
+async def test_a_release_that_is_ended_from_outside_while_it_starts_is_started_again(
+    server: ServerProcess, git: GitServer
+) -> None:
+    """As an engine does with all containers on its way out."""
+    url, _ = await git.publish("interrupted", tiny_app(start=f"/bin/busybox sleep 3\n{SERVE}"))
+    app, deployment = await server.create(url, "Interrupted")
+
+    async def starts() -> bool:
+        return bool((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"] == "probing")
+
+    await server.until(starts, 30, "the release starts")
+    first = await containers_of(server, app)
+    await docker("stop", "-t", "0", *first)
+    await server.deployed(deployment)
+    assert await server.visit("interrupted") == (200, "hello")
+    assert await containers_of(server, app) != first
+
+
 def cgi(command: str) -> Program:
     return Program(f"#!/bin/busybox sh\n{command}\necho; echo done\n".encode())
 
@@ -212,21 +230,3 @@ async def until_answers(server: ServerProcess, slug: str, text: str) -> None:
         return (await server.visit(slug)) == (200, text)
 
     await server.until(answers, 30, f"{slug} answers")
-
-
-async def test_a_release_that_is_ended_from_outside_while_it_starts_is_started_again(
-    server: ServerProcess, git: GitServer
-) -> None:
-    """As an engine does with all containers on its way out."""
-    url, _ = await git.publish("interrupted", tiny_app(start=f"/bin/busybox sleep 3\n{SERVE}"))
-    app, deployment = await server.create(url, "Interrupted")
-
-    async def starts() -> bool:
-        return bool((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"] == "probing")
-
-    await server.until(starts, 30, "the release starts")
-    first = await containers_of(server, app)
-    await docker("stop", "-t", "0", *first)
-    await server.deployed(deployment)
-    assert await server.visit("interrupted") == (200, "hello")
-    assert await containers_of(server, app) != first
