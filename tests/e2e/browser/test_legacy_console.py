@@ -174,6 +174,19 @@ async def test_firebase_sessions_survive_a_load_and_the_api_alone_is_the_fallbac
         await page.sees(refused["error"])
 
 
+async def test_a_forgotten_password_is_a_matter_of_firebase_alone(legacy: Place) -> None:
+    email = "barbara@legacy.test"
+    async with legacy.browser.page() as page:
+        accounts = await prepared(page, legacy)
+        accounts.passwords[email] = PASSWORD
+        await page.open(f"{legacy.console}/forgot-password")
+        await page.fill("#email", email)
+        await page.click("Send reset link")
+        await page.sees("We've sent a password reset link to", email)
+        assert accounts.mails == ["PASSWORD_RESET"]
+        assert [call.url for call in page.calls if "/api/" in urlsplit(call.url).path] == []
+
+
 async def until_status(page: Page, place: Place, app: str, status: str) -> None:
     """Load the page until the build is over: this console never notices by itself."""
 
