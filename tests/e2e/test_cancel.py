@@ -10,7 +10,8 @@ import pytest
 
 from stackyn_server.domain.deployments import Phase
 from tests.crash.audit import at_rest, is_whole, rows_of
-from tests.e2e.phase_holds import HOLDS, Scene, Scenes, is_draining, scenes, slow_build
+from tests.e2e.phase_holds import HOLDS, is_draining, slow_build
+from tests.e2e.scene import Scene, Scenes, scenes
 from tests.engine.parts import new_id, processes_with
 from tests.git_server import GitServer
 from tests.patience import patient

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.crash.audit import at_rest, is_whole
-from tests.e2e.phase_holds import HOLDS, scenes
+from tests.e2e.phase_holds import HOLDS
+from tests.e2e.scene import scenes
 from tests.git_server import GitServer
 from tests.patience import patient
 

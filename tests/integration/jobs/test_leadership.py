@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,6 @@ from structlog.testing import capture_logs
 from stackyn_server import config
 from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.jobs import leadership
-from stackyn_server.jobs.data_directory import AlreadyRunning, DataDirectory
 from stackyn_server.jobs.leadership import Leadership, LeadershipLost, LedElsewhere
 from stackyn_server.store import claims, installation
 from stackyn_server.store.database import Database, DatabaseUnavailable
@@ -25,67 +23,6 @@ from tests.integration.jobs.stage import QUICK, claim_one, lead, put, row, until
 
 # PostgreSQL ends a session that is idle in a transaction after 5 s; a take-over doesn't wait for that.
 SOONER_THAN_TIMEOUTS = 4
-
-
-async def test_a_second_server_is_refused_and_told_who_is_there(database_url: str, tmp_path: Path) -> None:
-    async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
-        async with server(database_url, tmp_path) as second:
-            assert await second.code() == AlreadyRunning.exit_code
-            complaint = await second.complaint()
-    assert f"process {first.process.pid}, since 20" in complaint and "--take-over" in complaint
-
-
-async def test_take_over_ends_a_holder_that_is_frozen(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
-        first.send(signal.SIGSTOP)
-        await first.stopped()
-        async with server(database_url, tmp_path, "--take-over") as second:
-            await second.said("leads 2")
-            assert await first.code() == -signal.SIGKILL
-            job = await put(database, Kind.MAIL, "letter")
-            await until_state(database, job, JobState.DONE)
-
-
-async def test_take_over_lets_a_living_holder_stop_in_order(database_url: str, tmp_path: Path) -> None:
-    async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
-        async with server(database_url, tmp_path, "--take-over") as second:
-            await first.said("stopped")
-            assert await first.code() == 0
-            await second.said("leads 2")
-
-
-async def test_take_over_spares_a_later_process_that_has_the_holders_pid(
-    database_url: str, tmp_path: Path
-) -> None:
-    """The lock is held, but the file names a process that started at another time: nobody is ended on a guess."""
-    async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
-        file = tmp_path / "lock"
-        said = json.loads(file.read_text())
-        assert said["pid"] == first.process.pid
-        file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
-        with pytest.raises(AlreadyRunning):
-            await DataDirectory.acquire(tmp_path, take_over=True, take_over_seconds=1)
-        assert first.process.returncode is None
-
-
-async def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
-    (await DataDirectory.acquire(tmp_path)).release()
-    (await DataDirectory.acquire(tmp_path)).release()
-
-
-async def test_the_identity_belongs_to_the_data_directory(tmp_path: Path) -> None:
-    identities = []
-    for name in ("one", "one", "other"):
-        directory = await DataDirectory.acquire(tmp_path / name)
-        identities.append(directory.identity)
-        directory.release()
-    assert identities[0] == identities[1] != identities[2]
 
 
 async def test_another_host_is_refused_while_the_leader_lives_and_let_in_when_it_died(
@@ -232,7 +169,7 @@ async def test_a_leader_frozen_in_a_claim_writes_nothing_after_another_took_over
         await until(lambda: _is_stale(database), "its heartbeat has grown stale")
         async with server(database_url, tmp_path / "b") as second:
             await second.said("leads 2")
-            assert await _sessions_of(database, epoch=1) == 0, "they may hold the lock of claims"
+            await until(lambda: _has_no_session(database, epoch=1), "none may hold the lock of claims")
             done = await until_state(database, job, JobState.DONE)
             first.send(signal.SIGCONT)
             assert await first.code() == LOST_EXIT_CODE
@@ -305,10 +242,9 @@ async def _is_stale(database: Database) -> bool:
         return not (await installation.standing(connection, QUICK.stale_seconds)).is_fresh
 
 
-async def _sessions_of(database: Database, epoch: int) -> int:
+async def _has_no_session(database: Database, epoch: int) -> bool:
     async with database.connection() as connection:
-        count: int = await connection.fetchval(
+        return not await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
             installation.session_name(epoch),
         )
-    return count

@@ -1,0 +1,76 @@
+"""One server for each data directory: who comes second is told who is there, or takes over."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from stackyn_server.domain.jobs import JobState, Kind
+from stackyn_server.jobs.data_directory import AlreadyRunning, DataDirectory
+from stackyn_server.store.database import Database
+from tests.integration.jobs.process import server
+from tests.integration.jobs.stage import put, until_state
+
+
+async def test_a_second_server_is_refused_and_told_who_is_there(database_url: str, tmp_path: Path) -> None:
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        async with server(database_url, tmp_path) as second:
+            assert await second.code() == AlreadyRunning.exit_code
+            complaint = await second.complaint()
+    assert f"process {first.process.pid}, since 20" in complaint and "--take-over" in complaint
+
+
+async def test_take_over_ends_a_holder_that_is_frozen(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        first.send(signal.SIGSTOP)
+        await first.stopped()
+        async with server(database_url, tmp_path, "--take-over") as second:
+            await second.said("leads 2")
+            assert await first.code() == -signal.SIGKILL
+            job = await put(database, Kind.MAIL, "letter")
+            await until_state(database, job, JobState.DONE)
+
+
+async def test_take_over_lets_a_living_holder_stop_in_order(database_url: str, tmp_path: Path) -> None:
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        async with server(database_url, tmp_path, "--take-over") as second:
+            await first.said("stopped")
+            assert await first.code() == 0
+            await second.said("leads 2")
+
+
+async def test_take_over_spares_a_later_process_that_has_the_holders_pid(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The lock is held, but the file names a process that started at another time: nobody is ended on a guess."""
+    async with server(database_url, tmp_path) as first:
+        await first.said("leads 1")
+        file = tmp_path / "lock"
+        said = json.loads(file.read_text())
+        assert said["pid"] == first.process.pid
+        file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
+        with pytest.raises(AlreadyRunning):
+            await DataDirectory.acquire(tmp_path, take_over=True, take_over_seconds=1)
+        assert first.process.returncode is None
+
+
+async def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    (await DataDirectory.acquire(tmp_path)).release()
+    (await DataDirectory.acquire(tmp_path)).release()
+
+
+async def test_the_identity_belongs_to_the_data_directory(tmp_path: Path) -> None:
+    identities = []
+    for name in ("one", "one", "other"):
+        directory = await DataDirectory.acquire(tmp_path / name)
+        identities.append(directory.identity)
+        directory.release()
+    assert identities[0] == identities[1] != identities[2]
