@@ -78,6 +78,18 @@ async def hold_what_is_interrupted(server: ServerProcess, story: str) -> None:
         await rows.execute(_HOLD.format(attempts=0 if story == "build" else 1))
 
 
+async def is_put_back(server: ServerProcess) -> None:
+    """Wait until the work that the kill interrupted waits again: the API answers a moment before that."""
+
+    async def waits() -> bool:
+        async with rows_of(server) as rows:
+            return not await rows.fetchval(
+                "SELECT count(*) FROM job WHERE kind IN ('build', 'release') AND state = 'running'"
+            )
+
+    await server.until(waits, 10, "the interrupted work waits")
+
+
 async def let_go(server: ServerProcess) -> None:
     async with rows_of(server) as rows:
         await rows.execute("DROP FUNCTION hold_claims() CASCADE")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from tests.crash.house import House
-from tests.crash.kills import hold_what_is_interrupted, let_go
+from tests.crash.kills import hold_what_is_interrupted, is_put_back, let_go
 from tests.crash.points import STORIES, never_passed, passed, story_of
 from tests.crash.stage import SCENARIOS, Stage, delete, delete_in_mid_deploy, redeploy
 from tests.git_server import GitServer
@@ -50,6 +50,7 @@ async def _end_what_a_kill_interrupted(house: House, stage: Stage, end: End, poi
         await redeploy(stage)
 
     async def then() -> None:
+        await is_put_back(stage.server)
         await end(stage, point)
         await let_go(stage.server)
 
