@@ -48,13 +48,17 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 async def clean_up(engine: Engine) -> None:
-    for container in await containers.list_ours(engine):
-        await containers.remove(engine, container.id)
+    await _remove_containers(engine)
     for image in await images.list_ours(engine):
         await images.remove(engine, image.id)
     await networks.remove_ours(engine)
     await firewall.open_host(engine)
     await build_group.tidy(engine)
+
+
+async def _remove_containers(engine: Engine) -> None:
+    for container in await containers.list_ours(engine):
+        await containers.remove(engine, container.id)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +80,7 @@ async def base_image(engine: Engine) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def spec(engine: Engine, base_image: str) -> Callable[..., ContainerSpec]:
+async def spec(engine: Engine, base_image: str) -> AsyncIterator[Callable[..., ContainerSpec]]:
     """Build the specification of a container that sleeps, in a seat of its own; members can be named."""
 
     def make(**changes: object) -> ContainerSpec:
@@ -100,7 +104,8 @@ def spec(engine: Engine, base_image: str) -> Callable[..., ContainerSpec]:
         }
         return ContainerSpec(**(values | changes))  # type: ignore[arg-type]
 
-    return make
+    yield make
+    await _remove_containers(engine)  # one that keeps a processor busy would slow down every test after it
 
 
 _seats = iter(range(400))
