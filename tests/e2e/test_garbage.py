@@ -22,7 +22,11 @@ async def test_images_are_kept_for_rollback_and_no_longer(server: ServerProcess,
     await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 1}, expect=409)
 
     images = {release["release"]: release["image"] for release in await _releases(server, app)}
-    assert not await _exists(images[1])
+
+    async def is_removed() -> bool:
+        return not await _exists(images[1])
+
+    await server.until(is_removed, 20, "the image is gone, after it was no longer offered")
 
     async def removed_by_hand() -> bool:
         await docker("rmi", "-f", images[2])  # refused while its last container drains
