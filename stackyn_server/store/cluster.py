@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pwd
@@ -25,6 +26,7 @@ from stackyn_server.store.binaries import Binaries, EmbeddedFailed
 
 ROLE = DATABASE = "stackyn"
 SYSTEM_USER = "stackyn-postgres"
+_MAKING_USER = Path("/run/stackyn-postgres-user.lock")  # of root, who alone makes it
 _PORT_FILE = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107  # sun_path without its final NUL
 _PRIVATE = 0o700
@@ -106,14 +108,19 @@ def _entry(name: str) -> pwd.struct_passwd | None:
 
 
 def _made_user() -> pwd.struct_passwd:
+    """Only one at a time on this machine: of two `useradd` at once, the second gives the user another number."""
     useradd = _useradd()
-    if useradd is not None:
-        command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        subprocess.run(
-            [*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], capture_output=True, check=False
-        )
-    if entry := _entry(SYSTEM_USER):  # made by us, or by another start at the same moment
-        return entry
+    command = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    with _MAKING_USER.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if useradd is not None and _entry(SYSTEM_USER) is None:
+            subprocess.run(
+                [useradd, *command, "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+                capture_output=True,
+                check=False,
+            )
+        if entry := _entry(SYSTEM_USER):
+            return entry
     raise _no_user()
 
 

@@ -39,6 +39,22 @@ async def main():
 asyncio.run(main())
 """
 
+# Four first starts at once, on a machine (a copy of /etc that only they see) that has no such user.
+FIRST_STARTS = f"""
+set -e
+cp -a /etc "$2"
+mount --bind "$2" /etc
+sed -i "/^{cluster.SYSTEM_USER}:/d" /etc/passwd /etc/group /etc/shadow /etc/gshadow
+for start in 1 2 3 4; do
+  "$1" -c "
+from pathlib import Path
+from stackyn_server.store import cluster
+print(cluster.owner(cluster.layout(Path('/nonexistent'))).uid)" &
+done
+wait
+id -u {cluster.SYSTEM_USER}
+"""
+
 
 @pytest.fixture
 async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
@@ -105,6 +121,14 @@ async def test_no_other_user_may_sign_in(postgres: EmbeddedPostgres, cluster_dir
     assert (
         "Peer authentication failed" if user == cluster.SYSTEM_USER else "Permission denied"
     ) in attempt.stderr
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root makes the user")
+async def test_first_starts_at_once_make_one_user(tmp_path: Path) -> None:
+    command = ["unshare", "--mount", "sh", "-c", FIRST_STARTS, "sh", sys.executable, str(tmp_path / "etc")]
+    starts = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    found = starts.stdout.split()
+    assert len(found) == 5 and len(set(found)) == 1, "who made a cluster for one number must find it again"
 
 
 async def test_it_ends_with_a_killed_server_and_the_next_start_needs_no_recovery(cluster_dir: Path) -> None:
