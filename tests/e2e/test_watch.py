@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.git_server import GitServer, Program
+from tests.patience import patient
 from tests.server_process import ServerProcess, containers_of, docker
 from tests.tiny import DOCKERFILE, SERVE, tiny_app
 
@@ -192,7 +193,8 @@ async def test_a_release_that_is_ended_from_outside_while_it_starts_is_started_a
     server: ServerProcess, git: GitServer
 ) -> None:
     """As an engine does with all containers on its way out."""
-    url, _ = await git.publish("interrupted", tiny_app(start=f"/bin/busybox sleep 3\n{SERVE}"))
+    late = tiny_app(start=f"/bin/busybox sleep {patient(3):.0f}\n{SERVE}")
+    url, _ = await git.publish("interrupted", late)
     app, deployment = await server.create(url, "Interrupted")
 
     async def starts() -> bool:
