@@ -28,6 +28,7 @@ def test_there_are_at_least_twenty_points_and_each_has_a_scenario() -> None:
     assert set(PASSED_BY.values()) <= SCENARIOS.keys()
 
 
+@pytest.mark.timeout(300)  # a dozen starts in one test
 @pytest.mark.parametrize("scenario", sorted(set(PASSED_BY.values())))
 async def test_killed_at_each_of_its_points_in_turn_nothing_is_lost(house: House, scenario: str) -> None:
     async with house.performance(scenario) as stage:

@@ -128,5 +128,8 @@ async def _until_nothing_is_left(server: ServerProcess, app: int, slug: str, dep
         clone = server.data_dir / "clones" / f"d{deployment}"
         return not containers.strip() and not built.strip() and not clone.exists()
 
+    async def no_route() -> bool:  # the first of these tests may be earlier than the proxy
+        return (await server.visit(slug))[0] == 404
+
     await server.until(nothing, 20, "container, image and clone are gone")
-    assert (await server.visit(slug))[0] == 404
+    await server.until(no_route, 20, "the proxy knows no such host")

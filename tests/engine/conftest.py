@@ -23,6 +23,7 @@ from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from tests.engine.parts import RANDOM, busybox_files, new_id, tar
+from tests.patience import patient
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
 BASE_NAME = "stackyn-test/busybox"
@@ -40,7 +41,8 @@ def _own_networks() -> config.Network:
 
 @pytest.fixture(scope="session")
 async def engine() -> AsyncIterator[Engine]:
-    async with Engine(config.Engine(socket=SOCKET), _own_networks(), str(uuid.uuid4())) as opened:
+    settings = config.Engine(socket=SOCKET, request_seconds=round(patient(30)))
+    async with Engine(settings, _own_networks(), str(uuid.uuid4())) as opened:
         try:
             yield opened
         finally:

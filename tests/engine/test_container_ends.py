@@ -15,6 +15,7 @@ from tests.engine.parts import (
     eventually,
     new_id,
 )
+from tests.patience import patient
 
 Spec = Callable[..., ContainerSpec]
 
@@ -30,7 +31,7 @@ async def test_a_start_command_gets_the_stop_signal_itself(engine: Engine, spec:
     state = await containers.inspect(engine, container)
     assert state is not None and not state.running and state.exit_code == 0
     assert "told-to-stop" in await containers.last_lines(engine, container)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < patient(10)
 
 
 async def test_an_app_that_ignores_the_stop_signal_is_killed_after_the_grace(
@@ -46,7 +47,7 @@ async def test_an_app_that_ignores_the_stop_signal_is_killed_after_the_grace(
 
     state = await containers.inspect(engine, container)
     assert state is not None and not state.running
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < patient(5)
 
 
 async def test_a_crashed_container_comes_back_only_once_the_policy_is_on(engine: Engine, spec: Spec) -> None:

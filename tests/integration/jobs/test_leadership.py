@@ -132,7 +132,7 @@ async def test_a_take_over_ends_the_sessions_of_the_leader_before(
 async def _is_dead(connection: asyncpg.Connection) -> bool:
     try:
         await connection.fetchval("SELECT 1")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         return True
     return False
 

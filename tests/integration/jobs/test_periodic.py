@@ -137,6 +137,7 @@ async def test_a_hanging_one_is_ended_at_its_limit_reported_late_and_then_recove
     watch = asyncio.create_task(periodic.watch(), name="watch")
     async with dispatching(database, {Kind.HOUSEKEEPING: periodic}, leadership=leadership):
         await until(lambda: _said(database, "periodic.late"), "the lateness is an event")
+        await until(lambda: _has_error(periodic), "its end at the limit is recorded")
         (report,) = await periodic.report()
         assert report.is_late and report.last_success is None
         assert report.error == "It took longer than 0 s and was ended."
@@ -149,6 +150,11 @@ async def test_a_hanging_one_is_ended_at_its_limit_reported_late_and_then_recove
     async with database.connection() as connection:
         data = await connection.fetchval("SELECT data FROM event WHERE name = 'periodic.late'")
     assert data["work"] == "garbage"
+
+
+async def _has_error(periodic: Periodic) -> bool:
+    (report,) = await periodic.report()
+    return report.error is not None
 
 
 async def _said(database: Database, name: str) -> bool:
