@@ -19,7 +19,7 @@ from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import backend, free_port, says
 from tests.integration.ingress.test_hold import Gate
-from tests.patience import within
+from tests.patience import patient, within
 
 LEFT, CAME = "left.example.test", "came.example.test"
 BODY_BYTES = 300_000
@@ -36,13 +36,14 @@ async def test_a_seat_whose_quarantine_is_over_is_given_out_again(database: Data
     async with database.transaction() as connection:
         assert await apps.free_seat(connection) == 0
     app, _ = await rows.add_app(database, "left", port=80, seat=0)
-    await _delete(database, app, quarantine=0.2)
+    quarantine = patient(0.2)
+    await _delete(database, app, quarantine)
     async with database.transaction() as connection:
         assert await apps.free_seat(connection) == 1, "the tombstone keeps it"
     async with within(5):
         while True:
             async with database.transaction() as connection:
-                if await apps.forget(connection, 0.2) == [app]:
+                if await apps.forget(connection, quarantine) == [app]:
                     break
     async with database.transaction() as connection:
         assert await apps.free_seat(connection) == 0

@@ -24,7 +24,7 @@ from tests.integration.jobs.stage import dispatching, forever, lead, nothing, pu
 from tests.patience import patient
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-IMPATIENT = config.Database(statement_seconds=1, connect_seconds=1)
+IMPATIENT = config.Database(statement_seconds=patient(1), connect_seconds=patient(1))
 
 
 @pytest.fixture
@@ -98,18 +98,18 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
     keeping = asyncio.create_task(leader.keep(), name="keep")
     async with dispatching(own_database, {Kind.MAIL: nothing}, leadership=leader) as dispatcher:
         await until_state(own_database, await put(own_database, Kind.MAIL, 1), JobState.DONE)
-        due = datetime.now(UTC) + timedelta(seconds=1)
+        due = datetime.now(UTC) + timedelta(seconds=patient(1))
         alarmed = await put(own_database, Kind.MAIL, 2, run_at=due)
         loop, worst = asyncio.get_running_loop(), 0.0
         with frozen(postgres.pid):
-            until_when = loop.time() + 4
+            until_when = loop.time() + patient(4)
             while loop.time() < until_when:
                 dispatcher.wake()
                 before = loop.time()
                 await asyncio.sleep(0.005)
                 worst = max(worst, loop.time() - before - 0.005)
         print(f"worst stall {worst * 1000:.0f} ms")
-        assert worst < 0.2
+        assert worst < patient(0.2)
         done = await until_state(own_database, alarmed, JobState.DONE)
         assert done.attempt <= 2, "the first claim may have been committed without an answer"
         assert not leader.lost.is_set()
