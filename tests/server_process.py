@@ -85,9 +85,10 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "misplaced_seconds": 1},
         "deadlines": {"probing": round(patient(20))},
         "retries": {"first_seconds": 0.2, "attempts": 4},
-        "reconcile": {"period_seconds": 1, "garbage_seconds": 2},
-        "samples": {"period_seconds": 2, "disk_seconds": 2},
-        "health": {"interval_seconds": 0.5, "failures": 4, "successes": 1},
+        # Three servers that ask an emulated engine each second leave it no time for anything else.
+        "reconcile": {"period_seconds": patient(1), "garbage_seconds": patient(2)},
+        "samples": {"period_seconds": patient(2), "disk_seconds": patient(2)},
+        "health": {"interval_seconds": patient(0.5), "failures": 4, "successes": 1},
         "plans.pro": {
             "display_name": "Pro",
             "price": 4900,
