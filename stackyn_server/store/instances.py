@@ -117,7 +117,7 @@ async def of_deployment(connection: Connection, deployment: DeploymentId) -> Ins
 
 
 async def newest_of_deployment(connection: Connection, deployment: DeploymentId) -> Instance | None:
-    """Return the newest instance of a deployment, gone or not, for its last lines."""
+    """Return the newest instance that ran for a deployment, gone or not; of the live one, what was woken since."""
     row = await connection.fetchrow(SQL.newest_of_deployment, deployment)
     return Instance.from_row(row) if row else None
 

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from tests.git_server import GitServer
-from tests.server_process import ServerProcess, docker, running
-from tests.tiny import Tree, talking_app, tiny_app
+from tests.server_process import ServerProcess, containers_of, docker, running
+from tests.tiny import SERVE, Tree, talking_app, tiny_app
 
 IDLE_SECONDS = 1.5
 BODY_BYTES = 3 * 2**20
@@ -70,17 +70,30 @@ async def test_a_sleeper_is_woken_once_however_many_come(server: ServerProcess, 
     answers = await asyncio.gather(*(server.visit("nap") for _ in range(20)))
     assert set(answers) == {(200, "awake")}
     assert await count(server, nap, "app.woken") == before + 1
-    assert len(await containers(server, nap)) == 1
+    assert len(await containers_of(server, nap)) == 1
+
+
+async def test_a_deployment_shows_the_container_that_was_woken_for_it(
+    server: ServerProcess, git: GitServer
+) -> None:
+    url, _ = await git.publish("witness", tiny_app("here", start=f"echo I am $HOSTNAME\n{SERVE}"))
+    app, deployment = await server.create(url, "witness")
+    await server.deployed(deployment)
+    first = await shown_container(server, app, deployment)
+    await asleep(server, app)
+    assert await server.visit("witness") == (200, "here")
+    await server.until(lambda: has_phase(server, app, "live"), 10, "it is awake")
+    assert await shown_container(server, app, deployment) != first
 
 
 async def test_a_request_before_the_end_turns_everything_back(server: ServerProcess, nap: int) -> None:
     await server.visit("nap")
     await server.until(lambda: has_phase(server, nap, "live"), 10, "it is awake")
-    before, slept = await containers(server, nap), await count(server, nap, "app.slept")
+    before, slept = await containers_of(server, nap), await count(server, nap, "app.slept")
     await server.until(lambda: has_phase(server, nap, "sleeping"), ASLEEP_SECONDS, "its requests are held")
     assert await server.visit("nap") == (200, "awake")
     await server.until(lambda: has_phase(server, nap, "live"), 10, "it stays awake")
-    assert await containers(server, nap) == before
+    assert await containers_of(server, nap) == before
     assert await count(server, nap, "app.slept") == slept
 
 
@@ -91,7 +104,7 @@ async def test_a_restart_of_the_server_wakes_nobody_and_forgets_nobody(
     await server.kill()
     assert (await server.visit("nap"))[0] == 500, "held routes need this server"
     await server.start()
-    assert await containers(server, nap) == []
+    assert await containers_of(server, nap) == []
     assert await server.visit("nap") == (200, "awake")
 
 
@@ -106,7 +119,7 @@ async def test_a_sleeping_app_is_deployed_into_the_slot_where_requests_wait(
         await server.until(lambda: has_phase(server, nap, "booting", "probing"), 30, "it is being released")
         assert set(await asyncio.gather(*(server.visit("nap") for _ in range(5)))) == {(200, "awake")}
         await server.deployed(again["deployment"]["id"], status)
-        assert len(await containers(server, nap)) == 1
+        assert len(await containers_of(server, nap)) == 1
         await asleep(server, nap)
 
 
@@ -125,7 +138,7 @@ async def test_an_open_connection_keeps_an_app_awake_and_an_upgrade_wakes_it(
     app = await deployed(server, git, "talk", talking_app())
     await asleep(server, app)
     reader, writer = await upgraded(server, "talk")
-    awake = await containers(server, app)
+    awake = await containers_of(server, app)
     assert len(awake) == 1
     assert await server.visit("nap") == (200, "awake")
     await asleep(server, nap)  # which was used later
@@ -133,7 +146,7 @@ async def test_an_open_connection_keeps_an_app_awake_and_an_upgrade_wakes_it(
     assert f"hold-app-{nap}-" in routes and f"hold-app-{app}-" not in routes, "it is not on its way to sleep"
     writer.write(b"still here")
     assert await reader.readexactly(10) == b"still here"
-    assert await containers(server, app) == awake
+    assert await containers_of(server, app) == awake
     assert await count(server, app, "app.slept") == 1
     writer.close()
     await asleep(server, app)
@@ -172,9 +185,19 @@ async def deployed(server: ServerProcess, git: GitServer, name: str, tree: Tree)
 
 async def asleep(server: ServerProcess, app: int) -> None:
     async def sleeps() -> bool:
-        return await has_phase(server, app, "sleeping") and not await containers(server, app)
+        return await has_phase(server, app, "sleeping") and not await containers_of(server, app)
 
     await server.until(sleeps, ASLEEP_SECONDS, f"app {app} sleeps")
+
+
+async def shown_container(server: ServerProcess, app: int, deployment: int) -> str:
+    """The container that the API shows for a deployment, which is the only one, and whose log it shows."""
+    view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+    name = view["container_id"]["String"][:12]
+    assert await containers_of(server, app) == [name]
+    assert logs["runtime_log"].splitlines() == [f"I am {name}"]
+    return str(name)
 
 
 async def has_phase(server: ServerProcess, app: int, *phases: str) -> bool:
@@ -194,11 +217,6 @@ async def count(server: ServerProcess, app: int, name: str) -> int:
     """How many events of this name the app has had."""
     events = await server.api("GET", f"/api/v1/apps/{app}/events", expect=200)
     return sum(event["name"] == name for event in events)
-
-
-async def containers(server: ServerProcess, app: int) -> list[str]:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    return (await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")).split()
 
 
 async def upgraded(server: ServerProcess, slug: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -39,7 +39,12 @@ UPDATE instance SET
 WHERE id = $1 AND state <> 'gone';
 
 -- name: newest_of_deployment
-SELECT * FROM instance WHERE deployment = $1 ORDER BY id DESC LIMIT 1;
+-- What was woken or repaired belongs to no deployment of its own: it runs for the one that is live.
+SELECT i.* FROM deployment d
+JOIN instance i ON i.app = d.app
+WHERE d.id = $1
+  AND (i.deployment = d.id OR d.phase = 'live' AND i.deployment IS NULL AND i.container IS NOT NULL)
+ORDER BY i.id DESC LIMIT 1;
 
 -- name: add_restarts
 UPDATE instance SET restart_count = restart_count + $2 WHERE id = $1;
