@@ -24,9 +24,9 @@ import aiohttp
 
 from stackyn_server.store import cluster
 from tests.crash.audit import at_rest, is_whole
-from tests.crash.own_engine import OwnEngine
 from tests.crash.pictures import running_deployment
 from tests.git_server import GitServer
+from tests.own_engine import OwnEngine
 from tests.server_process import ServerProcess, running
 from tests.tiny import tiny_app
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.own_engine import OwnEngine
 from tests.git_server import GitServer
+from tests.own_engine import OwnEngine
 from tests.patience import within
-from tests.server_process import ServerProcess, docker, running
+from tests.server_process import ServerProcess, running
 from tests.tiny import tiny_app
 
 APPS = 8
@@ -54,12 +53,7 @@ class Machine:
 
     async def pull_the_plug(self) -> None:
         """Everything ends at the same moment."""
-        pids = (
-            await docker("inspect", "--format", "{{.State.Pid}}", *(await docker("ps", "-q")).split())
-        ).split()
-        await asyncio.gather(self.server.kill(), self.engine.kill())
-        for pid in pids:
-            os.kill(int(pid), signal.SIGKILL)
+        await asyncio.gather(self.server.kill(), self.engine.lose_power())
         await self._forget_network()
 
     async def _forget_network(self) -> None:

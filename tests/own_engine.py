@@ -1,19 +1,42 @@
 """A Docker engine of the test's own: started, killed and started again without touching the host's.
 
 Two engines in one network namespace share the names of their iptables chains, so who uses this runs in namespaces of
-its own (scripts/chaos), with everything that has to reach the containers.
+its own (`in_namespaces`, scripts/chaos), with everything that has to reach the containers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from tests.patience import within
+from tests.patience import patient, within
 
+PROJECT = Path(__file__).parents[1]
+NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 START_SECONDS, STOP_SECONDS = 60, 60
+
+
+def in_namespaces(module: str, *arguments: str, seconds: float) -> str:
+    """Run a program of the tests in namespaces of its own, which end with it. Return what it printed; that and its
+    errors are in the AssertionError when it fails."""
+    inside = ("sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-m", module, *arguments)
+    run = subprocess.run(
+        [*NAMESPACES, *inside],
+        cwd=PROJECT,
+        timeout=patient(seconds),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-12_000:]
+    return run.stdout.strip()
 
 
 class OwnEngine:
@@ -63,12 +86,32 @@ class OwnEngine:
         for left in (self.folder / "pid", self.socket):
             left.unlink(missing_ok=True)
 
+    async def lose_power(self) -> None:
+        """Everything of it ends at the same moment, containers too, and what was mounted or kept below /run is gone."""
+        doomed = _kill_all(self.folder)
+        for process in (self._dockerd, self._containerd):
+            assert process is not None
+            await process.wait()
+        self._containerd = None
+        async with within(STOP_SECONDS):
+            while doomed:
+                await asyncio.sleep(0.05)
+                doomed &= {pid for pid, line in _processes().items() if line}  # a zombie has no command line
+        await self._unmount()
+        for kept in ("exec", "containerd/state"):
+            shutil.rmtree(self.folder / kept)
+        for left in (self.folder / "pid", self.socket):
+            left.unlink(missing_ok=True)
+
     async def remove(self) -> None:
         """Stop it and leave nothing: it keeps mounts in its folder, which could not be deleted with them."""
         await self.stop()
         await self._end(self._containerd, signal.SIGTERM)
+        await self._unmount()
+
+    async def _unmount(self) -> None:
         if mounted := self._mounted():
-            unmounting = await asyncio.create_subprocess_exec("umount", *reversed(mounted))
+            unmounting = await asyncio.create_subprocess_exec("umount", "--lazy", *reversed(mounted))
             await unmounting.wait()
 
     def _mounted(self) -> list[str]:
@@ -106,3 +149,31 @@ class OwnEngine:
         process.send_signal(how)
         async with within(STOP_SECONDS):
             await process.wait()
+
+
+def _kill_all(folder: Path) -> set[int]:
+    """Kill every process that has a path below `folder` on its command line, and all their children."""
+    doomed = {pid for pid, line in _processes().items() if os.fsencode(folder) in line}
+    while more := {pid for pid in _processes() if _parent(pid) in doomed} - doomed:
+        doomed |= more
+    for pid in doomed - {os.getpid()}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return doomed - {os.getpid()}
+
+
+def _processes() -> dict[int, bytes]:
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(process.name)] = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+    return found
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
