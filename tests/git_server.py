@@ -253,6 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         mode = self.server.owner.modes.get(name.strip("/"), Mode.SERVE)
         if mode is Mode.HANG or (mode is Mode.STALL and rest == "git-upload-pack" and self._asks_for_pack()):
+            self.server.owner.note(f"{mode.name} {self.path}")
             self.server.stopping.wait()
             self.close_connection = True
         elif mode is Mode.REDIRECT:
