@@ -89,7 +89,8 @@ class GitServer:
         return await asyncio.to_thread(self.publish_now, name, tree, branch)
 
     async def asked(self, text: str, timeout: float = 20) -> None:
-        """Wait until a request with `text` in its line has come, or raise `TimeoutError`."""
+        """Wait until a request with `text` in its line has come, or raise `TimeoutError`. One that is never answered
+        is noted again with its mode as the method: `STALL /app.git/git-upload-pack`."""
         if not await asyncio.to_thread(self._wait_for_request, text, timeout):
             raise TimeoutError(f"nobody asked for {text}; asked were {self.requests}")
 

@@ -1,6 +1,8 @@
-"""An engine that ends in three ways, under a server and apps that visitors use. Prints what it measured.
+"""An engine that ends in three ways, under a server and apps that visitors use.
 
-python -m tests.e2e.engine_restart        with an engine of its own; test_engine_restart.py gives it its namespaces
+    python -m tests.e2e.engine_restart        with an engine of its own; test_engine_restart.py gives it its namespaces
+
+Prints what it measured.
 """
 
 from __future__ import annotations
