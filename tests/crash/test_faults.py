@@ -4,8 +4,6 @@ can wait is queued, visitors notice nothing, and it recovers by itself."""
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,6 +16,7 @@ import pytest
 from stackyn_server import config
 from stackyn_server.store.embedded import EmbeddedPostgres
 from tests.crash.stage import Stage, redeploy, visited
+from tests.frozen import frozen
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, remove_everything, running
 from tests.tiny import DOCKERFILE, tiny_app
@@ -43,7 +42,7 @@ async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres: EmbeddedPostgres) -> None:
-    await _recovers_from(git, postgres, _frozen, _gone, seconds=AWAY_SECONDS)
+    await _recovers_from(git, postgres, frozen, _gone, seconds=AWAY_SECONDS)
 
 
 @pytest.mark.full
@@ -81,20 +80,6 @@ async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fa
 
 
 Fault = Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]]
-
-
-@asynccontextmanager
-async def _frozen(postgres: EmbeddedPostgres) -> AsyncIterator[None]:
-    children = Path(f"/proc/{postgres.pid}/task/{postgres.pid}/children")
-    assert postgres.pid is not None
-    processes = [postgres.pid, *map(int, (await asyncio.to_thread(children.read_text)).split())]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
 
 
 @asynccontextmanager

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from stackyn_server.store import claims
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
+from tests.frozen import frozen
 from tests.integration.jobs.stage import dispatching, forever, lead, nothing, put, row, until, until_state
 from tests.patience import patient
 
@@ -93,7 +91,6 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
     postgres: EmbeddedPostgres, own_database: Database
 ) -> None:
     """Measured: 5 ms of stall in 4 s of freeze (74 ms in the probe, 4,000 ms with the stock store)."""
-    assert postgres.pid is not None
     leader = await lead(own_database)
     keeping = asyncio.create_task(leader.keep(), name="keep")
     async with dispatching(own_database, {Kind.MAIL: nothing}, leadership=leader) as dispatcher:
@@ -101,7 +98,7 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
         due = datetime.now(UTC) + timedelta(seconds=patient(1))
         alarmed = await put(own_database, Kind.MAIL, 2, run_at=due)
         loop, worst = asyncio.get_running_loop(), 0.0
-        with frozen(postgres.pid):
+        async with frozen(postgres):
             until_when = loop.time() + patient(4)
             while loop.time() < until_when:
                 dispatcher.wake()
@@ -115,20 +112,6 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
         assert not leader.lost.is_set()
     keeping.cancel()
     await asyncio.wait((keeping,))
-
-
-@contextmanager
-def frozen(postmaster: int) -> Iterator[None]:
-    """Stop the whole PostgreSQL, as a machine does that has run out of I/O."""
-    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    processes = [postmaster, *map(int, children)]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
 
 
 async def test_a_database_gone_for_a_while_costs_no_attempt_of_a_waiting_job(

@@ -1,0 +1,240 @@
+"""The composition root: every part that lives as long as the process, and who knows whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from stackyn_server import telemetry
+from stackyn_server.config import Settings
+from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.ingress_container import IngressContainer
+from stackyn_server.errors import StackynError
+from stackyn_server.gateways.firebase import Firebase
+from stackyn_server.gateways.firebase_admin import FirebaseAdmin
+from stackyn_server.gateways.mail.choose import choose_carrier
+from stackyn_server.ingress.choose import choose
+from stackyn_server.jobs.dispatcher import Dispatcher
+from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.jobs.pause import Pause
+from stackyn_server.jobs.periodic import Periodic, PeriodicWork
+from stackyn_server.jobs.run import Handler
+from stackyn_server.jobs.supervisor import Supervisor
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.build import Build
+from stackyn_server.pipeline.cleanup import Cleanup
+from stackyn_server.pipeline.gates import Gates
+from stackyn_server.pipeline.release import ReleaseStory
+from stackyn_server.pipeline.repair import Repair
+from stackyn_server.pipeline.retire import Retire
+from stackyn_server.pipeline.room import Room
+from stackyn_server.pipeline.sleep import Sleep
+from stackyn_server.pipeline.stop import Remove, Stop
+from stackyn_server.pipeline.story import Parts
+from stackyn_server.pipeline.wake import Wake
+from stackyn_server.reconcile.crashes import Crashes
+from stackyn_server.reconcile.garbage import Garbage
+from stackyn_server.reconcile.health import HealthChecks
+from stackyn_server.reconcile.idle import Idle
+from stackyn_server.reconcile.reconciler import Reconciler
+from stackyn_server.reconcile.sampler import Sampler
+from stackyn_server.reconcile.watch import EngineWatch
+from stackyn_server.security.keys import Keys
+from stackyn_server.security.passwords import Passwords
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.security.tokens import Tokens
+from stackyn_server.services.accounts import Accounts
+from stackyn_server.services.administration import Administration
+from stackyn_server.services.api_tokens import ApiTokens
+from stackyn_server.services.apps import Apps
+from stackyn_server.services.billing import Billing
+from stackyn_server.services.billing_trial import BillingTrial
+from stackyn_server.services.codes import Codes
+from stackyn_server.services.deployments import Deployments
+from stackyn_server.services.events import Events
+from stackyn_server.services.firebase_accounts import FirebaseAccounts
+from stackyn_server.services.health import Health
+from stackyn_server.services.identity import Identity
+from stackyn_server.services.logs import Logs
+from stackyn_server.services.mail import MailDelivery, MailQueue
+from stackyn_server.services.metrics import Metrics
+from stackyn_server.services.progress import ProgressReader
+from stackyn_server.services.registry import Services
+from stackyn_server.services.sessions import Sessions
+from stackyn_server.services.sign_up import SignUp
+from stackyn_server.services.usage import UsageReader
+from stackyn_server.services.variables import Variables
+from stackyn_server.services.webhooks import BillingWebhooks
+from stackyn_server.store import installation
+from stackyn_server.store.database import Database
+
+_LATE_PERIODS = 3
+
+
+class Server:
+    """Every part that lives as long as the process, wired to those it needs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        leadership: Leadership,
+        keys: Keys,
+        found: installation.Installation,
+        metrics_token: str,
+    ) -> None:
+        sealer = Sealer(keys.sealing)
+        clones = settings.server.data_dir / "clones"
+        engine = Engine(settings.engine, settings.network, str(found.id))
+        journal = Journal(database, settings.builds)
+        ingress = choose(
+            settings,
+            database,
+            IngressContainer(engine),
+            secret=found.secret,
+            epoch=leadership.epoch,
+            still_leading=leadership.still_leading,
+        )
+        self.gates = Gates()
+        parts = Parts(settings, database, engine, ingress, self.gates, Room())
+        handlers: Mapping[Kind, Handler] = {
+            Kind.BUILD: Build(settings, database, engine, journal, clones),
+            Kind.RELEASE: ReleaseStory(parts, journal, sealer),
+            Kind.RETIRE: Retire(settings, database, engine),
+            Kind.CLEANUP: Cleanup(parts, clones),
+            Kind.SLEEP: Sleep(parts),
+            Kind.WAKE: Wake(parts, sealer),
+            Kind.STOP: Stop(parts),
+            Kind.REMOVE: Remove(parts),
+            Kind.REPAIR: Repair(settings, database, engine, sealer),
+        }
+        garbage = Garbage(settings, database, engine, clones)
+        mail = MailQueue(sealer)
+        billing = Billing(database, settings, leadership, mail)
+        checks = self.health_checks = HealthChecks(settings, database)
+        idle = Idle(settings, database, engine, ingress, checks)
+        self.periodic = PeriodicWork(
+            database,
+            leadership,
+            [
+                _periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect),
+                _periodic("billing", settings.billing.check_seconds, billing.settle_all),
+                _periodic("idle", settings.reconcile.idle_seconds, idle.look),
+            ],
+            watch_seconds=settings.reconcile.period_seconds,
+            pause=Pause.of(settings.jobs),
+        )
+        handlers = {
+            **handlers,
+            Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
+            Kind.EXPIRY: billing.expire,
+            Kind.HOUSEKEEPING: self.periodic,
+        }
+        policy = RetryPolicy(**settings.retries.model_dump())
+        self.settings = settings
+        self.database = database
+        self.leadership = leadership
+        self.engine = engine
+        self.journal = journal
+        self.dispatcher = Dispatcher(database, leadership, handlers, _pools(settings), policy, settings.jobs)
+        self.watch = EngineWatch(
+            settings,
+            engine,
+            ingress,
+            Reconciler(settings.reconcile, settings.network, database, engine),
+            Crashes(settings.apps, database, engine),
+            [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
+        )
+        self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
+        health = Health(
+            {
+                "database": self._database_answers,
+                "engine": self._engine_answers,
+                "ingress": self._ingress_serves,
+            },
+            self.periodic.report,
+        )
+        self.metrics = Metrics(database, health, lambda: self.sampler.age_seconds, token=metrics_token)
+        passwords = Passwords()
+        sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
+        codes = Codes(database, settings, mail, keys.derive("codes"))
+        apps = Apps(database, settings, sealer, leadership)
+        deployments = Deployments(database, settings, leadership)
+        api_tokens = ApiTokens(database)
+        known = settings.auth.firebase
+        firebase = FirebaseAccounts(
+            database, settings, Firebase(known), FirebaseAdmin(known), sessions, billing
+        )
+        self.services = Services(
+            accounts=Accounts(database, settings, passwords, sessions),
+            sign_up=SignUp(database, settings, passwords, sessions, codes, billing),
+            sessions=sessions,
+            identity=Identity(sessions, api_tokens, firebase),
+            firebase=firebase,
+            billing_webhooks=BillingWebhooks(database, settings, billing),
+            billing_trial=BillingTrial(database, settings, billing),
+            progress=ProgressReader(database, settings),
+            api_tokens=api_tokens,
+            administration=Administration(database, settings, leadership, apps, deployments, billing),
+            apps=apps,
+            deployments=deployments,
+            variables=Variables(database, sealer),
+            logs=Logs(database, settings, engine, journal),
+            events=Events(database),
+            usage=UsageReader(database),
+            metrics=self.metrics,
+            health=health,
+        )
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Start the lasting tasks; they are stopped in the reverse order."""
+        supervisor.start("leadership", self.leadership.keep)
+        supervisor.start("journal", self.journal.run)
+        supervisor.start("engine", self.watch.connect)
+        supervisor.start("engine.events", self.watch.listen)
+        supervisor.start("ingress", self.watch.keep_ingress)
+        supervisor.start("reconcile", self.watch.compare)
+        supervisor.start("health", self.health_checks.run)
+        supervisor.start("samples", self.sampler.run)
+        supervisor.start("dispatcher", self.dispatcher.run)
+        supervisor.start("periodic", self.periodic.watch)
+        supervisor.start("watchdog", self._ping_watchdog)
+        supervisor.start("loop", self.metrics.watch_loop)
+
+    async def _ping_watchdog(self) -> None:
+        """Tell systemd that we live, as long as the loop turns and the dispatcher runs."""
+        seconds = telemetry.watchdog_seconds()
+        while seconds is not None:
+            if self.dispatcher.status().is_running:
+                telemetry.notify("WATCHDOG=1")
+            await asyncio.sleep(seconds / 2)
+
+    async def _database_answers(self) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def _engine_answers(self) -> None:
+        if not self.watch.reached.is_set():
+            raise StackynError(self.watch.problem)
+        await self.engine.request("GET", "_ping")
+
+    async def _ingress_serves(self) -> None:
+        if self.watch.ingress_problem:
+            raise StackynError(self.watch.ingress_problem)
+
+
+def _periodic(name: str, every: float, work: Handler) -> Periodic:
+    """Late is what missed two runs; a run may take as long as the time between two."""
+    return Periodic(name, every, late_after=_LATE_PERIODS * every, limit=every, work=work)
+
+
+def _pools(settings: Settings) -> Mapping[Pool, int]:
+    return {
+        Pool.BUILDS: settings.builds.concurrency,
+        Pool.RELEASE: settings.jobs.release_pool,
+        Pool.WAKE: settings.jobs.wake_pool,
+        Pool.RETIRE: settings.jobs.retire_pool,
+        Pool.MAIL: settings.jobs.mail_pool,
+        Pool.HOUSEKEEPING: settings.jobs.housekeeping_pool,
+    }
