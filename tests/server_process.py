@@ -86,7 +86,11 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "deadlines": {"probing": round(patient(20))},
         "retries": {"first_seconds": 0.2, "attempts": 4},
         # Three servers that ask an emulated engine each second leave it no time for anything else.
-        "reconcile": {"period_seconds": patient(1), "garbage_seconds": patient(2)},
+        "reconcile": {
+            "period_seconds": patient(1),
+            "garbage_seconds": patient(2),
+            "steady_seconds": patient(2),  # longer than an app runs that ends after a second
+        },
         "samples": {"period_seconds": patient(2), "disk_seconds": patient(2)},
         "health": {"interval_seconds": patient(0.5), "failures": 4, "successes": 1},
         "plans.pro": {
