@@ -26,7 +26,7 @@ from tests.patience import patient
 
 HEALTHY = "good "  # what the answer of a healthy release begins with (tests/load/app.py)
 BODY_BYTES = 32 * 1024
-PAUSE_SECONDS = {"kept": 0.025, "fresh": 0.04, "post": 0.04, "slow": 0.1}
+PAUSE_SECONDS = {"kept": 0.025, "fresh": 0.04, "post": 0.04, "slow": 0.1}  # a usual machine's
 VISITORS = {"kept": 6, "fresh": 3, "post": 3, "slow": 4}
 AGAIN_SECONDS = 0.2  # between the messages of a WebSocket, and before a broken connection is made again
 SILENCE_SECONDS = 5.0
@@ -110,7 +110,7 @@ class Load:
         async with self._session(kind, fresh=kind == "fresh") as session:
             while not self._ending.is_set():
                 await self._once(kind, lambda: ask(session))
-                await asyncio.sleep(PAUSE_SECONDS[kind])
+                await asyncio.sleep(patient(PAUSE_SECONDS[kind]))
 
     async def _once(self, kind: str, ask: Callable[[], Awaitable[None]]) -> None:
         began = time.monotonic()
@@ -169,7 +169,7 @@ class Load:
                     await connection(session)
                 except (aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError) as error:
                     self.report.fail(kind, began, 0, repr(error))
-                    await asyncio.sleep(AGAIN_SECONDS)
+                    await asyncio.sleep(patient(AGAIN_SECONDS))
 
     async def _socket(self, session: aiohttp.ClientSession) -> None:
         headers = {"Host": self._order.neighbour}
@@ -182,7 +182,7 @@ class Load:
                     raise ValueError(f"{back} came back for {number}")
                 self.report.answered("websocket", time.monotonic() - began)
                 number += 1
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(patient(AGAIN_SECONDS))
 
     async def _events(self, session: aiohttp.ClientSession) -> None:
         headers = {"Host": self._order.neighbour}
