@@ -255,9 +255,11 @@ class EmbeddedPostgres:
             )
 
     async def _create_database(self, where: Layout) -> None:
-        database = await Database.open(
-            where.url_of("postgres"), self._settings, application_name="stackyn embedded"
+        # Copying the template, to the disk, is no statement of every day: on a slow machine it takes long.
+        patient = self._settings.model_copy(
+            update={"connect_seconds": _START_SECONDS, "statement_seconds": _START_SECONDS}
         )
+        database = await Database.open(where.url_of("postgres"), patient, application_name="stackyn embedded")
         try:
             async with database.connection() as connection:
                 if not await connection.fetchval(

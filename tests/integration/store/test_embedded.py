@@ -82,6 +82,15 @@ async def test_the_first_start_makes_a_cluster_that_only_the_socket_reaches(
     assert await ask(url, "SELECT datcollate FROM pg_database WHERE datname = 'stackyn'") == "C"
 
 
+async def test_the_first_start_takes_longer_than_a_statement_may(cluster_dir: Path) -> None:
+    postgres = EmbeddedPostgres(cluster_dir, config.Database(statement_seconds=0.001))
+    try:
+        url = await postgres.start()
+        assert await ask(url, "SELECT current_database()") == cluster.DATABASE
+    finally:
+        await postgres.stop()
+
+
 async def test_what_was_written_is_there_after_a_stop_and_a_start(postgres: EmbeddedPostgres) -> None:
     url = await postgres.start()
     connection = await asyncpg.connect(url)
