@@ -70,7 +70,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "server": {"data_dir": str(data_dir), "port": free_port(), "drain_seconds": 5, "log_level": "info"},
         "public": {"base_domain": "localhost"},
         "network": {"subnet": subnet, "build_subnet": build_subnet, "quarantine_seconds": 1},
-        "ingress": {"http_port": free_port(), "metrics_port": free_port()},
+        "ingress": {"http_port": free_port(), "metrics_port": free_port(), "confirm_seconds": patient(15)},
         "hold": {"port": free_port()},
         "frontend": {"port": free_port()},
         "source": {"schemes": ["http", "https"], "allowed_private": ["127.0.0.0/8"]},
@@ -83,7 +83,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
             "keep_releases": 2,
         },
         "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "misplaced_seconds": 1},
-        "deadlines": {"probing": round(patient(20))},
+        "deadlines": {"probing": round(patient(20)), "switching": round(patient(30))},
         "retries": {"first_seconds": 0.2, "attempts": 4},
         # Three servers that ask an emulated engine each second leave it no time for anything else.
         "reconcile": {
