@@ -1,4 +1,4 @@
-"""Which ingress the settings ask for. The only function here that `server.py` needs."""
+"""Which ingress the settings ask for. The only function here that `wiring.py` needs."""
 
 from __future__ import annotations
 

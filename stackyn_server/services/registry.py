@@ -1,4 +1,4 @@
-"""Everything that a request may ask for, in one value that `server.py` builds and the API carries."""
+"""Everything that a request may ask for, in one value that `wiring.py` builds and the API carries."""
 
 from __future__ import annotations
 
