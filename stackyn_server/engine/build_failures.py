@@ -43,7 +43,8 @@ _ENGINE_TROUBLE = re.compile(
 # Images of a cache that another build's clean-up, or a removed app, took away between the look-up and the use.
 _CACHE_VANISHED = re.compile(
     r"failed to get digest sha256|failed to set parent sha256|unknown parent image id|layer does not exist|"
-    r"no such image: sha256|content digest sha256:[0-9a-f]+: not found|parent snapshot .* does not exist",
+    r"(?:no such|unable to find) image:? \"?sha256|content digest sha256:[0-9a-f]+: not found|"
+    r"parent snapshot .* does not exist",
     re.IGNORECASE,
 )
 _MANIFEST_URL = re.compile(r"https?://([^/\s]+)/v2/(\S+?)/manifests/([^\s\"]+)")

@@ -103,6 +103,7 @@ def test_the_engines_own_trouble_is_tried_again(problem: Problem) -> None:
         "no such file or directory",
         "failed to export image: failed to set parent sha256:61f1: unknown parent image ID sha256:61f1",
         "No such image: sha256:61f1",
+        'unable to find image "sha256:61f1"',
     ],
 )
 def test_a_cache_that_was_removed_meanwhile_is_not_the_tenants_fault(text: str) -> None:
