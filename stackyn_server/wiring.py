@@ -96,8 +96,16 @@ class Server:
             epoch=leadership.epoch,
             still_leading=leadership.still_leading,
         )
+        self.watch = EngineWatch(
+            settings,
+            engine,
+            ingress,
+            Reconciler(settings.reconcile, settings.network, database, engine),
+            Crashes(settings.apps, database, engine),
+            [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
+        )
         self.gates = Gates()
-        parts = Parts(settings, database, engine, ingress, self.gates, Room())
+        parts = Parts(settings, database, engine, ingress, self.watch.ingress_ready, self.gates, Room())
         handlers: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(settings, database, engine, journal, clones),
             Kind.RELEASE: ReleaseStory(parts, journal, sealer),
@@ -138,14 +146,6 @@ class Server:
         self.engine = engine
         self.journal = journal
         self.dispatcher = Dispatcher(database, leadership, handlers, _pools(settings), policy, settings.jobs)
-        self.watch = EngineWatch(
-            settings,
-            engine,
-            ingress,
-            Reconciler(settings.reconcile, settings.network, database, engine),
-            Crashes(settings.apps, database, engine),
-            [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
-        )
         self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
         health = Health(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from stackyn_server.config import Settings
@@ -14,10 +15,13 @@ from stackyn_server.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Parts:
+    """`ingress_ready` is set when the proxy has served our routes once since this server started."""
+
     settings: Settings
     database: Database
     engine: Engine
     ingress: Ingress
+    ingress_ready: asyncio.Event
     gates: Gates
     room: Room
 

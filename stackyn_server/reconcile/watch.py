@@ -47,6 +47,7 @@ class EngineWatch:
         self._is_recount_due = False
         self._is_engine_away = False
         self.reached = asyncio.Event()
+        self.ingress_ready = asyncio.Event()
         self.problem = "The container engine has not been reached yet."
         self.ingress_problem = "The ingress is not prepared yet."
 
@@ -113,22 +114,21 @@ class EngineWatch:
     async def keep_ingress(self) -> None:
         """Have the proxy running and right from the start, and put it right again on a period."""
         await self.reached.wait()
-        is_prepared = False
         while True:
             try:
                 await self._close_host()
-                if is_prepared:
+                if self.ingress_ready.is_set():
                     await self._ingress.repair()
                 else:
                     await self._ingress.prepare()
-                    is_prepared = True
+                    self.ingress_ready.set()
                     log.info("ingress.ready")
                 self.ingress_problem = ""
             except StackynError as error:
                 self.ingress_problem = error.message
                 log.warning("ingress.not_ready", reason=error.message)
             await asyncio.sleep(
-                self._settings.reconcile.period_seconds if is_prepared else _TRY_AGAIN_SECONDS
+                self._settings.reconcile.period_seconds if self.ingress_ready.is_set() else _TRY_AGAIN_SECONDS
             )
 
     async def _close_host(self) -> None:
