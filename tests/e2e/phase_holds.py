@@ -28,33 +28,39 @@ async def queued(scene: Scene) -> AsyncIterator[int]:
     mark = str(new_id())
     url, _ = await scene.git.publish(f"{scene.name}-before", slow_build(mark))
     other, _ = await scene.server.create(url, f"{scene.name} before")
-    await scene.runs(mark)
-    yield await scene.redeploy(tiny_app("bad"))
-    await scene.server.api("DELETE", f"/api/v1/apps/{other}", expect=200)
+    try:
+        await scene.runs(mark)
+        yield await scene.redeploy(tiny_app("bad"))
+    finally:
+        await scene.server.api("DELETE", f"/api/v1/apps/{other}", expect=200)
 
 
 @asynccontextmanager
 async def fetching(scene: Scene) -> AsyncIterator[int]:
     """The repository's server does not answer."""
     scene.git.modes[scene.name] = Mode.HANG
-    deployment = await scene.redeploy(tiny_app("bad"))
-    await scene.reaches(deployment, Phase.FETCHING)
-    scene.mark = scene.git_of(deployment)
-    await scene.runs(scene.mark)
-    yield deployment
-    scene.git.modes[scene.name] = Mode.SERVE
+    try:
+        deployment = await scene.redeploy(tiny_app("bad"))
+        await scene.reaches(deployment, Phase.FETCHING)
+        scene.mark = scene.git_of(deployment)
+        await scene.runs(scene.mark)
+        yield deployment
+    finally:
+        scene.git.modes[scene.name] = Mode.SERVE
 
 
 @asynccontextmanager
 async def planning(scene: Scene) -> AsyncIterator[int]:
     """The listing of the repository's files takes long."""
     scene.slow_git.wait()
-    deployment = await scene.redeploy(tiny_app("bad"))
-    await scene.reaches(deployment, Phase.PLANNING)
-    scene.mark = scene.git_of(deployment)
-    await scene.runs(scene.mark)
-    yield deployment
-    scene.slow_git.go_on()
+    try:
+        deployment = await scene.redeploy(tiny_app("bad"))
+        await scene.reaches(deployment, Phase.PLANNING)
+        scene.mark = scene.git_of(deployment)
+        await scene.runs(scene.mark)
+        yield deployment
+    finally:
+        scene.slow_git.go_on()
 
 
 @asynccontextmanager
