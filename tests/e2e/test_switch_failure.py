@@ -81,8 +81,8 @@ async def test_a_release_waits_for_an_ingress_that_is_not_there_yet(git: GitServ
         somebody_else.bind(("127.0.0.1", port))
         somebody_else.listen()
         async with running(
-            ingress={"http_port": port, "confirm_seconds": patient(2)},
-            deadlines={"switching": 1},
+            ingress={"http_port": port, "confirm_seconds": patient(4)},
+            deadlines={"switching": round(patient(8))},
             retries={"first_seconds": 0.5, "factor": 1.0, "attempts": 1000},
         ) as server:
             _, deployment = await server.create(url, "Early")
