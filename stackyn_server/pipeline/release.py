@@ -6,8 +6,6 @@ was wanted, so that a crash anywhere is answered by doing the same step again.
 
 from __future__ import annotations
 
-import asyncio
-
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
@@ -37,7 +35,6 @@ class ReleaseStory(Story):
 
     def __init__(self, parts: Parts, journal: Journal, sealer: Sealer) -> None:
         super().__init__(parts)
-        self._ingress_ready = parts.ingress_ready
         self._switch = Switch(parts)
         self._swap = Swap(parts)
         self._sealer = sealer
@@ -57,7 +54,7 @@ class ReleaseStory(Story):
         if walk.deployment.phase is Phase.BUILT:
             if await self._is_superseded(walk):
                 return await self._give_way(walk)
-            await self._until_ingress_is_ready(walk)
+            await self._switch.until_possible(walk)  # before a container is started in vain
             await self._want_container(walk, app)
         release, instance = await self._candidate(walk)
         self._room.promise(app.id, release.memory_mb)
@@ -105,17 +102,6 @@ class ReleaseStory(Story):
         if app is None or app.desired is not Desired.RUNNING:
             raise JobCancelled
         return app
-
-    async def _until_ingress_is_ready(self, walk: Walk) -> None:
-        """A server that has just started may have no proxy yet, and nothing goes live without one."""
-        if self._ingress_ready.is_set():
-            return
-        walk.say("Waiting for the server's ingress.")
-        try:
-            async with asyncio.timeout(self._settings.deadlines.switching):
-                await walk.run.until_cancelled(self._ingress_ready.wait())
-        except TimeoutError as error:
-            raise TransientFailure(_ingress_missing()) from error
 
     async def _want_container(self, walk: Walk, app: App) -> None:
         """Record candidate and instance before anything exists, so that a crash leaves nothing unknown.
@@ -238,14 +224,6 @@ def _remember(instance: InstanceId, container: str) -> Also:
         await instances.set_container(connection, instance, container)
 
     return also
-
-
-def _ingress_missing() -> Failure:
-    return Failure(
-        FailureCode.SWITCH_FAILED,
-        "The server's ingress is not ready, so no visitor could reach the release.",
-        "Deploy again later; tell the operator if it stays: the server's /health/ready says why.",
-    )
 
 
 def _boot_timeout() -> Failure:

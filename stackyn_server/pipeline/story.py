@@ -32,5 +32,6 @@ class Story:
         self._database = parts.database
         self._engine = parts.engine
         self._ingress = parts.ingress
+        self._ingress_ready = parts.ingress_ready
         self._gates = parts.gates
         self._room = parts.room

@@ -23,15 +23,31 @@ _BACK_AGAIN_SECONDS = 0.5  # between two tries to have the way back confirmed
 class Switch(Story):
     """Its rows were written before it begins: the route wants the new instance and knows the one before."""
 
+    async def until_possible(self, walk: Walk) -> None:
+        """Return when there is an ingress: a server that has just started may have none yet.
+
+        Raises `TransientFailure` when there is none for as long as a switch may take, `JobCancelled`.
+        """
+        if self._ingress_ready.is_set():
+            return
+        walk.say("Waiting for the server's ingress.")
+        try:
+            async with asyncio.timeout(self._settings.deadlines.switching):
+                await walk.run.until_cancelled(self._ingress_ready.wait())
+        except TimeoutError as error:
+            raise TransientFailure(_no_ingress()) from error
+
     async def to(self, walk: Walk, app: App, instance: Instance) -> None:
         """Return when every entry point serves the app from `instance`.
 
         Raises `DeploymentFailed` when that could not be confirmed in time: then the rows have the route back, and the
         proxy has confirmed that too, or the deployment's cleanup goes on asking before it takes the container away.
+        Raises `TransientFailure` while there is no ingress: the rows have the route back, and everything else stays.
         """
         await walk.run.still_leading()
         began = walk.run.now()
         try:
+            await self.until_possible(walk)
             hosts = await self._hosts_of_wanted(app, instance)
             confirmed = self._ingress.apply({host: instance.id for host in hosts})
             await walk.step(confirmed, _failure("The proxy did not answer in time."))
@@ -88,6 +104,14 @@ def _is_final(error: Exception) -> bool:
 
 async def _revert(connection: Connection, app: App, instance: Instance) -> None:
     await routes.revert(connection, app.id, instance.id)
+
+
+def _no_ingress() -> Failure:
+    return Failure(
+        FailureCode.SWITCH_FAILED,
+        "The server's ingress is not ready, so no visitor could reach the release.",
+        "Deploy again later; tell the operator if it stays: the server's /health/ready says why.",
+    )
 
 
 def _failure(why: str, way_back: str = "The previous release goes on serving.") -> Failure:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import asyncpg
 
 from stackyn_server.store.embedded import embedded_url
 from tests.git_server import GitServer
-from tests.patience import patient
-from tests.server_process import ServerProcess, containers_of, docker, free_port, proxies, running
+from tests.server_process import ServerProcess, containers_of, docker, proxies
 from tests.tiny import tiny_app
 
 ROUTES = "ingress/routes/routes.yml"
@@ -72,32 +70,6 @@ async def test_a_proxy_that_died_is_started_again_and_the_deploy_goes_through(
     await server.deployed(await _redeploy(server, git, name, app, "new"))
 
     assert await server.visit(name) == (200, "new")
-
-
-async def test_a_release_waits_for_an_ingress_that_is_not_there_yet(git: GitServer) -> None:
-    port = free_port()
-    url, _ = await git.publish("early", tiny_app("served"))
-    with socket.socket() as somebody_else:
-        somebody_else.bind(("127.0.0.1", port))
-        somebody_else.listen()
-        async with running(
-            ingress={"http_port": port, "confirm_seconds": patient(4)},
-            deadlines={"switching": round(patient(8))},
-            retries={"first_seconds": 0.5, "factor": 1.0, "attempts": 1000},
-        ) as server:
-            _, deployment = await server.create(url, "Early")
-
-            async def waits() -> bool:
-                found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-                assert found["status"] in ("pending", "building"), found
-                return bool(found["waiting"]) and "ingress is not ready" in found["waiting"]["reason"]
-
-            await server.until(waits, 60, "it waits for the ingress")
-            told = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-            assert "Waiting for the server's ingress" in told["build_log"]
-            somebody_else.close()
-            await server.deployed(deployment)
-            assert await server.visit("early") == (200, "served")
 
 
 async def test_template_text_in_a_domain_fails_its_own_apps_deploy_and_nothing_else(
