@@ -8,6 +8,7 @@ Where we may do neither (no root), builds run in a group of the engine's making,
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -154,11 +155,17 @@ def _processes(directories: tuple[Path, ...]) -> list[int]:
     for directory in directories:
         if directory.is_dir():
             found: list[int] = []
-            for member in (directory, *directory.rglob("*/")):
+            for member in _members(directory):
                 with suppress(OSError):
                     found += [int(line) for line in (member / "cgroup.procs").read_text().split()]
             return found
     return []
+
+
+def _members(directory: Path) -> list[Path]:
+    """Return the group and all below it, each before its own. One that vanishes meanwhile was empty and is left out:
+    `os.walk` passes over it, where `Path.rglob` raises."""
+    return [Path(member) for member, _, _ in os.walk(directory)]
 
 
 def _containers(directories: tuple[Path, ...]) -> set[str]:
@@ -182,7 +189,6 @@ def _killed_for_memory(directories: tuple[Path, ...]) -> bool:
 def _remove(directories: tuple[Path, ...]) -> None:
     """Remove the group's directories, bottom up. One with processes stays; rmdir refuses it."""
     for directory in directories:
-        members = sorted((entry for entry in directory.rglob("*") if entry.is_dir()), reverse=True)
-        for member in (*members, directory):
+        for member in reversed(_members(directory)):
             with suppress(OSError):
                 member.rmdir()
