@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from stackyn_server.engine.client import Engine
 
 _BLOCK_BYTES = 512  # of `st_blocks`, whatever the file system's own blocks are
 LEAST_FILE_BYTES = 4096  # so that a flood of empty files counts, and is not walked to its end
+_GONE = (FileNotFoundError, NotADirectoryError)  # or something else by now
 
 
 async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | None:
@@ -36,18 +38,16 @@ def _is_volume(mount: Mapping[str, Any]) -> bool:
 
 
 def _occupied(folders: Iterable[Path], enough: int) -> int:
-    """What goes while it is counted is left out."""
+    """What goes while it is counted is left out, and nothing else: an app may remove files all the time."""
     total, waiting = 0, [str(folder) for folder in folders]
     while waiting and total <= enough:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
+        with suppress(*_GONE), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with suppress(*_GONE):
                     found = entry.stat(follow_symlinks=False)
                     total += max(LEAST_FILE_BYTES, found.st_blocks * _BLOCK_BYTES)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    if total > enough:
-                        break
-        except FileNotFoundError:
-            continue
+                if total > enough:
+                    break
     return total

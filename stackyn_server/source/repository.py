@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,7 +165,12 @@ class _Remote:
 
 
 def _largest_unfinished(directory: Path) -> int:
-    return max((pack.stat().st_size for pack in directory.glob("objects/pack/tmp_pack_*")), default=0)
+    """Return its size in bytes, 0 without one. Git may remove it at any time."""
+    largest = 0
+    for pack in directory.glob("objects/pack/tmp_pack_*"):
+        with suppress(FileNotFoundError):
+            largest = max(largest, pack.stat().st_size)
+    return largest
 
 
 def _checked(settings: Source, url: str) -> RepositoryUrl:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 from stackyn_server.engine import containers, disk
 from stackyn_server.engine.client import Engine
@@ -22,7 +27,9 @@ async def test_the_writable_layer_counts(engine: Engine, spec: Spec) -> None:
     assert after is not None and 5 * MEBIBYTE <= after < 6 * MEBIBYTE
 
 
-async def test_volumes_that_an_image_declares_count_too(engine: Engine, base_image: str) -> None:
+@pytest.fixture
+async def with_volume(engine: Engine, base_image: str) -> AsyncIterator[str]:
+    """A running container whose /data is a volume."""
     labels = engine.labels.ingress_container("test")  # any label of ours, so that the clean-up finds it
     created = await engine.request(
         "POST",
@@ -37,6 +44,12 @@ async def test_volumes_that_an_image_declares_count_too(engine: Engine, base_ima
     )
     container = created["Id"]
     await engine.request("POST", f"containers/{container}/start")
+    yield container
+    await containers.remove(engine, container)
+
+
+async def test_volumes_that_an_image_declares_count_too(engine: Engine, with_volume: str) -> None:
+    container = with_volume
     await run_inside(engine, container, "dd", "if=/dev/zero", "of=/data/big", "bs=1M", "count=3")
     used = await disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
     assert used is not None and 3 * MEBIBYTE <= used < 4 * MEBIBYTE
@@ -46,7 +59,26 @@ async def test_volumes_that_an_image_declares_count_too(engine: Engine, base_ima
     assert more is not None and more >= used + 40 * disk.LEAST_FILE_BYTES, "empty files take room as well"
     enough = await disk.used_bytes(engine, container, enough=MEBIBYTE)
     assert enough is not None and enough > MEBIBYTE
-    await containers.remove(engine, container)
+
+
+async def test_what_goes_while_it_is_counted_takes_nothing_else_out_of_the_count(
+    engine: Engine, with_volume: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_inside(engine, with_volume, "dd", "if=/dev/zero", "of=/data/big", "bs=1M", "count=3")
+    await run_inside(engine, with_volume, "touch", "/data/passing")
+    scandir = os.scandir
+
+    @contextmanager
+    def goes(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name != "passing")
+        Path(path, "passing").unlink()
+        yield listed
+
+    monkeypatch.setattr(os, "scandir", goes)
+    used = await disk.used_bytes(engine, with_volume, enough=100 * MEBIBYTE)
+
+    assert used is not None and used >= 3 * MEBIBYTE
 
 
 async def test_a_container_that_is_absent_uses_nothing(engine: Engine) -> None:
