@@ -18,6 +18,7 @@ from stackyn_server.store.embedded import EmbeddedPostgres
 from tests.crash.stage import Stage, redeploy, visited
 from tests.frozen import frozen
 from tests.git_server import GitServer
+from tests.patience import patient
 from tests.server_process import ServerProcess, remove_everything, running
 from tests.tiny import DOCKERFILE, tiny_app
 
@@ -42,7 +43,7 @@ async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres: EmbeddedPostgres) -> None:
-    await _recovers_from(git, postgres, frozen, _gone, seconds=AWAY_SECONDS)
+    await _recovers_from(git, postgres, frozen, _gone, seconds=patient(AWAY_SECONDS))
 
 
 @pytest.mark.full
@@ -54,9 +55,8 @@ async def test_a_database_that_is_gone_for_a_minute(git: GitServer, postgres: Em
 async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fault, seconds: float) -> None:
     """Have the database fail in mid-build, each time for so long: the build's result is kept in hand meanwhile."""
     url = await postgres.start()
-    async with running(
-        database={"url": url, "statement_seconds": 2, "connect_seconds": 2}, retries=QUICK
-    ) as server:
+    limits = {"statement_seconds": patient(2), "connect_seconds": patient(2)}
+    async with running(database={"url": url, **limits}, retries=QUICK) as server:
         stage = Stage(server, git)
         await stage.go_live()
         async with visited(stage) as failures:

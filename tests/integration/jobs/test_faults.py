@@ -67,7 +67,7 @@ async def test_the_dispatcher_recovers_when_postgresql_was_restarted(
         await until_state(own_database, later, JobState.DONE)
         again = await put(own_database, Kind.MAIL, "after")
         await until_state(own_database, again, JobState.DONE)
-        assert dispatcher.status().pause_reason is None
+        await until(lambda: dispatcher.status().pause_reason is None, "the look that claimed it has ended")
 
 
 async def test_a_cancellation_that_was_asked_while_nobody_heard_is_seen_after_reconnecting(
