@@ -29,7 +29,7 @@ async def running_at(port: int) -> AsyncIterator[ServerProcess]:
     async with running(
         ingress={"http_port": port, "confirm_seconds": patient(4)},
         deadlines={"switching": round(patient(8))},
-        retries={"first_seconds": 0.5, "factor": 1.0, "attempts": 1000},
+        retries={"first_seconds": patient(1), "factor": 1.0, "attempts": 1000},
     ) as server:
         yield server
 
