@@ -47,9 +47,11 @@ mount --bind "$2" /etc
 sed -i "/^{cluster.SYSTEM_USER}:/d" /etc/passwd /etc/group /etc/shadow /etc/gshadow
 for start in 1 2 3 4; do
   "$1" -c "
+import os
 from pathlib import Path
 from stackyn_server.store import cluster
-print(cluster.owner(cluster.layout(Path('/nonexistent'))).uid)" &
+uid = cluster.owner(cluster.layout(Path('/nonexistent'))).uid
+os.write(1, b'%d\\n' % uid)  # in one piece: print writes its line's end apart" &
 done
 wait
 id -u {cluster.SYSTEM_USER}
