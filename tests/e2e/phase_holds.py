@@ -35,16 +35,20 @@ async def queued(scene: Scene) -> AsyncIterator[int]:
         await scene.server.api("DELETE", f"/api/v1/apps/{other}", expect=200)
 
 
+async def _waiting_for_git(scene: Scene, phase: Phase) -> int:
+    deployment = await scene.redeploy(tiny_app("bad"))
+    await scene.reaches(deployment, phase)
+    scene.mark = scene.git_of(deployment)
+    await scene.runs(scene.mark)
+    return deployment
+
+
 @asynccontextmanager
 async def fetching(scene: Scene) -> AsyncIterator[int]:
     """The repository's server does not answer."""
     scene.git.modes[scene.name] = Mode.HANG
     try:
-        deployment = await scene.redeploy(tiny_app("bad"))
-        await scene.reaches(deployment, Phase.FETCHING)
-        scene.mark = scene.git_of(deployment)
-        await scene.runs(scene.mark)
-        yield deployment
+        yield await _waiting_for_git(scene, Phase.FETCHING)
     finally:
         scene.git.modes[scene.name] = Mode.SERVE
 
@@ -54,11 +58,7 @@ async def planning(scene: Scene) -> AsyncIterator[int]:
     """The listing of the repository's files takes long."""
     scene.slow_git.wait()
     try:
-        deployment = await scene.redeploy(tiny_app("bad"))
-        await scene.reaches(deployment, Phase.PLANNING)
-        scene.mark = scene.git_of(deployment)
-        await scene.runs(scene.mark)
-        yield deployment
+        yield await _waiting_for_git(scene, Phase.PLANNING)
     finally:
         scene.slow_git.go_on()
 
