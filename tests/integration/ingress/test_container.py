@@ -19,7 +19,7 @@ from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.engine.conftest import engine
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import EPOCH, LOOPBACK_SEATS, address, leading
+from tests.integration.ingress.conftest import CONFIRM_SECONDS, EPOCH, LOOPBACK_SEATS, address, leading
 from tests.integration.ingress.parts import Load, backend, free_port, get, says
 
 __all__ = ["engine"]
@@ -42,7 +42,12 @@ async def ingress(database: Database, container: IngressContainer, tmp_path: Pat
         {
             "server": {"data_dir": tmp_path, "port": free_port()},
             "network": {"subnet": str(LOOPBACK_SEATS)},
-            "ingress": {"http_port": free_port(), "https_port": free_port(), "metrics_port": free_port()},
+            "ingress": {
+                "http_port": free_port(),
+                "https_port": free_port(),
+                "metrics_port": free_port(),
+                "confirm_seconds": CONFIRM_SECONDS,
+            },
         }
     )
     async with database.transaction() as connection:
