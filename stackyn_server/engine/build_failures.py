@@ -7,9 +7,8 @@ import re
 
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.build_output import BuildOutput, Problem
+from stackyn_server.engine.container_state import KILLED
 from stackyn_server.engine.errors import EngineUnavailable
-
-KILLED = 137  # 128 + SIGKILL: what a shell says when the kernel ended its command
 
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _DOCKERFILE = re.compile(

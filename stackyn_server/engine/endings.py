@@ -7,10 +7,10 @@ import json
 import time
 
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import ContainerState
+from stackyn_server.engine.container_state import KILLED, ContainerState
 from stackyn_server.engine.timestamps import NANOSECONDS, exactly, spelled
 
-_SIGNALLED = frozenset({0, 128 + 9, 128 + 15})  # exit codes of programs that SIGKILL or SIGTERM has ended
+_SIGNALLED = frozenset({0, KILLED, 128 + 15})  # exit codes of programs that SIGKILL or SIGTERM has ended
 _LISTEN_SECONDS = 1  # for the other event: which of the two comes first differs between engines
 
 

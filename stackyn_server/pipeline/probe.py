@@ -16,11 +16,12 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.engine import containers, endings, sockets
 from stackyn_server.engine.answering import answers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerState
+from stackyn_server.engine.container_state import KILLED, ContainerState
 from stackyn_server.engine.sockets import Listener
 
 _CONNECT_SECONDS = 2.0
 _EVIDENCE_LINES = 40
+_MORE_MEMORY = "Give it more memory in its settings, or make it use less."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,14 @@ def exit_failure(state: ContainerState | None, lines: str) -> Failure:
         return Failure(
             FailureCode.APP_OUT_OF_MEMORY,
             "The app was ended because it used more memory than it is allowed.",
-            "Give it more memory in its settings, or make it use less.",
+            _MORE_MEMORY,
+            lines,
+        )
+    if state.exit_code == KILLED:  # not by the engine, or it would have been `EndedFromOutside`
+        return Failure(
+            FailureCode.APP_EXITED,
+            f"The app was killed (exit code {KILLED}), most likely because it used more memory than it is allowed.",
+            _MORE_MEMORY,
             lines,
         )
     return Failure(

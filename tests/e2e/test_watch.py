@@ -93,15 +93,19 @@ async def test_crashes_are_counted_across_a_restart_of_the_server_and_stop_the_a
     await until_answers(server, "crashes", "hello")
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(7, "exit code 7"), (137, "was killed (exit code 137), most likely because it used more memory")],
+)
 async def test_an_app_that_ends_again_and_again_is_shown_as_failed_until_it_is_stopped(
-    server: ServerProcess, git: GitServer
+    server: ServerProcess, git: GitServer, code: int, said: str
 ) -> None:
-    start = f"if [ -e /broken ]; then /bin/busybox sleep 1; exit 7; fi\n{SERVE}"
+    start = f"if [ -e /broken ]; then /bin/busybox sleep 1; exit {code}; fi\n{SERVE}"
     app_files = tiny_app(start=start, dockerfile=AS_ROOT)
-    url, _ = await git.publish("loop", {**app_files, "www/cgi-bin/break": cgi("> /broken; kill 1")})
-    app, deployment = await server.create(url, "Loop")
+    url, _ = await git.publish(f"loop-{code}", {**app_files, "www/cgi-bin/break": cgi("> /broken; kill 1")})
+    app, deployment = await server.create(url, f"Loop {code}")
     await server.deployed(deployment)
-    await server.visit("loop", "/cgi-bin/break")
+    await server.visit(f"loop-{code}", "/cgi-bin/break")
     shown = await until_status(server, app, "failed", seconds=5)
     assert (shown["phase"], shown["deployment"]["state"]) == ("down", "failed")
     assert "usage_stats" not in shown["deployment"]
@@ -115,7 +119,7 @@ async def test_an_app_that_ends_again_and_again_is_shown_as_failed_until_it_is_s
     await server.until(is_stopped, 30, "the app is stopped at the limit")
     assert words == {"failed", "stopped"}, "it is never called running in between"
     view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
-    assert "exit code 7" in view["stop_reason"]
+    assert said in view["stop_reason"]
 
 
 async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitServer) -> None:
