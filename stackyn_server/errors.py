@@ -38,6 +38,11 @@ class StackynError(Exception):
         if retryable is not None:
             self.retryable = retryable
 
+    @property
+    def notes(self) -> str:
+        """What was noted for the log alone (`add_note`): the text of another program. "" when there is none."""
+        return "; ".join(getattr(self, "__notes__", ()))
+
 
 class InvalidRequest(StackynError):
     code, status = "INVALID_REQUEST", 400

@@ -106,7 +106,7 @@ class Server:
         )
         self.gates = Gates()
         parts = Parts(settings, database, engine, ingress, self.watch.ingress_ready, self.gates, Room())
-        handlers: Mapping[Kind, Handler] = {
+        at_the_engine: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(settings, database, engine, journal, clones),
             Kind.RELEASE: ReleaseStory(parts, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
@@ -133,8 +133,8 @@ class Server:
             watch_seconds=settings.reconcile.period_seconds,
             pause=Pause.of(settings.jobs),
         )
-        handlers = {
-            **handlers,
+        handlers: Mapping[Kind, Handler] = {
+            **{kind: self.watch.when_asked(handler) for kind, handler in at_the_engine.items()},
             Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
             Kind.EXPIRY: billing.expire,
             Kind.HOUSEKEEPING: self.periodic,

@@ -52,8 +52,9 @@ POOL_OF: dict[Kind, Pool] = {
 }
 
 
-# What takes something away has been promised: it is tried until it is done, however long its cause lasts.
-UNTIL_DONE = frozenset({Kind.STOP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP, Kind.EXPIRY})
+# What takes something away has been promised: it is tried until it is done, however long its cause lasts. Nothing else
+# would let go of the route that a sleep holds, or end its container.
+UNTIL_DONE = frozenset({Kind.STOP, Kind.SLEEP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP, Kind.EXPIRY})
 
 
 SHORTENS_AN_OUTAGE = frozenset({Kind.REPAIR, Kind.WAKE})

@@ -30,7 +30,7 @@ class EngineUnavailable(TransientFailure):
         )
         self.reason = reason
         self.was_answered = was_answered
-        self.add_note(f"The engine: {reason}")  # tracebacks show it
+        self.add_note(f"The engine: {reason}")  # for the log
 
 
 class EngineRefused(DeploymentFailed):

@@ -74,6 +74,7 @@ async def _outcome(run: JobRun, handler: Handler) -> _Outcome:
             "job.failed",
             code=error.code,
             reason=error.message,
+            notes=error.notes,
             retryable=error.retryable,
             exc_info=error.status >= 500 and not error.retryable,
         )

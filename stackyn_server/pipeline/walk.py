@@ -126,7 +126,7 @@ class Walker:
             except TransientFailure as error:
                 await self._retry(walk, error)
             except DeploymentFailed as error:
-                await self._fail(walk, error.failure)
+                await self._fail(walk, error.failure, error.notes)
             except (DatabaseUnavailable, LeadershipLost):
                 raise  # nothing can be recorded now: the dispatcher knows what to do
             except Exception:
@@ -139,7 +139,8 @@ class Walker:
         if run_at is None or not (
             walk.deployment.phase is self.back_to or may_follow(walk.deployment.phase, self.back_to)
         ):
-            return await self._fail(walk, error.failure)
+            return await self._fail(walk, error.failure, error.notes)
+        log.info("deployment.tried_again", code=error.failure.code.value, notes=error.notes)
         walk.say(f"{error.message} Trying again in {(run_at - walk.run.now()).total_seconds():.0f} s.")
 
         async def also(connection: Connection, _: Deployment) -> None:
@@ -156,14 +157,15 @@ class Walker:
             await walk.move(self.back_to, also=also, waiting_reason=error.message)
         return None
 
-    async def _fail(self, walk: Walk, failure: Failure) -> None:
+    async def _fail(self, walk: Walk, failure: Failure, notes: str = "") -> None:
         walk.say(failure.message)
         if failure.hint:
             walk.say(failure.hint)
         if walk.deployment.phase in RELEASE_PHASES:  # a build's evidence stands in its log already
             for line in failure.evidence.splitlines():
                 walk.say(f"| {line}")
-        log.info("deployment.failed", code=failure.code.value, phase=walk.deployment.phase.value)
+        phase = walk.deployment.phase
+        log.info("deployment.failed", code=failure.code.value, phase=phase.value, notes=notes)
         await self.end(walk, Phase.FAILED, failure=failure)
 
     async def end(self, walk: Walk, to: Phase, **results: Any) -> None:

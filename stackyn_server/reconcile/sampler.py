@@ -66,7 +66,7 @@ class Sampler:
             try:
                 await self.take()
             except StackynError as error:
-                log.warning("samples.failed", reason=error.message)
+                log.warning("samples.failed", reason=error.message, notes=error.notes)
             await asyncio.sleep(max(0, began + self._settings.period_seconds - self._clock()))
 
     async def take(self) -> None:

@@ -11,10 +11,11 @@ import structlog
 from stackyn_server import config
 from stackyn_server.engine import events, firewall
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.errors import EngineUnavailable, EngineUnsupported
+from stackyn_server.engine.errors import EngineUnavailable
 from stackyn_server.engine.events import Action
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.driver import Ingress
+from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
 from stackyn_server.reconcile.crashes import Crashes
 from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.store.database import DatabaseUnavailable
@@ -46,6 +47,7 @@ class EngineWatch:
         self._look = asyncio.Event()
         self._is_recount_due = False
         self._is_engine_away = False
+        self._asked = asyncio.Event()
         self.reached = asyncio.Event()
         self.ingress_ready = asyncio.Event()
         self.problem = "The container engine has not been reached yet."
@@ -56,16 +58,31 @@ class EngineWatch:
         while True:
             try:
                 await self._engine.open()
-            except (StackynError, EngineUnsupported) as error:
+            except StackynError as error:
                 if self.problem != error.message:
-                    log.warning("engine.unreachable", reason=error.message)
+                    log.warning("engine.unreachable", reason=error.message, notes=error.notes)
                 self.problem = error.message
+                self._asked.set()
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
                 continue
             log.info("engine.reached", version=self._engine.version)
             self.problem = ""
+            self._asked.set()
             self.reached.set()
             return
+
+    def when_asked(self, handler: Handler) -> Handler:
+        """Have jobs of this handler begin when the engine has been asked for the first time, whatever it said.
+
+        A server that has just begun may be quicker than its engine, which is no failed attempt.
+        """
+
+        async def handle(run: JobRun) -> None:
+            with suppress(JobCancelled):  # the handler knows what that means for its subject
+                await run.until_cancelled(self._asked.wait())
+            await handler(run)
+
+        return handle
 
     async def listen(self) -> None:
         """Hear what happens to our containers. Each connection begins with a comparison: what was missed is unknown."""
@@ -80,7 +97,7 @@ class EngineWatch:
                 try:
                     await self._crashes.heard(event)
                 except StackynError as error:
-                    log.warning("crash.uncounted", reason=error.message)
+                    log.warning("crash.uncounted", reason=error.message, notes=error.notes)
                     self._is_recount_due = True
 
     async def compare(self) -> None:
@@ -100,13 +117,13 @@ class EngineWatch:
                 await self._crashes.recount()
         except EngineUnavailable as error:
             if not self._is_engine_away:
-                log.warning("reconcile.without_engine", reason=error.message)
+                log.warning("reconcile.without_engine", reason=error.message, notes=error.notes)
             self._is_engine_away = True
             with suppress(DatabaseUnavailable):
                 await self._reconciler.look_without_engine()
             return _TRY_AGAIN_SECONDS
         except StackynError as error:
-            log.warning("reconcile.failed", reason=error.message)
+            log.warning("reconcile.failed", reason=error.message, notes=error.notes)
         if self._reconciler.is_settling:
             return _LOOK_AGAIN_SECONDS
         return self._settings.reconcile.period_seconds
@@ -126,7 +143,7 @@ class EngineWatch:
                 self.ingress_problem = ""
             except StackynError as error:
                 self.ingress_problem = error.message
-                log.warning("ingress.not_ready", reason=error.message)
+                log.warning("ingress.not_ready", reason=error.message, notes=error.notes)
             await asyncio.sleep(
                 self._settings.reconcile.period_seconds if self.ingress_ready.is_set() else _TRY_AGAIN_SECONDS
             )

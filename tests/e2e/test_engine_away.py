@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.crash.audit import rows_of
 from tests.git_server import GitServer
 from tests.relay import EngineDoor
-from tests.server_process import ServerProcess, running
+from tests.server_process import ServerProcess, containers_of, running
 from tests.tiny import tiny_app
 
 
@@ -47,6 +49,71 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, g
         await server.deployed(again["deployment"]["id"])
         assert await server.visit("patient") == (200, "second")
         await _is_ready(server)
+
+
+async def test_a_server_that_is_quicker_than_its_engine_wastes_no_attempt(
+    door: EngineDoor, git: GitServer
+) -> None:
+    url, _ = await git.publish("early", tiny_app("here"))
+    await door.open()
+    engine = {"socket": str(door.path)}
+    async with AsyncExitStack() as stack:
+        async with door.keeping("/version"):
+            server = await stack.enter_async_context(running(engine=engine, retries={"attempts": 1}))
+            _, deployment = await server.create(url, "early")
+
+            async def has_begun() -> bool:
+                return await _attempts(server, "build") == 1
+
+            await server.until(has_begun, 20, "its job was taken up")
+        await server.deployed(deployment)
+        assert await server.visit("early") == (200, "here")
+
+
+async def test_an_app_goes_on_falling_asleep_however_long_the_engine_was_away(
+    door: EngineDoor, git: GitServer
+) -> None:
+    url, _ = await git.publish("tired", tiny_app("here"))
+    await door.open()
+    tables: dict[str, dict[str, object]] = {
+        "engine": {"socket": str(door.path)},
+        "retries": {"factor": 1.0, "attempts": 2},
+        "plans.pro": {"always_on": False},
+        "apps": {"idle_minutes": 1 / 60},
+        "reconcile": {"idle_seconds": 0.5},
+    }
+    async with running(**tables) as server:
+        app, deployment = await server.create(url, "tired")
+        async with door.keeping("/stop"):
+            await server.deployed(deployment)
+
+            async def is_on_its_way() -> bool:
+                async with rows_of(server) as rows:
+                    return bool(await rows.fetchval("SELECT count(*) FROM instance WHERE state = 'draining'"))
+
+            await server.until(is_on_its_way, 30, "it is told to stop")
+            await door.shut()
+
+            async def was_tried_often() -> bool:
+                return await _attempts(server, "sleep") > 3
+
+            await server.until(was_tried_often, 20, "it is tried more often than what may be given up")
+            await door.open()
+
+        async def sleeps() -> bool:
+            return not await containers_of(server, app) and not await _attempts(server, "sleep")
+
+        await server.until(sleeps, 20, "it sleeps")
+        assert await server.visit("tired") == (200, "here")
+
+
+async def _attempts(server: ServerProcess, kind: str) -> int:
+    """How often a job of this kind was begun that is not done."""
+    async with rows_of(server) as rows:
+        found = await rows.fetchval(
+            "SELECT max(attempt) FROM job WHERE kind = $1 AND state IN ('waiting', 'running')", kind
+        )
+    return found or 0
 
 
 async def _says_that_it_waits(server: ServerProcess, deployment: int) -> None:
