@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-ENGINE_SOCKET = "/var/run/docker.sock"
 CHUNK_BYTES = 65_536
 
 
 class EngineDoor:
     """Passes every byte between `path` and the engine while it is open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: Path = Path("/var/run/docker.sock")) -> None:
         self.path = path
+        self._engine = engine
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
         self._kept: bytes | None = None
@@ -57,7 +57,7 @@ class EngineDoor:
         task.add_done_callback(self._passing.discard)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE_SOCKET)
+        engine_reader, engine_writer = await asyncio.open_unix_connection(self._engine)
         try:
             await asyncio.gather(_copy(reader, engine_writer, self._turn), _copy(engine_reader, writer))
         finally:

@@ -175,12 +175,22 @@ class Engine:
             return None
 
     async def request(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        seconds: float | None = None,
     ) -> Any:
-        """Make a call that aiodocker has no method for and return its JSON (None when the answer has none)."""
+        """Make a call that aiodocker has no method for and return its JSON (None when the answer has none).
+
+        `seconds` is how long it may take, when that is not what `[engine] request_seconds` says.
+        """
+        timeout = aiohttp.ClientTimeout(total=self.settings.request_seconds if seconds is None else seconds)
         with translated():
             async with self.docker.session.request(
-                method, self._url(path), params=params, json=body
+                method, self._url(path), params=params, json=body, timeout=timeout
             ) as response:
                 content = await response.read()
                 if response.status >= HTTPStatus.BAD_REQUEST:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import structlog
 
 from stackyn_server import config
+from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
@@ -45,8 +47,7 @@ class Garbage:
     async def collect(self, _: JobRun) -> None:
         await self._forget_apps()
         await self._images_beyond_rollback()
-        await self._images_removed_by_others()
-        await self._images_that_no_row_needs()
+        await self._images_and_rows()
         await self._clones_of_ended()
         await self._old_rows()
         await self._old_samples()
@@ -100,21 +101,24 @@ class Garbage:
             if await images.remove(self._engine, image):
                 log.info("image.removed", app=app, image=image)
 
-    async def _images_removed_by_others(self) -> None:
-        """A release whose image somebody removed by hand is not offered any more. Rows first, then the engine: what was
-        built in between is not taken for lost."""
+    async def _images_and_rows(self) -> None:
+        """The engine is asked between the rows: what is built meanwhile is taken neither for lost nor for needless."""
         async with self._database.connection() as connection:
             offered = await releases.images_offered(connection)
-        present = {image.id for image in await images.present(self._engine)}
+        present = await images.present(self._engine)
+        await self._forget_lost(offered, {image.id for image in present})
+        await self._remove_needless([image for image in present if image.deployment is not None])
+
+    async def _forget_lost(self, offered: Sequence[tuple[AppId, str]], present: Set[str]) -> None:
+        """A release whose image somebody removed by hand is not offered any more."""
         for app, image in offered:
             if image not in present:
                 log.warning("image.lost", app=app, image=image)
                 async with self._database.transaction() as connection:
                     await releases.image_removed(connection, app, image)
 
-    async def _images_that_no_row_needs(self) -> None:
-        """What a crash or a forgotten app left behind. The engine first, then the rows: what is young is not taken."""
-        present = [image for image in await images.present(self._engine) if image.deployment is not None]
+    async def _remove_needless(self, present: Sequence[images.PresentImage]) -> None:
+        """What a crash or a forgotten app left behind."""
         async with self._database.connection() as connection:
             needed = await releases.images_needed(connection)
             unfinished = await deployments.unfinished(connection)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
+from stackyn_server import config
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from tests.engine.building import images_upon, succeeds
 from tests.engine.parts import new_id
+from tests.patience import patient
+from tests.relay import EngineDoor
 
 Make = Callable[..., BuildRequest]
 
@@ -63,6 +68,25 @@ async def test_an_image_that_lost_its_name_is_removed_too(
     assert await images.inspect(engine, named) is not None
     assert await images.remove(engine, named)
     assert await images_upon(engine, base_image) - images_before == set()
+
+
+async def test_a_listing_may_take_longer_than_other_questions(
+    engine: Engine, base_image: str, build_request: Make, tmp_path: Path
+) -> None:
+    """As it does with some thousand images in the containerd store."""
+    image, _ = await succeeds(engine, build_request(), f"FROM {base_image}\nRUN echo long\n")
+    door = EngineDoor(tmp_path / "engine.sock", engine.settings.socket)
+    await door.open()
+    settings = config.Engine(socket=door.path, request_seconds=patient(1))
+    try:
+        async with Engine(settings, engine.network, engine.labels.installation) as hurried:
+            async with door.keeping("images/json?all="):
+                removal = asyncio.create_task(images.remove(hurried, image))
+                await asyncio.sleep(2 * patient(1))
+            assert await removal
+    finally:
+        await door.shut()
+    assert await images.inspect(engine, image) is None
 
 
 async def test_an_image_in_use_is_not_removed_and_says_so(
