@@ -26,6 +26,9 @@ from typing import Any
 
 import aiohttp
 
+from stackyn_server import config
+from stackyn_server.engine.client import Engine
+from tests.clean_up import clean_up
 from tests.patience import patient, within
 
 REPOSITORY = Path(__file__).parent.parent
@@ -326,19 +329,16 @@ def _folder_to_pass_through() -> Iterator[Path]:
 
 
 async def remove_everything(server: ServerProcess) -> None:
-    """Remove the engine objects of this installation by its own label."""
+    """Leave nothing of this installation on this machine."""
     if not server.log_file.exists() or "server.started" not in server.log_file.read_text():
         return  # it never had an installation
-    label = f"io.stackyn.installation={server.installation}"
-    image_label = f"io.stackyn.image.installation={server.installation}"
-    for listing, removal in (
-        (["ps", "-aq", "--filter", f"label={label}"], ["rm", "-f"]),
-        (["network", "ls", "-q", "--filter", f"label={label}"], ["network", "rm"]),
-        (["images", "-q", "--filter", f"label={image_label}"], ["rmi", "-f"]),
-    ):
-        found = (await docker(*listing)).split()
-        if found:
-            await docker(*removal, *found)
+    async with Engine(config.Engine(socket=engine_socket()), config.Network(), server.installation) as engine:
+        await clean_up(engine)
+
+
+def engine_socket() -> Path:
+    """The engine that the `docker` command of this test speaks to."""
+    return Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
 
 
 async def docker(*arguments: str) -> str:

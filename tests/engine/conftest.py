@@ -18,10 +18,11 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.domain.seats import address_of, bridge_of
-from stackyn_server.engine import build_group, containers, firewall, images, networks
+from stackyn_server.engine import images, networks
 from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
+from tests.clean_up import clean_up, remove_containers
 from tests.engine.parts import RANDOM, busybox_files, new_id, tar
 from tests.patience import patient
 
@@ -47,20 +48,6 @@ async def engine() -> AsyncIterator[Engine]:
             yield opened
         finally:
             await clean_up(opened)
-
-
-async def clean_up(engine: Engine) -> None:
-    await _remove_containers(engine)
-    for image in await images.list_ours(engine):
-        await images.remove(engine, image.id)
-    await networks.remove_ours(engine)
-    await firewall.open_host(engine)
-    await build_group.tidy(engine)
-
-
-async def _remove_containers(engine: Engine) -> None:
-    for container in await containers.list_ours(engine):
-        await containers.remove(engine, container.id)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +94,7 @@ async def spec(engine: Engine, base_image: str) -> AsyncIterator[Callable[..., C
         return ContainerSpec(**(values | changes))  # type: ignore[arg-type]
 
     yield make
-    await _remove_containers(engine)  # one that keeps a processor busy would slow down every test after it
+    await remove_containers(engine)  # one that keeps a processor busy would slow down every test after it
 
 
 _seats = iter(range(400))
