@@ -57,19 +57,23 @@ class EngineWatch:
         """Open the engine; tried again until it answers. Then everybody who needs it may begin."""
         while True:
             try:
-                await self._engine.open()
+                await self._ask()
             except StackynError as error:
                 if self.problem != error.message:
                     log.warning("engine.unreachable", reason=error.message, notes=error.notes)
                 self.problem = error.message
-                self._asked.set()
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
                 continue
             log.info("engine.reached", version=self._engine.version)
             self.problem = ""
-            self._asked.set()
             self.reached.set()
             return
+
+    async def _ask(self) -> None:
+        try:
+            await self._engine.open()
+        finally:
+            self._asked.set()
 
     def when_asked(self, handler: Handler) -> Handler:
         """Have jobs of this handler begin when the engine has been asked for the first time, whatever it said.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -32,6 +33,8 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, g
         await _says_that_it_waits(server, first)
         ready = await server.api("GET", "/health/ready", expect=503)
         assert "engine" in ready["details"]["parts"]["engine"]
+        (tried, *_) = [line for line in server.log_file.read_text().splitlines() if "tried_again" in line]
+        assert "The engine: " in json.loads(tried)["notes"], "the log tells in the engine's own words"
 
         await door.open()
         await server.deployed(first)
