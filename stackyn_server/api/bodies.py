@@ -33,6 +33,7 @@ _PROBLEMS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from stackyn_server.errors import InvalidRequest
 
@@ -13,8 +13,13 @@ NAME_LENGTH = 100
 SLUG_LENGTH = 63
 VALUE_BYTES = 65_536
 
+Protocol = Literal["http", "h2c"]
+DEFAULT_PROTOCOL: Protocol = "http"
+
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _VARIABLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+# The name of a stage as BuildKit takes it, or its number.
+_BUILD_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _BRANCH_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(?:/|$)|/\.")
 
 
@@ -28,7 +33,8 @@ class Desired(StrEnum):
 class AppSettings:
     """What the owner may change; takes effect with the next deploy or restart. None means the platform's default.
 
-    Units: `memory_mb` and `disk_mb` in MiB, `cpu` in cores.
+    Units: `memory_mb` and `disk_mb` in MiB, `cpu` in cores. `build_target` is the stage of the Dockerfile that is built
+    (None: the last one); `protocol` is what the app speaks on its port: HTTP/1.1, or HTTP/2 without TLS (`h2c`).
     """
 
     memory_mb: int
@@ -38,7 +44,9 @@ class AppSettings:
     health_path: str | None = None
     root_directory: str | None = None
     dockerfile_path: str | None = None
+    build_target: str | None = None
     start_command: str | None = None
+    protocol: Protocol = DEFAULT_PROTOCOL
     auto_deploy: bool = False
 
     def changed(self, changes: dict[str, Any]) -> AppSettings:
@@ -106,6 +114,18 @@ def valid_variable(key: str, value: str) -> tuple[str, str]:
             "A variable's value may have up to 64 KiB and no NUL character.", details={"field": "value"}
         )
     return key, value
+
+
+def valid_build_target(target: str) -> str:
+    """Return the name (or number) of a Dockerfile's stage without blanks around it, or raise `InvalidRequest`."""
+    target = target.strip()
+    if not _BUILD_TARGET.fullmatch(target):
+        raise InvalidRequest(
+            "build_target is the name of a stage of the Dockerfile: letters, digits, dots, dashes and underscores, "
+            "at most 128 of them.",
+            details={"field": "build_target"},
+        )
+    return target
 
 
 def valid_path_inside(path: str, field: str) -> str:

@@ -12,6 +12,7 @@ from stackyn_server.domain.apps import (
     Desired,
     slug_from_name,
     valid_branch,
+    valid_build_target,
     valid_name,
     valid_path_inside,
     valid_slug,
@@ -244,6 +245,8 @@ class Apps:
         for key in ("root_directory", "dockerfile_path"):
             if changes.get(key):
                 changes[key] = valid_path_inside(changes[key], key)
+        if changes.get("build_target"):
+            changes["build_target"] = valid_build_target(changes["build_target"])
         health_path = changes.get("health_path")
         if health_path and (
             not health_path.startswith("/") or not health_path.isprintable() or " " in health_path

@@ -90,7 +90,8 @@ async def test_lists_are_newest_first(platform: Platform) -> None:
      {"repo_url": "ext::sh -c id"}, {"branch": "-x"}, {"branch": "a..b"}, {"branch": "a b"}, {"slug": "Not A Slug"},
      {"slug": "-x-"}, {"slug": "x" * 64}, {"env_vars": [{"key": "1A", "value": ""}]},
      {"env_vars": [{"key": "A B", "value": ""}]}, {"memory_mb": 0}, {"port": 70000}, {"cpu": 0},
-     {"root_directory": "../.."}, {"health_path": "no-slash"}],
+     {"root_directory": "../.."}, {"health_path": "no-slash"},
+     {"build_target": "a b"}, {"build_target": "-x"}, {"build_target": "x" * 129}, {"protocol": "spdy"}],
 )  # fmt: skip
 async def test_a_wrong_field_is_400_and_leaves_nothing_behind(
     platform: Platform, body: dict[str, Any]
@@ -151,6 +152,23 @@ async def test_settings_change_within_the_plan_and_null_means_the_default_again(
     settings = changed.json["settings"]
     assert (settings["memory_mb"], settings["port"], settings["start_command"]) == (512, None, "npm start")
     assert (await person.get("/api/user/me")).json["quota"]["total_ram_mb"] == 512
+
+
+async def test_build_target_and_protocol_are_settings(platform: Platform) -> None:
+    person = await platform.person()
+    path = f"/api/v1/apps/{await person.new_app(build_target=' web ', protocol='h2c')}"
+    settings = (await person.get(path)).json["settings"]
+    assert (settings["build_target"], settings["protocol"]) == ("web", "h2c")
+    kept = await person.call("PATCH", path, json={"port": 3000})
+    assert (kept.json["settings"]["build_target"], kept.json["settings"]["protocol"]) == ("web", "h2c")
+    reset = await person.call("PATCH", path, json={"build_target": "", "protocol": None})
+    assert (reset.json["settings"]["build_target"], reset.json["settings"]["protocol"]) == (None, "http")
+
+
+async def test_wrong_protocol_is_told_the_right_ones(platform: Platform) -> None:
+    answer = await create(await platform.person(), protocol="grpc")
+    assert is_error(answer, 400, "INVALID_REQUEST")
+    assert "'http' or 'h2c'" in answer.json["error"]
 
 
 async def test_a_deleted_app_is_invisible_at_once(platform: Platform) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stackyn_server.api.wire.base import Answer, Body, Text, left_out_when_none
 from stackyn_server.api.wire.deployments import Deployment
-from stackyn_server.domain.apps import AppSettings
+from stackyn_server.domain.apps import DEFAULT_PROTOCOL, AppSettings, Protocol
 from stackyn_server.domain.deployments import Status
 from stackyn_server.services.views import AppView as View
 from stackyn_server.services.views import Created as CreatedView
@@ -22,7 +22,14 @@ LEAST_MEBIBYTES = 16
 MOST_MEBIBYTES = 2**24
 MOST_CORES = 256.0
 
-_NULLABLE_SETTINGS = ("port", "health_path", "root_directory", "dockerfile_path", "start_command")
+_NULLABLE_SETTINGS = (
+    "port",
+    "health_path",
+    "root_directory",
+    "dockerfile_path",
+    "build_target",
+    "start_command",
+)
 _PLAIN_SETTINGS = ("memory_mb", "disk_mb", "cpu", "auto_deploy")
 
 Mebibytes = Annotated[int, Field(ge=LEAST_MEBIBYTES, le=MOST_MEBIBYTES)]
@@ -41,7 +48,9 @@ class SettingsBody(Body):
     health_path: Command | None = None
     root_directory: Command | None = None
     dockerfile_path: Command | None = None
+    build_target: Command | None = None
     start_command: Command | None = None
+    protocol: Protocol | None = None
     auto_deploy: bool | None = None
 
     def chosen_settings(self) -> dict[str, Any]:
@@ -53,6 +62,8 @@ class SettingsBody(Body):
             value = getattr(self, name)
             if value is not None:
                 chosen[name] = value
+        if "protocol" in self.model_fields_set:
+            chosen["protocol"] = self.protocol or DEFAULT_PROTOCOL
         return chosen
 
 
@@ -138,7 +149,9 @@ class Settings(Answer):
     health_path: str | None
     root_directory: str | None
     dockerfile_path: str | None
+    build_target: str | None
     start_command: str | None
+    protocol: Protocol
     auto_deploy: bool
 
     @classmethod
