@@ -107,6 +107,9 @@ class Images(Table):
     python: str = "stackyn/python:3.11"
     node: str = "stackyn/node:22"
     static: str = "stackyn/static:1"
+    builder: str = "stackyn/builder:1"
+    directory: Path = Path("/var/lib/stackyn-images")
+    source: Literal["auto", "registry", "local"] = "auto"
 
 
 class Source(Table):
@@ -122,6 +125,11 @@ class Builds(Table):
     memory_mb: Count = 1024
     cpu: float = Field(default=1.0, gt=0)
     max_processes: Count = 512
+    disk_mb: Count = 8192
+    max_files: Count = 1_000_000
+    cache_mb: Count = 4096
+    cache_total_mb: Count = 20_480
+    cache_days: Count = 30
     free_disk_mb: int = Field(default=1024, ge=0)
     log_limit_bytes: Count = 4_194_304
     host_ca_bundle: str = ""

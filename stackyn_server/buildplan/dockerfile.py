@@ -41,6 +41,7 @@ def _plan(project: Project) -> BuildPlan | None:
         generated=None,
         port=port,
         needs_buildkit=bool(facts.needs_buildkit),
+        syntax=facts.syntax,
     )
 
 

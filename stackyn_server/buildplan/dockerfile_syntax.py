@@ -47,10 +47,12 @@ class DockerfileFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DockerfileFacts:
-    """`exposed` are the TCP ports of the last stage. `needs_buildkit` is the reason for it, or empty."""
+    """`exposed` are the TCP ports of the last stage. `needs_buildkit` is the reason for it, or empty; `syntax` the
+    frontend that it names, or empty."""
 
     exposed: tuple[int, ...]
     needs_buildkit: str
+    syntax: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def read_dockerfile(text: str) -> DockerfileFacts:
             exposed.update(dict.fromkeys(_ports(arguments, variables)))
     if not stages:
         raise DockerfileFault("it has no FROM line.")
-    return DockerfileFacts(tuple(exposed), reason)
+    return DockerfileFacts(tuple(exposed), reason, directives.get("syntax", ""))
 
 
 def _directives(text: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ class BuildPlan:
     `dockerfile` is a path in the build context; when `generated` has its text, it is not in the repository and must be
     added to the context. `port` is where the app is told to listen (PORT) and is expected to answer. `ignore` holds
     patterns in Docker's syntax for files that a generated build leaves out before the repository's own `.dockerignore`.
+    `syntax` is the frontend that a Dockerfile of the repository names in its `# syntax=` line.
     """
 
     runtime: str
@@ -25,6 +26,7 @@ class BuildPlan:
     port: int
     needs_buildkit: bool = False
     ignore: tuple[str, ...] = ()
+    syntax: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "reasons": list(self.reasons), "ignore": list(self.ignore)}
@@ -39,4 +41,5 @@ class BuildPlan:
             port=stored["port"],
             needs_buildkit=stored.get("needs_buildkit", False),
             ignore=tuple(stored.get("ignore", ())),
+            syntax=stored.get("syntax", ""),
         )
