@@ -154,7 +154,7 @@ def _app_dockerfile(project: Project, manifest: Manifest, installation: Installa
     command = installation.lean if is_lean and not has_build else installation.install
     lines = [
         "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
-        f"FROM {project.options.images.node}",
+        f"FROM {project.options.toolchains.choose('node').image.name}",
         *_install(installation, command),
     ]
     if has_build:
@@ -174,7 +174,7 @@ def _site_dockerfile(project: Project, installation: Installation, tool: str) ->
     folder = _SITE_TOOLS[tool]
     lines = [
         "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
-        f"FROM {project.options.images.node} AS build",
+        f"FROM {project.options.toolchains.choose('node').image.name} AS build",
         *_install(installation, installation.install),
         f"RUN {installation.run} build",
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from stackyn_server.buildplan.outcome import BuildPlan
-from stackyn_server.config import Images
+from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 
@@ -14,12 +14,12 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 class PlanOptions:
     """The owner's settings and the platform's. `dockerfile_path` is relative to `root_directory`, None means unset.
 
-    `images` are the base images of generated Dockerfiles: the user `app` (1000:1000), its folder /app, and in the
+    `toolchains` are the base images of generated Dockerfiles: the user `app` (1000:1000), its folder /app, and in the
     Python image python3 with venv and pip, in the Node image node with npm, in the static one a web server that serves
     /srv/site on $PORT by its own CMD. The host's certificates are inside them.
     """
 
-    images: Images
+    toolchains: Toolchains
     default_port: int
     root_directory: str | None = None
     dockerfile_path: str | None = None

@@ -138,7 +138,7 @@ def _dockerfile(project: Project, dependencies: Dependencies | None, start: Star
     locker = dependencies.locker if dependencies else None
     lines = [
         "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
-        f"FROM {project.options.images.python}",
+        f"FROM {project.options.toolchains.choose('python').image.name}",
         "WORKDIR /app",
         f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
     ]

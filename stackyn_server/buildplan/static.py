@@ -40,7 +40,7 @@ def site_dockerfile(project: Project, *files: str) -> str:
     lines = [
         "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
         "# This image serves /srv/site on $PORT, as the user app.",
-        f"FROM {project.options.images.static}",
+        f"FROM {project.options.toolchains.choose('static').image.name}",
         *files,
         f"ENV PORT={project.port}",
         f"EXPOSE {project.port}",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
+from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
@@ -92,8 +93,9 @@ class Build:
     async def _plan(self, walk: Walk, app: App, clone: Path) -> BuildPlan:
         commit = await self._fetch(walk, app, clone)
         tree = await list_files(self._settings.source, clone, commit)
+        base = self._settings.images
         options = PlanOptions(
-            images=self._settings.images,
+            toolchains=Toolchains.of_images(python=base.python, node=base.node, static=base.static),
             root_directory=app.settings.root_directory or "",
             dockerfile_path=app.settings.dockerfile_path,
             start_command=app.settings.start_command,

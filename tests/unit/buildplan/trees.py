@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 
 from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
-from stackyn_server.config import Images
+from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure
+
+TODAY = Toolchains.of_images(python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1")
 
 Tree = Mapping[str, str]
 
 
 def planned(tree: Tree, **options: Any) -> BuildPlan:
     """Plan as the pipeline does: only the contents that were asked for are given."""
-    chosen = PlanOptions(images=Images(), default_port=8080, **options)
+    options.setdefault("toolchains", TODAY)
+    chosen = PlanOptions(default_port=8080, **options)
     contents = {path: tree[path].encode() for path in files_needed(tree, chosen)}
     plan = make_plan(tree, contents, chosen)
     assert BuildPlan.from_json(plan.as_json()) == plan

@@ -1,0 +1,124 @@
+"""The base images that generated Dockerfiles can build on: a catalogue, and the choice of a version from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from stackyn_server.buildplan.versions import Asked, choose, line_of
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+
+# How sentences name a tool where its own name is not simply capitalised.
+_TITLES = {"node": "Node", "php": "PHP", "dotnet": ".NET", "cpp": "C++"}
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """An image that a generated Dockerfile begins with. `tool` and `version` say from what it is made."""
+
+    name: str
+    tool: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """The base images of one tool: `<repository>:<version>`.
+
+    `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
+    and where it is among those that are asked for. With `has_all_patches`, each patch of a line can be had by its
+    number, as with official images; else a line has one, whatever its number. With `has_build_image`, there is also
+    `<repository>:<version>-build` with compilers and the usual headers on top.
+    """
+
+    repository: str
+    versions: tuple[str, ...]
+    default: str
+    has_all_patches: bool = False
+    has_build_image: bool = False
+
+    def image(self, version: str) -> str:
+        return f"{self.repository}:{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A base image, the image to compile on when there is one of its own, and the sentence that says why."""
+
+    image: BaseImage
+    build_image: BaseImage | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchains:
+    """The catalogue: tool to its base images. `source` is where they come from, `registry` or `local`."""
+
+    tools: Mapping[str, Tool]
+    source: str = "local"
+
+    @classmethod
+    def of_images(cls, **images: str) -> Self:
+        """Return a catalogue with one version of each tool, from `python="stackyn/python:3.11"`."""
+        tools = {}
+        for tool, image in images.items():
+            repository, _, version = image.rpartition(":")
+            tools[tool] = Tool(repository, (version,), version)
+        return cls(tools)
+
+    def choose(self, tool: str, asked: Asked | None = None) -> Choice:
+        """Return the base image for what a project asks for.
+
+        Raises `DeploymentFailed` with VERSION_UNAVAILABLE, naming what is asked for and what there is.
+        """
+        title = _TITLES.get(tool, tool.capitalize())
+        entry = self.tools.get(tool)
+        if entry is None:
+            raise _unavailable(f"The project needs {title}, and this server has no {title}.", "")
+        if asked is None:
+            return self._choice(
+                tool, entry, entry.default, f"{title} {entry.default} is the server's default."
+            )
+        text = asked.requirement.text or "any version"
+        version = choose(asked.requirement, entry.versions, entry.default)
+        if version is None:
+            raise _unavailable(
+                f"{asked.origin} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",
+                f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
+            )
+        if entry.has_all_patches:
+            version = asked.requirement.narrowest or version
+        return self._choice(
+            tool, entry, version, f"{title} {version} is taken, because {asked.origin} asks for {text}."
+        )
+
+    def _choice(self, tool: str, entry: Tool, version: str, reason: str) -> Choice:
+        build = f"{version}-build"
+        return Choice(
+            BaseImage(entry.image(version), tool, version),
+            BaseImage(entry.image(build), tool, build) if entry.has_build_image else None,
+            reason,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {"source": self.source, "tools": {name: asdict(tool) for name, tool in self.tools.items()}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        tools = {
+            name: Tool(**{**tool, "versions": tuple(tool["versions"])})
+            for name, tool in stored["tools"].items()
+        }
+        return cls(tools, stored["source"])
+
+
+def _unavailable(message: str, hint: str) -> DeploymentFailed:
+    hint = f"{hint} add a Dockerfile that begins with the image you need.".strip()
+    return DeploymentFailed(Failure(FailureCode.VERSION_UNAVAILABLE, message, hint[0].upper() + hint[1:]))
+
+
+def _listed(versions: tuple[str, ...], last: str = "and") -> str:
+    """Return `3.11, 3.13 and 3.14`, the oldest first."""
+    ordered = sorted(versions, key=lambda version: line.low if (line := line_of(version)) else (0, 0, 0))
+    return f" {last} ".join(filter(None, (", ".join(ordered[:-1]), ordered[-1])))
