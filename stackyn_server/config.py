@@ -135,12 +135,23 @@ class Builds(Table):
     host_ca_bundle: str = ""
 
 
+# What an operator may give to apps: the engine's own default set without what reaches beyond the container (raw
+# packets, device nodes).
+Capability = Literal[
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
+    "SETPCAP", "SETUID", "SYS_CHROOT",
+]  # fmt: skip
+
+
 class Apps(Table):
     default_memory_mb: Count = 256
     default_disk_mb: Count = 1024
     default_cpu: float = Field(default=0.5, gt=0)
     default_port: Port = 8080
     max_processes: Count = 256
+    capabilities: tuple[Capability, ...] = (
+        "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE",
+    )  # fmt: skip
     memory_reserve_mb: Annotated[int, Field(ge=0)] = 128
     idle_minutes: Annotated[float, Field(ge=0)] = 30
     keep_releases: Count = 5

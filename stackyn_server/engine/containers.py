@@ -77,7 +77,7 @@ class ImageGone(DeploymentFailed):
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """All that a container is made from. `image` is an id or tag; `command` is shell words or None for the image's
-    own; units are MiB, cores, and processes with their threads."""
+    own; units are MiB, cores, and processes with their threads. `capabilities` have the kernel's names without CAP_."""
 
     instance: InstanceId
     app: AppId
@@ -92,6 +92,7 @@ class ContainerSpec:
     memory_mb: int
     cpu: float
     max_processes: int
+    capabilities: tuple[str, ...]
     port: int
 
     @property
@@ -252,7 +253,10 @@ def _wanted(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]
         ),
         "ExposedPorts": {f"{spec.port}/tcp": {}},
         "Healthcheck": {"Test": ["NONE"]},  # we probe; an image's own check would run inside the app's limits
-        "HostConfig": {**host_config(spec.limits), "NetworkMode": network},
+        "HostConfig": {
+            **host_config(spec.limits, capabilities=spec.capabilities),
+            "NetworkMode": network,
+        },
         "NetworkingConfig": {
             "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": str(spec.address)}}},
         },

@@ -97,6 +97,7 @@ def container_spec(
         memory_mb=release.memory_mb,
         cpu=release.cpu,
         max_processes=settings.apps.max_processes,
+        capabilities=settings.apps.capabilities,
         port=release.port,
     )
 

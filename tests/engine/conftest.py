@@ -89,6 +89,7 @@ async def spec(engine: Engine, base_image: str) -> AsyncIterator[Callable[..., C
             "memory_mb": 32,
             "cpu": 0.5,
             "max_processes": 64,
+            "capabilities": (),
             "port": 8080,
         }
         return ContainerSpec(**(values | changes))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from stackyn_server import config
 from stackyn_server.engine import containers, limits
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import KILLED
@@ -35,11 +36,21 @@ async def test_the_kernel_keeps_the_limits(engine: Engine, spec: Spec) -> None:
     assert kept.cpu == pytest.approx(0.25)
 
 
-async def test_an_app_has_no_capability_and_can_gain_none(engine: Engine, spec: Spec) -> None:
-    said = await last_lines_of(engine, spec(command="cat /proc/self/status"))
+NUMBERS = {  # of capabilities, from the kernel's include/uapi/linux/capability.h
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BIND_SERVICE": 10,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [(), config.Apps().capabilities], ids=["none", "default"])
+async def test_apps_have_their_capabilities_and_gain_none(
+    engine: Engine, spec: Spec, given: tuple[str, ...]
+) -> None:
+    said = await last_lines_of(engine, spec(command="cat /proc/self/status", capabilities=given))
 
     values = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.splitlines()}
-    assert {values[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    mask = sum(1 << NUMBERS[name] for name in given)
+    assert {int(values[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {mask}
+    assert int(values["CapAmb"], 16) == 0
     assert values["NoNewPrivs"] == "1"
     assert values["Seccomp"] == "2"
 
