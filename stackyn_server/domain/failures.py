@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
 
 
@@ -36,6 +37,10 @@ class FailureCode(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+# Bytes of UTF-8. Sentences are short by nature, unless they name something of the tenant's.
+_MOST_SENTENCE, _MOST_EVIDENCE = 4_096, 65_536
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What the tenant is told. `message` is one sentence with the cause, `hint` the next step, `evidence` raw lines."""
@@ -49,9 +54,9 @@ class Failure:
         return {
             "code": self.code.value,
             "phase": phase,
-            "message": self.message,
-            "hint": self.hint,
-            "evidence": self.evidence.replace("\x00", ""),  # PostgreSQL text holds no NUL
+            "message": storable(self.message, _MOST_SENTENCE),
+            "hint": storable(self.hint, _MOST_SENTENCE),
+            "evidence": storable(self.evidence, _MOST_EVIDENCE),
         }
 
 

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from stackyn_server.domain.subscriptions import Picture, Status
+from stackyn_server.domain.text import is_storable
 from stackyn_server.errors import InvalidRequest, SignInRequired, Unavailable
 
 _PREFIX = "sha256="
@@ -149,8 +150,8 @@ def _buyer(custom_data: Any) -> UUID | None:
 
 
 def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("has a NUL character")
+    if not is_storable(text):
+        raise ValueError("has characters that can't be kept")
     return text
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.text import storable
 from stackyn_server.engine.build_text import Lines
 from stackyn_server.store.logs import LogKind
 
 CHUNK_BYTES = 16 * 1024
 _MEBIBYTE = 1024 * 1024
-_UNENCODABLE = re.compile(r"[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
 
 Redact = Callable[[str], str]
 Key = tuple[AppId, DeploymentId, LogKind]
@@ -52,7 +50,7 @@ class Stream:
         if self._is_full():
             return kept_bytes
         for line in lines:
-            line = self.redact(_UNENCODABLE.sub(_REPLACEMENT, line)) + "\n"
+            line = self.redact(storable(line)) + "\n"
             size = len(line.encode())
             if self._left_out or kept_bytes + size > room:
                 self._left_out += 1

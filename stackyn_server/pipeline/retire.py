@@ -79,7 +79,7 @@ async def take_down(
     await containers.set_restart(engine, state.id, on=False)
     await containers.stop(engine, state.id, grace_seconds)
     ended = await containers.inspect(engine, state.id)
-    lines = (await containers.last_lines(engine, state.id, _LAST_LINES)).replace("\x00", "")
+    lines = await containers.last_lines(engine, state.id, _LAST_LINES)
     await containers.remove(engine, state.id)
     return lines, how_it_ended(ended or state)
 

@@ -44,7 +44,7 @@ async def record(connection: Connection, app: App, instance: InstanceId, crash: 
         "counted": 1 if crash.while_away else crash.count,
         "exit_code": crash.exit_code,
         "out_of_memory": crash.out_of_memory,
-        "last_lines": crash.last_lines.replace("\x00", ""),
+        "last_lines": crash.last_lines,
     }
     await events.append(connection, crash.name, tenant=app.tenant, app=app.id, data=data)
     names = [CRASHED, RESTARTED, REPAIR_FAILED]

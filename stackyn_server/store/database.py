@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import asyncpg
 
 from stackyn_server import config
+from stackyn_server.domain.text import storable, storable_json
 from stackyn_server.store.failures import (
     CommitUnknown,
     Contention,
@@ -77,13 +78,32 @@ class Connection(Protocol):
 
 
 class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """COMMIT of a transaction in which a statement failed and was caught answers ROLLBACK: that is an error here."""
+    """The border of the database: every text that goes in is one that PostgreSQL keeps (`domain.text`; what goes into
+    a JSON column passes the encoder below).
+
+    COMMIT of a transaction in which a statement failed and was caught answers ROLLBACK: that is an error here.
+    """
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        status: str = await super().execute(query, *args, timeout=timeout)
+        status: str = await super().execute(query, *map(_storable, args), timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
             raise asyncpg.InFailedSQLTransactionError("a statement of this transaction had failed")
         return status
+
+    async def executemany(self, command: str, args: Iterable[Any], **options: Any) -> Any:
+        return await super().executemany(command, [tuple(map(_storable, row)) for row in args], **options)
+
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
+        return await super().fetch(query, *map(_storable, args), **options)
+
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        return await super().fetchrow(query, *map(_storable, args), **options)
+
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        return await super().fetchval(query, *map(_storable, args), **options)
+
+    def cursor(self, query: str, *args: Any, **options: Any) -> Any:
+        return super().cursor(query, *map(_storable, args), **options)
 
 
 class Database:
@@ -209,7 +229,20 @@ def _drop(connection: Connection) -> None:
 
 async def _prepare(connection: Any) -> None:
     for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=_as_json, decoder=json.loads)
+
+
+def _storable(argument: Any) -> Any:
+    """An argument of a statement: a text or a list of them. (A dict is a JSON value, and passes `_as_json`.)"""
+    if isinstance(argument, str):
+        return storable(argument)
+    if isinstance(argument, list):
+        return [_storable(member) for member in argument]
+    return argument
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(storable_json(value))
 
 
 def _connect_arguments(settings: config.Database, application_name: str) -> dict[str, Any]:

@@ -8,16 +8,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stackyn_server.api.wire.codes import Code
+from stackyn_server.domain.text import is_storable
 
 LONGEST_TEXT = 65_536
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL keeps neither a NUL nor half a character in a text."""
-    if "\x00" in text:
-        raise ValueError("has a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("has characters that are no Unicode text")
+    if not is_storable(text):
+        raise ValueError("has characters that can't be kept: NUL, or half of one")
     return text
 
 

@@ -209,3 +209,32 @@ async def _end_session(database: Database, pid: int) -> None:
     other: Connection
     async with database.connection() as other:
         await other.fetchval("SELECT pg_terminate_backend($1, 2000)", pid)
+
+
+HOSTILE = "F\x00R\x00O\x00M\x00 \ud800 \udcff"
+KEPT = "F\ufffdR\ufffdO\ufffdM\ufffd \ufffd \ufffd"
+
+
+async def test_no_text_is_refused_whichever_way_it_goes_in(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("CREATE TABLE told (id serial, text text, list text[], value jsonb)")
+        insert = "INSERT INTO told (text, list, value) VALUES ($1, $2, $3) RETURNING text"
+        row = (HOSTILE, [HOSTILE, "plain"], {HOSTILE: [HOSTILE, float("nan")]})
+        await connection.execute(insert, *row)
+        await connection.executemany(insert, [row, row])
+        assert await connection.fetchval(insert, *row) == KEPT
+        assert (await connection.fetchrow(insert, *row))["text"] == KEPT
+        assert [found["text"] for found in await connection.fetch(insert, *row)] == [KEPT]
+        found = [one async for one in connection.cursor("SELECT * FROM told WHERE text = $1", HOSTILE)]
+    assert len(found) == 6
+    assert {(one["text"], tuple(one["list"]), str(one["value"])) for one in found} == {
+        (KEPT, (KEPT, "plain"), str({KEPT: [KEPT, None]}))
+    }
+
+
+async def test_a_text_without_an_end_is_kept_in_part(database: Database) -> None:
+    endless = "x" * 3_000_000
+    async with database.connection() as connection:
+        await connection.execute("CREATE TABLE told (value jsonb)")
+        await connection.execute("INSERT INTO told VALUES ($1)", {"evidence": endless})
+        assert await connection.fetchval("SELECT length(value ->> 'evidence') FROM told") < 2_000_000

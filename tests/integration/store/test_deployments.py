@@ -71,7 +71,7 @@ async def test_a_failure_keeps_its_evidence_and_ends_the_deployment(database: Da
         "phase": "building",
         "message": "The build failed.",
         "hint": "Look at the log.",
-        "evidence": "line 1",
+        "evidence": "line\ufffd 1",
     }
     assert failed.ended_at is not None
 
