@@ -1,163 +1,119 @@
-"""Read as much of a Dockerfile as the platform must know; the engine stays the judge of the rest.
+"""Read as much of a Dockerfile as planning needs: what it begins from. The builder is the judge of the rest.
 
-Source: the Dockerfile reference (parser directives, continuation lines, here-documents, EXPOSE, ENV).
+Source: the Dockerfile reference (parser directives, continuation lines, here-documents, FROM, ARG).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z]+)\s*=\s*(\S+)\s*$")
+_DIRECTIVE = re.compile(r"(?:#|//)\s*([A-Za-z]+)\s*=\s*(\S+)\s*$")
 _HEREDOC = re.compile(r"(?:^|\s)\d*<<-?([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1(?=\s|$)")
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|\S*)")
-_INSTRUCTIONS = frozenset(
-    (
-        *(
-            "ADD",
-            "ARG",
-            "CMD",
-            "COPY",
-            "ENTRYPOINT",
-            "ENV",
-            "EXPOSE",
-            "FROM",
-            "HEALTHCHECK",
-            "LABEL",
-            "MAINTAINER",
-        ),
-        *("ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
-    )
-)
-# What the classic builder refuses or does not know.
-_BUILDKIT_OPTIONS = {
-    "RUN": re.compile(r"--(?:mount|network|security|device)\b"),
-    "COPY": re.compile(r"--(?:link|chmod|parents|exclude)\b"),
-    "ADD": re.compile(r"--(?:link|chmod|checksum|keep-git-dir|exclude|unpack)\b"),
-}
-_BUILDKIT_ARGUMENT = re.compile(r"\$\{?(?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT)\b")
-_HIGHEST_PORT = 65_535
-
-
-class DockerfileFault(Exception):
-    """A fault that no builder would take; its text ends a sentence and names the line."""
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]{0,255}))?\}|([A-Za-z_][A-Za-z0-9_]*))")
+_WITH_HEREDOCS = ("RUN", "COPY", "ADD")
+# No image name is as long; what is longer is not looked into.
+_ARGUMENTS_CHARACTERS = 2_048
+_NO_IMAGE = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
 class DockerfileFacts:
-    """`exposed` are the TCP ports of the last stage. `needs_buildkit` is the reason for it, or empty; `syntax` the
-    frontend that it names, or empty."""
+    """`stages` are all of them in their order, an empty string for one without a name.
 
-    exposed: tuple[int, ...]
-    needs_buildkit: str
+    `base_images` are the images that they begin from, without what only the builder can work out. `syntax` is the
+    frontend that the file asks for, or empty.
+    """
+
+    stages: tuple[str, ...]
+    base_images: tuple[str, ...]
     syntax: str
 
-
-@dataclass(frozen=True, slots=True)
-class _Instruction:
-    line: int
-    name: str
-    arguments: str
+    def has_stage(self, target: str) -> bool:
+        """True for a stage's name in any spelling, or its number from 0."""
+        is_number = target.isdecimal() and int(target) < len(self.stages)
+        return is_number or target.lower() in (stage.lower() for stage in self.stages if stage)
 
 
 def read_dockerfile(text: str) -> DockerfileFacts:
-    """Return what the platform needs to know, or raise `DockerfileFault`."""
-    directives = _directives(text)
-    has_own_frontend = "syntax" in directives
-    reason = f"it names its own syntax ({directives['syntax']})" if has_own_frontend else ""
-    variables: dict[str, str] = {}
-    exposed: dict[int, None] = {}
-    stages = 0
-    for instruction in _instructions(text, directives.get("escape", "\\")):
-        name, arguments = instruction.name, instruction.arguments
-        if name not in _INSTRUCTIONS and not has_own_frontend:
-            raise DockerfileFault(
-                f"line {instruction.line} starts with {name[:40]}, which is not an instruction."
-            )
-        if not arguments:
-            raise DockerfileFault(f"{name} in line {instruction.line} has no arguments.")
-        if not stages and name not in ("FROM", "ARG") and not has_own_frontend:
-            raise DockerfileFault(f"it must begin with FROM, and line {instruction.line} has {name}.")
-        reason = reason or _buildkit_reason(instruction)
-        if name == "FROM":
-            stages += 1
-            variables, exposed = {}, {}
-        elif name in ("ENV", "ARG"):
-            variables.update(_assignments(name, arguments))
-        elif name == "EXPOSE":
-            exposed.update(dict.fromkeys(_ports(arguments, variables)))
-    if not stages:
-        raise DockerfileFault("it has no FROM line.")
-    return DockerfileFacts(tuple(exposed), reason, directives.get("syntax", ""))
+    """Return what the platform needs to know; no text is refused here."""
+    lines = text.split("\n")
+    directives = _directives(lines)
+    arguments: dict[str, str] = {}
+    stages: list[str] = []
+    known: set[str] = {_NO_IMAGE}
+    base_images: dict[str, None] = {}
+    for name, words in _instructions(lines, directives.get("escape", "\\")):
+        if name == "ARG" and not stages:
+            arguments.update(_defaults(words))
+        elif name == "FROM":
+            image, stage = _from(words, arguments)
+            if image and image.lower() not in known:
+                base_images[image] = None
+            stages.append(stage)
+            known.add(stage.lower())
+    return DockerfileFacts(tuple(stages), tuple(base_images), directives.get("syntax", ""))
 
 
-def _directives(text: str) -> dict[str, str]:
+def _directives(lines: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in text.splitlines():
-        directive = _DIRECTIVE.match(line.strip())
+    for number, line in enumerate(lines):
+        if number == 0 and line.startswith("#!"):
+            continue
+        directive = _DIRECTIVE.match(line.strip()[:_ARGUMENTS_CHARACTERS])
         if not directive:
             break
         found.setdefault(directive.group(1).lower(), directive.group(2))
     return found
 
 
-def _instructions(text: str, escape: str) -> Iterator[_Instruction]:
-    lines = iter(enumerate(text.splitlines(), start=1))
-    for number, line in lines:
-        joined = line.strip()
-        if not joined or joined.startswith("#"):
+def _instructions(lines: Iterable[str], escape: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each instruction's name in capitals and its words, here-documents passed over."""
+    rest = iter(lines)
+    for line in rest:
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        while joined.endswith(escape):
-            joined = joined.removesuffix(escape).rstrip()
-            following = next(
-                ((n, more) for n, more in lines if more.strip() and not more.lstrip().startswith("#")), None
-            )
-            if following is None:
-                break
-            joined = f"{joined} {following[1].strip()}"
-        name, _, arguments = joined.partition(" ") if " " in joined else joined.partition("\t")
-        instruction = _Instruction(number, name.upper(), arguments.strip())
-        yield instruction
-        if instruction.name in ("RUN", "COPY", "ADD"):
-            for heredoc in _HEREDOC.finditer(instruction.arguments):
-                if not any(more.strip() == heredoc.group(2) for _, more in lines):
-                    raise DockerfileFault(f"the here-document of line {number} has no end.")
+        name, arguments = [*"".join(_continued(line, rest, escape)).split(None, 1), "", ""][:2]
+        if (name := name.upper()) in _WITH_HEREDOCS:
+            for heredoc in _HEREDOC.finditer(arguments):
+                any(more.strip() == heredoc.group(2) for more in rest)
+        elif len(arguments) <= _ARGUMENTS_CHARACTERS:
+            yield name, arguments.split()
 
 
-def _buildkit_reason(instruction: _Instruction) -> str:
-    name, arguments = instruction.name, instruction.arguments
-    if name in ("RUN", "COPY", "ADD") and _HEREDOC.search(arguments):
-        return f"line {instruction.line} has a here-document"
-    options = _BUILDKIT_OPTIONS.get(name)
-    leading = " ".join(_leading_options(arguments))
-    if options and (option := options.search(leading)):
-        return f"line {instruction.line} uses {name} {option.group()}"
-    if name == "FROM" and _BUILDKIT_ARGUMENT.search(arguments):
-        return f"line {instruction.line} uses BuildKit's platform arguments"
-    return ""
-
-
-def _leading_options(arguments: str) -> Iterator[str]:
-    for word in arguments.split():
-        if not word.startswith("--"):
+def _continued(line: str, rest: Iterator[str], escape: str) -> Iterator[str]:
+    """Yield the parts of a line that goes on in the next ones, without comments and empty lines between them."""
+    while True:
+        text = line.rstrip()
+        if not text.endswith(escape) or text.endswith(2 * escape):
+            yield line
             return
-        yield word
+        yield text[: -len(escape)]
+        following = next((more for more in rest if more.strip() and not more.lstrip().startswith("#")), None)
+        if following is None:
+            return
+        line = following
 
 
-def _assignments(name: str, arguments: str) -> dict[str, str]:
-    if name == "ENV" and "=" not in arguments.split()[0]:
-        key, _, value = arguments.partition(" ")
-        return {key: value.strip()}
-    return {key: value.strip("\"'") for key, value in _ASSIGNMENT.findall(arguments)}
+def _defaults(words: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for word in words:
+        name, is_given, value = word.partition("=")
+        if is_given:
+            yield name, value.strip("\"'")
 
 
-def _ports(arguments: str, variables: dict[str, str]) -> Iterator[int]:
+def _from(words: list[str], arguments: dict[str, str]) -> tuple[str, str]:
+    """Return image and stage name of a FROM line; the image is empty when its variables are not known here."""
+    words = [word for word in words if not word.startswith("--")]
+    is_complete = True
+
     def value_of(match: re.Match[str]) -> str:
-        return variables.get(match.group(1) or match.group(3)) or match.group(2) or ""
+        nonlocal is_complete
+        value = arguments.get(match.group(1) or match.group(3)) or match.group(2) or ""
+        is_complete = is_complete and value != ""
+        return value
 
-    for word in _VARIABLE.sub(value_of, arguments).split():
-        number, _, protocol = word.partition("/")
-        if number.isdecimal() and protocol.lower() in ("", "tcp") and 0 < int(number) <= _HIGHEST_PORT:
-            yield int(number)
+    image = _VARIABLE.sub(value_of, words[0]) if words else ""
+    stage = words[2] if len(words) > 2 and words[1].upper() == "AS" else ""
+    return (image if is_complete and "$" not in image else ""), stage

@@ -107,6 +107,7 @@ def _plan(project: Project) -> BuildPlan | None:
         generated=text,
         port=project.port,
         ignore=IGNORED,
+        copies=installation.files,
     )
 
 

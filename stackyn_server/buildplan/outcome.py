@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 GENERATED_DOCKERFILE = ".stackyn/Dockerfile"
+_LISTS = ("reasons", "ignore", "copies", "base_images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,32 +15,38 @@ class BuildPlan:
     """How a commit is built, with the reasons in sentences for its owner.
 
     `dockerfile` is a path in the build context; when `generated` has its text, it is not in the repository and must be
-    added to the context. `port` is where the app is told to listen (PORT) and is expected to answer. `ignore` holds
-    patterns in Docker's syntax for files that a generated build leaves out before the repository's own `.dockerignore`.
-    `syntax` is the frontend that a Dockerfile of the repository names in its `# syntax=` line.
+    added to the context. So must one that is outside of the root directory: `dockerfile_from` is its path from the top
+    of the commit. `port` is where the app is told to listen (PORT) and is expected to answer; None: ask the built
+    image which port it exposes.
+
+    `ignore` holds patterns in Docker's syntax for files that a generated build leaves out, and `copies` the files and
+    folders that its Dockerfile names in COPY, which are sent whatever the repository's own `.dockerignore` says.
+    `base_images` are the images that it begins from, as far as they are known by reading. `syntax` is the frontend that
+    a Dockerfile of the repository names in its `# syntax=` line.
     """
 
     runtime: str
     reasons: tuple[str, ...]
     dockerfile: str
     generated: str | None
-    port: int
-    needs_buildkit: bool = False
+    port: int | None
     ignore: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+    base_images: tuple[str, ...] = ()
+    dockerfile_from: str | None = None
     syntax: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "reasons": list(self.reasons), "ignore": list(self.ignore)}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         return cls(
             runtime=stored["runtime"],
-            reasons=tuple(stored["reasons"]),
             dockerfile=stored["dockerfile"],
             generated=stored["generated"],
             port=stored["port"],
-            needs_buildkit=stored.get("needs_buildkit", False),
-            ignore=tuple(stored.get("ignore", ())),
+            dockerfile_from=stored.get("dockerfile_from"),
             syntax=stored.get("syntax", ""),
+            **{name: tuple(stored.get(name, ())) for name in _LISTS},
         )

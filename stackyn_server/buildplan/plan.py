@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from stackyn_server.buildplan import dockerfile, node, python, static
 from stackyn_server.buildplan.outcome import BuildPlan
-from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
 
 __all__ = ["RUNTIMES", "BuildPlan", "PlanOptions", "files_needed", "make_plan"]
 
@@ -15,31 +15,28 @@ NAMES_SHOWN = 20
 
 
 def files_needed(paths: Iterable[str], options: PlanOptions) -> tuple[str, ...]:
-    """Return which of a commit's `paths` (from its top) `make_plan` has to read."""
-    prefix = _prefix(options)
+    """Return which of a commit's `paths` (from its top) `make_plan` will probably read, to have them at once."""
+    paths = frozenset(paths)
+    prefix = prefix_of(options)
     files = _below(prefix, paths)
-    wanted = {path for runtime in RUNTIMES for path in runtime.needs(files, options)}
-    return tuple(sorted(prefix + path for path in wanted & files))
+    wanted = {prefix + path for runtime in RUNTIMES for path in runtime.needs(files, options)}
+    return tuple(sorted(wanted & paths))
 
 
 def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: PlanOptions) -> BuildPlan:
-    """Decide how a commit is built. `paths` are all of its files and `contents` those of `files_needed`, from its top.
+    """Decide how a commit is built. `paths` are all of its files from its top, `contents` holds or fetches them.
 
-    Raises `DeploymentFailed` with NOTHING_DETECTED or DOCKERFILE_INVALID. Reading source files costs CPU: call it off
-    the loop.
+    Raises `DeploymentFailed` with NOTHING_DETECTED, DOCKERFILE_INVALID or SOURCE_TOO_LARGE. Whatever it reads is a
+    tenant's: the server calls it in a child process (`source.reader`), never in its own.
     """
-    paths = list(paths)
-    prefix = _prefix(options)
-    files = _below(prefix, paths)
+    everything = frozenset(path for path in paths if path.isprintable())
+    files = _below(prefix_of(options), everything)
     if not files:
         raise undetected(
             f"The root directory {options.root_directory} does not exist in the repository.",
-            f"Change the app's root directory. {_listing(paths)}",
+            f"Change the app's root directory. {_listing(everything)}",
         )
-    below = {
-        path.removeprefix(prefix): content for path, content in contents.items() if path.startswith(prefix)
-    }
-    project = Project(files, below, options)
+    project = Project(files, contents, options, everything)
     for runtime in RUNTIMES:
         if plan := runtime.plan(project):
             return plan
@@ -49,10 +46,6 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
         f"Add a Dockerfile, or set the root directory if the app is in a folder. Looked for: {looked_for}. "
         f"{_listing(files)}",
     )
-
-
-def _prefix(options: PlanOptions) -> str:
-    return f"{options.root_directory}/" if options.root_directory else ""
 
 
 def _below(prefix: str, paths: Iterable[str]) -> frozenset[str]:

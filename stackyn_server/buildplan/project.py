@@ -6,34 +6,43 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.text import decode
 from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """The owner's settings and the platform's. `dockerfile_path` is relative to `root_directory`, None means unset.
+    """The owner's settings and the platform's.
 
-    `toolchains` are the base images of generated Dockerfiles: the user `app` (1000:1000), its folder /app, and in the
-    Python image python3 with venv and pip, in the Node image node with npm, in the static one a web server that serves
-    /srv/site on $PORT by its own CMD. The host's certificates are inside them.
+    `dockerfile_path` is relative to `root_directory` or to the top of the repository, `build_target` a stage of the
+    own Dockerfile. None means unset. `toolchains` are the base images of generated Dockerfiles: the user `app`
+    (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image node with npm, in
+    the static one a web server that serves /srv/site on $PORT by its own CMD. The host's certificates are inside them.
     """
 
     toolchains: Toolchains
     default_port: int
     root_directory: str | None = None
     dockerfile_path: str | None = None
+    build_target: str | None = None
     start_command: str | None = None
     port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The files below the root directory, with the contents of those that a runtime asked for."""
+    """The files below the root directory.
+
+    `contents` has what the files hold, by their path from the top of the commit. Any of them may be read at any time;
+    those that a runtime's `needs` names are fetched together before, which spares a round trip for each.
+    `everything` are all paths of the commit, from its top.
+    """
 
     files: frozenset[str]
     contents: Mapping[str, bytes]
     options: PlanOptions
+    everything: frozenset[str] = frozenset()
 
     def has(self, path: str) -> bool:
         return path in self.files
@@ -42,10 +51,27 @@ class Project:
         """Return the first of `paths` that exists."""
         return next((path for path in paths if path in self.files), None)
 
+    def read(self, path: str) -> bytes | None:
+        """Return a file's content; None when there is none, or a link that leads nowhere.
+
+        Raises `DeploymentFailed` for one that is too large to plan with (`limits`).
+        """
+        return self.contents.get(self.prefix + path) if path in self.files else None
+
     def text(self, path: str) -> str | None:
-        """Return a file's text, or None when there is no such file; what is not UTF-8 is replaced."""
-        content = self.contents.get(path)
-        return None if content is None else content.decode("utf-8-sig", "replace")
+        """Return a file's text as `read` does; what is no text is replaced."""
+        content = self.read(path)
+        return None if content is None else decode(content)
+
+    def text_from_top(self, path: str) -> str | None:
+        """Return the text of a file anywhere in the commit, by its path from the top."""
+        content = self.contents.get(path) if path in self.everything else None
+        return None if content is None else decode(content)
+
+    @property
+    def prefix(self) -> str:
+        """The root directory with a slash behind it, or nothing."""
+        return prefix_of(self.options)
 
     @property
     def folders(self) -> frozenset[str]:
@@ -59,7 +85,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One row of the detection table. `needs` chooses the files whose contents `plan` will read.
+    """One row of the detection table. `needs` chooses the files that `plan` is likely to read, to fetch them at once.
 
     `plan` returns None for a project that is not of this kind, and raises `DeploymentFailed` for one that is but can't
     be built as it stands.
@@ -69,6 +95,10 @@ class Runtime:
     looked_for: str
     needs: Callable[[frozenset[str], PlanOptions], Iterable[str]]
     plan: Callable[[Project], BuildPlan | None]
+
+
+def prefix_of(options: PlanOptions) -> str:
+    return f"{options.root_directory}/" if options.root_directory else ""
 
 
 def undetected(message: str, hint: str, evidence: str = "") -> DeploymentFailed:

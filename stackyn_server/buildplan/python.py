@@ -70,6 +70,7 @@ def _plan(project: Project) -> BuildPlan | None:
         generated=_dockerfile(project, dependencies, start),
         port=project.port,
         ignore=IGNORED,
+        copies=dependencies.files if dependencies else (),
     )
 
 

@@ -10,7 +10,7 @@ from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
 INDEX = "index.html"
 FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "docs")
 # Never a page: the repository's own business. What else starts with a dot the web server does not give out.
-NOT_PAGES = (".git*", ".env*", ".dockerignore")
+NOT_PAGES = ("**/.git*", "**/.env*", "**/.dockerignore")
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
@@ -31,7 +31,8 @@ def _plan(project: Project) -> BuildPlan | None:
         dockerfile=GENERATED_DOCKERFILE,
         generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),
         port=project.port,
-        ignore=NOT_PAGES if folder == "." else (),
+        ignore=NOT_PAGES,
+        copies=() if folder == "." else (folder,),
     )
 
 

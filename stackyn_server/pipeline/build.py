@@ -98,6 +98,7 @@ class Build:
             toolchains=Toolchains.of_images(python=base.python, node=base.node, static=base.static),
             root_directory=app.settings.root_directory or "",
             dockerfile_path=app.settings.dockerfile_path,
+            build_target=app.settings.build_target,
             start_command=app.settings.start_command,
             port=app.settings.port,
             default_port=self._settings.apps.default_port,
@@ -140,7 +141,7 @@ class Build:
                 max_processes=self._settings.builds.max_processes,
                 tag=tag,
                 build_arguments={},
-                needs_buildkit=plan.needs_buildkit,
+                needs_buildkit=plan.generated is None,
             )
             return await builds.build(self._engine, request, context, walk.say)
 

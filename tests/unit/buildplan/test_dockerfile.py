@@ -1,36 +1,31 @@
-"""Own Dockerfiles: their port, what only BuildKit can build, and nonsense."""
+"""Own Dockerfiles: which file it is, what it begins from, and what no builder would take for one."""
 
 from __future__ import annotations
 
 import pytest
 
+from stackyn_server.buildplan.dockerfile_syntax import read_dockerfile
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import planned, refused
 
 
 @pytest.mark.parametrize(
-    ("text", "port"),
+    "text",
     [
-        ("FROM x\nEXPOSE 3000", 3000),
-        ("from x\nexpose 3000/tcp", 3000),
-        ("FROM x\nENV PORT=4000 OTHER=1\nEXPOSE $PORT", 4000),
-        ("FROM x\nENV PORT 4000\nEXPOSE ${PORT}", 4000),
-        ("FROM x\nEXPOSE ${PORT:-5000}", 5000),
-        ("FROM x\nARG PORT='6000'\nEXPOSE $PORT/tcp", 6000),
-        ("FROM x AS a\nEXPOSE 1111\nFROM y\nEXPOSE 2222", 2222),
-        ("FROM x AS a\nEXPOSE 1111\nFROM y", 8080),
-        ("FROM x\nEXPOSE 80 443", 8080),
-        ("FROM x\nEXPOSE 80\nEXPOSE 80", 80),
-        ("FROM x\nEXPOSE 53/udp 9000", 9000),
-        ("FROM x\nEXPOSE 7000-7005", 8080),
-        ("FROM x\nEXPOSE $UNKNOWN", 8080),
-        ("FROM x\n# EXPOSE 1\nRUN echo \\\n  # EXPOSE 2\n\n  EXPOSE 3\nEXPOSE 4444", 4444),
-        ("FROM x", 8080),
+        "FROM\tx\nRUN\ttrue\nEXPOSE\t3000",
+        "FROM x\nFUTURE instruction of another builder",
+        "FROM x\nEXPOSE 80 443",
+        "FROM x\nRUN --mount=type=cache,target=/root/.cache pip install y",
+        "FROM x\nRUN <<EOF\necho hello",
+        "\ufeffFROM x",
+        "FROM x\r\nRUN a \\\r\n && b\r\nCMD y\r\n",
+        "# escape=`\nFROM x\nRUN dir `\n  more",
+        "# syntax=docker.example/own:1\nthis: is no Dockerfile that we know",
     ],
 )
-def test_the_port_is_the_one_that_the_last_stage_exposes(text: str, port: int) -> None:
+def test_what_only_the_builder_knows_is_left_to_it(text: str) -> None:
     plan = planned({"Dockerfile": text})
-    assert (plan.port, plan.generated, plan.dockerfile) == (port, None, "Dockerfile")
+    assert (plan.port, plan.generated, plan.dockerfile) == (None, None, "Dockerfile")
 
 
 def test_the_port_of_the_app_wins() -> None:
@@ -38,76 +33,117 @@ def test_the_port_of_the_app_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "images"),
     [
-        "# syntax=docker/dockerfile:1\nFROM x\nRUN true",
-        "#syntax = docker/dockerfile:1\nFROM x",
-        "FROM x\nRUN --mount=type=cache,target=/root/.cache pip install y",
-        "FROM x\nRUN \\\n  --mount=type=secret,id=a \\\n  cat /run/secrets/a",
-        "FROM x\nRUN --network=none true",
-        "FROM x\nCOPY --link a b",
-        "FROM x\nCOPY --chown=1:1 --chmod=755 a b",
-        "FROM x\nADD --checksum=sha256:1 https://host.test/a b",
-        "FROM x\nRUN <<EOF\necho hello\nFROMAGE is no instruction here\nEOF\nEXPOSE 80",
-        "FROM x\nCOPY <<-'END' /a\n\tEXPOSE 1\n\tEND\nCMD y",
-        "FROM --platform=$BUILDPLATFORM x",
+        ("FROM x:1", ["x:1"]),
+        ("from\tx:1\tas\tbuild", ["x:1"]),
+        ("FROM --platform=$BUILDPLATFORM x AS a\nFROM y\nFROM A", ["x", "y"]),
+        ("FROM scratch\nFROM x\nFROM x", ["x"]),
+        ("ARG V=1\nARG W\nFROM x:$V\nFROM y:${V}\nFROM z:$W\nFROM w:${W:-2}", ["x:1", "y:1", "w:2"]),
+        ("FROM x AS a\nARG V=1\nFROM y:$V", ["x"]),
+        ("FROM \\\n  # not this\n\n  x", ["x"]),
+        ("FROM x\nRUN <<EOF\nFROM y\nEOF\nFROM z", ["x", "z"]),
+        ("FROM x\nCOPY <<-'A' <<B /\nFROM y\n\tA\nFROM z\nB\nFROM w", ["x", "w"]),
+        ("FROM x\nRUN echo $((1<<2))\nFROM y", ["x", "y"]),
+        ("# FROM y\nFROM x\nRUN true \\\\\nFROM z", ["x", "z"]),
+        ("# escape=`\nFROM `\nx\nRUN dir \\\nFROM y", ["x", "y"]),
     ],
 )
-def test_what_only_buildkit_builds_is_seen(text: str) -> None:
-    plan = planned({"Dockerfile": text})
-    assert plan.needs_buildkit
-    assert any("BuildKit" in reason for reason in plan.reasons)
+def test_the_images_that_it_begins_from_are_known(text: str, images: list[str]) -> None:
+    assert list(planned({"Dockerfile": text}).base_images) == images
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "syntax"),
     [
-        "FROM x\nRUN echo '--mount=type=cache'",
-        "FROM x\nRUN echo $((1<<EOF))",
-        "FROM x\n# RUN --mount=type=cache y",
-        "FROM x\nCOPY --from=a --chown=app:app b c",
-        "# escape=`\nFROM x\nRUN dir `\n  more",
-        "ARG VERSION=1\nFROM x:$VERSION\nCMD y",
-        "\ufeffFROM x",
-        "FROM x\r\nRUN a \\\r\n && b\r\nCMD y\r\n",
+        ("# syntax=docker/dockerfile:1\nFROM x", "docker/dockerfile:1"),
+        ("#syntax = docker/dockerfile:1\nFROM x", "docker/dockerfile:1"),
+        ("#!/usr/bin/env docker\n# escape=`\n# syntax=a/b\nFROM x", "a/b"),
+        ("FROM x\n# syntax=docker/dockerfile:1", ""),
     ],
 )
-def test_what_the_classic_builder_builds_stays_with_it(text: str) -> None:
-    assert not planned({"Dockerfile": text}).needs_buildkit
+def test_its_syntax_line_is_known(text: str, syntax: str) -> None:
+    assert planned({"Dockerfile": text}).syntax == syntax
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "no FROM"),
-        ("# nothing\n\n", "no FROM"),
-        ("hello world", "line 1 starts with HELLO"),
-        ("FROM x\n\nRUNN make", "line 3 starts with RUNN"),
-        ("RUN make\nFROM x", "must begin with FROM"),
-        ("FROM", "FROM in line 1 has no arguments"),
-        ("FROM x\nRUN <<EOF\necho", "here-document of line 2"),
-        ("ARG A=1", "no FROM"),
-        ("<html>\n<body>not found</body>", "line 1"),
-    ],
-)
-def test_nonsense_is_refused_with_its_line(text: str, words: str) -> None:
+def test_stages_are_known_by_name_and_number() -> None:
+    facts = read_dockerfile("FROM x AS Build\nFROM y\nFROM z as last")
+    assert facts.stages == ("Build", "", "last")
+    assert [facts.has_stage(name) for name in ("build", "LAST", "1", "2", "3", "", "other")] == [
+        *(True, True, True, True, False, False, False)
+    ]
+
+
+def test_a_build_target_without_its_stage_is_refused() -> None:
+    tree = {"Dockerfile": "FROM x AS build\nFROM y AS web"}
+    assert "The stage web is built" in " ".join(planned(tree, build_target="web").reasons)
+    failure = refused(tree, build_target="prod")
+    assert failure.code is FailureCode.DOCKERFILE_INVALID
+    assert "prod" in failure.message and "build, web" in failure.hint
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n\n", "hello world", "ARG A=1", "\\", "<html>\n<body>404"])
+def test_a_file_without_a_from_line_is_refused(text: str) -> None:
     failure = refused({"Dockerfile": text})
     assert failure.code is FailureCode.DOCKERFILE_INVALID
-    assert words in failure.message
+    assert "no FROM" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("FROM x".encode("utf-16"), "UTF-16"),
+        (b"\xfe\xff" + "FROM x".encode("utf-16-be"), "UTF-16"),
+        ("FROM x".encode("utf-32"), "UTF-32"),
+        ("FROM x".encode("utf-16-le"), "NUL"),
+        (b"\x7fELF\x00\x01", "NUL"),
+    ],
+)
+def test_a_file_that_is_no_utf_8_is_refused(content: bytes, words: str) -> None:
+    failure = refused({"Dockerfile": content})
+    assert failure.code is FailureCode.DOCKERFILE_INVALID
+    assert words in failure.message and "UTF-8" in failure.hint
+    assert "\0" not in failure.message + failure.evidence
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["dockerfile", "server.py"], "dockerfile"),
+        (["Containerfile"], "Containerfile"),
+        (["containerfile"], "containerfile"),
+        (["DOCKERFILE"], "DOCKERFILE"),
+        (["DockerFile"], "DockerFile"),
+        (["Dockerfile", "dockerfile", "Containerfile"], "Dockerfile"),
+        (["DOCKERFILE", "Containerfile"], "Containerfile"),
+    ],
+)
+def test_any_usual_spelling_of_its_name_is_taken(names: list[str], taken: str) -> None:
+    assert planned(dict.fromkeys(names, "FROM x")).dockerfile == taken
+
+
+def test_a_dockerfile_in_a_folder_is_not_taken_by_itself() -> None:
+    assert planned({"docker/Dockerfile": "FROM x", "index.html": ""}).runtime == "static"
 
 
 def test_another_path_can_be_set() -> None:
-    tree = {"Dockerfile": "FROM x\nEXPOSE 1", "deploy/web.Dockerfile": "FROM y\nEXPOSE 2"}
+    tree = {"Dockerfile": "FROM x", "deploy/web.Dockerfile": "FROM y"}
     plan = planned(tree, dockerfile_path="deploy/web.Dockerfile")
-    assert (plan.dockerfile, plan.port) == ("deploy/web.Dockerfile", 2)
+    assert (plan.dockerfile, plan.base_images) == ("deploy/web.Dockerfile", ("y",))
 
 
-def test_a_set_path_is_relative_to_the_root_directory() -> None:
-    tree = {"web/deploy/Dockerfile": "FROM y\nEXPOSE 2"}
-    assert (
-        planned(tree, root_directory="web", dockerfile_path="deploy/Dockerfile").dockerfile
-        == "deploy/Dockerfile"
-    )
+@pytest.mark.parametrize("path", ["deploy/Dockerfile", "web/deploy/Dockerfile"])
+def test_a_set_path_is_from_the_root_directory_or_the_top(path: str) -> None:
+    tree = {"web/deploy/Dockerfile": "FROM y"}
+    plan = planned(tree, root_directory="web", dockerfile_path=path)
+    assert (plan.dockerfile, plan.dockerfile_from) == ("deploy/Dockerfile", None)
+
+
+def test_a_set_path_may_lie_outside_of_the_root_directory() -> None:
+    tree = {"docker/Dockerfile": "FROM y", "web/index.html": ""}
+    plan = planned(tree, root_directory="web", dockerfile_path="docker/Dockerfile")
+    assert (plan.dockerfile, plan.dockerfile_from) == (".stackyn/Dockerfile", "docker/Dockerfile")
+    assert (plan.generated, plan.base_images) == (None, ("y",))
 
 
 def test_a_set_path_without_a_file_is_refused_instead_of_guessing() -> None:

@@ -92,7 +92,6 @@ def test_generated_dockerfiles_run_as_the_user_app_on_the_given_port() -> None:
         assert plan.generated is not None and plan.dockerfile == ".stackyn/Dockerfile" and plan.port == 5000
         lines = plan.generated.splitlines()
         assert "USER app" in lines and "ENV PORT=5000" in lines and "EXPOSE 5000" in lines
-        assert not plan.needs_buildkit
 
 
 @pytest.mark.parametrize(

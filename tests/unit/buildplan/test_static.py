@@ -29,4 +29,4 @@ def test_the_static_image_keeps_its_own_user_and_command() -> None:
 
 
 def test_secrets_and_repository_files_are_not_published() -> None:
-    assert {".env*", ".git*"} <= set(planned({"index.html": ""}).ignore)
+    assert {"**/.env*", "**/.git*"} <= set(planned({"index.html": ""}).ignore)

@@ -13,15 +13,19 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure
 
 TODAY = Toolchains.of_images(python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1")
 
-Tree = Mapping[str, str]
+Tree = Mapping[str, str | bytes]
+
+
+def encoded(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 def planned(tree: Tree, **options: Any) -> BuildPlan:
-    """Plan as the pipeline does: only the contents that were asked for are given."""
+    """Plan as the pipeline does: any file can be read; those of `files_needed` are there before."""
     options.setdefault("toolchains", TODAY)
     chosen = PlanOptions(default_port=8080, **options)
-    contents = {path: tree[path].encode() for path in files_needed(tree, chosen)}
-    plan = make_plan(tree, contents, chosen)
+    assert set(files_needed(tree, chosen)) <= set(tree)
+    plan = make_plan(tree, {path: encoded(text) for path, text in tree.items()}, chosen)
     assert BuildPlan.from_json(plan.as_json()) == plan
     return plan
 
