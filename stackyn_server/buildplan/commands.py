@@ -8,7 +8,6 @@ import re
 from stackyn_server.buildplan.project import Project
 
 PROCFILE = "Procfile"
-_WEB = re.compile(r"^web\s*:\s*(\S.*?)\s*$", re.MULTILINE)
 # `exec` needs a program: with one of these words, or an assignment, at its front the shell has to stay.
 _SHELL_WORDS = frozenset(
     (
@@ -53,9 +52,19 @@ def given_command(project: Project) -> tuple[str, str] | None:
     """Return the start command that the owner wrote down, and where; None when there is none."""
     if project.options.start_command:
         return project.options.start_command, "The start command is the one set for the app."
-    if found := _WEB.search(project.text(PROCFILE) or ""):
-        return found.group(1), f"The start command is the `web` line of `{PROCFILE}`."
+    if command := processes(project.text(PROCFILE) or "").get("web"):
+        return command, f"The start command is the `web` line of `{PROCFILE}`."
     return None
+
+
+def processes(procfile: str) -> dict[str, str]:
+    """Return the commands of a Procfile by the names of their processes; of two with one name, the first."""
+    found: dict[str, str] = {}
+    for line in procfile.splitlines():
+        name, _, command = line.partition(":")
+        if command.strip() and not line[:1].isspace():
+            found.setdefault(name.rstrip(), command.strip())
+    return found
 
 
 def as_cmd(command: str) -> str:
@@ -81,7 +90,7 @@ def foreground(command: str) -> str:
 
 def _last_command(command: str) -> int | None:
     """Return where the last command of an `&&` or `;` list starts, or None for any other construct."""
-    start, position, quote = 0, 0, ""
+    start, position, quote, last_brace = 0, 0, "", command.rfind("}")
     while position < len(command):
         character = command[position]
         if quote:
@@ -97,7 +106,7 @@ def _last_command(command: str) -> int | None:
             position += 1
         elif character == ";":
             start = position + 1
-        elif command.startswith("${", position) and "}" in command[position:]:
+        elif command.startswith("${", position) and position < last_brace:
             position = command.index("}", position)
         elif character in "|&(){}`\n#":
             return None
