@@ -17,10 +17,8 @@ PYPROJECT = "pyproject.toml"
 PIPFILE_LOCK = "Pipfile.lock"
 VENV = "/opt/venv"
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
-# A line that reads another file or folder of the project, which must be there before pip runs.
-_NEEDS_FILES = re.compile(
-    r"^\s*(?:-r|-c|-e|--requirement|--constraint|--editable|\.|/|file:)|@\s*(?:file:|\.)", re.MULTILINE
-)
+# What begins a line that reads another file or folder of the project, which must be there before pip runs.
+_FILES_OPTIONS = ("-r", "-c", "-e", "--requirement", "--constraint", "--editable", ".", "/", "file:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def read_dependencies(project: Project) -> Dependencies | None:
         ):
             return _locked(project, manifest, names, locker)
     if project.has(REQUIREMENTS):
-        needs_files = _NEEDS_FILES.search(project.text(REQUIREMENTS) or "") is not None
+        needs_files = any(map(_reads_files, requirement_lines(project.text(REQUIREMENTS) or "")))
         return Dependencies(
             f"`{REQUIREMENTS}` names the packages.",
             names,
@@ -124,6 +122,31 @@ def read_dependencies(project: Project) -> Dependencies | None:
         reason = f"`{PYPROJECT}` names the packages, and there is no lock file, so their newest versions are taken."
         return Dependencies(reason, names, (PYPROJECT,), f"pip install --no-cache-dir {shlex.join(wanted)}")
     return None
+
+
+def requirement_lines(text: str) -> list[str]:
+    """Return the lines of a requirements file as pip reads them: joined at backslashes, without comments.
+
+    By lines, never by an expression over the whole text: hashed requirements have megabytes.
+    """
+    lines: list[str] = []
+    parts: list[str] = []
+    for line in text.splitlines():
+        is_comment = line.lstrip().startswith("#")
+        goes_on = line.endswith("\\") and not is_comment
+        parts.append(line[:-1] if goes_on else "" if is_comment else line)
+        if not goes_on:
+            lines.append("".join(parts).strip())
+            parts.clear()
+    lines.append("".join(parts).strip())
+    return [line for line in lines if line]
+
+
+def _reads_files(line: str) -> bool:
+    _, is_by_address, address = line.partition("@")
+    return line.startswith(_FILES_OPTIONS) or (
+        is_by_address != "" and address.lstrip().startswith(("file:", "."))
+    )
 
 
 def _locked(
@@ -168,11 +191,7 @@ def _pyproject(project: Project) -> dict[str, Any]:
 
 
 def _names(project: Project, manifest: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    lines = [
-        line
-        for line in (project.text(REQUIREMENTS) or "").splitlines()
-        if not line.strip().startswith(("#", "-"))
-    ]
+    lines = [line for line in requirement_lines(project.text(REQUIREMENTS) or "") if not line.startswith("-")]
     tables = [_table(manifest, "tool", "poetry", "dependencies")]
     with suppress(tomllib.TOMLDecodeError):  # pipenv says it better, in the build log
         tables.append(_table(tomllib.loads(project.text("Pipfile") or ""), "packages"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stackyn_server.buildplan.python_dependencies import requirement_lines
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import Tree, command, planned, refused
 
@@ -192,3 +193,16 @@ def test_only_the_apps_own_packages_go_into_its_environment() -> None:
         number for number, line in enumerate(lines) if "pip --python /opt/uv/bin/python install" in line
     )
     assert tool < lines.index("ENV PIP_PYTHON=/opt/venv/bin/python") < lines.index("COPY --chown=app:app . .")
+
+
+def test_requirements_are_read_by_lines_as_pip_does() -> None:
+    text = (
+        "# a\n  flask==3 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n\n-r more.txt\nb\\\n# no\\\nc\nd\\"
+    )
+    assert requirement_lines(text) == [
+        "flask==3     --hash=sha256:1     --hash=sha256:2",
+        "-r more.txt",
+        "b",
+        "c",
+        "d",
+    ]
