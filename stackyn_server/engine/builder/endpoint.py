@@ -1,0 +1,107 @@
+"""A registry of one image on loopback, for the moment in which the engine pulls it.
+
+It knows one manifest, one configuration and the layers of one build, below a path that can't be guessed. It is how an
+image gets into the engine with only those layers moving that the engine lacks.
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from stackyn_server.engine.builder.image_contents import CONFIG_TYPE, MANIFEST_TYPE, ImageContents, Layer
+
+_PIECE_BYTES = 1024 * 1024
+_REPOSITORY = "image"
+_END_SECONDS = 1.0  # for what the engine still reads when it has been told that the pull is over
+_VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """`repository` is what the engine pulls from. `sent` counts bytes of layers by digest; `broken` has the digests of
+    layers whose content turned out to be other than that, which the engine notices as well."""
+
+    repository: str = ""
+    sent: dict[str, int] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+
+
+@asynccontextmanager
+async def serve(contents: ImageContents) -> AsyncIterator[Endpoint]:
+    """Serve the image until the block is left."""
+    token = secrets.token_hex(16)
+    endpoint = Endpoint()
+    application = web.Application()
+    application.router.add_get(
+        "/v2/{path:.*}", _Registry(contents, f"{token}/{_REPOSITORY}", endpoint).answer
+    )
+    # The engine tries TLS first, which its peer would log as an error.
+    quiet = logging.getLogger(f"{__name__}.quiet")
+    quiet.disabled = True
+    runner = web.AppRunner(
+        application, access_log=None, logger=quiet, handle_signals=False, shutdown_timeout=_END_SECONDS
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        _, port = runner.addresses[0][:2]
+        endpoint.repository = f"127.0.0.1:{port}/{token}/{_REPOSITORY}"
+        yield endpoint
+    finally:
+        await runner.cleanup()
+
+
+class _Registry:
+    """What there is, by the part of the path after `/v2/`."""
+
+    def __init__(self, contents: ImageContents, repository: str, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._documents = {
+            "": (b"{}", "application/json"),  # "do you speak this protocol?"
+            f"{repository}/manifests/{contents.manifest_digest}": (contents.manifest, MANIFEST_TYPE),
+            f"{repository}/blobs/{contents.config_digest}": (contents.config, CONFIG_TYPE),
+        }
+        self._layers = {f"{repository}/blobs/{layer.digest}": layer for layer in contents.layers}
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        if (document := self._documents.get(path)) is not None:
+            content, kind = document
+            headers = {**_VERSION, "Content-Type": kind, "Docker-Content-Digest": path.rpartition("/")[2]}
+            return web.Response(body=content, headers=headers)
+        if (layer := self._layers.get(path)) is not None:
+            return await self._send(layer, request)
+        raise web.HTTPNotFound
+
+    async def _send(self, layer: Layer, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**_VERSION, "Docker-Content-Digest": layer.digest})
+        response.content_type = "application/octet-stream"
+        response.content_length = layer.size
+        await response.prepare(request)
+        if request.method == "HEAD":
+            return response
+        content, at = hashlib.sha256(), 0
+        while piece := await asyncio.to_thread(_read, layer, at, content):
+            at += len(piece)
+            await response.write(piece)
+        self._endpoint.sent[layer.digest] = at
+        if f"sha256:{content.hexdigest()}" != layer.digest:
+            self._endpoint.broken.add(layer.digest)
+        await response.write_eof()
+        return response
+
+
+def _read(layer: Layer, at: int, content: hashlib._Hash) -> bytes:
+    piece = os.pread(layer.descriptor, min(_PIECE_BYTES, layer.size - at), at)
+    content.update(piece)
+    return piece

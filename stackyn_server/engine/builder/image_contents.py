@@ -1,0 +1,154 @@
+"""Which blobs an image consists of: one manifest, one configuration, and layers that are what they seem."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackyn_server.engine.builder.base_images import MANIFEST_TYPES
+from stackyn_server.engine.builder.image_config import written_anew
+from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
+from stackyn_server.engine.builder.layer_scan import count_members
+from stackyn_server.engine.builder.layout import Layout
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+
+# Uncompressed only, as our builds write them: how much a compressed layer becomes is known when the disk is full.
+_LAYER_TYPES = frozenset({LAYER_TYPE, "application/vnd.docker.image.rootfs.diff.tar"})
+_CONFIG_TYPES = frozenset({CONFIG_TYPE, "application/vnd.docker.container.image.v1+json"})
+_MOST_LAYERS = 127  # of the engine's overlay
+_INDEX_BYTES = 64 * 1024
+_MANIFEST_BYTES = 256 * 1024
+_CONFIG_BYTES = 1024 * 1024  # the whole history of commands is in it
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one image: bytes of all layers together, and members of one layer."""
+
+    image_bytes: int
+    layer_members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An open file, valid as long as its layout is. `is_platforms`: from a base image, not written by the build."""
+
+    digest: str
+    descriptor: int
+    size: int
+    is_platforms: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContents:
+    """What the engine is to have: our manifest, our configuration, and layers in their order."""
+
+    manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
+
+    @property
+    def manifest_digest(self) -> str:
+        return digest_of(self.manifest)
+
+    @property
+    def config_digest(self) -> str:
+        return digest_of(self.config)
+
+
+def read_contents(
+    built: Layout, base: Layout, labels: Mapping[str, str], architecture: str, limits: Limits
+) -> ImageContents:
+    """Read what a build left, taking layers that are in the layout of the base images from there. Blocks.
+
+    Names and annotations in it mean nothing. Raises `ImageRefused`.
+    """
+    manifest = built.json_blob(_only_manifest(built.index(_INDEX_BYTES)), _MANIFEST_BYTES)
+    if not isinstance(manifest, dict):
+        raise malformed("the manifest is no object")
+    found = built.json_blob(_digest_of_config(manifest), _CONFIG_BYTES)
+    layers = tuple(_layers(manifest, built, base, limits))
+    digests = [layer.digest for layer in layers]
+    config = _written(written_anew(found, labels, digests, architecture))
+    ours = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
+        "layers": [{"mediaType": LAYER_TYPE, "digest": layer.digest, "size": layer.size} for layer in layers],
+    }
+    return ImageContents(_written(ours), config, layers)
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _only_manifest(index: object) -> str:
+    entries = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise malformed("the index has no manifests")
+    kinds = [entry.get("mediaType") if isinstance(entry, dict) else None for entry in entries]
+    if len(entries) > 1 or kinds[0] not in MANIFEST_TYPES:
+        raise ImageRefused(
+            "The build made more than one image, or something else than an image.",
+            "Build for a single platform, without attestations, then deploy again.",
+            reason=f"{len(entries)} entries of the index, the first a {kinds[0]!r}"[:200],
+        )
+    return _digest(entries[0])
+
+
+def _digest_of_config(manifest: Mapping[str, Any]) -> str:
+    config = manifest.get("config")
+    if not isinstance(config, dict) or config.get("mediaType") not in _CONFIG_TYPES:
+        raise malformed("the manifest has no configuration of an image")
+    return _digest(config)
+
+
+def _digest(descriptor: Mapping[str, Any]) -> str:
+    digest = descriptor.get("digest")
+    if not isinstance(digest, str):
+        raise malformed("a descriptor has no digest")
+    return digest
+
+
+def _layers(manifest: Mapping[str, Any], built: Layout, base: Layout, limits: Limits) -> Iterator[Layer]:
+    entries = manifest.get("layers")
+    if not isinstance(entries, list):
+        raise malformed("the manifest has no layers")
+    if not entries:
+        raise ImageRefused("The image is empty.", "Copy something into it, then deploy again.")
+    if len(entries) > _MOST_LAYERS:
+        raise ImageRefused(
+            f"The image has {len(entries)} layers; at most {_MOST_LAYERS} are possible.",
+            "Join RUN and COPY lines of the Dockerfile, then deploy again.",
+        )
+    total = 0
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("mediaType") not in _LAYER_TYPES:
+            raise malformed("a layer is compressed, or of an unknown kind")
+        layer = _layer(_digest(entry), built, base)
+        total += layer.size
+        if total > limits.image_bytes:
+            raise ImageRefused(
+                f"The image is larger than {limits.image_bytes // 1024**2} MiB.",
+                "Leave out what the app does not need to run, for example with a second build stage.",
+            )
+        if not layer.is_platforms:
+            count_members(layer.descriptor, layer.size, limits.layer_members)
+        yield layer
+
+
+def _layer(digest: str, built: Layout, base: Layout) -> Layer:
+    if (found := base.blob_or_none(digest)) is not None:
+        return Layer(digest, *found, is_platforms=True)
+    return Layer(digest, *built.blob(digest), is_platforms=False)
+
+
+def _written(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,21 @@
+"""The image that a build made can't be used: the tenant's fault, and said so."""
+
+from __future__ import annotations
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+
+
+class ImageRefused(DeploymentFailed):
+    """`message` is for the tenant; `reason`, when it says more, only for the log."""
+
+    def __init__(self, message: str, hint: str = "", *, reason: str = "") -> None:
+        super().__init__(
+            Failure(FailureCode.BUILD_FAILED, message, hint or "Repair the Dockerfile, then deploy again.")
+        )
+        if reason:
+            self.add_note(reason)
+
+
+def malformed(reason: str) -> ImageRefused:
+    """What no honest builder writes."""
+    return ImageRefused("The build did not leave an image that can be used.", reason=reason)

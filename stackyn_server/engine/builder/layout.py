@@ -1,0 +1,104 @@
+"""The OCI image layout that a build left behind, read as what it is: files that a stranger wrote.
+
+Nothing is followed and nothing but regular files is opened; sizes are known before anything is read. The builder must
+have ended. https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from stackyn_server.engine.builder.base_images import DIGEST
+from stackyn_server.engine.builder.image_refused import malformed
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO must not wait for its writer.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Layout:
+    """An open layout. Every method blocks, and raises `ImageRefused` for what no honest builder writes."""
+
+    def __init__(self, folder: int, blobs: int, files: ExitStack) -> None:
+        self._folder = folder
+        self._blobs = blobs
+        self._files = files
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator[Layout]:
+        """Open a layout until the block is left. The parent of `folder` is trusted, `folder` itself is not."""
+        with ExitStack() as files:
+            descriptor = _open_folder(files, folder.name, _open_folder(files, str(folder.parent), None))
+            blobs = _open_folder(files, "sha256", _open_folder(files, "blobs", descriptor))
+            yield cls(descriptor, blobs, files)
+
+    def index(self, most_bytes: int) -> Any:
+        """Return what `index.json` holds."""
+        descriptor, size = self._open_file("index.json", self._folder)
+        return parsed("index.json", _content(descriptor, size, most_bytes, "index.json"))
+
+    def json_blob(self, digest: str, most_bytes: int) -> Any:
+        """Return what a blob holds, whose digest is verified."""
+        descriptor, size = self.blob(digest)
+        content = _content(descriptor, size, most_bytes, digest)
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+            raise malformed(f"{digest} has other content than its name says")
+        return parsed(digest, content)
+
+    def blob(self, digest: str) -> tuple[int, int]:
+        """Return an open file, valid as long as the layout is, and its size in bytes. Its digest is not verified."""
+        if not DIGEST.fullmatch(digest):
+            raise malformed("a descriptor has no SHA-256 digest")
+        return self._open_file(digest.removeprefix("sha256:"), self._blobs)
+
+    def blob_or_none(self, digest: str) -> tuple[int, int] | None:
+        """Like `blob`, but None where the layout has none of this digest."""
+        if not DIGEST.fullmatch(digest):
+            raise malformed("a descriptor has no SHA-256 digest")
+        try:
+            os.stat(digest.removeprefix("sha256:"), dir_fd=self._blobs, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return self.blob(digest)
+
+    def _open_file(self, name: str, folder: int) -> tuple[int, int]:
+        descriptor = _open(self._files, name, _FILE, folder)
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise malformed(f"{name} is no regular file")
+        return descriptor, state.st_size
+
+
+def parsed(name: str, content: bytes) -> Any:
+    """Parse JSON. Raises `ImageRefused`, for nesting without end too."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise malformed(f"{name} is no JSON: {type(error).__name__}") from error
+
+
+def _content(descriptor: int, size: int, most_bytes: int, name: str) -> bytes:
+    if size > most_bytes:
+        raise malformed(f"{name} has {size} bytes, more than {most_bytes}")
+    return os.pread(descriptor, most_bytes, 0)
+
+
+def _open_folder(files: ExitStack, name: str, folder: int | None) -> int:
+    return _open(files, name, _FOLDER, folder)
+
+
+def _open(files: ExitStack, name: str, flags: int, folder: int | None) -> int:
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except OSError as error:  # ELOOP: a symbolic link
+        raise malformed(f"{name} can't be opened: {error.strerror}") from error
+    files.callback(os.close, descriptor)
+    return descriptor

@@ -1,0 +1,128 @@
+"""The way of an image from a build into the engine.
+
+What the build left is untrusted: names in it mean nothing, and the engine never reads it. We read it, write manifest
+and configuration anew, have the engine pull exactly that by its digest from an endpoint of ours, and set the one name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.engine import images
+from stackyn_server.engine.builder.base_images import BaseImages
+from stackyn_server.engine.builder.endpoint import Endpoint, serve
+from stackyn_server.engine.builder.image_contents import ImageContents, Limits, read_contents
+from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
+from stackyn_server.engine.builder.layout import Layout
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+
+__all__ = ["ImageRefused", "Limits", "TakenImage", "take_image"]
+
+log = structlog.get_logger()
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's word
+_DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+# Of the classic store and of containerd's: the layer itself can't be unpacked.
+_UNPACKING = re.compile(r"failed to register layer|failed to extract layer|archive/tar", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenImage:
+    """`id` is the engine's. `moved_bytes` of layers went to the engine, which had the others."""
+
+    id: str
+    size_bytes: int
+    moved_bytes: int
+
+
+async def take_image(
+    engine: Engine,
+    out: Path,
+    base_images: BaseImages,
+    *,
+    labels: Mapping[str, str],
+    tag: str,
+    limits: Limits,
+) -> TakenImage:
+    """Bring the image in the OCI layout `out` into the engine under the name `tag`, with our `labels`.
+
+    The builder must have ended; the parent folder of `out` is trusted. Raises `ImageRefused` or BUILD_DISK with a
+    sentence for the tenant, `EngineUnavailable`.
+    """
+    with ExitStack() as files:
+        contents = await asyncio.to_thread(_open, files, out, base_images, labels, limits)
+        async with serve(contents) as endpoint:
+            await _pull(engine, endpoint, contents)
+        image = await _name(engine, endpoint, contents, labels, tag)
+    size = sum(layer.size for layer in contents.layers)
+    taken = TakenImage(image, size, sum(endpoint.sent.values()))
+    log.info("image.taken", image=image, size_bytes=size, moved_bytes=taken.moved_bytes)
+    return taken
+
+
+def _open(
+    files: ExitStack, out: Path, base_images: BaseImages, labels: Mapping[str, str], limits: Limits
+) -> ImageContents:
+    built = files.enter_context(Layout.open(out))
+    base = files.enter_context(Layout.open(base_images.directory.resolve()))
+    machine = platform.machine()
+    return read_contents(built, base, labels, _ARCHITECTURES.get(machine, machine), limits)
+
+
+async def _pull(engine: Engine, endpoint: Endpoint, contents: ImageContents) -> None:
+    wanted = {"fromImage": endpoint.repository, "tag": contents.manifest_digest}
+    try:
+        async with engine.stream("POST", "images/create", params=wanted) as stream:
+            async for record in stream.json_lines():
+                if (error := record.get("error")) is not None:
+                    raise _failure(str(error), endpoint)
+    except EngineRefused as refused:
+        raise _failure(refused.reason, endpoint) from refused
+
+
+def _failure(text: str, endpoint: Endpoint) -> DeploymentFailed:
+    if _DISK.search(text):
+        return DeploymentFailed(
+            Failure(
+                FailureCode.BUILD_DISK,
+                "The image did not fit on the server's disk.",
+                "Make the image smaller, or tell the operator that the disk is full.",
+            )
+        )
+    if endpoint.broken or _UNPACKING.search(text):
+        return malformed(f"the engine: {text}")
+    return EngineUnavailable(text)
+
+
+async def _name(
+    engine: Engine, endpoint: Endpoint, contents: ImageContents, labels: Mapping[str, str], tag: str
+) -> str:
+    """Give the image its name, verified to be the one that was served, and take away the one it was pulled by."""
+    pulled = f"{endpoint.repository}@{contents.manifest_digest}"
+    found: dict[str, Any] | None = await engine.ask_or_none(engine.docker.images.inspect(pulled))
+    if found is None or not _is_ours(found, contents, labels):
+        raise EngineUnavailable("the engine has another image than it was to pull")
+    await images.tag(engine, found["Id"], tag)
+    await engine.request_or_none("DELETE", f"images/{pulled}", params={"noprune": "true"})
+    return str(found["Id"])
+
+
+def _is_ours(found: Mapping[str, Any], contents: ImageContents, labels: Mapping[str, str]) -> bool:
+    """The classic store names images by their configuration, containerd's by their manifest."""
+    theirs = (found.get("Config") or {}).get("Labels") or {}
+    return (
+        found["Id"] in (contents.config_digest, contents.manifest_digest)
+        and labels.items() <= theirs.items()
+        and found["RootFS"].get("Layers") == [layer.digest for layer in contents.layers]
+    )

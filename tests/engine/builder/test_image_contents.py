@@ -1,0 +1,325 @@
+"""What a build leaves is read as a stranger's: an honest image passes, everything else is refused with a reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackyn_server.engine.builder.image_contents import ImageContents, Limits, read_contents
+from stackyn_server.engine.builder.image_refused import ImageRefused
+from stackyn_server.engine.builder.layout import Layout
+from tests.engine.builder.layouts import ARCHITECTURE, CONFIG, LAYER, MANIFEST, MadeLayout, layer, named
+
+LIMITS = Limits(image_bytes=1_000_000, layer_members=100)
+OURS = {"io.stackyn.image.installation": "ours", "io.stackyn.image.app": "7"}
+FILES = layer({"app": b"print()"})
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeLayout:
+    return MadeLayout(tmp_path / "out")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> MadeLayout:
+    return MadeLayout(tmp_path / "images")
+
+
+def read(made: MadeLayout, limits: Limits = LIMITS) -> ImageContents:
+    with Layout.open(made.folder) as built, Layout.open(made.folder.parent / "images") as base:
+        return read_contents(built, base, OURS, ARCHITECTURE, limits)
+
+
+def settings_of(contents: ImageContents) -> dict[str, Any]:
+    found = json.loads(contents.config)["config"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_an_app_decides_is_kept(made: MadeLayout, base: MadeLayout) -> None:
+    settings = {
+        "User": "app",
+        "ExposedPorts": {"3000/tcp": {}},
+        "Env": ["PATH=/bin"],
+        "Cmd": ["serve"],
+        "Entrypoint": ["/bin/run"],
+        "WorkingDir": "/srv",
+        "Volumes": {"/data": {}},
+        "StopSignal": "SIGQUIT",
+        "OnBuild": ["RUN true"],
+    }
+    made.image([FILES], settings | {"Labels": {"maintainer": "somebody"}})
+
+    found = settings_of(read(made))
+
+    assert found == settings | {"Labels": {"maintainer": "somebody"} | OURS}
+
+
+def test_labels_of_ours_are_ours_alone(made: MadeLayout, base: MadeLayout) -> None:
+    forged = {
+        "io.stackyn.image.app": "8",
+        "io.stackyn.image.role": "ingress",
+        "io.stackyn.instance": "1",
+        "io.stackyn.": "x",
+    }
+    made.image([FILES], {"Labels": forged, "Healthcheck": {"Test": ["CMD", "true"]}})
+
+    found = settings_of(read(made))
+
+    assert found == {"Labels": OURS}
+
+
+def test_a_layer_of_a_base_image_is_the_platforms_own_file(made: MadeLayout, base: MadeLayout) -> None:
+    below = layer({"lib": b"shared"})
+    descriptor = base.blob(below, LAYER)
+    made.image([below, FILES])
+    made.path(descriptor["digest"]).unlink()
+    made.path(descriptor["digest"]).symlink_to("/etc/passwd")  # as the builder's own link, or another one
+
+    contents = read(made)
+
+    assert [found.is_platforms for found in contents.layers] == [True, False]
+    assert [found.size for found in contents.layers] == [len(below), len(FILES)]
+
+
+def test_names_in_the_index_mean_nothing(made: MadeLayout, base: MadeLayout) -> None:
+    plain = made.manifest([FILES], {"Cmd": ["a"]})
+    made.index(plain)
+    expected = read(made).manifest
+
+    made.index(
+        named(plain, "stackyn/python:3.11"), annotations={"io.containerd.image.name": "stackyn/ingress:1"}
+    )
+
+    assert read(made).manifest == expected
+    assert b"stackyn/python" not in expected
+
+
+def _symlink(made: MadeLayout, digest: str, target: str) -> None:
+    made.path(digest).unlink()
+    made.path(digest).symlink_to(target)
+
+
+def _first_layer(made: MadeLayout) -> str:
+    index = json.loads((made.folder / "index.json").read_bytes())
+    manifest = json.loads(made.path(index["manifests"][0]["digest"]).read_bytes())
+    return str(manifest["layers"][0]["digest"])
+
+
+def _index_is_a_link(made: MadeLayout) -> None:
+    (made.folder / "index.json").rename(made.folder / "moved")
+    (made.folder / "index.json").symlink_to("moved")
+
+
+def _index_is_a_fifo(made: MadeLayout) -> None:
+    (made.folder / "index.json").unlink()
+    os.mkfifo(made.folder / "index.json")
+
+
+def _blobs_is_a_link(made: MadeLayout) -> None:
+    made.blobs.rename(made.folder / "elsewhere")
+    made.blobs.symlink_to(made.folder / "elsewhere")
+
+
+def _layout_is_a_link(made: MadeLayout) -> None:
+    made.folder.rename(made.folder.parent / "elsewhere")
+    made.folder.symlink_to(made.folder.parent / "elsewhere")
+
+
+def _manifest_changed(made: MadeLayout) -> None:
+    index = json.loads((made.folder / "index.json").read_bytes())
+    with made.path(index["manifests"][0]["digest"]).open("ab") as file:
+        file.write(b" ")
+
+
+def _manifest_named(digest: str) -> Callable[[MadeLayout], None]:
+    return lambda made: made.index({"mediaType": MANIFEST, "digest": digest, "size": 1})
+
+
+def _layers(*descriptors: object) -> Callable[[MadeLayout], None]:
+    def change(made: MadeLayout) -> None:
+        config = made.document({"os": "linux", "architecture": ARCHITECTURE}, CONFIG)
+        made.index(made.document({"config": config, "layers": list(descriptors)}, MANIFEST))
+
+    return change
+
+
+def _large_config(made: MadeLayout) -> None:
+    made.image([FILES], {"Labels": {"a": "b" * 2_000_000}})
+
+
+NO_IMAGE = "did not leave an image that can be used"
+CRAFTED: dict[str, tuple[Callable[[MadeLayout], object], str, str]] = {
+    "index missing": (lambda made: (made.folder / "index.json").unlink(), NO_IMAGE, "No such file"),
+    "index linked": (_index_is_a_link, NO_IMAGE, "symbolic links"),
+    "index a FIFO": (_index_is_a_fifo, NO_IMAGE, "no regular file"),
+    "index huge": (lambda made: os.truncate(made.folder / "index.json", 10**12), NO_IMAGE, "more than 65536"),
+    "index nested": (lambda made: (made.folder / "index.json").write_text("[" * 60_000), NO_IMAGE, "no JSON"),
+    "blobs linked": (_blobs_is_a_link, NO_IMAGE, "Not a directory"),
+    "layout linked": (_layout_is_a_link, NO_IMAGE, "Not a directory"),
+    "no manifest": (lambda made: made.index(), NO_IMAGE, "no manifests"),
+    "two manifests": (
+        lambda made: made.index(made.manifest([FILES]), made.manifest([FILES], {"User": "b"})),
+        "more than one image",
+        "2 entries",
+    ),
+    "an index in the index": (
+        lambda made: made.index({**made.manifest([FILES]), "mediaType": "application/vnd.oci.image.index.v1+json"}),
+        "more than one image",
+        "1 entries",
+    ),
+    "manifest changed": (_manifest_changed, NO_IMAGE, "other content than its name says"),
+    "manifest missing": (_manifest_named("sha256:" + "0" * 64), NO_IMAGE, "No such file"),
+    "manifest elsewhere": (_manifest_named("sha256:../../../../etc/hostname"), NO_IMAGE, "no SHA-256 digest"),
+    "config huge": (_large_config, NO_IMAGE, "more than 1048576"),
+    "layer linked to a file of the host": (
+        lambda made: _symlink(made, _first_layer(made), "/etc/shadow"),
+        NO_IMAGE,
+        "symbolic links",
+    ),
+    "layer missing": (lambda made: made.path(_first_layer(made)).unlink(), NO_IMAGE, "No such file"),
+    "layer huge": (
+        lambda made: os.truncate(made.path(_first_layer(made)), 10**12),
+        "larger than 0 MiB",
+        "",
+    ),
+    "layer compressed": (
+        _layers({"mediaType": LAYER + "+gzip", "digest": "sha256:" + "0" * 64}),
+        NO_IMAGE,
+        "compressed",
+    ),
+    "layer no descriptor": (_layers("sha256:" + "0" * 64), NO_IMAGE, "of an unknown kind"),
+    "128 layers": (_layers(*[{"mediaType": LAYER}] * 128), "128 layers; at most 127", ""),
+    "no layers": (_layers(), "The image is empty", ""),
+    "another architecture": (
+        lambda made: made.image([FILES], architecture="mips"),
+        f"made for linux/mips, and this server runs linux/{ARCHITECTURE}",
+        "",
+    ),
+    "another system": (lambda made: made.image([FILES], os="win<dows"), "made for win?dows/", ""),
+    "Cmd a number": (lambda made: made.image([FILES], {"Cmd": 7}), NO_IMAGE, "Cmd"),
+    "volume at /proc": (
+        lambda made: made.image([FILES], {"Volumes": {"/data/../proc/x": {}}}),
+        "a volume at /proc/x",
+        "",
+    ),
+    "volume at /": (lambda made: made.image([FILES], {"Volumes": {"/": {}}}), "a volume at /,", ""),
+    "many volumes": (
+        lambda made: made.image([FILES], {"Volumes": {f"/v{n}": {} for n in range(40)}}),
+        "40 volumes",
+        "",
+    ),
+    "no port": (lambda made: made.image([FILES], {"ExposedPorts": {"70000/tcp": {}}}), "exposes 70000/tcp", ""),
+    "no signal": (lambda made: made.image([FILES], {"StopSignal": "x y"}), "stop signal x?y", ""),
+    "many files": (
+        lambda made: made.image([layer({str(n): b"" for n in range(101)})]),
+        "more than 100 files",
+        "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_output_is_refused(made: MadeLayout, base: MadeLayout, name: str) -> None:
+    craft, message, note = CRAFTED[name]
+    made.image([FILES])
+    read(made)  # honest before: the test can fail
+    craft(made)
+
+    with pytest.raises(ImageRefused) as caught:
+        read(made)
+
+    assert message in caught.value.message
+    assert note in "".join(getattr(caught.value, "__notes__", ()))
+
+
+def _member(**changes: Any) -> bytes:
+    member = tarfile.TarInfo("a")
+    for key, value in changes.items():
+        setattr(member, key, value)
+    return member.tobuf(tarfile.PAX_FORMAT)
+
+
+def _extended(records: bytes, kind: bytes = b"x") -> bytes:
+    return _member(type=kind, size=len(records)) + records + b"\0" * (-len(records) % 512)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    text = b" " + key + b"=" + value + b"\n"
+    length = len(text) + 2
+    return str(length).encode() + text
+
+
+END = bytes(1024)
+SPARSE = _extended(_record(b"GNU.sparse.size", b"99999999999")) + _member()
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (SPARSE + END, "sparse"),
+        (_member(type=b"S") + END, "type 83"),
+        (_extended(b"99 size=1\n") + _member() + END, "broken extended"),
+        (_extended(b"size") + _member() + END, "broken extended"),
+        (_extended(_record(b"size", b"-512")) + _member() + END, "no number"),
+        (_member()[:124] + b"\xff" * 12 + _member()[136:] + END, "negative"),
+        (_member()[:124] + b"12x45678901\0" + _member()[136:] + END, "no number"),
+        (_member(size=10**6) + END, "cut off"),
+        (_member()[:300], "cut off"),
+        (_extended(_record(b"path", b"folder/")) + _member(type=b"\0") + END, "before 1988"),
+        # The size of a link is not obeyed, so what follows is a member and not its content.
+        (_member(type=b"2", size=1024, linkname="b") + SPARSE + END, "sparse"),
+        # What an extended header told ends with a global one.
+        (
+            _extended(_record(b"size", b"2048")) + _extended(b"", b"g") + _member() + SPARSE + END,
+            "sparse",
+        ),
+        (os.urandom(512).replace(b"x", b"y")[:156] + b"?" + bytes(355), "type 63"),
+    ],
+)
+def test_a_layer_that_hides_something_is_refused(
+    made: MadeLayout, base: MadeLayout, content: bytes, note: str
+) -> None:
+    made.image([content])
+
+    with pytest.raises(ImageRefused) as caught:
+        read(made)
+
+    assert note in "".join(getattr(caught.value, "__notes__", ()))
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_members_of_an_honest_layer_are_counted(made: MadeLayout, base: MadeLayout, form: int) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
+        for number in range(50):
+            member = tarfile.TarInfo(f"{'long' if form == tarfile.USTAR_FORMAT else 'long' * 40}/{number}")
+            member.size = number * 100
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE):
+            member = tarfile.TarInfo(f"kind-{kind.decode()}")
+            member.type, member.linkname = kind, "long"
+            archive.addfile(member)
+    made.image([buffer.getvalue()])
+
+    assert read(made, Limits(1_000_000, 54)).layers[0].size == len(buffer.getvalue())
+    with pytest.raises(ImageRefused, match="more than 53 files"):
+        read(made, Limits(1_000_000, 53))
+
+
+def test_the_largest_documents_are_read_in_no_time(made: MadeLayout, base: MadeLayout) -> None:
+    labels = {str(number): "" for number in range(75_000)}
+    made.image([FILES], {"Labels": labels})
+
+    began = time.process_time()
+    read(made)
+
+    assert time.process_time() - began < 1

@@ -1,0 +1,260 @@
+"""The image of a build comes into the engine under the one name that we give it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from stackyn_server.domain.failures import FailureCode
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.engine import images
+from stackyn_server.engine.builder import endpoint
+from stackyn_server.engine.builder.base_images import BaseImages
+from stackyn_server.engine.builder.image_contents import ImageContents, read_contents
+from stackyn_server.engine.builder.layout import Layout
+from stackyn_server.engine.builder.output import ImageRefused, Limits, TakenImage, take_image
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineUnavailable
+from tests.engine.builder.layouts import ARCHITECTURE, LAYER, MadeLayout, digest_of, layer, named
+from tests.engine.parts import busybox_files, new_id, tar
+
+LIMITS = Limits(image_bytes=100_000_000, layer_members=1000)
+FILES = layer({"app": b"print()"})
+
+
+@dataclass
+class Take:
+    """Takes the image in `out` as a new deployment's, or as that of `deployment`."""
+
+    engine: Engine
+    out: MadeLayout
+    base: MadeLayout
+    tag: str = ""
+
+    async def __call__(self) -> TakenImage:
+        app, deployment = AppId(new_id()), DeploymentId(new_id())
+        self.tag = images.tag_of(self.engine, app, deployment)
+        base_images = await asyncio.to_thread(BaseImages.read, self.base.folder)
+        return await take_image(
+            self.engine,
+            self.out.folder,
+            base_images,
+            labels=self.engine.labels.app_image(app, deployment),
+            tag=self.tag,
+            limits=LIMITS,
+        )
+
+
+@pytest.fixture
+async def take(engine: Engine, tmp_path: Path) -> AsyncIterator[Take]:
+    base = MadeLayout(tmp_path / "images")
+    base.index()
+    yield Take(engine, MadeLayout(tmp_path / "out"), base)
+    for image in await images.present(engine):
+        await images.remove(engine, image.id)
+
+
+def unique(name: str) -> bytes:
+    """A layer that no engine has."""
+    return layer({name: os.urandom(10_000)})
+
+
+async def everything(engine: Engine) -> dict[str, tuple[str, ...]]:
+    """Image → names, of what this engine has."""
+    found = await engine.request("GET", "images/json", seconds=60)
+    return {image["Id"]: tuple(sorted(image.get("RepoTags") or ())) for image in found}
+
+
+async def test_an_image_is_taken_with_our_name_and_labels(take: Take) -> None:
+    take.out.image([FILES], {"Cmd": ["serve"], "ExposedPorts": {"3000/tcp": {}}, "Labels": {"a": "b"}})
+
+    taken = await take()
+
+    found = await images.inspect(take.engine, taken.id)
+    assert found is not None
+    assert found.tags == (take.tag,)
+    assert take.engine.labels.owns_image(found.labels) and found.labels["a"] == "b"
+    assert (found.exposed_ports, found.has_command) == ((3000,), True)
+    names = (await take.engine.ask(take.engine.docker.images.inspect(taken.id)))["RepoDigests"] or []
+    assert not [name for name in names if "127.0.0.1" in name], "what it was pulled by"
+
+
+async def test_a_taken_image_runs(take: Take) -> None:
+    files = await asyncio.to_thread(lambda: tar(busybox_files()))
+    take.out.image([files, FILES], {"Cmd": ["cat", "/app"], "Env": ["PATH=/bin"]})
+
+    taken = await take()
+
+    container = await take.engine.request("POST", "containers/create", body={"Image": taken.id})
+    try:
+        await take.engine.request("POST", f"containers/{container['Id']}/start")
+        ended = await take.engine.request("POST", f"containers/{container['Id']}/wait")
+        assert ended["StatusCode"] == 0
+    finally:
+        await take.engine.request("DELETE", f"containers/{container['Id']}", params={"force": "1"})
+
+
+async def test_only_changed_layers_move(take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    shared, below = unique("shared"), unique("below")
+    take.base.blob(below, LAYER)
+    take.out.image([below, shared, unique("first")])
+    first = await take()
+    changed = unique("second")
+    take.out.image([below, shared, changed])
+
+    second = await take()
+
+    with capsys.disabled():
+        print(
+            f"\nthe first image of {first.size_bytes} bytes moved {first.moved_bytes}, "
+            f"the second with one changed layer {second.moved_bytes}"
+        )
+    assert first.moved_bytes == first.size_bytes
+    assert second.moved_bytes == len(changed)
+
+
+async def test_nothing_that_a_build_writes_names_another_image(take: Take) -> None:
+    neighbours = images.tag_of(take.engine, AppId(new_id()), DeploymentId(new_id()))
+    victims = [
+        neighbours,
+        f"stackyn-test/ingress:{uuid.uuid4().hex}",
+        f"stackyn-test/base:{uuid.uuid4().hex}",
+    ]
+    take.out.image([unique("victim")])
+    victim = await take()
+    for name in victims:
+        await images.tag(take.engine, victim.id, name)
+    before = await everything(take.engine)
+    manifest = take.out.manifest([unique("attacker")], {"Labels": {"io.stackyn.image.role": "ingress"}})
+    for name in victims:
+        forged = {"org.opencontainers.image.ref.name": name, "io.containerd.image.name": name}
+        take.out.index({**named(manifest, name), "annotations": forged}, annotations=forged)
+
+        taken = await take()
+
+        assert taken.id != victim.id
+        after = await everything(take.engine)
+        assert {image: names for image, names in after.items() if image in before} == before
+        assert after[taken.id] == (take.tag,)
+        await images.remove(take.engine, taken.id)
+    for name in victims[1:]:
+        await take.engine.request("DELETE", f"images/{name}")
+
+
+async def test_a_layer_with_other_content_is_the_builds_fault(take: Take) -> None:
+    take.out.image([FILES, unique("a")])
+    lie = digest_of(os.urandom(10))
+    await asyncio.to_thread(_rename_layer, take.out, lie)
+    before = await everything(take.engine)
+
+    with pytest.raises(ImageRefused, match="did not leave an image"):
+        await take()
+
+    assert await everything(take.engine) == before
+
+
+def _rename_layer(out: MadeLayout, digest: str) -> None:
+    config = out.document(
+        {"os": "linux", "architecture": ARCHITECTURE}, "application/vnd.oci.image.config.v1+json"
+    )
+    out.path(digest).write_bytes(FILES)
+    layers = [{"mediaType": LAYER, "digest": digest, "size": len(FILES)}]
+    out.index(
+        out.document({"config": config, "layers": layers}, "application/vnd.oci.image.manifest.v1+json")
+    )
+
+
+async def test_a_layer_that_can_not_be_unpacked_is_the_builds_fault(take: Take) -> None:
+    broken = bytearray(FILES)
+    broken[148:156] = b"0000000\0"  # the checksum of its first header
+    take.out.image([bytes(broken)])
+
+    with pytest.raises(ImageRefused, match="did not leave an image") as caught:
+        await take()
+
+    assert caught.value.failure.code is FailureCode.BUILD_FAILED
+
+
+async def test_an_image_taken_twice_is_one(take: Take) -> None:
+    take.out.image([unique("a")])
+    app, deployment = AppId(new_id()), DeploymentId(new_id())
+    base_images = await asyncio.to_thread(BaseImages.read, take.base.folder)
+    ids = set()
+    for _ in range(2):
+        taken = await take_image(
+            take.engine,
+            take.out.folder,
+            base_images,
+            labels=take.engine.labels.app_image(app, deployment),
+            tag=images.tag_of(take.engine, app, deployment),
+            limits=LIMITS,
+        )
+        ids.add(taken.id)
+
+    assert len(ids) == 1
+
+
+async def test_what_a_crash_left_before_the_name_is_removed(
+    take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object) -> None:
+        raise EngineUnavailable("killed")
+
+    take.out.image([unique("a")])
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "tag", crash)
+        with pytest.raises(EngineUnavailable):
+            await take()
+    (left,) = await images.present(take.engine)
+
+    await images.remove(take.engine, left.id)
+
+    assert await images.present(take.engine) == []
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[tuple[endpoint.Endpoint, ImageContents]]:
+    out, base = MadeLayout(tmp_path / "out"), MadeLayout(tmp_path / "images")
+    out.image([FILES])
+    with Layout.open(out.folder) as built, Layout.open(base.folder) as below:
+        contents = await asyncio.to_thread(read_contents, built, below, {}, ARCHITECTURE, LIMITS)
+        async with endpoint.serve(contents) as serving:
+            yield serving, contents
+
+
+async def test_the_endpoint_knows_one_image_and_one_token(
+    served: tuple[endpoint.Endpoint, ImageContents],
+) -> None:
+    serving, contents = served
+    host, token, repository = serving.repository.split("/")
+    digest = contents.layers[0].digest
+
+    async def ask(method: str, path: str) -> tuple[int, bytes]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, f"http://{host}/v2/{path}") as answer,
+        ):
+            return answer.status, await answer.read()
+
+    right = f"{token}/{repository}"
+    assert host.startswith("127.0.0.1:") and len(token) == 32
+    assert await ask("GET", f"{right}/blobs/{digest}") == (200, FILES)
+    assert await ask("HEAD", f"{right}/blobs/{digest}") == (200, b"")
+    assert await ask("GET", f"{right}/manifests/{contents.manifest_digest}") == (200, contents.manifest)
+    for method, path in (
+        ("GET", f"{'0' * 32}/{repository}/blobs/{digest}"),
+        ("GET", f"{right}/blobs/sha256:{'0' * 64}"),
+        ("GET", f"{right}/manifests/latest"),
+        ("GET", f"{right}/tags/list"),
+        ("GET", f"{right}/blobs/../../../../etc/passwd"),
+        ("GET", "_catalog"),
+    ):
+        assert (await ask(method, path))[0] == 404, path
+    assert (await ask("PUT", f"{right}/manifests/{contents.manifest_digest}"))[0] == 405
