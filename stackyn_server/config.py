@@ -183,7 +183,8 @@ class Probe(Table):
     interval_seconds: Seconds = 0.25
     steady_seconds: Annotated[float, Field(ge=0)] = 3
     known_steady_seconds: Annotated[float, Field(ge=0)] = 0.5
-    misplaced_seconds: Seconds = 15
+    answer_seconds: Seconds = 30
+    other_port_seconds: Seconds = 30
 
 
 class Retries(Table):

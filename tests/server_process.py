@@ -85,7 +85,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
             "restart_limit": 3,
             "keep_releases": 2,
         },
-        "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "misplaced_seconds": 1},
+        "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "other_port_seconds": 1},
         "deadlines": {"probing": round(patient(20)), "switching": round(patient(30))},
         "retries": {"first_seconds": 0.2, "attempts": 4},
         # Three servers that ask an emulated engine each second leave it no time for anything else.

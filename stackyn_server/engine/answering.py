@@ -1,26 +1,165 @@
-"""Does an app answer at its address? Asked by us from outside its container: nothing is needed inside the image."""
+"""Does an app answer at its address? Asked as the ingress passes a visitor's request on, from outside its container:
+nothing is needed inside the image."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv4Address
 
 import aiohttp
 
+from stackyn_server.config import Public
+from stackyn_server.domain.apps import Protocol
 
-async def answers(
-    address: IPv4Address, port: int, health_path: str | None, *, timeout_seconds: float
-) -> bool:
-    """With a `health_path` only a status from 200 to 399 is an answer; without one, accepting a connection is."""
+_CONNECT_SECONDS = 2.0
+_BODY_SECONDS = 2.0
+_BODY_BYTES = 65_536
+_LINE_LENGTH = 200
+_TAG = re.compile(r"<[^>]*>")
+_OUR_ADDRESS = "127.0.0.1"
+_USER_AGENT = "Stackyn-Health"
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+# RFC 9113, section 3.4: the client's preface and its settings, here none; the server's first frame is its settings.
+_H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_H2_FRAME_HEAD, _H2_FRAME_TYPE, _H2_SETTINGS = 9, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whom a request of ours looks like: somebody who asks for `host` at the public side's `scheme` and `port`."""
+
+    host: str
+    scheme: str = "http"
+    port: int = 80
+
+    @classmethod
+    def of(cls, public: Public, slug: str) -> Visitor:
+        port = public.port or _USUAL_PORTS[public.scheme]
+        return cls(f"{slug}.{public.base_domain}", public.scheme, port)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "Host": self.host,
+            "X-Forwarded-For": _OUR_ADDRESS,
+            "X-Forwarded-Host": self.host,
+            "X-Forwarded-Port": str(self.port),
+            "X-Forwarded-Proto": self.scheme,
+            "X-Real-Ip": _OUR_ADDRESS,
+            "User-Agent": _USER_AGENT,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a request on a connection that was accepted.
+
+    `is_answer`: something that speaks the app's protocol answered; `status` is None where that has none (h2c).
+    `location` is where a redirect leads, `last_line` the last one of an error's body, for people.
+    """
+
+    is_answer: bool
+    status: int | None = None
+    location: str = ""
+    last_line: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        return self.is_answer and (
+            self.status is None or HTTPStatus.OK <= self.status < HTTPStatus.BAD_REQUEST
+        )
+
+    @property
+    def described(self) -> str:
+        """The status with its name, as in `404 Not Found`."""
+        if self.status is None:
+            return "HTTP/2" if self.is_answer else "nothing"
+        return described(self.status)
+
+
+def described(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+async def ask(
+    address: IPv4Address,
+    port: int,
+    path: str,
+    visitor: Visitor,
+    *,
+    protocol: Protocol = "http",
+    timeout_seconds: float,
+) -> Reply | None:
+    """GET `path` as `visitor`; redirects are not followed. None when no connection is accepted.
+
+    An h2c app is asked for its settings instead, which every server of HTTP/2 sends at once.
+    """
+    if protocol == "h2c":
+        return await _ask_h2c(address, port, timeout_seconds)
+    timeout = aiohttp.ClientTimeout(
+        total=timeout_seconds, sock_connect=min(_CONNECT_SECONDS, timeout_seconds)
+    )
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.get(
+                f"http://{address}:{port}{path}", headers=visitor.headers, allow_redirects=False
+            ) as answer,
+        ):
+            last_line = await _last_line(answer) if answer.status >= HTTPStatus.BAD_REQUEST else ""
+            return Reply(True, answer.status, answer.headers.get("Location", ""), last_line)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        return None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        return Reply(False)
+
+
+async def accepts(address: IPv4Address, port: int, *, timeout_seconds: float) -> bool:
+    """Whether a connection is accepted there, whoever does it."""
     try:
         async with asyncio.timeout(timeout_seconds):
-            if health_path is None:
-                _, writer = await asyncio.open_connection(str(address), port)
-                writer.close()
-                return True
-            url = f"http://{address}:{port}{health_path}"
-            async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as answer:
-                return HTTPStatus.OK <= answer.status < HTTPStatus.BAD_REQUEST
-    except (OSError, TimeoutError, aiohttp.ClientError, ValueError):
+            _, writer = await asyncio.open_connection(str(address), port)
+    except (OSError, TimeoutError):
         return False
+    writer.close()
+    return True
+
+
+async def _ask_h2c(address: IPv4Address, port: int, timeout_seconds: float) -> Reply | None:
+    try:
+        async with asyncio.timeout(min(_CONNECT_SECONDS, timeout_seconds)):
+            reader, writer = await asyncio.open_connection(str(address), port)
+    except (OSError, TimeoutError):
+        return None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            writer.write(_H2_PREFACE)
+            head = await reader.readexactly(_H2_FRAME_HEAD)
+        return Reply(head[_H2_FRAME_TYPE] == _H2_SETTINGS)
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return Reply(False)
+    finally:
+        writer.close()
+
+
+async def _last_line(answer: aiohttp.ClientResponse) -> str:
+    """Return the last line of the body's first piece that says something, without markup; "" when there is none."""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            body = await answer.content.read(_BODY_BYTES)
+    except (aiohttp.ClientError, TimeoutError):
+        return ""
+    return last_line_of(body.decode("utf-8", "replace"))
+
+
+def last_line_of(body: str) -> str:
+    words = (" ".join(_TAG.sub(" ", line).split()) for line in body.splitlines())
+    readable = ["".join(letter for letter in line if letter.isprintable()) for line in words]
+    return next((line for line in reversed(readable) if line), "")[:_LINE_LENGTH]

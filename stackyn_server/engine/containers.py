@@ -29,6 +29,7 @@ __all__ = [
     "ContainerState",
     "ContainerSummary",
     "ImageGone",
+    "NothingToStart",
     "find",
     "inspect",
     "kill",
@@ -70,6 +71,19 @@ class ImageGone(DeploymentFailed):
                 FailureCode.INTERNAL,
                 "The image of this release is no longer on this server.",
                 "Deploy again, or go back to another release.",
+            )
+        )
+
+
+class NothingToStart(DeploymentFailed):
+    """Neither the image nor the app's settings name a program."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Failure(
+                FailureCode.APP_EXITED,
+                "The app has no start command: its image has neither CMD nor ENTRYPOINT, and its settings name none.",
+                "Add CMD to the Dockerfile, or set a start command in the app's settings.",
             )
         )
 
@@ -275,13 +289,7 @@ def _start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable
     if isinstance(error, Absent) and "image" in lowered:
         return ImageGone()
     if "no command specified" in lowered:
-        return DeploymentFailed(
-            Failure(
-                FailureCode.APP_EXITED,
-                "The app has no start command: neither its image nor its settings name one.",
-                "Set a start command, or add CMD to the Dockerfile.",
-            )
-        )
+        return NothingToStart()
     if problem := _START_PROBLEM.search(reason):
         return DeploymentFailed(
             Failure(

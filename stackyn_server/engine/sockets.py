@@ -23,6 +23,11 @@ class Listener:
     port: int
     loopback: bool
 
+    @property
+    def is_ipv6(self) -> bool:
+        """It may accept IPv4 as well, on `::`: the kernel's tables don't say."""
+        return self.address.version == 6
+
 
 def established(pid: int, port: int) -> int:
     """Count the connections to local `port`, ones being made included. 0 when the process is gone."""

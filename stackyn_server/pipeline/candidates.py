@@ -8,10 +8,13 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.ports import expected_port
 from stackyn_server.domain.seats import address_of, bridge_of
+from stackyn_server.engine.answering import Visitor
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.errors import StackynError
 from stackyn_server.pipeline import environment
+from stackyn_server.pipeline.probe import Target
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import instances, releases
 from stackyn_server.store.apps import App
@@ -28,15 +31,19 @@ async def ensure(
     app: App,
     deployment: Deployment,
     slot: int | None = None,
+    *,
+    exposed_ports: tuple[int, ...] = (),
 ) -> Instance:
     """Write the release candidate and its instance, unless a try before this one did. `slot` None: the free one.
+
+    `exposed_ports` are those of the deployment's image: the engine is asked before, never inside a transaction.
 
     Raises `TransientFailure` when both slots are taken.
     """
     release = await releases.of_deployment(connection, deployment.id)
     if release is None:
         release = await releases.insert(
-            connection, await _new_release(connection, sealer, settings, app, deployment)
+            connection, await _new_release(connection, sealer, settings, app, deployment, exposed_ports)
         )
     instance = await instances.of_deployment(connection, deployment.id)
     if instance is None and slot is not None:
@@ -92,7 +99,7 @@ def container_spec(
         image=release.image,
         bridge=bridge_of(settings.network.subnet, seat_of(app)),
         address=address(settings, app, instance),
-        environment={**variables, "PORT": str(release.port)},
+        environment={**variables, "PORT": str(release.told_port or release.port)},
         command=release.command,
         memory_mb=release.memory_mb,
         cpu=release.cpu,
@@ -102,8 +109,36 @@ def container_spec(
     )
 
 
+def target(
+    settings: Settings,
+    app: App,
+    release: Release,
+    instance: Instance,
+    container: str,
+    *,
+    known_ports: tuple[int, ...] = (),
+    is_fixed: bool = True,
+) -> Target:
+    """Say where the instance has to answer. A release that has a number is bound to its port."""
+    return Target(
+        container=container,
+        address=address(settings, app, instance),
+        port=release.port,
+        health_path=release.health_path,
+        visitor=Visitor.of(settings.public, app.slug),
+        protocol=release.protocol,
+        known_ports=known_ports,
+        is_fixed=is_fixed,
+    )
+
+
 async def _new_release(
-    connection: Connection, sealer: Sealer, settings: Settings, app: App, deployment: Deployment
+    connection: Connection,
+    sealer: Sealer,
+    settings: Settings,
+    app: App,
+    deployment: Deployment,
+    exposed_ports: tuple[int, ...],
 ) -> NewRelease:
     """A rollback restores everything of its source; all others take today's variables and settings."""
     if deployment.cause is Cause.ROLLBACK and deployment.source_release is not None:
@@ -123,6 +158,8 @@ async def _new_release(
             cpu=source.cpu,
             command=source.command,
             port=source.port,
+            told_port=source.told_port,
+            protocol=source.protocol,
             health_path=source.health_path,
             commit=source.commit,
         )
@@ -137,7 +174,13 @@ async def _new_release(
         disk_mb=chosen.disk_mb,
         cpu=chosen.cpu,
         command=chosen.start_command or None,
-        port=chosen.port or plan.get("port") or settings.apps.default_port,
+        port=expected_port(
+            chosen=chosen.port,
+            exposed=exposed_ports,
+            planned=plan.get("port"),
+            default=settings.apps.default_port,
+        ),
+        protocol=chosen.protocol,
         health_path=chosen.health_path or None,
         commit=deployment.commit,
     )

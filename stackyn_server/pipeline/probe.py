@@ -1,119 +1,186 @@
-"""Is the candidate ready? Asked by us, at its address; nothing is needed inside the image.
+"""Is the candidate ready? Asked by us, at its address, as a visitor would; nothing is needed inside the image.
 
-A container that ends fails at once with its last lines. One that listens where nobody can reach it is told so as
-soon as it has stayed that way for a while, instead of at the deadline.
+A container that ends fails at once with its last lines. Everything else has until the deadline: an app may warm up as
+long as it likes, and where it listens meanwhile says nothing about where it will.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from stackyn_server.config import Probe
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
-from stackyn_server.engine import containers, endings, sockets
-from stackyn_server.engine.answering import answers
+from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
+from stackyn_server.domain.failures import DeploymentFailed, Failure
+from stackyn_server.engine import answering, containers, endings, sockets
+from stackyn_server.engine.answering import Reply, Visitor
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import KILLED, ContainerState
-from stackyn_server.engine.sockets import Listener
+from stackyn_server.engine.container_state import ContainerState
+from stackyn_server.pipeline.not_ready import EndedFromOutside, exit_failure, why_not_ready
+from stackyn_server.pipeline.port_search import Look, PortSearch
 
-_CONNECT_SECONDS = 2.0
 _EVIDENCE_LINES = 40
-_MORE_MEMORY = "Give it more memory in its settings, or make it use less."
+_HOME = "/"
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the app has to answer. `health_path` None: accepting a connection is enough."""
+    """Where the app has to answer, and how it is asked.
+
+    `health_path` None: any answer to a request for `/` is enough. `known_ports` may serve instead of `port`, in this
+    order; `is_fixed`: no other port may.
+    """
 
     container: str
     address: IPv4Address
     port: int
     health_path: str | None
+    visitor: Visitor
+    protocol: Protocol = DEFAULT_PROTOCOL
+    known_ports: tuple[int, ...] = ()
+    is_fixed: bool = True
 
-    async def answers(self) -> bool:
-        return await answers(self.address, self.port, self.health_path, timeout_seconds=_CONNECT_SECONDS)
+    @property
+    def path(self) -> str:
+        return self.health_path or _HOME
 
-
-class EndedFromOutside(TransientFailure):
-    """Somebody or the engine on its way out has ended the container: that says nothing about the app."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Failure(
-                FailureCode.ENGINE_UNAVAILABLE,
-                "The app's container was ended from outside while it started.",
-                "Nothing needs to be done: it is tried again.",
-            )
-        )
+    def is_ready(self, reply: Reply) -> bool:
+        return reply.is_success if self.health_path else reply.is_answer
 
 
-async def until_ready(engine: Engine, target: Target, settings: Probe, *, steady_seconds: float) -> None:
-    """Return when the app has answered and gone on answering for `steady_seconds`.
+def _say_nothing(_: str) -> None:
+    """Where nobody reads the log."""
 
-    Raises `DeploymentFailed` (APP_EXITED, APP_OUT_OF_MEMORY, APP_ON_LOOPBACK_ONLY, APP_WRONG_PORT) or
-    `EndedFromOutside`. Has no deadline of its own: the caller's timeout asks `why_not_ready` for the reason.
+
+async def until_ready(
+    engine: Engine,
+    target: Target,
+    settings: Probe,
+    *,
+    within_seconds: float,
+    steady_seconds: float = 0,
+    say: Say = _say_nothing,
+) -> int:
+    """Return the port of the app when it has answered there and gone on answering for `steady_seconds`.
+
+    Raises `DeploymentFailed` (APP_EXITED, APP_OUT_OF_MEMORY; after `within_seconds` APP_NOT_LISTENING, APP_UNHEALTHY,
+    APP_ON_LOOPBACK_ONLY, APP_WRONG_PORT) or `EndedFromOutside`.
     """
-    loop = asyncio.get_running_loop()
-    answering_since: float | None = None
-    misplaced_since: float | None = None
-    async for _ in _ticks(settings.interval_seconds):
-        state = await running_state(engine, target.container)
-        if await target.answers():
-            answering_since = answering_since or loop.time()
-            if loop.time() - answering_since >= steady_seconds:
-                await running_state(engine, target.container)
-                return
-            continue
-        answering_since = None
-        misplaced = misplacement(await asyncio.to_thread(sockets.listening, state.pid), target.port)
-        if misplaced is None:
-            misplaced_since = None
-            continue
-        misplaced_since = misplaced_since or loop.time()
-        if loop.time() - misplaced_since >= settings.misplaced_seconds:
-            raise DeploymentFailed(await _with_evidence(engine, target, misplaced))
+    watch = _Watch(engine, target, settings, say)
+    try:
+        async with asyncio.timeout(within_seconds):
+            return await watch.until_steady(steady_seconds)
+    except TimeoutError:
+        return await watch.at_the_deadline(within_seconds)
 
 
-async def why_not_ready(engine: Engine, target: Target, waited_seconds: float) -> Failure:
-    """Explain an app that was not ready in time, by what it listens on."""
-    state = await running_state(engine, target.container)
-    listeners = await asyncio.to_thread(sockets.listening, state.pid)
-    if any(listener.port == target.port and not listener.loopback for listener in listeners):
-        failure = Failure(
-            FailureCode.APP_UNHEALTHY,
-            f"The app accepted connections but did not answer {target.health_path} "
-            f"with a success within {waited_seconds:.0f} seconds.",
-            "Open that path locally, or change health_path in the app's settings.",
-        )
-    else:
-        failure = misplacement(listeners, target.port) or Failure(
-            FailureCode.APP_NOT_LISTENING,
-            f"The app did not listen on port {target.port} within {waited_seconds:.0f} seconds.",
-            "Listen on the port that the environment variable PORT names, on 0.0.0.0.",
-        )
-    return await _with_evidence(engine, target, failure)
+class _Watch:
+    """One candidate from its start until it is ready."""
 
+    def __init__(self, engine: Engine, target: Target, settings: Probe, say: Say) -> None:
+        self._engine = engine
+        self._target = target
+        self._settings = settings
+        self._say = say
+        patience = None if target.is_fixed else settings.other_port_seconds
+        self._search = PortSearch(target.port, target.known_ports, patience)
+        self._look = Look()
+        self._told: set[object] = set()
 
-def misplacement(listeners: list[Listener], port: int) -> Failure | None:
-    """Say how the app listens where nobody can reach it; None when it doesn't listen at all (yet)."""
-    if any(listener.port == port and listener.loopback for listener in listeners):
-        return Failure(
-            FailureCode.APP_ON_LOOPBACK_ONLY,
-            f"The app listens on port {port}, but only on 127.0.0.1, where nobody outside can reach it.",
-            "Listen on 0.0.0.0 instead.",
+    async def until_steady(self, steady_seconds: float) -> int:
+        clock = asyncio.get_running_loop().time
+        answering: int | None = None
+        since = 0.0
+        async for _ in _ticks(self._settings.interval_seconds):
+            state = await running_state(self._engine, self._target.container)
+            self._look = await self._look_around(state.pid)
+            port = self._search.choose(self._look)
+            reply = self._look.replies.get(port) if port is not None else None
+            if port is None or reply is None or not self._target.is_ready(reply):
+                answering = None
+                self._tell_waiting(port, reply)
+                continue
+            if port != answering:
+                answering, since = port, clock()
+                self._tell_answering(port, reply, steady_seconds)
+            if clock() - since >= steady_seconds:
+                await running_state(self._engine, self._target.container)
+                return port
+        raise AssertionError("ticks never end")
+
+    async def at_the_deadline(self, waited_seconds: float) -> int:
+        """Return the port that serves all the same, or raise the reason why none does."""
+        await running_state(self._engine, self._target.container)
+        port = self._search.last_resort(self._look)
+        reply = self._look.replies.get(port) if port is not None else None
+        if port is not None and reply is not None and self._target.is_ready(reply):
+            self._tell_answering(port, reply, 0)
+            return port
+        failure = why_not_ready(
+            self._look,
+            self._target.port,
+            self._target.health_path,
+            waited_seconds,
+            protocol=self._target.protocol,
         )
-    others = sorted({listener.port for listener in listeners})
-    if others:
-        named = ", ".join(str(other) for other in others)
-        return Failure(
-            FailureCode.APP_WRONG_PORT,
-            f"The app listens on port {named}, but port {port} was expected.",
-            "Listen on the port that the environment variable PORT names, or set port in the app's settings.",
+        lines = await containers.last_lines(self._engine, self._target.container, _EVIDENCE_LINES)
+        raise DeploymentFailed(Failure(failure.code, failure.message, failure.hint, lines))
+
+    async def _look_around(self, pid: int) -> Look:
+        at = asyncio.get_running_loop().time()
+        replies = await self._replies(self._search.first_asked)
+        if self._target.port in replies:
+            return Look(at, replies)
+        listeners = tuple(await asyncio.to_thread(sockets.listening, pid))
+        replies |= await self._replies(self._search.also_asked(listeners))
+        return Look(at, replies, listeners)
+
+    async def _replies(self, ports: tuple[int, ...]) -> dict[int, Reply]:
+        replies = await asyncio.gather(*(self._ask(port) for port in ports))
+        return {port: reply for port, reply in zip(ports, replies, strict=True) if reply is not None}
+
+    async def _ask(self, port: int) -> Reply | None:
+        return await answering.ask(
+            self._target.address,
+            port,
+            self._target.path,
+            self._target.visitor,
+            protocol=self._target.protocol,
+            timeout_seconds=self._settings.answer_seconds,
         )
-    return None
+
+    def _tell_waiting(self, port: int | None, reply: Reply | None) -> None:
+        """Say once how the app answers while it isn't ready."""
+        if port is None or reply is None or not reply.is_answer:
+            return
+        self._once(
+            (port, reply.status),
+            f"It answers {self._target.path} with {reply.described}: waiting until it is ready.",
+        )
+
+    def _tell_answering(self, port: int, reply: Reply, steady_seconds: float) -> None:
+        expected = self._target.port
+        if port != expected:
+            self._once(
+                port,
+                f"It does not listen on port {expected}, which PORT named, but answers on port {port}: that one is "
+                "used. Set it as the port in the app's settings to have it expected.",
+            )
+        leads_to = f", which leads to {reply.location}" if reply.location else ""
+        what = self._target.path if self._target.protocol == "http" else "on its port"
+        line = f"It answers {what} with {reply.described}{leads_to}."
+        if steady_seconds:
+            line += f" It gets visitors when it has gone on answering for {steady_seconds:g} s."
+        self._once((port, reply.status, True), line)
+
+    def _once(self, key: object, line: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._say(line)
 
 
 async def running_state(engine: Engine, container: str) -> ContainerState:
@@ -124,38 +191,13 @@ async def running_state(engine: Engine, container: str) -> ContainerState:
         return state
     if state is not None and await endings.was_from_outside(engine, state):
         raise EndedFromOutside
+    raise DeploymentFailed(await how_it_failed(engine, container, state))
+
+
+async def how_it_failed(engine: Engine, container: str, state: ContainerState | None) -> Failure:
+    """Explain an app that has ended, with its last lines."""
     lines = await containers.last_lines(engine, container, _EVIDENCE_LINES) if state else ""
-    raise DeploymentFailed(exit_failure(state, lines))
-
-
-def exit_failure(state: ContainerState | None, lines: str) -> Failure:
-    if state is None:
-        return Failure(FailureCode.APP_EXITED, "The app's container was removed.", "Deploy again.")
-    if state.out_of_memory:
-        return Failure(
-            FailureCode.APP_OUT_OF_MEMORY,
-            "The app was ended because it used more memory than it is allowed.",
-            _MORE_MEMORY,
-            lines,
-        )
-    if state.exit_code == KILLED:  # not by the engine, or it would have been `EndedFromOutside`
-        return Failure(
-            FailureCode.APP_EXITED,
-            f"The app was killed (exit code {KILLED}), most likely because it used more memory than it is allowed.",
-            _MORE_MEMORY,
-            lines,
-        )
-    return Failure(
-        FailureCode.APP_EXITED,
-        f"The app exited with code {state.exit_code} instead of staying up.",
-        "Its last lines say why; an app must keep running in the foreground.",
-        lines,
-    )
-
-
-async def _with_evidence(engine: Engine, target: Target, failure: Failure) -> Failure:
-    lines = await containers.last_lines(engine, target.container, _EVIDENCE_LINES)
-    return Failure(failure.code, failure.message, failure.hint, lines)
+    return exit_failure(state, lines)
 
 
 async def _ticks(interval_seconds: float) -> AsyncIterator[None]:

@@ -6,12 +6,14 @@ was wanted, so that a crash anywhere is answered by doing the same step again.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.memory import Way
-from stackyn_server.engine import containers
+from stackyn_server.engine import containers, images
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import candidates, probe
@@ -77,7 +79,10 @@ class ReleaseStory(Story):
             await walk.move(Phase.PROBING, also=_remember(instance.id, container))
         crash_point("release.probing")
         if walk.deployment.phase is Phase.PROBING:
-            await self._probe(walk, app, release, instance)
+            found = await self._probe(walk, app, release, instance)
+            if is_in_place and found.port != release.port:
+                await self._swap.turn_to_port(app, instance)
+            release = found
             await self._keep_up(instance)
             crash_point("release.probed")
             if await self._is_superseded(walk):
@@ -110,19 +115,36 @@ class ReleaseStory(Story):
         rest takes the slot for which they are held already.
         """
         way = await self._swap.way(walk, app)
+        exposed_ports = await self._exposed_ports(walk, app)
         held = await self._swap.free_held_slot(app) if way is Way.IN_PLACE else None
 
         async def also(connection: Connection, moved: Deployment) -> None:
             if held is not None and held.deployment != moved.id:
                 await instances.set_gone(connection, held.id)
             slot = held.slot if held is not None else None
-            candidate = await candidates.ensure(connection, self._sealer, self._settings, app, moved, slot)
+            candidate = await candidates.ensure(
+                connection, self._sealer, self._settings, app, moved, slot, exposed_ports=exposed_ports
+            )
             if way is Way.IN_PLACE:
                 await routes.hold(connection, app.id, candidate.id)
             if held is not None:
                 await routes.burn_bridge(connection, app.id)
 
         await walk.move(Phase.BOOTING, also=also)
+
+    async def _exposed_ports(self, walk: Walk, app: App) -> tuple[int, ...]:
+        """Look at the image before anything is started from it. Raises `DeploymentFailed` when it can't be.
+
+        One that is gone is noticed, and recorded, when its container is started.
+        """
+        if walk.deployment.cause is Cause.ROLLBACK or not walk.deployment.image:
+            return ()  # it takes everything from the release that it goes back to
+        image = await images.inspect(self._engine, walk.deployment.image)
+        if image is None:
+            return ()
+        if not image.has_command and not app.settings.start_command:
+            raise containers.NothingToStart
+        return image.exposed_ports
 
     async def _candidate(self, walk: Walk) -> tuple[Release, Instance]:
         async with self._database.connection() as connection:
@@ -144,30 +166,48 @@ class ReleaseStory(Story):
             await walk.record(lambda connection: releases.image_removed(connection, app.id, release.image))
             raise
 
-    async def _probe(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
+    async def _probe(self, walk: Walk, app: App, release: Release, instance: Instance) -> Release:
+        """Return the release with the port on which it really answers."""
         async with self._database.connection() as connection:
             current = await instances.get(connection, instance.id)
-        target = probe.Target(
-            container=(current.container if current else None) or "",
-            address=candidates.address(self._settings, app, instance),
-            port=release.port,
-            health_path=release.health_path,
+        target = candidates.target(
+            self._settings,
+            app,
+            release,
+            instance,
+            (current.container if current else None) or "",
+            known_ports=await self._known_ports(app, release),
+            is_fixed=walk.deployment.cause is Cause.ROLLBACK,
         )
         walk.say(f"Waiting for it to answer on port {release.port}.")
-        seconds = self._settings.deadlines.probing
+        chosen = self._settings.probe
         known = walk.deployment.cause in (Cause.ROLLBACK, Cause.RESTART, Cause.START)
-        steady = self._settings.probe.known_steady_seconds if known else self._settings.probe.steady_seconds
-        late = Failure(FailureCode.APP_NOT_LISTENING, "")
-        try:
-            await walk.step(
-                probe.until_ready(self._engine, target, self._settings.probe, steady_seconds=steady), late
+        port = await walk.run.until_cancelled(
+            probe.until_ready(
+                self._engine,
+                target,
+                chosen,
+                within_seconds=self._settings.deadlines.probing,
+                steady_seconds=chosen.known_steady_seconds if known else chosen.steady_seconds,
+                say=walk.say,
             )
-        except TransientFailure:
-            raise
-        except DeploymentFailed as error:
-            if error.failure is not late:
-                raise
-            raise DeploymentFailed(await probe.why_not_ready(self._engine, target, seconds)) from None
+        )
+        if port == release.port:
+            return release
+        await walk.record(lambda connection: releases.set_port(connection, release.id, port))
+        return replace(release, port=port, told_port=release.told_port or release.port)
+
+    async def _known_ports(self, app: App, release: Release) -> tuple[int, ...]:
+        """Ports that may serve besides the expected one without having to prove it for long: where the app is reached
+        now, or those that its image exposes. Whoever has chosen a port means that one."""
+        if app.settings.port:
+            return ()
+        async with self._database.connection() as connection:
+            current = await releases.get(connection, app.current_release) if app.current_release else None
+        if current is not None and current.told_port == release.port:
+            return (current.port,)
+        image = await images.inspect(self._engine, release.image)
+        return image.exposed_ports if image is not None else ()
 
     async def _is_superseded(self, walk: Walk) -> bool:
         async with self._database.connection() as connection:

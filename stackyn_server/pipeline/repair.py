@@ -7,8 +7,6 @@ time. One that doesn't answer is started again as it is.
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from stackyn_server.config import Settings
@@ -20,6 +18,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.not_ready import EndedFromOutside
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, crashes, events, instances, releases
 from stackyn_server.store.apps import App
@@ -84,9 +83,9 @@ class Repair:
         try:
             container = await containers.start(self._engine, spec)
             crash_point("repair.started")
-            target = probe.Target(container, spec.address, release.port, release.health_path)
-            async with asyncio.timeout(self._settings.deadlines.probing):
-                await probe.until_ready(self._engine, target, self._settings.probe, steady_seconds=0)
+            target = candidates.target(self._settings, app, release, instance, container)
+            seconds = self._settings.deadlines.probing
+            await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         except TransientFailure:
             raise
         except DeploymentFailed as error:
@@ -94,8 +93,6 @@ class Repair:
             await self._refuse_if_ended_from_outside(instance)
             if await images.inspect(self._engine, release.image) is None:
                 return await self._give_up(run, app, release)
-        except TimeoutError:
-            reason = "It did not answer in time after it was started again."
         if container is not None:
             await containers.set_restart(self._engine, container, on=True)
         async with self._database.transaction() as connection:
@@ -122,7 +119,7 @@ class Repair:
         (seen: three repairs within a second, each ended by the engine on its way out). Raises `TransientFailure`."""
         state = await containers.find(self._engine, instance.id)
         if state is not None and not state.out_of_memory and state.exit_code in _ENDED_FROM_OUTSIDE:
-            raise probe.EndedFromOutside
+            raise EndedFromOutside
 
     async def _give_up(self, run: JobRun, app: App, release: Release) -> None:
         """Somebody removed the image by hand: no attempt can succeed."""

@@ -124,6 +124,14 @@ class Swap(Story):
         await self._stop(app, old)
         crash_point("swap.stopped")
 
+    async def turn_to_port(self, app: App, instance: Instance) -> None:
+        """The candidate listens elsewhere than the held requests were sent to: they are refused, others may come."""
+        async with self._database.connection() as connection:
+            hosts = await hosts_of(connection, self._settings, app)
+        await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+        self._gates.refuse(app.id)
+        self._gates.shut(app.id)
+
     def let_go_on(self, app: App) -> None:
         """The candidate has answered: whoever waits goes on to it."""
         self._gates.open(app.id)

@@ -5,8 +5,6 @@ They go on as soon as the instance is ready, whatever the route still says; then
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from stackyn_server.domain.apps import Desired
@@ -104,14 +102,9 @@ class Wake(Story):
         crash_point("wake.started")
         async with self._database.transaction() as connection:
             await instances.set_container(connection, instance.id, container)
-        target = probe.Target(container, spec.address, release.port, release.health_path)
+        target = candidates.target(self._settings, app, release, instance, container)
         seconds = self._settings.deadlines.probing
-        try:
-            async with asyncio.timeout(seconds):
-                await probe.until_ready(self._engine, target, self._settings.probe, steady_seconds=0)
-        except TimeoutError:
-            failure = await probe.why_not_ready(self._engine, target, seconds)
-            raise DeploymentFailed(failure) from None
+        await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         await containers.set_restart(self._engine, container, on=True)
         crash_point("wake.ready")
         if run.job.arguments.get("has_moved"):

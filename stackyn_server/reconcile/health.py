@@ -13,7 +13,7 @@ from stackyn_server.domain.health import Streak, Verdict, judge
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
-from stackyn_server.engine.answering import answers
+from stackyn_server.engine.answering import Visitor, accepts, ask
 from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.turns import in_turns
 from stackyn_server.store import events, instances, work
@@ -55,13 +55,22 @@ class HealthChecks:
         self.answered = Counter({instance: self.answered[instance] for instance in streaks})
 
     async def _answers(self, target: Checked) -> bool:
+        """With a path, a visitor's request must be answered with a success; without one, accepting a connection is
+        enough: nobody said that the app's home page may be asked for every few seconds."""
         chosen = self._settings.health
-        return await answers(
-            address_of(self._settings.network.subnet, target.seat, target.slot),
+        address = address_of(self._settings.network.subnet, target.seat, target.slot)
+        path = target.health_path or chosen.path
+        if not path and target.protocol == "http":
+            return await accepts(address, target.port, timeout_seconds=chosen.timeout_seconds)
+        reply = await ask(
+            address,
             target.port,
-            target.health_path or chosen.path or None,
+            path,
+            Visitor.of(self._settings.public, target.slug),
+            protocol=target.protocol,
             timeout_seconds=chosen.timeout_seconds,
         )
+        return reply is not None and reply.is_success
 
     async def _act(self, target: Checked, streak: Streak) -> bool:
         """Do what the streak asks for; True when the app is to be started again."""

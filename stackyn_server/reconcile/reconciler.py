@@ -12,7 +12,7 @@ from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine import containers
-from stackyn_server.engine.answering import answers
+from stackyn_server.engine.answering import accepts
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.labels import Role
 from stackyn_server.reconcile.compare import Findings, Wanted, compare
@@ -88,7 +88,7 @@ class Reconciler:
 
     async def _accepts(self, one: Checked) -> bool:
         address = address_of(self._network.subnet, one.seat, one.slot)
-        return await answers(address, one.port, None, timeout_seconds=_DIAL_SECONDS)
+        return await accepts(address, one.port, timeout_seconds=_DIAL_SECONDS)
 
     async def _record(self, findings: Findings) -> None:
         """Write down at once what is down, and what is back when it has stayed for `steady_seconds`: an app that

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from stackyn_server.domain.apps import Protocol
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
@@ -82,6 +83,8 @@ class Checked:
     slot: int
     port: int
     health_path: str | None
+    protocol: Protocol
+    slug: str
     is_unhealthy: bool
 
 

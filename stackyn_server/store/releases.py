@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
@@ -15,7 +16,10 @@ SQL = load("releases")
 
 @dataclass(frozen=True, slots=True)
 class NewRelease:
-    """All that a container needs and that rollback restores. Units: MiB, cores."""
+    """All that a container needs and that rollback restores. Units: MiB, cores.
+
+    `port` is where the app is reached, `told_port` what its containers find in PORT (None: the same).
+    """
 
     app: AppId
     deployment: DeploymentId
@@ -28,9 +32,11 @@ class NewRelease:
     port: int
     health_path: str | None
     commit: str | None
+    told_port: int | None = None
+    protocol: Protocol = DEFAULT_PROTOCOL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release(NewRelease):
     id: ReleaseId
     number: int | None
@@ -55,6 +61,8 @@ async def insert(connection: Connection, new: NewRelease) -> Release:
         new.cpu,
         new.command,
         new.port,
+        new.told_port,
+        new.protocol,
         new.health_path,
         new.commit,
     )
@@ -64,6 +72,11 @@ async def insert(connection: Connection, new: NewRelease) -> Release:
 async def get(connection: Connection, release: ReleaseId) -> Release | None:
     row = await connection.fetchrow(SQL.get, release)
     return Release.from_row(row) if row else None
+
+
+async def set_port(connection: Connection, release: ReleaseId, port: int) -> None:
+    """Record where a candidate really listens; its containers go on finding in PORT what they were told."""
+    await connection.execute(SQL.set_port, release, port)
 
 
 async def of_number(connection: Connection, app: AppId, number: int) -> Release | None:

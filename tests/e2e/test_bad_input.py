@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,7 +34,11 @@ CASES = [
     ),
     Case("bad-dockerfile", "DOCKERFILE_INVALID", "", tiny_app(dockerfile="FROM scratch\nNONSENSE here\n")),
     Case("exits", "APP_EXITED", "code 3", tiny_app(start="echo out of luck\nexit 3\n"), "out of luck"),
-    Case("wrong-port", "APP_WRONG_PORT", "9999", tiny_app(start=SERVE.replace("$PORT", "9999"))),
+]
+
+NINE = "/bin/busybox httpd -f -p 9998 -h /www &\n/bin/busybox httpd -f -p 9999 -h /www &\nwait\n"
+LATE = [  # nothing is certain before the deadline
+    Case("wrong-port", "APP_WRONG_PORT", "port 9998 and port 9999", tiny_app(start=NINE)),
     Case(
         "loopback",
         "APP_ON_LOOPBACK_ONLY",
@@ -44,10 +49,20 @@ CASES = [
 ]
 
 
+async def test_where_an_app_listens_is_judged_at_the_deadline(
+    careful_server: ServerProcess, git: GitServer
+) -> None:
+    await asyncio.gather(*(_fails(careful_server, git, case) for case in LATE))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_deployment_that_can_not_work_says_why_and_leaves_nothing(
     server: ServerProcess, git: GitServer, case: Case
 ) -> None:
+    await _fails(server, git, case)
+
+
+async def _fails(server: ServerProcess, git: GitServer, case: Case) -> None:
     url, _ = await git.publish(case.name, case.tree)
     app, deployment = await server.create(url, case.name)
     failed = await server.deployed(deployment, "failed")

@@ -74,7 +74,7 @@ WHERE r.state = 'serving'
 ORDER BY i.id;
 
 -- name: to_check
-SELECT i.app, a.tenant, i.id AS instance, a.seat, i.slot, l.port, l.health_path,
+SELECT i.app, a.tenant, i.id AS instance, a.seat, i.slot, l.port, l.health_path, l.protocol, a.slug,
        i.unhealthy_since IS NOT NULL AS is_unhealthy
 FROM route r
 JOIN app a ON a.id = r.app AND a.desired = 'running' AND a.seat IS NOT NULL

@@ -1,10 +1,14 @@
 -- name: insert
-INSERT INTO release (app, deployment, image, sealed_environment, memory_mb, disk_mb, cpu, command, port, health_path, commit)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO release (app, deployment, image, sealed_environment, memory_mb, disk_mb, cpu, command, port, told_port,
+                     protocol, health_path, commit)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 RETURNING *;
 
 -- name: get
 SELECT * FROM release WHERE id = $1;
+
+-- name: set_port
+UPDATE release SET port = $2, told_port = coalesce(told_port, port) WHERE id = $1 AND number IS NULL AND port <> $2;
 
 -- name: of_number
 SELECT * FROM release WHERE app = $1 AND number = $2;

@@ -1,0 +1,78 @@
+"""Which port a starting app is reached on: the expected one, or in its absence another one, but never by haste.
+
+A listener that opens first proves nothing: it may be a debugger's or a metrics port, with the app's own still to come.
+So whatever is not expected has to be the only choice for a while. Pure: time comes in with each look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stackyn_server.engine.answering import Reply
+from stackyn_server.engine.sockets import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at `at` (seconds of any clock): the replies of those ports that were asked and accept connections,
+    and what listens in the container (read only while the expected port does not accept)."""
+
+    at: float = 0.0
+    replies: Mapping[int, Reply] = field(default_factory=dict)
+    listeners: tuple[Listener, ...] = ()
+
+
+class PortSearch:
+    """`known` are ports that may serve instead of the `expected` one: those that the image exposes, lowest first.
+
+    `patience_seconds` None: no other port may serve.
+    """
+
+    def __init__(self, expected: int, known: tuple[int, ...], patience_seconds: float | None) -> None:
+        self.expected = expected
+        self._known = tuple(port for port in known if port != expected)
+        self._patience = patience_seconds
+        self._rival: int | None = None
+        self._rival_since = 0.0
+
+    @property
+    def first_asked(self) -> tuple[int, ...]:
+        return (self.expected, *(self._known if self._patience is not None else ()))
+
+    def also_asked(self, listeners: tuple[Listener, ...]) -> tuple[int, ...]:
+        """Return the port outside of `first_asked` whose answer counts, if there is one."""
+        if self._patience is None:
+            return ()
+        reachable = {listener.port for listener in listeners if not listener.loopback}
+        return tuple(reachable - set(self.first_asked)) if len(reachable) == 1 else ()
+
+    def choose(self, look: Look) -> int | None:
+        """Return the port that counts by now; None while it isn't known."""
+        if self.expected in look.replies:
+            self._rival = None
+            return self.expected
+        rival = self._find_rival(look)
+        if rival != self._rival:
+            self._rival, self._rival_since = rival, look.at
+        if rival is None or self._patience is None:
+            return None
+        if self._known and rival == self._known[0]:
+            return rival
+        has_stayed = look.at - self._rival_since >= self._patience
+        return rival if has_stayed and (rival in self._known or look.replies[rival].is_success) else None
+
+    def last_resort(self, look: Look) -> int | None:
+        """Return the port that serves when the time is up: the only one that answers at all, and has for a while."""
+        rival = self._rival
+        if rival is None or self._patience is None or look.at - self._rival_since < self._patience:
+            return None
+        has_own = any(listener.port == self.expected for listener in look.listeners)
+        return None if has_own else rival
+
+    def _find_rival(self, look: Look) -> int | None:
+        answering = [port for port in self._known if port in look.replies and look.replies[port].is_answer]
+        if answering:
+            return answering[0]
+        (only,) = self.also_asked(look.listeners) or (None,)
+        return only if only is not None and only in look.replies and look.replies[only].is_answer else None
