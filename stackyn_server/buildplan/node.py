@@ -20,6 +20,7 @@ from stackyn_server.buildplan.node_packages import (
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.static import INDEX, site_dockerfile
+from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/node_modules",)
 _MAIN_FILES = tuple(
@@ -114,6 +115,22 @@ def _plan(project: Project) -> BuildPlan | None:
 def _start(project: Project, manifest: Manifest, installation: Installation) -> Start | None:
     if given := given_command(project):
         return Start(given[0], given[1])
+    return _own_start(project, manifest, installation)
+
+
+def is_app(project: Project) -> bool:
+    """True when package.json makes an app or a site, whatever else is in the repository."""
+    try:
+        manifest = read_manifest(project)
+    except DeploymentFailed:
+        return False
+    if manifest is None:
+        return False
+    is_site = "build" in manifest.scripts and manifest.uses(*_SITE_TOOLS)
+    return is_site or _own_start(project, manifest, plan_installation(project, manifest)) is not None
+
+
+def _own_start(project: Project, manifest: Manifest, installation: Installation) -> Start | None:
     script = manifest.scripts.get("start", "").strip()
     production = "start:prod" if script == "nest start" and "start:prod" in manifest.scripts else "start"
     serves_itself = manifest.uses(*_SERVERS)

@@ -1,176 +1,223 @@
-"""Python: packages from a lock, requirements.txt or pyproject.toml; the entry from the owner's words or the source."""
+"""Python: packages from a lock or a manifest; the entry from the owner's words or the source."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackyn_server.buildplan import python_entry
-from stackyn_server.buildplan.commands import PROCFILE, as_cmd, given_command
+from stackyn_server.buildplan import node, python_django, python_entry
+from stackyn_server.buildplan.commands import PROCFILE, as_cmd
+from stackyn_server.buildplan.generated import (
+    BUILD_STAGE,
+    COPY_ALL,
+    HEADER,
+    PACKAGES_FIRST,
+    copy_from_build,
+    debian_packages,
+    run,
+    written,
+)
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.python_dependencies import MANIFESTS, VENV, Dependencies, read_dependencies
-from stackyn_server.buildplan.python_entry import MANAGE, Entry, Kind
+from stackyn_server.buildplan.python_install import VENV, Installation, plan_installation
+from stackyn_server.buildplan.python_manifests import (
+    CONDA,
+    MANIFESTS,
+    Manifests,
+    asked_python,
+    files_to_read,
+    read_manifests,
+)
+from stackyn_server.buildplan.python_start import Start, find_start
+from stackyn_server.buildplan.python_system import SystemPackages, system_packages
+from stackyn_server.buildplan.toolchains import Choice
+from stackyn_server.buildplan.versions import line_of
 
 IGNORED = ("**/.venv", "**/venv", "**/__pycache__", "**/*.pyc")
-_BIND = "0.0.0.0:$PORT"
-_NODE_PROGRAMS = ("node", "npm", "npx", "yarn", "pnpm")
-# (package, command) in the order of preference; an ASGI app can't be served by the WSGI ones, nor the reverse.
-_GUNICORN = f"gunicorn --bind {_BIND} --threads 4 --access-logfile -"
-_SERVERS = {
-    Kind.WSGI: (("gunicorn", _GUNICORN), ("waitress", f"waitress-serve --listen={_BIND}")),
-    Kind.ASGI: (
-        ("uvicorn", "uvicorn --host 0.0.0.0 --port $PORT"),
-        ("hypercorn", f"hypercorn --bind {_BIND}"),
-        ("daphne", "daphne --bind 0.0.0.0 --port $PORT"),
-        ("granian", "granian --interface asgi --host 0.0.0.0 --port $PORT"),
-    ),
-}
-# Scripts that are started by their framework's own command.
-_LAUNCHERS = {
-    "streamlit": "streamlit run {path} --server.address 0.0.0.0 --server.port $PORT --server.headless true",
-    "gradio": "env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python {path}",
-}
+_NODE_MANIFEST = "package.json"
+_NODE_PROGRAMS = ("node", "npm", "npx", "yarn", "pnpm", "bun")
+_SETUPTOOLS_ENDED = (3, 12, 0)
+_SETTINGS = f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What is run. `adds` is a package that the project lacks for it."""
+class _Recipe:
+    """All that the Dockerfile is written from."""
 
-    command: str
-    reasons: tuple[str, ...]
-    adds: str = ""
-    search_path: str = ""
+    project: Project
+    choice: Choice
+    installation: Installation | None
+    start: Start
+    system: SystemPackages
+    collect: str | None
+
+    @property
+    def lacks_setuptools(self) -> bool:
+        line = line_of(self.choice.image.version)
+        is_bare = self.installation is not None and self.installation.is_bare
+        return is_bare and line is not None and line.low < _SETUPTOOLS_ENDED
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    if any(name in files for name in MANIFESTS) or any(python_entry.candidates(files)):
-        return (*MANIFESTS, PROCFILE, *python_entry.candidates(files))
+    if any(name in files for name in (*MANIFESTS, *CONDA)) or any(python_entry.candidates(files)):
+        return (
+            *files_to_read(files),
+            PROCFILE,
+            *python_entry.candidates(files),
+            *python_django.settings_files(files),
+        )
     return ()
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    dependencies = read_dependencies(project)
-    start = _start(project, dependencies)
-    if dependencies is None and (start is None or not _is_plain_python(project)):
+    manifests = read_manifests(project)
+    start = find_start(project, manifests)
+    has_manifest = project.first((*MANIFESTS, *CONDA)) is not None
+    if not has_manifest and (start is None or not _is_plain_python(project)):
         return None
+    if (start is None or not start.is_web) and node.is_app(project):
+        return None
+    choice = project.options.toolchains.choose("python", asked_python(project, manifests))
+    installation = plan_installation(project, manifests)
     if start is None or start.command.split()[0] in _NODE_PROGRAMS:
-        if project.has("package.json") or dependencies is None:
+        if installation is None or project.has(_NODE_MANIFEST):
             return None
         raise undetected(
-            f"This is a Python project ({dependencies.reason.split('`')[1]}), but nothing says how to start it.",
+            f"This is a Python project ({installation.manifest}), but nothing says how to start it.",
             f"Set the app's start command, add a {PROCFILE} with a line such as `web: gunicorn app:app`, or name the "
             "main file main.py or app.py.",
         )
-    first = dependencies.reason if dependencies else "There are Python files, and no packages to install."
+    recipe = _Recipe(
+        project,
+        choice,
+        installation,
+        start,
+        _system(project, manifests, choice),
+        python_django.collect_command(project),
+    )
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=(first, *start.reasons),
+        reasons=tuple(_reasons(recipe)),
         dockerfile=GENERATED_DOCKERFILE,
-        generated=_dockerfile(project, dependencies, start),
+        generated=_dockerfile(recipe),
         port=project.port,
         ignore=IGNORED,
-        copies=dependencies.files if dependencies else (),
+        copies=installation.files if installation else (),
+        base_images=tuple(image.name for image in (choice.build_image, choice.image) if image),
     )
 
 
 def _is_plain_python(project: Project) -> bool:
     """True for Python files without a manifest, where nothing says that they are only tools of another project."""
-    return any(path.endswith(".py") for path in project.files) and not project.first(
-        ("package.json", "index.html")
+    return not project.first((_NODE_MANIFEST, "index.html"))
+
+
+def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPackages:
+    return system_packages(
+        manifests.all_names,
+        manifests.names,
+        choice.image.version,
+        is_debian_python=project.options.toolchains.source == "local",
+        uses_git=manifests.uses_git,
     )
 
 
-def _start(project: Project, dependencies: Dependencies | None) -> Start | None:
-    entry = python_entry.find_entry(project)
-    if given := given_command(project):
-        return Start(given[0], (given[1],), search_path=entry.search_path if entry else "")
-    if entry is None:
-        return (
-            Start(f"python {MANAGE} runserver {_BIND}", (_development("Django"),))
-            if project.has(MANAGE)
-            else None
+def _reasons(recipe: _Recipe) -> Iterable[str]:
+    installation, system = recipe.installation, recipe.system
+    yield installation.reason if installation else "There are Python files, and no packages to install."
+    yield recipe.choice.reason
+    if system.causes:
+        wanted = f"{', '.join(system.causes)} need more of the system"
+        compilers = (
+            ", so compilers and headers are there while packages are installed" if system.build else ""
         )
-    if entry.kind is Kind.SCRIPT:
-        return _script(entry)
-    made = f"`{entry.path}` makes a {entry.framework or entry.kind.value} app, {entry.variable}."
-    for package, command in _SERVERS[entry.kind]:
-        if _has_server(dependencies, package):
-            return Start(
-                _serve(package, command, entry), (made, f"{package} serves it."), "", entry.search_path
-            )
-    if entry.framework == "Flask":
-        command = f"flask --app {entry.target}{'()' * entry.is_factory} run --host 0.0.0.0 --port $PORT"
-        return Start(command, (made, _development("Flask")), "", entry.search_path)
-    package, command = _SERVERS[entry.kind][0]
-    added = f"{package} serves it: it is added, because the packages have no server. Add it to them to pin its version."
-    return Start(_serve(package, command, entry), (made, added), package, entry.search_path)
+        libraries = f"; the app runs with {', '.join(system.run)}" if system.run else ""
+        yield f"{wanted}{compilers}{libraries}."
+    yield from recipe.start.reasons
+    if recipe.collect:
+        yield "The settings have STATIC_ROOT, so collectstatic is run."
+    if recipe.project.has(_NODE_MANIFEST):
+        yield f"The Python files make the app, so `{_NODE_MANIFEST}` is not installed."
 
 
-def _has_server(dependencies: Dependencies | None, package: str) -> bool:
-    if dependencies is None:
-        return False
-    # FastAPI's usual extras bring uvicorn.
-    bundled = package == "uvicorn" and dependencies.names.get("fastapi", frozenset()) & {"standard", "all"}
-    return dependencies.has(package) or bool(bundled)
-
-
-def _serve(package: str, command: str, entry: Entry) -> str:
-    if not entry.is_factory:
-        return f"{command} {entry.target}"
-    if package in ("uvicorn", "granian"):
-        return f"{command} --factory {entry.target}"
-    return f"{command} '{entry.target}()'"
-
-
-def _script(entry: Entry) -> Start:
-    for package, command in _LAUNCHERS.items():
-        if package in entry.imports:
-            return Start(command.format(path=entry.path), (f"`{entry.path}` is a {package} app.",))
-    reason = f"`{entry.path}` is run; it has to listen on the port in PORT, on all addresses."
-    return Start(f"python {entry.path}", (reason,), "", entry.search_path)
-
-
-def _development(framework: str) -> str:
-    return f"{framework}'s own development server serves it, because the packages have no server: add gunicorn to them."
-
-
-def _dockerfile(project: Project, dependencies: Dependencies | None, start: Start) -> str:
-    locker = dependencies.locker if dependencies else None
-    lines = [
-        "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
-        f"FROM {project.options.toolchains.choose('python').image.name}",
-        "WORKDIR /app",
-        f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
-    ]
-    if locker:
-        place = f"/opt/{locker.tool}"
-        lines += [
-            "",
-            f"# {locker.tool} is kept apart from the app's own packages.",
-            f"RUN python3 -m venv --without-pip {place} && "
-            f"pip --python {place}/bin/python install --no-cache-dir '{locker.requirement}' && "
-            f"ln -s {place}/bin/{locker.tool} /usr/local/bin/{locker.tool}",
-            *(f"ENV {setting}" for setting in locker.environment),
-        ]
-    lines += [f"RUN install -d -o app -g app {VENV}", "USER app", f"RUN python3 -m venv --without-pip {VENV}"]
-    # The image's own pip installs into it: another one would cost 25 MB, and most of the time to make it.
-    lines.append(f"ENV PIP_PYTHON={VENV}/bin/python")
-    copy_all = "COPY --chown=app:app . ."
-    added = [f"RUN pip install --no-cache-dir {start.adds}"] if start.adds else []
-    if dependencies and dependencies.files:
-        files = " ".join(dependencies.files)
-        lines += ["", "# Packages first: these steps are kept until these files change."]
-        lines += [f"COPY --chown=app:app {files} ./", f"RUN {dependencies.install}", *added, "", copy_all]
-        lines += [f"RUN {dependencies.project}"] if dependencies.project else []
+def _dockerfile(recipe: _Recipe) -> str:
+    lines = [HEADER]
+    image = recipe.choice.image.name
+    build_image = recipe.choice.build_image
+    if build_image is None and not recipe.system.build:
+        lines += [f"FROM {image}", *debian_packages(recipe.system.run), *_installing(recipe), *_files(recipe)]
+        return written([*lines, *_starting(recipe)])
+    needed = [] if build_image and set(recipe.system.build) <= _IN_BUILD_IMAGE else list(recipe.system.build)
+    lines += [f"FROM {build_image.name if build_image else image} AS {BUILD_STAGE}", *debian_packages(needed)]
+    lines += _installing(recipe)
+    has_all_files = recipe.installation is None or not recipe.installation.files
+    if has_all_files or (recipe.installation and recipe.installation.project):
+        lines += _files(recipe)
+        copied = [copy_from_build("/app")]
     else:
-        lines += ["", copy_all]
-        lines += [f"RUN {dependencies.install}"] if dependencies else []
-        lines += added
-    if start.search_path:
-        lines.append(f"ENV PYTHONPATH=/app/{start.search_path}")
-    lines += ["", f"ENV PORT={project.port}", f"EXPOSE {project.port}", as_cmd(start.command)]
-    return "\n".join(lines) + "\n"
+        copied = [copy_from_build(VENV), COPY_ALL]
+    lines += ["", "# Without compilers and headers.", f"FROM {image}", *debian_packages(recipe.system.run)]
+    return written([*lines, "WORKDIR /app", _SETTINGS, "USER app", *copied, *_starting(recipe)])
+
+
+# What the image to compile on has already; see scripts/base-images.
+_IN_BUILD_IMAGE = frozenset(
+    (
+        "build-essential",
+        "pkg-config",
+        "python3-dev",
+        "git",
+        "ca-certificates",
+        "libpq-dev",
+        "default-libmysqlclient-dev",
+    )
+)
+
+
+def _installing(recipe: _Recipe) -> Iterable[str]:
+    """Yield the steps up to the packages, for a layer that is kept as long as the manifests."""
+    installation, start = recipe.installation, recipe.start
+    tool = installation.tool if installation else None
+    yield from ("WORKDIR /app", _SETTINGS)
+    if tool:
+        place = f"/opt/{tool.name}"
+        yield from ("", f"# {tool.name} is kept apart from the app's own packages.")
+        yield (
+            f"RUN python3 -m venv --without-pip {place} && "
+            f"pip --python {place}/bin/python install --no-cache-dir '{tool.requirement}' && "
+            f"ln -s {place}/bin/{tool.name} /usr/local/bin/{tool.name}"
+        )
+        yield from (f"ENV {setting}" for setting in tool.environment)
+    yield from ("USER app", f"RUN python3 -m venv --without-pip {VENV}")
+    # The image's own pip installs into it: another one would cost 25 MB, and most of the time to make it.
+    yield f"ENV PIP_PYTHON={VENV}/bin/python"
+    if recipe.lacks_setuptools:
+        yield "RUN pip install --no-cache-dir 'setuptools<81'"
+    added = [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
+    if installation and installation.files:
+        yield from ("", PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(installation.files)} ./")
+        yield from (run(installation.command), *added)
+    else:
+        yield from ("", COPY_ALL)
+        yield from [run(installation.command)] if installation else []
+        yield from added
+
+
+def _files(recipe: _Recipe) -> Iterable[str]:
+    """Yield the steps that bring the project's own files, where they are not there for the packages already."""
+    installation = recipe.installation
+    if installation and installation.files:
+        yield from ("", COPY_ALL)
+        yield from [run(installation.project)] if installation.project else []
+
+
+def _starting(recipe: _Recipe) -> Iterable[str]:
+    search = recipe.start.search_path
+    yield f"ENV PYTHONPATH={f'/app/{search}:/app' if search else '/app'}"
+    if recipe.collect:
+        yield run(recipe.collect)
+    port = recipe.project.port
+    yield from ("", f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(recipe.start.command))
 
 
 RUNTIME = Runtime(

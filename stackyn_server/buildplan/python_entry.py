@@ -7,13 +7,30 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from stackyn_server.buildplan.project import Project
 
 # Larger files are data or generated, and parsing them would cost seconds.
 SOURCE_CHARACTERS = 256_000
-NAMES = ("main", "app", "wsgi", "asgi", "server", "application", "api", "run", "web", "bot", "index")
+MOST_FILES = 80
+NAMES = (
+    "main", "app", "wsgi", "asgi", "server", "application", "api", "run", "web", "bot", "index", "streamlit_app",
+    "Home", "gradio_app", "demo", "manage_app", "start", "__init__", "__main__",
+)  # fmt: skip
 FOLDERS = ("", "app/", "src/", "api/", "server/", "backend/", "web/")
+_NO_APPS = frozenset(
+    ("tests", "test", "docs", "migrations", "scripts", "node_modules", "examples", "alembic")
+)
+_NO_SCRIPTS = (
+    "setup.py",
+    "conftest.py",
+    "noxfile.py",
+    "fabfile.py",
+    "tasks.py",
+    "manage.py",
+    "gunicorn.conf.py",
+)
 MANAGE = "manage.py"
 
 
@@ -35,20 +52,37 @@ _FRAMEWORKS = {
     "quart.Quart": ("Quart", Kind.ASGI),
     "litestar.Litestar": ("Litestar", Kind.ASGI),
     "blacksheep.Application": ("BlackSheep", Kind.ASGI),
+    "connexion.FlaskApp": ("Connexion", Kind.ASGI),
+    "connexion.AsyncApp": ("Connexion", Kind.ASGI),
+    "socketio.ASGIApp": ("Socket.IO", Kind.ASGI),
+    "socketio.WSGIApp": ("Socket.IO", Kind.WSGI),
+    "fasthtml.common.fast_app": ("FastHTML", Kind.ASGI),
+    "fasthtml.common.FastHTML": ("FastHTML", Kind.ASGI),
+    "fasthtml.fast_app": ("FastHTML", Kind.ASGI),
+    "fasthtml.FastHTML": ("FastHTML", Kind.ASGI),
     "django.core.wsgi.get_wsgi_application": ("Django", Kind.WSGI),
     "django.core.asgi.get_asgi_application": ("Django", Kind.ASGI),
 }
-_MODULES = {"flask": ("Flask", Kind.WSGI), "fastapi": ("FastAPI", Kind.ASGI), "quart": ("Quart", Kind.ASGI)}
+# Dash serves through the Flask app that it has as an attribute.
+_DASH = ("dash.Dash", "dash_extensions.enrich.DashProxy")
+_MODULES = {
+    "flask": ("Flask", Kind.WSGI),
+    "fastapi": ("FastAPI", Kind.ASGI),
+    "quart": ("Quart", Kind.ASGI),
+    "fasthtml": ("FastHTML", Kind.ASGI),
+}
 _VARIABLES = ("app", "application", "api", "server")
-_FACTORIES = ("create_app", "make_app", "get_app", "build_app")
+_FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application")
 _RAW = {("scope", "receive", "send"): Kind.ASGI, ("environ", "start_response"): Kind.WSGI}
+_GATEWAY_FILES = {"wsgi.py": Kind.WSGI, "asgi.py": Kind.ASGI}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """How an app begins. `framework` is empty for plain code; `variable` is empty for a script.
 
-    `search_path` is a folder to put on Python's path, relative to the root, empty for the root itself.
+    `search_path` is a folder to put on Python's path, relative to the root, empty for the root itself. `is_module`: a
+    script that imports from its own package, and has to be run with `-m`.
     """
 
     path: str
@@ -59,67 +93,149 @@ class Entry:
     is_factory: bool = False
     search_path: str = ""
     imports: frozenset[str] = frozenset()
+    is_module: bool = False
 
     @property
     def target(self) -> str:
         return f"{self.module}:{self.variable}"
 
 
-def candidates(files: frozenset[str]) -> Iterator[str]:
-    """Yield the source files that are worth reading, the likeliest first."""
+def manage_folder(files: frozenset[str]) -> str | None:
+    """Return the folder of Django's manage.py, as `""` or `backend/`: in the root or one folder down; None without."""
     if MANAGE in files:
-        yield MANAGE
+        return ""
+    found = sorted(path for path in files if path.count("/") == 1 and path.endswith(f"/{MANAGE}"))
+    return found[0].removesuffix(MANAGE) if found else None
+
+
+def candidates(files: frozenset[str]) -> tuple[str, ...]:
+    """Return the source files that are worth reading, the likeliest first, and not too many."""
+    return tuple(islice(dict.fromkeys(path for path in _likely(files) if path in files), MOST_FILES))
+
+
+def _likely(files: frozenset[str]) -> Iterator[str]:
+    base = manage_folder(files)
+    if base is not None:
+        depth = base.count("/") + 1
         yield from sorted(
-            path for path in files if path.count("/") == 1 and path.endswith(("/wsgi.py", "/asgi.py"))
+            path
+            for path in files
+            if path.startswith(base) and path.count("/") == depth and path.endswith(tuple(_GATEWAY_FILES))
         )
-    for folder in FOLDERS:
-        names = (*NAMES, "__init__", "__main__") if folder else NAMES
-        yield from (path for name in names if (path := f"{folder}{name}.py") in files)
+    packages = sorted(_packages(files))
+    for folder in (*FOLDERS, *packages):
+        for name in NAMES:
+            if folder or not name.startswith("__"):
+                yield f"{folder}{name}.py"
+    yield from (path for path in _lone_scripts(files))
 
 
-def find_entry(project: Project) -> Entry | None:
-    """Return the likeliest entry: a web application anywhere before a script, or None."""
+def _packages(files: frozenset[str]) -> Iterator[str]:
+    """Yield the folders, with a slash at the end, that are packages in the root or in `src`."""
+    for path in files:
+        folder, _, name = path.rpartition("/")
+        package = folder.removeprefix("src/")
+        if name == "__init__.py" and "/" not in package and package not in _NO_APPS:
+            yield f"{folder}/"
+
+
+def _lone_scripts(files: frozenset[str]) -> list[str]:
+    """Return the files of the root that may be the app when none has a usual name: a few, or none at all."""
+    found = [
+        path for path in files if "/" not in path and path.endswith(".py") and not path.startswith("test")
+    ]
+    scripts = sorted(path for path in found if path not in _NO_SCRIPTS)
+    return scripts if len(scripts) <= 5 else []
+
+
+def find_entries(project: Project) -> list[Entry]:
+    """Return the entries that the source has, the likeliest first: web applications before scripts."""
     entries = [entry for path in candidates(project.files) if (entry := _read(project, path))]
-    web = next((entry for entry in entries if entry.kind is not Kind.SCRIPT), None)
-    return web or next(iter(entries), None)
+    lone = _lone_scripts(project.files)
+    unnamed = [path for path in lone if path.removesuffix(".py") not in NAMES]
+    web = [entry for entry in entries if entry.kind is not Kind.SCRIPT]
+    # A script of another name is an app only when it is the only one, or when a framework starts it.
+    scripts = [
+        entry
+        for entry in entries
+        if entry.kind is Kind.SCRIPT
+        and (entry.path not in unnamed or len(lone) == 1 or entry.imports & _STARTED)
+    ]
+    return [*web, *sorted(scripts, key=lambda entry: not entry.imports & _STARTED)]
+
+
+# Packages with a command of their own that runs a script.
+_STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel"))
 
 
 def _read(project: Project, path: str) -> Entry | None:
     text = project.text(path)
-    if text is None or len(text) > SOURCE_CHARACTERS or path == MANAGE:
+    if text is None or len(text) > SOURCE_CHARACTERS:
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tenant's code, not ours
-            body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    body = _parsed(text)
+    if body is None:
+        # Newer syntax than this Python's: read the statements that can be read.
+        body = [node for part in _top_level_parts(text) for node in _parsed(part) or ()]
     imported = dict(_imports(body))
     module, search_path = _module_of(project, path)
     imports = frozenset(name.split(".")[0] for name in imported.values())
-    found = _application(body, imported)
-    if found is None:
-        is_script = not path.endswith("__init__.py") and _does_something(body)
-        return (
-            Entry(path, module, Kind.SCRIPT, search_path=search_path, imports=imports) if is_script else None
+    found = _application(body, imported) or _imported_application(path, imported, imports)
+    if found is not None:
+        variable, framework, kind, is_factory = found
+        return Entry(path, module, kind, framework, variable, is_factory, search_path, imports)
+    if path.endswith("__init__.py") or not _does_something(body):
+        return None
+    package = module.split(".")[0]
+    own = package in imports and "." in module
+    is_module = path.endswith("__main__.py") or own or _is_relative(body)
+    return Entry(path, module, Kind.SCRIPT, search_path=search_path, imports=imports, is_module=is_module)
+
+
+def _parsed(text: str) -> list[ast.stmt] | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tenant's code, not ours
+            return ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _top_level_parts(text: str) -> Iterator[str]:
+    """Yield the source in parts that each begin with an unindented line; in all as long as the text."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        goes_on = (
+            not line.strip() or line[0] in " \t)]}" or line.startswith(("else", "elif", "except", "finally"))
         )
-    variable, framework, kind, is_factory = found
-    return Entry(path, module, kind, framework, variable, is_factory, search_path, imports)
+        if lines and not goes_on and not lines[-1].startswith("@"):
+            yield "\n".join(lines)
+            lines = []
+        lines.append(line)
+    yield "\n".join(lines)
 
 
 def _module_of(project: Project, path: str) -> tuple[str, str]:
+    """Return a file's module, and the folder that has to be on the path for it."""
     folder, _, name = path.removesuffix(".py").rpartition("/")
-    if name == "__init__":
-        return folder, ""
-    if not folder:
-        return name, ""
-    if folder == "src" and not project.has("src/__init__.py"):
-        return name, folder
-    return f"{folder}.{name}", ""
+    search_path = ""
+    base = manage_folder(project.files)
+    if folder.split("/")[0] == "src" and not project.has("src/__init__.py"):
+        search_path, folder = "src", folder.removeprefix("src").removeprefix("/")
+    elif base and path.startswith(base):
+        search_path, folder = base.rstrip("/"), folder.removeprefix(base.rstrip("/")).removeprefix("/")
+    elif (
+        folder
+        and "/" not in folder
+        and not project.has(f"{folder}/__init__.py")
+        and folder in ("backend", "server")
+    ):
+        search_path, folder = folder, ""
+    parts = [part for part in (*folder.split("/"), name) if part and part not in ("__init__", "__main__")]
+    return ".".join(parts) or name, search_path
 
 
 def _imports(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """Yield (name in this file, full name)."""
+    """Yield (name in this file, full name); a star stands for itself, with the module as its full name."""
     for node in body:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -134,6 +250,10 @@ def _imports(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
             yield from _imports(node.body)
 
 
+def _is_relative(body: Iterable[ast.stmt]) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in body)
+
+
 def _application(body: list[ast.stmt], imported: dict[str, str]) -> tuple[str, str, Kind, bool] | None:
     """Return variable, framework, kind, and whether the variable is a factory, of a web application in this file."""
     likely = next(
@@ -145,6 +265,8 @@ def _application(body: list[ast.stmt], imported: dict[str, str]) -> tuple[str, s
             full_name = _full_name(value.func, imported)
             if full_name in _FRAMEWORKS:
                 return variable, *_FRAMEWORKS[full_name], False
+            if full_name in _DASH:
+                return f"{variable}.server", "Dash", Kind.WSGI, False
             if variable in _VARIABLES and full_name.split(".")[-1] in _FACTORIES:
                 unknown = variable, *(likely or ("", Kind.WSGI)), False
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -156,15 +278,30 @@ def _application(body: list[ast.stmt], imported: dict[str, str]) -> tuple[str, s
     return unknown
 
 
+def _imported_application(
+    path: str, imported: dict[str, str], imports: frozenset[str]
+) -> tuple[str, str, Kind, bool] | None:
+    """Return the app that wsgi.py or asgi.py only imports, as in `from shop import app as application`."""
+    kind = _GATEWAY_FILES.get(path.rpartition("/")[2])
+    variable = next((name for name in ("application", "app") if name in imported), None)
+    if kind is None or variable is None:
+        return None
+    is_asgi = not imports.isdisjoint(("fastapi", "starlette", "quart"))
+    return variable, "", Kind.ASGI if is_asgi else kind, False
+
+
 def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.Call]]:
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-        yield from ((target.id, node.value) for target in node.targets if isinstance(target, ast.Name))
-    elif (
-        isinstance(node, ast.AnnAssign)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.target, ast.Name)
-    ):
-        yield node.target.id, node.value
+    """Yield the variables that get the result of a call, and the call; of several at once the first one."""
+    if isinstance(node, ast.If | ast.Try):
+        for inner in node.body:
+            yield from _assigned(inner)
+        return
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Call):
+        return
+    for target in node.targets if isinstance(node, ast.Assign) else (node.target,):
+        first = target.elts[0] if isinstance(target, ast.Tuple) and target.elts else target
+        if isinstance(first, ast.Name):
+            yield first.id, node.value
 
 
 def _full_name(node: ast.expr, imported: dict[str, str]) -> str:
@@ -174,7 +311,9 @@ def _full_name(node: ast.expr, imported: dict[str, str]) -> str:
         node = node.value
     if not isinstance(node, ast.Name):
         return ""
-    return ".".join([imported.get(node.id, node.id), *reversed(names)])
+    star = imported.get("*", "").removesuffix(".*")
+    first = imported.get(node.id) or (f"{star}.{node.id}" if star else node.id)
+    return ".".join([first, *reversed(names)])
 
 
 def _does_something(body: Iterable[ast.stmt]) -> bool:

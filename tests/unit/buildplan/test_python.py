@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.buildplan.python_dependencies import requirement_lines
+from stackyn_server.buildplan.python_manifests import requirement_lines
+from stackyn_server.buildplan.toolchains import Tool, Toolchains
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import Tree, command, planned, refused
 
@@ -14,6 +15,8 @@ FACTORY = "from flask import Flask\ndef create_app():\n    return Flask('x')\n"
 FASTAPI_FACTORY = "import fastapi\ndef create_app(): return fastapi.FastAPI()\n"
 STARLETTE = "from starlette.applications import Starlette as S\napi = S()\n"
 DJANGO = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+DJANGO_ASGI = DJANGO.replace("wsgi", "asgi")
+DJANGO_TREE = {"manage.py": "", "shop/wsgi.py": DJANGO}
 STREAMLIT = "exec streamlit run app.py --server.address 0.0.0.0 --server.port $PORT --server.headless true"
 POETRY = "RUN poetry install --only main --no-root --no-interaction --no-cache"
 DECLARED = "[project]\nname='a'\ndependencies=['flask>=3', 'x; python_version > \"3\"']"
@@ -58,8 +61,72 @@ GUNICORN = "exec gunicorn --bind 0.0.0.0:$PORT --threads 4 --access-logfile - "
             "exec python main.py",
         ),
         ("x", {"run.py": "if __name__ == '__main__':\n    serve()"}, "exec python run.py"),
+        ("x", {"bakery.py": "print(1)"}, "exec python bakery.py"),
+        ("x", {"tool/__main__.py": "serve()", "tool/__init__.py": ""}, "exec python -m tool"),
+        ("x", {"app/main.py": "from .a import b\nb()", "app/__init__.py": ""}, "exec python -m app.main"),
+        ("fastapi\nuvicorn", {"main.py": "type A = int\n" + FASTAPI}, UVICORN + "main:app"),
+        (
+            "fastapi\nuvicorn",
+            {"src/shop/main.py": FASTAPI, "src/shop/__init__.py": ""},
+            UVICORN + "shop.main:app",
+        ),
+        ("flask\ngunicorn", {"shop/__init__.py": FACTORY}, GUNICORN + "'shop:create_app()'"),
+        ("flask\ngunicorn", {"src/shop/__init__.py": FACTORY}, GUNICORN + "'shop:create_app()'"),
+        (
+            "flask",
+            {"shop/__init__.py": FACTORY},
+            "exec flask --app 'shop:create_app()' run --host 0.0.0.0 --port $PORT",
+        ),
+        ("gunicorn", {"wsgi.py": "from shop.web import app as application"}, GUNICORN + "wsgi:application"),
+        (
+            "dash\ngunicorn",
+            {"app.py": "from dash import Dash\napp = Dash(__name__)"},
+            GUNICORN + "app:app.server",
+        ),
+        (
+            "python-fasthtml",
+            {"main.py": "from fasthtml.common import *\napp, rt = fast_app()\nserve()"},
+            UVICORN + "main:app",
+        ),
+        (
+            "streamlit",
+            {"streamlit_app.py": "import streamlit as st\nst.title('x')"},
+            STREAMLIT.replace("app.py", "streamlit_app.py"),
+        ),
+        (
+            "streamlit",
+            {"Home.py": "import streamlit\nstreamlit.title('x')", "pages/a.py": "x()"},
+            STREAMLIT.replace("app.py", "Home.py"),
+        ),
+        (
+            "streamlit",
+            {"tides.py": "import streamlit as st\nst.title('x')", "main.py": "print(1)"},
+            STREAMLIT.replace("app.py", "tides.py"),
+        ),
+        (
+            "gradio",
+            {"demo.py": "import gradio as gr\ngr.Interface().launch()"},
+            "exec env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python demo.py",
+        ),
+        (
+            "django\ngunicorn",
+            {**DJANGO_TREE, "shop/asgi.py": DJANGO_ASGI},
+            GUNICORN + "shop.wsgi:application",
+        ),
+        ("django\nuvicorn", {**DJANGO_TREE, "shop/asgi.py": DJANGO_ASGI}, UVICORN + "shop.asgi:application"),
+        (
+            "django\ndaphne\nchannels",
+            {**DJANGO_TREE, "shop/asgi.py": DJANGO_ASGI},
+            "exec daphne --bind 0.0.0.0 --port $PORT shop.asgi:application",
+        ),
+        (
+            "django\ngunicorn",
+            {"web/manage.py": "", "web/shop/wsgi.py": DJANGO},
+            GUNICORN + "shop.wsgi:application",
+        ),
         ("streamlit", {"app.py": "import streamlit as st\nst.title('x')"}, STREAMLIT),
         ("django\ngunicorn", {"manage.py": "", "shop/wsgi.py": DJANGO}, GUNICORN + "shop.wsgi:application"),
+        ("django", DJANGO_TREE, GUNICORN + "shop.wsgi:application"),
         ("django", {"manage.py": "x", "shop/urls.py": ""}, "exec python manage.py runserver 0.0.0.0:$PORT"),
         (
             "flask",
@@ -192,7 +259,9 @@ def test_only_the_apps_own_packages_go_into_its_environment() -> None:
     tool = next(
         number for number, line in enumerate(lines) if "pip --python /opt/uv/bin/python install" in line
     )
-    assert tool < lines.index("ENV PIP_PYTHON=/opt/venv/bin/python") < lines.index("COPY --chown=app:app . .")
+    assert (
+        tool < lines.index("ENV PIP_PYTHON=/app/.venv/bin/python") < lines.index("COPY --chown=app:app . .")
+    )
 
 
 def test_requirements_are_read_by_lines_as_pip_does() -> None:
@@ -206,3 +275,158 @@ def test_requirements_are_read_by_lines_as_pip_does() -> None:
         "c",
         "d",
     ]
+
+
+def lines_of(tree: Tree) -> list[str]:
+    return (planned(tree).generated or "").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("manifests", "line"),
+    [
+        ({"Pipfile": "[packages]\nflask='*'"}, "RUN pipenv lock && pipenv sync"),
+        ({"pyproject.toml": "[tool.poetry.dependencies]\nflask='*'"}, POETRY),
+        ({"requirements.in": "flask"}, "RUN pip install --no-cache-dir -r requirements.in"),
+        ({"requirements/base.txt": "", "requirements/production.txt": "-r base.txt"},
+         "RUN pip install --no-cache-dir -r requirements/production.txt"),
+        ({"setup.py": "", "setup.cfg": ""}, "RUN pip install --no-cache-dir ."),
+        ({"setup.cfg": "[options]\ninstall_requires =\n  flask"}, "RUN pip install --no-cache-dir ."),
+        ({"pyproject.toml": "[project]\nname='a'\ndynamic=['dependencies']"}, "RUN pip install --no-cache-dir ."),
+        ({"pyproject.toml": "[project]\nname='a'\ndependencies=['b']\n[tool.uv.sources]\nb={path='b'}"},
+         "RUN uv sync --no-dev"),
+        ({"pyproject.toml": "[project]\nname='a'\n[tool.uv.workspace]\nmembers=['b']", "uv.lock": ""},
+         "RUN uv sync --frozen --no-dev"),
+        ({"pyproject.toml": "[project]\nname='a'\n[tool.hatch.envs.default]\ndependencies=['b>1']"},
+         "RUN pip install --no-cache-dir 'b>1'"),
+    ],
+)  # fmt: skip
+def test_packages_are_installed_without_a_lock_too(manifests: Tree, line: str) -> None:
+    assert line in lines_of({**manifests, "app.py": FLASK})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "./vendor/a-1-py3-none-any.whl",
+        "vendor/a-1-py3-none-any.whl",
+        "-f wheels\na",
+        "--no-index\n--find-links=wheels\na",
+    ],
+)
+def test_vendored_wheels_are_there_when_they_are_installed(text: str) -> None:
+    lines = lines_of({"requirements.txt": text, "app.py": FLASK})
+    assert lines.index("COPY --chown=app:app . .") < lines.index(
+        "RUN pip install --no-cache-dir -r requirements.txt"
+    )
+
+
+def test_names_are_read_from_included_requirements() -> None:
+    tree = {
+        "requirements.txt": "-r requirements/web.txt",
+        "requirements/web.txt": "-r ../requirements.txt\ngunicorn",
+    }
+    assert command(planned({**tree, "app.py": FLASK})) == GUNICORN + "app:app"
+
+
+def test_conda_is_refused_with_the_way_out() -> None:
+    failure = refused({"environment.yml": "dependencies: [flask]", "app.py": FLASK})
+    assert failure.code is FailureCode.NOTHING_DETECTED
+    assert "conda" in failure.message and "requirements.txt" in failure.hint
+
+
+def test_a_server_that_only_the_command_names_is_added() -> None:
+    tree = {"requirements.txt": "flask", "app.py": FLASK, "Procfile": "web: gunicorn app:app"}
+    assert "RUN pip install --no-cache-dir gunicorn" in lines_of(tree)
+    assert "RUN pip install --no-cache-dir gunicorn" not in lines_of({**tree, "requirements.txt": "gunicorn"})
+
+
+@pytest.mark.parametrize(
+    ("requirements", "build", "run"),
+    [
+        ("psycopg2==2.9.9", "build-essential libpq-dev pkg-config python3-dev", "libpq5"),
+        ("mysqlclient", "build-essential default-libmysqlclient-dev pkg-config python3-dev", "libmariadb3"),
+        ("uwsgi", "build-essential pkg-config python3-dev", "libpython3.11"),
+        ("psycopg", "", "libpq5"),
+        ("psycopg[binary]", "", ""),
+        ("psycopg2-binary", "", ""),
+        ("psycopg[c]", "build-essential libpq-dev pkg-config python3-dev", "libpq5"),
+        ("a @ git+https://host.test/a.git", "ca-certificates git", ""),
+    ],
+)
+def test_compilers_are_there_only_while_building(requirements: str, build: str, run: str) -> None:
+    lines = lines_of({"requirements.txt": requirements, "app.py": FLASK})
+    assert [
+        line.removeprefix("RUN stackyn-settle packages ") for line in lines if "stackyn-settle" in line
+    ] == [text for text in (build, run) if text]
+    stages = [line for line in lines if line.startswith("FROM")]
+    assert stages == ["FROM stackyn/python:3.11 AS build"] * bool(build) + ["FROM stackyn/python:3.11"]
+    assert ("COPY --from=build --chown=app:app /app/.venv /app/.venv" in lines) is bool(build)
+
+
+def test_an_image_with_compilers_is_used_where_there_is_one() -> None:
+    catalogue = Toolchains(
+        {"python": Tool("stackyn/python", ("3.13",), "3.13", has_build_image=True)}, "registry"
+    )
+    plan = planned({"requirements.txt": "psycopg2", "app.py": FLASK}, toolchains=catalogue)
+    assert plan.base_images == ("stackyn/python:3.13-build", "stackyn/python:3.13")
+    lines = (plan.generated or "").splitlines()
+    assert "FROM stackyn/python:3.13-build AS build" in lines
+    assert [line for line in lines if "stackyn-settle" in line] == ["RUN stackyn-settle packages libpq5"]
+
+
+@pytest.mark.parametrize(
+    ("files", "image"),
+    [
+        ({".python-version": "3.13.1\n"}, "3.13"),
+        ({"runtime.txt": "python-3.11.9"}, "3.11"),
+        ({".tool-versions": "python 3.14.0"}, "3.14"),
+        ({"mise.toml": "[tools]\npython='3.11'"}, "3.11"),
+        ({"pyproject.toml": "[project]\nname='a'\nrequires-python='>=3.14'"}, "3.14"),
+        ({"pyproject.toml": "[tool.poetry.dependencies]\npython='~3.11'"}, "3.11"),
+        ({"Pipfile": "[requires]\npython_version='3.11'"}, "3.11"),
+        ({".python-version": "3.11", "pyproject.toml": "[project]\nrequires-python='>=3.14'"}, "3.11"),
+        ({}, "3.13"),
+    ],
+)
+def test_the_python_that_the_project_asks_for_is_taken(files: Tree, image: str) -> None:
+    catalogue = Toolchains({"python": Tool("stackyn/python", ("3.11", "3.13", "3.14"), "3.13")})
+    plan = planned({"requirements.txt": "flask", "app.py": FLASK, **files}, toolchains=catalogue)
+    assert plan.base_images == (f"stackyn/python:{image}",)
+
+
+def test_a_python_that_is_not_here_is_refused_before_anything_else() -> None:
+    tree = {".python-version": "3.12\n", "pyproject.toml": "[project]\nname='a'", "main.py": "type A = int\n"}
+    failure = refused(tree)
+    assert failure.code is FailureCode.VERSION_UNAVAILABLE
+    assert "3.12" in failure.message and "3.11" in failure.message
+
+
+def test_setuptools_is_there_for_the_pythons_that_came_with_it() -> None:
+    tree = {"requirements.txt": "flask", "app.py": FLASK}
+    newer = Toolchains({"python": Tool("stackyn/python", ("3.13",), "3.13")})
+    assert any("setuptools" in line for line in lines_of(tree))
+    assert "setuptools" not in (planned(tree, toolchains=newer).generated or "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_collected"),
+    [
+        ("INSTALLED_APPS = ['django.contrib.staticfiles']\nSTATIC_ROOT = 'x'\n", True),
+        ("INSTALLED_APPS = ['django.contrib.staticfiles']\n# STATIC_ROOT = 'x'\n", False),
+        ("STATIC_ROOT = 'x'\n", False),
+    ],
+)
+def test_static_files_are_collected_where_the_settings_say_where_to(
+    settings: str, is_collected: bool
+) -> None:
+    for base in ("", "web/"):
+        tree = {f"{base}manage.py": "", f"{base}shop/settings.py": settings, f"{base}shop/wsgi.py": DJANGO}
+        found = [line for line in lines_of({"requirements.txt": "django", **tree}) if "collectstatic" in line]
+        assert len(found) == is_collected
+        assert all(f"python {base}manage.py collectstatic --noinput" in line for line in found)
+
+
+def test_the_root_is_on_the_path() -> None:
+    assert "ENV PYTHONPATH=/app" in lines_of({"requirements.txt": "", "app.py": FLASK})
+    tree = {"requirements.txt": "django", "web/manage.py": "", "web/shop/wsgi.py": DJANGO}
+    assert "ENV PYTHONPATH=/app/web:/app" in lines_of(tree)

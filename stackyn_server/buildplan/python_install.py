@@ -1,0 +1,242 @@
+"""How a Python project's packages are installed: by the tool of its lock file, else from what its manifests name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.python_manifests import (
+    CONDA,
+    PIPFILE,
+    PIPFILE_LOCK,
+    PYPROJECT,
+    SETUP_CFG,
+    SETUP_PY,
+    Manifests,
+    table,
+)
+
+# Where uv and Poetry would make it too; a committed one is left out of the context.
+VENV = "/app/.venv"
+_PIP = "pip install --no-cache-dir"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallTool:
+    """A tool that installs into the virtual environment that is active. It is kept apart from the app's packages."""
+
+    name: str
+    requirement: str
+    environment: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Locker:
+    """A lock file and its tool. `resolve` installs without the lock; `project` the project itself on top."""
+
+    lock: str
+    tool: InstallTool
+    install: str
+    project: str
+    resolve: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """`files` are copied before `command` runs, so that its layer is kept until they change; empty: all are needed.
+
+    `project` runs when the project's files are there. `is_bare`: the tool brings no setuptools, which packages of
+    before Python 3.12 expect.
+    """
+
+    reason: str
+    command: str
+    files: tuple[str, ...] = ()
+    project: str = ""
+    tool: InstallTool | None = None
+    is_bare: bool = False
+
+    @property
+    def manifest(self) -> str:
+        """The file that the reason names first."""
+        return self.reason.split("`")[1]
+
+
+_UV = InstallTool(
+    "uv",
+    "uv>=0.5,<1",
+    (f"UV_PROJECT_ENVIRONMENT={VENV}", "UV_PYTHON_DOWNLOADS=never", "UV_NO_CACHE=1", "UV_LINK_MODE=copy"),
+)
+_POETRY_TOOL = InstallTool("poetry", "poetry>=1.8,<3")
+_PDM = InstallTool("pdm", "pdm>=2.10,<3", ("PDM_CHECK_UPDATE=0",))
+_PIPENV = InstallTool("pipenv", "pipenv>=2024", ("PIPENV_NOSPIN=1",))
+_POETRY = "poetry install --only main"
+_LOCKERS = (
+    Locker(
+        "uv.lock",
+        _UV,
+        "uv sync --frozen --no-dev --no-install-project",
+        "uv sync --frozen --no-dev",
+        "uv sync --no-dev",
+    ),
+    Locker(
+        "poetry.lock",
+        _POETRY_TOOL,
+        f"{_POETRY} --no-root --no-interaction --no-cache",
+        f"{_POETRY} --no-interaction --no-cache",
+        _POETRY,
+    ),
+    Locker("pdm.lock", _PDM, "pdm sync --prod --no-self", "pdm sync --prod"),
+    Locker("pylock.toml", _UV, "uv pip sync pylock.toml", "uv pip install --no-deps ."),
+    Locker(PIPFILE_LOCK, _PIPENV, "pipenv sync", "pip install --no-deps .", "pipenv lock && pipenv sync"),
+)
+_BY_LOCK = {locker.lock: locker for locker in _LOCKERS}
+_NEWEST = "there is no lock file, so the newest versions that fit are taken"
+
+
+def plan_installation(project: Project, manifests: Manifests) -> Installation | None:
+    """Return how the packages are installed, or None for a project that names none.
+
+    A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py. Raises `DeploymentFailed`
+    for a project of conda alone.
+    """
+    for locker in _LOCKERS:
+        if project.has(locker.lock) and _belongs(project, locker):
+            return _locked(project, manifests, locker)
+    if manifests.requirements:
+        return _of_requirements(manifests.requirements, manifests)
+    if project.has(PIPFILE):
+        return _unlocked(_BY_LOCK[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
+    if manifests.table("tool", "poetry", "dependencies") and not manifests.table("project"):
+        is_package = _is_package(project, manifests)
+        options = f"{'' if is_package else ' --no-root'} --no-interaction --no-cache"
+        locker = _BY_LOCK["poetry.lock"]
+        return _unlocked(locker, PYPROJECT, () if is_package else (PYPROJECT,), options)
+    if manifests.table("project") and (manifests.table("tool", "uv", "sources") or _is_workspace(manifests)):
+        return _unlocked(_BY_LOCK["uv.lock"], PYPROJECT, ())
+    if installation := _of_project(project, manifests):
+        return installation
+    if conda := project.first(CONDA):
+        raise undetected(
+            f"The packages of this Python project are in `{conda}`, for conda, which is not supported.",
+            "Write them down for pip (`pip list --format=freeze > requirements.txt`), or add a Dockerfile that begins "
+            "with `FROM condaforge/miniforge3`.",
+        )
+    return None
+
+
+def _belongs(project: Project, locker: Locker) -> bool:
+    return locker.lock in (PIPFILE_LOCK, "pylock.toml") or project.has(PYPROJECT)
+
+
+def _locked(project: Project, manifests: Manifests, locker: Locker) -> Installation:
+    tool = locker.tool
+    reason = f"`{locker.lock}` pins the packages; {tool.name} installs them."
+    if locker.lock == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
+        # Members and packages in folders are installed as packages: their files have to be there.
+        return Installation(reason, locker.project, tool=tool)
+    first = PIPFILE if locker.lock == PIPFILE_LOCK else PYPROJECT
+    files = tuple(name for name in (first, locker.lock) if project.has(name))
+    if _names_paths(manifests):
+        files = ()
+    return Installation(
+        reason,
+        locker.install,
+        files,
+        locker.project if _is_package(project, manifests) else "",
+        tool,
+        is_bare=locker.lock == PIPFILE_LOCK,
+    )
+
+
+def _unlocked(locker: Locker, manifest: str, files: tuple[str, ...], option: str = "") -> Installation:
+    reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
+    return Installation(
+        reason, f"{locker.resolve}{option}", files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK
+    )
+
+
+def _of_requirements(path: str, manifests: Manifests) -> Installation:
+    return Installation(
+        f"`{path}` names the packages.",
+        f"{_PIP} -r {path}",
+        () if manifests.reads_files or "/" in path else (path,),
+        is_bare=True,
+    )
+
+
+def _of_project(project: Project, manifests: Manifests) -> Installation | None:
+    declared = manifests.table("project")
+    wanted = manifests.declared
+    is_package = _is_package(project, manifests)
+    is_dynamic = "dependencies" in _names(declared.get("dynamic"))
+    old = project.first((SETUP_PY, SETUP_CFG))
+    if (
+        old
+        and not (declared and PYPROJECT in project.files)
+        and (old == SETUP_PY or "install_requires" in _cfg(project))
+    ):
+        return Installation(
+            f"`{old}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
+        )
+    if "build-system" in manifests.pyproject and (is_package or is_dynamic or (declared and not wanted)):
+        reason = f"`{PYPROJECT}` makes it a package, and there is no lock file."
+        return Installation(reason, f"{_PIP} .", is_bare=True)
+    if is_dynamic:
+        return Installation(
+            f"`{PYPROJECT}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
+        )
+    if wanted:
+        reason = f"`{PYPROJECT}` names the packages, and {_NEWEST}."
+        return Installation(reason, f"{_PIP} {shlex.join(wanted)}", (PYPROJECT,), is_bare=True)
+    return None
+
+
+def _cfg(project: Project) -> str:
+    return project.text(SETUP_CFG) or ""
+
+
+def _names(value: object) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
+def _is_workspace(manifests: Manifests) -> bool:
+    return bool(manifests.table("tool", "uv", "workspace"))
+
+
+def _names_paths(manifests: Manifests) -> bool:
+    """True when a dependency is a folder of the project."""
+    sources = [*manifests.table("tool", "uv", "sources").values()]
+    sources += manifests.table("tool", "poetry", "dependencies").values()
+    sources += table(manifests.pipfile, "packages").values()
+    return any(isinstance(source, dict) and ("path" in source or "workspace" in source) for source in sources)
+
+
+def _is_package(project: Project, manifests: Manifests) -> bool:
+    """True when there is a build system, and a folder that it would find or that it is told."""
+    if (
+        "build-system" not in manifests.pyproject
+        or manifests.table("tool", "poetry").get("package-mode") is False
+    ):
+        return False
+    return any(project.has(f"{folder}/__init__.py") for folder in _package_folders(project, manifests))
+
+
+def _package_folders(project: Project, manifests: Manifests) -> Iterator[str]:
+    name = str(manifests.table("project").get("name") or manifests.table("tool", "poetry").get("name") or "")
+    module = re.sub(r"[-.]+", "_", name).lower()
+    yield from (f"{place}{module}" for place in ("", "src/") if module)
+    wheel = manifests.table("tool", "hatch", "build", "targets", "wheel").get("packages")
+    yield from _names(wheel)
+    yield from (f"src/{folder}" for folder in sorted(source_packages(project.files)))
+
+
+def source_packages(files: frozenset[str]) -> Iterator[str]:
+    """Yield the packages in `src`."""
+    for path in files:
+        parts = path.split("/")
+        if len(parts) == 3 and parts[0] == "src" and parts[2] == "__init__.py":
+            yield parts[1]

@@ -1,0 +1,97 @@
+"""What of Debian the packages of a Python project need: to be compiled, and to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+_COMPILER = ("build-essential", "pkg-config")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPackages:
+    """Debian packages: `build` while packages are installed, `run` in the image that runs. `causes` are why."""
+
+    build: tuple[str, ...]
+    run: tuple[str, ...]
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """`build` is None for a package that comes compiled, and needs something only where it runs."""
+
+    build: tuple[str, ...] | None
+    run: tuple[str, ...] = ()
+
+
+# Names that all suites of Debian have. What is compiled without further headers is in _COMPILED.
+_NEEDS: Mapping[str, _Need] = {
+    "psycopg2": _Need(("libpq-dev",), ("libpq5",)),
+    "psycopg": _Need(None, ("libpq5",)),
+    "psycopg-c": _Need(("libpq-dev",), ("libpq5",)),
+    "mysqlclient": _Need(("default-libmysqlclient-dev",), ("libmariadb3",)),
+    "pyodbc": _Need(None, ("unixodbc",)),
+    "pycairo": _Need(("libcairo2-dev",), ("libcairo2",)),
+    "cairocffi": _Need(None, ("libcairo2",)),
+    "cairosvg": _Need(None, ("libcairo2",)),
+    "weasyprint": _Need(
+        None, ("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core")
+    ),
+    "pycurl": _Need(("libcurl4-openssl-dev", "libssl-dev"), ("libcurl4",)),
+    "xmlsec": _Need(("libxmlsec1-dev",), ("libxmlsec1-openssl",)),
+    "python-ldap": _Need(("libldap2-dev", "libsasl2-dev"), ("libldap2-dev",)),
+    "m2crypto": _Need(("libssl-dev", "swig")),
+    "pygraphviz": _Need(("graphviz", "libgraphviz-dev"), ("graphviz",)),
+    "graphviz": _Need(None, ("graphviz",)),
+    "pyaudio": _Need(("portaudio19-dev",), ("libportaudio2",)),
+    "pyzbar": _Need(None, ("libzbar0",)),
+    "python-magic": _Need(None, ("libmagic1",)),
+    "pytesseract": _Need(None, ("tesseract-ocr",)),
+    "pdf2image": _Need(None, ("poppler-utils",)),
+    "pydub": _Need(None, ("ffmpeg",)),
+    "ffmpeg-python": _Need(None, ("ffmpeg",)),
+    "openai-whisper": _Need(None, ("ffmpeg",)),
+    "opencv-python": _Need(None, ("libgl1", "libglib2.0-0")),
+    "opencv-contrib-python": _Need(None, ("libgl1", "libglib2.0-0")),
+    "gitpython": _Need(None, ("git",)),
+    "dlib": _Need(("cmake",)),
+}
+_COMPILED = frozenset(
+    ("uwsgi", "pyuwsgi", "netifaces", "fasttext", "hnswlib", "annoy", "python-snappy", "pyahocorasick")
+)
+
+
+def system_packages(
+    names: Iterable[str],
+    extras: Mapping[str, frozenset[str]],
+    python_line: str,
+    *,
+    is_debian_python: bool,
+    uses_git: bool,
+) -> SystemPackages:
+    """Return what packages with these normalised names need. `extras` are those that the project asks for itself.
+
+    `python_line` is as in `3.11`. `is_debian_python`: its headers are a package of Debian, as in a base image that is
+    made without a registry; an official image has them.
+    """
+    build: list[str] = ["git", "ca-certificates"] if uses_git else []
+    run: list[str] = []
+    causes: list[str] = []
+    wanted = set(names)
+    chosen = extras.get("psycopg", frozenset())
+    if "c" in chosen:
+        wanted.add("psycopg-c")
+    if "binary" in chosen or "psycopg-binary" in wanted:
+        wanted.discard("psycopg")
+    for name in sorted(wanted):
+        need = _NEEDS.get(name) or (_Need(()) if name in _COMPILED else None)
+        if need is None:
+            continue
+        causes.append(name)
+        run.extend(need.run)
+        if name == "uwsgi" and is_debian_python:
+            run.append(f"libpython{python_line}")
+        if need.build is not None:
+            build += [*_COMPILER, *need.build, *(["python3-dev"] if is_debian_python else [])]
+    return SystemPackages(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes))
