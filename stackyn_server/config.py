@@ -175,6 +175,7 @@ class Deadlines(Table):
     booting: Seconds = 60
     probing: Seconds = 120
     switching: Seconds = 30
+    recording: Seconds = 60
 
 
 class Probe(Table):

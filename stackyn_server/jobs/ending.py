@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,7 +14,7 @@ from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
 from stackyn_server.store import events
 from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
-from stackyn_server.store.failures import Contention
+from stackyn_server.store.failures import Contention, StatementRefused
 from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()
@@ -56,6 +56,11 @@ async def end(
         except LeadershipLost:
             leadership.lose()
             return
+        except StatementRefused as error:
+            if outcome.reason in (None, _BROKE):
+                raise
+            log.error("job.reason_refused", sqlstate=error.sqlstate, exc_info=error)
+            outcome = replace(outcome, reason=_BROKE)
         except (DatabaseUnavailable, Contention) as error:
             if pause.is_first:
                 log.warning("job.end_waits", reason=error.message)

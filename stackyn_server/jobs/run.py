@@ -111,6 +111,14 @@ class JobRun:
         """Job → dead, in the caller's transaction. Raises `LeadershipLost`, `NotRunning`."""
         await claims.bury(connection, self.job, self.epoch, reason)
 
+    async def until_handed_over(self, connection: Connection) -> None:
+        """Begin a transaction that hands this job's work to another one: a cancellation finds either of the two.
+
+        Raises `JobCancelled`.
+        """
+        if await claims.was_cancelled(connection, self.job.id):
+            raise JobCancelled
+
     async def arguments(self, connection: Connection) -> dict[str, Any]:
         """Return the row's arguments as they are now, and clear `hastened`."""
         self.hastened.clear()

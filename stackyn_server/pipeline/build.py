@@ -69,7 +69,9 @@ class Build:
         if walk.deployment.phase is Phase.BUILDING:
             image = await walk.step(self._image(walk, app, clone), _build_timeout(self._settings))
             crash_point("build.image")
-            await walk.move(Phase.BUILT, image=image, also=self._hand_over(walk))
+            await walk.move(
+                Phase.BUILT, image=image, first=walk.run.until_handed_over, also=self._hand_over(walk)
+            )
         crash_point("build.built")
         await repository.remove(clone)
 

@@ -1,7 +1,8 @@
 """One attempt to bring a deployment forward: what every story that moves a deployment shares.
 
 A walk records each step before the next begins, and whatever happens it ends its job row: done, waiting for a
-retry, or (at a shutdown) left running for the next server to take up again.
+retry, or (at a shutdown) left running for the next server to take up again. What the database refuses to record
+ends the deployment as a failure of ours, in words that it does not refuse.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import OPEN_PHASES, RELEASE_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.jobs.run import JobCancelled, JobRun
+from stackyn_server.errors import StackynError
+from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
 from stackyn_server.journal.journal import Journal
 from stackyn_server.store import deployments, work
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.deployments import Deployment, Moved, Mover
+from stackyn_server.store.failures import Contention
 from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()
@@ -31,6 +34,12 @@ Also = Callable[[Connection, Deployment], Awaitable[None]]
 PutBack = Callable[[JobRun, Deployment], Awaitable[Also | None]]
 
 _RECORD_AGAIN_SECONDS = 0.5  # between tries to record a result while the database is away
+# Nothing can be recorded now, or somebody else has decided: the dispatcher knows what to do.
+_OUT_OF_OUR_HANDS = (DatabaseUnavailable, LeadershipLost, NotRunning)
+
+
+class NotRecorded(StackynError):
+    """The database answers, and did not take a result within the deadline."""
 
 
 @dataclass(slots=True)
@@ -83,14 +92,33 @@ class Walk:
         self.deployment = await self.record(record)
 
     async def record(self, write: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run `write` in a transaction, again and again while the database is away. It must be safe to repeat."""
+        """Run `write` in a transaction, again and again while the database is away. It must be safe to repeat.
+
+        Raises `NotRecorded` when the database has answered other questions for `[deadlines] recording` meanwhile.
+        """
+        clock = asyncio.get_running_loop().time
+        answers_since: float | None = None
         while True:
             try:
                 async with self.database.transaction() as connection:
                     return await write(connection)
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, Contention) as error:
                 log.warning("record.waits", deployment=self.deployment.id, reason=error.message)
+                if not await self._database_answers():
+                    answers_since = None
+                elif answers_since is None:
+                    answers_since = clock()
+                elif clock() - answers_since >= self.settings.deadlines.recording:
+                    raise NotRecorded("The result could not be recorded.") from error
                 await asyncio.sleep(_RECORD_AGAIN_SECONDS)
+
+    async def _database_answers(self) -> bool:
+        try:
+            async with self.database.connection() as connection:
+                await deployments.get(connection, self.deployment.id)
+        except DatabaseUnavailable:
+            return False
+        return True
 
 
 Steps = Callable[[Walk], Awaitable[None]]
@@ -127,14 +155,23 @@ class Walker:
                 await self._retry(walk, error)
             except DeploymentFailed as error:
                 await self._fail(walk, error.failure, error.notes)
-            except (DatabaseUnavailable, LeadershipLost):
-                raise  # nothing can be recorded now: the dispatcher knows what to do
+            except _OUT_OF_OUR_HANDS:
+                raise
             except Exception:
                 log.exception("deployment.broke")
                 await self._fail(walk, _our_fault())
-            await self.journal.flush(deployment.id)
+            await self._flush(walk)
 
     async def _retry(self, walk: Walk, error: TransientFailure) -> None:
+        try:
+            await self._wait_for_another_try(walk, error)
+        except (*_OUT_OF_OUR_HANDS, Moved):
+            raise
+        except Exception:
+            log.exception("retry.refused", deployment=walk.deployment.id)
+            await self._fail(walk, _our_fault())
+
+    async def _wait_for_another_try(self, walk: Walk, error: TransientFailure) -> None:
         run_at = walk.run.next_attempt()
         if run_at is None or not (
             walk.deployment.phase is self.back_to or may_follow(walk.deployment.phase, self.back_to)
@@ -169,23 +206,65 @@ class Walker:
         await self.end(walk, Phase.FAILED, failure=failure)
 
     async def end(self, walk: Walk, to: Phase, **results: Any) -> None:
-        """Record the ending, and have what the deployment still holds cleaned up."""
+        """Record the ending, and have what the deployment still holds cleaned up.
 
-        put_back = await self.put_back(walk.run, walk.deployment) if self.put_back else None
-        if put_back is not None:
-            walk.say("The previous release is started again.")
+        An ending that the database refuses is recorded as a failure of ours: with the cleanup, else without it.
+        """
+        put_back = await self._put_back(walk)
 
-        async def also(connection: Connection, ended: Deployment) -> None:
-            if put_back is not None:
-                await put_back(connection, ended)
+        async def leave(connection: Connection, ended: Deployment) -> None:
             await work.cleanup(connection, ended, walk.deployment.phase)
             await walk.run.finish(connection)
 
-        await self.journal.flush(walk.deployment.id)
+        async def put_back_and_leave(connection: Connection, ended: Deployment) -> None:
+            if put_back is not None:
+                await put_back(connection, ended)
+            await leave(connection, ended)
+
+        await self._flush(walk)
+        ours: dict[str, Any] = {"failure": _our_fault()}
+        endings: tuple[tuple[Phase, Also | None, dict[str, Any]], ...] = (
+            (to, put_back_and_leave, results),
+            (Phase.FAILED, leave, ours),
+            (Phase.FAILED, None, ours),
+        )
+        for phase, also, values in endings:
+            try:
+                await walk.move(phase, also=also, **values)
+                return
+            except Moved:
+                log.info("deployment.moved_elsewhere")
+                return
+            except _OUT_OF_OUR_HANDS:
+                raise
+            except Exception:
+                log.exception("ending.refused", deployment=walk.deployment.id, ending=phase.value)
+        raise NotRecorded("The deployment's ending could not be recorded.")
+
+    async def _put_back(self, walk: Walk) -> Also | None:
+        """Undo what the story took away. What can't be undone now is left to the cleanup, which tries until it is."""
+        if self.put_back is None:
+            return None
         try:
-            await walk.move(to, also=also, **results)
-        except Moved:
-            log.info("deployment.moved_elsewhere")
+            put_back = await self.put_back(walk.run, walk.deployment)
+        except _OUT_OF_OUR_HANDS:
+            raise
+        except Exception as error:
+            if isinstance(error, StackynError) and error.retryable:
+                raise
+            log.exception("put_back.broke", deployment=walk.deployment.id)
+            return None
+        if put_back is not None:
+            walk.say("The previous release is started again.")
+        return put_back
+
+    async def _flush(self, walk: Walk) -> None:
+        """Have the log stored before the ending is seen, but no ending waits for a log for ever."""
+        try:
+            async with asyncio.timeout(self.settings.deadlines.recording):
+                await self.journal.flush(walk.deployment.id)
+        except TimeoutError:
+            log.warning("journal.late", deployment=walk.deployment.id)
 
 
 def _our_fault() -> Failure:

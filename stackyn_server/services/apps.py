@@ -149,9 +149,9 @@ class Apps:
         """Stop it durably: its open deployments are cancelled, its release is kept for `start`."""
         async with self._database.transaction() as connection:
             found = await lock_app(connection, app, tenant)
+            await cancel_deployments(connection, app, self._mover("stop"))
             if found.desired is not Desired.STOPPED:
                 await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
-                await cancel_deployments(connection, app, self._mover("stop"))
                 await work.for_app(connection, Kind.STOP, found.id, found.tenant)
                 await events.append(connection, "app.stopped", tenant=found.tenant, app=app)
             elif reason is None:  # what the platform stopped is now stopped by its owner's wish

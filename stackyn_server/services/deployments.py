@@ -18,6 +18,7 @@ from stackyn_server.services.wishes import (
     Leading,
     build_again,
     build_priority,
+    end_jobless,
     end_waiting,
     lock_app,
     run_again,
@@ -90,6 +91,7 @@ class Deployments:
             for kind in (Kind.BUILD, Kind.RELEASE):
                 subjects = await jobs.request_cancel(connection, kind=kind, subject=str(deployment))
                 await end_waiting(connection, subjects, Phase.CANCELLED, mover)
+            await end_jobless(connection, found.id, Phase.CANCELLED, mover, only=deployment)
             row = await self._deployment(connection, deployment, tenant)
         return deployment_view(row, slug=found.slug)
 

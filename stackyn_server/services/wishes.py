@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import structlog
+
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
@@ -15,6 +17,8 @@ from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment, Mover
 from stackyn_server.store.releases import Release
+
+log = structlog.get_logger()
 
 
 class Leading(Protocol):
@@ -83,14 +87,27 @@ async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mo
     """
     for subject in subjects:
         deployment = await deployments.get(connection, DeploymentId(int(subject)))
-        if deployment is None:
-            continue
-        if deployment.phase is Phase.SWITCHING:
-            instance = await instances.of_deployment(connection, deployment.id)
-            if instance is not None:
-                await routes.revert(connection, deployment.app, instance.id)
-        await deployments.advance(connection, deployment, to, mover)
-        await work.cleanup(connection, deployment, deployment.phase)
+        if deployment is not None:
+            await _end(connection, deployment, to, mover)
+
+
+async def end_jobless(
+    connection: Connection, app: AppId, to: Phase, mover: Mover, *, only: DeploymentId | None = None
+) -> None:
+    """Move the app's open deployments (or `only` that one) to `to` whose job was lost: no task would end them."""
+    for deployment in await deployments.jobless_of_app(connection, app):
+        if only is None or deployment.id == only:
+            log.error("deployment.had_no_job", deployment=deployment.id, phase=deployment.phase.value)
+            await _end(connection, deployment, to, mover)
+
+
+async def _end(connection: Connection, deployment: Deployment, to: Phase, mover: Mover) -> None:
+    if deployment.phase is Phase.SWITCHING:
+        instance = await instances.of_deployment(connection, deployment.id)
+        if instance is not None:
+            await routes.revert(connection, deployment.app, instance.id)
+    await deployments.advance(connection, deployment, to, mover)
+    await work.cleanup(connection, deployment, deployment.phase)
 
 
 async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:
@@ -98,6 +115,7 @@ async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover
     await end_waiting(
         connection, await jobs.supersede_waiting(connection, kind, app), Phase.SUPERSEDED, mover
     )
+    await end_jobless(connection, app, Phase.SUPERSEDED, mover)
 
 
 async def cancel_deployments(connection: Connection, app: AppId, mover: Mover) -> None:
@@ -108,5 +126,6 @@ async def cancel_deployments(connection: Connection, app: AppId, mover: Mover) -
     for kind in (Kind.BUILD, Kind.RELEASE):
         subjects = await jobs.request_cancel(connection, app=app, kind=kind)
         await end_waiting(connection, subjects, Phase.CANCELLED, mover)
+    await end_jobless(connection, app, Phase.CANCELLED, mover)
     for kind in (Kind.SLEEP, Kind.WAKE):
         await jobs.request_cancel(connection, app=app, kind=kind)

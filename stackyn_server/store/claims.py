@@ -144,6 +144,11 @@ async def cancelled(connection: Connection, live: Collection[JobId]) -> list[Job
     return [row["id"] for row in await connection.fetch(SQL.cancelled, list(live))]
 
 
+async def was_cancelled(connection: Connection, job: JobId) -> bool:
+    """Whether the job was asked to stop. Nobody can ask it any more until the caller's transaction ends."""
+    return await connection.fetchval(SQL.was_cancelled, job) is True
+
+
 async def arguments(connection: Connection, job: JobId) -> dict[str, Any]:
     """Return the row's arguments as they are now ({} when it is gone)."""
     found: dict[str, Any] | None = await connection.fetchval(SQL.arguments, job)

@@ -99,6 +99,11 @@ async def open_of_app(connection: Connection, app: AppId) -> list[Deployment]:
     return [Deployment.from_row(row) for row in await connection.fetch(SQL.open_of_app, app)]
 
 
+async def jobless_of_app(connection: Connection, app: AppId) -> list[Deployment]:
+    """Return the app's open deployments that have neither a waiting nor a running job."""
+    return [Deployment.from_row(row) for row in await connection.fetch(SQL.jobless_of_app, app)]
+
+
 async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:
     row = await connection.fetchrow(SQL.live_of_app, app)
     return Deployment.from_row(row) if row else None

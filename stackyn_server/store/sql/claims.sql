@@ -133,6 +133,10 @@ WHERE ($1::bigint[] IS NULL OR id = ANY($1))
 -- name: cancelled
 SELECT id FROM job WHERE state = 'running' AND cancel_requested AND id = ANY($1::bigint[]);
 
+-- name: was_cancelled
+-- Locked: a cancel that comes now waits for this transaction, and finds the job that it hands over to.
+SELECT cancel_requested FROM job WHERE id = $1 FOR UPDATE;
+
 -- name: arguments
 SELECT arguments FROM job WHERE id = $1;
 

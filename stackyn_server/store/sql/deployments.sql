@@ -25,6 +25,17 @@ WHERE app = $1
   AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
 ORDER BY id;
 
+-- name: jobless_of_app
+-- What nobody works on and nobody waits to: there should be none, and the sweep gives each a job again.
+SELECT * FROM deployment
+WHERE app = $1
+  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
+  AND NOT EXISTS (
+      SELECT FROM job
+      WHERE job.subject = deployment.id::text AND job.kind IN ('build', 'release')
+        AND job.state IN ('waiting', 'running'))
+ORDER BY id;
+
 -- name: live_of_app
 SELECT * FROM deployment WHERE app = $1 AND phase = 'live';
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.services.apps import Apps
+from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.wishes import end_waiting
-from stackyn_server.store import deployments, instances, releases, routes
+from stackyn_server.store import apps, deployments, instances, releases, routes, work
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover
 from stackyn_server.store.instances import Instance
@@ -14,6 +21,11 @@ from stackyn_server.store.routes import RouteState
 from tests.rows import a_deployment, a_release, an_app
 
 MOVER = Mover(0, "test:1")
+
+
+@dataclass
+class Leading:
+    epoch: int = 0
 
 
 async def _candidate(connection: Connection, deployment: Deployment) -> Instance:
@@ -59,3 +71,53 @@ async def test_one_that_waits_in_the_middle_of_its_switch_is_turned_back(databas
 
     assert route is not None
     assert (route.instance, route.state) == (old.id, RouteState.SERVING)
+
+
+@pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.BUILDING, Phase.BUILT, Phase.SWITCHING])
+@pytest.mark.parametrize(
+    ("verb", "ends"),
+    [
+        ("cancel", Phase.CANCELLED),
+        ("stop", Phase.CANCELLED),
+        ("delete", Phase.CANCELLED),
+        ("redeploy", Phase.SUPERSEDED),
+    ],
+)
+async def test_open_deployment_without_a_job_is_ended(
+    database: Database, verb: str, ends: Phase, phase: Phase
+) -> None:
+    """Its job was lost: no task would ever end it."""
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        lost = await a_deployment(connection, app, phase)
+        kept = await a_deployment(connection, await an_app(connection, app.tenant))
+        await work.build(connection, kept, 0)
+
+    settings = Settings()
+    service = Deployments(database, settings, Leading())
+    of_apps = Apps(database, settings, Sealer({1: b"k" * 32}), Leading())
+    if verb == "cancel":
+        view = await service.cancel(app.tenant, lost.id)
+        assert view.phase is ends
+    elif verb == "redeploy":
+        await service.redeploy(app.tenant, "pro", app.id)
+    else:
+        await getattr(of_apps, verb)(app.tenant, app.id)
+
+    async with database.connection() as connection:
+        ended, other = [await deployments.get(connection, one.id) for one in (lost, kept)]
+        cleanups = await connection.fetch("SELECT subject FROM job WHERE kind = 'cleanup'")
+    assert ended is not None and ended.phase is ends
+    assert [row["subject"] for row in cleanups] == [str(lost.id)]
+    assert other is not None and other.phase is Phase.QUEUED
+
+
+async def test_stop_ends_what_is_open_also_when_stopped(database: Database) -> None:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        await apps.set_desired(connection, app.id, Desired.STOPPED)
+        lost = await a_deployment(connection, app, Phase.BUILDING)
+    await Apps(database, Settings(), Sealer({1: b"k" * 32}), Leading()).stop(app.tenant, app.id)
+    async with database.connection() as connection:
+        ended = await deployments.get(connection, lost.id)
+    assert ended is not None and ended.phase is Phase.CANCELLED

@@ -1,0 +1,236 @@
+"""Every deployment ends in its row, whatever a tenant wrote and whatever the database refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import OPEN_PHASES, Phase
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.jobs import JobState, Kind
+from stackyn_server.jobs.run import JobCancelled, JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.walk import Walk, Walker
+from stackyn_server.store import deployments, jobs, logs, work
+from stackyn_server.store.database import Database
+from stackyn_server.store.deployments import Deployment
+from tests.integration.jobs.stage import dispatching, put, row, rows, until, until_state
+from tests.rows import a_deployment, an_app
+
+UTF_16 = "FROM scratch\n".encode("utf-16").decode("utf-8", "surrogateescape")
+FAILED = DeploymentFailed(Failure(FailureCode.BUILD_FAILED, "The build failed.", "Look at the log.", "line"))
+
+Steps = Callable[[Walk], Awaitable[None]]
+
+
+@pytest.fixture
+async def journal(database: Database) -> AsyncIterator[Journal]:
+    journal = Journal(database, config.Builds())
+    running = asyncio.create_task(journal.run(), name="journal")
+    yield journal
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def ended(
+    database: Database, journal: Journal, steps: Steps, settings: Settings | None = None
+) -> Deployment:
+    """Have a new deployment's build job do `steps`, and return how the deployment ended."""
+    walker = Walker(database, journal, settings or Settings(), back_to=Phase.QUEUED)
+
+    async def build(run: JobRun) -> None:
+        await walker.walk(run, steps)
+
+    async with dispatching(database, {Kind.BUILD: build}):
+        async with database.transaction() as connection:
+            deployment = await a_deployment(connection, await an_app(connection))
+            await work.build(connection, deployment, 0)
+
+        async def now() -> Deployment:
+            async with database.connection() as connection:
+                found = await deployments.get(connection, deployment.id)
+            assert found is not None
+            return found
+
+        async def has_ended() -> bool:
+            return (await now()).phase not in OPEN_PHASES
+
+        await until(has_ended, "the deployment has ended")
+        (job,) = await rows(database, "kind = 'build'")
+        await until_state(database, job.id, JobState.DONE)
+        return await now()
+
+
+async def refuse(database: Database, table: str, event: str, when: str, instead: str = "") -> None:
+    """Have the database refuse some changes, as a constraint that a fault of ours runs against."""
+    body = instead or "RAISE EXCEPTION USING ERRCODE = 'check_violation'"
+    async with database.connection() as connection:
+        await connection.execute(
+            f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body.replace(chr(39), chr(39) * 2)};"
+            " RETURN NEW; END'"
+        )
+        await connection.execute(
+            f"CREATE TRIGGER refused BEFORE {event} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()"
+        )
+
+
+async def test_what_a_tenant_wrote_keeps_no_step_from_its_row(database: Database, journal: Journal) -> None:
+    plan = {"dockerfile": "Docker\udcfffile", "generated": UTF_16, "reasons": [UTF_16, "\x00"], "\ud800": 1}
+
+    async def steps(walk: Walk) -> None:
+        await walk.move(Phase.FETCHING)
+        await walk.move(Phase.PLANNING, commit="c0ffee")
+        await walk.move(Phase.BUILDING, plan=plan)
+        walk.say(UTF_16)
+        raise DeploymentFailed(Failure(FailureCode.DOCKERFILE_INVALID, f"No stage {UTF_16}.", UTF_16, UTF_16))
+
+    deployment = await ended(database, journal, steps)
+    assert deployment.phase is Phase.FAILED
+    assert deployment.failure is not None and deployment.failure["code"] == "DOCKERFILE_INVALID"
+    assert "F\ufffdR\ufffdO\ufffdM" in deployment.failure["evidence"]
+    assert deployment.plan is not None and deployment.plan["dockerfile"] == "Docker\ufffdfile"
+    async with database.connection() as connection:
+        assert "No stage" in await logs.read_text(connection, deployment.id, "build", 10_000)
+
+
+async def test_a_reason_for_waiting_may_be_anything(database: Database, journal: Journal) -> None:
+    async def steps(walk: Walk) -> None:
+        raise TransientFailure(Failure(FailureCode.SOURCE_UNREACHABLE, f"It says {UTF_16}"))
+
+    deployment = await ended(database, journal, steps)
+    assert deployment.failure is not None and deployment.failure["code"] == "SOURCE_UNREACHABLE"
+    (job,) = await rows(database, "kind = 'build'")
+    assert job.attempt == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "event", "when", "has_cleanup"),
+    [
+        ("deployment", "UPDATE", "NEW.failure ->> 'code' = 'BUILD_FAILED'", True),
+        ("event", "INSERT", "NEW.data ->> 'failure' = 'BUILD_FAILED'", True),
+        ("job", "INSERT", "NEW.kind = 'cleanup'", False),
+    ],
+    ids=["its row", "its event", "its cleanup"],
+)
+async def test_an_ending_that_is_refused_ends_as_our_fault(
+    database: Database, journal: Journal, table: str, event: str, when: str, has_cleanup: bool
+) -> None:
+    async def steps(walk: Walk) -> None:
+        await walk.move(Phase.FETCHING)
+        raise FAILED
+
+    await refuse(database, table, event, when)
+    deployment = await ended(database, journal, steps)
+    assert deployment.phase is Phase.FAILED
+    assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
+    assert bool(await rows(database, "kind = 'cleanup'")) == has_cleanup
+
+
+async def test_a_cancelled_one_whose_end_is_refused_ends_too(database: Database, journal: Journal) -> None:
+    async def steps(walk: Walk) -> None:
+        raise JobCancelled
+
+    await refuse(database, "deployment", "UPDATE", "NEW.phase = 'cancelled'")
+    deployment = await ended(database, journal, steps)
+    assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
+
+
+async def test_a_step_and_a_retry_that_are_refused_end_it(database: Database, journal: Journal) -> None:
+    async def steps(walk: Walk) -> None:
+        raise TransientFailure(Failure(FailureCode.SOURCE_UNREACHABLE, "The host is away."))
+
+    await refuse(database, "job", "UPDATE", "NEW.error = 'The host is away.'")
+    deployment = await ended(database, journal, steps)
+    assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
+
+
+async def test_an_ending_that_takes_for_ever_meets_a_deadline(database_url: str) -> None:
+    """A statement that the database ends again and again looks like a database that is away."""
+    slow = config.Database(statement_seconds=0.2)
+    database = await Database.open(database_url, slow, application_name="stackyn test")
+    journal = Journal(database, config.Builds())
+    running = asyncio.create_task(journal.run(), name="journal")
+    settings = Settings(deadlines=config.Deadlines(recording=0.5))
+
+    async def steps(walk: Walk) -> None:
+        raise FAILED
+
+    await refuse(
+        database, "deployment", "UPDATE", "NEW.failure ->> 'code' = 'BUILD_FAILED'", "PERFORM pg_sleep(60)"
+    )
+    try:
+        deployment = await ended(database, journal, steps, settings)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await database.close()
+    assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
+
+
+async def test_what_cannot_be_put_back_now_is_left_to_cleanup(database: Database, journal: Journal) -> None:
+    async def broken(_run: JobRun, _deployment: Deployment) -> None:
+        raise KeyError("put_back")
+
+    walker = Walker(database, journal, Settings(), back_to=Phase.QUEUED, put_back=broken)
+
+    async def steps(walk: Walk) -> None:
+        raise FAILED
+
+    async def build(run: JobRun) -> None:
+        await walker.walk(run, steps)
+
+    async with dispatching(database, {Kind.BUILD: build}):
+        async with database.transaction() as connection:
+            deployment = await a_deployment(connection, await an_app(connection))
+            await work.build(connection, deployment, 0)
+        (job,) = await rows(database, "kind = 'build'")
+        await until_state(database, job.id, JobState.DONE)
+    async with database.connection() as connection:
+        found = await deployments.get(connection, deployment.id)
+    assert found is not None and found.failure is not None and found.failure["code"] == "BUILD_FAILED"
+    assert len(await rows(database, "kind = 'cleanup'")) == 1
+
+
+async def test_a_job_whose_reason_is_refused_ends_in_our_words(database: Database) -> None:
+    async def fails(run: JobRun) -> None:
+        raise DeploymentFailed(Failure(FailureCode.INTERNAL, "in its own words"))
+
+    await refuse(database, "job", "UPDATE", "NEW.error = 'in its own words'")
+    async with dispatching(database, {Kind.MAIL: fails}):
+        job = await put(database, Kind.MAIL, 1)
+        dead = await until_state(database, job, JobState.DEAD)
+    assert dead.error == "The platform failed while it worked on this."
+
+
+async def test_a_cancel_finds_the_job_or_the_one_after_it(database: Database) -> None:
+    """A build that hands over to its release just when somebody cancels."""
+    outcomes: list[str] = []
+    handing_over, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hands_over(run: JobRun) -> None:
+        handing_over.set()
+        await cancelled.wait()
+        try:
+            async with database.transaction() as connection:
+                await run.until_handed_over(connection)
+                await jobs.enqueue(connection, Kind.RELEASE, run.job.subject)
+        except JobCancelled:
+            outcomes.append("cancelled")
+            raise
+
+    async with dispatching(database, {Kind.BUILD: hands_over}):
+        job = await put(database, Kind.BUILD, 1)
+        await handing_over.wait()
+        async with database.transaction() as connection:
+            await jobs.request_cancel(connection, kind=Kind.BUILD, subject="1")
+            cancelled.set()
+            await asyncio.sleep(0.2)  # the hand-over has begun, and waits for this transaction
+            assert outcomes == [] and (await row(database, job)).state is JobState.RUNNING
+            await jobs.request_cancel(connection, kind=Kind.RELEASE, subject="1")
+        await until_state(database, job, JobState.DONE)
+    assert outcomes == ["cancelled"]
+    assert await rows(database, "kind = 'release'") == []
