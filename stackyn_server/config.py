@@ -120,6 +120,14 @@ class Source(Table):
     stall_seconds: Seconds = 20
 
 
+class Reading(Table):
+    """Limits of the processes that read tenants' files: for the plan, and to filter the build context."""
+
+    memory_mb: Count = 256
+    cpu_seconds: Count = 10
+    context_cpu_seconds: Count = 120
+
+
 class Builds(Table):
     concurrency: Count = 2
     memory_mb: Count = 1024
@@ -357,6 +365,7 @@ class Settings(Table):
     hold: Hold = Hold()
     images: Images = Images()
     source: Source = Source()
+    reading: Reading = Reading()
     builds: Builds = Builds()
     apps: Apps = Apps()
     deadlines: Deadlines = Deadlines()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
+from stackyn_server.buildplan.plan import BuildPlan, PlanOptions
 from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
@@ -22,9 +22,9 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.disk import need_room
 from stackyn_server.pipeline.walk import Also, Walk, Walker
-from stackyn_server.source import repository
+from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
-from stackyn_server.source.tree import list_files, read_files
+from stackyn_server.source.tree import list_files
 from stackyn_server.store import apps, deployments, jobs, work
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
@@ -105,8 +105,7 @@ class Build:
             port=app.settings.port,
             default_port=self._settings.apps.default_port,
         )
-        contents = await read_files(clone, commit, files_needed(tree.files, options))
-        plan = make_plan(tree.files, contents, options)
+        plan = await reader.plan(self._settings.reading, clone, commit, tree.files, options)
         for reason in plan.reasons:
             walk.say(reason)
         return plan
@@ -123,13 +122,13 @@ class Build:
         commit = await self._fetch(walk, app, clone)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
-            extra = {plan.dockerfile: plan.generated.encode()} if plan.generated is not None else {}
             context = archive(
+                self._settings.reading,
                 clone,
                 commit,
+                plan,
                 root=app.settings.root_directory or "",
-                extra=extra,
-                keep=(plan.dockerfile,),
+                prefix="",
                 say=walk.say,
             )
             request = builds.BuildRequest(

@@ -209,6 +209,16 @@ def files_too_large(max_mb: int) -> DeploymentFailed:
     )
 
 
+def paths_too_long() -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_TOO_LARGE,
+            "The paths of the repository's files are too long.",
+            "Give its folders and files shorter names, then deploy again.",
+        )
+    )
+
+
 def unreadable(failed: GitFailed) -> DeploymentFailed:
     """Explain a failure on our own copy: it is damaged or gone, and a new fetch heals that."""
     return TransientFailure(

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-CHUNK_BYTES = 262_144
-STDERR_BYTES = 8_192
-# A pack may claim objects of any size; what git allocates for them is bounded, not what it maps from files.
+from stackyn_server.source import children
+from stackyn_server.source.children import CHUNK_BYTES, STDERR_BYTES, Child, ChildFailed, Limits
+
+__all__ = ["CHUNK_BYTES", "Child", "GitFailed", "child", "output"]
+
+# A pack may claim objects of any size.
 MEMORY_BYTES = 1 << 30
 # Objects above this size are streamed by git and never held in memory.
 BIG_FILE_BYTES = 8 << 20
@@ -32,36 +33,8 @@ _ALWAYS = (
 )
 
 
-class GitFailed(Exception):
-    """git ended with an error. `stderr` is the last of what it said; translated at the border of this room."""
-
-    def __init__(self, returncode: int, stderr: str) -> None:
-        super().__init__(f"git ended with {returncode}")
-        self.returncode = returncode
-        self.stderr = stderr
-
-
-@dataclass(slots=True)
-class Child:
-    """A running git. `stdout` has back-pressure: git waits when nobody reads."""
-
-    process: asyncio.subprocess.Process
-    stdout: asyncio.StreamReader
-    stderr: asyncio.Task[bytes]
-
-    async def read(self, limit: int) -> bytes:
-        """Return all of its output; what is beyond `limit` bytes is read and dropped."""
-        data = bytearray()
-        while chunk := await self.stdout.read(CHUNK_BYTES):
-            data += chunk[: limit - len(data)]
-        return bytes(data)
-
-    async def succeeded(self) -> None:
-        """Wait for its end, or raise `GitFailed`. The output must have been read before."""
-        words = await asyncio.shield(self.stderr)
-        returncode = await self.process.wait()
-        if returncode != 0:
-            raise GitFailed(returncode, words.decode("utf-8", "replace"))
+class GitFailed(ChildFailed):
+    """git ended with an error."""
 
 
 def environment(protocols: Sequence[str] = ()) -> dict[str, str]:
@@ -95,37 +68,23 @@ async def child(
     configuration: Sequence[str] = (),
     protocols: Sequence[str] = (),
     file_bytes: int | None = None,
-    stdin: bytes = b"",
+    stdin: int = asyncio.subprocess.DEVNULL,
+    stdout: int = asyncio.subprocess.PIPE,
 ) -> AsyncIterator[Child]:
     """Run `git <arguments>` on the bare repository `directory`; on leaving, the child and its children are gone.
 
-    `file_bytes` is the largest file it may write. Limits and the parent-death signal are set by util-linux's `prlimit`
-    and `setpriv`, because a `preexec_fn` can deadlock in a process with threads.
+    `file_bytes` is the largest file it may write.
     """
-    limits = [f"--data={MEMORY_BYTES}", "--core=0"]
-    if file_bytes is not None:
-        limits.append(f"--fsize={file_bytes}")
     settings = [word for setting in (*_ALWAYS, *configuration) for word in ("-c", setting)]
-    process = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"),
-        *("prlimit", *limits, "--"),
-        *("git", f"--git-dir={directory}", "--literal-pathspecs", *settings, *arguments),
-        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(protocols),
-        cwd="/",
-        start_new_session=True,
-        limit=CHUNK_BYTES,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    stderr = asyncio.create_task(_tail(process.stderr), name=f"git-stderr-{process.pid}")
-    feeding = asyncio.create_task(_feed(process.stdin, stdin), name=f"git-stdin-{process.pid}")
-    try:
-        yield Child(process, process.stdout, stderr)
-    finally:
-        await _end(process)
-        await asyncio.gather(stderr, feeding)
+    async with children.child(
+        ["git", f"--git-dir={directory}", "--literal-pathspecs", *settings, *arguments],
+        environment(protocols),
+        Limits(MEMORY_BYTES, file_bytes=file_bytes),
+        stdin=stdin,
+        stdout=stdout,
+        failure=GitFailed,
+    ) as running:
+        yield running
 
 
 async def output(directory: Path, arguments: Sequence[str], *, limit: int = STDERR_BYTES) -> str:
@@ -134,31 +93,3 @@ async def output(directory: Path, arguments: Sequence[str], *, limit: int = STDE
         text = await running.read(limit)
         await running.succeeded()
     return text.decode("utf-8", "surrogateescape")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode != 0:
-        # Also after its own failure: a helper such as git-remote-https may outlive git.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.stdout is not None
-    while await process.stdout.read(CHUNK_BYTES):
-        pass  # a pipe that is never read to its end keeps its transport open
-    await process.wait()
-
-
-async def _tail(stream: asyncio.StreamReader) -> bytes:
-    tail = bytearray()
-    while data := await stream.read(STDERR_BYTES):
-        tail += data
-        del tail[:-STDERR_BYTES]
-    return bytes(tail)
-
-
-async def _feed(stream: asyncio.StreamWriter | None, data: bytes) -> None:
-    if stream is None:
-        return
-    with suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(data)
-        await stream.drain()
-    stream.close()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large
 from stackyn_server.config import Source
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.source import diagnosis, git
 
-FILE_BYTES = 2 << 20
 # A tree bomb can make few files with endless paths; the longest path that a build can use is 4,096 bytes.
 PATH_BYTES = 4_096
+# All of them together: 50,000 of 320 bytes each.
+PATHS_BYTES = 16 << 20
 SUBMODULES_SHOWN = 5
 _MEGABYTE = 1 << 20
 _SUBMODULE = "160000"
@@ -56,10 +58,11 @@ async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
     """
     files: dict[str, Entry] = {}
     submodules: list[str] = []
-    total_bytes, rest = 0, b""
+    total_bytes, listed_bytes, rest = 0, 0, b""
     try:
         async with git.child(directory, ["ls-tree", "-r", "-z", "-l", "--full-tree", sha]) as running:
             while chunk := await running.stdout.read(git.CHUNK_BYTES):
+                listed_bytes += len(chunk)
                 *lines, rest = (rest + chunk).split(b"\0")
                 for line in lines:
                     facts, _, path = line.decode("utf-8", "surrogateescape").partition("\t")
@@ -69,10 +72,13 @@ async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
                         continue
                     files[path] = Entry(int(mode, 8), int(size))
                     total_bytes += int(size)
-                if len(files) + len(submodules) > settings.max_files or len(rest) > PATH_BYTES:
+                if len(files) + len(submodules) > settings.max_files:
                     raise diagnosis.too_many_files(settings.max_files)
+                if len(rest) > PATH_BYTES or listed_bytes > PATHS_BYTES:
+                    raise diagnosis.paths_too_long()
                 if total_bytes > settings.max_mb * _MEGABYTE:
                     raise diagnosis.files_too_large(settings.max_mb)
+                await asyncio.sleep(0)  # a stream with data at hand does not let others run
             await running.succeeded()
     except git.GitFailed as failed:
         raise diagnosis.unreadable(failed) from failed
@@ -81,51 +87,64 @@ async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
     return Tree(files, tuple(submodules))
 
 
-async def read_files(directory: Path, sha: str, paths: Iterable[str]) -> dict[str, bytes]:
-    """Return the contents of those of `paths` that are files; symbolic links are followed inside the commit.
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The contents of a commit's files, one at a time; symbolic links are followed inside the commit, 40 deep."""
 
-    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for one over 2 MiB.
-    """
-    wanted = [path for path in paths if "\n" not in path]
-    found: dict[str, bytes] = {}
-    if not wanted:
-        return found
-    names = "".join(f"{sha}:{path}\n" for path in wanted).encode("utf-8", "surrogateescape")
+    running: git.Child
+    sha: str
+
+    async def size(self, path: str) -> int | None:
+        """Begin with a file: return its size, then `chunks` must be read to the end. None when it is no file."""
+        if "\n" in path:
+            return None
+        await self.running.write(f"{self.sha}:{path}\n".encode("utf-8", "surrogateescape"))
+        # `<id> blob <size>`, or `<name> missing`, or what a link led to instead of a file.
+        words = (await self.running.stdout.readuntil(b"\n")).decode("utf-8", "replace").split()
+        if words[-1] == "missing":
+            return None
+        if words[-2] == "blob":
+            return int(words[-1])
+        async for _ in self.chunks(int(words[-1])):
+            pass
+        return None
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """Yield the contents of the file whose `size` was asked for."""
+        remaining = size
+        while remaining > 0:
+            chunk = await self.running.stdout.readexactly(min(remaining, git.CHUNK_BYTES))
+            remaining -= len(chunk)
+            yield chunk
+        await self.running.stdout.readexactly(1)
+
+
+@asynccontextmanager
+async def blobs(directory: Path, sha: str) -> AsyncIterator[Blobs]:
+    """Open the contents of a commit. Raises `TransientFailure` when the copy can't be read."""
+    arguments = ["cat-file", "--batch", "--follow-symlinks"]
     try:
-        async with git.child(directory, ["cat-file", "--batch", "--follow-symlinks"], stdin=names) as running:
-            for path in wanted:
-                content = await _next_file(running.stdout, path)
-                if content is not None:
-                    found[path] = content
-            await running.succeeded()
-    except asyncio.IncompleteReadError as error:
-        raise diagnosis.unreadable(git.GitFailed(0, "the output ended early")) from error
+        async with git.child(directory, arguments, stdin=asyncio.subprocess.PIPE) as running:
+            try:
+                yield Blobs(running, sha)
+            except asyncio.IncompleteReadError as error:
+                await running.succeeded()
+                raise diagnosis.unreadable(git.GitFailed(0, "the output ended early")) from error
     except git.GitFailed as failed:
         raise diagnosis.unreadable(failed) from failed
+
+
+async def read_files(directory: Path, sha: str, paths: Iterable[str]) -> dict[str, bytes]:
+    """Return the contents of those of `paths` that are files.
+
+    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for one that is larger than `buildplan.sizes` says.
+    """
+    found: dict[str, bytes] = {}
+    async with blobs(directory, sha) as opened:
+        for path in paths:
+            size = await opened.size(path)
+            if size is not None and size > bytes_allowed(path):
+                raise file_too_large(path)
+            if size is not None:
+                found[path] = b"".join([chunk async for chunk in opened.chunks(size)])
     return found
-
-
-async def _next_file(stream: asyncio.StreamReader, path: str) -> bytes | None:
-    """Read one answer: `<id> blob <size>`, or `<name> missing`, or what a link led to instead of a file."""
-    words = (await stream.readuntil(b"\n")).decode("utf-8", "replace").split()
-    if words[-1] == "missing":
-        return None
-    kind, size = words[-2], int(words[-1])
-    if kind == "blob":
-        if size > FILE_BYTES:
-            raise _file_too_large(path)
-        return (await stream.readexactly(size + 1))[:-1]
-    remaining = size + 1
-    while remaining > 0:
-        remaining -= len(await stream.readexactly(min(remaining, git.CHUNK_BYTES)))
-    return None
-
-
-def _file_too_large(path: str) -> DeploymentFailed:
-    return DeploymentFailed(
-        Failure(
-            FailureCode.SOURCE_TOO_LARGE,
-            f"The file {path} is larger than {FILE_BYTES // _MEGABYTE} MiB, too large to be read for the build plan.",
-            "Make it smaller, then deploy again.",
-        )
-    )

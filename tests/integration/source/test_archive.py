@@ -1,34 +1,61 @@
-"""The tar stream of a commit, from a real repository to the members that a build gets."""
+"""The build context of a plan, from a real repository to the members that a build gets."""
 
 from __future__ import annotations
 
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stackyn_server.domain.failures import TransientFailure
-from stackyn_server.source.archive import archive
+from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
+from stackyn_server.config import Reading
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
+from stackyn_server.source import archive as archive_module
 from tests.git_server import Link, Program, Submodule
 from tests.integration.source.conftest import Fetched, git_processes, lose_objects
 
+READING = Reading()
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n"
+OURS = {GENERATED_DOCKERFILE, f"{GENERATED_DOCKERFILE}.dockerignore"}
+
+
+def own(dockerfile: str = "Dockerfile", **parts: Any) -> BuildPlan:
+    return BuildPlan("dockerfile", ("r",), dockerfile, None, None, **parts)
+
+
+def generated(text: str = "FROM good", **parts: Any) -> BuildPlan:
+    return BuildPlan("python", ("r",), GENERATED_DOCKERFILE, text, 8080, **parts)
+
+
+def archive(
+    clone: Path, sha: str, plan: BuildPlan | None = None, **options: Any
+) -> AsyncGenerator[bytes, None]:
+    return archive_module.archive(READING, clone, sha, plan or own(), **options)
 
 
 async def members(stream: AsyncIterator[bytes]) -> dict[str, tarfile.TarInfo]:
+    """The members by their paths below `context/`, which comes first."""
     data = b"".join([chunk async for chunk in stream])
     with tarfile.open(fileobj=io.BytesIO(data), errorlevel=2) as tar:
-        return {member.name: member for member in tar}
+        first, *others = tar
+    assert first.isdir() and first.name == "context"
+    assert all(member.name.startswith("context/") for member in others)
+    return {member.name.removeprefix("context/"): member for member in others}
 
 
 async def contents(stream: AsyncIterator[bytes]) -> dict[str, bytes]:
     data = b"".join([chunk async for chunk in stream])
     with tarfile.open(fileobj=io.BytesIO(data), errorlevel=2) as tar:
-        return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}  # type: ignore[union-attr]
+        return {
+            member.name.removeprefix("context/"): tar.extractfile(member).read()  # type: ignore[union-attr]
+            for member in tar
+            if member.isreg()
+        }
 
 
 async def test_files_links_and_programs_arrive_as_they_are(fetched: Fetched, clone: Path) -> None:
@@ -65,14 +92,69 @@ async def test_dockers_ignore_file_is_honoured_but_for_what_a_build_needs(
     assert set(await contents(archive(clone, sha))) == {".dockerignore", "Dockerfile", "src/a"}
 
 
-async def test_patterns_of_the_plan_come_before_those_of_the_repository(
+async def test_rules_beside_the_dockerfile_go_before_the_general_ones(fetched: Fetched, clone: Path) -> None:
+    sha = await fetched(
+        {
+            ".dockerignore": "server.py",
+            "deploy/web.Dockerfile": "FROM x",
+            "deploy/web.Dockerfile.dockerignore": "deploy\nnotes",
+            "server.py": "s",
+            "notes": "n",
+        }
+    )
+    found = await contents(archive(clone, sha, own("deploy/web.Dockerfile")))
+    assert set(found) == {
+        ".dockerignore",
+        "deploy/web.Dockerfile",
+        "deploy/web.Dockerfile.dockerignore",
+        "server.py",
+    }
+
+
+async def test_nothing_but_the_authors_rules_counts_for_an_own_dockerfile(
     fetched: Fetched, clone: Path
 ) -> None:
+    tree = {"Dockerfile": "FROM x", "node_modules/a": "a", ".venv/b": "b", ".env": "c"}
+    assert set(await contents(archive(clone, await fetched(tree)))) == set(tree)
+
+
+async def test_what_a_plan_ignores_is_left_out(fetched: Fetched, clone: Path) -> None:
+    sha = await fetched({"node_modules/x": "x", "web/node_modules/y": "y", "a": "a", ".dockerignore": "b"})
+    found = await contents(archive(clone, sha, generated(ignore=("**/node_modules",))))
+    assert set(found) == {*OURS, ".dockerignore", "a"}
+
+
+async def test_the_repository_can_take_back_what_a_plan_ignores(fetched: Fetched, clone: Path) -> None:
     sha = await fetched(
         {".dockerignore": "!node_modules/own", "node_modules/x": "x", "node_modules/own": "o", "a": "a"}
     )
-    found = await contents(archive(clone, sha, ignore=("node_modules",)))
-    assert set(found) == {".dockerignore", "node_modules/own", "a"}
+    found = await contents(archive(clone, sha, generated(ignore=("node_modules",))))
+    assert set(found) == {*OURS, ".dockerignore", "node_modules/own", "a"}
+
+
+async def test_what_a_generated_dockerfile_copies_is_always_sent(fetched: Fetched, clone: Path) -> None:
+    sha = await fetched(
+        {
+            ".dockerignore": "*.json\npublic\nlogs",
+            "package-lock.json": "l",
+            "other.json": "o",
+            "public/index.html": "h",
+            "public/.env": "e",
+            "logs/a": "a",
+        }
+    )
+    plan = generated(copies=("package-lock.json", "public"), ignore=("**/.env",))
+    found = await contents(archive(clone, sha, plan))
+    assert set(found) == {*OURS, ".dockerignore", "package-lock.json", "public/index.html"}
+
+
+async def test_the_builder_leaves_out_nothing_more_of_a_generated_build(
+    fetched: Fetched, clone: Path
+) -> None:
+    """BuildKit obeys the ignore file beside the Dockerfile, then not that of the root."""
+    sha = await fetched({".dockerignore": "package-lock.json", "package-lock.json": "l"})
+    found = await contents(archive(clone, sha, generated(copies=("package-lock.json",))))
+    assert found[f"{GENERATED_DOCKERFILE}.dockerignore"] == b".stackyn\n"
 
 
 async def test_a_root_directory_becomes_the_context(fetched: Fetched, clone: Path) -> None:
@@ -90,10 +172,27 @@ async def test_a_root_directory_becomes_the_context(fetched: Fetched, clone: Pat
     assert await contents(archive(clone, sha, root="web[1]")) == {"c": b"c"}
 
 
+async def test_a_dockerfile_outside_of_the_root_directory_is_added(fetched: Fetched, clone: Path) -> None:
+    sha = await fetched(
+        {
+            "docker/Dockerfile": "FROM far",
+            "docker/Dockerfile.dockerignore": "b",
+            "web/.dockerignore": "a",
+            "web/a": "a",
+            "web/b": "b",
+        }
+    )
+    plan = own(GENERATED_DOCKERFILE, dockerfile_from="docker/Dockerfile")
+    found = await contents(archive(clone, sha, plan, root="web"))
+    assert set(found) == {*OURS, ".dockerignore", "a"}
+    assert found[GENERATED_DOCKERFILE] == b"FROM far"
+    assert found[f"{GENERATED_DOCKERFILE}.dockerignore"].split() == [b"b", b".stackyn"]
+
+
 async def test_the_generated_dockerfile_is_a_member(fetched: Fetched, clone: Path) -> None:
     sha = await fetched({"a": "a", ".stackyn/Dockerfile": "FROM evil", ".stackyn/x": "x"})
-    found = await contents(archive(clone, sha, extra={".stackyn/Dockerfile": b"FROM good"}))
-    assert found == {".stackyn/Dockerfile": b"FROM good", "a": b"a"}
+    found = await contents(archive(clone, sha, generated()))
+    assert set(found) == {*OURS, "a"} and found[GENERATED_DOCKERFILE] == b"FROM good"
 
 
 async def test_what_is_not_fetched_is_said(fetched: Fetched, clone: Path) -> None:
@@ -116,3 +215,13 @@ async def test_an_archive_that_breaks_off_is_not_taken_for_a_whole_one(fetched: 
     lose_objects(clone)
     with pytest.raises(TransientFailure):
         await members(archive(clone, sha))
+
+
+async def test_a_filter_that_needs_too_long_is_ended_with_a_sentence(fetched: Fetched, clone: Path) -> None:
+    patterns = "\n".join(f"**/[a-y]*{number}*[a-y]" for number in range(3_000))
+    files = {f"{number:04}{'ab' * 98}": "" for number in range(3_000)}
+    sha = await fetched({".dockerignore": patterns, **files})
+    hurried = Reading(context_cpu_seconds=1)
+    with pytest.raises(DeploymentFailed, match="1 seconds of processor time") as failed:
+        [chunk async for chunk in archive_module.archive(hurried, clone, sha, own())]
+    assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE and not failed.value.retryable

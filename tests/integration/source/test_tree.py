@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
+from stackyn_server.buildplan.sizes import bytes_allowed
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source.repository import fetch
-from stackyn_server.source.tree import FILE_BYTES, Entry, list_files, read_files
+from stackyn_server.source.tree import PATHS_BYTES, Entry, list_files, read_files
 from tests.git_server import GitServer, Link, Program, Submodule
 from tests.integration.source.conftest import SETTINGS, Fetched, files_in, lose_objects
 
@@ -78,8 +80,12 @@ def push_tree_bomb(server: GitServer) -> str:
         mode = "100644" if kind == "blob" else "040000"
         lines = "".join(f"{mode} {kind} {sha}\t{number}\n" for number in range(10))
         kind, sha = "tree", server.git_now("app", "mktree", stdin=lines.encode()).strip()
+    return commit_of(server, sha)
+
+
+def commit_of(server: GitServer, tree: str) -> str:
     identity = ["-c", "user.name=Tests", "-c", "user.email=tests@stackyn.test"]
-    commit = server.git_now("app", *identity, "commit-tree", "-m", "boom", sha).strip()
+    commit = server.git_now("app", *identity, "commit-tree", "-m", "made by hand", tree).strip()
     server.git_now("app", "update-ref", "refs/heads/main", commit)
     return commit
 
@@ -114,12 +120,37 @@ async def test_contents_are_read_through_links_inside_the_commit(fetched: Fetche
     assert found == {"Dockerfile": b"FROM x", "empty": b"", ODD_NAME: b"\x00\n\xff"}
 
 
-async def test_a_file_that_is_too_large_to_plan_with_is_refused(fetched: Fetched, clone: Path) -> None:
-    sha = await fetched({"package.json": b"x" * (FILE_BYTES + 1), "fits.json": b"x" * FILE_BYTES})
-    assert len((await read_files(clone, sha, ["fits.json"]))["fits.json"]) == FILE_BYTES
-    with pytest.raises(DeploymentFailed, match=r"package\.json") as failed:
-        await read_files(clone, sha, ["package.json"])
+@pytest.mark.parametrize("name", ["package.json", "Dockerfile", ".dockerignore", "a.Dockerfile.dockerignore"])
+async def test_a_file_that_is_too_large_to_plan_with_is_refused(
+    fetched: Fetched, clone: Path, name: str
+) -> None:
+    most = bytes_allowed(name)
+    sha = await fetched({name: b"x" * (most + 1), f"fits/{name}": b"x" * most})
+    assert len((await read_files(clone, sha, [f"fits/{name}"]))[f"fits/{name}"]) == most
+    with pytest.raises(DeploymentFailed, match=re.escape(name)) as failed:
+        await read_files(clone, sha, [name])
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE
+
+
+@pytest.mark.timeout(30)
+async def test_paths_are_bounded_together(server: GitServer, clone: Path) -> None:
+    """Few files whose paths have 3,900 characters each: forty folders inside one another, the last with many files."""
+    url, _ = await server.publish("app", {"f": "x"})
+    count = PATHS_BYTES // 3_900 + 1
+    sha = await asyncio.to_thread(push_long_paths, server, count)
+    assert await fetch(SETTINGS, clone, url, "main", None, print) == sha
+    with pytest.raises(DeploymentFailed, match="paths of the repository") as failed:
+        await list_files(SETTINGS.model_copy(update={"max_files": 50_000}), clone, sha)
+    assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE
+
+
+def push_long_paths(server: GitServer, count: int) -> str:
+    blob = server.git_now("app", "rev-parse", "main:f").strip()
+    lines = "".join(f"100644 blob {blob}\t{number:06}{'n' * 190}\n" for number in range(count))
+    tree = server.git_now("app", "mktree", stdin=lines.encode()).strip()
+    for _ in range(20):
+        tree = server.git_now("app", "mktree", stdin=f"040000 tree {tree}\t{'d' * 190}\n".encode()).strip()
+    return commit_of(server, tree)
 
 
 async def test_a_damaged_copy_is_fetched_anew_later(fetched: Fetched, clone: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackyn_server.source.dockerignore import Ignore, parse
+from stackyn_server.buildplan.dockerignore import Ignore, parse
 
 
 @pytest.mark.parametrize(

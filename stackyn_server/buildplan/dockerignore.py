@@ -26,13 +26,12 @@ class _Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class _Place:
     kind: _Kind
-    characters: str = ""
+    character: str = ""
     one_of: re.Pattern[str] | None = None
 
     def takes(self, character: str) -> bool:
-        if self.one_of is not None:
-            return self.one_of.fullmatch(character) is not None
-        return character == self.characters
+        """For one of a set."""
+        return self.one_of is not None and self.one_of.fullmatch(character) is not None
 
 
 _NOT_SLASH = re.compile(r"[^/]", re.DOTALL)
@@ -40,41 +39,73 @@ _NOT_SLASH = re.compile(r"[^/]", re.DOTALL)
 
 @dataclass(slots=True)
 class Ignore:
-    """A compiled list of patterns; a `!` in front of one takes back what matched before it."""
+    """A compiled list of patterns; a `!` in front of one takes back what matched before it.
+
+    Quickest when it is asked in the order of a walk through the folders: what is known of the last path's folders is
+    used for the next one.
+    """
 
     patterns: tuple[str, ...]
-    _masks: dict[_Kind, int] = field(default_factory=lambda: dict.fromkeys(_Kind, 0))
     _places: list[_Place] = field(default_factory=list)
+    _masks: dict[_Kind, int] = field(default_factory=dict)
     _start: int = 0
     _negated: dict[int, bool] = field(default_factory=dict)
+    _literals: dict[str, list[int]] = field(default_factory=dict)
+    _classes: list[int] = field(default_factory=list)
     _takers: dict[str, int] = field(default_factory=dict)
+    _trail: list[tuple[str, int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        starts = []
         for pattern in self.patterns:
             negated, text = pattern.startswith("!"), _clean(pattern.removeprefix("!"))
             if not text:
                 continue
-            self._start |= 1 << len(self._places)
+            starts.append(len(self._places))
             self._places += _places(text)
             self._negated[len(self._places)] = negated
             self._places.append(_Place(_Kind.ACCEPT))
+        by_kind: dict[_Kind, list[int]] = {kind: [] for kind in _Kind}
         for bit, place in enumerate(self._places):
-            self._masks[place.kind] |= 1 << bit
-        self._start = self._skip(self._start)
+            by_kind[place.kind].append(bit)
+            if place.one_of is not None:
+                self._classes.append(bit)
+            elif place.kind is _Kind.ONE:
+                self._literals.setdefault(place.character, []).append(bit)
+        self._masks = {kind: _mask(bits) for kind, bits in by_kind.items()}
+        self._start = self._skip(_mask(starts))
 
     def excludes(self, path: str) -> bool:
         """True when `path` (relative, `/` between members) is left out, by itself or by one of its parents."""
         if not self._places:
             return False
-        state, accept, accepted = self._start, self._masks[_Kind.ACCEPT], 0
-        for character in path:
-            if character == "/":
-                accepted |= state & accept
-            state = self._step(state, character)
+        *folders, name = path.split("/")
+        state, accepted = self._enter(folders)
+        state = self._walk(state, name)
+        accepted |= state & self._masks[_Kind.ACCEPT]
+        return accepted != 0 and not self._negated[accepted.bit_length() - 1]
+
+    def _enter(self, folders: list[str]) -> tuple[int, int]:
+        """Return the state behind the last slash, and what has accepted one of the folders."""
+        pairs = zip(folders, self._trail, strict=False)
+        depth = next((number for number, (name, known) in enumerate(pairs) if name != known[0]), None)
+        if depth is None:
+            depth = min(len(folders), len(self._trail))
+        del self._trail[depth:]
+        _, state, accepted = self._trail[-1] if self._trail else ("", self._start, 0)
+        for name in folders[depth:]:
+            state = self._walk(state, name)
+            accepted |= state & self._masks[_Kind.ACCEPT]
+            state = self._step(state, "/")
+            self._trail.append((name, state, accepted))
+        return state, accepted
+
+    def _walk(self, state: int, name: str) -> int:
+        for character in name:
             if not state:
                 break
-        accepted |= state & accept
-        return accepted != 0 and not self._negated[accepted.bit_length() - 1]
+            state = self._step(state, character)
+        return state
 
     def _step(self, state: int, character: str) -> int:
         masks = self._masks
@@ -100,18 +131,25 @@ class Ignore:
     def _taking(self, character: str) -> int:
         mask = self._takers.get(character)
         if mask is None:
-            mask = sum(
-                1 << bit
-                for bit, place in enumerate(self._places)
-                if place.kind is _Kind.ONE and place.takes(character)
-            )
+            classes = [bit for bit in self._classes if self._places[bit].takes(character)]
+            mask = _mask([*self._literals.get(character, ()), *classes])
             self._takers[character] = mask
         return mask
 
 
+def _mask(bits: Iterable[int]) -> int:
+    """Set these bits; one after the other would copy the whole number for each."""
+    data = bytearray()
+    for bit in bits:
+        if bit >> 3 >= len(data):
+            data += bytes((bit >> 3) + 1 - len(data))
+        data[bit >> 3] |= 1 << (bit & 7)
+    return int.from_bytes(data, "little")
+
+
 def parse(text: str) -> tuple[str, ...]:
     """Return the patterns of a `.dockerignore` file: without comments and empty lines, each with its `!`."""
-    lines = text.removeprefix("\N{BYTE ORDER MARK}").splitlines()
+    lines = text.removeprefix("\N{BYTE ORDER MARK}").split("\n")
     patterns = (line.strip() for line in lines if not line.startswith("#"))
     return tuple("!" + p[1:].strip() if p.startswith("!") else p for p in patterns if p.strip("!"))
 
@@ -122,7 +160,7 @@ def _clean(pattern: str) -> str:
 
 
 def _places(pattern: str) -> Iterable[_Place]:
-    position = 0
+    position, entered_at = 0, -1
     while position < len(pattern):
         character = pattern[position]
         position += 1
@@ -130,12 +168,14 @@ def _places(pattern: str) -> Iterable[_Place]:
             if not pattern.startswith("*", position):
                 yield _Place(_Kind.RUN)
                 continue
+            began_at = position - 1
             position += 1
             position += pattern.startswith("/", position)
             if position == len(pattern):
                 yield _Place(_Kind.REST)
-            else:
+            elif began_at != entered_at:  # a second one in a row takes nothing that the first does not
                 yield from (_Place(_Kind.ENTER), _Place(_Kind.INSIDE))
+            entered_at = position
         elif character == "?":
             yield _Place(_Kind.ONE, one_of=_NOT_SLASH)
         elif character == "[" and (one_of := _character_class(pattern, position)):

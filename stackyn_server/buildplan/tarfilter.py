@@ -5,13 +5,14 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Mapping, Sequence
 
-from stackyn_server.source.dockerignore import Ignore
+from stackyn_server.buildplan.dockerignore import Ignore
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 # A pointer has about 130 bytes; members below this size are looked into, and so are awaited whole.
 LFS_POINTER_BYTES = 1_024
 NAMES_SHOWN = 5
-MEMBER_MODE = 0o644
+MEMBER_MODE, FOLDER_MODE = 0o644, 0o755
+NOTHING = Ignore(())
 _BLOCK = tarfile.BLOCKSIZE
 _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE)
 
@@ -19,20 +20,34 @@ _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE)
 class TarFilter:
     """Feed it git's tar chunk by chunk; it returns what goes on. Not for two threads at once.
 
-    `ignore` and `keep` are about paths below `root`. Members under the first name of an `extra` path are left out.
+    `ignore`, `keep` and `copies` are about paths below `root`; `prefix` is put before those that go on. Files in `keep`
+    are sent whatever `ignore` says; so are files and folders in `copies`, but for what `always_out` excludes. Members
+    under the first name of an `extra` path are left out.
     """
 
     def __init__(
-        self, ignore: Ignore, *, root: str = "", extra: Mapping[str, bytes], keep: Sequence[str] = ()
+        self,
+        ignore: Ignore,
+        *,
+        extra: Mapping[str, bytes],
+        root: str = "",
+        prefix: str = "",
+        always_out: Ignore = NOTHING,
+        keep: Sequence[str] = (),
+        copies: Sequence[str] = (),
     ) -> None:
-        self._ignore, self._root, self._keep = ignore, root, frozenset(keep)
+        self._ignore, self._always_out, self._keep = ignore, always_out, frozenset(keep)
+        self._copies, self._copied_folders = frozenset(copies), tuple(f"{path}/" for path in copies)
+        self._root, self._prefix = root, prefix
         self._reserved = frozenset(path.split("/")[0] for path in extra)
-        self._output = bytearray(b"".join(_added(path, content) for path, content in extra.items()))
+        self._output = bytearray(_folder(prefix)) if prefix else bytearray()
+        self._output += b"".join(_added(f"{prefix}{path}", content) for path, content in extra.items())
         self._buffer = bytearray()
         self._remaining = 0  # bytes of the present member's contents, with padding
         self._sends = False  # whether they go on
         self._extended: dict[str, str] = {}  # what a pax header said about the member after it
         self._lfs_pointers: list[str] = []
+        self.has_ended = False  # whether the mark of the input's end has been seen
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes of the input and return the next bytes of the output, often none."""
@@ -67,6 +82,7 @@ class TarFilter:
             return False
         block = bytes(self._buffer[:_BLOCK])
         if not any(block):  # the end, or its padding
+            self.has_ended = True
             del self._buffer[:_BLOCK]
             return True
         member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -91,18 +107,30 @@ class TarFilter:
         path = self._below_root(member.name.rstrip("/"))
         if path is None or path.split("/")[0] in self._reserved:
             return
-        if path not in self._keep and self._ignore.excludes(path):
+        if not self._is_sent(path):
             return
         if small.startswith(LFS_HEADER):
             self._lfs_pointers.append(path)
-        member.name = path
+        member.name = f"{self._prefix}{path}"
         self._output += member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
         self._sends = True
+
+    def _is_sent(self, path: str) -> bool:
+        if path in self._keep:
+            return True
+        is_copied = path in self._copies or path.startswith(self._copied_folders)
+        return not (self._always_out if is_copied else self._ignore).excludes(path)
 
     def _below_root(self, path: str) -> str | None:
         if not self._root:
             return path or None
         return path.removeprefix(f"{self._root}/") if path.startswith(f"{self._root}/") else None
+
+
+def _folder(path: str) -> bytes:
+    member = tarfile.TarInfo(path)
+    member.type, member.mode = tarfile.DIRTYPE, FOLDER_MODE
+    return member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
 def _added(path: str, content: bytes) -> bytes:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackyn_server.source.dockerignore import Ignore, parse
-from stackyn_server.source.tarfilter import TarFilter
+from stackyn_server.buildplan.dockerignore import Ignore, parse
+from stackyn_server.buildplan.tarfilter import TarFilter
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
 

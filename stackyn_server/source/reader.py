@@ -1,0 +1,200 @@
+"""Read tenants' files in a process of its own, never in ours: `python -m stackyn_server.buildplan` with limits.
+
+It has an empty environment, no file but its pipes, a user that owns nothing, and it can't start another process. What
+it answers is bounded and checked, as everything that a tenant may have had a hand in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+import stackyn_server
+from stackyn_server.buildplan.conversation import options_as_json
+from stackyn_server.buildplan.exits import OUT_OF_MEMORY
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.project import PlanOptions
+from stackyn_server.buildplan.sizes import bytes_allowed
+from stackyn_server.buildplan.text import clean
+from stackyn_server.config import Reading
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.source import children
+from stackyn_server.source.children import Child, ChildFailed, Limits
+from stackyn_server.source.tree import Blobs, blobs
+
+log = structlog.get_logger()
+
+# A plan has a Dockerfile of some kilobytes; a question has some hundred paths.
+MESSAGE_BYTES = 1 << 20
+# What one plan may read: more than any honest project has that is planned.
+FILES_READ, BYTES_READ = 2_000, 96 << 20
+_OPEN_FILES = 32
+# Without `site`, which costs 15 ms and could bring in another version of us: the package is found by its folder.
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.__main__ import run; run()"
+_PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
+
+
+@asynccontextmanager
+async def child(
+    settings: Reading, cpu_seconds: int, *arguments: str, pass_fds: tuple[int, ...] = ()
+) -> AsyncIterator[Child]:
+    """Start the process that reads, with its standard input and output as pipes."""
+    command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _START, _PACKAGE, *arguments]
+    limits = Limits(settings.memory_mb << 20, cpu_seconds, 0, processes=0, open_files=_OPEN_FILES)
+    async with children.child(
+        command, {}, limits, stdin=asyncio.subprocess.PIPE, pass_fds=pass_fds
+    ) as running:
+        yield running
+
+
+async def plan(
+    settings: Reading, directory: Path, sha: str, paths: Iterable[str], options: PlanOptions
+) -> BuildPlan:
+    """Decide how a commit is built. `paths` are all of its files, `directory` is its bare repository.
+
+    Raises `DeploymentFailed` as `buildplan.make_plan` does, or when reading the files takes more time or memory than
+    `[reading]` allows; `ReaderDied` when the process was ended by something else.
+    """
+    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+    head = json.dumps({"options": options_as_json(options), "paths_bytes": len(listed)}).encode("ascii")
+    budget = _Budget()
+    try:
+        async with blobs(directory, sha) as opened, child(settings, settings.cpu_seconds, "plan") as running:
+            await running.write(head + b"\n" + listed)
+            while (message := await _message(running)).keys() == {"read"}:
+                for path in _paths(message["read"]):
+                    await _answer(running, opened, path, budget)
+            return _outcome(message)
+    except ChildFailed as failed:
+        raise ended(failed, settings, settings.cpu_seconds) from failed
+
+
+class _Budget:
+    """What one plan has read so far."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = 0
+
+    def spend(self, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+        if self.files > FILES_READ or self.bytes > BYTES_READ:
+            raise DeploymentFailed(
+                Failure(
+                    FailureCode.SOURCE_TOO_LARGE,
+                    "Too many or too large files have to be read for the build plan.",
+                    "Set the root directory to the app's own folder, or add a Dockerfile.",
+                )
+            )
+
+
+async def _answer(running: Child, opened: Blobs, path: str, budget: _Budget) -> None:
+    size = await opened.size(path)
+    if size is None:
+        await running.write(b"-\n")
+        budget.spend(0)
+        return
+    is_too_large = size > bytes_allowed(path)
+    budget.spend(0 if is_too_large else size)
+    await running.write(b"+\n" if is_too_large else b"%d\n" % size)
+    async for chunk in opened.chunks(size):
+        if not is_too_large:
+            await running.write(chunk)
+
+
+async def _message(running: Child) -> dict[str, Any]:
+    """Read the next message; raises `ChildFailed` when the process has ended instead."""
+    try:
+        line = await running.stdout.readuntil(b"\n")
+        if not line.strip().isdigit() or int(line) > MESSAGE_BYTES:
+            raise _broke(f"a message of {line[:40]!r} bytes")
+        message = json.loads(await running.stdout.readexactly(int(line)))
+    except asyncio.IncompleteReadError as error:
+        words = await running.said()
+        raise ChildFailed(await running.process.wait(), words) from error
+    except (ValueError, RecursionError, asyncio.LimitOverrunError) as error:
+        raise _broke(str(error)) from error
+    if not isinstance(message, dict):
+        raise _broke("no object")
+    return message
+
+
+def _paths(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+        raise _broke("no list of paths")
+    return value
+
+
+def _outcome(message: Mapping[str, Any]) -> BuildPlan:
+    """Return the plan, or raise the failure, that the last message says."""
+    try:
+        if "plan" in message:
+            return _checked(BuildPlan.from_json(message["plan"]))
+        failed = message["failed"]
+        words = (clean(str(failed[name])) for name in ("message", "hint", "evidence"))
+        raise DeploymentFailed(Failure(FailureCode(failed["code"]), *words))
+    except (KeyError, ValueError, TypeError) as error:
+        raise _broke(repr(error)) from error
+
+
+def _checked(found: BuildPlan) -> BuildPlan:
+    """Return the plan with clean texts, or raise `TypeError` when a part of it is of another type."""
+    values: dict[str, Any] = {}
+    for name in BuildPlan.__dataclass_fields__:
+        value = getattr(found, name)
+        if isinstance(value, tuple):
+            if not all(isinstance(item, str) for item in value):
+                raise TypeError(name)
+            value = tuple(clean(item) for item in value)
+        elif isinstance(value, str):
+            value = clean(value)
+        elif not (value is None or (name == "port" and isinstance(value, int))):
+            raise TypeError(name)
+        values[name] = value
+    dockerfile = values["dockerfile"]
+    if not values["runtime"] or not dockerfile or not {"", ".", ".."}.isdisjoint(dockerfile.split("/")):
+        raise ValueError("dockerfile")
+    return BuildPlan(**values)
+
+
+class ReaderDied(TransientFailure):
+    """The process that reads was ended, and not by its own limits: it may go well once more, not for ever."""
+
+
+def ended(failed: ChildFailed, settings: Reading, cpu_seconds: int) -> DeploymentFailed:
+    """Explain how a process that reads tenants' files has ended."""
+    too_much = None
+    if failed.returncode == -signal.SIGXCPU:
+        too_much = f"{cpu_seconds} seconds of processor time"
+    elif failed.returncode == OUT_OF_MEMORY:
+        too_much = f"{settings.memory_mb} MiB of memory"
+    if too_much:
+        return DeploymentFailed(
+            Failure(
+                FailureCode.SOURCE_TOO_LARGE,
+                f"Reading the repository's files took more than {too_much}.",
+                "Look for an unusual manifest, lock, ignore or source file, or add a plain Dockerfile.",
+            )
+        )
+    log.error("reader.died", returncode=failed.returncode, stderr=failed.stderr)
+    return ReaderDied(died())
+
+
+def died() -> Failure:
+    return Failure(
+        FailureCode.INTERNAL,
+        "The process that reads the repository's files was ended before it was done.",
+        "Look for an unusual manifest, lock, ignore or source file; tell the operator if there is none.",
+    )
+
+
+def _broke(reason: str) -> ChildFailed:
+    return ChildFailed(0, f"an answer that makes no sense: {reason}")
