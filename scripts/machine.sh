@@ -1,7 +1,7 @@
 # What scripts/run, scripts/test, scripts/check and scripts/base-images need of the machine. Sourced, not run.
 #
 # Each need_* function installs or starts what is missing and is silent and quick when nothing is. Made for Debian 12
-# with root, git and python3 and nothing else; a machine that already has an engine or the packages keeps its own.
+# and 13 with root, git and python3 and nothing else; a machine that already has an engine or the packages keeps its own.
 #
 #   STACKYN_VENV      the virtual environment (default: .venv of the project)
 #   STACKYN_STATE     logs and locks of these scripts (default: /var/lib/stackyn-setup, else below ~/.cache)
@@ -53,7 +53,22 @@ one_at_a_time() {
 }
 others_may_go_on() { unset STACKYN_PREPARING; exec 9>&-; }
 
-engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+# engine_answers: asked over its socket, because not every Debian installs the `docker` program with the engine.
+engine_answers() {
+  timeout 10 "$PYTHON" - "${DOCKER_HOST:-unix:///var/run/docker.sock}" 2>/dev/null <<'PYTHON'
+import socket, sys
+kind, _, path = sys.argv[1].partition("://")
+engine = socket.socket(socket.AF_UNIX)
+engine.connect(path if kind == "unix" else "")
+engine.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
+sys.exit(b" 200 " not in engine.makefile("rb").readline())
+PYTHON
+}
+
+# engine_of_docker_host: a socket that DOCKER_HOST names is the server's too, unless its own setting names one.
+engine_of_docker_host() {
+  [[ ${DOCKER_HOST:-} != unix://* ]] || export STACKYN_ENGINE__SOCKET=${STACKYN_ENGINE__SOCKET:-${DOCKER_HOST#unix://}}
+}
 
 # need_packages [PACKAGE:COMMAND...]: Debian packages, each wanted only when its command is missing.
 need_packages() {
