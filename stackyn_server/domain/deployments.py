@@ -67,7 +67,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.BOOTING: frozenset({Phase.PROBING, Phase.BUILT}) | _ENDINGS,
     Phase.PROBING: frozenset({Phase.SWITCHING, Phase.BUILT}) | _ENDINGS,
     Phase.SWITCHING: frozenset({Phase.LIVE, Phase.BUILT}) | _ENDINGS,
-    Phase.LIVE: frozenset({Phase.REPLACED}),
+    Phase.LIVE: frozenset({Phase.REPLACED, Phase.FAILED}),  # failed: a first one that ends at once
     Phase.FAILED: frozenset(),
     Phase.CANCELLED: frozenset(),
     Phase.SUPERSEDED: frozenset(),

@@ -87,7 +87,7 @@ def slot_lock(app: AppId, slot: int) -> str:
 def cleanup_arguments(ended_in: Phase) -> dict[str, bool]:
     """A container that a route may have pointed at (`built`: in an earlier try) goes only after the proxy has
     confirmed the route that is right now."""
-    return {"confirm": ended_in in (Phase.SWITCHING, Phase.BUILT)}
+    return {"confirm": ended_in in (Phase.SWITCHING, Phase.BUILT, Phase.LIVE)}
 
 
 @dataclass(frozen=True, slots=True)

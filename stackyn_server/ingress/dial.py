@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -26,7 +27,13 @@ class NoAnswer(Unavailable):
 
 
 async def ask(
-    entry_point: EntryPoint, host: str, path: str, *, timeout: float, come_from: IPv4Address | None = None
+    entry_point: EntryPoint,
+    host: str,
+    path: str,
+    *,
+    timeout: float,
+    come_from: IPv4Address | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """GET `path` of `host`, without following redirects, from the address `come_from` of this host if it matters.
 
@@ -42,8 +49,9 @@ async def ask(
                 local_addr=(str(come_from), 0) if come_from else None,
             )
             try:
-                request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-                writer.write(request.encode("ascii"))
+                named = {"Host": host, "Connection": "close", **(headers or {})}
+                lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+                writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
                 return _parsed(await reader.readuntil(_HEAD_END))
             finally:
                 writer.transport.abort()  # a polite end of TLS would wait for a proxy that hangs

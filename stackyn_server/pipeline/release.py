@@ -11,25 +11,28 @@ from dataclasses import replace
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
-from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.ids import DeploymentId, InstanceId
 from stackyn_server.domain.memory import Way
 from stackyn_server.engine import containers, images
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import candidates, probe
+from stackyn_server.pipeline.after_live import AfterLive
 from stackyn_server.pipeline.crashpoints import crash_point
+from stackyn_server.pipeline.first_visit import first_visit
 from stackyn_server.pipeline.retire import enqueue_retire
 from stackyn_server.pipeline.story import Parts, Story
 from stackyn_server.pipeline.swap import Swap
 from stackyn_server.pipeline.switch import Switch
 from stackyn_server.pipeline.walk import Also, First, Walk, Walker
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.store import apps, deployments, instances, releases, routes
+from stackyn_server.store import apps, claims, deployments, instances, releases, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.instances import Instance
 from stackyn_server.store.releases import Release
+from stackyn_server.store.routes import RouteState
 
 
 class ReleaseStory(Story):
@@ -39,6 +42,8 @@ class ReleaseStory(Story):
         super().__init__(parts)
         self._switch = Switch(parts)
         self._swap = Swap(parts)
+        self._after_live = AfterLive(parts)
+        self._journal = journal
         self._sealer = sealer
         self._walker = Walker(
             parts.database, journal, parts.settings, back_to=Phase.BUILT, put_back=self._swap.put_back
@@ -46,6 +51,12 @@ class ReleaseStory(Story):
 
     async def __call__(self, run: JobRun) -> None:
         await self._walker.walk(run, self._steps)
+        # Outside of the walk, whose faults end a deployment otherwise. Also where a server before this one was killed.
+        async with self._database.connection() as connection:
+            deployment = await deployments.get(connection, DeploymentId(int(run.job.subject)))
+            is_watched = await claims.is_running(connection, run.job.id)
+        if deployment is not None and deployment.phase is Phase.LIVE and is_watched:
+            await self._after_live.watch(Walk(run, self._database, self._journal, self._settings, deployment))
 
     async def _steps(self, walk: Walk) -> None:
         app = await self._app(walk)
@@ -79,11 +90,13 @@ class ReleaseStory(Story):
             await walk.move(Phase.PROBING, also=_remember(instance.id, container))
         crash_point("release.probing")
         if walk.deployment.phase is Phase.PROBING:
-            found = await self._probe(walk, app, release, instance)
+            is_first = await self._is_first(app, instance)
+            found = await self._probe(walk, app, release, instance, is_first=is_first)
             if is_in_place and found.port != release.port:
                 await self._swap.turn_to_port(app, instance)
             release = found
-            await self._keep_up(instance)
+            if not is_first:
+                await self._keep_up(instance)
             crash_point("release.probed")
             if await self._is_superseded(walk):
                 return await self._give_way(walk)
@@ -95,11 +108,28 @@ class ReleaseStory(Story):
             else:
                 await self._switch.to(walk, app, instance)
                 crash_point("release.confirmed")
-            await self._record_live(walk, app, release, instance)
+            await self._tell_what_visitors_get(walk, app, release)
+            is_watched = await self._is_first(app, instance)
+            await self._record_live(walk, app, release, instance, is_watched=is_watched)
             if is_in_place:
                 await self._swap.serve(app, instance)
         crash_point("release.live")
         return None
+
+    async def _is_first(self, app: App, instance: Instance) -> bool:
+        """Whether nothing serves, and no request waits, that a failure could harm."""
+        async with self._database.connection() as connection:
+            route = await routes.get(connection, app.id)
+        if route is None or route.state is RouteState.WITHDRAWN:
+            return True
+        is_wanted = route.state is RouteState.SWITCHING and route.instance == instance.id
+        return is_wanted and route.previous is None
+
+    async def _tell_what_visitors_get(self, walk: Walk, app: App, release: Release) -> None:
+        if release.protocol == "http" and (
+            said := await first_visit(self._ingress, self._settings, app.slug)
+        ):
+            walk.say(said)
 
     async def _app(self, walk: Walk) -> App:
         async with self._database.connection() as connection:
@@ -166,8 +196,10 @@ class ReleaseStory(Story):
             await walk.record(lambda connection: releases.image_removed(connection, app.id, release.image))
             raise
 
-    async def _probe(self, walk: Walk, app: App, release: Release, instance: Instance) -> Release:
-        """Return the release with the port on which it really answers."""
+    async def _probe(
+        self, walk: Walk, app: App, release: Release, instance: Instance, *, is_first: bool
+    ) -> Release:
+        """Return the release with the port on which it really answers. A first one need not show that it stays."""
         async with self._database.connection() as connection:
             current = await instances.get(connection, instance.id)
         target = candidates.target(
@@ -181,14 +213,15 @@ class ReleaseStory(Story):
         )
         walk.say(f"Waiting for it to answer on port {release.port}.")
         chosen = self._settings.probe
-        known = walk.deployment.cause in (Cause.ROLLBACK, Cause.RESTART, Cause.START)
+        is_known = walk.deployment.cause in (Cause.ROLLBACK, Cause.RESTART, Cause.START)
+        steady = chosen.known_steady_seconds if is_known else chosen.steady_seconds
         port = await walk.run.until_cancelled(
             probe.until_ready(
                 self._engine,
                 target,
                 chosen,
                 within_seconds=self._settings.deadlines.probing,
-                steady_seconds=chosen.known_steady_seconds if known else chosen.steady_seconds,
+                steady_seconds=0 if is_first else steady,
                 say=walk.say,
             )
         )
@@ -224,7 +257,9 @@ class ReleaseStory(Story):
         if container is not None:
             await containers.set_restart(self._engine, container.id, on=True)
 
-    async def _record_live(self, walk: Walk, app: App, release: Release, instance: Instance) -> None:
+    async def _record_live(
+        self, walk: Walk, app: App, release: Release, instance: Instance, *, is_watched: bool
+    ) -> None:
         async def also(connection: Connection, _: Deployment) -> None:
             await routes.serve(connection, app.id, instance.id)
             await instances.set_up(connection, instance.id)
@@ -234,7 +269,8 @@ class ReleaseStory(Story):
                 if other.id != instance.id and await instances.set_draining(connection, other.id):
                     drain = self._settings.apps.drain_seconds
                     await enqueue_retire(connection, app, other, now=walk.run.now(), drain_seconds=drain)
-            await walk.run.finish(connection)
+            if not is_watched:
+                await walk.run.finish(connection)
 
         # The last line comes before the end: who follows the log reads until the deployment has ended.
         walk.say(f"Live at {self._settings.public_url(app.slug)}")

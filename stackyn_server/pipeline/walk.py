@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.deployments import OPEN_PHASES, RELEASE_PHASES, Phase, may_follow
+from stackyn_server.domain.deployments import BUILD_PHASES, OPEN_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.errors import StackynError
@@ -195,12 +195,7 @@ class Walker:
         return None
 
     async def _fail(self, walk: Walk, failure: Failure, notes: str = "") -> None:
-        walk.say(failure.message)
-        if failure.hint:
-            walk.say(failure.hint)
-        if walk.deployment.phase in RELEASE_PHASES:  # a build's evidence stands in its log already
-            for line in failure.evidence.splitlines():
-                walk.say(f"| {line}")
+        explain(walk, failure)
         phase = walk.deployment.phase
         log.info("deployment.failed", code=failure.code.value, phase=phase.value, notes=notes)
         await self.end(walk, Phase.FAILED, failure=failure)
@@ -265,6 +260,16 @@ class Walker:
                 await self.journal.flush(walk.deployment.id)
         except TimeoutError:
             log.warning("journal.late", deployment=walk.deployment.id)
+
+
+def explain(walk: Walk, failure: Failure) -> None:
+    """Tell in the build log why the deployment failed. A build's evidence stands there already."""
+    walk.say(failure.message)
+    if failure.hint:
+        walk.say(failure.hint)
+    if walk.deployment.phase not in BUILD_PHASES:
+        for line in failure.evidence.splitlines():
+            walk.say(f"| {line}")
 
 
 def _our_fault() -> Failure:

@@ -155,6 +155,11 @@ async def arguments(connection: Connection, job: JobId) -> dict[str, Any]:
     return found or {}
 
 
+async def is_running(connection: Connection, job: JobId) -> bool:
+    """False when its row has been ended, or waits for another attempt."""
+    return bool(await connection.fetchval(SQL.is_running, job))
+
+
 async def database_now(connection: Connection) -> datetime:
     now: datetime = await connection.fetchval(SQL.database_now)
     return now

@@ -140,6 +140,9 @@ SELECT cancel_requested FROM job WHERE id = $1 FOR UPDATE;
 -- name: arguments
 SELECT arguments FROM job WHERE id = $1;
 
+-- name: is_running
+SELECT state = 'running' FROM job WHERE id = $1;
+
 -- name: database_now
 SELECT clock_timestamp();
 

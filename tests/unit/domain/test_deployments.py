@@ -26,8 +26,8 @@ def test_what_has_ended_stays_ended() -> None:
         assert phase not in OPEN_PHASES
 
 
-def test_a_live_deployment_can_only_be_replaced() -> None:
-    assert TRANSITIONS[Phase.LIVE] == {Phase.REPLACED}
+def test_a_live_deployment_is_replaced_or_fails_at_once() -> None:
+    assert TRANSITIONS[Phase.LIVE] == {Phase.REPLACED, Phase.FAILED}
     assert Phase.LIVE not in OPEN_PHASES
 
 

@@ -1,0 +1,39 @@
+"""One request through the ingress after a switch: what the first visitor sees, in a sentence for the build log."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from stackyn_server.config import Settings
+from stackyn_server.engine.answering import described
+from stackyn_server.ingress import dial
+from stackyn_server.ingress.driver import Ingress
+
+_SECONDS = 3.0
+
+
+async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | None:
+    """Ask for `/` as a browser would that was given the app's address. None where there is no proxy to ask.
+
+    Says what it finds and never fails: the switch is confirmed already.
+    """
+    scheme = settings.public.scheme
+    by_preference = sorted(ingress.entry_points, key=lambda point: point.tls is not (scheme == "https"))
+    if not by_preference:
+        return None
+    try:
+        answer = await dial.ask(
+            by_preference[0],
+            f"{slug}.{settings.public.base_domain}",
+            "/",
+            timeout=_SECONDS,
+            headers={
+                "X-Forwarded-Proto": scheme
+            },  # counts where loopback is trusted, as TLS in front of us is
+        )
+    except dial.NoAnswer as error:
+        return f"Asked for / once, the ingress {error.message}."
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        return f"It is live, but its visitors get {described(answer.status)} for /."
+    leads_to = f", which leads to {answer.location}" if answer.location else ""
+    return f"Its visitors get {described(answer.status)} for /{leads_to}."
