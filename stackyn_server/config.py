@@ -15,6 +15,12 @@ Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 OptionalPort = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
+RegistryHost = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$", max_length=255)
+]
+RegistryPlace = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9._-]+)*$", max_length=255)
+]
 
 
 class ConfigInvalid(StackynError):
@@ -134,6 +140,7 @@ class Builds(Table):
     cpu: float = Field(default=1.0, gt=0)
     max_processes: Count = 512
     disk_mb: Count = 8192
+    image_mb: Count = 4096
     max_files: Count = 1_000_000
     cache_mb: Count = 4096
     cache_total_mb: Count = 20_480
@@ -141,6 +148,9 @@ class Builds(Table):
     free_disk_mb: int = Field(default=1024, ge=0)
     log_limit_bytes: Count = 4_194_304
     host_ca_bundle: str = ""
+    allowed_private: tuple[ipaddress.IPv4Network, ...] = ()
+    plain_http_registries: tuple[RegistryHost, ...] = ()
+    mirrors: Mapping[RegistryHost, tuple[RegistryPlace, ...]] = Field(default_factory=dict)
 
 
 # What an operator may give to apps: the engine's own default set without what reaches beyond the container (raw

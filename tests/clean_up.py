@@ -13,7 +13,7 @@ async def clean_up(engine: Engine) -> None:
     for image in await images.present(engine):
         await images.remove(engine, image.id)
     await networks.remove_ours(engine)
-    await firewall.open_host(engine)
+    await firewall.open_all(engine)
     await build_group.tidy(engine)
 
 

@@ -1,8 +1,10 @@
-"""Containers may not open connections to this host, except to the proxy and to name servers.
+"""What containers may not open connections to: apps not to this host, builds not to anything private.
 
 Nothing in Docker stops a container from reaching any listener of its host through its gateway's address; a rule in
-DOCKER-USER doesn't either (tried on 20.10 to 29). So the rules are in INPUT, by the names of our bridges, in a chain
-of our own. The `iptables` binary writes whichever kernel tables it was built for; both kinds are obeyed.
+DOCKER-USER doesn't either (tried on 20.10 to 29). So there are rules in INPUT, by the names of our bridges, in chains
+of our own, and for what builds send through this host in DOCKER-USER, which comes before all of the engine's own rules
+in FORWARD. An engine that writes nftables itself (29, if told so) has no DOCKER-USER: then in FORWARD. There too, what
+one of the kernel's tables refuses is refused.
 """
 
 from __future__ import annotations
@@ -10,15 +12,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.networks import interface_prefix
+from stackyn_server.engine.iptables import IPV4, IPV6, TablesRefused, change, run, succeeds
+from stackyn_server.engine.networks import app_interfaces, build_interfaces
+from stackyn_server.engine.resolvers import resolvers_of_host
 
-_LOCK_SECONDS = "5"  # other programs change the tables too, and hold a lock meanwhile
-_RESOLVERS = Path("/etc/resolv.conf")
 _NAME_SERVICE_PORT = 53
+_HAS_IPV6 = Path("/proc/net/if_inet6")
+_CHAIN_PREFIX = "STACKYN-"
+
+# Not the internet: RFC 6890 (this network, private, shared, link-local with the metadata services, protocol
+# assignments, benchmarks, multicast, reserved), loopback, and Azure's service on a public address.
+PRIVATE = tuple(
+    map(
+        IPv4Network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+            *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
+            "168.63.129.16/32",
+        ),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,102 +49,174 @@ class HostState:
     warning: str = ""
 
 
-class _Refused(Exception):
-    pass
+class BuildsNotClosed(DeploymentFailed):
+    """Builds could reach private networks, so there are none. `reason` is for the operator."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            Failure(
+                FailureCode.INTERNAL,
+                "This server builds nothing: its private network can't be closed to builds.",
+                "The operator finds the reason in the server's log.",
+            )
+        )
+        self.reason = reason
+        self.add_note(reason)
 
 
 async def close_host(engine: Engine, ingress_ports: Sequence[int]) -> HostState:
-    """Put the rules in place, or back, for all bridges of this installation; to be called at start and on a period."""
-    resolvers = await asyncio.to_thread(_resolvers_of_host)
+    """Put the rules in place, or back, for apps; to be called at start and on a period."""
+    resolvers = await asyncio.to_thread(resolvers_of_host)
+    chain = chain_name(engine)
     try:
-        was_open = await _close(
-            "iptables", engine, list(_rules(chain_name(engine), ingress_ports, resolvers))
-        )
-    except _Refused as refused:
+        was_open = await _close_host(IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers)))
+    except TablesRefused as refused:
         return HostState(False, True, f"Containers can reach services of this host: {refused}")
     try:
         # Our bridges have no IPv6; this is for the day that somebody gives them some.
-        await _close("ip6tables", engine, [f"-A {chain_name(engine)} -j DROP"])
-    except _Refused:
+        await _close_host(IPV6, engine, [f"-A {chain} -j DROP"])
+    except TablesRefused:
         return HostState(True, was_open)
     return HostState(True, was_open)
 
 
-async def open_host(engine: Engine) -> None:
-    """Take our rules away again. Does nothing where there are none."""
-    chain = chain_name(engine)
-    for binary in ("iptables", "ip6tables"):
-        for rule in (("-D", "INPUT", *_jump(engine)), ("-F", chain), ("-X", chain)):
-            try:
-                await _run(binary, "-w", _LOCK_SECONDS, *rule)
-            except _Refused:
-                continue  # there is no such rule or chain
+async def close_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> bool:
+    """Have builds reach the internet, the host's name servers and `allowed`, and nothing else.
+
+    To be called before each build and on a period: it reads the rules, and writes only what is missing or different.
+    Returns whether something was. Raises `BuildsNotClosed`.
+    """
+    resolvers = await asyncio.to_thread(resolvers_of_host)
+    chain, refusing = build_chain_name(engine), _refusing_chain_name(engine)
+    closed = [*PRIVATE, engine.network.subnet, engine.network.build_subnet]
+    try:
+        has_written = await _close_builds(
+            IPV4, engine, list(_build_rules(chain, refusing, resolvers, allowed, closed))
+        )
+        if await asyncio.to_thread(_HAS_IPV6.exists):
+            rules = [f"-A {chain} -j {refusing}", f"-A {refusing} -j DROP"]  # our bridges have none
+            has_written |= await _close_builds(IPV6, engine, rules)
+    except TablesRefused as refused:
+        raise BuildsNotClosed(str(refused)) from refused
+    return has_written
+
+
+async def open_all(engine: Engine) -> None:
+    """Take all our rules away again. Does nothing where there are none."""
+    jumps = (
+        *((place, _build_jump(engine)) for place in ("INPUT", "DOCKER-USER", "FORWARD")),
+        ("INPUT", _host_jump(engine)),
+    )
+    for binary in (IPV4, IPV6):
+        for place, jump in jumps:
+            while await succeeds(binary, "-D", place, *jump.split()):
+                continue
+        for chain in (chain_name(engine), build_chain_name(engine), _refusing_chain_name(engine)):
+            await succeeds(binary, "-F", chain)
+            await succeeds(binary, "-X", chain)
 
 
 def chain_name(engine: Engine) -> str:
-    return f"STACKYN-{engine.labels.short}"
+    return f"{_CHAIN_PREFIX}{engine.labels.short}"
 
 
-def _jump(engine: Engine) -> tuple[str, ...]:
-    return "-i", f"{interface_prefix(engine)}+", "-j", chain_name(engine)
+def build_chain_name(engine: Engine) -> str:
+    return f"{chain_name(engine)}-B"
 
 
-def _rules(chain: str, ports: Sequence[int], resolvers: Sequence[IPv4Address]) -> Iterator[str]:
+def _refusing_chain_name(engine: Engine) -> str:
+    return f"{chain_name(engine)}-R"
+
+
+def _host_jump(engine: Engine) -> str:
+    return f"-i {app_interfaces(engine)}+ -j {chain_name(engine)}"
+
+
+def _build_jump(engine: Engine) -> str:
+    return f"-i {build_interfaces(engine)}+ -j {build_chain_name(engine)}"
+
+
+def _host_rules(chain: str, ports: Sequence[int], resolvers: Sequence[IPv4Address]) -> Iterator[str]:
     """RETURN, not ACCEPT: the host's own rules still have their say."""
     yield f"-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
     for port in ports:
         yield f"-A {chain} -p tcp --dport {port:d} -j RETURN"
-    for resolver in resolvers:
-        for protocol in ("udp", "tcp"):
-            yield f"-A {chain} -d {resolver} -p {protocol} --dport {_NAME_SERVICE_PORT} -j RETURN"
+    yield from _resolver_rules(chain, resolvers)
     yield f"-A {chain} -j DROP"
 
 
-async def _close(binary: str, engine: Engine, rules: list[str]) -> bool:
+def _build_rules(
+    chain: str,
+    refusing: str,
+    resolvers: Sequence[IPv4Address],
+    allowed: Sequence[IPv4Network],
+    closed: Sequence[IPv4Network],
+) -> Iterator[str]:
+    """In the form in which iptables lists them, which is how they are compared.
+
+    Builds are refused, not left waiting: their own timeouts are minutes. Nobody opens connections to a build, so there
+    is no rule for answers.
+    """
+    yield from _resolver_rules(chain, resolvers)
+    for network in allowed:
+        yield f"-A {chain} -d {network} -j RETURN"
+    # What this host receives itself: every address of its interfaces, as the kernel knows them at that moment.
+    yield f"-A {chain} -m addrtype ! --dst-type UNICAST -j {refusing}"
+    # A port of this host that leads into a container: its own address has been replaced by the container's.
+    yield f"-A {chain} -m conntrack --ctstate DNAT -j {refusing}"
+    for network in closed:
+        yield f"-A {chain} -d {network} -j {refusing}"
+    yield f"-A {refusing} -p tcp -j REJECT --reject-with tcp-reset"
+    yield f"-A {refusing} -j REJECT --reject-with icmp-admin-prohibited"
+
+
+def _resolver_rules(chain: str, resolvers: Sequence[IPv4Address]) -> Iterator[str]:
+    for resolver in resolvers:
+        for protocol in ("udp", "tcp"):
+            port = f"-p {protocol} -m {protocol} --dport {_NAME_SERVICE_PORT}"
+            yield f"-A {chain} -d {resolver}/32 {port} -j RETURN"
+
+
+async def _close_host(binary: str, engine: Engine, rules: list[str]) -> bool:
     """Replace the chain in one step, then have INPUT lead to it. Returns whether it didn't before."""
-    chain = chain_name(engine)
-    # With --noflush, naming a chain of one's own empties just that chain, in the same transaction.
-    table = "\n".join(["*filter", f":{chain} - [0:0]", *rules, "COMMIT", ""])
-    await _run(f"{binary}-restore", "--noflush", "-w", _LOCK_SECONDS, stdin=table)
-    try:
-        await _run(binary, "-w", _LOCK_SECONDS, "-C", "INPUT", *_jump(engine))
-    except _Refused:
-        await _run(binary, "-w", _LOCK_SECONDS, "-I", "INPUT", "1", *_jump(engine))
-        return True
+    await change(binary, [f":{chain_name(engine)} - [0:0]", *rules])
+    jump = _host_jump(engine).split()
+    if await succeeds(binary, "-C", "INPUT", *jump):
+        return False
+    await run(binary, "-I", "INPUT", "1", *jump)
+    return True
+
+
+async def _close_builds(binary: str, engine: Engine, rules: list[str]) -> bool:
+    """Have INPUT and FORWARD lead to these rules before anything else. Returns whether anything was missing."""
+    chains = (build_chain_name(engine), _refusing_chain_name(engine))
+    jump = _build_jump(engine)
+    listed = (await run(binary, "-S")).splitlines()
+    places = [place for place in ("INPUT", _forwarding_place(listed)) if not _leads(listed, place, jump)]
+    if (
+        not places
+        and [line for line in listed if line.startswith(tuple(f"-A {chain} " for chain in chains))] == rules
+    ):
+        return False
+    lines = [f":{chain} - [0:0]" for chain in chains] + rules
+    for place in places:
+        lines += [f"-D {place} {jump}"] * listed.count(f"-A {place} {jump}")
+        lines.append(f"-I {place} 1 {jump}")
+    await change(binary, lines)
+    return True
+
+
+def _forwarding_place(listed: Sequence[str]) -> str:
+    """DOCKER-USER, if it is reached before the engine's own rules."""
+    first = next((line for line in listed if line.startswith("-A FORWARD ")), "")
+    return "DOCKER-USER" if first == "-A FORWARD -j DOCKER-USER" else "FORWARD"
+
+
+def _leads(listed: Sequence[str], place: str, jump: str) -> bool:
+    """Whether nothing comes before our jump but those of other installations, for their own bridges."""
+    for line in listed:
+        if line == f"-A {place} {jump}":
+            return True
+        if line.startswith(f"-A {place} ") and f" -j {_CHAIN_PREFIX}" not in line:
+            return False
     return False
-
-
-async def _run(*command: str, stdin: str = "") -> None:
-    """Raises `_Refused` with the program's complaint."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        raise _Refused(f"{command[0]} can't be run ({error.strerror}).") from error
-    _, complaint = await process.communicate(stdin.encode())
-    if process.returncode:
-        raise _Refused(f"{command[0]} says: {complaint.decode('utf-8', 'replace').strip()}")
-
-
-def _resolvers_of_host() -> list[IPv4Address]:
-    """Return the name servers that containers are sent to: the host's, without those on loopback, which the engine
-    asks on their behalf."""
-    try:
-        lines = _RESOLVERS.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        words = line.split()
-        if len(words) > 1 and words[0] == "nameserver":
-            try:
-                address = IPv4Address(words[1])
-            except AddressValueError:
-                continue  # IPv6: our bridges have none
-            if not address.is_loopback:
-                found.append(address)
-    return found

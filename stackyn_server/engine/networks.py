@@ -47,6 +47,16 @@ def interface_prefix(engine: Engine) -> str:
     return f"sk{engine.labels.short}"
 
 
+def app_interfaces(engine: Engine) -> str:
+    """What the names of the bridge interfaces of apps begin with."""
+    return f"{interface_prefix(engine)}a"
+
+
+def build_interfaces(engine: Engine) -> str:
+    """What the names of the bridge interfaces of builds begin with."""
+    return f"{interface_prefix(engine)}b"
+
+
 async def ensure_app_bridge(engine: Engine, bridge: Bridge) -> str:
     """Return the name of the app network, after making it where it was missing, always with the same addresses.
 
@@ -59,7 +69,7 @@ async def ensure_app_bridge(engine: Engine, bridge: Bridge) -> str:
         "IPRange": str(bridge.dynamic_range),
     }
     await _ensure(
-        engine, name, f"{interface_prefix(engine)}a{bridge.number}", bridge.subnet, pool, Role.APP_NETWORK
+        engine, name, f"{app_interfaces(engine)}{bridge.number}", bridge.subnet, pool, Role.APP_NETWORK
     )
     return name
 
@@ -72,7 +82,7 @@ async def ensure_build_network(engine: Engine, slot: int) -> str:
     subnet = build_subnet_of(engine.network.build_subnet, slot)
     name = build_network_name(engine, slot)
     pool = {"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}
-    await _ensure(engine, name, f"{interface_prefix(engine)}b{slot}", subnet, pool, Role.BUILD_NETWORK)
+    await _ensure(engine, name, f"{build_interfaces(engine)}{slot}", subnet, pool, Role.BUILD_NETWORK)
     return name
 
 

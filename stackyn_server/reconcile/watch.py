@@ -137,7 +137,7 @@ class EngineWatch:
         await self.reached.wait()
         while True:
             try:
-                await self._close_host()
+                await self._close_networks()
                 if self.ingress_ready.is_set():
                     await self._ingress.repair()
                 else:
@@ -152,11 +152,15 @@ class EngineWatch:
                 self._settings.reconcile.period_seconds if self.ingress_ready.is_set() else _TRY_AGAIN_SECONDS
             )
 
-    async def _close_host(self) -> None:
+    async def _close_networks(self) -> None:
         if self._settings.network.close_host:
             state = await firewall.close_host(self._engine, self._ingress_ports)
             if state.warning:
                 log.warning("host.open_to_containers", reason=state.warning)
+        try:
+            await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
+        except firewall.BuildsNotClosed as error:  # which each build finds as well, and then does not begin
+            log.warning("builds.not_closed", reason=error.reason)
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

@@ -21,7 +21,7 @@ Listening = Callable[[], AsyncIterator[int]]
 @pytest.fixture
 async def closed_again(engine: Engine) -> AsyncIterator[None]:
     yield
-    await firewall.open_host(engine)
+    await firewall.open_all(engine)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def test_the_rules_are_put_back_when_somebody_took_them_away(
     await firewall.close_host(engine, [])
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
 
-    await firewall.open_host(engine)
+    await firewall.open_all(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
     again = await firewall.close_host(engine, [])
     assert again.closed and again.was_open

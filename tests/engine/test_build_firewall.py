@@ -1,0 +1,248 @@
+"""Builds reach the internet, name servers and what the operator allows; nothing private, and nothing of this host."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from stackyn_server.engine import firewall, networks
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.resolvers import resolvers_of_host
+from tests.engine.own_host import OwnHost, own_host
+from tests.engine.parts import run_inside
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[OwnHost]:
+    async with own_host() as made:
+        yield made
+
+
+@pytest.fixture
+async def opened_again(engine: Engine) -> AsyncIterator[None]:
+    yield
+    await firewall.open_all(engine)
+
+
+@pytest.fixture
+async def build(engine: Engine, base_image: str, host: OwnHost, opened_again: None) -> AsyncIterator[str]:
+    """A container where builds are; the engine asks our own host about names for it."""
+    network = await networks.ensure_build_network(engine, 1)
+    body = {
+        "Image": base_image,
+        "Cmd": ["sleep", "600"],
+        "HostConfig": {"NetworkMode": network, "Dns": [str(host.private)], "Init": True},
+    }
+    made = await engine.request("POST", "containers/create", body=body)
+    await engine.request("POST", f"containers/{made['Id']}/start")
+    yield made["Id"]
+    await engine.request("DELETE", f"containers/{made['Id']}", params={"force": "true"})
+
+
+@pytest.fixture
+async def listener(host: OwnHost) -> AsyncIterator[int]:
+    """A port of this machine, on every address, that says the word."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(f"HTTP/1.0 200 OK\r\n\r\n{host.word}".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "0.0.0.0", 0, family=socket.AF_INET)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def reaches(engine: Engine, container: str, host: OwnHost, place: object) -> bool:
+    return host.word in await asked(engine, container, place)
+
+
+async def asked(engine: Engine, container: str, place: object) -> str:
+    """What an address and port (80 when none is named) answers, or why it doesn't. busybox's wget, being static,
+    crashes in the C library's resolver."""
+    address, _, port = str(place).partition(":")
+    script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} {port or 80}"
+    _, text = await run_inside(engine, container, "sh", "-c", script)
+    return text
+
+
+async def resolves(engine: Engine, container: str, host: OwnHost, name: str) -> bool:
+    _, text = await run_inside(engine, container, "busybox", "timeout", "5", "busybox", "nslookup", name)
+    return str(host.public) in text
+
+
+async def gateway_of(engine: Engine, container: str) -> str:
+    found = await engine.request("GET", f"containers/{container}/json")
+    (network,) = found["NetworkSettings"]["Networks"].values()
+    return str(network["Gateway"])
+
+
+async def test_builds_reach_the_internet_and_nothing_private(
+    engine: Engine, build: str, host: OwnHost, listener: int
+) -> None:
+    gateway = await gateway_of(engine, build)
+    own = {"gateway": f"{gateway}:{listener}", "public address of this host": f"{host.here}:{listener}"}
+    closed = {**host.closed, **own}
+    for what, place in closed.items():
+        assert await reaches(engine, build, host, place), f"{what} is open without rules: the test can fail"
+    host.seen.clear()
+
+    assert await firewall.close_builds(engine, ())
+
+    for what, place in closed.items():
+        assert not await reaches(engine, build, host, place), what
+    assert host.seen == []
+    assert await reaches(engine, build, host, host.public)
+    await firewall.open_all(engine)
+    for what, place in closed.items():
+        assert await reaches(engine, build, host, place), f"{what} is open again without rules"
+
+
+async def test_a_refused_connection_ends_at_once(engine: Engine, build: str, host: OwnHost) -> None:
+    await firewall.close_builds(engine, ())
+
+    assert "Connection refused" in await asked(engine, build, host.private)
+
+
+async def test_name_servers_answer_builds_on_their_port_only(
+    engine: Engine, build: str, host: OwnHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firewall, "resolvers_of_host", lambda: [host.private])
+    await firewall.close_builds(engine, ())
+    host.seen.clear()
+
+    assert await resolves(engine, build, host, "example.invalid"), "by the engine's resolver at 127.0.0.11"
+    assert not await reaches(engine, build, host, host.private)
+
+    monkeypatch.setattr(firewall, "resolvers_of_host", lambda: [])
+    await firewall.close_builds(engine, ())
+    assert not await resolves(engine, build, host, "another.invalid")
+
+
+async def test_networks_that_the_operator_allows_are_open(
+    engine: Engine, build: str, host: OwnHost, listener: int
+) -> None:
+    await firewall.close_builds(engine, (IPv4Network(host.private), IPv4Network(host.here)))
+
+    assert await reaches(engine, build, host, host.private)
+    assert await reaches(engine, build, host, f"{host.here}:{listener}")
+    assert not await reaches(engine, build, host, host.shared)
+
+
+async def test_a_published_port_of_a_container_stays_closed(
+    engine: Engine, build: str, base_image: str, host: OwnHost
+) -> None:
+    """The engine replaces this host's address by the container's before any rule for forwarding sees it."""
+    body = {
+        "Image": base_image,
+        "Cmd": ["nc", "-ll", "-p", "80", "-e", "echo", f"HTTP/1.0 200 OK\r\n\r\n{host.word}"],
+        "ExposedPorts": {"80/tcp": {}},
+        "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "0"}]}, "Init": True},
+    }
+    made = await engine.request("POST", "containers/create", body=body)
+    try:
+        await engine.request("POST", f"containers/{made['Id']}/start")
+        found = await engine.request("GET", f"containers/{made['Id']}/json")
+        port = found["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+        assert await reaches(engine, build, host, f"{host.here}:{port}"), "open before: the test can fail"
+
+        await firewall.close_builds(engine, ())
+
+        assert not await reaches(engine, build, host, f"{host.here}:{port}")
+    finally:
+        await engine.request("DELETE", f"containers/{made['Id']}", params={"force": "true"})
+
+
+async def test_rules_are_written_only_when_they_are_missing(
+    engine: Engine, build: str, host: OwnHost
+) -> None:
+    assert await firewall.close_builds(engine, ())
+    assert not await firewall.close_builds(engine, ())
+    assert await firewall.close_builds(engine, (IPv4Network(host.private),)), "another rule"
+
+    for damage in (
+        ("-F", firewall.build_chain_name(engine)),
+        ("-D", firewall.build_chain_name(engine), "1"),
+        ("-I", firewall.build_chain_name(engine), "1", "-j", "RETURN"),
+        ("-D", "INPUT", *_jump(engine)),
+        ("-D", "DOCKER-USER", *_jump(engine)),
+        ("-I", "DOCKER-USER", "1", "-s", f"{host.public}/32", "-j", "ACCEPT"),
+    ):
+        await asyncio.to_thread(_iptables, *damage)
+        try:
+            assert await firewall.close_builds(engine, ()), damage
+            assert not await firewall.close_builds(engine, ()), damage
+            assert not await reaches(engine, build, host, host.shared)
+            assert await asyncio.to_thread(_jumps, engine) == 2, damage
+        finally:
+            if damage[1] == "DOCKER-USER" and damage[0] == "-I":
+                await asyncio.to_thread(_iptables, "-D", "DOCKER-USER", *damage[3:])
+
+    await firewall.open_all(engine)
+    assert await asyncio.to_thread(_jumps, engine) == 0
+
+
+async def test_without_docker_user_the_rules_are_in_forward(
+    engine: Engine, build: str, host: OwnHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an engine that writes nftables itself."""
+    monkeypatch.setattr(firewall, "_forwarding_place", lambda listed: "FORWARD")
+
+    assert await firewall.close_builds(engine, ())
+
+    assert not await reaches(engine, build, host, host.private)
+    assert await reaches(engine, build, host, host.public)
+    assert not await firewall.close_builds(engine, ())
+
+
+async def test_without_the_right_to_change_rules_there_are_no_builds(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(firewall.BuildsNotClosed) as caught:
+        await firewall.close_builds(engine, ())
+
+    assert "can't be closed" in caught.value.message
+    assert "iptables can't be run" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("hosts", "systemd", "expected"),
+    [
+        ("nameserver 10.0.0.53\nnameserver fd00::53\n# nameserver 1.2.3.4\n", "", ["10.0.0.53"]),
+        ("nameserver 127.0.0.1\n", "nameserver 10.0.0.53\n", []),
+        ("nameserver 127.0.0.53\noptions edns0\n", "nameserver 192.168.0.1\nnameserver 10.0.0.1\n",
+         ["192.168.0.1", "10.0.0.1"]),
+        ("", "", []),
+    ],
+)  # fmt: skip
+def test_name_servers_are_those_that_the_engine_uses(
+    tmp_path_factory: pytest.TempPathFactory, hosts: str, systemd: str, expected: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("resolvers")
+    (folder / "hosts").write_text(hosts)
+    (folder / "systemd").write_text(systemd)
+
+    found = resolvers_of_host(folder / "hosts", folder / "systemd")
+
+    assert found == [IPv4Address(address) for address in expected]
+
+
+def _jump(engine: Engine) -> tuple[str, ...]:
+    return "-i", f"{networks.build_interfaces(engine)}+", "-j", firewall.build_chain_name(engine)
+
+
+def _iptables(*arguments: str) -> str:
+    return subprocess.run(
+        ["iptables", "-w", "5", *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def _jumps(engine: Engine) -> int:
+    return _iptables("-S").count(f"-j {firewall.build_chain_name(engine)}\n")
