@@ -151,6 +151,7 @@ class Builds(Table):
     allowed_private: tuple[ipaddress.IPv4Network, ...] = ()
     plain_http_registries: tuple[RegistryHost, ...] = ()
     mirrors: Mapping[RegistryHost, tuple[RegistryPlace, ...]] = Field(default_factory=dict)
+    registry_credentials: Count = 50
 
 
 # What an operator may give to apps: the engine's own default set without what reaches beyond the container (raw

@@ -14,6 +14,7 @@ from stackyn_server.api.resources import (
     metrics,
     profile,
     progress,
+    registries,
     tokens,
     variables,
 )
@@ -82,6 +83,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/tokens", tokens.list_tokens, USER),
     Route("POST", "/api/v1/tokens", tokens.create, USER, status=201),
     Route("DELETE", "/api/v1/tokens/{token}", tokens.delete, USER, status=204, media=Media.NOTHING),
+
+    Route("GET", "/api/v1/registries", registries.list_credentials, USER),
+    Route("POST", "/api/v1/registries", registries.put, USER, errors=(404, 409)),
+    Route("DELETE", "/api/v1/registries/{credential}", registries.delete, USER, status=204, media=Media.NOTHING),
 
     Route("POST", "/api/webhooks/lemon-squeezy", billing.lemon_squeezy, PUBLIC, rate=Rate.FREE, errors=(401,),
           headers=("X-Signature",)),

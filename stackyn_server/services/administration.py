@@ -18,7 +18,7 @@ from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppView, DeploymentView
 from stackyn_server.services.wishes import Leading, cancel_deployments, lock_app
-from stackyn_server.store import accounts, apps, audit, events, instances, sessions, tokens, work
+from stackyn_server.store import accounts, apps, audit, events, instances, registries, sessions, tokens, work
 from stackyn_server.store.accounts import AccountUse
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Mover
@@ -106,6 +106,7 @@ class Administration:
                 raise NoSuchUser
             await sessions.end_all(connection, account)
             await tokens.delete_all(connection, account)
+            await registries.delete_all(connection, account)
             owned = await apps.ids_of_tenant(connection, account)
             for app in owned:
                 found = await lock_app(connection, app, account)

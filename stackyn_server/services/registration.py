@@ -9,7 +9,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.subscriptions import TRIAL
 from stackyn_server.services.account_views import NO_PROVIDER
 from stackyn_server.services.billing import Billing
-from stackyn_server.store import accounts, sessions, tokens
+from stackyn_server.store import accounts, registries, sessions, tokens
 from stackyn_server.store.accounts import Account, NewAccount
 from stackyn_server.store.database import Connection
 
@@ -40,7 +40,8 @@ async def of_proven_address(
 ) -> tuple[Account, bool]:
     """Return the account of an address that was just proven, and whether it is new.
 
-    An unverified account is nobody's: its password, sessions and tokens end with the first proof.
+    An unverified account is nobody's: its password, sessions, tokens and what it set for
+    registries end with the first proof.
     """
     await accounts.take_turn(connection, email)
     account = await accounts.lock_by_email(connection, email)
@@ -52,5 +53,6 @@ async def of_proven_address(
     if proven is not None:
         await sessions.end_all(connection, account.id)
         await tokens.delete_all(connection, account.id)
+        await registries.delete_all(connection, account.id)
         account = await billing.proved(connection, proven)
     return account, False

@@ -18,6 +18,7 @@ from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
+from stackyn_server.services.registries import Registries
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
@@ -35,6 +36,7 @@ class Services:
     apps: Apps
     deployments: Deployments
     variables: Variables
+    registries: Registries
     logs: Logs
     events: Events
     identity: Identity

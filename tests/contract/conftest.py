@@ -42,6 +42,7 @@ from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
+from stackyn_server.services.registries import Registries
 from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
@@ -214,6 +215,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
             apps=apps,
             deployments=deployments,
             variables=Variables(database, sealer),
+            registries=Registries(database, settings, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),
             usage=UsageReader(database),

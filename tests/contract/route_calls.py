@@ -18,6 +18,7 @@ NOTHING: Members = {
     "app": 999_999_999,
     "deployment": 999_999_999,
     "token": 999_999_999,
+    "credential": 999_999_999,
     "user": "00000000-0000-4000-8000-000000000000",
     "key": "KEY",
 }
@@ -47,12 +48,16 @@ def names_something(route: Route) -> bool:
 
 
 async def an_app(person: Person) -> Members:
-    """Make an app with a variable, a deployment that waits, and a token; return what they are called."""
+    """Make an app with a variable, a deployment that waits, a token and a registry's credential; return what they are
+    called."""
     app = await person.new_app(env_vars=[{"key": "KEY", "value": "a value"}])
     deployments = (await person.get(f"/api/v1/apps/{app}/deployments")).json
     token = (await person.post("/api/v1/tokens", json={"name": "a token"})).json
+    signed_in = {"host": "ghcr.io", "user": "ada", "password": "a secret", "app_id": app}
+    credential = (await person.post("/api/v1/registries", json=signed_in)).json
     return {
         "app": app, "deployment": deployments[0]["id"], "token": token["id"], "user": person.id, "key": "KEY",
+        "credential": credential["id"],
     }  # fmt: skip
 
 
@@ -67,6 +72,11 @@ def _bodies() -> dict[str, dict[str, Any]]:
         "FirebaseSignUp": {"email": email, "password": PASSWORD},
         "Login": {"email": email, "password": PASSWORD},
         "NewApp": {"name": f"called {number}", "repo_url": REPOSITORY},
+        "NewRegistryCredential": {
+            "host": "registry.example.test:5000",
+            "user": "ada",
+            "password": "a secret",
+        },
         "NewToken": {"name": "another token"},
         "NewVariable": {"key": "OTHER", "value": "value"},
         "PasswordReset": {"email": email, "otp": "000000", "password": PASSWORD},

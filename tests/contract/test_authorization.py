@@ -90,6 +90,7 @@ async def state(owner: Person, app: int) -> list[str]:
         f"{one}/deployments",
         f"{one}/events",
         "/api/v1/tokens",
+        "/api/v1/registries",
         "/api/user/me",
     )
     return [(await owner.get(path)).text for path in paths]

@@ -50,6 +50,7 @@ UPDATE app SET current_release = $2, updated_at = now() WHERE id = $1;
 -- name: empty
 WITH cleared AS (UPDATE app SET current_release = NULL, torn_down_at = now(), updated_at = now() WHERE id = $1),
      unused AS (DELETE FROM variable WHERE app = $1),
+     unknown AS (DELETE FROM registry_credential WHERE app = $1),
      logs AS (DELETE FROM log_chunk WHERE app = $1),
      samples AS (DELETE FROM sample WHERE app = $1)
 DELETE FROM domain WHERE app = $1;

@@ -1,0 +1,39 @@
+"""Credentials of image registries: what we add to the contract. A password is only ever received."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from stackyn_server.api.wire.base import Answer, Body, Text
+from stackyn_server.services.registries import CredentialView
+
+
+class NewRegistryCredential(Body):
+    """`host` as it stands in an image's name; `app_id` is the one app that it is for (`null`: all of the account)."""
+
+    host: Text
+    user: Text
+    password: Text = Field(repr=False)
+    app_id: int | None = None
+
+
+class RegistryCredential(Answer):
+    id: int
+    host: str
+    user: str
+    app_id: int | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, view: CredentialView) -> RegistryCredential:
+        return cls(
+            id=view.id,
+            host=view.host,
+            user=view.user,
+            app_id=view.app,
+            created_at=view.created_at,
+            updated_at=view.updated_at,
+        )

@@ -1,0 +1,74 @@
+"""Who signs in at which image registry. A credential is for exactly its host, and for no other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from stackyn_server.errors import InvalidRequest
+
+DOCKER_HUB = "docker.io"
+
+_LONGEST_NAME = 253
+_LONGEST_USER = 255
+_MOST_PASSWORD_BYTES = 16_384  # a key file in JSON is a password at some registries
+_MOST_PORT = 65_535
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0-9]{{0,4}}))?")
+# Where images without a host are pulled from has many names; in an image's name it is docker.io.
+_HUB_NAMES = frozenset(
+    {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCredential:
+    """`host` is as it stands in an image's name: `host[:port]`, lower case, `docker.io` for Docker Hub."""
+
+    host: str
+    user: str
+    password: str = field(repr=False)
+
+
+def valid_host(host: str) -> str:
+    """Return a registry's host as an image's name has it, or raise `InvalidRequest`."""
+    host = host.strip().lower()
+    found = _HOST.fullmatch(host)
+    if (
+        found is None
+        or len(found["name"]) > _LONGEST_NAME
+        or (found["port"] and int(found["port"]) > _MOST_PORT)
+    ):
+        raise _wrong_host(
+            "host is the registry's name as images have it, such as ghcr.io or registry.example.com:5000: "
+            "without https:// and without a path."
+        )
+    if "." not in host and ":" not in host and host != "localhost":
+        raise _wrong_host(
+            "host needs a dot or a port: without either, an image's name can't mean this registry."
+        )
+    return DOCKER_HUB if found["name"] in _HUB_NAMES and found["port"] in (None, "443") else host
+
+
+def valid_user(user: str) -> str:
+    """Return a name that HTTP's basic authentication can send (RFC 7617: no colon), or raise `InvalidRequest`."""
+    user = user.strip()
+    if not 1 <= len(user) <= _LONGEST_USER or not user.isprintable() or ":" in user:
+        raise InvalidRequest(
+            f"user has 1 to {_LONGEST_USER} printable characters and no colon.", details={"field": "user"}
+        )
+    return user
+
+
+def valid_password(password: str) -> str:
+    """Return the password as it is, or raise `InvalidRequest` for one that is empty or too long."""
+    if not password or len(password.encode()) > _MOST_PASSWORD_BYTES:
+        raise InvalidRequest(
+            f"password has 1 to {_MOST_PASSWORD_BYTES // 1024} KiB.", details={"field": "password"}
+        )
+    return password
+
+
+def _wrong_host(sentence: str) -> InvalidRequest:
+    return InvalidRequest(sentence, details={"field": "host"})
