@@ -69,10 +69,12 @@ def read_contents(
 
     Names and annotations in it mean nothing. Raises `ImageRefused`.
     """
-    manifest = built.json_blob(_only_manifest(built.index(_INDEX_BYTES)), _MANIFEST_BYTES)
+    digest = _only_manifest(built.index(_INDEX_BYTES))
+    manifest = _owner(digest, built, base).json_blob(digest, _MANIFEST_BYTES)
     if not isinstance(manifest, dict):
         raise malformed("the manifest is no object")
-    found = built.json_blob(_digest_of_config(manifest), _CONFIG_BYTES)
+    digest = _digest_of_config(manifest)
+    found = _owner(digest, built, base).json_blob(digest, _CONFIG_BYTES)
     layers = tuple(_layers(manifest, built, base, limits))
     digests = [layer.digest for layer in layers]
     config = _written(written_anew(found, labels, digests, architecture))
@@ -145,9 +147,13 @@ def _layers(manifest: Mapping[str, Any], built: Layout, base: Layout, limits: Li
 
 
 def _layer(digest: str, built: Layout, base: Layout) -> Layer:
-    if (found := base.blob_or_none(digest)) is not None:
-        return Layer(digest, *found, is_platforms=True)
-    return Layer(digest, *built.blob(digest), is_platforms=False)
+    owner = _owner(digest, built, base)
+    return Layer(digest, *owner.blob(digest), is_platforms=owner is base)
+
+
+def _owner(digest: str, built: Layout, base: Layout) -> Layout:
+    """A blob of a base image is never taken from the build, which has links in its place."""
+    return base if base.has(digest) else built
 
 
 def _written(value: object) -> bytes:

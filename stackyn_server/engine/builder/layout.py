@@ -43,7 +43,7 @@ class Layout:
     def index(self, most_bytes: int) -> Any:
         """Return what `index.json` holds."""
         descriptor, size = self._open_file("index.json", self._folder)
-        return parsed("index.json", _content(descriptor, size, most_bytes, "index.json"))
+        return _parsed("index.json", _content(descriptor, size, most_bytes, "index.json"))
 
     def json_blob(self, digest: str, most_bytes: int) -> Any:
         """Return what a blob holds, whose digest is verified."""
@@ -51,23 +51,19 @@ class Layout:
         content = _content(descriptor, size, most_bytes, digest)
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
             raise malformed(f"{digest} has other content than its name says")
-        return parsed(digest, content)
+        return _parsed(digest, content)
 
     def blob(self, digest: str) -> tuple[int, int]:
         """Return an open file, valid as long as the layout is, and its size in bytes. Its digest is not verified."""
-        if not DIGEST.fullmatch(digest):
-            raise malformed("a descriptor has no SHA-256 digest")
-        return self._open_file(digest.removeprefix("sha256:"), self._blobs)
+        return self._open_file(_name(digest), self._blobs)
 
-    def blob_or_none(self, digest: str) -> tuple[int, int] | None:
-        """Like `blob`, but None where the layout has none of this digest."""
-        if not DIGEST.fullmatch(digest):
-            raise malformed("a descriptor has no SHA-256 digest")
+    def has(self, digest: str) -> bool:
+        """Whether there is a blob of this digest, or something in its place."""
         try:
-            os.stat(digest.removeprefix("sha256:"), dir_fd=self._blobs, follow_symlinks=False)
+            os.stat(_name(digest), dir_fd=self._blobs, follow_symlinks=False)
         except FileNotFoundError:
-            return None
-        return self.blob(digest)
+            return False
+        return True
 
     def _open_file(self, name: str, folder: int) -> tuple[int, int]:
         descriptor = _open(self._files, name, _FILE, folder)
@@ -77,7 +73,13 @@ class Layout:
         return descriptor, state.st_size
 
 
-def parsed(name: str, content: bytes) -> Any:
+def _name(digest: str) -> str:
+    if not DIGEST.fullmatch(digest):
+        raise malformed("a descriptor has no SHA-256 digest")
+    return digest.removeprefix("sha256:")
+
+
+def _parsed(name: str, content: bytes) -> Any:
     """Parse JSON. Raises `ImageRefused`, for nesting without end too."""
     try:
         return json.loads(content)

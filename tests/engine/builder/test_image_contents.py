@@ -90,6 +90,17 @@ def test_a_layer_of_a_base_image_is_the_platforms_own_file(made: MadeLayout, bas
     assert [found.size for found in contents.layers] == [len(below), len(FILES)]
 
 
+def test_an_image_that_is_a_base_image_is_taken(made: MadeLayout, base: MadeLayout) -> None:
+    """The builder has links to all blobs of base images, and writes none of them again."""
+    for layout in (made, base):
+        layout.image([FILES], {"Cmd": ["a"]})
+    for blob in made.blobs.iterdir():
+        blob.unlink()
+        blob.symlink_to(f"/oci/blobs/sha256/{blob.name}")
+
+    assert settings_of(read(made))["Cmd"] == ["a"]
+
+
 def test_names_in_the_index_mean_nothing(made: MadeLayout, base: MadeLayout) -> None:
     plain = made.manifest([FILES], {"Cmd": ["a"]})
     made.index(plain)
