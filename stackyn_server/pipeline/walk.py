@@ -165,7 +165,9 @@ class Walker:
     async def _retry(self, walk: Walk, error: TransientFailure) -> None:
         try:
             await self._wait_for_another_try(walk, error)
-        except (*_OUT_OF_OUR_HANDS, Moved):
+        except Moved:
+            log.info("deployment.moved_elsewhere")
+        except (*_OUT_OF_OUR_HANDS, NotRecorded):
             raise
         except Exception:
             log.exception("retry.refused", deployment=walk.deployment.id)

@@ -33,6 +33,12 @@ CASES = [
         tiny_app(dockerfile=DOCKERFILE + 'RUN ["/bin/busybox", "false"]\n'),
     ),
     Case("bad-dockerfile", "DOCKERFILE_INVALID", "", tiny_app(dockerfile="FROM scratch\nNONSENSE here\n")),
+    Case(
+        "utf-16-dockerfile",
+        "DOCKERFILE_INVALID",
+        "UTF-16",
+        {**tiny_app(), "Dockerfile": DOCKERFILE.encode("utf-16")},
+    ),
     Case("exits", "APP_EXITED", "code 3", tiny_app(start="echo out of luck\nexit 3\n"), "out of luck"),
 ]
 
