@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from stackyn_server.buildplan.documents import parse_toml
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.versions import (
     TOOL_FILES,
@@ -216,7 +217,7 @@ def _toml(project: Project, path: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         hint = "Correct the line that the evidence names, then push again."
         raise undetected(f"{path} is not valid TOML.", hint, str(error)) from error

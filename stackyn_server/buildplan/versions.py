@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from stackyn_server.buildplan.documents import parse_toml
+
 Numbers = tuple[int, int, int]
 _ENDLESS: Numbers = (10**9, 0, 0)
 _LONGEST_TEXT = 200
@@ -167,7 +169,7 @@ def _asked(text: str, origin: str, dialect: Dialect) -> Asked | None:
 
 def _mise_version(text: str, tool: str) -> str | None:
     try:
-        tools = tomllib.loads(text).get("tools")
+        tools = parse_toml(text).get("tools")
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
     if not isinstance(tools, Mapping):

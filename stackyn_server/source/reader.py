@@ -37,6 +37,7 @@ MESSAGE_BYTES = 1 << 20
 # What one plan may read: more than any honest project has that is planned.
 FILES_READ, BYTES_READ = 2_000, 96 << 20
 _OPEN_FILES = 32
+_MAY_BE_NONE = ("generated", "port", "dockerfile_from")
 # Without `site`, which costs 15 ms and could bring in another version of us: the package is found by its folder.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.__main__ import run; run()"
 _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
@@ -63,14 +64,15 @@ async def plan(
     Raises `DeploymentFailed` as `buildplan.make_plan` does, or when reading the files takes more time or memory than
     `[reading]` allows; `ReaderDied` when the process was ended by something else.
     """
-    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+    known = frozenset(paths)
+    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in known)
     head = json.dumps({"options": options_as_json(options), "paths_bytes": len(listed)}).encode("ascii")
     budget = _Budget()
     try:
         async with blobs(directory, sha) as opened, child(settings, settings.cpu_seconds, "plan") as running:
             await running.write(head + b"\n" + listed)
             while (message := await _message(running)).keys() == {"read"}:
-                for path in _paths(message["read"]):
+                for path in _paths(message["read"], known):
                     await _answer(running, opened, path, budget)
             return _outcome(message)
     except ChildFailed as failed:
@@ -97,7 +99,7 @@ class _Budget:
 
 
 async def _answer(running: Child, opened: Blobs, path: str, budget: _Budget) -> None:
-    size = await opened.size(path)
+    size = await opened.size(path, is_listed=True)
     if size is None:
         await running.write(b"-\n")
         budget.spend(0)
@@ -127,9 +129,9 @@ async def _message(running: Child) -> dict[str, Any]:
     return message
 
 
-def _paths(value: object) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
-        raise _broke("no list of paths")
+def _paths(value: object, known: frozenset[str]) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(path, str) and path in known for path in value):
+        raise _broke("no list of the commit's paths")
     return value
 
 
@@ -146,23 +148,34 @@ def _outcome(message: Mapping[str, Any]) -> BuildPlan:
 
 
 def _checked(found: BuildPlan) -> BuildPlan:
-    """Return the plan with clean texts, or raise `TypeError` when a part of it is of another type."""
+    """Return the plan with clean texts, or raise `TypeError` or `ValueError` for a part that can't be one."""
     values: dict[str, Any] = {}
     for name in BuildPlan.__dataclass_fields__:
         value = getattr(found, name)
         if isinstance(value, tuple):
-            if not all(isinstance(item, str) for item in value):
-                raise TypeError(name)
-            value = tuple(clean(item) for item in value)
-        elif isinstance(value, str):
-            value = clean(value)
-        elif not (value is None or (name == "port" and isinstance(value, int))):
-            raise TypeError(name)
-        values[name] = value
-    dockerfile = values["dockerfile"]
-    if not values["runtime"] or not dockerfile or not {"", ".", ".."}.isdisjoint(dockerfile.split("/")):
+            values[name] = tuple(_text(item) for item in value)
+        elif value is None and name in _MAY_BE_NONE:
+            values[name] = None
+        elif name == "port":
+            values[name] = _port(value)
+        else:
+            values[name] = _text(value)
+    members = values["dockerfile"].split("/")
+    if not {"", ".", ".."}.isdisjoint(members) or values["dockerfile_from"] == "":
         raise ValueError("dockerfile")
     return BuildPlan(**values)
+
+
+def _port(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("no port")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return clean(value)
 
 
 class ReaderDied(TransientFailure):

@@ -94,14 +94,19 @@ class Blobs:
     running: git.Child
     sha: str
 
-    async def size(self, path: str) -> int | None:
-        """Begin with a file: return its size, then `chunks` must be read to the end. None when it is no file."""
+    async def size(self, path: str, *, is_listed: bool = False) -> int | None:
+        """Begin with a file: return its size, then `chunks` must be read to the end. None when it is no file.
+
+        One that `is_listed` in the commit and yet missing shows that the copy is damaged.
+        """
         if "\n" in path:
             return None
         await self.running.write(f"{self.sha}:{path}\n".encode("utf-8", "surrogateescape"))
         # `<id> blob <size>`, or `<name> missing`, or what a link led to instead of a file.
         words = (await self.running.stdout.readuntil(b"\n")).decode("utf-8", "replace").split()
         if words[-1] == "missing":
+            if is_listed:
+                raise git.GitFailed(0, "an object is missing")
             return None
         if words[-2] == "blob":
             return int(words[-1])
