@@ -90,6 +90,7 @@ class Ingress(Table):
     entry_points: tuple[str, ...] = ("web",)
     confirm_seconds: Seconds = 15
     read_seconds: Seconds = 600
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     certificate_resolver: str = ""
     acme_email: str = ""
     acme_server: str = ""

@@ -35,7 +35,7 @@ def create_app(services: Services, settings: Settings, routes: tuple[Route, ...]
         client_max_size=settings.server.body_limit_bytes,
     )
     app[SERVICES] = services
-    throttle = Throttle(settings.rates)
+    throttle = Throttle(settings.rates, settings.ingress.trusted_proxies)
     for path, of_path in _by_path(routes).items():
         resource = app.router.add_resource(_MEMBER.sub(_ANY_MEMBER, path))
         for route in of_path:

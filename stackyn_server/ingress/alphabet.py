@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address
+from typing import get_args
 
+from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 HOST_LENGTH = 253
@@ -80,9 +82,11 @@ def number(value: int) -> int:
     return value
 
 
-def server_url(address: IPv4Address, at_port: int) -> str:
-    """Return the address of a backend, which speaks plain HTTP/1.1."""
-    return f"http://{address}:{port(at_port)}"
+def server_url(address: IPv4Address, at_port: int, protocol: Protocol = DEFAULT_PROTOCOL) -> str:
+    """Return the address of a backend, which speaks plain HTTP/1.1, or HTTP/2 without TLS."""
+    if protocol not in get_args(Protocol):
+        raise RouteRefused("An app speaks http or h2c.")
+    return f"{protocol}://{address}:{port(at_port)}"
 
 
 def _matching(pattern: re.Pattern[str], value: str, otherwise: str) -> str:

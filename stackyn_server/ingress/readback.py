@@ -12,7 +12,7 @@ from stackyn_server.errors import StackynError
 _HOSTS = r"Host\(`[a-z0-9.-]+`\)(?: \|\| Host\(`[a-z0-9.-]+`\))*"
 _RULE = re.compile(rf"{_HOSTS}|\({_HOSTS}\) && Path\(`/\.stackyn-[0-9a-f]+`\)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_SERVER = re.compile(r"http://[0-9.]+:[0-9]+", re.ASCII)
+_SERVER = re.compile(r"(?:http|h2c)://[0-9.]+:[0-9]+", re.ASCII)
 
 
 class RouteFileInvalid(StackynError):

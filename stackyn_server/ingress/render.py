@@ -31,6 +31,7 @@ HOLD_ANSWER_BYTES = 4096
 HARMLESS_HEADER = "X-Stackyn-Hold"  # naming one keeps visitors' credentials from the hold endpoint
 NOTHING = "noop@internal"
 TRANSPORT, TO_HTTPS, MARKER = "stackyn-apps", "stackyn-to-https", "stackyn-marker"
+UNFORGED = "stackyn-unforged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def render(frame: Frame, mark: Mark, routes: Sequence[RouteRow]) -> Rendered:
     sites, refused = assign(frame, routes)
     routers: Section = dict(_markers(frame))
     services: Section = {}
-    middlewares: Section = {MARKER: _redirect(marker_answer(mark))}
+    middlewares: Section = {MARKER: _redirect(marker_answer(mark)), UNFORGED: _without("Forwarded")}
     if frame.https_port is not None:
         middlewares[TO_HTTPS] = {
             "redirectScheme": {
@@ -102,13 +103,13 @@ def _routers(frame: Frame, site: Site) -> Iterator[tuple[str, Section]]:
     for entry_point in frame.entry_points:
         name = alphabet.word(entry_point.name, "An entry point")
         redirected = frame.https_port is not None and not entry_point.tls
-        before = [TO_HTTPS] if redirected else holds
+        before = [UNFORGED, *([TO_HTTPS] if redirected else holds)]
         after_all = [fallback.MIDDLEWARE] if site.speaks_json and frame.metrics_port is not None else []
         shared = {"entryPoints": [name], "service": site.key, **_router_tls(frame, entry_point)}
-        app: Section = {"rule": rule, "priority": APP_PRIORITY, **shared}
-        if before or after_all:
-            app["middlewares"] = [*before, *after_all]
-        yield f"{site.key}-{name}", app
+        yield (
+            f"{site.key}-{name}",
+            {"rule": rule, "priority": APP_PRIORITY, "middlewares": [*before, *after_all], **shared},
+        )
         yield (
             f"confirm-{site.key}-{name}",
             {
@@ -170,6 +171,11 @@ def _confirmation(site: Site) -> str:
 
 def _redirect(location: str) -> Section:
     return {"redirectRegex": {"regex": "^.+$", "replacement": location}}
+
+
+def _without(header: str) -> Section:
+    """Take a request header away. The proxy itself does so with forged X-Forwarded-*, but knows nothing of RFC 7239."""
+    return {"headers": {"customRequestHeaders": {header: ""}}}
 
 
 def _service(url: str, **more: bool) -> Section:

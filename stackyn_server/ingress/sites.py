@@ -82,7 +82,7 @@ def _site(frame: Frame, route: RouteRow, hosts: tuple[str, ...]) -> Site:
     return Site(
         f"app-{alphabet.number(route.app)}",
         hosts,
-        alphabet.server_url(address, route.port),
+        alphabet.server_url(address, route.port, route.protocol),
         alphabet.number(route.instance),
         route.app if held else None,
     )

@@ -76,6 +76,14 @@ def _entry_point(entry_point: EntryPoint, settings: Ingress) -> Iterator[str]:
     yield f"{name}.transport.lifecycle.gracetimeout={GRACE_SECONDS}s"
     # Apps get the path that the visitor sent; our own rules match no path but the secret one.
     yield f"{name}.http.sanitizepath=false"
+    if settings.trusted_proxies:
+        trusted = ",".join(str(network) for network in settings.trusted_proxies)
+        yield f"{name}.forwardedheaders.trustedips={trusted}"
+        if not entry_point.tls:
+            # A request with both Content-Length and Transfer-Encoding is read by the latter, which is right, but its
+            # connection is kept, which RFC 9112 forbids: a proxy that counted on the length would have passed a second
+            # request inside of the first. On a connection that ends after one request nothing can hide.
+            yield f"{name}.transport.keepalivemaxrequests=1"
     # X_Forwarded_For would reach an app as the X-Forwarded-For that the proxy vouches for.
     yield f"{name}.http.aliasheadersstrategy=delete"
 

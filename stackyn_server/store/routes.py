@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.ids import AppId, InstanceId, UserId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
@@ -22,7 +23,7 @@ class RouteState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One app's published route: `<slug>.<base domain>` and `hosts` go to `slot` of `seat` on `port`."""
+    """One app's published route: `<slug>.<base domain>` and `hosts` go to `slot` of `seat` on `port` by `protocol`."""
 
     app: AppId
     slug: str
@@ -32,6 +33,7 @@ class RouteRow:
     seat: int
     slot: int
     port: int
+    protocol: Protocol = DEFAULT_PROTOCOL
 
     @classmethod
     def from_row(cls, row: Any) -> RouteRow:

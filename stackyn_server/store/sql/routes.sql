@@ -1,5 +1,5 @@
 -- name: snapshot
-SELECT r.app, a.slug, r.state, r.instance, a.seat, i.slot, l.port,
+SELECT r.app, a.slug, r.state, r.instance, a.seat, i.slot, l.port, l.protocol,
        coalesce((SELECT array_agg(d.host ORDER BY d.host) FROM domain d WHERE d.app = r.app AND d.state = 'active'),
                 '{}') AS hosts
 FROM route r

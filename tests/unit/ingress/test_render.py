@@ -54,13 +54,14 @@ def test_one_app_on_plain_http_is_rendered_exactly_so() -> None:
                 "priority": 10_000,
                 "entryPoints": ["web"],
                 "service": "app-1",
+                "middlewares": ["stackyn-unforged"],
             },
             "confirm-app-1-web": {
                 "rule": f"(Host(`app1.example.test`) || Host(`www.shop.org`)) && Path(`/.stackyn-{SECRET}`)",
                 "priority": 1_000_000,
                 "entryPoints": ["web"],
                 "service": "app-1",
-                "middlewares": ["confirm-app-1"],
+                "middlewares": ["confirm-app-1", "stackyn-unforged"],
             },
             "marker-web": {
                 "rule": f"Host(`generation-{SECRET}.internal`)",
@@ -79,6 +80,7 @@ def test_one_app_on_plain_http_is_rendered_exactly_so() -> None:
             }
         },
         "middlewares": {
+            "stackyn-unforged": {"headers": {"customRequestHeaders": {"Forwarded": ""}}},
             "stackyn-marker": {
                 "redirectRegex": {"regex": "^.+$", "replacement": "http://stackyn.internal/3-17"}
             },
@@ -105,15 +107,16 @@ def test_the_api_is_a_site_on_the_loopback_port_of_the_server() -> None:
 def test_with_https_plain_routers_redirect_and_tls_routers_serve() -> None:
     routers = http(an_https_frame(), a_route(1))["routers"]
 
-    assert routers["app-1-web"]["middlewares"] == ["stackyn-to-https"]
-    assert "middlewares" not in routers["app-1-websecure"]
+    assert routers["app-1-web"]["middlewares"] == ["stackyn-unforged", "stackyn-to-https"]
+    assert routers["app-1-websecure"]["middlewares"] == ["stackyn-unforged"]
     assert routers["app-1-websecure"]["tls"] == {}
 
 
 def test_confirmation_answers_before_the_redirect_to_https() -> None:
     routers = http(an_https_frame(), a_route(1))["routers"]
 
-    assert routers["confirm-app-1-web"]["middlewares"] == ["confirm-app-1", "stackyn-to-https"]
+    chain = routers["confirm-app-1-web"]["middlewares"]
+    assert chain == ["confirm-app-1", "stackyn-unforged", "stackyn-to-https"]
     assert routers["confirm-app-1-web"]["priority"] > routers["app-1-web"]["priority"]
 
 
@@ -145,7 +148,7 @@ def test_an_operators_certificate_is_the_default_one() -> None:
 def test_a_held_app_waits_in_turns_of_at_most_25_seconds(hold_seconds: float, turns: int) -> None:
     rendered = http(a_frame(hold_seconds=hold_seconds), a_route(7, state=RouteState.HELD))
 
-    chain = rendered["routers"]["app-7-web"]["middlewares"]
+    _, *chain = rendered["routers"]["app-7-web"]["middlewares"]
     addresses = [rendered["middlewares"][name]["forwardAuth"]["address"] for name in chain]
     assert addresses == [f"http://127.0.0.1:8081/hold/7/{turn}/{turns}" for turn in range(1, turns + 1)]
 
@@ -153,7 +156,7 @@ def test_a_held_app_waits_in_turns_of_at_most_25_seconds(hold_seconds: float, tu
 def test_more_than_nine_turns_stay_in_order() -> None:
     rendered = http(a_frame(hold_seconds=300), a_route(7, state=RouteState.HELD))
 
-    chain = rendered["routers"]["app-7-web"]["middlewares"]
+    _, *chain = rendered["routers"]["app-7-web"]["middlewares"]
     assert chain == sorted(chain) and len(chain) == 12
 
 
@@ -169,7 +172,20 @@ def test_the_hold_endpoint_gets_no_credentials_of_visitors() -> None:
 def test_only_the_held_app_is_held() -> None:
     routers = http(a_frame(), a_route(7, state=RouteState.HELD), a_route(8))["routers"]
 
-    assert "middlewares" not in routers["app-8-web"]
+    assert routers["app-8-web"]["middlewares"] == ["stackyn-unforged"]
+
+
+def test_an_h2c_app_is_reached_over_http2_without_tls() -> None:
+    services = http(a_frame(), a_route(1, protocol="h2c"), a_route(2))["services"]
+
+    assert services["app-1"]["loadBalancer"]["servers"] == [{"url": "h2c://10.213.4.0:8000"}]
+    assert services["app-2"]["loadBalancer"]["servers"][0]["url"].startswith("http://")
+
+
+def test_a_protocol_that_is_none_is_refused() -> None:
+    rendered = render(a_frame(), MARK, [a_route(1, protocol="https"), a_route(2)])
+
+    assert set(rendered.refused) == {"app1.example.test"}
 
 
 def test_a_held_app_is_refused_where_nobody_could_release_it() -> None:

@@ -45,6 +45,16 @@ def test_neither_dashboard_nor_trusted_forwarded_headers_are_ever_on() -> None:
     assert "api" not in given and "insecure" not in given and "trustedips" not in given
 
 
+def test_only_the_operators_proxies_are_trusted_on_every_entry_point() -> None:
+    given = arguments_for(Ingress(https_port=443, trusted_proxies=("192.0.2.7", "2001:db8::/32")))
+
+    for name in ("web", "websecure"):
+        assert f"--entrypoints.{name}.forwardedheaders.trustedips=192.0.2.7/32,2001:db8::/32" in given
+    assert [line for line in given if "keepalive" in line] == [
+        "--entrypoints.web.transport.keepalivemaxrequests=1"
+    ]
+
+
 def test_an_acme_address_makes_a_resolver_with_the_challenge_that_the_port_allows() -> None:
     standard = arguments_for(Ingress(https_port=443, acme_email="ops@example.test"))
     other_port = arguments_for(Ingress(http_port=8000, https_port=443, acme_email="ops@example.test"))

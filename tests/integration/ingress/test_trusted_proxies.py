@@ -1,0 +1,162 @@
+"""Another proxy in front of ours: whose word reaches an app, and that no request hides inside another one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from stackyn_server.config import Ingress
+from tests.integration.ingress import rows
+from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.parts import backend
+from tests.patience import within
+
+HOST = "shop.example.test"
+FORGED = {
+    "x-forwarded-for": "203.0.113.9",
+    "x-forwarded-proto": "https",
+    "x-forwarded-host": "front.example.test",
+    "forwarded": "for=203.0.113.9;proto=https",
+}
+
+
+class Mirror:
+    """A backend that notes what it is asked for and answers with the headers that arrived."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bytes]] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.method, request.path, await request.read()))
+        return web.json_response({name.lower(): value for name, value in request.headers.items()})
+
+
+@pytest.fixture
+async def mirror() -> Mirror:
+    return Mirror()
+
+
+async def serving(make_stage: MakeStage, *trusted: str) -> Stage:
+    stage: Stage = await make_stage(start=False)
+    stage.proxy.settings = Ingress(trusted_proxies=trusted)
+    await stage.proxy.start()
+    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    await stage.publisher().apply({HOST: instance})
+    return stage
+
+
+@pytest.fixture
+async def trusting(make_stage: MakeStage, mirror: Mirror) -> AsyncIterator[Stage]:
+    """Behind a proxy on loopback whose word counts."""
+    stage = await serving(make_stage, "127.0.0.0/8")
+    async with backend(address(0), stage.port, mirror.answer):
+        yield stage
+
+
+async def send(stage: Stage, request: bytes) -> bytes:
+    """Send these bytes on one connection, and return all that comes back until it is closed or falls silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.proxy.entry_points[0].port)
+    writer.write(request)
+    answer = b""
+    try:
+        async with within(1):
+            while piece := await reader.read(65_536):
+                answer += piece
+    except TimeoutError:
+        pass
+    finally:
+        writer.transport.abort()
+    return answer
+
+
+async def headers_seen(stage: Stage) -> dict[str, str]:
+    lines = ["GET / HTTP/1.1", f"Host: {HOST}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in FORGED.items()]
+    answer = await send(stage, "\r\n".join([*lines, "", ""]).encode())
+    seen: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return seen
+
+
+async def test_the_word_of_a_trusted_proxy_reaches_the_app(trusting: Stage) -> None:
+    seen = await headers_seen(trusting)
+    assert seen["x-forwarded-proto"] == "https"
+    assert seen["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
+    assert seen["x-forwarded-host"] == "front.example.test"
+    assert "forwarded" not in seen, "one way to say it is enough"
+
+
+@pytest.mark.parametrize("trusted", [(), ("192.0.2.7",)])
+async def test_nobody_elses_word_does(
+    make_stage: MakeStage, mirror: Mirror, trusted: tuple[str, ...]
+) -> None:
+    stage = await serving(make_stage, *trusted)
+    async with backend(address(0), stage.port, mirror.answer):
+        seen = await headers_seen(stage)
+    assert seen["x-forwarded-proto"] == "http"
+    assert seen["x-forwarded-for"] == "127.0.0.1"
+    assert seen["x-forwarded-host"] == HOST
+    assert "forwarded" not in seen
+
+
+HIDDEN = f"GET /hidden HTTP/1.1\r\nHost: {HOST}\r\n\r\n"
+
+
+def post(*headers: str, body: str) -> bytes:
+    return "\r\n".join(["POST /open HTTP/1.1", f"Host: {HOST}", *headers, "", body]).encode()
+
+
+CHUNKED = f"0\r\n\r\n{HIDDEN}"
+SMUGGLED = {
+    "CL.TE": post(f"Content-Length: {len(CHUNKED)}", "Transfer-Encoding: chunked", body=CHUNKED),
+    "TE.CL": post(
+        "Content-Length: 4",
+        "Transfer-Encoding: chunked",
+        body=f"{len(HIDDEN):x}\r\n{HIDDEN}\r\n0\r\n\r\n",
+    ),
+    "TE twice": post("Transfer-Encoding: chunked", "Transfer-Encoding: identity", body=CHUNKED),
+    "TE unknown": post(f"Content-Length: {len(CHUNKED)}", "Transfer-Encoding: xchunked", body=CHUNKED),
+    "TE with a tab": post(f"Content-Length: {len(CHUNKED)}", "Transfer-Encoding:\tchunked", body=CHUNKED),
+    "TE with a space before the colon": post(
+        f"Content-Length: {len(CHUNKED)}", "Transfer-Encoding : chunked", body=CHUNKED
+    ),
+    "TE folded": post(
+        f"Content-Length: {len(CHUNKED)}", "X-Y: z\r\n Transfer-Encoding: chunked", body=CHUNKED
+    ),
+    "CL folded": post(f"Content-Length:\r\n {len(HIDDEN)}", body=HIDDEN),
+    "CL twice": post("Content-Length: 0", f"Content-Length: {len(HIDDEN)}", body=HIDDEN),
+    "CL as a list": post(f"Content-Length: 0, {len(HIDDEN)}", body=HIDDEN),
+    "CL with a sign": post(f"Content-Length: +{len(HIDDEN)}", body=HIDDEN),
+    "CL in hexadecimal": post(f"Content-Length: 0x{len(HIDDEN):x}", body=HIDDEN),
+    "CL_ by another name": post(
+        "Content-Length: 0", f"Content_Length: {len(HIDDEN)}", "Connection: close", body=HIDDEN
+    ),
+    "a bare CR in a header": post("X-Y: z\rContent-Length: 0", f"Content-Length: {len(HIDDEN)}", body=HIDDEN),
+    "a chunk size that wraps": post(
+        "Transfer-Encoding: chunked", body=f"10000000000000000\r\n{HIDDEN}\r\n0\r\n\r\n"
+    ),
+}
+# What the cases are checked against: on a connection that is kept, a second request that is no secret is passed on.
+OPEN = post("Content-Length: 0", body=HIDDEN)
+
+
+async def test_a_second_request_that_gets_through_is_seen(make_stage: MakeStage, mirror: Mirror) -> None:
+    stage = await serving(make_stage)
+    async with backend(address(0), stage.port, mirror.answer):
+        await send(stage, OPEN)
+    assert [path for _, path, _ in mirror.asked] == ["/open", "/hidden"]
+
+
+async def test_no_request_is_smuggled_past_a_proxy(trusting: Stage, mirror: Mirror) -> None:
+    through = {}
+    for name, request in SMUGGLED.items():
+        mirror.asked.clear()
+        answer = await send(trusting, request)
+        is_refused = not answer.startswith(b"HTTP/1.1 2") and not mirror.asked
+        is_one = [path for _, path, _ in mirror.asked] == ["/open"] and answer.count(b"HTTP/1.1 2") == 1
+        if not (is_refused or is_one):
+            through[name] = (mirror.asked.copy(), answer)
+    assert not through, "\n".join(f"{name}: {what}" for name, what in through.items())
