@@ -285,6 +285,16 @@ class ServerProcess:
         assert found["status"] == status, f"{found}\n{self.last_log()}"
         return found
 
+    async def until_kept_up(self, app: int) -> None:
+        """Wait until the engine would bring the app's container back: a first deployment is watched before."""
+
+        async def is_kept_up() -> bool:
+            policy = "{{.HostConfig.RestartPolicy.Name}}"
+            found = [await docker("inspect", "-f", policy, one) for one in await containers_of(self, app)]
+            return [name.strip() for name in found] == ["unless-stopped"]
+
+        await self.until(is_kept_up, 20, f"app {app} has shown that it stays")
+
     async def visit(self, slug: str, path: str = "/") -> tuple[int, str]:
         """Ask the ingress for an app's page, as a visitor would; (0, reason) when nobody answers."""
         url = f"http://127.0.0.1:{self.ingress_port}{path}"

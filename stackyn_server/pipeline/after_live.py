@@ -45,7 +45,8 @@ class AfterLive(Story):
         except TransientFailure:
             raise
         except DeploymentFailed as error:
-            await self._fail(walk, error)
+            if await containers.inspect(self._engine, instance.container or "") is not None:
+                await self._fail(walk, error)  # one that somebody has removed is made again
 
     async def _until_steady(self, walk: Walk, instance: Instance) -> None:
         chosen = self._settings.probe

@@ -67,6 +67,7 @@ async def test_crashes_are_counted_across_a_restart_of_the_server_and_stop_the_a
     url, _ = await git.publish("crashes", {**tiny_app(), **END})
     app, deployment = await server.create(url, "Crashes")
     await server.deployed(deployment)
+    await server.until_kept_up(app)
     await server.visit("crashes", "/cgi-bin/end")
     await until_events(server, app, {"app.crashed"})
     await until_answers(server, "crashes", "hello")
@@ -105,6 +106,7 @@ async def test_an_app_that_ends_again_and_again_is_shown_as_failed_until_it_is_s
     url, _ = await git.publish(f"loop-{code}", {**app_files, "www/cgi-bin/break": cgi("> /broken; kill 1")})
     app, deployment = await server.create(url, f"Loop {code}")
     await server.deployed(deployment)
+    await server.until_kept_up(app)
     await server.visit(f"loop-{code}", "/cgi-bin/break")
     shown = await until_status(server, app, "failed", seconds=5)
     assert (shown["phase"], shown["deployment"]["state"]) == ("down", "failed")
@@ -128,6 +130,7 @@ async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitSe
     url, _ = await git.publish("hungry", {**app_files, "www/cgi-bin/eat": cgi("> /hungry; kill 1")})
     app, deployment = await server.create(url, "Hungry")
     await server.deployed(deployment)
+    await server.until_kept_up(app)
     await server.visit("hungry", "/cgi-bin/eat")
 
     async def is_named() -> bool:
