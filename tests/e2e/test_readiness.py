@@ -108,6 +108,14 @@ async def test_an_unhealthy_app_is_told_path_status_and_line(
     assert "asked as never-warm.localhost over http" in said
 
 
+async def test_an_app_without_http2_is_no_h2c_app(careful_server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("older", tiny_app())
+    _, deployment = await careful_server.create(url, "older", protocol="h2c")
+    failed = await careful_server.deployed(deployment, "failed")
+    assert failed["failure"]["code"] == "APP_UNHEALTHY"
+    assert "did not speak HTTP/2 without TLS" in failed["failure"]["message"]
+
+
 async def test_the_log_says_what_visitors_get(server: ServerProcess, git: GitServer) -> None:
     tree = tiny_app()
     del tree["www/index.html"]
