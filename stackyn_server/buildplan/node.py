@@ -1,207 +1,184 @@
-"""Node: an app that runs, or a site that is built once and served as files."""
+"""Node and Bun: an app that runs, or a site that is built once and served as files."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from stackyn_server.buildplan.commands import PROCFILE, as_cmd, given_command
+from stackyn_server.buildplan.commands import PROCFILE
+from stackyn_server.buildplan.node_dockerfile import Recipe, app_dockerfile, site_build_dockerfile
+from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, product_of
+from stackyn_server.buildplan.node_manifest import MANIFEST, VERSION_FILES, asked_node
 from stackyn_server.buildplan.node_packages import (
-    MANIFEST,
-    PNPM_LOCK,
+    LOCKS,
+    SETTINGS,
     Installation,
-    Manifest,
-    has_hooks,
     plan_installation,
-    read_manifest,
+    tool_package,
 )
+from stackyn_server.buildplan.node_start import Start, find_start, own_start, tools_needed
+from stackyn_server.buildplan.node_system import system_packages
+from stackyn_server.buildplan.node_workspace import Package, Workspace, find_workspace, members
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.static import INDEX, site_dockerfile
+from stackyn_server.buildplan.static import INDEX
 from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/node_modules",)
-_MAIN_FILES = tuple(
-    f"{folder}{name}{suffix}"
-    for folder in ("", "src/", "dist/", "server/")
-    for name in ("server", "index", "app", "main")
-    for suffix in (".js", ".mjs", ".cjs")
-)
-# Where each tool that builds a site of plain files leaves it.
-_SITE_TOOLS = {
-    "vite": "dist", "react-scripts": "build", "@vue/cli-service": "dist", "astro": "dist", "gatsby": "public",
-    "@docusaurus/core": "build", "@11ty/eleventy": "_site", "parcel": "dist", "vitepress": ".vitepress/dist",
-    "webpack": "dist", "@angular/cli": "dist",
-}  # fmt: skip
-# Development servers: a `start` script that only runs one of these does not make an app.
-_DEVELOPMENT = re.compile(
-    r"^(?:vite(?: dev| serve| preview)?|react-scripts start|vue-cli-service serve|astro (?:dev|preview)|"
-    r"gatsby (?:develop|serve)|docusaurus (?:start|serve)|eleventy --serve|parcel(?: serve)?|ng serve|"
-    r"webpack(?:-dev-server| serve)|vitepress (?:dev|preview))\b"
-)
-# Frameworks with a server of their own, for projects without a `start` script.
-_FRAMEWORKS = {
-    "next": "npx next start --hostname 0.0.0.0 --port $PORT",
-    "nuxt": "node .output/server/index.mjs",
-    "@sveltejs/adapter-node": "node build",
-    "@astrojs/node": "env HOST=0.0.0.0 node dist/server/entry.mjs",
-}
-_SERVERS = (
-    "express",
-    "fastify",
-    "koa",
-    "@hapi/hapi",
-    "@nestjs/core",
-    "hono",
-    "restify",
-    "polka",
-    "socket.io",
-    "ws",
-)
-_PLAIN_NODE = re.compile(r"node(?: [\w./=@-]+)+")
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What is run; `is_plain` when it needs no development package for that."""
-
-    command: str
-    reason: str
-    is_plain: bool = False
+_CONFIGS = ("next", "nuxt", "svelte", "astro", "vite", "react-router", "vue", "eleventy", ".eleventy")
+_PYTHON_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.py")
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    return (MANIFEST, PROCFILE, PNPM_LOCK) if MANIFEST in files else ()
+    if MANIFEST not in files:
+        return ()
+    locks = (lock for names in LOCKS.values() for lock in names if lock != "bun.lockb")
+    configs = (path for path in files if "/" not in path and path.startswith(_CONFIGS) and ".config." in path)
+    return (MANIFEST, PROCFILE, *VERSION_FILES, *SETTINGS, *locks, *configs, "angular.json")
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    manifest = read_manifest(project)
-    if manifest is None:
+    workspace = find_workspace(project)
+    if workspace is None:
         return None
-    installation = plan_installation(project, manifest)
-    reasons = [f"`{MANIFEST}` makes it a Node project.", installation.reason]
-    has_build = "build" in manifest.scripts
-    if has_build:
-        reasons.append("Its `build` script is run.")
-    start = _start(project, manifest, installation)
-    if start is not None:
-        reasons.append(start.reason)
-        text = _app_dockerfile(project, manifest, installation, start)
-    elif has_build and (tool := next((tool for tool in _SITE_TOOLS if manifest.uses(tool)), None)):
-        reasons.append(
-            f"{tool} builds a site of plain files, and nothing starts a server: the files are served."
-        )
-        text = _site_dockerfile(project, installation, tool)
-    elif project.has(INDEX):
-        return None
-    else:
-        raise undetected(
-            f"This is a Node project ({MANIFEST}), but nothing says how to start it.",
-            f"Add a `start` script to {MANIFEST}, or set the app's start command.",
-        )
+    workspace = _with_its_only_app(workspace)
+    installation = _installation(workspace)
+    product = product_of(workspace.app, installation.execute)
+    start = find_start(workspace.app, installation, product)
+    if start is None and not _is_site(workspace.app, product):
+        if project.has(INDEX):
+            return None
+        raise _undetected(workspace)
+    recipe = _recipe(workspace, installation, product, start)
+    shared = workspace.root.project.options.root_directory
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=tuple(reasons),
+        reasons=tuple(_reasons(recipe)),
         dockerfile=GENERATED_DOCKERFILE,
-        generated=text,
+        generated=app_dockerfile(recipe) if start else site_build_dockerfile(recipe),
         port=project.port,
         ignore=IGNORED,
         copies=installation.files,
+        base_images=tuple(_base_images(recipe)),
+        root=(shared or "") if shared != project.options.root_directory else None,
     )
-
-
-def _start(project: Project, manifest: Manifest, installation: Installation) -> Start | None:
-    if given := given_command(project):
-        return Start(given[0], given[1])
-    return _own_start(project, manifest, installation)
 
 
 def is_app(project: Project) -> bool:
     """True when package.json makes an app or a site, whatever else is in the repository."""
     try:
-        manifest = read_manifest(project)
+        workspace = find_workspace(project)
+        if workspace is None:
+            return False
+        installation = _installation(workspace)
+        product = product_of(workspace.app, installation.execute)
     except DeploymentFailed:
         return False
-    if manifest is None:
+    is_site = product is not None and build_script(workspace.app) is not None
+    return is_site or own_start(workspace.app, installation, product) is not None
+
+
+def _installation(workspace: Workspace) -> Installation:
+    needed = tools_needed(workspace.app.manifest, workspace.app.project)
+    return plan_installation(workspace.root.project, workspace.root.manifest, needed)
+
+
+def _is_site(app: Package, product: Product | None) -> bool:
+    """True when the `build` script makes pages: by a tool for that, or of pages that are in the repository."""
+    if build_script(app) is None:
         return False
-    is_site = "build" in manifest.scripts and manifest.uses(*_SITE_TOOLS)
-    return is_site or _own_start(project, manifest, plan_installation(project, manifest)) is not None
+    return isinstance(product, Site) or any(path.endswith(".html") for path in app.project.files)
 
 
-def _own_start(project: Project, manifest: Manifest, installation: Installation) -> Start | None:
-    script = manifest.scripts.get("start", "").strip()
-    production = "start:prod" if script == "nest start" and "start:prod" in manifest.scripts else "start"
-    serves_itself = manifest.uses(*_SERVERS)
-    if script and (serves_itself or not _DEVELOPMENT.match(script)):
-        script = manifest.scripts[production].strip()
-        reason = f"Its `{production}` script starts the app."
-        # Run directly, node gets the signal to stop itself, and npm's own memory is saved.
-        if _PLAIN_NODE.fullmatch(script) and f"pre{production}" not in manifest.scripts:
-            return Start(script, reason, is_plain=True)
-        return Start(f"{installation.run} {production}", reason)
-    for package, command in _FRAMEWORKS.items():
-        if manifest.uses(package):
-            return Start(command, f"{package} serves it.")
-    is_site = "build" in manifest.scripts and manifest.uses(*_SITE_TOOLS) and not serves_itself
-    main = manifest.main.removeprefix("./")
-    if not is_site and (found := project.first((main, f"{main}.js", f"{main}/index.js", *_MAIN_FILES))):
-        return Start(
-            f"node {shlex.quote(found)}", f"There is no `start` script; `{found}` is run.", is_plain=True
+def _with_its_only_app(workspace: Workspace) -> Workspace:
+    """Return the workspace with the one member that is an app, where the root itself starts and builds nothing."""
+    root = workspace.root
+    if workspace.is_shared or (not root.manifest.workspaces and not root.project.has("pnpm-workspace.yaml")):
+        return workspace
+    installation = _installation(workspace)
+    if find_start(root, installation, None) or build_script(root):
+        return workspace
+    apps = [package for package in members(root) if _is_whole(package, installation)]
+    return Workspace(root, apps[0]) if len(apps) == 1 else workspace
+
+
+def _is_whole(package: Package, installation: Installation) -> bool:
+    try:
+        product = product_of(package, installation.execute)
+    except DeploymentFailed:
+        return False
+    return product is not None or "start" in package.manifest.scripts
+
+
+def _undetected(workspace: Workspace) -> Exception:
+    installation = _installation(workspace)
+    folders = [package.folder for package in members(workspace.root) if _is_whole(package, installation)]
+    if folders and not workspace.is_shared:
+        return undetected(
+            f"This is a workspace of several Node projects ({MANIFEST}), and nothing says which one to start.",
+            f"Set the root directory to one of: {', '.join(folders[:10])}.",
         )
-    return None
-
-
-def _install(installation: Installation, command: str) -> list[str]:
-    lines = ["WORKDIR /app"]
-    lines += [f"RUN npm install --global --force {installation.tool}"] if installation.tool else []
-    lines += [f"ENV {setting}" for setting in installation.environment] + ["USER app", ""]
-    copy_all = "COPY --chown=app:app . ."
-    if not installation.files:
-        return [*lines, copy_all, f"RUN {command}"]
-    files = " ".join(installation.files)
-    lines += ["# Packages first: this step is kept until these files change."]
-    return [*lines, f"COPY --chown=app:app {files} ./", f"RUN {command}", "", copy_all]
-
-
-def _app_dockerfile(project: Project, manifest: Manifest, installation: Installation, start: Start) -> str:
-    has_build = "build" in manifest.scripts
-    # Install scripts often call a development package, and so does a start script that is more than `node file`.
-    is_lean = start.is_plain and not has_hooks(manifest)
-    command = installation.lean if is_lean and not has_build else installation.install
-    lines = [
-        "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
-        f"FROM {project.options.toolchains.choose('node').image.name}",
-        *_install(installation, command),
-    ]
-    if has_build:
-        prune = f" && {installation.prune}" if is_lean and installation.prune else ""
-        lines.append(f"RUN {installation.run} build{prune}")
-    lines += [
-        "",
-        "ENV NODE_ENV=production",
-        f"ENV PORT={project.port}",
-        f"EXPOSE {project.port}",
-        as_cmd(start.command),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _site_dockerfile(project: Project, installation: Installation, tool: str) -> str:
-    folder = _SITE_TOOLS[tool]
-    lines = [
-        "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
-        f"FROM {project.options.toolchains.choose('node').image.name} AS build",
-        *_install(installation, installation.install),
-        f"RUN {installation.run} build",
-    ]
-    if tool == "@angular/cli":
-        lines.append('RUN mv "$(dirname "$(find dist -name index.html | head -n 1)")" /app/site')
-        folder = "site"
-    return (
-        "\n".join(lines) + "\n\n" + site_dockerfile(project, f"COPY --from=build /app/{folder}/ /srv/site/")
+    return undetected(
+        f"This is a Node project ({MANIFEST}), but nothing says how to start it.",
+        f"Add a `start` script to {MANIFEST}, or set the app's start command.",
     )
+
+
+def _recipe(
+    workspace: Workspace, installation: Installation, product: Product | None, start: Start | None
+) -> Recipe:
+    project, root, app = workspace.app.project, workspace.root, workspace.app
+    asked = asked_node(project, app.manifest) or asked_node(root.project, root.manifest)
+    names = {*app.manifest.dependencies, *app.manifest.development, *root.manifest.dependencies}
+    own = {tool.rpartition("@")[0] for tool in installation.tools}
+    called = sorted(tools_needed(app.manifest, project) - own)
+    is_served = isinstance(product, Server) and start is not None and start.command == product.command
+    adds = product.adds if isinstance(product, Server) and is_served else ()
+    return Recipe(
+        workspace=workspace,
+        choice=project.options.toolchains.choose("node", asked),
+        installation=installation,
+        system=system_packages(root.project, names, uses_git=app.manifest.uses_git or root.manifest.uses_git),
+        product=product,
+        start=start,
+        tools=(
+            *installation.tools,
+            *(tool_package(root.project, root.manifest, tool) for tool in called),
+            *adds,
+        ),
+        is_local=project.options.toolchains.source == "local",
+    )
+
+
+def _base_images(recipe: Recipe) -> Iterator[str]:
+    if recipe.is_compiled_apart and recipe.choice.build_image:
+        yield recipe.choice.build_image.name
+    yield recipe.choice.image.name
+    if recipe.start is None:
+        yield recipe.app.project.options.toolchains.choose("static").image.name
+
+
+def _reasons(recipe: Recipe) -> Iterator[str]:
+    app, system, product = recipe.app, recipe.system, recipe.product
+    yield f"`{app.path(MANIFEST)}` makes it a Node project."
+    if app.folder:
+        yield f"It is part of a workspace, which is installed from its root for `{app.folder}`."
+    yield recipe.choice.reason
+    yield recipe.installation.reason
+    if system.causes:
+        compilers = "compilers are there while packages are installed" if system.is_compiled else ""
+        libraries = f"the app runs with {', '.join(system.run)}" if system.run else ""
+        needs = " and ".join(filter(None, (compilers, libraries)))
+        yield f"Because of {', '.join(system.causes)}, {needs or 'more of the system is there'}."
+    if name := build_script(app):
+        yield f"Its `{name}` script is run."
+    if recipe.start is not None:
+        yield recipe.start.reason
+    elif isinstance(product, Site):
+        yield f"{product.tool} builds a site of plain files, and nothing starts a server: the files are served."
+    else:
+        yield "Nothing starts a server: the pages that the build leaves are served."
+    if found := app.project.first(_PYTHON_MANIFESTS):
+        yield f"The Python files make no web application, so `{found}` is not installed."
 
 
 RUNTIME = Runtime(name="node", looked_for=f"Node ({MANIFEST})", needs=_needs, plan=_plan)

@@ -17,7 +17,8 @@ class BuildPlan:
     `dockerfile` is a path in the build context; when `generated` has its text, it is not in the repository and must be
     added to the context. So must one that is outside of the root directory: `dockerfile_from` is its path from the top
     of the commit. `port` is where the app is told to listen (PORT) and is expected to answer; None: ask the built
-    image which port it exposes.
+    image which port it exposes. `root` is the folder of the commit that is sent, empty for its top, where it is
+    another one than the app's root directory: a member of a workspace is built with what is beside it.
 
     `ignore` holds patterns in Docker's syntax for files that a generated build leaves out, and `copies` the files and
     folders that its Dockerfile names in COPY, which are sent whatever the repository's own `.dockerignore` says.
@@ -34,6 +35,7 @@ class BuildPlan:
     copies: tuple[str, ...] = ()
     base_images: tuple[str, ...] = ()
     dockerfile_from: str | None = None
+    root: str | None = None
     syntax: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ class BuildPlan:
             generated=stored["generated"],
             port=stored["port"],
             dockerfile_from=stored.get("dockerfile_from"),
+            root=stored.get("root"),
             syntax=stored.get("syntax", ""),
             **{name: tuple(stored.get(name, ())) for name in _LISTS},
         )

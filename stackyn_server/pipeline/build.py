@@ -127,7 +127,7 @@ class Build:
                 clone,
                 commit,
                 plan,
-                root=app.settings.root_directory or "",
+                root=plan.root if plan.root is not None else app.settings.root_directory or "",
                 prefix="",
                 say=walk.say,
             )

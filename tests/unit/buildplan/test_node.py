@@ -77,40 +77,63 @@ def test_the_words_of_the_owner_win() -> None:
         ({"package-lock.json": ""}, {}, ["RUN npm ci --omit=dev && npm cache clean --force"]),
         ({"npm-shrinkwrap.json": ""}, {}, ["RUN npm ci --omit=dev && npm cache clean --force"]),
         ({}, {}, ["RUN npm install --no-package-lock --omit=dev && npm cache clean --force"]),
-        ({"bun.lock": ""}, {}, ["RUN npm install --no-package-lock --omit=dev && npm cache clean --force"]),
+        (
+            {"bun.lock": ""},
+            {},
+            [
+                "RUN npm install --global --force bun@1 && npm cache clean --force",
+                "RUN bun install --frozen-lockfile --production && rm -rf /tmp/packages",
+            ],
+        ),
+        (
+            {},
+            {"scripts": {"start": "bun server.ts"}},
+            ["RUN bun install --production && rm -rf /tmp/packages"],
+        ),
+        (
+            {},
+            {"packageManager": "npm@10.9.2"},
+            ["RUN npm install --global --force npm@10.9.2 && npm cache clean --force"],
+        ),
         (
             {"yarn.lock": ""},
             {},
-            ["RUN npm install --global --force yarn@1", "RUN yarn install --frozen-lockfile --production"],
+            [
+                "RUN npm install --global --force yarn@1.22.22 && npm cache clean --force",
+                "RUN yarn install --frozen-lockfile --cache-folder /tmp/packages --production && rm -rf /tmp/packages",
+            ],
         ),
         (
             {"yarn.lock": "", ".yarnrc.yml": ""},
             {"packageManager": "yarn@4.5.0+sha1.aa"},
             [
-                "RUN npm install --global --force @yarnpkg/cli-dist@4.5.0",
+                "RUN npm install --global --force @yarnpkg/cli-dist@4.5.0 && npm cache clean --force",
                 "ENV YARN_NODE_LINKER=node-modules",
-                "RUN yarn install --immutable",
+                "RUN yarn install --immutable && rm -rf /tmp/packages",
             ],
         ),
         (
             {"pnpm-lock.yaml": "lockfileVersion: '6.0'\n"},
             {},
-            ["RUN npm install --global --force pnpm@8", "RUN pnpm install --frozen-lockfile --prod"],
+            [
+                "RUN npm install --global --force pnpm@8.15.9 && npm cache clean --force",
+                "RUN pnpm install --frozen-lockfile --store-dir /tmp/packages --prod && rm -rf /tmp/packages",
+            ],
         ),
         (
             {"pnpm-lock.yaml": "lockfileVersion: 5.4"},
             {"packageManager": "pnpm@7.1.0"},
-            ["RUN npm install --global --force pnpm@7.1.0"],
+            ["RUN npm install --global --force pnpm@7.1.0 && npm cache clean --force"],
         ),
         (
             {"pnpm-lock.yaml": ""},
             {"packageManager": "pnpm@latest; rm -rf /"},
-            ["RUN npm install --global --force pnpm@9"],
+            ["RUN npm install --global --force pnpm@10 && npm cache clean --force"],
         ),
     ],
 )
 def test_the_tool_of_the_lock_file_installs(files: Tree, manifest: dict[str, Any], lines: list[str]) -> None:
-    tree = {"package.json": package(scripts={"start": "node a.js"}, **manifest), **files}
+    tree = {"package.json": package(**{"scripts": {"start": "node a.js"}, **manifest}), **files}
     generated = (planned(tree).generated or "").splitlines()
     assert [line for line in lines if line not in generated] == []
 
@@ -124,8 +147,10 @@ def test_a_build_gets_the_development_packages_and_drops_them_after() -> None:
     manifest = package(scripts={"build": "tsc", "start": "node dist/a.js"})
     lines = (planned({"package.json": manifest, "package-lock.json": ""}).generated or "").splitlines()
     assert "RUN npm ci --include=dev && npm cache clean --force" in lines
-    assert "RUN npm run build && npm prune --omit=dev" in lines
-    assert lines.index("ENV NODE_ENV=production") > lines.index("RUN npm run build && npm prune --omit=dev")
+    build = next(
+        line for line in lines if line.startswith("RUN npm run build && npm prune --omit=dev && rm -rf ")
+    )
+    assert lines.index("ENV NODE_ENV=production HOST=0.0.0.0") > lines.index(build)
 
 
 def test_a_start_that_may_need_development_packages_keeps_them() -> None:
@@ -180,7 +205,7 @@ def test_packages_are_a_layer_of_their_own() -> None:
                 "scripts": {"start": "ng serve", "build": "ng build"},
                 "devDependencies": {"@angular/cli": "18"},
             },
-            "site",
+            "dist/browser",
         ),
     ],
 )
@@ -193,9 +218,11 @@ def test_a_single_page_app_is_built_and_served_as_files(manifest: dict[str, Any]
     }
     plan = planned(tree)
     lines = (plan.generated or "").splitlines()
-    assert plan.runtime == "node" and "RUN npm run build" in lines
+    assert plan.runtime == "node" and any(line.startswith("RUN npm run build && rm -rf") for line in lines)
     assert lines.index("FROM stackyn/node:22 AS build") < lines.index("FROM stackyn/static:1")
-    assert f"COPY --from=build /app/{folder}/ /srv/site/" in lines
+    gathered = next(line for line in lines if line.startswith("RUN for folder in "))
+    assert folder in gathered.split(";")[0].split()[4:7]
+    assert "COPY --from=build /tmp/site/ /srv/site/" in lines
     assert not any(line.startswith("CMD") for line in lines), "the static image starts its own server"
 
 

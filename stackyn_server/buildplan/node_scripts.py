@@ -1,0 +1,118 @@
+"""What a script of package.json comes to: behind `cross-env`, assignments and other scripts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+_MOST_STEPS = 12
+_LONGEST_SCRIPT = 4_000
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*")
+_RUNNERS = frozenset(("npx", "bunx", "pnpx", "exec"))
+_MANAGERS = frozenset(("npm", "yarn", "pnpm", "bun"))
+_TOOLS = frozenset(("yarn", "pnpm", "bun", "bunx", "pnpx"))
+# Development servers: a `start` script that only runs one of these does not make an app.
+_DEVELOPMENT = (  # program, first word behind it
+    ("react-scripts", "start"), ("react-app-rewired", "start"),
+    ("craco", "start"), ("vue-cli-service", "serve"), ("astro", "dev"), ("astro", "preview"), ("astro", "start"),
+    ("gatsby", "develop"), ("gatsby", "serve"), ("docusaurus", "start"), ("docusaurus", "serve"), ("ng", "serve"),
+    ("nest", "start"), ("eleventy", "--serve"), ("@11ty/eleventy", "--serve"), ("eleventy", "--watch"),
+    ("webpack", "serve"), ("vitepress", "dev"), ("vitepress", "preview"), ("next", "dev"), ("nuxt", "dev"),
+    ("nuxi", "dev"), ("nuxt", "preview"), ("nuxi", "preview"), ("remix", "dev"), ("remix", "vite:dev"),
+    ("react-router", "dev"), ("svelte-kit", "dev"), ("expo", "start"), ("rsbuild", "dev"), ("rspack", "serve"),
+    ("storybook", "dev"), ("ember", "serve"), ("hexo", "server"), ("vinxi", "dev"), ("ionic", "serve"),
+)  # fmt: skip
+# Programs that only serve files, and those that do so unless they are told to build.
+_FILE_SERVERS = frozenset(("webpack-dev-server", "serve", "http-server", "live-server", "browser-sync"))
+_BUILD_OR_SERVE = frozenset(("vite", "parcel"))
+
+
+def effective(name: str, scripts: Mapping[str, str]) -> str:
+    """Return the command that a script ends in: its last one, without what is before it, through other scripts."""
+    command, seen = scripts.get(name, ""), {name}
+    for _ in range(_MOST_STEPS):
+        words = _bare_words(command)
+        other = _script_named(words)
+        # A script that seems to run itself does so in another folder, as in `cd web && npm start`.
+        if other is None or other not in scripts or other in seen:
+            return " ".join(words[1:] if words[:1] in (["yarn"], ["pnpm"]) else words)
+        command = scripts[other]
+        seen.add(other)
+    return ""
+
+
+def is_development(command: str) -> bool:
+    """True for a command, as `effective` returns it, that serves for development, or only files."""
+    words = command.split()
+    if not words:
+        return False
+    program = words[0].rpartition("/")[2] if not words[0].startswith("@") else words[0]
+    rest = [word for word in words[1:] if not word.startswith("-") or word in ("--serve", "--watch")]
+    if program in _FILE_SERVERS or (program in _BUILD_OR_SERVE and rest[:1] != ["build"]):
+        return True
+    return any((program, *rest[:1]) == known for known in _DEVELOPMENT)
+
+
+def tools_in(*commands: str) -> frozenset[str]:
+    """Return the package managers, and bun, that commands call by name."""
+    words = (word for command in commands for word in re.split(r"[\s;&|()]+", command[:_LONGEST_SCRIPT]))
+    return frozenset({"bunx": "bun", "pnpx": "pnpm"}.get(word, word) for word in words if word in _TOOLS)
+
+
+def uses_in(scripts: Mapping[str, str], name: str, program: str) -> bool:
+    """True when a script calls a program, whatever stands around it."""
+    return program in re.split(r"[\s;&|()]+", scripts.get(name, "")[:_LONGEST_SCRIPT])
+
+
+def option(command: str, *names: str) -> str | None:
+    """Return the value of an option such as `--outDir build` or `--outDir=build`."""
+    words = command[:_LONGEST_SCRIPT].split()
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in names and (value if equals else following):
+            return (value if equals else following).strip("'\"")
+    return None
+
+
+def _bare_words(command: str) -> list[str]:
+    """Return the words of the last command of a line, from its program on."""
+    last = re.split(r"&&|;|\|\|", command[:_LONGEST_SCRIPT])[-1]
+    return list(_without_front(last.split()))
+
+
+def _without_front(words: list[str]) -> Iterator[str]:
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if _ASSIGNMENT.fullmatch(word) or word in (
+            "cross-env",
+            "cross-env-shell",
+            "env",
+            "exec",
+            "--",
+            *_RUNNERS,
+        ):
+            position += 1
+        elif word in ("dotenv", "dotenvx", "env-cmd", "dotenv-run-script"):
+            position += 1
+            while position < len(words) and words[position].startswith("-"):
+                position += 2 if words[position] in ("-e", "-f", "--file") else 1
+        elif (word in ("pnpm", "yarn", "bun") and words[position + 1 : position + 2] == ["exec"]) or (
+            word in ("bun",) and words[position + 1 : position + 2] in (["--bun"], ["x"])
+        ):
+            position += 2
+        else:
+            break
+    yield from words[position:]
+
+
+def _script_named(words: list[str]) -> str | None:
+    """Return the script that `npm run build`, `yarn build` or `npm start` runs."""
+    if not words or words[0] not in _MANAGERS:
+        return None
+    rest = [word for word in words[1:] if not word.startswith("-")]
+    if rest[:1] in (["run"], ["run-script"]):
+        rest = rest[1:]
+    elif words[0] == "npm" and rest[:1] != ["start"]:
+        return None
+    return rest[0] if len(rest) >= 1 else None

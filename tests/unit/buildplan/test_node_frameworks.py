@@ -1,0 +1,224 @@
+"""What the frameworks of Node make: which folder is served, or which command serves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stackyn_server.buildplan.toolchains import Tool, Toolchains
+from stackyn_server.domain.failures import FailureCode
+from tests.unit.buildplan.trees import Tree, command, planned, refused
+
+
+def package(**content: Any) -> str:
+    return json.dumps(content)
+
+
+def app(dependencies: str, build: str = "make", start: str = "", **files: str) -> Tree:
+    """A project with these dependencies; files by name, with `_` for the dot before `config` and the suffix."""
+    scripts = {"build": build, **({"start": start} if start else {})}
+    manifest = package(scripts=scripts, dependencies=dict.fromkeys(dependencies.split(), "*"))
+    return {"package.json": manifest, **{name.replace("_", "."): text for name, text in files.items()}}
+
+
+def folders(tree: Tree, **options: Any) -> list[str]:
+    """The folders in which the build's pages are looked for, the likeliest first."""
+    lines = (planned(tree, **options).generated or "").splitlines()
+    gathered = next(line for line in lines if "for folder in " in line)
+    return gathered.partition("for folder in ")[2].partition(";")[0].split()
+
+
+@pytest.mark.parametrize(
+    ("tree", "folder"),
+    [
+        (app("vite", vite_config_js="export default { build: { outDir: 'build' } }"), "build"),
+        (app("vite", vite_config_ts="  // outDir: 'old'\n  outDir: './public/x/',"), "public/x"),
+        (app("vite", "vite build --outDir=site"), "site"),
+        (app("vite", vite_config_js="root: 'web', build: { outDir: '../out' }"), "out"),
+        (app("vite", start="cross-env A=1 vite --host"), "dist"),
+        ({"package.json": package(scripts={"build": "vite build", "start": "npm run dev", "dev": "A=1 vite --open"},
+                                  devDependencies={"vite": "5"})}, "dist"),
+        (app("next", next_config_mjs="export default { output: 'export' }", start="next start"), "out"),
+        (app("next", next_config_js="output: \"export\", distDir: 'build'"), "build"),
+        (app("nuxt", "nuxt generate"), ".output/public"),
+        (app("@sveltejs/kit @sveltejs/adapter-static vite"), "build"),
+        (app("@sveltejs/kit @sveltejs/adapter-static", svelte_config_js="adapter({ pages: 'www' })"), "www"),
+        (app("astro vite", start="astro dev"), "dist"),
+        (app("astro", astro_config_mjs="outDir: './public'"), "public"),
+        (app("@react-router/dev @react-router/serve", start="react-router-serve ./build/server/index.js",
+             **{"react-router_config_ts": "export default { ssr: false }"}), "build/client"),
+        (app("@remix-run/dev", vite_config_ts="remix({ ssr: false })"), "build/client"),
+        (app("gatsby", start="gatsby develop"), "public"),
+        (app("vitepress", "vitepress build docs"), "docs/.vitepress/dist"),
+        (app("@docusaurus/core", start="docusaurus start"), "build"),
+        (app("@11ty/eleventy", start="eleventy --serve"), "_site"),
+        (app("@11ty/eleventy", "eleventy --output=public"), "public"),
+        (app("react-scripts", start="react-scripts start"), "build"),
+        (app("@vue/cli-service", vue_config_js="outputDir: 'out'"), "out"),
+        (app("expo", "expo export -p web", start="expo start"), "dist"),
+        (app("parcel", "parcel build a.html --dist-dir www", start="parcel a.html"), "www"),
+        (app("serve react-scripts", start="serve -s build"), "build"),
+        (app("@angular/cli", angular_json=json.dumps({"projects": {"shop": {"architect": {"build": {"options": {
+            "outputPath": "out/shop"}}}}}})), "out/shop/browser"),
+    ],
+)  # fmt: skip
+def test_a_site_is_served_from_where_the_project_builds_it(tree: Tree, folder: str) -> None:
+    assert folders({**tree, "package-lock.json": ""})[0] == folder
+
+
+@pytest.mark.parametrize(
+    ("tree", "run"),
+    [
+        (app("next"), "exec npx next start --hostname 0.0.0.0 --port $PORT"),
+        (app("next", start="next dev"), "exec npx next start --hostname 0.0.0.0 --port $PORT"),
+        (app("next", start="next start"), "exec npm run start"),
+        (app("next", start="next start", next_config_js="output: 'standalone'"),
+         "exec env HOSTNAME=0.0.0.0 node .next/standalone/server.js"),
+        (app("nuxt", start="nuxt start"), "exec node .output/server/index.mjs"),
+        (app("@sveltejs/kit @sveltejs/adapter-node vite", start="vite preview"), "exec node build"),
+        (app("@sveltejs/kit @sveltejs/adapter-node", svelte_config_js="adapter({ out: 'srv' })"), "exec node srv"),
+        (app("@sveltejs/kit @sveltejs/adapter-auto vite"), "exec node build"),
+        (app("astro @astrojs/node"), "exec node dist/server/entry.mjs"),
+        (app("@react-router/dev @react-router/serve vite"), "exec npx react-router-serve ./build/server/index.js"),
+        (app("@remix-run/dev @remix-run/serve"), "exec npx remix-serve ./build/index.js"),
+        (app("@nestjs/core", start="nest start"), "exec node dist/main"),
+        (app("@solidjs/start vinxi"), "exec node .output/server/index.mjs"),
+        (app("express vite", start="cross-env NODE_ENV=production node a.js"), "exec npm run start"),
+        (app("koa", start="nodemon --watch src server.js"), "exec node server.js"),
+        (app("koa", start="cd web && npm start"), "exec npm run start"),
+    ],
+)  # fmt: skip
+def test_a_framework_serves_on_the_given_port_and_all_addresses(tree: Tree, run: str) -> None:
+    plan = planned({**tree, "package-lock.json": ""})
+    assert command(plan) == run
+    assert "ENV NODE_ENV=production HOST=0.0.0.0" in (plan.generated or "").splitlines()
+
+
+def test_what_the_build_leaves_decides_for_tan_stack_start() -> None:
+    plan = planned(app("@tanstack/react-start vite"))
+    assert "exec srvx --prod --host 0.0.0.0 --port $PORT" in command(plan)
+    assert any("npm install --global --force srvx " in line for line in (plan.generated or "").splitlines())
+
+
+def test_standalone_next_gets_its_static_files() -> None:
+    generated = planned(app("next", next_config_js="output: 'standalone'")).generated or ""
+    assert "cp -r .next/static .next/standalone/.next/" in generated and "cp -r public" in generated
+
+
+def test_adapter_auto_is_told_to_make_a_server() -> None:
+    assert "RUN GCP_BUILDPACKS=true npm run build" in (
+        planned(app("@sveltejs/kit @sveltejs/adapter-auto")).generated or ""
+    )
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        app("@sveltejs/kit @sveltejs/adapter-vercel"),
+        app("astro @astrojs/netlify", astro_config_mjs="output: 'server'"),
+    ],
+)
+def test_an_adapter_for_another_host_is_refused_with_the_one_to_use(tree: Tree) -> None:
+    failure = refused(tree)
+    assert failure.code is FailureCode.NOTHING_DETECTED
+    assert "another host" in failure.message and "node" in failure.hint
+
+
+def test_the_build_script_of_heroku_wins() -> None:
+    manifest = package(scripts={"build": "a", "heroku-postbuild": "b", "start": "node a.js"})
+    generated = planned({"package.json": manifest}).generated or ""
+    assert "RUN npm run heroku-postbuild" in generated and "npm run build" not in generated
+
+
+def test_a_page_with_a_build_script_is_built_before_it_is_served() -> None:
+    tree = {
+        "package.json": package(scripts={"build": "node make-css.js"}),
+        "index.html": "",
+        "make-css.js": "",
+    }
+    plan = planned(tree)
+    step = next(line for line in (plan.generated or "").splitlines() if "for folder in" in line)
+    assert plan.runtime == "node" and "RUN npm run build" in (plan.generated or "")
+    assert "rm -rf" in step and {"node_modules", "package.json", "make-css.js"} <= set(step.split())
+
+
+def test_prisma_is_generated_with_the_files_of_the_project() -> None:
+    manifest = package(
+        scripts={"start": "node a.js"}, dependencies={"@prisma/client": "6"}, devDependencies={"prisma": "6"}
+    )
+    lines = (planned({"package.json": manifest, "prisma/schema.prisma": ""}).generated or "").splitlines()
+    generate = next(number for number, line in enumerate(lines) if "npx prisma generate" in line)
+    assert generate > lines.index("COPY --chown=app:app . .")
+    assert "RUN stackyn-settle packages openssl" in lines
+
+
+@pytest.mark.parametrize(
+    ("files", "dependencies"),
+    [
+        ({}, {"better-sqlite3": "12"}),
+        ({"package-lock.json": '{"packages": {"node_modules/bcrypt": {}}}'}, {}),
+        ({"pnpm-lock.yaml": "packages:\n\n  bcrypt@5.0.0:\n"}, {}),
+        ({"yarn.lock": '"bcrypt@^5.0.0":\n'}, {}),
+    ],
+)
+def test_compilers_are_there_only_while_packages_are_installed(
+    files: Tree, dependencies: dict[str, str]
+) -> None:
+    manifest = package(scripts={"start": "node a.js"}, dependencies=dependencies)
+    lines = (planned({"package.json": manifest, **files}).generated or "").splitlines()
+    assert [line for line in lines if line.startswith("FROM")] == [
+        "FROM stackyn/node:22 AS build",
+        "FROM stackyn/node:22",
+    ]
+    assert lines.count("RUN stackyn-settle packages build-essential python3") == 1
+    assert "COPY --from=build --chown=app:app /app /app" in lines
+
+
+def test_headers_come_from_npm_only_where_the_image_has_none() -> None:
+    tree = {"package.json": package(scripts={"start": "node a.js"}, dependencies={"bcrypt": "5"})}
+    official = Toolchains({"node": Tool("stackyn/node", ("22",), "22")}, "registry")
+    assert "npm pack" in (planned(tree).generated or "")
+    assert "npm pack" not in (planned(tree, toolchains=official).generated or "")
+
+
+@pytest.mark.parametrize(
+    ("files", "version"),
+    [
+        ({".nvmrc": "v20.11.1\n"}, "20.11.1"),
+        ({".nvmrc": "lts/iron"}, "20"),
+        ({".node-version": "24"}, "24"),
+        ({".tool-versions": "nodejs 20.1.0"}, "20.1.0"),
+        (
+            {
+                "mise.toml": "[tools]\nnode = '20'",
+                "package.json": package(engines={"node": ">=18"}, main="a.js"),
+            },
+            "20",
+        ),
+        ({"package.json": package(volta={"node": "20.3.0"}, engines={"node": "24"}, main="a.js")}, "20.3.0"),
+        ({"package.json": package(engines={"node": "^20 || >=24"}, main="a.js")}, "24"),
+        ({"package.json": package(engines={"node": ">=18"}, main="a.js")}, "22"),
+        (
+            {
+                "package.json": package(
+                    devEngines={"runtime": {"name": "node", "version": "^24"}}, main="a.js"
+                )
+            },
+            "24",
+        ),
+        ({"package.json": package(engines={"node": "what you like"}, main="a.js")}, "22"),
+        ({}, "22"),
+    ],
+)
+def test_the_node_that_the_project_asks_for_is_taken(files: Tree, version: str) -> None:
+    catalogue = Toolchains({"node": Tool("stackyn/node", ("20", "22", "24"), "22", has_all_patches=True)})
+    plan = planned({"package.json": package(main="a.js"), "a.js": "", **files}, toolchains=catalogue)
+    assert plan.base_images == (f"stackyn/node:{version}",)
+
+
+def test_a_node_that_is_not_here_is_refused_with_both_numbers() -> None:
+    failure = refused({"package.json": package(engines={"node": "^16"}, main="a.js"), "a.js": ""})
+    assert failure.code is FailureCode.VERSION_UNAVAILABLE
+    assert "^16" in failure.message and "22" in failure.message

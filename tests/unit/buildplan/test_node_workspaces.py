@@ -1,0 +1,81 @@
+"""Workspaces of Node: installed from their root, for the one package that is the app."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.buildplan.trees import Tree, command, planned, refused
+
+
+def package(**content: Any) -> str:
+    return json.dumps(content)
+
+
+WEB = package(name="web", scripts={"start": "node server.js", "build": "tsc"}, dependencies={"greeting": "*"})
+GREETING = package(name="greeting", scripts={"build": "tsc"})
+MEMBERS = {"apps/web/package.json": WEB, "apps/web/server.js": "", "packages/greeting/package.json": GREETING}
+
+
+@pytest.mark.parametrize(
+    ("root", "install"),
+    [
+        ({"package.json": package(workspaces=["apps/*", "packages/*"]), "package-lock.json": ""}, "npm ci"),
+        (
+            {"package.json": package(workspaces={"packages": ["./apps/*", "packages/**"]}), "yarn.lock": ""},
+            "yarn install",
+        ),
+        (
+            {
+                "package.json": "{}",
+                "pnpm-workspace.yaml": "packages:\n  - 'apps/*'\n  - \"packages/*\"\n",
+                "pnpm-lock.yaml": "lockfileVersion: '9.0'",
+            },
+            "pnpm install --frozen-lockfile",
+        ),
+        ({"package.json": package(workspaces=["apps/*", "packages/*"]), "bun.lock": ""}, "bun install"),
+    ],
+)
+def test_a_member_is_installed_from_the_lock_of_its_root(root: Tree, install: str) -> None:
+    plan = planned({**root, **MEMBERS}, root_directory="apps/web")
+    lines = (plan.generated or "").splitlines()
+    copied = lines.index("COPY --chown=app:app . .")
+    assert plan.root == "" and lines[copied + 1].startswith(f"RUN {install}")
+    tool = install.split()[0]
+    steps = [line for line in lines if "run build" in line]
+    assert steps[0] == f"RUN cd packages/greeting && {tool} run build"
+    assert steps[1].startswith(f"RUN cd apps/web && {tool} run build")
+    assert "WORKDIR /app/apps/web" in lines and command(plan) == "exec node server.js"
+
+
+def test_a_folder_that_no_workspace_names_is_built_alone() -> None:
+    tree = {"package.json": package(workspaces=["packages/*"]), **MEMBERS}
+    plan = planned(tree, root_directory="apps/web")
+    assert plan.root is None and "WORKDIR /app/apps/web" not in (plan.generated or "")
+
+
+def test_the_only_app_of_a_workspace_is_started() -> None:
+    tree = {"package.json": package(workspaces=["apps/*", "packages/*"]), **MEMBERS}
+    plan = planned(tree)
+    assert plan.root is None and "WORKDIR /app/apps/web" in (plan.generated or "")
+    assert any("`apps/web`" in reason for reason in plan.reasons)
+
+
+def test_several_apps_of_a_workspace_are_named() -> None:
+    tree = {
+        "package.json": package(workspaces=["apps/*"]),
+        "apps/a/package.json": WEB,
+        "apps/b/package.json": WEB,
+    }
+    failure = refused(tree)
+    assert "apps/a, apps/b" in failure.hint and "root directory" in failure.hint
+
+
+def test_a_site_of_a_workspace_is_gathered_in_its_folder() -> None:
+    site = package(scripts={"build": "vite build"}, devDependencies={"vite": "5"})
+    tree = {"package.json": package(workspaces=["apps/*"]), "apps/site/package.json": site}
+    assert "RUN cd apps/site && for folder in dist " in (
+        planned(tree, root_directory="apps/site").generated or ""
+    )
