@@ -37,7 +37,7 @@ MESSAGE_BYTES = 1 << 20
 # What one plan may read: more than any honest project has that is planned.
 FILES_READ, BYTES_READ = 2_000, 96 << 20
 _OPEN_FILES = 32
-_MAY_BE_NONE = ("generated", "port", "dockerfile_from")
+_MAY_BE_NONE = ("generated", "port", "dockerfile_from", "root")
 # Without `site`, which costs 15 ms and could bring in another version of us: the package is found by its folder.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.__main__ import run; run()"
 _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
@@ -163,6 +163,8 @@ def _checked(found: BuildPlan) -> BuildPlan:
     members = values["dockerfile"].split("/")
     if not {"", ".", ".."}.isdisjoint(members) or values["dockerfile_from"] == "":
         raise ValueError("dockerfile")
+    if not {".", ".."}.isdisjoint((values["root"] or "").split("/")):
+        raise ValueError("root")
     return BuildPlan(**values)
 
 
