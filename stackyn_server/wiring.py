@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from stackyn_server import telemetry
 from stackyn_server.config import Settings
 from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.errors import StackynError
@@ -89,6 +91,8 @@ class Server:
         clones = settings.server.data_dir / "clones"
         engine = Engine(settings.engine, settings.network, str(found.id))
         journal = Journal(database, settings.builds)
+        self.registry = Registry(settings.images)
+        builder = Builder(engine, settings, self.registry)
         ingress = choose(
             settings,
             database,
@@ -108,7 +112,7 @@ class Server:
         self.gates = Gates()
         parts = Parts(settings, database, engine, ingress, self.watch.ingress_ready, self.gates, Room())
         at_the_engine: Mapping[Kind, Handler] = {
-            Kind.BUILD: Build(settings, database, engine, journal, clones),
+            Kind.BUILD: Build(settings, database, engine, journal, sealer, builder, clones),
             Kind.RELEASE: ReleaseStory(parts, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
             Kind.CLEANUP: Cleanup(parts, clones),
@@ -193,6 +197,7 @@ class Server:
         """Start the lasting tasks; they are stopped in the reverse order."""
         supervisor.start("leadership", self.leadership.keep)
         supervisor.start("journal", self.journal.run)
+        supervisor.start("registry", self.registry.decide)
         supervisor.start("engine", self.watch.connect)
         supervisor.start("engine.events", self.watch.listen)
         supervisor.start("ingress", self.watch.keep_ingress)

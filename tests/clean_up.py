@@ -3,18 +3,20 @@ tests are over."""
 
 from __future__ import annotations
 
-from stackyn_server.engine import build_group, containers, firewall, images, networks
+from stackyn_server.engine import containers, firewall, images, networks
+from stackyn_server.engine.builder import caches
 from stackyn_server.engine.client import Engine
 
 
 async def clean_up(engine: Engine) -> None:
-    """Remove the containers, images, networks, firewall rules and control groups of this engine's installation."""
+    """Remove the containers, images, caches, networks and firewall rules of this engine's installation."""
     await remove_containers(engine)
     for image in await images.present(engine):
         await images.remove(engine, image.id)
     await networks.remove_ours(engine)
     await firewall.open_all(engine)
-    await build_group.tidy(engine)
+    for cache in await caches.list_all(engine):
+        await caches.remove(engine, cache.name)
 
 
 async def remove_containers(engine: Engine) -> None:

@@ -4,9 +4,12 @@ quota for either, so the only limit is to measure and act."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,14 @@ from stackyn_server.engine.client import Engine
 _BLOCK_BYTES = 512  # of `st_blocks`, whatever the file system's own blocks are
 LEAST_FILE_BYTES = 4096  # so that a flood of empty files counts, and is not walked to its end
 _GONE = (FileNotFoundError, NotADirectoryError)  # or something else by now
+
+
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """An empty file counts as `LEAST_FILE_BYTES`; `files` are folders too."""
+
+    bytes: int
+    files: int
 
 
 async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | None:
@@ -30,24 +41,35 @@ async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | No
     volumes = [Path(mount["Source"]) for mount in found.get("Mounts") or [] if _is_volume(mount)]
     if not volumes or layer > enough:
         return layer
-    return layer + await asyncio.to_thread(_occupied, volumes, enough - layer)
+    left = Occupied(enough - layer, sys.maxsize)
+    return layer + (await asyncio.to_thread(occupied, volumes, left)).bytes
 
 
 def _is_volume(mount: Mapping[str, Any]) -> bool:
     return mount.get("Type") == "volume" and bool(mount.get("Source"))
 
 
-def _occupied(folders: Iterable[Path], enough: int) -> int:
-    """What goes while it is counted is left out, and nothing else: an app may remove files all the time."""
-    total, waiting = 0, [str(folder) for folder in folders]
-    while waiting and total <= enough:
-        with suppress(*_GONE), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                with suppress(*_GONE):
-                    found = entry.stat(follow_symlinks=False)
-                    total += max(LEAST_FILE_BYTES, found.st_blocks * _BLOCK_BYTES)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                if total > enough:
-                    break
-    return total
+def occupied(folders: Iterable[Path], enough: Occupied) -> Occupied:
+    """Count what is in `folders`; stops above `enough`. It blocks.
+
+    What goes while it is counted is left out: an app may remove files all the time. A folder too deep to be opened
+    counts as more than enough, else everything could be hidden in one.
+    """
+    total, files, waiting = 0, 0, [str(folder) for folder in folders]
+    try:
+        while waiting and total <= enough.bytes and files <= enough.files:
+            with suppress(*_GONE), os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    with suppress(*_GONE):
+                        found = entry.stat(follow_symlinks=False)
+                        total += max(LEAST_FILE_BYTES, found.st_blocks * _BLOCK_BYTES)
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+                    if total > enough.bytes or files > enough.files:
+                        break
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return Occupied(total, enough.files + 1)
+    return Occupied(total, files)

@@ -1,4 +1,4 @@
-"""Images that we built, by their own label keys. Deleted tag by tag, never pruned: what a prune takes along differs
+"""Images that we built, by their own label keys. Deleted name by name, never pruned: what a prune takes along differs
 between engines (measured)."""
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import InUse
-from stackyn_server.engine.image_chain import remove_nameless, remove_names
 
 REPOSITORY = "stackyn/"
 
@@ -50,16 +49,10 @@ class PresentImage:
 def tag_of(engine: Engine, app: AppId, deployment: DeploymentId) -> str:
     """Return the name of a deployment's image.
 
-    Its last part can't be guessed without the installation's id: any Dockerfile may say FROM any name that this engine
-    has, so a name made of ids alone would hand one tenant's code to another. It also keeps two installations on one
-    engine apart, which count their apps alike.
+    Its last part can't be guessed without the installation's id, which keeps two installations on one engine apart:
+    they count their apps alike.
     """
     return f"{REPOSITORY}a{app}:d{deployment}-{engine.labels.seal(f'{app}/{deployment}')}"
-
-
-def stage_tag(engine: Engine, app: AppId, deployment: DeploymentId, number: int) -> str:
-    """Return the name that keeps the cache of an earlier build stage for as long as the deployment's image lives."""
-    return f"{REPOSITORY}a{app}:s{deployment}-{number}-{engine.labels.seal(f'{app}/{deployment}/{number}')}"
 
 
 async def inspect(engine: Engine, ref: str) -> ImageInfo | None:
@@ -105,37 +98,19 @@ async def tag(engine: Engine, ref: str, name: str) -> None:
 
 
 async def remove(engine: Engine, ref: str) -> bool:
-    """Remove an image of ours with the names we gave it, its kept stages and its cache. False when a container still
-    uses it; absent is success. A name that somebody else gave it keeps it."""
+    """Remove an image of ours with the names we gave it. False when a container still uses it; absent is success. A
+    name that somebody else gave it keeps it."""
     info = await inspect(engine, ref)
     if info is None or not engine.labels.owns_image(info.labels):
         return True
-    names = [name for name in info.tags if name.startswith(REPOSITORY)]
+    # One without a name: an engine that died before it gave it.
+    names = [name for name in info.tags if name.startswith(REPOSITORY)] if info.tags else [info.id]
     try:
-        if not info.tags:
-            await remove_nameless(engine, info.id)  # an engine that died before it gave the name
-        await remove_names(engine, [*names, *await _stages(engine, info)])
+        for name in names:
+            await engine.ask_or_none(engine.docker.images.delete(name))
     except InUse:
         return False
     return True
-
-
-async def _stages(engine: Engine, info: ImageInfo) -> list[str]:
-    if info.app is None or info.deployment is None:
-        return []
-    filters = {"reference": [f"{REPOSITORY}a{info.app}:s{info.deployment}-*"]}
-    found = []
-    for listed in await engine.ask(engine.docker.images.list(filters=filters)):
-        for name in listed.get("RepoTags") or ():
-            number = _stage_number(name, info.deployment)
-            if number is not None and name == stage_tag(engine, info.app, info.deployment, number):
-                found.append(name)
-    return found
-
-
-def _stage_number(name: str, deployment: DeploymentId) -> int | None:
-    text = name.rpartition(f":s{deployment}-")[2].partition("-")[0]
-    return int(text) if text.isdecimal() else None
 
 
 async def _list(engine: Engine, filters: Mapping[str, list[str]]) -> list[ImageInfo]:

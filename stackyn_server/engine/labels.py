@@ -1,8 +1,7 @@
 """How we recognise what we made. Only objects that carry our own installation's labels are ever touched.
 
-A container inherits the labels of its image, so a tenant's Dockerfile can put any of these keys on a container
-of the engine's builder (tried). Hence the second condition for containers, the name, which no image can set, and
-other keys for images.
+A container inherits the labels of its image, and a tenant's Dockerfile can put any of these keys on an image. Hence the
+second condition for containers, the name, which no image can set, and other keys for images.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ DEPLOYMENT = "io.stackyn.deployment"
 RELEASE = "io.stackyn.release"
 INSTANCE = "io.stackyn.instance"
 ROLE = "io.stackyn.role"
+PLACE = "io.stackyn.place"  # of a build cache, among those of its tenant
 WANTED = "io.stackyn.wanted"  # digest of what the ingress container was created from
 
 IMAGE_PREFIX = "io.stackyn.image."
@@ -31,6 +31,7 @@ IMAGE_APP = IMAGE_PREFIX + "app"
 IMAGE_DEPLOYMENT = IMAGE_PREFIX + "deployment"
 IMAGE_ROLE = IMAGE_PREFIX + "role"
 
+_BUILDER_NAME = re.compile(r"stackyn-build-d([0-9]+)(?:-([0-9a-f]{8}))?")
 _APP_NAME = re.compile(r"stackyn-i([0-9]+)(?:-([0-9a-f]{8}))?")
 
 
@@ -39,10 +40,16 @@ class Role(StrEnum):
     INGRESS = "ingress"
     APP_NETWORK = "app-network"
     BUILD_NETWORK = "build-network"
+    BUILDER = "builder"
+    BUILD_CACHE = "build-cache"
 
 
 def container_name(instance: InstanceId) -> str:
     return f"stackyn-i{instance}"
+
+
+def builder_name(deployment: DeploymentId) -> str:
+    return f"stackyn-build-d{deployment}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,29 @@ class Labels:
     def ingress_container(self, wanted: str) -> dict[str, str]:
         return {INSTALLATION: self.installation, ROLE: Role.INGRESS.value, WANTED: wanted}
 
+    def builder_container(
+        self, *, tenant: UserId, app: AppId | None, deployment: DeploymentId
+    ) -> dict[str, str]:
+        """`app` is None for a base image."""
+        return {
+            INSTALLATION: self.installation,
+            TENANT: str(tenant),
+            APP: "" if app is None else str(app),
+            DEPLOYMENT: str(deployment),
+            ROLE: Role.BUILDER.value,
+        }
+
+    def cache_volume(self, tenant: UserId, place: int) -> dict[str, str]:
+        return {
+            INSTALLATION: self.installation,
+            TENANT: str(tenant),
+            PLACE: str(place),
+            ROLE: Role.BUILD_CACHE.value,
+        }
+
+    def cache_name(self, tenant: UserId, place: int) -> str:
+        return f"stackyn-{self.short}-cache-{tenant}-{place}"
+
     def network(self, role: Role) -> dict[str, str]:
         return {INSTALLATION: self.installation, ROLE: role.value}
 
@@ -111,8 +141,16 @@ class Labels:
             return False
         if labels.get(ROLE) == Role.INGRESS:
             return name.startswith(self.ingress_name)
-        match = _APP_NAME.fullmatch(name)
-        return match is not None and match[1] == labels.get(INSTANCE) and match[2] in (None, self.short)
+        pattern, key = (
+            (_BUILDER_NAME, DEPLOYMENT) if labels.get(ROLE) == Role.BUILDER else (_APP_NAME, INSTANCE)
+        )
+        match = pattern.fullmatch(name)
+        return match is not None and match[1] == labels.get(key) and match[2] in (None, self.short)
+
+    def owns_volume(self, name: str, labels: Mapping[str, str]) -> bool:
+        return labels.get(INSTALLATION) == self.installation and name.startswith(
+            f"stackyn-{self.short}-cache-"
+        )
 
     def owns_network(self, labels: Mapping[str, str]) -> bool:
         return labels.get(INSTALLATION) == self.installation
@@ -121,7 +159,7 @@ class Labels:
         return labels.get(IMAGE_INSTALLATION) == self.installation
 
     def object_filter(self) -> dict[str, list[str]]:
-        """The `filters` of a listing of containers or networks; its answer must still pass `owns_…`."""
+        """The `filters` of a listing of containers, networks or volumes; its answer must still pass `owns_…`."""
         return {"label": [f"{INSTALLATION}={self.installation}"]}
 
     def image_filter(self) -> dict[str, list[str]]:

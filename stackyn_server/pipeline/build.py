@@ -15,13 +15,18 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import Kind
-from stackyn_server.engine import builds, images, networks
+from stackyn_server.engine import firewall, images, networks
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registries import docker_config
+from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.disk import need_room
+from stackyn_server.pipeline.registries import credentials_for
 from stackyn_server.pipeline.walk import Also, Walk, Walker
+from stackyn_server.security.sealing import Sealer
 from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
 from stackyn_server.source.tree import list_files
@@ -35,11 +40,20 @@ class Build:
     """The handler of `build` jobs."""
 
     def __init__(
-        self, settings: Settings, database: Database, engine: Engine, journal: Journal, clones: Path
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        journal: Journal,
+        sealer: Sealer,
+        builder: Builder,
+        clones: Path,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
+        self._sealer = sealer
+        self._builder = builder
         self._clones = clones
         self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
         self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
@@ -120,18 +134,20 @@ class Build:
             return ready.id
         plan = BuildPlan.from_json(deployment.plan or {})
         commit = await self._fetch(walk, app, clone)
+        async with self._database.connection() as connection:
+            credentials = await credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
+            await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
             context = archive(
                 self._settings.reading,
                 clone,
                 commit,
                 plan,
                 root=plan.root if plan.root is not None else app.settings.root_directory or "",
-                prefix="",
                 say=walk.say,
             )
-            request = builds.BuildRequest(
+            request = BuildRequest(
                 app=deployment.app,
                 deployment=deployment.id,
                 tenant=deployment.tenant,
@@ -141,10 +157,11 @@ class Build:
                 cpu=self._settings.builds.cpu,
                 max_processes=self._settings.builds.max_processes,
                 tag=tag,
-                build_arguments={},
-                needs_buildkit=plan.generated is None,
+                target=app.settings.build_target if plan.generated is None else None,
+                syntax=plan.syntax,
+                docker_config=docker_config(credentials),
             )
-            return await builds.build(self._engine, request, context, walk.say)
+            return await self._builder.build(request, context, walk.say)
 
     def _hand_over(self, walk: Walk) -> Also:
         """The release job begins where the build job ends; older images that still wait are pointless now."""

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed
-from stackyn_server.engine import builds
-from stackyn_server.engine.builds import BuildRequest
-from stackyn_server.engine.client import Engine
-from tests.engine.parts import context
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.request import BuildRequest
+from tests.engine.parts import tar
 
 
-async def fails(engine: Engine, request: BuildRequest, dockerfile: str, **files: str) -> DeploymentFailed:
-    members: dict[str, bytes | str] = {name: text.encode() for name, text in files.items()}
+async def context(dockerfile: str, **files: str) -> AsyncIterator[bytes]:
+    """A build context as the source room gives it: a tar in pieces, its members below `context/`."""
+    members: dict[str, bytes | str] = {f"context/{name}": text.encode() for name, text in files.items()}
+    content = tar({"context/Dockerfile": dockerfile.encode(), **members})
+    piece = 64 * 1024
+    for start in range(0, len(content), piece):
+        yield content[start : start + piece]
+
+
+async def fails(builder: Builder, request: BuildRequest, dockerfile: str, **files: str) -> DeploymentFailed:
     with pytest.raises(DeploymentFailed) as caught:
-        await builds.build(
-            engine, request, context({"Dockerfile": dockerfile.encode(), **members}), lambda line: None
-        )
+        await builder.build(request, context(dockerfile, **files), lambda line: None)
     return caught.value
 
 
-async def succeeds(engine: Engine, request: BuildRequest, dockerfile: str) -> tuple[str, list[str]]:
+async def succeeds(
+    builder: Builder, request: BuildRequest, dockerfile: str, say: Callable[[str], None] | None = None
+) -> tuple[str, list[str]]:
     lines: list[str] = []
-    image = await builds.build(engine, request, context({"Dockerfile": dockerfile.encode()}), lines.append)
+    image = await builder.build(request, context(dockerfile), say or lines.append)
     return image, lines
-
-
-async def images_upon(engine: Engine, base: str) -> set[str]:
-    """The ids of all images, nameless ones too, that are made upon the tests' own base image."""
-    found = set()
-    (bottom,) = (await engine.docker.images.inspect(base))["RootFS"]["Layers"]
-    for image in await engine.docker.images.list(all="true"):
-        details = await engine.ask_or_none(engine.docker.images.inspect(image["Id"]))
-        if details is not None and bottom in (details["RootFS"].get("Layers") or []):
-            found.add(str(image["Id"]))
-    return found
-
-
-async def containers_of_builds(engine: Engine) -> set[str]:
-    found = set()
-    for one in await engine.request("GET", "containers/json", params={"all": "true"}):
-        details = await engine.request_or_none("GET", f"containers/{one['Id']}/json")
-        if details is not None and engine.labels.short in details["HostConfig"].get("CgroupParent", ""):
-            found.add(str(one["Id"]))
-    return found

@@ -19,11 +19,14 @@ from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.domain.seats import address_of, bridge_of
 from stackyn_server.engine import images, networks
-from stackyn_server.engine.builds import BuildRequest
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from tests.clean_up import clean_up, remove_containers
-from tests.engine.parts import RANDOM, busybox_files, new_id, tar
+from tests.engine.builder.layouts import MadeLayout, named
+from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar
 from tests.patience import patient
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
@@ -55,14 +58,8 @@ async def base_image(engine: Engine) -> AsyncIterator[str]:
     """A shell and the usual small programs, 2 MB, imported from this machine's static busybox."""
     name = f"{BASE_NAME}:{uuid.uuid4().hex[:12]}"
     repository, _, version = name.rpartition(":")
-
-    async def content() -> AsyncIterator[bytes]:
-        yield await asyncio.to_thread(lambda: tar(busybox_files()))
-
-    parameters = {"fromSrc": "-", "repo": repository, "tag": version, "changes": 'CMD ["/bin/sh"]'}
-    async with engine.stream("POST", "images/create", params=parameters, upload=content()) as stream:
-        answers = [record async for record in stream.json_lines()]
-    assert not any("error" in answer for answer in answers), answers
+    image = await imported(engine, await asyncio.to_thread(lambda: tar(busybox_files())), 'CMD ["/bin/sh"]')
+    await engine.ask(engine.docker.images.tag(image, repository, tag=version))
     yield name
     await clean_up(engine)  # what stands on it; by force, an image in use would only lose its name
     await engine.request_or_none("DELETE", f"images/{name}")
@@ -101,6 +98,36 @@ async def spec(engine: Engine, base_image: str) -> AsyncIterator[Callable[..., C
 _seats = iter(range(400))
 
 
+@pytest.fixture(scope="session")
+def base_images(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of base images that builds get, with one in it: `base_image`, whose name is no secret there."""
+    layout = MadeLayout(tmp_path_factory.mktemp("base") / "images")
+    settings = {"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]}
+    layout.index(named(layout.manifest([tar(busybox_files())], settings), base_image))
+    for path in (layout.folder, *layout.folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # for the builder's user
+    return layout.folder
+
+
+@pytest.fixture
+def build_settings(engine: Engine, base_images: Path) -> config.Settings:
+    """No registry is asked, and one build may take little room."""
+    return config.Settings(
+        network=engine.network,
+        images=config.Images(
+            builder=os.environ.get("STACKYN_TEST_BUILDER_IMAGE", config.Images().builder),
+            directory=base_images,
+            source="local",
+        ),
+        builds=config.Builds(disk_mb=512, free_disk_mb=64),
+    )
+
+
+@pytest.fixture
+def builder(engine: Engine, build_settings: config.Settings) -> Builder:
+    return Builder(engine, build_settings, Registry(build_settings.images))
+
+
 @pytest.fixture
 async def build_request(engine: Engine) -> Callable[..., BuildRequest]:
     network = await networks.ensure_build_network(engine, 0)
@@ -113,12 +140,10 @@ async def build_request(engine: Engine) -> Callable[..., BuildRequest]:
             "tenant": UserId(uuid.uuid4()),
             "dockerfile": "Dockerfile",
             "network": network,
-            "memory_mb": 64,
+            "memory_mb": 512,
             "cpu": 1.0,
-            "max_processes": 64,
+            "max_processes": 256,
             "tag": images.tag_of(engine, app, deployment),
-            "build_arguments": {},
-            "needs_buildkit": False,
         }
         return BuildRequest(**(values | changes))  # type: ignore[arg-type]
 

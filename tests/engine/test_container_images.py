@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.engine import builds, containers, images, networks
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
-from tests.engine.parts import (
-    context,
-    ended,
-    new_id,
-)
+from tests.engine.parts import busybox_files, ended, imported, tar
 
 Spec = Callable[..., ContainerSpec]
 
@@ -62,34 +56,17 @@ async def test_a_program_that_is_not_in_the_image_ends_with_127_and_its_name(
 
 
 @pytest.fixture(scope="module")
-async def odd_images(engine: Engine, base_image: str) -> dict[str, str]:
+async def odd_images(engine: Engine) -> AsyncIterator[dict[str, str]]:
     """Images that can be made and can't be started."""
-    network = await networks.ensure_build_network(engine, 1)
-    texts = {
-        "{nothing}": "FROM scratch\nCOPY Dockerfile /\n",
-        "{stranger}": f'FROM {base_image}\nUSER nobody-knows-me\nCMD ["sleep", "1"]\n',
-        "{absent-program}": f'FROM {base_image}\nCMD ["/no/such/program"]\n',
+    shell = tar(busybox_files())
+    made = {
+        "{nothing}": await imported(engine, tar({"file": b"text"})),
+        "{stranger}": await imported(engine, shell, "USER nobody-knows-me", 'CMD ["sleep", "1"]'),
+        "{absent-program}": await imported(engine, shell, 'CMD ["/no/such/program"]'),
     }
-    made = {}
-    for name, text in texts.items():
-        app, deployment = AppId(new_id()), DeploymentId(new_id())
-        request = builds.BuildRequest(
-            app=app,
-            deployment=deployment,
-            tenant=UserId(uuid.uuid4()),
-            dockerfile="Dockerfile",
-            network=network,
-            memory_mb=64,
-            cpu=1,
-            max_processes=64,
-            tag=images.tag_of(engine, app, deployment),
-            build_arguments={},
-            needs_buildkit=False,
-        )
-        made[name] = await builds.build(
-            engine, request, context({"Dockerfile": text.encode()}), lambda line: None
-        )
-    return made
+    yield made
+    for image in made.values():
+        await engine.request_or_none("DELETE", f"images/{image}")
 
 
 async def test_an_image_that_is_gone_is_said_so(engine: Engine, spec: Spec) -> None:

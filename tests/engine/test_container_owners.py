@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.engine import builds, containers, networks
+from stackyn_server.engine import containers, networks
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.builds import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
-from tests.engine.parts import (
-    containers_place,
-    context,
-    eventually,
-    new_id,
-)
+from tests.engine.parts import busybox_files, containers_place, imported, new_id, tar
 
 Spec = Callable[..., ContainerSpec]
 
@@ -65,10 +58,8 @@ async def test_two_installations_on_one_engine_may_have_the_same_instance(engine
     assert state is not None and state.running
 
 
-async def test_an_image_can_not_make_its_build_container_look_like_an_instance(
-    engine: Engine, base_image: str, spec: Spec, build_request: Callable[..., BuildRequest]
-) -> None:
-    """A container inherits the labels of its image: that of a build step too, under a name of the engine's choice."""
+async def test_an_image_can_not_make_its_container_look_like_an_instance(engine: Engine, spec: Spec) -> None:
+    """A container inherits the labels of its image, whoever starts it, under a name of the engine's choice."""
     wanted = spec()
     await containers.start(engine, wanted)
     pretended = engine.labels.app_container(
@@ -78,25 +69,18 @@ async def test_an_image_can_not_make_its_build_container_look_like_an_instance(
         release=wanted.release,
         instance=wanted.instance,
     )
-    claims = " ".join(f"{key}={value}" for key, value in pretended.items())
-    began, listed = asyncio.Event(), list[str]()
-    text = f"FROM {base_image}\nLABEL {claims}\nRUN echo begun && sleep 600\n"
-    task = asyncio.create_task(
-        builds.build(
-            engine,
-            build_request(),
-            context({"Dockerfile": text.encode()}),
-            lambda line: began.set() if line == "begun" else None,
-        )
+    claims = [f"LABEL {key}={value}" for key, value in pretended.items()]
+    image = await imported(engine, tar(busybox_files()), *claims)
+    stranger = await engine.ask(
+        engine.docker.containers.create({"Image": image, "Cmd": ["sleep", "600"], "NetworkDisabled": True})
     )
-    await began.wait()
     try:
-        # The pretender carries the labels (else this test could not fail), a moment after it has spoken.
-        await eventually(lambda: _number_with(engine, wanted.instance), 2)
+        await engine.ask(stranger.start())
+        assert await _number_with(engine, wanted.instance) == 2, "it carries the labels"
         listed = [one.id for one in await containers.list_ours(engine, {keys.INSTANCE: str(wanted.instance)})]
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await engine.ask(stranger.delete(force=True))
+        await engine.request("DELETE", f"images/{image}")
 
     assert len(listed) == 1
     found = await containers.find(engine, wanted.instance)
@@ -108,17 +92,16 @@ async def _number_with(engine: Engine, instance: InstanceId) -> int:
     return len(await engine.request("GET", "containers/json", params={"filters": filters}))
 
 
-async def test_a_programs_labels_of_its_image_do_not_reach_its_container(
-    engine: Engine, base_image: str, spec: Spec, build_request: Callable[..., BuildRequest]
-) -> None:
-    text = f"FROM {base_image}\nLABEL {keys.DEPLOYMENT}=1 {keys.ROLE}=ingress {keys.APP}=2\n"
-    image = await builds.build(
-        engine, build_request(), context({"Dockerfile": text.encode()}), lambda line: None
-    )
-    wanted = spec(image=image, deployment=None)
+async def test_a_programs_labels_of_its_image_do_not_reach_its_container(engine: Engine, spec: Spec) -> None:
+    claims = (f"LABEL {keys.DEPLOYMENT}=1", f"LABEL {keys.ROLE}=ingress", f"LABEL {keys.APP}=2")
+    image = await imported(engine, tar(busybox_files()), *claims)
+    container = await containers.start(engine, wanted := spec(image=image, deployment=None))
+    try:
+        state = await containers.inspect(engine, container)
 
-    state = await containers.inspect(engine, await containers.start(engine, wanted))
-
-    assert state is not None
-    assert (state.labels[keys.DEPLOYMENT], state.labels[keys.ROLE]) == ("", "app")
-    assert state.app == wanted.app
+        assert state is not None
+        assert (state.labels[keys.DEPLOYMENT], state.labels[keys.ROLE]) == ("", "app")
+        assert state.app == wanted.app
+    finally:
+        await containers.remove(engine, container)
+        await engine.request("DELETE", f"images/{image}")

@@ -10,12 +10,14 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.seats import SEATS_PER_BRIDGE, address_of, bridge_of
-from stackyn_server.engine import builds, containers, networks
-from stackyn_server.engine.builds import BuildRequest
+from stackyn_server.engine import containers, networks
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.networks import NetworkConflict
-from tests.engine.parts import answers, context, new_id, run_inside, until_answers
+from tests.engine.building import succeeds
+from tests.engine.parts import answers, new_id, run_inside, until_answers
 
 Spec = Callable[..., ContainerSpec]
 SERVE = "nc -ll -p 8080 -e echo hello"
@@ -142,15 +144,12 @@ def test_each_build_slot_has_a_subnet_of_its_own() -> None:
 
 
 async def test_a_build_runs_on_the_network_of_its_slot(
-    engine: Engine, base_image: str, build_request: Callable[..., BuildRequest]
+    engine: Engine, base_image: str, builder: Builder, build_request: Callable[..., BuildRequest]
 ) -> None:
     name = await networks.ensure_build_network(engine, 3)
-    lines: list[str] = []
     dockerfile = f"FROM {base_image}\nRUN cat /proc/net/fib_trie\n"
 
-    await builds.build(
-        engine, build_request(network=name), context({"Dockerfile": dockerfile.encode()}), lines.append
-    )
+    _, lines = await succeeds(builder, build_request(network=name), dockerfile)
 
     subnet = networks.build_subnet_of(engine.network.build_subnet, 3)
     assert any(str(address) in line for address in subnet.hosts() for line in lines), lines

@@ -9,14 +9,14 @@ server and that program:
     `control/buildkitd.toml`    the daemon's configuration
     `control/docker/config.json` credentials of registries (DOCKER_CONFIG names its folder)
     `control/secrets/<id>`      secrets of the build
-    `control/keep_mb`           when it is there: what the cache may keep after the build, in MiB
   The second has the build context, all of it below `context/`.
 - /var/lib/build: the cache volume of a tenant and place. `buildkit/` is the daemon's, `work/` gets both tars, `out/`
   the OCI image layout of the result (a folder, layers uncompressed). The program empties `work/` and `out/` first and
   puts links into `out/blobs/sha256` to the blobs of /oci, so that layers of base images are not copied.
 - /oci: the base images (`[images] directory`), an OCI image layout, read-only.
 - Standard error: what `buildctl --progress=rawjson` writes, a JSON object in each line; other lines are its complaint.
-- Standard output: nothing, or the last lines of a daemon that did not start; for the operator only.
+- Standard output: after a failure `oom_kill <count>`, what the kernel killed for memory, and the last lines of a daemon
+  that has ended; for the operator only.
 - The exit code: that of `buildctl`, `NO_DAEMON` when the daemon did not start, `NO_INPUT` when a tar was cut off or
   could not be unpacked.
 """

@@ -1,0 +1,187 @@
+"""The story of one build: find its cache, run the builder, take what it made."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.engine import containers
+from stackyn_server.engine.builder import NO_DAEMON, caches, container
+from stackyn_server.engine.builder.arguments import (
+    arguments,
+    control_tar,
+    daemon_configuration,
+    uses_built_in_frontend,
+)
+from stackyn_server.engine.builder.base_images import BaseImages
+from stackyn_server.engine.builder.caches import Cache, Places
+from stackyn_server.engine.builder.container import BuilderSpec
+from stackyn_server.engine.builder.disk import DiskLimits, within_limits
+from stackyn_server.engine.builder.failures import explain
+from stackyn_server.engine.builder.output import Limits, take_image
+from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.registries import registry_tables
+from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.request import BuildRequest
+from stackyn_server.engine.builder.run import Ended, run
+from stackyn_server.engine.client import Engine
+
+OUT = "out"
+_MEBIBYTE = 1024 * 1024
+
+log = structlog.get_logger()
+
+Say = Callable[[str], None]
+
+
+class Builder:
+    """The builds of this process: it knows which run, and which caches they use."""
+
+    def __init__(self, engine: Engine, settings: config.Settings, registry: Registry) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._registry = registry
+        self._places = Places()
+        self._running: set[DeploymentId] = set()
+
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: Say) -> str:
+        """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
+
+        Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID, IMAGE_REFUSED)
+        with the last lines as evidence, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an error of
+        `context` comes out unchanged. Cancelling it ends the build. When it returns or raises, its container is gone.
+        """
+        with self._is_running(request.deployment):
+            await self.remove_leftovers()
+            base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
+            async with self._cache(request) as cache:
+                await self._run(request, base_images, cache, context, say)
+                return await self._take(request, base_images, cache)
+
+    async def remove_leftovers(self) -> list[str]:
+        """Remove the builder containers whose build doesn't run here; returns their names."""
+        removed = []
+        for listed in await container.list_all(self._engine):
+            if container.deployment_of(listed) not in self._running:
+                await containers.force_remove(self._engine, listed.id)
+                log.info("builder.removed", container=listed.name)
+                removed.append(listed.name)
+        return removed
+
+    @property
+    def caches_in_use(self) -> set[str]:
+        """The names of the volumes that builds use now."""
+        return self._places.in_use(self._engine)
+
+    @contextmanager
+    def _is_running(self, deployment: DeploymentId) -> Iterator[None]:
+        self._running.add(deployment)
+        try:
+            yield
+        finally:
+            self._running.discard(deployment)
+
+    @asynccontextmanager
+    async def _cache(self, request: BuildRequest) -> AsyncIterator[Cache]:
+        """Hold a cache. One that overfilled the disk, or that no daemon starts with, is dropped."""
+        async with self._places.place(request.tenant) as place:
+            cache = await caches.ensure(self._engine, request.tenant, place)
+            try:
+                yield cache
+            except _CacheUnusable as unusable:
+                await caches.remove(self._engine, cache.name)
+                raise unusable.error from None
+
+    async def _run(
+        self,
+        request: BuildRequest,
+        base_images: BaseImages,
+        cache: Cache,
+        context: AsyncIterator[bytes],
+        say: Say,
+    ) -> None:
+        has_registry = await self._registry.is_there()
+        if request.syntax and uses_built_in_frontend(request.syntax, has_registry=has_registry):
+            say(
+                f"No registry can be reached: instead of {request.syntax} the builder's own reads the Dockerfile."
+            )
+        words = arguments(request, base_images.digests, has_registry=has_registry)
+        control = control_tar(words, self._daemon_configuration(), request)
+        progress = Progress(say)
+        running = run(self._engine, self._spec(request, base_images, cache), control, context, progress.feed)
+        try:
+            ended = await within_limits(cache.folder, self._disk_limits, running)
+        except DeploymentFailed as error:
+            if error.failure.code is FailureCode.BUILD_DISK:
+                raise _CacheUnusable(error) from error
+            raise
+        progress.finish()
+        if ended.exit_code != 0:
+            raise self._explained(ended, progress, say)
+
+    def _daemon_configuration(self) -> str:
+        builds = self._settings.builds
+        # What one build adds may then be as much again before its tenant's share is used up.
+        ours = daemon_configuration(_platform(), builds.cache_mb // 2)
+        return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
+
+    def _explained(self, ended: Ended, progress: Progress, say: Say) -> Exception:
+        for line in progress.excerpt:
+            say(line)
+        error = explain(ended, progress)
+        if ended.exit_code == NO_DAEMON:
+            return _CacheUnusable(error)
+        return error
+
+    async def _take(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
+        builds = self._settings.builds
+        taken = await take_image(
+            self._engine,
+            cache.folder / OUT,
+            base_images,
+            labels=self._engine.labels.app_image(request.app, request.deployment),
+            tag=request.tag,
+            limits=Limits(builds.disk_mb * _MEBIBYTE, builds.max_files),
+        )
+        return taken.id
+
+    def _spec(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> BuilderSpec:
+        builds = self._settings.builds
+        environment = {
+            "BUILDKIT_STEP_LOG_MAX_SIZE": str(builds.log_limit_bytes),
+            "BUILDKIT_STEP_LOG_MAX_SPEED": "-1",
+        }
+        return BuilderSpec(
+            app=request.app,
+            deployment=request.deployment,
+            tenant=request.tenant,
+            image=self._settings.images.builder,
+            network=request.network,
+            volume=cache.name,
+            base_images=base_images.directory,
+            limits=request.limits,
+            environment=environment,
+        )
+
+    @property
+    def _disk_limits(self) -> DiskLimits:
+        builds = self._settings.builds
+        return DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
+
+
+class _CacheUnusable(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _platform() -> str:
+    machine = platform.machine()
+    return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm'}.get(machine, machine) }"

@@ -1,0 +1,104 @@
+"""The caches of builds: a volume for each tenant and build place, because a daemon locks its folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from stackyn_server.domain.ids import UserId
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine.builder.container import HOME
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineRefused, InUse
+from stackyn_server.engine.labels import Role
+
+__all__ = ["HOME", "Cache", "Places", "ensure", "list_all", "remove"]
+
+WORK = "work"  # made anew by each build: its time is when the cache was last used
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """`folder` is where the host has the volume `name`; `used_at` when a build last began in it."""
+
+    name: str
+    tenant: UserId
+    folder: Path
+    used_at: datetime
+
+
+class Places:
+    """Which caches are in use by builds of this process."""
+
+    def __init__(self) -> None:
+        self._taken: set[tuple[UserId, int]] = set()
+
+    @asynccontextmanager
+    async def place(self, tenant: UserId) -> AsyncIterator[int]:
+        """Hold the lowest free place of a tenant."""
+        number = next(n for n in range(len(self._taken) + 1) if (tenant, n) not in self._taken)
+        self._taken.add((tenant, number))
+        try:
+            yield number
+        finally:
+            self._taken.discard((tenant, number))
+
+    def in_use(self, engine: Engine) -> set[str]:
+        """Return the names of the volumes that are in use."""
+        return {engine.labels.cache_name(*taken) for taken in self._taken}
+
+
+async def ensure(engine: Engine, tenant: UserId, place: int) -> Cache:
+    """Return the cache of a tenant's place, made where it was missing. Raises `EngineUnavailable`."""
+    name = engine.labels.cache_name(tenant, place)
+    wanted = {"Name": name, "Labels": engine.labels.cache_volume(tenant, place)}
+    found = await engine.request("POST", "volumes/create", body=wanted)
+    if not engine.labels.owns_volume(name, found.get("Labels") or {}):
+        raise EngineRefused(0, f"the volume {name} exists and is not ours")
+    return await _cache(found)
+
+
+async def list_all(engine: Engine) -> list[Cache]:
+    """Return the caches of this installation, the one used last first."""
+    filters = engine.labels.object_filter()
+    filters["label"].append(f"{keys.ROLE}={Role.BUILD_CACHE}")
+    found = await engine.request("GET", "volumes", params={"filters": json.dumps(filters)})
+    ours = [
+        volume
+        for volume in found.get("Volumes") or []
+        if engine.labels.owns_volume(volume["Name"], volume.get("Labels") or {})
+    ]
+    caches = await asyncio.gather(*(_cache(volume) for volume in ours))
+    return sorted(caches, key=lambda cache: cache.used_at, reverse=True)
+
+
+async def remove(engine: Engine, name: str) -> bool:
+    """Remove a cache. False when a container uses it; absent is success."""
+    try:
+        await engine.request_or_none("DELETE", f"volumes/{name}")
+    except InUse:
+        return False
+    return True
+
+
+async def _cache(volume: dict[str, Any]) -> Cache:
+    folder = Path(volume["Mountpoint"])
+    tenant = UserId(UUID(volume["Labels"][keys.TENANT]))
+    return Cache(volume["Name"], tenant, folder, await asyncio.to_thread(_used_at, folder))
+
+
+def _used_at(folder: Path) -> datetime:
+    """Of a cache that no build has begun in, when it was made."""
+    for there in (folder / WORK, folder):
+        try:
+            return datetime.fromtimestamp(there.lstat().st_mtime, UTC)
+        except OSError:
+            continue
+    return datetime.fromtimestamp(0, UTC)

@@ -1,0 +1,123 @@
+"""The container of one build: what it may use and do, and how it is found again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.engine import containers
+from stackyn_server.engine import labels as keys
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_state import ContainerSummary
+from stackyn_server.engine.errors import InUse
+from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.engine.labels import Role
+
+PROGRAM = "/usr/local/bin/build"
+HOME = "/var/lib/build"  # where the cache volume is mounted
+BASE_IMAGES = "/oci"
+USER = "1001:1001"
+# What newuidmap and newgidmap need, to give the user namespace of the build its numbers.
+_CAPABILITIES = ("SETUID", "SETGID")
+# Owned by its user: runc gives a scratch file system the mode of the folder that it hides, whatever it is told.
+_SCRATCH = {"/tmp": "uid=1001,gid=1001,size=64m", "/run": "uid=1001,gid=1001,size=16m"}
+
+
+# The engine's default profile and the calls that rootless BuildKit makes; in one line, as the engine takes it.
+_SECCOMP = json.dumps(
+    json.loads(resources.files("stackyn_server.engine.builder").joinpath("seccomp.json").read_text("utf-8")),
+    separators=(",", ":"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderSpec:
+    """`volume` is the name of the cache, `base_images` the folder that is shown at `/oci`, None without one."""
+
+    app: AppId | None
+    deployment: DeploymentId
+    tenant: UserId
+    image: str
+    network: str
+    volume: str
+    base_images: Path | None
+    limits: Limits
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+async def create(engine: Engine, spec: BuilderSpec) -> str:
+    """Return the id of a new container, after removing one that was left of the same deployment."""
+    name = keys.builder_name(spec.deployment)
+    wanted = _wanted(engine, spec)
+    try:
+        created = await engine.ask(engine.docker.containers.create(wanted, name=name))
+    except InUse:
+        await remove_of(engine, spec.deployment)
+        try:
+            created = await engine.ask(engine.docker.containers.create(wanted, name=name))
+        except InUse:  # by another installation
+            spare = engine.labels.spare_name(name)
+            created = await engine.ask(engine.docker.containers.create(wanted, name=spare))
+    return created.id
+
+
+async def list_all(engine: Engine) -> list[ContainerSummary]:
+    """Return the builder containers of this installation, ended ones too."""
+    return await containers.list_ours(engine, {keys.ROLE: Role.BUILDER})
+
+
+def deployment_of(listed: ContainerSummary) -> DeploymentId | None:
+    text = listed.labels.get(keys.DEPLOYMENT, "")
+    return DeploymentId(int(text)) if text.isdecimal() else None
+
+
+async def remove_of(engine: Engine, deployment: DeploymentId) -> None:
+    """Kill and remove the builder containers of a deployment, if there are any."""
+    matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}
+    for listed in await containers.list_ours(engine, matching):
+        await containers.force_remove(engine, listed.id)
+
+
+def _wanted(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
+    mounts = [{"Type": "volume", "Source": spec.volume, "Target": HOME}]
+    if spec.base_images is not None:
+        mounts.append(_read_only(spec.base_images))
+    return {
+        "Image": spec.image,
+        "Entrypoint": [PROGRAM],
+        "Cmd": [],
+        "User": USER,
+        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        "WorkingDir": HOME,
+        "OpenStdin": True,
+        "StdinOnce": True,  # its input ends with our connection, also when this server is killed
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": False,
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": engine.labels.builder_container(
+            tenant=spec.tenant, app=spec.app, deployment=spec.deployment
+        ),
+        "HostConfig": {
+            **host_config(spec.limits, capabilities=_CAPABILITIES, read_only=True),
+            # No `no-new-privileges`: newuidmap gets its capability from its file. The masks over /proc and /sys would
+            # forbid each step a /proc of its own, and with it a process namespace of its own.
+            "SecurityOpt": [f"seccomp={_SECCOMP}", "apparmor=unconfined"],
+            "MaskedPaths": [],
+            "ReadonlyPaths": [],
+            "LogConfig": {"Type": "none", "Config": {}},  # the engine would write down every byte
+            "Mounts": mounts,
+            "Tmpfs": _SCRATCH,
+            "NetworkMode": spec.network,
+        },
+    }
+
+
+def _read_only(folder: Path) -> dict[str, Any]:
+    return {"Type": "bind", "Source": str(folder), "Target": BASE_IMAGES, "ReadOnly": True}

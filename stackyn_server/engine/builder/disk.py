@@ -1,0 +1,105 @@
+"""The disk of one build, watched while it runs: nothing in the kernel limits what a volume takes.
+
+Looking at the file system costs nothing, counting files does. A build can have passed its limit only when the file
+system has lost what was left of it, so that is when its files are counted; and on a period, because others on the same
+file system free room meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.engine.builder.failures import disk_full
+from stackyn_server.engine.disk import LEAST_FILE_BYTES, Occupied, occupied
+
+LOOK_SECONDS = 0.5
+COUNT_SECONDS = 15.0
+_MEBIBYTE = 1024 * 1024
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """For one build: what its folder may hold, and what must stay free on its file system. Units: MiB, files."""
+
+    disk_mb: int
+    max_files: int
+    free_disk_mb: int
+
+    @property
+    def free_files(self) -> int:
+        return self.free_disk_mb * _MEBIBYTE // LEAST_FILE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    bytes: int
+    files: int  # any number where the file system makes room for files as it goes
+
+
+async def within_limits(folder: Path, limits: DiskLimits, work: Coroutine[None, None, T]) -> T:
+    """Do `work`, and end it when it fills the disk. Raises `DeploymentFailed` with BUILD_DISK then."""
+    working = asyncio.create_task(work, name="build.run")
+    watching = asyncio.create_task(_watch(folder, limits), name="build.disk")
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await watching  # it has only one end
+        return await working
+    finally:
+        for task in (watching, working):
+            task.cancel()
+        await asyncio.wait((working, watching))
+
+
+async def _watch(folder: Path, limits: DiskLimits) -> None:
+    """Raise `DeploymentFailed` as soon as a limit is passed; never return."""
+    most = Occupied(limits.disk_mb * _MEBIBYTE, limits.max_files)
+    then = await asyncio.to_thread(_free, folder)
+    counted, counted_at = Occupied(0, 0), -math.inf
+    while True:
+        now = await asyncio.to_thread(_free, folder)
+        if now.bytes < limits.free_disk_mb * _MEBIBYTE or now.files < limits.free_files:
+            raise disk_full()
+        may_have_passed = (
+            counted.bytes + then.bytes - now.bytes > most.bytes
+            or counted.files + then.files - now.files > most.files
+        )
+        if may_have_passed or time.monotonic() - counted_at > COUNT_SECONDS:
+            began_at = time.monotonic()
+            counted, then = await asyncio.to_thread(occupied, [folder], most), now
+            counted_at = time.monotonic()
+            if counted.bytes > most.bytes or counted.files > most.files:
+                log.info("build.disk_limit", bytes=counted.bytes, files=counted.files)
+                raise _too_large(limits, by_files=counted.bytes <= most.bytes)
+            await asyncio.sleep(counted_at - began_at)  # counting may not keep a processor busy
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _too_large(limits: DiskLimits, *, by_files: bool) -> DeploymentFailed:
+    most = f"{limits.max_files} files" if by_files else f"{limits.disk_mb} MiB"
+    return DeploymentFailed(
+        Failure(
+            FailureCode.BUILD_DISK,
+            f"The build was ended because it wrote more than a build may, together with its cache: {most}.",
+            "Make the build write less, or ask the operator for a higher build limit.",
+        )
+    )
+
+
+def _free(folder: Path) -> _Free:
+    found = os.statvfs(folder)
+    return _Free(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else sys.maxsize)

@@ -1,0 +1,234 @@
+"""Why a build failed, as the tenant reads it. BuildKit has codes for little of it, so its texts are recognised (tried
+with 0.34.2). What a registry or another server answered is never shown."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address
+
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
+from stackyn_server.engine.builder.progress import Problem, Progress
+from stackyn_server.engine.builder.run import Ended
+from stackyn_server.engine.container_state import KILLED
+from stackyn_server.engine.errors import EngineUnavailable
+
+_DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_DOCKERFILE = re.compile(
+    r"dockerfile parse error|failed to read dockerfile|the dockerfile cannot be empty|dockerfile line greater than|"
+    r"no build stage|file with no instructions|invalid reference format|base name \(.*\) should not be blank|"
+    r"target stage .* could not be found|failed to parse|unknown flag|is not allowed|duplicate name|"
+    r"circular dependency|invalid (?:from|platform|file mode|mount|field)|unsupported (?:mount|frontend)|"
+    r"undefined arg|failed to process|requires at least|requires exactly|unknown instruction|not a valid",
+    re.IGNORECASE,
+)
+_DAEMON_GONE = re.compile(
+    r"rpc error|error reading from server|connection error|transport is closing|session healthcheck|"
+    r"failed to list workers|closing transport|buildkitd\.sock",
+    re.IGNORECASE,
+)
+_FETCHING = re.compile(
+    r"failed to resolve source metadata|failed to authorize|failed to do request|failed to copy|failed to fetch|"
+    r"(?:get|head|post) \"?https?://|unexpected status|invalid response status|failed to read digest|dial tcp|"
+    r"failed to extract layer|httpreadseeker",
+    re.IGNORECASE,
+)
+_METADATA = re.compile(r"failed to resolve source metadata for (?P<name>[^\s]+?):? ")
+_NO_SUCH_IMAGE = re.compile(
+    r"pull access denied|manifest unknown|insufficient_scope|repository does not exist|: not found$|"
+    r"name unknown|unexpected status[^:]*: (?:401|403|404)|authorization failed|unauthorized|no match for platform",
+    re.IGNORECASE,
+)
+_NO_SUCH_HOST = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?: no such host", re.IGNORECASE)
+_NO_NAME_SERVICE = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?:", re.IGNORECASE)
+_ADDRESS = re.compile(r"dial tcp (?P<address>[0-9.]+):(?P<port>[0-9]+)|\[(?P<v6>[0-9a-f:]+)\]:")
+_URL = re.compile(r"(?:get|head|post) \"?(?P<url>https?://[^\"\s]+)", re.IGNORECASE)
+_STATUS = re.compile(r"invalid response status (?P<status>[0-9]{3})")
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+# What must be left out: the words of a server that the build asked.
+_ANSWER = re.compile(r"(?i)[:;,]?\s*(?:server message|body|response):.*$", re.DOTALL)
+_TEMPORARY = re.compile(
+    r"toomanyrequests|too many requests|rate limit|timeout|timed out|connection re(?:fused|set)|unreachable|no route|"
+    r"server misbehaving|temporary failure|unexpected eof|\b5\d\d\b|deadline exceeded|eof$|handshake",
+    re.IGNORECASE,
+)
+_CLOSED = (
+    "Builds reach public addresses only. The operator may open a private network in [builds] allowed_private."
+)
+
+
+def explain(ended: Ended, progress: Progress) -> DeploymentFailed:
+    """Return the error to raise for a builder that didn't succeed."""
+    problem = progress.problem
+    printed = "\n".join(progress.recent)
+    if ended.exit_code == NO_DAEMON:
+        return EngineUnavailable(f"the builder's daemon did not start: {ended.said}")
+    if ended.out_of_memory or (problem is not None and problem.exit_code == KILLED):
+        return _failed(
+            FailureCode.BUILD_OUT_OF_MEMORY,
+            f"The build was ended in {_where(problem, progress)} because it used more memory than builds are allowed.",
+            "Make the build need less memory, or ask the operator for a higher build limit.",
+            printed,
+        )
+    if ended.exit_code == NO_INPUT:
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            "The repository's files could not be unpacked for the build.",
+            "Look for files with unusual names or types in the repository, then deploy again.",
+            ended.said,
+        )
+    if problem is None:
+        # Ended from outside, or it lost its daemon without a word.
+        return EngineUnavailable(
+            f"the builder ended with {ended.exit_code}: {ended.said} {progress.complaint}"
+        )
+    if _DISK.search(problem.text if problem.exit_code is None else printed):
+        return disk_full()
+    if problem.exit_code is not None:
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"The build failed in {_where(problem, progress)} (exit code {problem.exit_code}).",
+            "The last lines of the build say why. Repair it, push and deploy again.",
+            printed,
+        )
+    return _without_exit_code(problem, progress)
+
+
+def disk_full() -> DeploymentFailed:
+    """The file system itself has no room left."""
+    return _failed(
+        FailureCode.BUILD_DISK,
+        "The build stopped because the server's disk is full.",
+        "Make the build write less, or tell the operator that the disk is full.",
+    )
+
+
+def _without_exit_code(problem: Problem, progress: Progress) -> DeploymentFailed:
+    text = problem.text
+    if _DAEMON_GONE.search(text):
+        # It ran, so it is not the engine's: the daemon and its steps share their limits.
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"The builder broke down in {_where(problem, progress)}: the build used all its processes or memory.",
+            "Make the build start fewer processes at once, or need less memory.",
+            "\n".join(progress.recent),
+        )
+    if _FETCHING.search(text):
+        return _fetching(problem, text, progress)
+    excerpt = "\n".join([*progress.excerpt, _without_answer(text)])
+    if _DOCKERFILE.search(text):
+        return _failed(
+            FailureCode.DOCKERFILE_INVALID,
+            "The Dockerfile can't be used.",
+            "Repair what is named below, then deploy again.",
+            excerpt,
+        )
+    return _failed(
+        FailureCode.BUILD_FAILED,
+        f"The build failed in {_where(problem, progress)}.",
+        "The last lines of the build say why. Repair it, push and deploy again.",
+        "\n".join([*progress.recent, excerpt]),
+    )
+
+
+def _fetching(problem: Problem, text: str, progress: Progress) -> DeploymentFailed:
+    metadata = _METADATA.search(text)
+    if metadata is None:
+        what = f"the file of {_where(problem, progress)}"
+        if (url := _URL.search(text)) is not None:
+            what = _CREDENTIALS.sub("//", url["url"])
+    else:
+        what = f"the base image {_short_name(metadata['name'])}"
+    if (closed := _closed_address(text)) is not None:
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"The build may not reach {closed}, where {what} would come from.",
+            _CLOSED,
+        )
+    if metadata is None:
+        return _file(what, text)
+    return _base_image(what, text)
+
+
+def _base_image(what: str, text: str) -> DeploymentFailed:
+    if host := _NO_SUCH_HOST.search(text):
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"The registry of {what} was not found: there is no host {host['host']}.",
+            "Check the name after FROM in the Dockerfile. If it is right, this server has no access to that registry.",
+        )
+    if _NO_SUCH_IMAGE.search(_without_answer(text)) or _NO_SUCH_IMAGE.search(text):
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"{_capital(what)} doesn't exist, or is private.",
+            "Check the name after FROM in the Dockerfile. For a private image, add its registry's credentials.",
+        )
+    if _TEMPORARY.search(text) or _NO_NAME_SERVICE.search(text):
+        return TransientFailure(
+            Failure(
+                FailureCode.BUILD_FAILED,
+                f"{_capital(what)} could not be fetched: its registry doesn't answer, or limits requests.",
+                "Deploy again later. If it stays, the operator checks this server's access to the registry.",
+            )
+        )
+    return _failed(
+        FailureCode.BUILD_FAILED,
+        f"{_capital(what)} could not be fetched from its registry.",
+        "Check the name after FROM in the Dockerfile, and that its registry serves this image to this server.",
+    )
+
+
+def _file(what: str, text: str) -> DeploymentFailed:
+    if status := _STATUS.search(text):
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"{_capital(what)} could not be fetched: its server answered with status {status['status']}.",
+            "Check the address in the Dockerfile.",
+        )
+    if host := _NO_SUCH_HOST.search(text):
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"{_capital(what)} could not be fetched: there is no host {host['host']}.",
+            "Check the address in the Dockerfile.",
+        )
+    return _failed(
+        FailureCode.BUILD_FAILED,
+        f"{_capital(what)} could not be fetched.",
+        "Check the address in the Dockerfile, and that its server can be reached from the internet.",
+    )
+
+
+def _closed_address(text: str) -> str | None:
+    """Return the address that a connection was tried to when builds may not reach it."""
+    for match in _ADDRESS.finditer(text):
+        if match["address"] is None:
+            continue
+        try:
+            address = IPv4Address(match["address"])
+        except AddressValueError:
+            continue
+        if not address.is_global or address.is_multicast:
+            return str(address)
+    return None
+
+
+def _short_name(name: str) -> str:
+    """Return an image's name as people write it, without what Docker Hub adds."""
+    return re.sub(r"^(?:registry-1\.)?docker\.io/(?:library/)?", "", name)
+
+
+def _where(problem: Problem | None, progress: Progress) -> str:
+    step = (problem.step if problem is not None else "") or progress.step
+    return f"step {step}" if step else "its first step"
+
+
+def _without_answer(text: str) -> str:
+    return _CREDENTIALS.sub("//", _ANSWER.sub("", text))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _failed(code: FailureCode, message: str, hint: str, evidence: str = "") -> DeploymentFailed:
+    return DeploymentFailed(Failure(code, message, hint, evidence))

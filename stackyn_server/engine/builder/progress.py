@@ -1,0 +1,221 @@
+"""BuildKit's progress as lines for people and as facts for us. Pure.
+
+`buildctl --progress=rawjson` writes a `SolveStatus` in each line of its standard error (client/graph.go and
+util/progress/progresswriter of moby/buildkit, tried with 0.34.2); a line that is not JSON is its complaint at the end.
+What a step prints comes only as the data of a log record, so no step can pretend to be one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from stackyn_server.engine.builder.text import Lines, clean
+from stackyn_server.engine.timestamps import engine_time
+
+EVIDENCE_LINES = 40
+LONGEST_RECORD_BYTES = 4 * 1024 * 1024
+MOST_VERTEXES = (
+    10_000  # a Dockerfile has far fewer steps; a frontend of the tenant's own may claim any number
+)
+_COMPLAINT_LINES = 200
+_NAME_CHARACTERS = 200
+_TOLD_SECONDS = 1.0  # how long a step took is said from here on
+_INTERNAL = ("[internal]", "[auth]", "exporting ", "importing ", "resolve image config")
+_OWN_LOG = re.compile(r"time=\"[^\"]*\" level=")  # of buildctl, about its own work
+_NUMBER = re.compile(r"^\[(?P<place>[^\]]*)\]")
+_BASE = re.compile(r"\[context (?P<name>.*)\] (?P<what>load metadata|OCI load)")
+_CANCELLED = re.compile(r"context canceled|Canceled", re.IGNORECASE)
+_EXIT_CODE = re.compile(r"did not complete successfully: exit code: ([0-9]+)")
+_COMPLAINT = "error: "
+_PREFIX = "failed to solve: "
+
+
+@dataclass(slots=True)
+class _Vertex:
+    name: str
+    is_told: bool = False
+    is_done: bool = False
+    started: datetime | None = None
+    lines: Lines = field(default_factory=Lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What the builder complains about. `exit_code` of the step's command, None when no command failed; `step` is the
+    name of the step, "" when none is to blame."""
+
+    text: str
+    exit_code: int | None
+    step: str
+
+
+class Progress:
+    """Fed with pieces of the standard error; `on_line` gets each readable line.
+
+    `recent` are the last lines that steps printed.
+    """
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._rest = bytearray()
+        self._is_skipping = False
+        self._vertexes: dict[str, _Vertex] = {}
+        self._speaker = ""
+        self._failed: tuple[str, str] | None = None
+        self._complaint: list[str] = []
+        self.recent: deque[str] = deque(maxlen=EVIDENCE_LINES)
+
+    def feed(self, piece: bytes) -> None:
+        self._rest += piece
+        if b"\n" not in piece:
+            if len(self._rest) > LONGEST_RECORD_BYTES:
+                self._rest.clear()
+                self._is_skipping = True  # until its end
+            return
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = bytearray(rest)
+        for line in lines:
+            if self._is_skipping:
+                self._is_skipping = False
+            else:
+                self._line(bytes(line))
+
+    def finish(self) -> None:
+        """Tell what never ended."""
+        if self._rest and not self._is_skipping:
+            self._line(bytes(self._rest))
+        self._rest.clear()
+        for digest, vertex in self._vertexes.items():
+            self._say(digest, vertex, vertex.lines.rest())
+
+    @property
+    def step(self) -> str:
+        """The step that spoke last, "" before the first."""
+        vertex = self._vertexes.get(self._speaker)
+        return "" if vertex is None else vertex.name
+
+    @property
+    def problem(self) -> Problem | None:
+        """What went wrong, once the builder has said so."""
+        text = self.complaint
+        if _COMPLAINT not in text and self._failed is None:
+            return None
+        step, said = self._failed or ("", "")
+        _, _, error = text.rpartition(_COMPLAINT)
+        error = (error if _COMPLAINT in text else said).strip().removeprefix(_PREFIX)
+        code = _EXIT_CODE.search(error) or _EXIT_CODE.search(said)
+        return Problem(error, int(code[1]) if code else None, step)
+
+    @property
+    def complaint(self) -> str:
+        """All that was no record, for the operator."""
+        return "\n".join(self._complaint)
+
+    @property
+    def excerpt(self) -> list[str]:
+        """The lines of the Dockerfile that the builder points at, as it prints them."""
+        return [line for line in self.complaint.rpartition(_COMPLAINT)[0].split("\n") if line.strip()]
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(b"{"):
+            with suppress(ValueError, TypeError, AttributeError, RecursionError):  # then it isn't BuildKit's
+                self._record(json.loads(line))
+        elif line.strip() and len(self._complaint) < _COMPLAINT_LINES:
+            text = clean(line.decode("utf-8", "replace"))
+            if not _OWN_LOG.match(text):
+                self._complaint.append(text)
+
+    def _record(self, record: Mapping[str, Any]) -> None:
+        for vertex in record.get("vertexes") or ():
+            self._vertex(vertex)
+        for log in record.get("logs") or ():
+            self._log(log)
+        for warning in record.get("warnings") or ():
+            self._warning(warning)
+
+    def _vertex(self, found: Mapping[str, Any]) -> None:
+        digest = str(found.get("digest", ""))
+        vertex = self._vertexes.get(digest)
+        if vertex is None:
+            if len(self._vertexes) >= MOST_VERTEXES:
+                return
+            vertex = self._vertexes[digest] = _Vertex(_short(str(found.get("name", ""))))
+        if error := str(found.get("error") or ""):
+            vertex.is_done = True
+            if self._failed is None and not _CANCELLED.search(error):
+                self._failed = (vertex.name, error)
+            return
+        if vertex.is_done or vertex.name.startswith(_INTERNAL):
+            return
+        if base := _BASE.match(vertex.name):
+            vertex.is_done = True
+            if base["what"] == "OCI load":
+                self._tell(f"FROM {base['name']}")
+            return
+        if found.get("cached"):
+            vertex.is_done = vertex.is_told = True
+            self._tell(f"CACHED {vertex.name}")
+        elif found.get("started") and not vertex.is_told:
+            vertex.is_told = True
+            vertex.started = engine_time(str(found["started"]))
+            self._speaker = digest
+            self._tell(vertex.name)
+        if found.get("completed") and not vertex.is_done:
+            self._done(digest, vertex, engine_time(str(found["completed"])))
+
+    def _done(self, digest: str, vertex: _Vertex, at: datetime | None) -> None:
+        vertex.is_done = True
+        self._say(digest, vertex, vertex.lines.rest())
+        if at is None or vertex.started is None:
+            return
+        seconds = (at - vertex.started).total_seconds()
+        if seconds >= _TOLD_SECONDS and (place := _NUMBER.match(vertex.name)):
+            self._tell(f"[{place['place']}] DONE {seconds:.1f} s")
+
+    def _log(self, log: Mapping[str, Any]) -> None:
+        digest = str(log.get("vertex", ""))
+        vertex = self._vertexes.get(digest)
+        if vertex is None:
+            return
+        text = _decoded(log.get("data")).decode("utf-8", "replace")
+        self._say(digest, vertex, vertex.lines.feed(text))
+
+    def _say(self, digest: str, vertex: _Vertex, lines: list[str]) -> None:
+        """Tell lines of a step; when another one spoke in between, its name comes again first."""
+        if lines and digest != self._speaker:
+            self._speaker = digest
+            if vertex.is_told:
+                self._tell(f"{vertex.name} (goes on)")
+        for line in lines:
+            self.recent.append(line)
+            self._tell(line)
+
+    def _warning(self, warning: Mapping[str, Any]) -> None:
+        short = clean(_decoded(warning.get("short")).decode("utf-8", "replace"))
+        if short:
+            self._tell(f"Warning: {short}")
+
+    def _tell(self, line: str) -> None:
+        self._on_line(line)
+
+
+def _short(name: str) -> str:
+    """Return a step's name as one line."""
+    first = clean(" ".join(name.split()))
+    return first if len(first) <= _NAME_CHARACTERS else f"{first[:_NAME_CHARACTERS]}…"
+
+
+def _decoded(data: object) -> bytes:
+    try:
+        return base64.b64decode(str(data or ""))
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,117 @@
+"""One run of a builder container: input in, output out, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from stackyn_server.engine import containers
+from stackyn_server.engine.attach import STDERR, Attached, attach
+from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder.container import BuilderSpec
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+
+_OOM_KILL = re.compile(r"^oom_kill [1-9]", re.MULTILINE)  # the engine misses some
+_SAID_BYTES = 8192  # of the standard output that are kept, for the operator
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`said` is the end of the container's standard output; `out_of_memory`: a process was killed for it."""
+
+    exit_code: int
+    out_of_memory: bool
+    said: str
+
+
+async def run(
+    engine: Engine,
+    spec: BuilderSpec,
+    control: bytes,
+    context: AsyncIterator[bytes],
+    on_error_output: Callable[[bytes], None],
+) -> Ended:
+    """Run one builder: send `control` and the tar stream `context`, give each piece of its standard error away.
+
+    When it returns or raises, also when it is cancelled, the container is gone. An error of `context` comes out
+    unchanged. Raises `EngineUnavailable`, `EngineRefused`.
+    """
+    async with _container(engine, spec) as id_:
+        async with attach(engine, id_) as attached:
+            await engine.ask(engine.docker.containers.container(id_).start())
+            said = await _converse(attached, control, context, on_error_output)
+        await engine.ask(engine.docker.containers.container(id_).wait())
+        state = await containers.inspect(engine, id_)
+    if state is None:
+        raise EngineUnavailable("a builder was removed while it ran")
+    return Ended(state.exit_code, state.out_of_memory or _OOM_KILL.search(said) is not None, said)
+
+
+@asynccontextmanager
+async def _container(engine: Engine, spec: BuilderSpec) -> AsyncIterator[str]:
+    try:
+        id_ = await container.create(engine, spec)
+        yield id_
+    finally:
+        # By its labels: an interrupted request may have made it. With the engine away, the search for leftovers comes.
+        with suppress(EngineUnavailable, EngineRefused):
+            await asyncio.shield(container.remove_of(engine, spec.deployment))
+
+
+async def _converse(
+    attached: Attached,
+    control: bytes,
+    context: AsyncIterator[bytes],
+    on_error_output: Callable[[bytes], None],
+) -> str:
+    """Send the input while the output is read. Returns the end of the standard output."""
+    said = b""
+    sending = asyncio.create_task(_send(attached, control, context), name="build.input")
+    try:
+        async for stream, piece in attached.outputs():
+            if stream == STDERR:
+                on_error_output(piece)
+            else:
+                said = (said + piece)[-_SAID_BYTES:]
+    except EngineUnavailable:
+        if sending.done() and not sending.cancelled() and (error := sending.exception()) is not None:
+            raise error from None
+        raise
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
+    if not sending.cancelled() and (error := sending.exception()) is not None:
+        raise error
+    return said.decode("utf-8", "replace")
+
+
+async def _send(attached: Attached, control: bytes, context: AsyncIterator[bytes]) -> None:
+    """A container that ends without reading everything is no error here: its end says why."""
+    try:
+        await _write(attached, control)
+        async for piece in context:
+            await _write(attached, piece)
+        attached.end_input()
+    except _StoppedReading:
+        return
+    except BaseException:
+        attached.abort()  # else a tar that breaks off between two members would be built as it is
+        raise
+    finally:
+        if isinstance(context, AsyncGenerator):
+            await context.aclose()
+
+
+class _StoppedReading(Exception):
+    pass
+
+
+async def _write(attached: Attached, piece: bytes) -> None:
+    try:
+        await attached.write(piece)
+    except OSError as error:
+        raise _StoppedReading from error
