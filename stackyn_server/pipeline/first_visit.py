@@ -10,6 +10,7 @@ from stackyn_server.ingress import dial
 from stackyn_server.ingress.driver import Ingress
 
 _SECONDS = 3.0
+_LOCATION_LENGTH = 200  # of what is told of a redirect
 
 
 async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | None:
@@ -35,5 +36,6 @@ async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | 
         return f"Asked for / once, the ingress {error.message}."
     if answer.status >= HTTPStatus.BAD_REQUEST:
         return f"It is live, but its visitors get {described(answer.status)} for /."
-    leads_to = f", which leads to {answer.location}" if answer.location else ""
+    location = "".join(letter for letter in answer.location if letter.isprintable())[:_LOCATION_LENGTH]
+    leads_to = f", which leads to {location}" if location else ""
     return f"Its visitors get {described(answer.status)} for /{leads_to}."

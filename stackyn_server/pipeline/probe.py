@@ -13,11 +13,12 @@ from ipaddress import IPv4Address
 
 from stackyn_server.config import Probe
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
-from stackyn_server.domain.failures import DeploymentFailed, Failure
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.engine import answering, containers, endings, sockets
 from stackyn_server.engine.answering import Reply, Visitor
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import ContainerState
+from stackyn_server.pipeline.last_words import missing_right
 from stackyn_server.pipeline.not_ready import EndedFromOutside, exit_failure, why_not_ready
 from stackyn_server.pipeline.port_search import Look, PortSearch
 
@@ -128,7 +129,10 @@ class _Watch:
             protocol=self._target.protocol,
         )
         lines = await containers.last_lines(self._engine, self._target.container, _EVIDENCE_LINES)
-        raise DeploymentFailed(Failure(failure.code, failure.message, failure.hint, lines))
+        hint = failure.hint
+        if failure.code is FailureCode.APP_NOT_LISTENING:
+            hint = missing_right(lines) or hint  # a master process may outlive its workers
+        raise DeploymentFailed(Failure(failure.code, failure.message, hint, lines))
 
     async def _look_around(self, pid: int) -> Look:
         at = asyncio.get_running_loop().time()

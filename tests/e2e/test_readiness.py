@@ -166,6 +166,9 @@ async def test_a_first_deploy_that_ends_soon_is_failed(calm_server: ServerProces
     assert log.index("Live at") < log.index("| out of luck"), "it was live, and then it wasn't"
     (view,) = [one for one in await server.api("GET", "/api/apps", expect=200) if one["id"] == str(app)]
     assert view["status"] == view["deployment"]["state"] == "failed"
+    assert view["deployment"]["active_deployment_id"] == f"dep_{deployment}"
+    newest = (await server.api("GET", f"/api/v1/apps/{app}/deployments", expect=200))[0]
+    assert (newest["status"], newest["error_message"]["Valid"]) == ("failed", True), "what a console shows"
 
     async def nobody_answers() -> bool:
         return (await server.visit("brief"))[0] == 404

@@ -113,6 +113,19 @@ async def test_a_first_deploy_without_memory_ends_with_that_reason(
     assert (await server.deployed(deployment, "failed"))["failure"]["code"] == "NO_MEMORY"
 
 
+async def test_a_swap_may_find_the_app_on_another_port(
+    server: ServerProcess, git: GitServer, app: int
+) -> None:
+    moved = talking_app("4")
+    moved["start"] = str(moved["start"]).replace("$PORT", "3000")
+    moved["Dockerfile"] = str(moved["Dockerfile"]).replace("EXPOSE 8080\n", "")
+    async with _visited(server) as answers:
+        deployment = await _redeploy(server, git, app, moved)
+        await server.deployed(deployment)
+        assert await server.visit("swap") == (200, "4")
+    assert {status for status, _ in answers} <= {200, 503}, "who was sent to the other port is refused"
+
+
 async def test_when_the_old_release_fails_too_the_app_has_failed_with_the_reason(
     server: ServerProcess, git: GitServer, apps: dict[str, int]
 ) -> None:
