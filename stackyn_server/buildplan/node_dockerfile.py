@@ -20,7 +20,14 @@ from stackyn_server.buildplan.generated import (
 )
 from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script
 from stackyn_server.buildplan.node_manifest import MANIFEST
-from stackyn_server.buildplan.node_packages import LOCKS, SETTINGS, Installation, global_install, has_hooks
+from stackyn_server.buildplan.node_packages import (
+    CACHE,
+    LOCKS,
+    SETTINGS,
+    Installation,
+    global_install,
+    has_hooks,
+)
 from stackyn_server.buildplan.node_start import Start
 from stackyn_server.buildplan.node_system import SystemPackages
 from stackyn_server.buildplan.node_workspace import Package, Workspace, builds_before
@@ -30,7 +37,7 @@ from stackyn_server.buildplan.toolchains import Choice
 # Where builds of unknown tools leave their pages, and where the pages are gathered.
 _USUAL_FOLDERS = ("dist", "build", "out", "_site", ".output/public", "www", "public")
 _GATHERED = "/tmp/site"
-_CACHES = ("node_modules/.cache", ".next/cache", ".parcel-cache", ".angular/cache")
+_CACHES = ("node_modules/.cache", ".next/cache", ".parcel-cache", ".angular/cache", CACHE)
 _EXACT = re.compile(r"[a-z]+/\d+(?:\.\d+)*")
 _WORD = re.compile(r"[\w@./+-]{1,200}")
 # Never pages of a site that is built in the root of its repository.

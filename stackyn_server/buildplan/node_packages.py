@@ -27,7 +27,7 @@ _YARN_CLASSIC, _YARN_NEWEST = "1.22.22", "4"
 # What pnpm 9 knows in pnpm-workspace.yaml; any other setting is for a newer one.
 _PNPM_9_SETTINGS = frozenset(("packages", "catalog", "catalogs"))
 _SETTING = re.compile(r"([A-Za-z]{1,60}):")
-_CACHE = "/tmp/packages"
+CACHE = "/tmp/packages"
 _FIRST_LINES = 12
 
 
@@ -153,8 +153,8 @@ def _pnpm(project: Project, manifest: Manifest) -> Installation:
     asked = asked_tool(project, manifest, "pnpm")
     version = asked.requirement.text if asked else _pnpm_by_files(project, manifest)
     frozen = "--frozen-lockfile" if project.has(PNPM_LOCK) else "--no-frozen-lockfile"
-    install = f"pnpm install {frozen} --store-dir {_CACHE}"
-    clean = f"&& rm -rf {_CACHE}"
+    install = f"pnpm install {frozen}"
+    clean = f"&& rm -rf {CACHE}"
     return Installation(
         "pnpm",
         f"`{PNPM_LOCK}` pins the packages; pnpm {version} installs them."
@@ -166,7 +166,8 @@ def _pnpm(project: Project, manifest: Manifest) -> Installation:
         "pnpm exec",
         _files(project, manifest, (PNPM_LOCK,)),
         tools=(f"pnpm@{version}",),
-        environment=("CI=true",),
+        # An environment, because builds may add packages; pnpm 11 has a name of its own for it.
+        environment=(f"npm_config_store_dir={CACHE}", f"pnpm_config_store_dir={CACHE}"),
         agent=f"pnpm/{version}",
     )
 
@@ -203,8 +204,8 @@ def _yarn(project: Project, manifest: Manifest) -> Installation:
         return Installation(
             "yarn",
             reason,
-            f"{install} && rm -rf {_CACHE}",
-            f"{install} && rm -rf {_CACHE}",
+            f"{install} && rm -rf {CACHE}",
+            f"{install} && rm -rf {CACHE}",
             "yarn run",
             "yarn run",
             files,
@@ -212,20 +213,20 @@ def _yarn(project: Project, manifest: Manifest) -> Installation:
             # Its own way of keeping packages needs yarn around every command; a node_modules folder does not.
             environment=(
                 "YARN_NODE_LINKER=node-modules",
-                f"YARN_GLOBAL_FOLDER={_CACHE}",
-                "YARN_ENABLE_GLOBAL_CACHE=true",
+                f"YARN_GLOBAL_FOLDER={CACHE}",
+                "YARN_ENABLE_GLOBALCACHE=true",
                 "YARN_ENABLE_TELEMETRY=false",
                 # The release that the settings name may be missing, and this is the same.
                 "YARN_IGNORE_PATH=1",
             ),
             agent=agent,
         )
-    install = f"yarn install{' --frozen-lockfile' if has_lock else ''} --cache-folder {_CACHE}"
+    install = f"yarn install{' --frozen-lockfile' if has_lock else ''} --cache-folder {CACHE}"
     return Installation(
         "yarn",
         reason,
-        f"{install} --production=false && rm -rf {_CACHE}",
-        f"{install} --production && rm -rf {_CACHE}",
+        f"{install} --production=false && rm -rf {CACHE}",
+        f"{install} --production && rm -rf {CACHE}",
         "yarn run",
         "yarn run",
         files,
@@ -268,17 +269,20 @@ def _bun(project: Project, manifest: Manifest) -> Installation:
         if lock
         else "bun installs the newest packages that fit. Commit bun.lock to pin them."
     )
-    install = f"bun install{' --frozen-lockfile' if lock else ''}"
+    # A newer bun writes the same lock another way, which counts as a change.
+    frozen, lean = ("bun install --frozen-lockfile", "bun install --frozen-lockfile --production")
+    install = f"{{ {frozen} || bun install; }}" if lock else "bun install"
+    install_lean = f"{{ {lean} || bun install --production; }}" if lock else "bun install --production"
     return Installation(
         "bun",
         reason,
-        f"{install} && rm -rf {_CACHE}",
-        f"{install} --production && rm -rf {_CACHE}",
+        f"{install} && rm -rf {CACHE}",
+        f"{install_lean} && rm -rf {CACHE}",
         "bun run",
         "bunx",
         _files(project, manifest, (lock,) if lock else ()),
         tools=(f"bun@{version}",),
-        environment=(f"BUN_INSTALL_CACHE_DIR={_CACHE}",),
+        environment=(f"BUN_INSTALLCACHE_DIR={CACHE}",),
         agent=f"bun/{version}",
     )
 

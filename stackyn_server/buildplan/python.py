@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -184,7 +185,7 @@ def _installing(recipe: _Recipe) -> Iterable[str]:
         yield from ("", f"# {tool.name} is kept apart from the app's own packages.")
         yield (
             f"RUN python3 -m venv --without-pip {place} && "
-            f"pip --python {place}/bin/python install --no-cache-dir '{tool.requirement}' && "
+            f"pip --python {place}/bin/python install --no-cache-dir {shlex.join(tool.requirements)} && "
             f"ln -s {place}/bin/{tool.name} /usr/local/bin/{tool.name}"
         )
         yield from (f"ENV {setting}" for setting in tool.environment)

@@ -18,6 +18,7 @@ from stackyn_server.buildplan.python_manifests import (
     Manifests,
     table,
 )
+from stackyn_server.buildplan.python_poetry import as_requirements
 
 # Where uv and Poetry would make it too; a committed one is left out of the context.
 VENV = "/app/.venv"
@@ -29,7 +30,7 @@ class InstallTool:
     """A tool that installs into the virtual environment that is active. It is kept apart from the app's packages."""
 
     name: str
-    requirement: str
+    requirements: tuple[str, ...]
     environment: tuple[str, ...] = ()
 
 
@@ -67,13 +68,14 @@ class Installation:
 
 _UV = InstallTool(
     "uv",
-    "uv>=0.5,<1",
+    ("uv>=0.5,<1",),
     (f"UV_PROJECT_ENVIRONMENT={VENV}", "UV_PYTHON_DOWNLOADS=never", "UV_NO_CACHE=1", "UV_LINK_MODE=copy"),
 )
-_POETRY_TOOL = InstallTool("poetry", "poetry>=1.8,<3")
-_PDM = InstallTool("pdm", "pdm>=2.10,<3", ("PDM_CHECK_UPDATE=0",))
-_PIPENV = InstallTool("pipenv", "pipenv>=2024", ("PIPENV_NOSPIN=1",))
-_POETRY = "poetry install --only main"
+_POETRY = InstallTool("poetry", ("poetry>=1.8,<3", "poetry-plugin-export"))
+# PDM does not start with hishel 2 (tried with 2.29.4).
+_PDM = InstallTool("pdm", ("pdm>=2.10,<3", "hishel<2"), ("PDM_CHECK_UPDATE=0",))
+_PIPENV = InstallTool("pipenv", ("pipenv>=2024",), ("PIPENV_NOSPIN=1",))
+_EXPORTED = "/tmp/requirements.txt"
 _LOCKERS = (
     Locker(
         "uv.lock",
@@ -84,10 +86,10 @@ _LOCKERS = (
     ),
     Locker(
         "poetry.lock",
-        _POETRY_TOOL,
-        f"{_POETRY} --no-root --no-interaction --no-cache",
-        f"{_POETRY} --no-interaction --no-cache",
         _POETRY,
+        # pip installs what Poetry has locked: Poetry itself asks for more than an index of packages serves.
+        f"poetry export --only main --output {_EXPORTED}{{options}} && {_PIP} --no-deps -r {_EXPORTED}",
+        f"{_PIP} --no-deps .",
     ),
     Locker("pdm.lock", _PDM, "pdm sync --prod --no-self", "pdm sync --prod"),
     Locker("pylock.toml", _UV, "uv pip sync pylock.toml", "uv pip install --no-deps ."),
@@ -111,10 +113,7 @@ def plan_installation(project: Project, manifests: Manifests) -> Installation | 
     if project.has(PIPFILE):
         return _unlocked(_BY_LOCK[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
     if manifests.table("tool", "poetry", "dependencies") and not manifests.table("project"):
-        is_package = _is_package(project, manifests)
-        options = f"{'' if is_package else ' --no-root'} --no-interaction --no-cache"
-        locker = _BY_LOCK["poetry.lock"]
-        return _unlocked(locker, PYPROJECT, () if is_package else (PYPROJECT,), options)
+        return _of_poetry(project, manifests)
     if manifests.table("project") and (manifests.table("tool", "uv", "sources") or _is_workspace(manifests)):
         return _unlocked(_BY_LOCK["uv.lock"], PYPROJECT, ())
     if installation := _of_project(project, manifests):
@@ -144,7 +143,7 @@ def _locked(project: Project, manifests: Manifests, locker: Locker) -> Installat
         files = ()
     return Installation(
         reason,
-        locker.install,
+        locker.install.format(options=_export_options(manifests)),
         files,
         locker.project if _is_package(project, manifests) else "",
         tool,
@@ -152,11 +151,26 @@ def _locked(project: Project, manifests: Manifests, locker: Locker) -> Installat
     )
 
 
-def _unlocked(locker: Locker, manifest: str, files: tuple[str, ...], option: str = "") -> Installation:
+def _export_options(manifests: Manifests) -> str:
+    # What comes from a repository or a folder has no hash, and pip wants one of all or of none.
+    has_hashes = not manifests.uses_git and not _names_paths(manifests)
+    has_sources = "source" in manifests.table("tool", "poetry")
+    return f"{'' if has_hashes else ' --without-hashes'}{'' if has_sources else ' --without-urls'}"
+
+
+def _of_poetry(project: Project, manifests: Manifests) -> Installation:
+    reason = f"`{PYPROJECT}` names the packages for Poetry. Commit `poetry.lock`: {_NEWEST}."
+    if _is_package(project, manifests):
+        return Installation(reason, f"{_PIP} .", is_bare=True)
+    wanted = as_requirements(manifests.table("tool", "poetry", "dependencies"))
+    files = () if _names_paths(manifests) else (PYPROJECT,)
+    command = f"{_PIP} {shlex.join(wanted)}" if wanted else "true"
+    return Installation(reason, command, files, is_bare=True)
+
+
+def _unlocked(locker: Locker, manifest: str, files: tuple[str, ...]) -> Installation:
     reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
-    return Installation(
-        reason, f"{locker.resolve}{option}", files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK
-    )
+    return Installation(reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK)
 
 
 def _of_requirements(path: str, manifests: Manifests) -> Installation:

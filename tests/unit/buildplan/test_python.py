@@ -18,7 +18,11 @@ DJANGO = "from django.core.wsgi import get_wsgi_application\napplication = get_w
 DJANGO_ASGI = DJANGO.replace("wsgi", "asgi")
 DJANGO_TREE = {"manage.py": "", "shop/wsgi.py": DJANGO}
 STREAMLIT = "exec streamlit run app.py --server.address 0.0.0.0 --server.port $PORT --server.headless true"
-POETRY = "RUN poetry install --only main --no-root --no-interaction --no-cache"
+EXPORTED = "/tmp/requirements.txt"
+POETRY = (
+    f"RUN poetry export --only main --output {EXPORTED} --without-urls"
+    f" && pip install --no-cache-dir --no-deps -r {EXPORTED}"
+)
 DECLARED = "[project]\nname='a'\ndependencies=['flask>=3', 'x; python_version > \"3\"']"
 UVICORN = "exec uvicorn --host 0.0.0.0 --port $PORT "
 GUNICORN = "exec gunicorn --bind 0.0.0.0:$PORT --threads 4 --access-logfile - "
@@ -285,7 +289,8 @@ def lines_of(tree: Tree) -> list[str]:
     ("manifests", "line"),
     [
         ({"Pipfile": "[packages]\nflask='*'"}, "RUN pipenv lock && pipenv sync"),
-        ({"pyproject.toml": "[tool.poetry.dependencies]\nflask='*'"}, POETRY),
+        ({"pyproject.toml": "[tool.poetry.dependencies]\nflask='^3.0'"},
+         "RUN pip install --no-cache-dir 'flask>=3.0.0,<4.0.0'"),
         ({"requirements.in": "flask"}, "RUN pip install --no-cache-dir -r requirements.in"),
         ({"requirements/base.txt": "", "requirements/production.txt": "-r base.txt"},
          "RUN pip install --no-cache-dir -r requirements/production.txt"),
