@@ -32,7 +32,7 @@ _RANDOM = random.SystemRandom()
 @dataclass(slots=True)
 class OwnHost:
     """`private`, `shared` (RFC 6598), `link_local` and `public` (of RFC 5737, which nobody has) are addresses of the
-    namespace; `here` is one of this machine, as public as `public`. `seen` has what the server was asked for."""
+    namespace; `here` is one of this machine, as public as `public`. `space` is the namespace, `seen` has what the server was asked for."""
 
     word: str
     private: IPv4Address
@@ -41,6 +41,7 @@ class OwnHost:
     public: IPv4Address
     here: IPv4Address
     interface: str
+    space: str
     seen: list[str] = field(default_factory=list)
 
     @property
@@ -75,6 +76,7 @@ async def own_host() -> AsyncIterator[OwnHost]:
         public=IPv4Address(f"203.0.113.{_byte()}"),
         here=IPv4Address(f"198.51.100.{_byte()}"),
         interface=near,
+        space=space,
     )
     await _run("ip", "netns", "add", space)
     try:
