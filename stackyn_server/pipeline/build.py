@@ -15,7 +15,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import Kind
-from stackyn_server.engine import firewall, images, networks
+from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registries import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
@@ -138,7 +138,6 @@ class Build:
             credentials = await credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
-            await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
             context = archive(
                 self._settings.reading,
                 clone,

@@ -30,6 +30,7 @@ from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar
 from tests.patience import patient
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
+BUILDER = os.environ.get("STACKYN_TEST_BUILDER_IMAGE", config.Images().builder)
 BASE_NAME = "stackyn-test/busybox"
 
 
@@ -115,7 +116,7 @@ def build_settings(engine: Engine, base_images: Path) -> config.Settings:
     return config.Settings(
         network=engine.network,
         images=config.Images(
-            builder=os.environ.get("STACKYN_TEST_BUILDER_IMAGE", config.Images().builder),
+            builder=BUILDER,
             directory=base_images,
             source="local",
         ),

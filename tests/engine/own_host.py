@@ -31,8 +31,9 @@ _RANDOM = random.SystemRandom()
 
 @dataclass(slots=True)
 class OwnHost:
-    """`private`, `shared` (RFC 6598), `link_local` and `public` (of RFC 5737, which nobody has) are addresses of the
-    namespace; `here` is one of this machine, as public as `public`. `space` is the namespace, `seen` has what the server was asked for."""
+    """`private`, `shared` (RFC 6598), `link_local` and `public` (of RFC 5737, which nobody has) are addresses in the
+    namespace `space`; `here` is one of this machine, as public as `public`. `seen` has what the server was asked for.
+    """
 
     word: str
     private: IPv4Address
@@ -162,9 +163,11 @@ class _Names(asyncio.DatagramProtocol):
 
 
 async def _answer(word: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    here = writer.get_extra_info("sockname")[0]
+    print(f"connection {here}", flush=True)
     request = (await reader.readline()).decode("utf-8", "replace").split()
     path = request[1] if len(request) > 1 else ""
-    print(f"connection {writer.get_extra_info('sockname')[0]} {path}", flush=True)
+    print(f"request {here} {path}", flush=True)
     while (await reader.readline()).strip():
         continue
     kind, _, target = path.lstrip("/").partition("/")

@@ -10,6 +10,8 @@ from stackyn_server.engine.builder.request import BuildRequest
 
 _CONTEXT = "work/context"
 _SECRETS = "work/control/secrets"
+# Forced, because the layers of images from registries would stay compressed otherwise, which are refused.
+_OUTPUT = "type=oci,dest=out,tar=false,compression=uncompressed,force-compression=true"
 _BUILT_IN = "docker/dockerfile"  # the repository of the frontend that the daemon has itself
 _DOCKER_HUB = ("docker.io/", "index.docker.io/", "registry-1.docker.io/")
 
@@ -39,7 +41,7 @@ def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_regi
         *(word for name, value in options.items() for word in ("--opt", f"{name}={value}")),
         *(word for id_ in request.secrets for word in ("--secret", f"id={id_},src={_SECRETS}/{id_}")),
         *(("--oci-layout", "base=/oci") if base_images else ()),
-        *("--output", "type=oci,dest=out,tar=false,compression=uncompressed"),
+        *("--output", _OUTPUT),
     ]
 
 

@@ -12,7 +12,7 @@ import structlog
 from stackyn_server import config
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.engine import containers
+from stackyn_server.engine import containers, firewall
 from stackyn_server.engine.builder import NO_DAEMON, caches, container
 from stackyn_server.engine.builder.arguments import (
     arguments,
@@ -54,13 +54,15 @@ class Builder:
     async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: Say) -> str:
         """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
 
-        Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID, IMAGE_REFUSED)
-        with the last lines as evidence, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an error of
-        `context` comes out unchanged. Cancelling it ends the build. When it returns or raises, its container is gone.
+        Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID) with the last
+        lines as evidence, `BuildsNotClosed`, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an
+        error of `context` comes out unchanged. Cancelling it ends the build. When it returns or raises, its container
+        is gone.
         """
         with self._is_running(request.deployment):
             await self.remove_leftovers()
             base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
+            await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
             async with self._cache(request) as cache:
                 await self._run(request, base_images, cache, context, say)
                 return await self._take(request, base_images, cache)
@@ -148,7 +150,7 @@ class Builder:
             base_images,
             labels=self._engine.labels.app_image(request.app, request.deployment),
             tag=request.tag,
-            limits=Limits(builds.disk_mb * _MEBIBYTE, builds.max_files),
+            limits=Limits(builds.image_mb * _MEBIBYTE, builds.max_files),
         )
         return taken.id
 

@@ -36,8 +36,11 @@ _FETCHING = re.compile(
 _METADATA = re.compile(r"failed to resolve source metadata for (?P<name>[^\s]+?):? ")
 _NO_SUCH_IMAGE = re.compile(
     r"pull access denied|manifest unknown|insufficient_scope|repository does not exist|: not found$|"
-    r"name unknown|unexpected status[^:]*: (?:401|403|404)|authorization failed|unauthorized|no match for platform",
+    r"name unknown|unexpected status[^:]*: 404|authorization failed|no match for platform",
     re.IGNORECASE,
+)
+_NOT_SIGNED_IN = re.compile(
+    r"unexpected status[^:]*: (?:401|403)|401 unauthorized|403 forbidden|incorrect username", re.IGNORECASE
 )
 _NO_SUCH_HOST = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?: no such host", re.IGNORECASE)
 _NO_NAME_SERVICE = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?:", re.IGNORECASE)
@@ -156,6 +159,12 @@ def _base_image(what: str, text: str) -> DeploymentFailed:
             FailureCode.BUILD_FAILED,
             f"The registry of {what} was not found: there is no host {host['host']}.",
             "Check the name after FROM in the Dockerfile. If it is right, this server has no access to that registry.",
+        )
+    if _NOT_SIGNED_IN.search(_without_answer(text)):
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"{_capital(what)} could not be fetched: its registry asks for other credentials.",
+            "Set the user and the password of this registry, or check the ones that are set.",
         )
     if _NO_SUCH_IMAGE.search(_without_answer(text)) or _NO_SUCH_IMAGE.search(text):
         return _failed(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +20,7 @@ from tests.engine.own_host import OwnHost
 from tests.patience import within
 
 USER, PASSWORD = "robot", "correct horse"
+_SIGNED_IN = {"Authorization": aiohttp.encode_basic_auth(USER, PASSWORD)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class OwnRegistry:
     """`address` is `host:port`, as in the names of its images."""
 
     address: str
-    auth: aiohttp.BasicAuth | None
+    headers: Mapping[str, str]
 
     async def push(self, name: str, layers: list[bytes], settings: dict[str, object]) -> str:
         """Make an image, its layers compressed, as `name:1`; return its whole name."""
@@ -38,7 +39,7 @@ class OwnRegistry:
             "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         }
         packed = [await asyncio.to_thread(gzip.compress, layer, 1) for layer in layers]
-        async with aiohttp.ClientSession(f"http://{self.address}", auth=self.auth) as session:
+        async with aiohttp.ClientSession(f"http://{self.address}", headers=self.headers) as session:
             manifest = {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
@@ -69,7 +70,7 @@ async def own_registry(
             while not await _answers(session, address):
                 assert process.returncode is None
                 await asyncio.sleep(0.05)
-        yield OwnRegistry(address, aiohttp.BasicAuth(USER, PASSWORD) if is_private else None)
+        yield OwnRegistry(address, _SIGNED_IN if is_private else {})
     finally:
         process.terminate()
         await process.wait()
