@@ -1,0 +1,60 @@
+"""Which language a repository is written in, by the files that only it has: for sentences, and to serve no sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+# In the order in which they are named when there are several.
+_BY_MANIFEST = {
+    "go.mod": "Go", "go.work": "Go", "Cargo.toml": "Rust", "pom.xml": "Java", "build.gradle": "Java",
+    "build.gradle.kts": "Kotlin", "settings.gradle": "Java", "settings.gradle.kts": "Kotlin", "build.sbt": "Scala",
+    "composer.json": "PHP", "Gemfile": "Ruby", "mix.exs": "Elixir", "rebar.config": "Erlang", "gleam.toml": "Gleam",
+    "deno.json": "Deno", "deno.jsonc": "Deno", "package.json": "Node", "requirements.txt": "Python",
+    "pyproject.toml": "Python", "Pipfile": "Python", "setup.py": "Python", "setup.cfg": "Python",
+    "environment.yml": "Python (conda)", "uv.lock": "Python", "poetry.lock": "Python", "CMakeLists.txt": "C or C++",
+    "meson.build": "C or C++", "Package.swift": "Swift", "pubspec.yaml": "Dart", "project.clj": "Clojure",
+    "deps.edn": "Clojure", "stack.yaml": "Haskell", "dune-project": "OCaml", "shard.yml": "Crystal",
+    "build.zig": "Zig", "cpanfile": "Perl", "Makefile.PL": "Perl", "renv.lock": "R", "Project.toml": "Julia",
+    "v.mod": "V", "global.json": ".NET",
+}  # fmt: skip
+_BY_PROJECT_SUFFIX = {
+    ".csproj": ".NET", ".fsproj": ".NET", ".vbproj": ".NET", ".sln": ".NET", ".slnx": ".NET", ".cabal": "Haskell",
+    ".nimble": "Nim", ".gemspec": "Ruby",
+}  # fmt: skip
+_BY_SUFFIX = {
+    ".go": "Go", ".rs": "Rust", ".java": "Java", ".kt": "Kotlin", ".scala": "Scala", ".php": "PHP", ".rb": "Ruby",
+    ".ex": "Elixir", ".exs": "Elixir", ".erl": "Erlang", ".gleam": "Gleam", ".py": "Python", ".js": "JavaScript",
+    ".mjs": "JavaScript", ".ts": "TypeScript", ".tsx": "TypeScript", ".jsx": "JavaScript", ".c": "C", ".cc": "C++",
+    ".cpp": "C++", ".cxx": "C++", ".cs": "C#", ".fs": "F#", ".vb": "Visual Basic", ".swift": "Swift",
+    ".dart": "Dart", ".clj": "Clojure", ".hs": "Haskell", ".ml": "OCaml", ".cr": "Crystal", ".zig": "Zig",
+    ".pl": "Perl", ".r": "R", ".jl": "Julia", ".nim": "Nim", ".lua": "Lua", ".ipynb": "Jupyter notebooks",
+}  # fmt: skip
+
+
+def manifest_of_language(files: Iterable[str]) -> tuple[str, str] | None:
+    """Return (manifest, language) of the first manifest among `files` of the root; None when there is none."""
+    in_root = {path for path in files if "/" not in path}
+    for name, language in _BY_MANIFEST.items():
+        if name in in_root:
+            return name, language
+    for path in sorted(in_root):
+        for suffix, language in _BY_PROJECT_SUFFIX.items():
+            if path.endswith(suffix):
+                return path, language
+    return None
+
+
+def language_of_sources(files: Iterable[str]) -> str | None:
+    """Return the language that most source files are written in."""
+    seen: Counter[str] = Counter()
+    for path in files:
+        suffix = path[path.rfind(".") :].lower() if "." in path else ""
+        if suffix in _BY_SUFFIX and "node_modules/" not in path and "vendor/" not in path:
+            seen[_BY_SUFFIX[suffix]] += 1
+    return min(seen, key=lambda language: (-seen[language], language)) if seen else None
+
+
+def is_manifest(name: str) -> bool:
+    """True for the name of a file that makes its folder a project."""
+    return name in _BY_MANIFEST or name.endswith(tuple(_BY_PROJECT_SUFFIX))

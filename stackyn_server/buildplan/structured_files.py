@@ -1,0 +1,140 @@
+"""TOML, JSON and YAML files of a repository, as mappings; what can't be read is refused with the file and the line."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from stackyn_server.buildplan.documents import parse_toml
+from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.yaml_subset import YamlError, parse_yaml
+
+Table = Mapping[str, Any]
+_NOTHING: Table = {}
+# Read in Python, character by character: settings are smaller than this.
+_LONGEST_COMMENTED = 128 * 1024
+
+
+def toml(project: Project, path: str) -> Table:
+    """Read a TOML file; empty when there is none. Raises `DeploymentFailed` when it is not valid."""
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        return parse_toml(text.replace("\r\n", "\n"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise unreadable(path, "TOML", error) from error
+
+
+def json_with_comments(project: Project, path: str) -> Table:
+    """Read a JSON object that may have comments and trailing commas; empty when there is no such file.
+
+    Raises `DeploymentFailed` when it is not valid.
+    """
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        found = _relaxed_json(text)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, "JSON", error) from error
+    return found if isinstance(found, dict) else _NOTHING
+
+
+def table(document: Table, *keys: str) -> Table:
+    """Return the table under a path of keys; empty where there is none."""
+    for key in keys:
+        found = document.get(key)
+        if not isinstance(found, Mapping):
+            return _NOTHING
+        document = found
+    return document
+
+
+def text_at(document: Table, *keys: str) -> str | None:
+    """Return the text under a path of keys; None where there is none, or something else."""
+    found = table(document, *keys[:-1]).get(keys[-1])
+    return found.strip() if isinstance(found, str) and found.strip() else None
+
+
+def texts_at(document: Table, *keys: str) -> tuple[str, ...]:
+    """Return the texts in the list under a path of keys."""
+    found = table(document, *keys[:-1]).get(keys[-1])
+    return tuple(item for item in found if isinstance(item, str)) if isinstance(found, list) else ()
+
+
+def unreadable(path: str, form: str, error: Exception) -> Exception:
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return undetected(f"{path} is not valid {form}.", "Correct it, then push again.", f"{path}: {reason}")
+
+
+def _relaxed_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        if len(text) > _LONGEST_COMMENTED:
+            raise
+    return json.loads(_plain_json(text))
+
+
+def _plain_json(text: str) -> str:
+    """Return the text without comments and trailing commas, in one pass."""
+    kept: list[str] = []
+    position, end = 0, len(text)
+    pending = -1  # where in `kept` a comma stands that may turn out to be a trailing one
+    while position < end:
+        character = text[position]
+        if character == '"':
+            stop = position + 1
+            while stop < end and text[stop] != '"':
+                stop += 2 if text[stop] == "\\" else 1
+            kept.append(text[position : stop + 1])
+            position, pending = stop + 1, -1
+        elif text.startswith("//", position):
+            stop = text.find("\n", position)
+            position = end if stop < 0 else stop
+        elif text.startswith("/*", position):
+            stop = text.find("*/", position + 2)
+            position = end if stop < 0 else stop + 2
+        else:
+            if character in "]}" and pending >= 0:
+                kept[pending] = ""
+            if character == ",":
+                pending = len(kept)
+            elif not character.isspace():
+                pending = -1
+            kept.append(character)
+            position += 1
+    return "".join(kept)
+
+
+def yaml(project: Project, path: str) -> Table:
+    """Read a YAML mapping, every scalar as text; empty when there is no such file.
+
+    Raises `DeploymentFailed` when it is not valid, or larger, deeper or more entangled than such files are. Merge keys
+    (`<<`) are left to `merged`.
+    """
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        found = parse_yaml(text)
+    except YamlError as error:
+        raise unreadable(path, "YAML", error) from error
+    return found if isinstance(found, dict) else _NOTHING
+
+
+def merged(entry: Any) -> Table:
+    """Return a mapping with those that its merge key (`<<`) names below it, one level deep."""
+    if not isinstance(entry, Mapping):
+        return _NOTHING
+    below = entry.get("<<")
+    result: dict[str, Any] = {}
+    for other in reversed(below if isinstance(below, list) else [below]):
+        if isinstance(other, Mapping):
+            result.update(other)
+    result.update(entry)
+    result.pop("<<", None)
+    return result
