@@ -50,11 +50,13 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 def given_command(project: Project) -> tuple[str, str] | None:
     """Return the start command that the owner wrote down, and where; None when there is none."""
-    if project.options.start_command:
-        return project.options.start_command, "The start command is the one set for the app."
-    if command := processes(project.text(PROCFILE) or "").get("web"):
+    command = project.options.start_command
+    if not command:
+        return None
+    origin = project.options.said_by.get("start_command")
+    if origin == PROCFILE:
         return command, f"The start command is the `web` line of `{PROCFILE}`."
-    return None
+    return command, f"The start command is {f'that of `{origin}`' if origin else 'the one set for the app'}."
 
 
 def processes(procfile: str) -> dict[str, str]:

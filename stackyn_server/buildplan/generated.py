@@ -10,9 +10,13 @@ PACKAGES_FIRST = "# Packages first: these steps are kept until these files chang
 BUILD_STAGE = "build"
 
 
-def run(command: str) -> str:
-    """Return the step that runs a command of the project's own: an installation or a build."""
-    return f"RUN {command}"
+def run(command: str, cache: str = "") -> str:
+    """Return the step that runs a command of the project's own: an installation or a build.
+
+    `cache` names a folder /cache, which the tenant's next builds with the same tool find as this one leaves it.
+    """
+    mount = f"--mount=type=cache,id={cache},target=/cache,uid=1000,gid=1000 " if cache else ""
+    return f"RUN {mount}{command}"
 
 
 def debian_packages(packages: Iterable[str]) -> list[str]:

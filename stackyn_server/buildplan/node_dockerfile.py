@@ -126,7 +126,9 @@ def site_build_dockerfile(recipe: Recipe) -> str:
         "",
     ]
     return written(lines) + site_dockerfile(
-        recipe.app.project, f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/"
+        recipe.app.project,
+        f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/",
+        single_page=isinstance(recipe.product, Site) and recipe.product.is_single_page,
     )
 
 

@@ -11,6 +11,16 @@ _LISTS = ("reasons", "ignore", "copies", "base_images")
 
 
 @dataclass(frozen=True, slots=True)
+class Deploying:
+    """What the repository says about the deployment that follows the build; None where it says nothing."""
+
+    release_command: str | None = None
+    health_path: str | None = None
+    health_timeout_seconds: int | None = None
+    build_memory_mb: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BuildPlan:
     """How a commit is built, with the reasons in sentences for its owner.
 
@@ -37,6 +47,7 @@ class BuildPlan:
     dockerfile_from: str | None = None
     root: str | None = None
     syntax: str = ""
+    deploying: Deploying = Deploying()
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
@@ -51,5 +62,6 @@ class BuildPlan:
             dockerfile_from=stored.get("dockerfile_from"),
             root=stored.get("root"),
             syntax=stored.get("syntax", ""),
+            deploying=Deploying(**stored.get("deploying", {})),
             **{name: tuple(stored.get(name, ())) for name in _LISTS},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.text import decode
@@ -27,7 +27,14 @@ class PlanOptions:
     dockerfile_path: str | None = None
     build_target: str | None = None
     start_command: str | None = None
+    install_command: str | None = None
+    build_command: str | None = None
+    publish_directory: str | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    use_dockerfile: bool | None = None
     port: int | None = None
+    said_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

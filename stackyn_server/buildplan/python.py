@@ -110,7 +110,8 @@ def _plan(project: Project) -> BuildPlan | None:
 
 def _is_plain_python(project: Project) -> bool:
     """True for Python files without a manifest, where nothing says that they are only tools of another project."""
-    return not project.first((_NODE_MANIFEST, "index.html"))
+    has_python = any(path.endswith(".py") for path in project.files)
+    return has_python and not project.first((_NODE_MANIFEST, "index.html"))
 
 
 def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPackages:

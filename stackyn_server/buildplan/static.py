@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
-from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.structured_files import json_with_comments, toml
 
 INDEX = "index.html"
 FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "docs")
+# Railpack's and Cloud Foundry's file of a static site: `root: folder`, `index_fallback: true`, `pushstate: enabled`.
+STATICFILE = "Staticfile"
+NETLIFY, VERCEL = "netlify.toml", "vercel.json"
 # Never a page: the repository's own business. What else starts with a dot the web server does not give out.
-NOT_PAGES = ("**/.git*", "**/.env*", "**/.dockerignore")
+NOT_PAGES = (
+    "**/.git*",
+    "**/.env*",
+    "**/.dockerignore",
+    STATICFILE,
+    NETLIFY,
+    VERCEL,
+    "stackyn.toml",
+    "Procfile",
+)
+_FALLBACK = re.compile(r"^[ \t]*(?:index_fallback|pushstate)[ \t]*:[ \t]*(\w+)", re.MULTILINE)
+_ROOT = re.compile(r"^[ \t]*root[ \t]*:[ \t]*['\"]?(?:\./)?([\w./-]+?)/?['\"]?[ \t]*$", re.MULTILINE)
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    return ()
+    return (STATICFILE, NETLIFY, VERCEL)
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    if project.has(INDEX):
-        folder, reason = ".", f"`{INDEX}` is in the root: its files are served as they are."
-    elif found := project.first(f"{folder}/{INDEX}" for folder in FOLDERS):
-        folder = found.removesuffix(f"/{INDEX}")
-        reason = f"`{found}` is there: the files of `{folder}` are served as they are."
-    else:
+    folder = _folder(project)
+    if folder is None:
         return None
+    named = f"{folder}/{INDEX}".removeprefix("./")
+    other = manifest_of_language(project.files)
+    if other and other[1] != "Node":
+        manifest, language = other
+        raise undetected(
+            f"`{manifest}` makes this a project in {language}, whose sources would be public if `{named}` was served.",
+            f"Add a Dockerfile that builds it. If only pages are to be served, remove `{manifest}`, or set the root "
+            "directory to a folder that holds nothing else.",
+        )
+    where = "the root" if folder == "." else f"the folder {folder}"
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=(reason,),
+        reasons=(f"`{named}` is there: the files of {where} are served as they are.",),
         dockerfile=GENERATED_DOCKERFILE,
+        base_images=(project.options.toolchains.choose("static").image.name,),
         generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),
         port=project.port,
         ignore=NOT_PAGES,
@@ -36,13 +60,62 @@ def _plan(project: Project) -> BuildPlan | None:
     )
 
 
-def site_dockerfile(project: Project, *files: str) -> str:
-    """Return the stage that serves a site: `files` are the lines which put it into /srv/site."""
+def _folder(project: Project) -> str | None:
+    """Return the folder that is served, as the owner says, else where a home page is; the root as a dot."""
+    said = project.options.publish_directory
+    if said is None and (found := _ROOT.search(project.text(STATICFILE) or "")):
+        said = found[1]
+    if said is not None:
+        folder = said.strip("/") or "."
+        if any(folder == "." or path.startswith(f"{folder}/") for path in project.files):
+            return folder
+        raise undetected(
+            f"The folder {folder} that is to be served is not in the repository.",
+            "Correct the publish directory, or set the build command that makes it.",
+        )
+    if project.has(INDEX):
+        return "."
+    found_below = project.first(f"{folder}/{INDEX}" for folder in FOLDERS)
+    return found_below.removesuffix(f"/{INDEX}") if found_below else None
+
+
+def is_single_page(project: Project, tool_says: bool = False) -> bool:
+    """Return whether unknown paths show the home page: as the owner says, else as the tool that built the site does.
+
+    A 404.html among the pages speaks against it as well; the web server looks for that, because a build may make it.
+    """
+    if found := _FALLBACK.search(project.text(STATICFILE) or ""):
+        return found[1].lower() in ("true", "enabled", "yes", "on")
+    return tool_says or _rewrites_all(project)
+
+
+def _rewrites_all(project: Project) -> bool:
+    """True where Netlify's or Vercel's settings show the home page for every path."""
+    redirects = toml(project, NETLIFY).get("redirects")
+    for rule in redirects if isinstance(redirects, list) else ():
+        if isinstance(rule, dict) and rule.get("from") == "/*" and str(rule.get("to")).endswith(INDEX):
+            return rule.get("status") == 200
+    rewrites = json_with_comments(project, VERCEL).get("rewrites")
+    return any(
+        isinstance(rule, dict)
+        and str(rule.get("source")).startswith("/(")
+        and str(rule.get("destination")) in ("/", f"/{INDEX}")
+        for rule in (rewrites if isinstance(rewrites, list) else ())
+    )
+
+
+def site_dockerfile(project: Project, *files: str, single_page: bool = False) -> str:
+    """Return the stage that serves a site: `files` are the lines which put it into /srv/site.
+
+    `single_page` is what the tool that built it says; the owner's word wins.
+    """
+    fallback = ["ENV SINGLE_PAGE=1"] if is_single_page(project, single_page) else []
     lines = [
         "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
         "# This image serves /srv/site on $PORT, as the user app.",
         f"FROM {project.options.toolchains.choose('static').image.name}",
         *files,
+        *fallback,
         f"ENV PORT={project.port}",
         f"EXPOSE {project.port}",
     ]

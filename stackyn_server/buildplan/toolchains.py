@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from stackyn_server.buildplan.versions import Asked, choose, line_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 # How sentences name a tool where its own name is not simply capitalised.
-_TITLES = {"node": "Node", "php": "PHP", "dotnet": ".NET", "cpp": "C++"}
+_TITLES = {"base": "Debian", "node": "Node", "php": "PHP", "dotnet": ".NET", "cpp": "C++"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Tool:
     `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
     and where it is among those that are asked for. With `has_all_patches`, each patch of a line can be had by its
     number, as with official images; else a line has one, whatever its number. With `has_build_image`, there is also
-    `<repository>:<version>-build` with compilers and the usual headers on top.
+    `<repository>:<version>-build` with compilers and the usual headers on top. What compilers make runs without them:
+    `runs_on` names the image for that by version, with the same libraries of the system.
     """
 
     repository: str
@@ -37,6 +38,7 @@ class Tool:
     default: str
     has_all_patches: bool = False
     has_build_image: bool = False
+    runs_on: Mapping[str, str] = field(default_factory=dict)
 
     def image(self, version: str) -> str:
         return f"{self.repository}:{version}"
@@ -57,6 +59,7 @@ class Toolchains:
 
     tools: Mapping[str, Tool]
     source: str = "local"
+    pinned: Mapping[str, Asked] = field(default_factory=dict)
 
     @classmethod
     def of_images(cls, **images: str) -> Self:
@@ -67,11 +70,16 @@ class Toolchains:
             tools[tool] = Tool(repository, (version,), version)
         return cls(tools)
 
+    def pinning(self, tool: str, asked: Asked) -> Toolchains:
+        """Return the same catalogue, in which the owner's version of a tool wins over what a project asks for."""
+        return replace(self, pinned={**self.pinned, tool: asked})
+
     def choose(self, tool: str, asked: Asked | None = None) -> Choice:
         """Return the base image for what a project asks for.
 
         Raises `DeploymentFailed` with VERSION_UNAVAILABLE, naming what is asked for and what there is.
         """
+        asked = self.pinned.get(tool, asked)
         title = _TITLES.get(tool, tool.capitalize())
         entry = self.tools.get(tool)
         if entry is None:
@@ -87,16 +95,21 @@ class Toolchains:
                 f"{asked.origin} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",
                 f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
             )
+        line = version
         if entry.has_all_patches:
             version = asked.requirement.narrowest or version
         return self._choice(
-            tool, entry, version, f"{title} {version} is taken, because {asked.origin} asks for {text}."
+            tool, entry, version, f"{title} {version} is taken, because {asked.origin} asks for {text}.", line
         )
 
-    def _choice(self, tool: str, entry: Tool, version: str, reason: str) -> Choice:
+    def _choice(self, tool: str, entry: Tool, version: str, reason: str, line: str = "") -> Choice:
+        image = BaseImage(entry.image(version), tool, version)
+        if runs_on := entry.runs_on.get(line or version):
+            repository, _, its_version = runs_on.rpartition(":")
+            return Choice(BaseImage(runs_on, repository.rpartition("/")[2], its_version), image, reason)
         build = f"{version}-build"
         return Choice(
-            BaseImage(entry.image(version), tool, version),
+            image,
             BaseImage(entry.image(build), tool, build) if entry.has_build_image else None,
             reason,
         )

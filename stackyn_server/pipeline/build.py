@@ -112,7 +112,7 @@ class Build:
         base = self._settings.images
         options = PlanOptions(
             toolchains=Toolchains.of_images(python=base.python, node=base.node, static=base.static),
-            root_directory=app.settings.root_directory or "",
+            root_directory=app.settings.root_directory,
             dockerfile_path=app.settings.dockerfile_path,
             build_target=app.settings.build_target,
             start_command=app.settings.start_command,

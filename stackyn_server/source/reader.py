@@ -20,7 +20,7 @@ import structlog
 import stackyn_server
 from stackyn_server.buildplan.conversation import options_as_json
 from stackyn_server.buildplan.exits import OUT_OF_MEMORY
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.outcome import BuildPlan, Deploying
 from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.sizes import bytes_allowed
 from stackyn_server.buildplan.text import clean
@@ -156,6 +156,8 @@ def _checked(found: BuildPlan) -> BuildPlan:
             values[name] = tuple(_text(item) for item in value)
         elif value is None and name in _MAY_BE_NONE:
             values[name] = None
+        elif name == "deploying":
+            values[name] = _deploying(value)
         elif name == "port":
             values[name] = _port(value)
         else:
@@ -166,6 +168,15 @@ def _checked(found: BuildPlan) -> BuildPlan:
     if not {".", ".."}.isdisjoint((values["root"] or "").split("/")):
         raise ValueError("root")
     return BuildPlan(**values)
+
+
+def _deploying(found: Deploying) -> Deploying:
+    def checked(value: object) -> Any:
+        if value is None:
+            return None
+        return _port(value) if isinstance(value, int) else _text(value)
+
+    return Deploying(**{name: checked(getattr(found, name)) for name in Deploying.__dataclass_fields__})
 
 
 def _port(value: object) -> int:

@@ -45,7 +45,7 @@ def test_the_first_runtime_that_fits_is_taken(tree: Tree, runtime: str) -> None:
 
 
 def test_nothing_detected_says_what_was_looked_for_and_what_is_there() -> None:
-    failure = refused({"README.md": "", "src/lib.rs": "", "Cargo.toml": ""})
+    failure = refused({"README.md": "", "src/main.swift": "", "Package.swift": ""})
     assert failure.code is FailureCode.NOTHING_DETECTED
     for word in (
         "Dockerfile",
@@ -54,7 +54,7 @@ def test_nothing_detected_says_what_was_looked_for_and_what_is_there() -> None:
         "index.html",
         "README.md",
         "src/",
-        "Cargo.toml",
+        "Package.swift",
     ):
         assert word in failure.hint
 
@@ -101,3 +101,21 @@ def test_bytes_that_are_no_text_do_not_break_detection(path: str) -> None:
     tree = {"requirements.txt": "flask", "app.py": FLASK, path: "\x00\ufffd\x7fELF" * 50}
     with suppress(DeploymentFailed):
         planned(tree)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"Package.swift": ""}, ("Swift", "Package.swift")),
+        ({"src/a.hs": "", "src/b.hs": "", "c.py": ""}, ("mostly Haskell",)),
+        ({"README.md": "", "web/package.json": "", "api/go.mod": ""}, ("one of these: api, web",)),
+        (
+            {"README.md": "", "apps/web/package.json": "", "apps/web/src/index.html": ""},
+            ("one of these: apps/web.",),
+        ),
+        ({"docker-compose.yml": "services:\n  db:\n    image: postgres\n"}, ("db (image postgres)",)),
+    ],
+)
+def test_nothing_detected_says_what_it_saw_and_what_would_do(tree: Tree, words: tuple[str, ...]) -> None:
+    failure = refused(tree)
+    assert all(word in f"{failure.message} {failure.hint}" for word in words), failure

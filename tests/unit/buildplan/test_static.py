@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.buildplan.trees import Tree, planned
+from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, refused
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,66 @@ def test_the_static_image_keeps_its_own_user_and_command() -> None:
 
 def test_secrets_and_repository_files_are_not_published() -> None:
     assert {"**/.env*", "**/.git*"} <= set(planned({"index.html": ""}).ignore)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "language"),
+    [
+        ("Package.swift", "Swift"),
+        ("pubspec.yaml", "Dart"),
+        ("build.sbt", "Scala"),
+        ("gleam.toml", "Gleam"),
+        ("shop.cabal", "Haskell"),
+        ("stack.yaml", "Haskell"),
+        ("cpanfile", "Perl"),
+        ("project.clj", "Clojure"),
+    ],
+)
+@pytest.mark.parametrize("page", ["index.html", "public/index.html"])
+def test_sources_beside_a_page_are_never_served(manifest: str, language: str, page: str) -> None:
+    failure = refused({page: "", manifest: "", "secret.json": ""}, toolchains=EVERYTHING)
+    assert language in failure.message and "Dockerfile" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("tree", "language"),
+    [
+        ({"go.mod": "module a\n", "store.go": "package store\n"}, "Go"),
+        ({"Cargo.toml": '[package]\nname = "a"\n', "src/lib.rs": ""}, "Rust"),
+        ({"pom.xml": "<project/>"}, "Java"),
+        ({"composer.json": "{}"}, "PHP"),
+        ({"Gemfile": ""}, "Ruby"),
+        ({"Core.csproj": '<Project Sdk="Microsoft.NET.Sdk"/>'}, ".NET"),
+        ({"mix.exs": ""}, "Elixir"),
+        ({"requirements.txt": "ansible"}, "Python"),
+    ],
+)
+def test_a_language_that_can_be_built_is_named_too(tree: Tree, language: str) -> None:
+    assert language in refused({"index.html": "", **tree}, toolchains=EVERYTHING).message
+
+
+@pytest.mark.parametrize(
+    ("files", "is_single_page"),
+    [
+        ({}, False),
+        ({"Staticfile": "index_fallback: true\n"}, True),
+        ({"Staticfile": "pushstate: enabled\n"}, True),
+        ({"Staticfile": "index_fallback: false\n"}, False),
+        ({"netlify.toml": '[[redirects]]\nfrom = "/*"\nto = "/index.html"\nstatus = 200\n'}, True),
+        ({"netlify.toml": '[[redirects]]\nfrom = "/*"\nto = "/index.html"\nstatus = 404\n'}, False),
+        ({"vercel.json": '{"rewrites": [{"source": "/(.*)", "destination": "/index.html"}]}'}, True),
+        ({"vercel.json": '{"rewrites": [{"source": "/api/(.*)", "destination": "/x"}]}'}, False),
+    ],
+)
+def test_unknown_paths_show_the_home_page_only_when_asked_for(files: Tree, is_single_page: bool) -> None:
+    plan = planned({"index.html": "", **files})
+    assert ("ENV SINGLE_PAGE=1" in lines(plan)) is is_single_page
+
+
+def test_the_staticfile_names_the_folder() -> None:
+    plan = planned({"hello/index.html": "", "Staticfile": "root: hello\n"})
+    assert "COPY hello/ /srv/site/" in lines(plan) and plan.copies == ("hello",)
+
+
+def test_a_folder_that_is_not_there_is_refused() -> None:
+    assert "pages" in refused({"index.html": ""}, publish_directory="pages").message

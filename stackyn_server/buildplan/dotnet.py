@@ -1,0 +1,134 @@
+""".NET: one project is published, the one of a web server first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from stackyn_server.buildplan.commands import PROCFILE, given_command
+from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
+from stackyn_server.buildplan.structured_files import json_with_comments, text_at
+from stackyn_server.buildplan.versions import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    asked_of_tool_files,
+    parse_requirement,
+)
+
+GLOBAL = "global.json"
+SUFFIXES = (".csproj", ".fsproj", ".vbproj")
+IGNORED = ("**/bin", "**/obj")
+_SOLUTIONS = (".sln", ".slnx")
+_DEEPEST, _MOST_PROJECTS = 3, 100
+_SDK = re.compile(r"<Project\b[^<>]{0,300}\bSdk\s*=\s*\"([\w.]+)", re.IGNORECASE)
+_FRAMEWORK = re.compile(r"<TargetFrameworks?>\s*[^<]{0,100}?net(?:coreapp)?(\d+\.\d+)", re.IGNORECASE)
+_ASSEMBLY = re.compile(r"<AssemblyName>\s*([^<\s]{1,200})\s*<", re.IGNORECASE)
+_OUTPUT = re.compile(r"<OutputType>\s*(?:Exe|WinExe)\s*<", re.IGNORECASE)
+_TESTS = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true", re.IGNORECASE)
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    projects = _projects(files)
+    return (*projects, GLOBAL, "Directory.Build.props", PROCFILE, *TOOL_FILES) if projects else ()
+
+
+def _projects(files: Iterable[str]) -> list[str]:
+    """Return the project files, where one is in the root or a solution there says that some are below."""
+    files = list(files)
+    in_root = [path for path in files if "/" not in path and path.endswith(SUFFIXES)]
+    has_solution = any("/" not in path and path.endswith(_SOLUTIONS) for path in files)
+    if not in_root and not has_solution and GLOBAL not in files:
+        return []
+    found = (path for path in files if path.endswith(SUFFIXES) and path.count("/") <= _DEEPEST)
+    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_PROJECTS]
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    paths = [path for path in _projects(project.files) if is_plain(path)]
+    if not paths:
+        return None
+    path = _chosen(project, paths)
+    text = project.text(path) or ""
+    asked = _asked(project, text)
+    choice = project.options.toolchains.choose("dotnet", asked)
+    reasons = [f"`{path}` makes it a .NET project; it is published and run.", choice.reason]
+    folder = "out"
+    if given := given_command(project):
+        command = given[0]
+        reasons.append(given[1])
+    else:
+        command = f"dotnet {folder}/{_assembly(path, text)}.dll"
+    publish = (
+        project.options.build_command or f"dotnet publish {path} --configuration Release --output {folder}"
+    )
+    steps = [
+        "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",
+        COPY_ALL,
+        *([run(project.options.install_command, "dotnet")] if project.options.install_command else []),
+        run(publish, "dotnet"),
+    ]
+    # A published web app finds its settings and pages beside itself only when it is told to look there.
+    environment = (
+        f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
+    )
+    dockerfile = two_stages(
+        project,
+        choice,
+        steps,
+        f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; {command}",
+        environment=environment,
+    )
+    return plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
+
+
+def _chosen(project: Project, paths: list[str]) -> str:
+    programs = {path: text for path in paths if not _TESTS.search(text := project.text(path) or "")}
+    web = [path for path, text in programs.items() if _sdk(text).endswith(".Web")]
+    others = [
+        path for path, text in programs.items() if _OUTPUT.search(text) or _sdk(text).endswith(".Worker")
+    ]
+    for candidates in (web, others):
+        in_root = [path for path in candidates if "/" not in path]
+        if len(in_root or candidates) == 1:
+            return (in_root or candidates)[0]
+        if candidates:
+            raise undetected(
+                f"This .NET solution has {len(candidates)} programs, and nothing says which one serves.",
+                f"Set the root directory to the folder of one of them: {', '.join(candidates[:10])}.",
+            )
+    raise undetected(
+        f"This is a .NET project ({paths[0]}), but it has no program, only a library.",
+        "Set the root directory to the folder of the program, or add `<OutputType>Exe</OutputType>`.",
+    )
+
+
+def _sdk(text: str) -> str:
+    found = _SDK.search(text)
+    return found[1] if found else ""
+
+
+def _assembly(path: str, text: str) -> str:
+    named = _ASSEMBLY.search(text)
+    if named and is_plain(named[1]):
+        return named[1]
+    return path.rpartition("/")[2].rpartition(".")[0]
+
+
+def _asked(project: Project, text: str) -> Asked | None:
+    """Return the version: of the SDK in global.json, else of the framework; a newer SDK builds older ones, but what
+    runs has to be that framework's own."""
+    framework = _FRAMEWORK.search(text) or _FRAMEWORK.search(project.text("Directory.Build.props") or "")
+    if framework:
+        requirement = parse_requirement(framework[1])
+        return Asked(requirement, "The project's TargetFramework") if requirement else None
+    if sdk := text_at(json_with_comments(project, GLOBAL), "sdk", "version"):
+        requirement = parse_requirement(".".join(sdk.split(".")[:2]))
+        return Asked(requirement, f"`{GLOBAL}`") if requirement else None
+    return asked_of_tool_files(project.text, "dotnet", Dialect.NPM)
+
+
+RUNTIME = Runtime(name="dotnet", looked_for=".NET (*.csproj, *.fsproj, *.sln)", needs=_needs, plan=_plan)

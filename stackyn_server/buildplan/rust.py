@@ -1,0 +1,206 @@
+"""Rust: packages and workspaces of Cargo; their programs are built, and one of them runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from stackyn_server.buildplan.commands import PROCFILE, given_command
+from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
+from stackyn_server.buildplan.structured_files import Table, table, text_at, texts_at, toml
+from stackyn_server.buildplan.versions import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    Requirement,
+    asked_of_tool_files,
+    parse_requirement,
+)
+
+MANIFEST, LOCK = "Cargo.toml", "Cargo.lock"
+TOOLCHAIN_FILES = ("rust-toolchain.toml", "rust-toolchain")
+_MOST_PACKAGES = 200
+_DEEPEST = 4
+_PREFERRED = ("server", "web", "api", "app", "main", "backend")
+# The release in which each edition came.
+_OF_EDITION = {"2018": "1.31", "2021": "1.56", "2024": "1.85"}
+_PROGRAM = re.compile(r"src/bin/([^/]+?)(?:\.rs|/main\.rs)")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    name: str
+    package: str
+    is_default: bool = False
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    if MANIFEST not in files:
+        return ()
+    return (MANIFEST, *TOOLCHAIN_FILES, *TOOL_FILES, PROCFILE, *_manifests(files))
+
+
+def _manifests(files: Iterable[str]) -> list[str]:
+    found = (path for path in files if path.endswith(f"/{MANIFEST}") and path.count("/") <= _DEEPEST)
+    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_PACKAGES]
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    if not project.has(MANIFEST):
+        return None
+    programs = _programs(project)
+    given = given_command(project)
+    reasons = [f"`{MANIFEST}` makes it a Rust project."]
+    if not programs and not project.options.build_command:
+        raise undetected(
+            f"This is a Rust project ({MANIFEST}), but it has no program, only a library.",
+            "Add a src/main.rs, or set the root directory to the folder of the package that serves.",
+        )
+    if given:
+        command, said = given
+        wanted = programs
+        reasons.append(said)
+    else:
+        program = _chosen(programs)
+        command, wanted = f"bin/{program.name}", [program]
+        reasons.append(f"Its program {program.name} is built and run.")
+    choice = project.options.toolchains.choose("rust", _asked(project))
+    reasons.append(choice.reason)
+    steps = [
+        "ENV CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/target CARGO_TERM_COLOR=never",
+        COPY_ALL,
+        *_build(project, wanted),
+    ]
+    text = two_stages(project, choice, steps, command)
+    return plan_of(project, RUNTIME.name, reasons, text, ignore=("target",))
+
+
+def _build(project: Project, programs: list[Program]) -> list[str]:
+    install = [run(project.options.install_command, "rust")] if project.options.install_command else []
+    if project.options.build_command:
+        # Its own words for where the outcome is keep their meaning.
+        return [*install, "ENV CARGO_TARGET_DIR=/app/target", run(project.options.build_command, "rust")]
+    locked = " --locked" if project.has(LOCK) else ""
+    bins = "".join(f" --bin {program.name}" for program in programs)
+    packages = "".join(
+        f" --package {name}" for name in dict.fromkeys(program.package for program in programs)
+    )
+    names = [program.name for program in programs]
+    # Cargo tells by the time of a file whether it has changed, and a commit's files are as old as the commit: without
+    # the first command an earlier build's outcome could be taken for this one's.
+    return [
+        *install,
+        run(
+            "find . -type f -exec touch {} + && "
+            f"cargo build --release{locked}{packages}{bins} && mkdir -p bin target/release && "
+            + " && ".join(
+                f"cp /cache/target/release/{name} bin/ && ln -s ../../bin/{name} target/release/{name}"
+                for name in names
+            ),
+            "rust",
+        ),
+    ]
+
+
+def _programs(project: Project) -> list[Program]:
+    root = toml(project, MANIFEST)
+    found: dict[str, Program] = {}
+    for path in (MANIFEST, *_members(project, root)):
+        for program in _programs_of(project, path.removesuffix(MANIFEST), toml(project, path)):
+            found.setdefault(program.name, program)
+    return list(found.values())
+
+
+def _members(project: Project, root: Table) -> list[str]:
+    """Return the manifests of a workspace's members: `members` holds folders and patterns of them."""
+    patterns = [member.strip("/").removeprefix("./") for member in texts_at(root, "workspace", "members")]
+    excluded = {member.strip("/") for member in texts_at(root, "workspace", "exclude")}
+    members = []
+    for path in _manifests(project.files):
+        folder = path.removesuffix(f"/{MANIFEST}")
+        if folder not in excluded and any(_matches(folder, pattern) for pattern in patterns[:_MOST_PACKAGES]):
+            members.append(path)
+    return members
+
+
+def _matches(folder: str, pattern: str) -> bool:
+    """Match folder by folder, because a star in `crates/*` stands for one of them."""
+    parts, wanted = folder.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def _programs_of(project: Project, folder: str, manifest: Table) -> Iterable[Program]:
+    package = text_at(manifest, "package", "name")
+    if not package or not is_plain(package):
+        return
+    default = text_at(manifest, "package", "default-run")
+    names: dict[str, None] = {}
+    declared = manifest.get("bin")
+    for entry in declared if isinstance(declared, list) else ():
+        if isinstance(entry, dict) and (name := text_at(entry, "name")):
+            names[name] = None
+    if table(manifest, "package").get("autobins", True) is not False:
+        declared_paths = {
+            str(entry.get("path"))
+            for entry in (declared if isinstance(declared, list) else ())
+            if isinstance(entry, dict)
+        }
+        if project.has(f"{folder}src/main.rs") and "src/main.rs" not in declared_paths:
+            names[package] = None
+        for path in sorted(project.files):
+            inner = path.removeprefix(folder) if path.startswith(folder) else ""
+            if inner not in declared_paths and (program := _PROGRAM.fullmatch(inner)):
+                names[program[1]] = None
+    for name in names:
+        if is_plain(name) and "/" not in name:
+            yield Program(name, package, name == default)
+
+
+def _chosen(programs: list[Program]) -> Program:
+    if len(programs) == 1:
+        return programs[0]
+    defaults = [program for program in programs if program.is_default]
+    if len(defaults) == 1:
+        return defaults[0]
+    by_name = {program.name: program for program in programs}
+    for name in _PREFERRED:
+        if name in by_name:
+            return by_name[name]
+    named_so = [program for program in programs if program.name == program.package]
+    if len(named_so) == 1:
+        return named_so[0]
+    names = ", ".join(f"bin/{program.name}" for program in programs[:10])
+    raise undetected(
+        f"This Rust project has {len(programs)} programs, and nothing says which one serves.",
+        f"Set `default-run` in {MANIFEST}, or set the app's start command to one of them: {names}.",
+    )
+
+
+def _asked(project: Project) -> Asked | None:
+    """Return the version: pinned by a toolchain file, else the least one that the packages say they need."""
+    for path in TOOLCHAIN_FILES:
+        text = project.text(path) or ""
+        channel = text_at(toml(project, path), "toolchain", "channel") if "[" in text else text.strip()
+        if channel:
+            requirement = parse_requirement(channel.split("-x86")[0].split("-aarch")[0])
+            # `nightly` and `beta` are no release of anybody's.
+            return Asked(requirement or Requirement(channel, ()), f"`{path}`")
+    if pinned := asked_of_tool_files(project.text, "rust", Dialect.NPM):
+        return pinned
+    root = toml(project, MANIFEST)
+    least = (
+        text_at(root, "package", "rust-version")
+        or text_at(root, "workspace", "package", "rust-version")
+        or _OF_EDITION.get(text_at(root, "package", "edition") or "")
+        or _OF_EDITION.get(text_at(root, "workspace", "package", "edition") or "")
+    )
+    requirement = parse_requirement(f">={least}") if least else None
+    return Asked(requirement, f"`{MANIFEST}`") if requirement else None
+
+
+RUNTIME = Runtime(name="rust", looked_for=f"Rust ({MANIFEST})", needs=_needs, plan=_plan)

@@ -1,0 +1,42 @@
+"""A shell script: start.sh is run as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stackyn_server.buildplan.commands import given_command
+from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
+from stackyn_server.buildplan.stages import one_stage, plan_of
+
+SCRIPT = "start.sh"
+# What the base image has.
+_SHELLS = ("bash", "sh", "dash")
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    return (SCRIPT,) if SCRIPT in files else ()
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    if not project.has(SCRIPT):
+        return None
+    reasons = [f"`{SCRIPT}` is run; it has to start what listens on the port in PORT."]
+    command = f"{_shell(project.text(SCRIPT) or '')} {SCRIPT}"
+    if given := given_command(project):
+        command, reasons = given[0], [given[1]]
+    choice = project.options.toolchains.choose("base")
+    steps = (project.options.install_command, project.options.build_command)
+    lines = [COPY_ALL, *(run(step) for step in steps if step)]
+    return plan_of(project, RUNTIME.name, reasons, one_stage(project, choice.image.name, lines, command))
+
+
+def _shell(script: str) -> str:
+    """Return the shell that the first line names: bash where it names none, or one that is not there."""
+    words = script.partition("\n")[0].removeprefix("#!").split() if script.startswith("#!") else []
+    names = [word.rpartition("/")[2] for word in words]
+    return next((name for name in names if name in _SHELLS), "bash")
+
+
+RUNTIME = Runtime(name="shell", looked_for=f"a script {SCRIPT}", needs=_needs, plan=_plan)

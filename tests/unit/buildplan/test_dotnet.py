@@ -1,0 +1,81 @@
+""".NET: which project is published, and with which framework."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.buildplan.trees import EVERYTHING, Tree, command, lines, planned, refused, step
+
+
+def project(sdk: str = "Microsoft.NET.Sdk.Web", inner: str = "", framework: str = "net8.0") -> str:
+    return (
+        f'<Project Sdk="{sdk}">\n  <PropertyGroup>\n    <TargetFramework>{framework}</TargetFramework>\n{inner}'
+        "  </PropertyGroup>\n</Project>\n"
+    )
+
+
+BARE = '<Project Sdk="Microsoft.NET.Sdk.Web"/>'
+LIBRARY = project("Microsoft.NET.Sdk")
+PROGRAM = project("Microsoft.NET.Sdk", "<OutputType>Exe</OutputType>")
+TESTS = project("Microsoft.NET.Sdk.Web", "<IsTestProject>true</IsTestProject>")
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "assembly"),
+    [
+        ({"Shop.csproj": project()}, "Shop.csproj", "Shop"),
+        ({"Shop.fsproj": project()}, "Shop.fsproj", "Shop"),
+        ({"Tool.csproj": PROGRAM}, "Tool.csproj", "Tool"),
+        (
+            {"Shop.sln": "", "src/Core/Core.csproj": LIBRARY, "src/Web/Web.csproj": project()},
+            "src/Web/Web.csproj",
+            "Web",
+        ),
+        (
+            {"Shop.slnx": "", "Web/Web.csproj": project(), "Web.Tests/Web.Tests.csproj": TESTS},
+            "Web/Web.csproj",
+            "Web",
+        ),
+        ({"Shop.csproj": project(inner="<AssemblyName>shopd</AssemblyName>")}, "Shop.csproj", "shopd"),
+    ],
+)
+def test_the_web_project_is_published(tree: Tree, path: str, assembly: str) -> None:
+    plan = planned(tree, toolchains=EVERYTHING)
+    assert plan.runtime == "dotnet"
+    assert f"dotnet publish {path} " in step(plan, "publish")
+    assert command(plan) == f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; exec dotnet out/{assembly}.dll"
+    assert {"FROM stackyn/dotnet:8.0 AS build", "FROM stackyn/aspnet:8.0"} <= set(lines(plan))
+
+
+def test_several_web_projects_are_refused() -> None:
+    tree = {"All.sln": "", "A/A.csproj": project(), "B/B.csproj": project()}
+    assert "A/A.csproj, B/B.csproj" in refused(tree, toolchains=EVERYTHING).hint
+
+
+def test_a_library_is_refused() -> None:
+    assert "only a library" in refused({"Core.csproj": LIBRARY}, toolchains=EVERYTHING).message
+
+
+@pytest.mark.parametrize(
+    ("tree", "version"),
+    [
+        ({"A.csproj": project(framework="net9.0")}, "9.0"),
+        (
+            {
+                "A.csproj": '<Project Sdk="Microsoft.NET.Sdk.Web"/>',
+                "global.json": '{"sdk": {"version": "8.0.404"}}',
+            },
+            "8.0",
+        ),
+        ({"A.csproj": '<Project Sdk="Microsoft.NET.Sdk.Web"/>', ".tool-versions": "dotnet 8.0.1\n"}, "8.0"),
+    ],
+)
+def test_the_version_is_read_from_the_project(tree: Tree, version: str) -> None:
+    assert f"FROM stackyn/aspnet:{version}" in lines(planned(tree, toolchains=EVERYTHING))
+
+
+def test_a_framework_that_is_not_there_is_refused() -> None:
+    failure = refused({"A.csproj": project(framework="netcoreapp3.1")}, toolchains=EVERYTHING)
+    assert failure.message == (
+        "The project's TargetFramework asks for .NET 3.1, and this server has .NET 8.0 and 9.0."
+    )

@@ -1,0 +1,62 @@
+"""Hugo, Jekyll, mkdocs and Zola: what builds the pages, and where they end up."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.buildplan.test_plan import FLASK
+from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, step
+
+HUGO = {"hugo.toml": "baseURL = 'https://example.com/'\n", "content/a.md": ""}
+ZOLA = {"config.toml": 'base_url = "https://example.com"\n', "content/a.md": "", "templates/index.html": ""}
+JEKYLL = {"_config.yml": "title: Shop\n", "_posts/2025-01-01-a.md": ""}
+MKDOCS = {"mkdocs.yml": "site_name: Shop\n", "docs/index.md": ""}
+
+
+@pytest.mark.parametrize(
+    ("tree", "runtime", "build", "folder"),
+    [
+        (HUGO, "hugo", "hugo --minify", "public"),
+        (
+            {"config.toml": "baseURL = 'x'\n", "content/a.md": "", "themes/t/theme.toml": ""},
+            "hugo",
+            "hugo ",
+            "public",
+        ),
+        ({"config/_default/hugo.yaml": "baseURL: x\n", "content/a.md": ""}, "hugo", "hugo ", "public"),
+        ({**HUGO, "hugo.toml": "publishDir = 'pages'\n"}, "hugo", "hugo ", "pages"),
+        (ZOLA, "zola", "zola build", "public"),
+        ({**ZOLA, "config.toml": 'base_url = "x"\noutput_dir = "html"\n'}, "zola", "zola build", "html"),
+        (JEKYLL, "jekyll", "jekyll build", "_site"),
+        ({**JEKYLL, "Gemfile": 'gem "jekyll"'}, "jekyll", "bundle exec jekyll build", "_site"),
+        ({**JEKYLL, "_config.yml": "destination: ./public\n"}, "jekyll", "jekyll build", "public"),
+        (MKDOCS, "mkdocs", "mkdocs build", "site"),
+        ({**MKDOCS, "mkdocs.yml": "site_dir: html\n"}, "mkdocs", "mkdocs build", "html"),
+        ({**MKDOCS, "requirements.txt": "mkdocs-material"}, "mkdocs", "mkdocs build", "site"),
+    ],
+)
+def test_the_pages_are_built_and_served(tree: Tree, runtime: str, build: str, folder: str) -> None:
+    plan = planned(tree, toolchains=EVERYTHING)
+    assert plan.runtime == runtime
+    assert build in step(plan, build) and f"COPY --from=build /app/{folder}/ /srv/site/" in lines(plan)
+    assert "ENV SINGLE_PAGE=1" not in lines(plan) and not any(line.startswith("CMD") for line in lines(plan))
+
+
+def test_mkdocs_gets_its_theme() -> None:
+    plan = planned({**MKDOCS, "mkdocs.yml": "theme:\n  name: material\n"}, toolchains=EVERYTHING)
+    assert step(plan, "pip install").endswith("mkdocs-material")
+
+
+def test_documentation_beside_a_program_is_not_what_is_served() -> None:
+    tree = {**MKDOCS, "app.py": FLASK, "requirements.txt": "gunicorn\nflask"}
+    assert planned(tree, toolchains=EVERYTHING).runtime == "python"
+
+
+def test_a_start_command_wins_over_the_pages() -> None:
+    tree = {**HUGO, "main.go": "package main\n", "go.mod": "module a\n"}
+    assert planned(tree, toolchains=EVERYTHING, start_command="bin/a").runtime == "go"
+
+
+def test_a_configuration_of_something_else_is_no_site() -> None:
+    tree = {"config.toml": "debug = true\n", "index.html": ""}
+    assert planned(tree, toolchains=EVERYTHING).runtime == "static"
