@@ -122,7 +122,7 @@ class Server:
             Kind.REMOVE: Remove(parts),
             Kind.REPAIR: Repair(settings, database, engine, sealer),
         }
-        garbage = Garbage(settings, database, engine, clones)
+        garbage = Garbage(settings, database, engine, builder, clones)
         mail = MailQueue(sealer)
         billing = Billing(database, settings, leadership, mail)
         checks = self.health_checks = HealthChecks(settings, database)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import images
+from stackyn_server.engine.builder import container
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.build import clone_of
 from stackyn_server.pipeline.crashpoints import crash_point
@@ -34,6 +35,7 @@ class Cleanup(Story):
             in_use = deployment.image is not None and await releases.image_in_use(
                 connection, deployment.image, apart_from=deployment.id
             )
+        await container.remove_of(self._engine, deployment.id)  # of a build that a killed server left
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")
         # Cancelled while its job waited for a restarted server, it may have left requests held for its slot.

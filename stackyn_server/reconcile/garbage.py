@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence, Set
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import images
+from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import (
@@ -38,16 +40,20 @@ _SECONDS_PER_DAY = 86_400.0
 class Garbage:
     """Run on a period. Everything it takes is safe to have been taken already."""
 
-    def __init__(self, settings: config.Settings, database: Database, engine: Engine, clones: Path) -> None:
+    def __init__(
+        self, settings: config.Settings, database: Database, engine: Engine, builder: Builder, clones: Path
+    ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
+        self._builder = builder
         self._clones = clones
 
     async def collect(self, _: JobRun) -> None:
         await self._forget_apps()
         await self._images_beyond_rollback()
         await self._images_and_rows()
+        await self._what_builds_left()
         await self._clones_of_ended()
         await self._old_rows()
         await self._old_samples()
@@ -126,6 +132,12 @@ class Garbage:
         for image in present:
             if image.deployment not in kept and await images.remove(self._engine, image.id):
                 log.info("image.removed", app=image.app, image=image.id)
+
+    async def _what_builds_left(self) -> None:
+        await self._builder.remove_leftovers()
+        async with self._database.connection() as connection:
+            tenants = await apps.tenants(connection)
+        await self._builder.tidy_caches(tenants, datetime.now(UTC))
 
     async def _clones_of_ended(self) -> None:
         names = await asyncio.to_thread(_names, self._clones)

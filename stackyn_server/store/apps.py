@@ -192,6 +192,11 @@ async def count(connection: Connection, *, tenant: UserId | None = None) -> int:
     return int(await connection.fetchval(SQL.count, tenant))
 
 
+async def tenants(connection: Connection) -> set[UserId]:
+    """Return who has an app that isn't deleted."""
+    return {UserId(row["tenant"]) for row in await connection.fetch(SQL.tenants)}
+
+
 async def ids_of_tenant(connection: Connection, tenant: UserId) -> list[AppId]:
     return [row["id"] for row in await connection.fetch(SQL.ids_of_tenant, tenant)]
 

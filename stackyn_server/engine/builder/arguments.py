@@ -27,10 +27,9 @@ def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_regi
         options["target"] = request.target
     if request.no_cache:
         options["no-cache"] = ""
-    if uses_built_in_frontend(request.syntax, has_registry=has_registry):
-        options["cmdline"] = (
-            request.syntax
-        )  # so that the daemon takes its own instead of asking a registry for it
+    if not has_registry and uses_built_in_frontend(request.syntax, has_registry=False):
+        # Any value has the daemon take its own instead of asking a registry for what the Dockerfile names.
+        options["cmdline"] = request.syntax or _BUILT_IN
     options |= {f"build-arg:{name}": value for name, value in request.build_arguments.items()}
     options |= {
         f"context:{name}": f"oci-layout://base@{digest}" for name, digest in sorted(base_images.items())

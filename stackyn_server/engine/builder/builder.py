@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
 
 import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.ids import DeploymentId, UserId
 from stackyn_server.engine import containers, firewall
 from stackyn_server.engine.builder import NO_DAEMON, caches, container
 from stackyn_server.engine.builder.arguments import (
@@ -21,10 +23,10 @@ from stackyn_server.engine.builder.arguments import (
     uses_built_in_frontend,
 )
 from stackyn_server.engine.builder.base_images import BaseImages
-from stackyn_server.engine.builder.caches import Cache, Places
+from stackyn_server.engine.builder.caches import Cache, Places, Share
 from stackyn_server.engine.builder.container import BuilderSpec
 from stackyn_server.engine.builder.disk import DiskLimits, within_limits
-from stackyn_server.engine.builder.failures import explain
+from stackyn_server.engine.builder.failures import explain, shown
 from stackyn_server.engine.builder.output import Limits, take_image
 from stackyn_server.engine.builder.progress import Progress
 from stackyn_server.engine.builder.registries import registry_tables
@@ -32,6 +34,7 @@ from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.builder.run import Ended, run
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.disk import Occupied, occupied
 
 OUT = "out"
 _MEBIBYTE = 1024 * 1024
@@ -50,6 +53,7 @@ class Builder:
         self._registry = registry
         self._places = Places()
         self._running: set[DeploymentId] = set()
+        self._sizes: dict[Cache, int] = {}
 
     async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: Say) -> str:
         """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
@@ -77,10 +81,36 @@ class Builder:
                 removed.append(listed.name)
         return removed
 
-    @property
-    def caches_in_use(self) -> set[str]:
-        """The names of the volumes that builds use now."""
-        return self._places.in_use(self._engine)
+    async def tidy_caches(self, tenants: Set[UserId], now: datetime) -> list[str]:
+        """Remove the caches of anybody but `tenants`, old ones, and what is beyond a share; returns their names."""
+        builds = self._settings.builds
+        share = Share(
+            builds.cache_mb * _MEBIBYTE,
+            builds.cache_total_mb * _MEBIBYTE,
+            timedelta(days=builds.cache_days),
+        )
+        found = await caches.list_all(self._engine)
+        sizes = {cache: await self._size(cache) for cache in found}
+        self._sizes = sizes
+        removed = []
+        for cache in caches.surplus(sizes.items(), tenants, share, now):
+            if self._places.take(cache.tenant, cache.place):  # so that no build begins in it meanwhile
+                try:
+                    if await caches.remove(self._engine, cache.name):
+                        log.info("cache.removed", cache=cache.name, bytes=sizes[cache])
+                        removed.append(cache.name)
+                finally:
+                    self._places.give_back(cache.tenant, cache.place)
+        return removed
+
+    async def _size(self, cache: Cache) -> int:
+        """Counted again only after a build has used it."""
+        if cache in self._sizes:
+            return self._sizes[cache]
+        builds = self._settings.builds
+        enough = Occupied(builds.cache_mb * _MEBIBYTE, builds.max_files)
+        counted = await asyncio.to_thread(occupied, [cache.folder], enough)
+        return sys.maxsize if counted.files > enough.files else counted.bytes
 
     @contextmanager
     def _is_running(self, deployment: DeploymentId) -> Iterator[None]:
@@ -135,9 +165,9 @@ class Builder:
         return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
 
     def _explained(self, ended: Ended, progress: Progress, say: Say) -> Exception:
-        for line in progress.excerpt:
+        for line in shown(progress):
             say(line)
-        error = explain(ended, progress)
+        error = explain(ended, progress, self._settings.builds.allowed_private)
         if ended.exit_code == NO_DAEMON:
             return _CacheUnusable(error)
         return error

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.builder.container import HOME
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
 
-__all__ = ["HOME", "Cache", "Places", "ensure", "list_all", "remove"]
+__all__ = ["Cache", "Places", "Share", "ensure", "list_all", "remove", "surplus"]
 
 WORK = "work"  # made anew by each build: its time is when the cache was last used
 
@@ -30,6 +30,7 @@ class Cache:
 
     name: str
     tenant: UserId
+    place: int
     folder: Path
     used_at: datetime
 
@@ -50,9 +51,44 @@ class Places:
         finally:
             self._taken.discard((tenant, number))
 
-    def in_use(self, engine: Engine) -> set[str]:
-        """Return the names of the volumes that are in use."""
-        return {engine.labels.cache_name(*taken) for taken in self._taken}
+    def take(self, tenant: UserId, number: int) -> bool:
+        """Take a place that is free, for `give_back` later. False when it is in use."""
+        if (tenant, number) in self._taken:
+            return False
+        self._taken.add((tenant, number))
+        return True
+
+    def give_back(self, tenant: UserId, number: int) -> None:
+        self._taken.discard((tenant, number))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What all caches of one tenant may keep, and those of all tenants, in bytes, and for how long unused."""
+
+    tenant_bytes: int
+    total_bytes: int
+    unused: timedelta
+
+
+def surplus(
+    caches: Iterable[tuple[Cache, int]], tenants: Set[UserId], share: Share, now: datetime
+) -> list[Cache]:
+    """Return the caches that have to go: of nobody in `tenants`, unused for long, or beyond a share, the oldest first
+    out. `caches` with the bytes that they occupy. Pure."""
+    gone, total, of_tenant = [], 0, Counter[UserId]()
+    for cache, size in sorted(caches, key=lambda one: one[0].used_at, reverse=True):
+        if (
+            cache.tenant not in tenants
+            or now - cache.used_at > share.unused
+            or of_tenant[cache.tenant] + size > share.tenant_bytes
+            or total + size > share.total_bytes
+        ):
+            gone.append(cache)
+        else:
+            total += size
+            of_tenant[cache.tenant] += size
+    return gone
 
 
 async def ensure(engine: Engine, tenant: UserId, place: int) -> Cache:
@@ -91,7 +127,8 @@ async def remove(engine: Engine, name: str) -> bool:
 async def _cache(volume: dict[str, Any]) -> Cache:
     folder = Path(volume["Mountpoint"])
     tenant = UserId(UUID(volume["Labels"][keys.TENANT]))
-    return Cache(volume["Name"], tenant, folder, await asyncio.to_thread(_used_at, folder))
+    place = int(volume["Labels"][keys.PLACE])
+    return Cache(volume["Name"], tenant, place, folder, await asyncio.to_thread(_used_at, folder))
 
 
 def _used_at(folder: Path) -> datetime:

@@ -4,7 +4,8 @@ with 0.34.2). What a registry or another server answered is never shown."""
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
@@ -36,15 +37,15 @@ _FETCHING = re.compile(
 _METADATA = re.compile(r"failed to resolve source metadata for (?P<name>[^\s]+?):? ")
 _NO_SUCH_IMAGE = re.compile(
     r"pull access denied|manifest unknown|insufficient_scope|repository does not exist|: not found$|"
-    r"name unknown|unexpected status[^:]*: 404|authorization failed|no match for platform",
+    r"name unknown|unexpected status.*?: 404|authorization failed|no match for platform",
     re.IGNORECASE,
 )
 _NOT_SIGNED_IN = re.compile(
-    r"unexpected status[^:]*: (?:401|403)|401 unauthorized|403 forbidden|incorrect username", re.IGNORECASE
+    r"unexpected status.*?: (?:401|403)|401 unauthorized|403 forbidden|incorrect username", re.IGNORECASE
 )
 _NO_SUCH_HOST = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?: no such host", re.IGNORECASE)
 _NO_NAME_SERVICE = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?:", re.IGNORECASE)
-_ADDRESS = re.compile(r"dial tcp (?P<address>[0-9.]+):(?P<port>[0-9]+)|\[(?P<v6>[0-9a-f:]+)\]:")
+_ADDRESS = re.compile(r"dial tcp (?P<address>[0-9.]+):")
 _URL = re.compile(r"(?:get|head|post) \"?(?P<url>https?://[^\"\s]+)", re.IGNORECASE)
 _STATUS = re.compile(r"invalid response status (?P<status>[0-9]{3})")
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
@@ -60,8 +61,8 @@ _CLOSED = (
 )
 
 
-def explain(ended: Ended, progress: Progress) -> DeploymentFailed:
-    """Return the error to raise for a builder that didn't succeed."""
+def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = ()) -> DeploymentFailed:
+    """Return the error to raise for a builder that didn't succeed. `allowed`: private networks that it may reach."""
     problem = progress.problem
     printed = "\n".join(progress.recent)
     if ended.exit_code == NO_DAEMON:
@@ -94,7 +95,15 @@ def explain(ended: Ended, progress: Progress) -> DeploymentFailed:
             "The last lines of the build say why. Repair it, push and deploy again.",
             printed,
         )
-    return _without_exit_code(problem, progress)
+    return _without_exit_code(problem, progress, allowed)
+
+
+def shown(progress: Progress) -> list[str]:
+    """Return the lines that a build log ends with: what the builder points at in the Dockerfile, and its complaint."""
+    problem = progress.problem
+    if problem is None or problem.exit_code is not None or _FETCHING.search(problem.text):
+        return progress.excerpt
+    return [*progress.excerpt, _without_answer(problem.text)]
 
 
 def disk_full() -> DeploymentFailed:
@@ -106,7 +115,9 @@ def disk_full() -> DeploymentFailed:
     )
 
 
-def _without_exit_code(problem: Problem, progress: Progress) -> DeploymentFailed:
+def _without_exit_code(
+    problem: Problem, progress: Progress, allowed: Sequence[IPv4Network]
+) -> DeploymentFailed:
     text = problem.text
     if _DAEMON_GONE.search(text):
         # It ran, so it is not the engine's: the daemon and its steps share their limits.
@@ -117,8 +128,8 @@ def _without_exit_code(problem: Problem, progress: Progress) -> DeploymentFailed
             "\n".join(progress.recent),
         )
     if _FETCHING.search(text):
-        return _fetching(problem, text, progress)
-    excerpt = "\n".join([*progress.excerpt, _without_answer(text)])
+        return _fetching(problem, progress, allowed)
+    excerpt = "\n".join(shown(progress))
     if _DOCKERFILE.search(text):
         return _failed(
             FailureCode.DOCKERFILE_INVALID,
@@ -134,7 +145,8 @@ def _without_exit_code(problem: Problem, progress: Progress) -> DeploymentFailed
     )
 
 
-def _fetching(problem: Problem, text: str, progress: Progress) -> DeploymentFailed:
+def _fetching(problem: Problem, progress: Progress, allowed: Sequence[IPv4Network]) -> DeploymentFailed:
+    text = problem.text
     metadata = _METADATA.search(text)
     if metadata is None:
         what = f"the file of {_where(problem, progress)}"
@@ -142,7 +154,7 @@ def _fetching(problem: Problem, text: str, progress: Progress) -> DeploymentFail
             what = _CREDENTIALS.sub("//", url["url"])
     else:
         what = f"the base image {_short_name(metadata['name'])}"
-    if (closed := _closed_address(text)) is not None:
+    if (closed := _closed_address(text, allowed)) is not None:
         return _failed(
             FailureCode.BUILD_FAILED,
             f"The build may not reach {closed}, where {what} would come from.",
@@ -207,16 +219,15 @@ def _file(what: str, text: str) -> DeploymentFailed:
     )
 
 
-def _closed_address(text: str) -> str | None:
+def _closed_address(text: str, allowed: Sequence[IPv4Network]) -> str | None:
     """Return the address that a connection was tried to when builds may not reach it."""
     for match in _ADDRESS.finditer(text):
-        if match["address"] is None:
-            continue
         try:
             address = IPv4Address(match["address"])
         except AddressValueError:
             continue
-        if not address.is_global or address.is_multicast:
+        is_closed = not address.is_global or address.is_multicast
+        if is_closed and not any(address in network for network in allowed):
             return str(address)
     return None
 

@@ -102,6 +102,9 @@ LIMIT $3 OFFSET $4;
 -- name: count
 SELECT count(*)::integer FROM app WHERE desired <> 'deleted' AND ($1::uuid IS NULL OR tenant = $1);
 
+-- name: tenants
+SELECT DISTINCT tenant FROM app WHERE desired <> 'deleted';
+
 -- name: ids_of_tenant
 SELECT id FROM app WHERE tenant = $1 AND desired <> 'deleted' ORDER BY id;
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stackyn_server import config
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.client import Engine
 from stackyn_server.reconcile.garbage import Garbage
 from stackyn_server.store import codes, sessions
@@ -20,7 +22,8 @@ LATELY = timedelta(days=6)
 
 async def collect(database: Database, settings: config.Settings, clones: Path) -> None:
     async with Engine(settings.engine, settings.network, "old-rows-test") as engine:
-        await Garbage(settings, database, engine, clones).collect(None)  # type: ignore[arg-type]
+        builder = Builder(engine, settings, Registry(settings.images))
+        await Garbage(settings, database, engine, builder, clones).collect(None)  # type: ignore[arg-type]
 
 
 async def test_sessions_and_codes_that_ended_long_ago_go_and_all_others_stay(

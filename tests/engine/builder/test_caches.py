@@ -1,0 +1,54 @@
+"""Which caches have to go, and which place a build takes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from stackyn_server.domain.ids import UserId
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.caches import Cache, Places, Share, ensure, list_all, surplus
+from stackyn_server.engine.client import Engine
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+ANNA, BERT, GONE = (UserId(uuid.UUID(int=number)) for number in (1, 2, 3))
+SHARE = Share(tenant_bytes=10, total_bytes=15, unused=timedelta(days=30))
+
+
+def cache(tenant: UserId, place: int, days_ago: float) -> Cache:
+    used_at = NOW - timedelta(days=days_ago)
+    return Cache(f"{tenant}-{place}", tenant, place, Path("/nowhere"), used_at)
+
+
+def test_caches_go_by_owner_age_and_share_the_oldest_first() -> None:
+    newest, second, others, old = cache(ANNA, 0, 1), cache(ANNA, 1, 2), cache(BERT, 0, 3), cache(BERT, 1, 31)
+    nobodys = cache(GONE, 0, 0)
+    sizes = [(newest, 6), (second, 5), (others, 9), (old, 1), (nobodys, 1)]
+
+    assert set(map(id, surplus(sizes, {ANNA, BERT}, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
+
+
+def test_all_caches_together_have_a_bound() -> None:
+    first, last = cache(ANNA, 0, 1), cache(BERT, 0, 2)
+
+    assert surplus([(first, 8), (last, 8)], {ANNA, BERT}, SHARE, NOW) == [last]
+
+
+async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
+    places = Places()
+    async with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as others:
+        assert (first, second, others) == (0, 1, 0)
+        assert not places.take(ANNA, 0), "it is in use"
+    async with places.place(ANNA) as again:
+        assert again == 0
+
+
+async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Builder) -> None:
+    stays, goes = UserId(uuid.uuid4()), UserId(uuid.uuid4())
+    kept, removed = await ensure(engine, stays, 0), await ensure(engine, goes, 0)
+
+    await builder.tidy_caches({stays}, datetime.now(UTC))
+
+    names = {one.name for one in await list_all(engine)}
+    assert kept.name in names and removed.name not in names

@@ -1,0 +1,144 @@
+"""What a tenant reads of a build that failed, from the words of buildctl 0.34.2."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
+from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
+from stackyn_server.engine.builder.failures import explain, shown
+from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.run import Ended
+from stackyn_server.engine.errors import EngineUnavailable
+
+SOURCE = "x: failed to resolve source metadata for "
+HUB = SOURCE + "docker.io/library/python:3.11: "
+
+
+def heard(complaint: str) -> Progress:
+    progress = Progress(lambda line: None)
+    progress.feed(f"error: failed to solve: {complaint}\n".encode() if complaint else b"")
+    progress.finish()
+    return progress
+
+
+def explained(complaint: str, exit_code: int = 1, **ended: object) -> DeploymentFailed:
+    values: dict[str, object] = {"out_of_memory": False, "said": "", **ended}
+    return explain(Ended(exit_code, **values), heard(complaint))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("complaint", "code"),
+    [
+        ('process "/bin/sh -c x" did not complete successfully: exit code: 3', FailureCode.BUILD_FAILED),
+        ('process "x" did not complete successfully: exit code: 137', FailureCode.BUILD_OUT_OF_MEMORY),
+        ("failed to write: no space left on device", FailureCode.BUILD_DISK),
+        ("dockerfile parse error on line 1: unknown instruction: FORM", FailureCode.DOCKERFILE_INVALID),
+        ("the Dockerfile cannot be empty", FailureCode.DOCKERFILE_INVALID),
+        ("file with no instructions", FailureCode.DOCKERFILE_INVALID),
+        ("no build stage in current context", FailureCode.DOCKERFILE_INVALID),
+        ('target stage "nope" could not be found', FailureCode.DOCKERFILE_INVALID),
+        ("dockerfile line greater than max allowed size of 65535", FailureCode.DOCKERFILE_INVALID),
+        ("base name ($X) should not be blank", FailureCode.DOCKERFILE_INVALID),
+        (
+            "failed to load LLB: security.insecure is not allowed",
+            FailureCode.DOCKERFILE_INVALID,
+        ),
+        ('failed to compute cache key: "/nothing": not found', FailureCode.BUILD_FAILED),
+        ("secret nope: not found", FailureCode.BUILD_FAILED),
+        (
+            "process did not complete successfully: unable to find user me: no matching entries",
+            FailureCode.BUILD_FAILED,
+        ),
+        ("rpc error: code = Unavailable desc = error reading from server: EOF", FailureCode.BUILD_FAILED),
+    ],
+)
+def test_each_fault_of_a_tenant_has_its_code_and_is_not_retried(complaint: str, code: FailureCode) -> None:
+    error = explained(complaint)
+
+    assert error.failure.code is code, error.failure
+    assert not isinstance(error, TransientFailure)
+    assert error.failure.hint
+
+
+@pytest.mark.parametrize(
+    ("complaint", "is_retried", "words"),
+    [
+        (f"{HUB}pull access denied, repository does not exist: insufficient_scope", False, "is private"),
+        (f"{HUB}docker.io/library/python:3.11: not found", False, "doesn't exist"),
+        (f"{HUB}unexpected status from HEAD request to https://r/v2/: 403 Forbidden", False, "credentials"),
+        (f"{HUB}failed to do request: dial tcp: lookup r.io on 127.0.0.11:53: no such host", False, "r.io"),
+        (f"{HUB}failed to do request: dial tcp 8.8.8.8:443: i/o timeout", True, "doesn't answer"),
+        (f"{HUB}failed to do request: dial tcp 8.8.8.8:443: connect: connection refused", True, "answer"),
+        (f"{HUB}unexpected status from HEAD request to https://r/: 503 Unavailable", True, "doesn't answer"),
+        (f"{HUB}toomanyrequests: you have reached your limit", True, "limits requests"),
+        (f"{HUB}failed to do request: lookup r.io on 127.0.0.11:53: server misbehaving", True, "answer"),
+        (f"{HUB}tls: failed to verify certificate: x509", False, "could not be fetched"),
+        (f"{HUB}failed to do request: dial tcp 10.1.2.3:443: i/o timeout", False, "may not reach 10.1.2.3"),
+        (f"{HUB}failed to do request: dial tcp 169.254.169.254:80: refused", False, "169.254.169.254"),
+    ],
+)
+def test_a_base_image_that_can_not_be_fetched_says_why(complaint: str, is_retried: bool, words: str) -> None:
+    error = explained(complaint)
+
+    assert isinstance(error, TransientFailure) is is_retried, error.failure
+    assert not isinstance(error, EngineUnavailable)
+    assert words in error.message and "python:3.11" in error.message
+
+
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    [
+        (
+            'failed to load cache key: Get "http://127.0.0.1:80/x": dial tcp 127.0.0.1:80: refused',
+            "127.0.0.1",
+        ),
+        ("failed to load cache key: invalid response status 404", "404"),
+        ('failed to load cache key: Get "http://me:pw@a.example/x": dial tcp 8.8.8.8:80: EOF', "a.example/x"),
+    ],
+)
+def test_a_file_that_can_not_be_fetched_is_named_without_a_password(complaint: str, words: str) -> None:
+    error = explained(complaint)
+
+    assert error.failure.code is FailureCode.BUILD_FAILED
+    assert words in error.message
+    assert "me:pw" not in str(error.failure)
+
+
+def test_a_private_network_that_the_operator_opened_is_not_called_closed() -> None:
+    progress = heard(f"{HUB}failed to do request: dial tcp 10.1.2.3:443: connect: connection refused")
+
+    error = explain(Ended(1, False, ""), progress, [IPv4Network("10.1.2.0/24")])
+
+    assert isinstance(error, TransientFailure)
+
+
+@pytest.mark.parametrize("words", ["server message: <secret>", "body: <secret>"])
+def test_what_a_server_answered_is_never_shown(words: str) -> None:
+    progress = heard(f"{HUB}unexpected status from GET request: 403 Forbidden: {words}")
+    strange = heard(f"failed to something: {words}")
+
+    for one in (progress, strange):
+        error = explain(Ended(1, False, ""), one)
+        assert "<secret>" not in f"{error.failure} {shown(one)}"
+
+
+def test_memory_is_called_so_behind_any_exit_code() -> None:
+    error = explained("process did not complete successfully: exit code: 2", out_of_memory=True)
+
+    assert error.failure.code is FailureCode.BUILD_OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("code", [NO_DAEMON, 137, 126])
+def test_a_builder_that_ends_without_a_word_is_the_platforms_fault(code: int) -> None:
+    error = explained("", code, said="failed to start")
+
+    assert isinstance(error, EngineUnavailable)
+    assert "failed to start" in error.reason
+    assert "failed to start" not in str(error.failure)
+
+
+def test_a_context_that_can_not_be_unpacked_is_the_tenants_fault() -> None:
+    assert explained("", NO_INPUT, said="tar: x").failure.code is FailureCode.BUILD_FAILED
