@@ -270,9 +270,9 @@ def _bun(project: Project, manifest: Manifest) -> Installation:
         else "bun installs the newest packages that fit. Commit bun.lock to pin them."
     )
     # A newer bun writes the same lock another way, which counts as a change.
-    frozen, lean = ("bun install --frozen-lockfile", "bun install --frozen-lockfile --production")
+    frozen, lean = ("bun install --frozen-lockfile", "bun install --frozen-lockfile --omit=dev")
     install = f"{{ {frozen} || bun install; }}" if lock else "bun install"
-    install_lean = f"{{ {lean} || bun install --production; }}" if lock else "bun install --production"
+    install_lean = f"{{ {lean} || bun install --omit=dev; }}" if lock else "bun install --omit=dev"
     return Installation(
         "bun",
         reason,

@@ -82,14 +82,14 @@ def test_the_words_of_the_owner_win() -> None:
             {},
             [
                 "RUN npm install --global --force bun@1 && npm cache clean --force",
-                "RUN { bun install --frozen-lockfile --production || bun install --production; }"
+                "RUN { bun install --frozen-lockfile --omit=dev || bun install --omit=dev; }"
                 " && rm -rf /tmp/packages",
             ],
         ),
         (
             {},
             {"scripts": {"start": "bun server.ts"}},
-            ["RUN bun install --production && rm -rf /tmp/packages"],
+            ["RUN bun install --omit=dev && rm -rf /tmp/packages"],
         ),
         (
             {},
