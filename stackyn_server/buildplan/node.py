@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from stackyn_server.buildplan.commands import PROCFILE
 from stackyn_server.buildplan.node_dockerfile import Recipe, app_dockerfile, site_build_dockerfile
@@ -42,10 +43,11 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     workspace = _with_its_only_app(workspace)
     installation = _installation(workspace)
-    product = product_of(workspace.app, installation.execute)
-    start = find_start(workspace.app, installation, product)
+    folder = project.options.publish_directory
+    product = Site("The build", (folder,)) if folder else product_of(workspace.app, installation.execute)
+    start = None if folder else find_start(workspace.app, installation, product)
     if start is None and not _is_site(workspace.app, product):
-        if project.has(INDEX):
+        if project.has(INDEX) or folder:
             return None
         raise _undetected(workspace)
     recipe = _recipe(workspace, installation, product, start)
@@ -79,12 +81,16 @@ def is_app(project: Project) -> bool:
 
 def _installation(workspace: Workspace) -> Installation:
     needed = tools_needed(workspace.app.manifest, workspace.app.project)
-    return plan_installation(workspace.root.project, workspace.root.manifest, needed)
+    installation = plan_installation(workspace.root.project, workspace.root.manifest, needed)
+    if command := workspace.app.project.options.install_command:
+        reason = "The install command of the app installs the packages."
+        return replace(installation, reason=reason, install=command, lean=command, prune="", files=())
+    return installation
 
 
 def _is_site(app: Package, product: Product | None) -> bool:
     """True when the `build` script makes pages: by a tool for that, or of pages that are in the repository."""
-    if build_script(app) is None:
+    if build_script(app) is None and not app.project.options.build_command:
         return False
     return isinstance(product, Site) or any(path.endswith(".html") for path in app.project.files)
 
@@ -169,7 +175,9 @@ def _reasons(recipe: Recipe) -> Iterator[str]:
         libraries = f"the app runs with {', '.join(system.run)}" if system.run else ""
         needs = " and ".join(filter(None, (compilers, libraries)))
         yield f"Because of {', '.join(system.causes)}, {needs or 'more of the system is there'}."
-    if name := build_script(app):
+    if app.project.options.build_command:
+        yield "The build command of the app is run."
+    elif name := build_script(app):
         yield f"Its `{name}` script is run."
     if recipe.start is not None:
         yield recipe.start.reason

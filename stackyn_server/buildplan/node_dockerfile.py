@@ -125,11 +125,9 @@ def site_build_dockerfile(recipe: Recipe) -> str:
         _gather(recipe),
         "",
     ]
-    return written(lines) + site_dockerfile(
-        recipe.app.project,
-        f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/",
-        single_page=isinstance(recipe.product, Site) and recipe.product.is_single_page,
-    )
+    is_single_page = isinstance(recipe.product, Site) and recipe.product.is_single_page
+    pages = f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/"
+    return written(lines) + site_dockerfile(recipe.app.project, pages, single_page=is_single_page)
 
 
 def _compilers(recipe: Recipe) -> Iterator[str]:
@@ -179,17 +177,17 @@ def _build_steps(recipe: Recipe) -> list[str]:
         steps.append(f"{inside}{installation.execute} prisma generate")
     settings = recipe.product.build_settings if isinstance(recipe.product, Server) else ()
     front = f"{' '.join(settings)} " if settings else ""
-    name = build_script(app)
-    if name is None and app.folder and recipe.workspace.root.has("nx.json"):
+    own = app.project.options.build_command
+    name = None if own else build_script(app)
+    if own:
+        steps.append(f"{inside}{front}{own}")
+    elif name is None and app.folder and recipe.workspace.root.has("nx.json"):
         steps.append(f"{front}{installation.execute} nx build {shlex.quote(app.manifest.name)}")
     if name is not None:
         steps.append(f"{inside}{front}{installation.run} {name}")
-        if (
-            isinstance(recipe.product, Server)
-            and recipe.start
-            and recipe.start.command == recipe.product.command
-        ):
-            steps += [f"{inside}{command}" for command in recipe.product.after_build]
+    product, start = recipe.product, recipe.start
+    if (own or name) and isinstance(product, Server) and start and start.command == product.command:
+        steps += [f"{inside}{command}" for command in product.after_build]
     return steps
 
 

@@ -138,6 +138,8 @@ def _reasons(recipe: _Recipe) -> Iterable[str]:
     yield from recipe.start.reasons
     if recipe.collect:
         yield "The settings have STATIC_ROOT, so collectstatic is run."
+    if recipe.project.options.build_command:
+        yield "The build command of the app is run."
     if recipe.project.has(_NODE_MANIFEST):
         yield f"The Python files make the app, so `{_NODE_MANIFEST}` is not installed."
 
@@ -218,6 +220,8 @@ def _starting(recipe: _Recipe) -> Iterable[str]:
     yield f"ENV PYTHONPATH={f'/app/{search}:/app' if search else '/app'}"
     if recipe.collect:
         yield run(recipe.collect)
+    if recipe.project.options.build_command:
+        yield run(recipe.project.options.build_command)
     port = recipe.project.port
     yield from ("", f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(recipe.start.command))
 

@@ -63,7 +63,7 @@ class Installation:
     @property
     def manifest(self) -> str:
         """The file that the reason names first."""
-        return self.reason.split("`")[1]
+        return self.reason.split("`")[1] if "`" in self.reason else PYPROJECT
 
 
 _UV = InstallTool(
@@ -105,6 +105,8 @@ def plan_installation(project: Project, manifests: Manifests) -> Installation | 
     A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py. Raises `DeploymentFailed`
     for a project of conda alone.
     """
+    if command := project.options.install_command:
+        return Installation("The install command of the app installs the packages.", command, is_bare=True)
     for locker in _LOCKERS:
         if project.has(locker.lock) and _belongs(project, locker):
             return _locked(project, manifests, locker)

@@ -222,3 +222,20 @@ def test_a_node_that_is_not_here_is_refused_with_both_numbers() -> None:
     failure = refused({"package.json": package(engines={"node": "^16"}, main="a.js"), "a.js": ""})
     assert failure.code is FailureCode.VERSION_UNAVAILABLE
     assert "^16" in failure.message and "22" in failure.message
+
+
+def test_unknown_paths_show_the_home_page_only_for_tools_that_say_so() -> None:
+    assert "ENV SINGLE_PAGE=1" in (planned(app("vite")).generated or "")
+    assert "SINGLE_PAGE" not in (planned(app("astro vite")).generated or "")
+
+
+def test_the_commands_of_the_owner_stand_in_for_those_of_the_scripts() -> None:
+    tree = app("vite", start="node a.js", **{"package-lock_json": ""})
+    plan = planned(
+        tree, install_command="npm i --legacy-peer-deps", build_command="make site", publish_directory="web"
+    )
+    lines = (plan.generated or "").splitlines()
+    assert lines.index("COPY --chown=app:app . .") < lines.index("RUN npm i --legacy-peer-deps")
+    assert any(line.startswith("RUN make site && rm -rf") for line in lines)
+    assert folders(tree, publish_directory="web")[0] == "web"
+    assert not any("npm ci" in line or "npm run" in line for line in lines)

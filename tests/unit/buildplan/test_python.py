@@ -435,3 +435,15 @@ def test_the_root_is_on_the_path() -> None:
     assert "ENV PYTHONPATH=/app" in lines_of({"requirements.txt": "", "app.py": FLASK})
     tree = {"requirements.txt": "django", "web/manage.py": "", "web/shop/wsgi.py": DJANGO}
     assert "ENV PYTHONPATH=/app/web:/app" in lines_of(tree)
+
+
+def test_the_commands_of_the_owner_install_and_build() -> None:
+    tree = {"requirements.txt": "flask", "app.py": FLASK}
+    plan = planned(tree, install_command="make packages", build_command="make pages")
+    lines = (plan.generated or "").splitlines()
+    assert (
+        lines.index("COPY --chown=app:app . .")
+        < lines.index("RUN make packages")
+        < lines.index("RUN make pages")
+    )
+    assert not any("requirements.txt" in line for line in lines)
