@@ -13,9 +13,10 @@ from pathlib import Path
 from stackyn_server.cli.findings import Finding, Verdict
 from stackyn_server.cli.ports import look_at_ports
 from stackyn_server.config import Settings
-from stackyn_server.engine import images
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
+from stackyn_server.images.making import ImageMaker
+from stackyn_server.images.steps import Silent
 from stackyn_server.ingress.binary import locate
 from stackyn_server.store import binaries, cluster
 from stackyn_server.store.database import Database
@@ -115,12 +116,11 @@ async def _engine(settings: Settings) -> list[Finding]:
         sentence = f"Docker {facts.version}, {facts.memory_bytes / _GIB:.1f} GiB of memory."
         has_memory = facts.memory_bytes >= _SCARCE_MEMORY_BYTES
         findings = [Finding("engine", Verdict.FINE if has_memory else Verdict.WARNING, sentence)]
-        for language, image in settings.images.model_dump().items():
-            if await images.inspect(engine, image) is None:
-                hint = "It is pulled when it has a registry; otherwise make it: scripts/base-images"
-                missing = f"The base image {image} for {language} apps is not here."
-                findings.append(Finding("engine", Verdict.WARNING, missing, hint))
-    return findings
+        missing = await ImageMaker(engine, settings, Silent()).missing()
+    if missing:
+        what = f"Missing, or made by another release: {', '.join(missing)}."
+        return [*findings, Finding("images", Verdict.WARNING, what, "Make them: scripts/base-images")]
+    return [*findings, Finding("images", Verdict.FINE, "The builder and all base images are here.")]
 
 
 async def _ingress(settings: Settings) -> list[Finding]:

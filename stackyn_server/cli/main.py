@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from stackyn_server import config_file, server, telemetry
-from stackyn_server.cli import admin, doctor
+from stackyn_server.cli import admin, doctor, images
 from stackyn_server.cli.findings import Verdict
 from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
 from stackyn_server.security.redaction import redact_event
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they print local variables, and so secrets
 )
 app.add_typer(admin.app, name="admin")
+app.add_typer(images.app, name="images")
 settings_commands = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(settings_commands, name="config")
 

@@ -44,10 +44,10 @@ def recipe(host_digest: str) -> str:
     return content.hexdigest()[:16]
 
 
-async def is_made(engine: Engine, name: str, host_digest: str) -> bool:
-    """Say whether the engine has the image, made from today's recipe."""
+async def is_made(engine: Engine, name: str, made_from: str) -> bool:
+    """Say whether the engine has the image, made from this recipe."""
     found = await images.inspect(engine, name)
-    return found is not None and found.labels.get(RECIPE) == recipe(host_digest)
+    return found is not None and found.labels.get(RECIPE) == made_from
 
 
 async def pull(engine: Engine, name: str) -> None:
@@ -62,7 +62,7 @@ async def pull(engine: Engine, name: str) -> None:
 async def take_official_programs(engine: Engine, work: Path) -> Path:
     """Copy the builder's programs out of the official image, which the engine has, and return their folder."""
     target = work / "official"
-    target.mkdir()
+    await asyncio.to_thread(target.mkdir)
     async with _container(engine, {"Image": programs.official_image()}) as container:
         for name in programs.NAMES:
             path = f"{_OFFICIAL_PROGRAMS}/{name}"
@@ -70,9 +70,13 @@ async def take_official_programs(engine: Engine, work: Path) -> Path:
                 "GET", f"containers/{container}/archive", params={"path": f"/{path}"}
             ) as answer:
                 content = io.BytesIO(b"".join([piece async for piece in answer.chunks()]))
-            with tarfile.open(fileobj=content) as archive:
-                archive.extract(name, target, filter="data")
+            await asyncio.to_thread(_extract, content, name, target)
     return target
+
+
+def _extract(content: io.BytesIO, name: str, target: Path) -> None:
+    with tarfile.open(fileobj=content) as archive:
+        archive.extract(name, target, filter="data")
 
 
 async def make(engine: Engine, name: str, root: Path | None, folder: Path, host: HostSettings) -> None:
@@ -95,7 +99,7 @@ async def make(engine: Engine, name: str, root: Path | None, folder: Path, host:
                 raise BuilderNotMade(
                     f"The builder image was not made:\n{await _last_lines(engine, container)}"
                 )
-            await _commit(engine, container, name, recipe(host.digest))
+            await _commit(engine, container, name, await asyncio.to_thread(recipe, host.digest))
     finally:
         nameless = [] if root is None else [base]
         if earlier is not None and earlier.tags == (name,):

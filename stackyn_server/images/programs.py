@@ -28,11 +28,12 @@ _BUILDKIT = re.compile(r"^\s*github\.com/moby/buildkit (v\S+)$", re.MULTILINE)
 _NEEDED_GO = re.compile(r"^go ([\d.]+)$", re.MULTILINE)
 _GO_VERSION = re.compile(r"go(\d+(?:\.\d+)+)")
 _STAMP = "made-from"
+_GO_MOD = (SOURCES / "go.mod").read_text()
 
 
 def buildkit_version() -> str:
     """Return the version of BuildKit that go.mod names, as in `v0.34.2`."""
-    found = _BUILDKIT.search((SOURCES / "go.mod").read_text())
+    found = _BUILDKIT.search(_GO_MOD)
     assert found is not None, "go.mod names BuildKit"
     return found[1]
 
@@ -97,7 +98,7 @@ async def _compile(go: Path, environment: Mapping[str, str], target: Path) -> No
 
 async def _host_go() -> Path | None:
     """Return this machine's own Go, if it is as new as BuildKit asks for."""
-    found = shutil.which("go")
+    found = await asyncio.to_thread(shutil.which, "go")
     if found is None:
         return None
     try:
@@ -106,7 +107,7 @@ async def _host_go() -> Path | None:
         )
     except CommandFailed:
         return None
-    needed = _NEEDED_GO.search((SOURCES / "go.mod").read_text())
+    needed = _NEEDED_GO.search(_GO_MOD)
     assert needed is not None, "go.mod names the oldest Go"
     return Path(found) if said is not None and _numbers(said[1]) >= _numbers(needed[1]) else None
 

@@ -4,7 +4,7 @@ What an image promises to a Dockerfile, besides the user app (1000:1000, home /h
 directory), the host's certificates in /etc/ssl/certs/ca-certificates.crt and the root user for RUN and COPY:
 
     stackyn/base:12      Debian 12
-    stackyn/python:3.11  python3, python, pip, the venv module; a build makes /opt/venv and ends with USER app
+    stackyn/python:3.11  python3, python, pip, the venv module; a build makes /app/.venv and ends with USER app
     stackyn/node:22      node, npm, npx; a build runs npm in /app and ends with USER app
     stackyn/static:1     serves /srv/site on $PORT (8080), already as USER app: a build only copies files there
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,15 @@ def test_unknown_image_is_named_with_those_there_are() -> None:
         recipe_of("stackyn/cobol:60")
     assert "stackyn/cobol:60" in caught.value.message
     assert "stackyn/node:22" in caught.value.hint
+
+
+@pytest.mark.parametrize("folder", ["images/recipes", "engine/builder/image"])
+def test_wheel_has_everything_that_images_are_made_from(folder: str) -> None:
+    package = Path(recipes.__file__).parents[1]
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["stackyn_server"]
+
+    shipped = {file for pattern in patterns for file in package.glob(pattern)}
+
+    there = {file for file in (package / folder).rglob("*") if file.is_file()}
+    assert there and there - shipped == set()

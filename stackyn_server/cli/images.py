@@ -1,0 +1,77 @@
+"""Base images and the builder image from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from stackyn_server import config_file, telemetry
+from stackyn_server.cli.options import ConfigPath, failures_said, usual_config
+from stackyn_server.engine.client import Engine
+from stackyn_server.images.layout import Layout
+from stackyn_server.images.making import ImageMaker
+from stackyn_server.images.recipes import RECIPES
+from stackyn_server.images.steps import Shown
+from stackyn_server.security.redaction import redact_event
+
+app = typer.Typer(help="The images that builds start from and run in.", no_args_is_help=True)
+
+Names = Annotated[list[str] | None, typer.Argument(help="Images, as in stackyn/node:22. Default: all.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Also what is here, with today's packages.")]
+Local = Annotated[bool, typer.Option("--local", help="Do not ask an image registry.")]
+Missing = Annotated[bool, typer.Option("--missing", help="Those that `make` would make, and nothing else.")]
+INSTALLATION = "images"
+
+
+@app.command("list")
+def list_(
+    names: Names = None, missing: Missing = False, fresh: Fresh = False, config_path: ConfigPath = None
+) -> None:
+    """List the images that are here, with their digests."""
+    settings = config_file.load(config_path or usual_config())
+    if not missing:
+        for entry in Layout(settings.images.directory).entries().values():
+            typer.echo(f"{entry.name} {entry.digest}")
+        return
+
+    async def look() -> list[str]:
+        async with Engine(settings.engine, settings.network, INSTALLATION) as engine:
+            return await ImageMaker(engine, settings, Shown(), is_fresh=fresh).missing(names or RECIPES)
+
+    for name in asyncio.run(look()):
+        typer.echo(name)
+
+
+@app.command()
+def make(
+    names: Names = None, fresh: Fresh = False, local: Local = False, config_path: ConfigPath = None
+) -> None:
+    """Make what is missing, or was made from other recipes, certificates or settings."""
+    settings = config_file.load(config_path or usual_config())
+    if local:
+        settings = settings.model_copy(
+            update={"images": settings.images.model_copy(update={"source": "local"})}
+        )
+
+    async def run() -> None:
+        async with Engine(settings.engine, settings.network, INSTALLATION) as engine:
+            await ImageMaker(engine, settings, Shown(), is_fresh=fresh).make(names or RECIPES)
+
+    asyncio.run(run())
+
+
+@app.command()
+def prune(config_path: ConfigPath = None) -> None:
+    """Remove what no image has needed for a day."""
+    settings = config_file.load(config_path or usual_config())
+    freed = Layout(settings.images.directory).prune()
+    typer.echo(f"{freed / 1024**2:.0f} MiB freed.")
+
+
+# For scripts/base-images: without the rest of `stackyn`, whose imports take longer than the answer.
+if __name__ == "__main__":
+    telemetry.configure("warning", redaction=[redact_event])
+    with failures_said():
+        app()

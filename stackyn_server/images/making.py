@@ -1,0 +1,185 @@
+"""Making what is missing of the base images and of the builder image, in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stackyn_server.config import Settings
+from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+from stackyn_server.images import builder_image, debian, host
+from stackyn_server.images.builder_image import BuilderNotMade
+from stackyn_server.images.building import ImageNotMade, Workshop, workshop
+from stackyn_server.images.host import HostSettings
+from stackyn_server.images.layout import MAKING, Entry, Layout
+from stackyn_server.images.programs import Programs, official_image
+from stackyn_server.images.recipes import RECIPES, ROOTS, digest_of, recipe_of
+from stackyn_server.images.steps import Steps
+
+
+class ImageMaker:
+    """Makes the images of one machine. `is_fresh`: also those that are here, with today's packages."""
+
+    def __init__(self, engine: Engine, settings: Settings, steps: Steps, *, is_fresh: bool = False) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._steps = steps
+        self._is_fresh = is_fresh
+        self._host = HostSettings({}, ())  # until it is read
+        self._made: set[str] = set()  # by this run, so fresh enough
+        self._layout = Layout(settings.images.directory)
+        self._programs = Programs(settings.images.directory)
+
+    async def missing(self, names: Iterable[str] = tuple(RECIPES)) -> list[str]:
+        """Return the images that are not here, or were made from other recipes, certificates or settings."""
+        await self._read_host()
+        builder = [] if await self._has_builder() else [self._settings.images.builder]
+        return builder + [name for name in names if not await self._is_current(name)]
+
+    async def make(self, names: Iterable[str] = tuple(RECIPES)) -> None:
+        """Make those of `names`, and what they stand on, that are missing. Raises what went wrong, in sentences."""
+        async with self._alone():
+            wanted = await self.missing(names)
+            if not wanted:
+                return
+            for file in self._host.left_out:
+                self._steps.say(f"{file} holds a credential: builds do not get it.")
+            is_local = not await self._asks_registry()
+            await self._make(wanted, is_local)
+            await asyncio.to_thread(self._layout.prune)
+
+    async def _make(self, wanted: list[str], is_local: bool) -> None:
+        if not await self._has_builder():
+            await self._make_builder(is_local)
+        names = [name for name in wanted if name != self._settings.images.builder]
+        if not names:
+            return
+        async with workshop(self._engine, self._settings) as shop:
+            for name in names:
+                await self._need(name, shop, is_local)
+
+    async def _need(self, name: str, shop: Workshop, is_local: bool) -> None:
+        """Make one image, after those that it stands on."""
+        if await self._is_current(name):
+            return
+        if name in ROOTS:
+            await self._make_root(name)
+            return
+        if not is_local:
+            try:
+                with self._steps.step(f"{name}, on {recipe_of(name).official}"):
+                    await self._build(name, shop, is_local=False)
+                return
+            except ImageNotMade as error:
+                self._steps.say(f"{error.message.splitlines()[-1]} It is made from packages instead.")
+        recipe = recipe_of(name)
+        for other in (recipe.below, *recipe.needs):
+            await self._need(other, shop, is_local=True)
+        with self._steps.step(name):
+            await self._build(name, shop, is_local=True)
+
+    async def _build(self, name: str, shop: Workshop, *, is_local: bool) -> None:
+        recipe = recipe_of(name)
+        entries = await asyncio.to_thread(self._layout.entries)
+        below = {other: entries[other].digest for other in (recipe.below, *recipe.needs) if is_local}
+        made = await shop.build(recipe, self._host, below, is_local=is_local)
+        await asyncio.to_thread(self._layout.take, name, await self._digest(name), made)
+        self._made.add(name)
+
+    async def _make_root(self, name: str) -> Entry:
+        with self._steps.step(f"{name}, by debootstrap"):
+            async with _work_folder() as work:
+                root = await debian.make_root(ROOTS[name].suite, work)
+                architecture = (await self._engine.request("GET", "version"))["Arch"]
+                digest = await self._digest(name)
+                entry = await asyncio.to_thread(self._layout.take_root, name, digest, root, architecture)
+        self._made.add(name)
+        return entry
+
+    async def _has_builder(self) -> bool:
+        name = self._settings.images.builder
+        if self._is_fresh and name not in self._made:
+            return False
+        recipe = await asyncio.to_thread(builder_image.recipe, self._host.digest)
+        return await builder_image.is_made(self._engine, name, recipe)
+
+    async def _make_builder(self, is_local: bool) -> None:
+        name = self._settings.images.builder
+        async with _work_folder() as work:
+            is_pulled = not is_local and await self._pull_for_builder(work)
+            root = None if is_pulled else await self._root_of_builder()
+            if not await asyncio.to_thread(self._programs.are_here):
+                await self._programs.compile(work, self._steps)
+            with self._steps.step(name):
+                await builder_image.make(self._engine, name, root, self._programs.folder, self._host)
+        self._made.add(name)
+
+    async def _pull_for_builder(self, work: Path) -> bool:
+        """Take the builder's Debian and programs from the registry. False when it has not both."""
+        try:
+            with self._steps.step(f"{builder_image.OFFICIAL_ROOT}, from the registry"):
+                await builder_image.pull(self._engine, builder_image.OFFICIAL_ROOT)
+            if not await asyncio.to_thread(self._programs.are_here):
+                with self._steps.step(f"{official_image()}, from the registry"):
+                    await builder_image.pull(self._engine, official_image())
+                    made = await builder_image.take_official_programs(self._engine, work)
+                    await asyncio.to_thread(self._programs.keep, made)
+        except (BuilderNotMade, EngineRefused, EngineUnavailable) as error:
+            self._steps.say(f"{error.message} It is made here, from packages.")
+            return False
+        return True
+
+    async def _root_of_builder(self) -> Path:
+        name = builder_image.LOCAL_ROOT
+        if await self._is_current(name):
+            entry = (await asyncio.to_thread(self._layout.entries))[name]
+        else:
+            entry = await self._make_root(name)
+        (layer,) = await asyncio.to_thread(self._layout.layers, entry)
+        return layer
+
+    async def _asks_registry(self) -> bool:
+        is_there = await Registry(self._settings.images).is_there()
+        if not is_there and self._settings.images.source == "auto":
+            self._steps.say("No image registry answers: images are made here, from packages.")
+        return is_there
+
+    async def _is_current(self, name: str) -> bool:
+        if self._is_fresh and name not in self._made:
+            return False
+        here = await asyncio.to_thread(self._layout.entries)
+        return name in here and here[name].recipe == await self._digest(name)
+
+    async def _digest(self, name: str) -> str:
+        return await asyncio.to_thread(digest_of, name, self._host.digest)
+
+    async def _read_host(self) -> None:
+        self._host = await asyncio.to_thread(host.read)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Keep others on this machine from making the same images meanwhile."""
+        folder = self._layout.folder
+        await asyncio.to_thread(self._layout.prepare)
+        lock = await asyncio.to_thread((folder / MAKING).open, "wb")
+        try:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            lock.close()
+
+
+@asynccontextmanager
+async def _work_folder() -> AsyncIterator[Path]:
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="stackyn-")
+    try:
+        yield Path(folder)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder)

@@ -1,0 +1,97 @@
+"""A base image is made by the sealed builder, and stays as it is until its recipe changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.engine.client import Engine
+from stackyn_server.images import building, recipes
+from stackyn_server.images.building import ImageNotMade
+from stackyn_server.images.layout import Layout
+from stackyn_server.images.making import ImageMaker
+
+pytestmark = pytest.mark.timeout(240)
+
+NAME = "stackyn/base:12"
+
+
+class Told:
+    """The titles of the steps."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        self.titles.append(title)
+        yield
+
+    def say(self, sentence: str) -> None: ...
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Settings:
+    """A folder with this machine's Debian, if it has one, and without anything made on it."""
+    machine = Layout(config.Images().directory)
+    own = Layout(tmp_path / "images")
+    for name in recipes.ROOTS:
+        if (entry := machine.entries().get(name)) is not None:
+            (tar,) = machine.layers(entry)
+            own.take_root(name, entry.recipe, tar, "amd64")
+    return config.Settings(images=config.Images(directory=own.folder, source="local"))
+
+
+@pytest.fixture
+def failing_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = tmp_path / "recipes"
+    shutil.copytree(recipes.FILES, files)
+    (files / "base.Dockerfile").write_text("RUN echo the disk is on fire >&2; exit 3\n")
+    monkeypatch.setattr(recipes, "FILES", files)
+    monkeypatch.setattr(building, "FILES", files)
+
+
+async def test_missing_image_is_made_once(engine: Engine, settings: config.Settings) -> None:
+    told = Told()
+    maker = ImageMaker(engine, settings, told)
+    assert await maker.missing([NAME]) == [NAME]
+
+    await maker.make([NAME])
+
+    assert told.titles[-1] == NAME
+    assert await maker.missing([NAME]) == []
+    config_of_image, layers = await asyncio.to_thread(look_at, settings, NAME)
+    assert "LANG=C.UTF-8" in config_of_image["config"]["Env"]
+    assert config_of_image["config"]["WorkingDir"] == "/app"
+    assert all(layer.endswith(".tar") for layer in layers), "a build would have to unpack them each time"
+
+    told.titles.clear()
+    await ImageMaker(engine, settings, told).make([NAME])
+    assert told.titles == []
+
+
+async def test_recipe_that_fails_changes_nothing_and_says_why(
+    engine: Engine, settings: config.Settings, failing_recipe: None
+) -> None:
+    with pytest.raises(ImageNotMade, match="the disk is on fire"):
+        await ImageMaker(engine, settings, Told()).make([NAME])
+
+    here = await asyncio.to_thread(Layout(settings.images.directory).entries)
+    assert NAME not in here
+    volumes = await engine.request("GET", "volumes", params={"filters": '{"name": ["stackyn-base-images"]}'})
+    assert not volumes["Volumes"]
+
+
+def look_at(settings: config.Settings, name: str) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """Return an image's configuration and the media types of its layers."""
+    layout = Layout(settings.images.directory)
+    manifest = json.loads(layout.blob(layout.entries()[name].digest).read_bytes())
+    content = json.loads(layout.blob(manifest["config"]["digest"]).read_bytes())
+    return content, [layer["mediaType"] for layer in manifest["layers"]]
