@@ -214,7 +214,7 @@ def _yarn(project: Project, manifest: Manifest) -> Installation:
             environment=(
                 "YARN_NODE_LINKER=node-modules",
                 f"YARN_GLOBAL_FOLDER={CACHE}",
-                "YARN_ENABLE_GLOBALCACHE=true",
+                "YARN_ENABLE_GLOBAL_CACHE=true",
                 "YARN_ENABLE_TELEMETRY=false",
                 # The release that the settings name may be missing, and this is the same.
                 "YARN_IGNORE_PATH=1",
@@ -282,7 +282,7 @@ def _bun(project: Project, manifest: Manifest) -> Installation:
         "bunx",
         _files(project, manifest, (lock,) if lock else ()),
         tools=(f"bun@{version}",),
-        environment=(f"BUN_INSTALLCACHE_DIR={CACHE}",),
+        environment=(f"BUN_INSTALL_CACHE_DIR={CACHE}",),
         agent=f"bun/{version}",
     )
 

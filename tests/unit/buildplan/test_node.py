@@ -110,6 +110,7 @@ def test_the_words_of_the_owner_win() -> None:
             [
                 "RUN npm install --global --force @yarnpkg/cli-dist@4.5.0 && npm cache clean --force",
                 "ENV YARN_NODE_LINKER=node-modules",
+                "ENV YARN_ENABLE_GLOBAL_CACHE=true",
                 "RUN yarn install --immutable && rm -rf /tmp/packages",
             ],
         ),
