@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from stackyn_server.buildplan.dockerfile_syntax import DockerfileFacts, read_dockerfile
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
+from stackyn_server.buildplan.repeatable import is_repeatable
 from stackyn_server.buildplan.text import decode, encoding_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
@@ -33,7 +34,8 @@ def _plan(project: Project) -> BuildPlan | None:
     path, place = _place(project)
     if path is None:
         return None
-    facts = _read(project, path, place)
+    text = _read(project, path, place)
+    facts = _facts(text, path)
     target = project.options.build_target
     if target and not facts.syntax and not facts.has_stage(target):
         raise _no_stage(path, target, facts)
@@ -51,6 +53,7 @@ def _plan(project: Project) -> BuildPlan | None:
         base_images=facts.base_images,
         dockerfile_from=None if place else path,
         syntax=facts.syntax,
+        repeatable=is_repeatable(text),
     )
 
 
@@ -68,8 +71,8 @@ def _place(project: Project) -> tuple[str | None, str | None]:
     raise _invalid(f"There is no file {wanted} in the repository.", "Change the app's Dockerfile path.")
 
 
-def _read(project: Project, path: str, place: str | None) -> DockerfileFacts:
-    """Return what the Dockerfile says; raises `DeploymentFailed` for one that no builder would take for text."""
+def _read(project: Project, path: str, place: str | None) -> str:
+    """Return the Dockerfile; raises `DeploymentFailed` for one that no builder would take for text."""
     content = project.contents.get(path if place is None else project.prefix + place)
     if content is None:
         raise _invalid(
@@ -86,7 +89,11 @@ def _read(project: Project, path: str, place: str | None) -> DockerfileFacts:
             f"{path} is no text file: it has NUL characters, as in UTF-16.",
             "Save it as UTF-8, then push again.",
         )
-    facts = read_dockerfile(decode(content))
+    return decode(content)
+
+
+def _facts(text: str, path: str) -> DockerfileFacts:
+    facts = read_dockerfile(text)
     if not facts.stages and not facts.syntax:
         raise _invalid(f"{path} can't be built: it has no FROM line.", "Correct it, then push again.")
     return facts

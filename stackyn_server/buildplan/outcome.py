@@ -33,7 +33,8 @@ class BuildPlan:
     `ignore` holds patterns in Docker's syntax for files that a generated build leaves out, and `copies` the files and
     folders that its Dockerfile names in COPY, which are sent whatever the repository's own `.dockerignore` says.
     `base_images` are the images that it begins from, as far as they are known by reading. `syntax` is the frontend that
-    a Dockerfile of the repository names in its `# syntax=` line.
+    a Dockerfile of the repository names in its `# syntax=` line. `repeatable`: its Dockerfile takes nothing that could
+    change while the commit, its settings and `base_images` stay the same.
     """
 
     runtime: str
@@ -47,6 +48,7 @@ class BuildPlan:
     dockerfile_from: str | None = None
     root: str | None = None
     syntax: str = ""
+    repeatable: bool = False
     deploying: Deploying = Deploying()
 
     def as_json(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class BuildPlan:
             dockerfile_from=stored.get("dockerfile_from"),
             root=stored.get("root"),
             syntax=stored.get("syntax", ""),
+            repeatable=stored.get("repeatable", False),
             deploying=Deploying(**stored.get("deploying", {})),
             **{name: tuple(stored.get(name, ())) for name in _LISTS},
         )

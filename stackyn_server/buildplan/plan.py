@@ -26,6 +26,7 @@ from stackyn_server.buildplan import (
 from stackyn_server.buildplan.languages import is_manifest, language_of_sources, manifest_of_language
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
+from stackyn_server.buildplan.repeatable import is_repeatable
 from stackyn_server.buildplan.repository_settings import files_of_settings, settle
 from stackyn_server.buildplan.versions import Asked, parse_requirement
 
@@ -83,8 +84,10 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
     for runtime in _rows(options):
         if plan := runtime.plan(project):
             root = options.root_directory or "" if plan.root is None else plan.root
+            generated = plan.generated
             return replace(
                 plan,
+                repeatable=plan.repeatable if generated is None else is_repeatable(generated),
                 reasons=(*settled.reasons, *plan.reasons),
                 root=None if root == (asked.root_directory or "") else root,
                 deploying=settled.deploying,

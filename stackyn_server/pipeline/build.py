@@ -11,6 +11,7 @@ from stackyn_server.buildplan.plan import BuildPlan, PlanOptions
 from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.build_key import build_key
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
@@ -81,10 +82,14 @@ class Build:
             await walk.move(Phase.BUILDING, plan=plan.as_json())
         crash_point("build.building")
         if walk.deployment.phase is Phase.BUILDING:
-            image = await walk.step(self._image(walk, app, clone), _build_timeout(self._settings))
+            image, key = await walk.step(self._image(walk, app, clone), _build_timeout(self._settings))
             crash_point("build.image")
             await walk.move(
-                Phase.BUILT, image=image, first=walk.run.until_handed_over, also=self._hand_over(walk)
+                Phase.BUILT,
+                image=image,
+                build_key=key,
+                first=walk.run.until_handed_over,
+                also=self._hand_over(walk),
             )
         crash_point("build.built")
         await repository.remove(clone)
@@ -124,16 +129,22 @@ class Build:
             walk.say(reason)
         return plan
 
-    async def _image(self, walk: Walk, app: App, clone: Path) -> str:
-        """Build, unless an image of this deployment inspects already: finished work is not done twice."""
+    async def _image(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None]:
+        """Return the image and its key. Built, unless an image of this deployment inspects already, or one that the
+        same build made: finished work is not done twice."""
         deployment = walk.deployment
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
-        if ready is not None:
-            walk.say("The image was built before the interruption.")
-            return ready.id
         plan = BuildPlan.from_json(deployment.plan or {})
         commit = await self._fetch(walk, app, clone)
+        key = await self._key(app, plan, commit)
+        if ready is not None:
+            walk.say("The image was built before the interruption.")
+            return ready.id, key
+        if (same := await self._built_before(app, key)) is not None:
+            walk.say("Nothing has changed since an earlier deployment: its image is used, without a build.")
+            await images.tag(self._engine, same, tag)
+            return same, key
         async with self._database.connection() as connection:
             credentials = await credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
         async with self._slot() as slot:
@@ -160,7 +171,32 @@ class Build:
                 syntax=plan.syntax,
                 docker_config=docker_config(credentials),
             )
-            return await self._builder.build(request, context, walk.say)
+            return await self._builder.build(request, context, walk.say), key
+
+    async def _key(self, app: App, plan: BuildPlan, commit: str) -> str | None:
+        digests, builder = await self._builder.made_of()
+        return build_key(
+            commit=commit,
+            root=app.settings.root_directory or "",
+            target=app.settings.build_target,
+            plan=plan.as_json(),
+            base_images=plan.base_images,
+            digests=digests,
+            builder=builder,
+            secret="",
+        )
+
+    async def _built_before(self, app: App, key: str | None) -> str | None:
+        """Return the newest image of the app with this key that is still there."""
+        if key is None:
+            return None
+        async with self._database.connection() as connection:
+            candidates = await deployments.built_before(connection, app.id, key)
+        for image in candidates:
+            found = await images.inspect(self._engine, image)
+            if found is not None and found.app == app.id and self._engine.labels.owns_image(found.labels):
+                return found.id
+        return None
 
     def _hand_over(self, walk: Walk) -> Also:
         """The release job begins where the build job ends; older images that still wait are pointless now."""

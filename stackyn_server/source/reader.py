@@ -160,6 +160,8 @@ def _checked(found: BuildPlan) -> BuildPlan:
             values[name] = _deploying(value)
         elif name == "port":
             values[name] = _port(value)
+        elif name == "repeatable":
+            values[name] = value is True
         else:
             values[name] = _text(value)
     members = values["dockerfile"].split("/")

@@ -43,6 +43,7 @@ class Deployment:
     updated_at: datetime
     live_at: datetime | None
     ended_at: datetime | None
+    build_key: str | None
 
     @classmethod
     def from_row(cls, row: Any) -> Deployment:
@@ -123,6 +124,7 @@ async def advance(
     commit: str | None = None,
     plan: dict[str, Any] | None = None,
     image: str | None = None,
+    build_key: str | None = None,
     release: ReleaseId | None = None,
     failure: Failure | None = None,
     waiting_reason: str | None = None,
@@ -147,12 +149,18 @@ async def advance(
         release,
         failure.as_json(deployment.phase.value) if failure else None,
         waiting_reason,
+        build_key,
     )
     if row is not None:
         return Deployment.from_row(row)
     if not await connection.fetchval(SQL.epoch_is, mover.epoch):
         raise LeadershipLost
     raise Moved(f"Deployment {deployment.id} has moved on from {deployment.phase}.")
+
+
+async def built_before(connection: Connection, app: AppId, build_key: str) -> list[str]:
+    """Return the images of the app that were built with this key, newest first."""
+    return [str(row["image"]) for row in await connection.fetch(SQL.built_before, app, build_key)]
 
 
 def was_recorded(found: Deployment, before: Deployment, to: Phase, mover: Mover) -> bool:

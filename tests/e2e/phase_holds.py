@@ -84,7 +84,7 @@ async def built(scene: Scene) -> AsyncIterator[int]:
 @asynccontextmanager
 async def booting(scene: Scene) -> AsyncIterator[int]:
     """The engine takes its time to create the container, and does it after all when nobody wants it any more."""
-    async with scene.door.keeping("/containers/create"):
+    async with scene.door.keeping("/containers/create?name=stackyn-i"):  # not that of its build
         deployment = await scene.redeploy(tiny_app("bad"))
         await scene.reaches(deployment, Phase.BOOTING)
         yield deployment

@@ -173,3 +173,21 @@ async def _images(server: ServerProcess, app: int) -> list[str]:
         f"label=io.stackyn.image.app={app}",
     )
     return (await docker("images", "-q", *filters)).split()
+
+
+async def test_the_same_commit_again_needs_no_build(server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("again", tiny_app("same"))
+    app, first = await server.create(url, "again")
+    await server.deployed(first)
+
+    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    await server.deployed(again["deployment"]["id"])
+
+    views = [
+        await server.api("GET", f"/api/v1/deployments/{one}/logs", expect=200)
+        for one in (first, again["deployment"]["id"])
+    ]
+    assert "COPY" in views[0]["build_log"]
+    assert "its image is used, without a build" in views[1]["build_log"]
+    assert "COPY" not in views[1]["build_log"]
+    assert await server.visit("again") == (200, "same")

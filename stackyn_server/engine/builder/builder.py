@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ import structlog
 from stackyn_server import config
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.domain.ids import DeploymentId, UserId
-from stackyn_server.engine import containers, firewall
+from stackyn_server.engine import containers, firewall, images
 from stackyn_server.engine.builder import NO_DAEMON, caches, container
 from stackyn_server.engine.builder.arguments import (
     arguments,
@@ -70,6 +70,13 @@ class Builder:
             async with self._cache(request) as cache:
                 await self._run(request, base_images, cache, context, say)
                 return await self._take(request, base_images, cache)
+
+    async def made_of(self) -> tuple[Mapping[str, str], str]:
+        """Return what builds are made of now beside their own files: the digests of the base images by their names, and
+        the image that they run in. Raises `BaseImagesUnusable`, `EngineUnavailable`."""
+        base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
+        found = await images.inspect(self._engine, self._settings.images.builder)
+        return base_images.digests, found.id if found else ""
 
     async def remove_leftovers(self) -> list[str]:
         """Remove the builder containers whose build doesn't run here; returns their names."""

@@ -51,6 +51,7 @@ WITH moved AS (
         phase = $4, version = version + 1, moved_by = $5, phase_since = now(), updated_at = now(),
         commit = coalesce($7, commit), plan = coalesce($8, plan), image = coalesce($9, image),
         release = coalesce($10, release), failure = coalesce($11, failure), waiting_reason = $12,
+        build_key = coalesce($13, build_key),
         live_at = CASE WHEN $4 = 'live' THEN now() ELSE live_at END,
         ended_at = CASE WHEN $4 IN ('failed', 'cancelled', 'superseded', 'replaced') THEN now() END
     FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leader
@@ -64,6 +65,10 @@ WITH moved AS (
     FROM moved
 )
 SELECT * FROM moved;
+
+-- name: built_before
+SELECT image FROM deployment WHERE app = $1 AND build_key = $2 AND image IS NOT NULL
+GROUP BY image ORDER BY max(id) DESC LIMIT 5;
 
 -- name: epoch_is
 SELECT EXISTS (SELECT FROM installation WHERE epoch = $1);
