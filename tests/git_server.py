@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import subprocess
 import threading
@@ -29,6 +30,7 @@ class Mode(Enum):
     HANG = auto()  # takes the request and never answers
     STALL = auto()  # gives the references, then never the pack
     REDIRECT = auto()  # to another host
+    MOVED = auto()  # for good, to the repository `moved` of the same server
     PRIVATE = auto()  # asks for a password
     BROKEN = auto()  # 500
     NOT_GIT = auto()  # a web page
@@ -55,6 +57,7 @@ class GitServer:
     def __init__(self, directory: Path, port: int = 0) -> None:
         self.directory, self._port = directory, port
         self.modes: dict[str, Mode] = {}
+        self.lfs: dict[str, bytes] = {}  # contents by SHA-256, for every repository
         self.requests: list[str] = []
         self._asked = threading.Condition()
         self._http: _Server | None = None
@@ -253,12 +256,18 @@ class _Handler(BaseHTTPRequestHandler):
             ) if there else self._plain(404)
             return
         mode = self.server.owner.modes.get(name.strip("/"), Mode.SERVE)
-        if mode is Mode.HANG or (mode is Mode.STALL and rest == "git-upload-pack" and self._asks_for_pack()):
+        if rest.startswith("info/lfs/"):
+            self._lfs(rest.removeprefix("info/lfs/"))
+        elif mode is Mode.HANG or (
+            mode is Mode.STALL and rest == "git-upload-pack" and self._asks_for_pack()
+        ):
             self.server.owner.note(f"{mode.name} {self.path}")
             self.server.stopping.wait()
             self.close_connection = True
         elif mode is Mode.REDIRECT:
             self._plain(302, location=f"http://localhost:1/{name}.git/{rest}?{query}")
+        elif mode is Mode.MOVED:
+            self._plain(301, location=f"{self.server.owner.url}/moved.git/{rest}?{query}")
         elif mode is Mode.PRIVATE:
             self._plain(401)
         elif mode is Mode.BROKEN:
@@ -274,6 +283,30 @@ class _Handler(BaseHTTPRequestHandler):
         """True unless it is the `ls-refs` request of protocol version 2, which is a POST too."""
         self._request_body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         return b"command=ls-refs" not in self._request_body
+
+    def _lfs(self, rest: str) -> None:
+        """Git LFS: the batch API, and the objects themselves."""
+        there = self.server.owner.lfs
+        if self.command == "GET":
+            content = there[rest.rpartition("/")[2]]
+        else:
+            wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["objects"]
+            href = f"{self.server.owner.url}{self.path.removesuffix('/batch')}"
+            content = json.dumps(
+                {
+                    "objects": [
+                        {**one, "actions": {"download": {"href": f"{href}/{one['oid']}"}}}
+                        if one["oid"] in there
+                        else {**one, "error": {"code": 404, "message": "Object does not exist"}}
+                        for one in wanted
+                    ]
+                }
+            ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.git-lfs+json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def _plain(self, status: int, location: str = "") -> None:
         body = b"<!doctype html>\n<title>A web page</title>\n<p>hello\n" if status == 200 else b""

@@ -14,7 +14,7 @@ _BESIDE = ("reasons", "port", "deploying", "base_images", "repeatable")
 
 def build_key(
     *,
-    commit: str,
+    tree: str,
     root: str,
     target: str | None,
     plan: Mapping[str, Any],
@@ -25,16 +25,16 @@ def build_key(
 ) -> str | None:
     """Return the key, or None where something may change while all of this stays the same.
 
-    `plan` is a stored one, `base_images` are the names after FROM, `digests` those of the platform's own images,
-    `builder` stands for the image that builds run in, `secret` for what the build is told beside its files (a keyed
-    hash of it).
+    `tree` is the id of all files, `plan` a stored one, `base_images` are the names after FROM, `digests` those of the
+    platform's own images, `builder` stands for the image that builds run in, `secret` for what the build is told
+    beside its files (a keyed hash of it).
     """
     fixed = {name: digests.get(name) or _digest_in(name) for name in base_images}
     if not plan.get("repeatable") or None in fixed.values():
         return None
     parts = {
         "version": _VERSION,
-        "commit": commit,
+        "tree": tree,
         "root": root,
         "target": target,
         "plan": {name: value for name, value in plan.items() if name not in _BESIDE},

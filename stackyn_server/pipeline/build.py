@@ -30,6 +30,7 @@ from stackyn_server.pipeline.walk import Also, Walk, Walker
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
+from stackyn_server.source.repository import Fetched
 from stackyn_server.source.tree import list_files
 from stackyn_server.store import apps, deployments, jobs, work
 from stackyn_server.store.apps import App
@@ -72,9 +73,14 @@ class Build:
             await walk.move(Phase.FETCHING)
         crash_point("build.fetching")
         if walk.deployment.phase is Phase.FETCHING:
-            commit = await walk.step(self._fetch(walk, app, clone), _fetch_timeout(self._settings))
+            fetched = await walk.step(self._fetch(walk, app, clone), _fetch_timeout(self._settings))
             crash_point("build.fetched")
-            await walk.move(Phase.PLANNING, commit=commit)
+            await walk.move(
+                Phase.PLANNING,
+                commit=fetched.commit,
+                branch=fetched.branch,
+                also=_remember_source(app, fetched),
+            )
         crash_point("build.planning")
         if walk.deployment.phase is Phase.PLANNING:
             plan = await walk.step(self._plan(walk, app, clone), _plan_timeout())
@@ -101,7 +107,7 @@ class Build:
             raise JobCancelled
         return app
 
-    async def _fetch(self, walk: Walk, app: App, clone: Path) -> str:
+    async def _fetch(self, walk: Walk, app: App, clone: Path) -> Fetched:
         """Have the recorded commit in `clone`, or the branch's newest where none is recorded yet.
 
         A clone that is there already, from before a crash or a step ago, is used as it is.
@@ -112,8 +118,8 @@ class Build:
         )
 
     async def _plan(self, walk: Walk, app: App, clone: Path) -> BuildPlan:
-        commit = await self._fetch(walk, app, clone)
-        tree = await list_files(self._settings.source, clone, commit)
+        source = (await self._fetch(walk, app, clone)).tree
+        tree = await list_files(self._settings.source, clone, source)
         base = self._settings.images
         options = PlanOptions(
             toolchains=Toolchains.of_images(python=base.python, node=base.node, static=base.static),
@@ -124,7 +130,7 @@ class Build:
             port=app.settings.port,
             default_port=self._settings.apps.default_port,
         )
-        plan = await reader.plan(self._settings.reading, clone, commit, tree.files, options)
+        plan = await reader.plan(self._settings.reading, clone, source, tree.files, options)
         for reason in plan.reasons:
             walk.say(reason)
         return plan
@@ -136,8 +142,8 @@ class Build:
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
         plan = BuildPlan.from_json(deployment.plan or {})
-        commit = await self._fetch(walk, app, clone)
-        key = await self._key(app, plan, commit)
+        source = (await self._fetch(walk, app, clone)).tree
+        key = await self._key(app, plan, source)
         if ready is not None:
             walk.say("The image was built before the interruption.")
             return ready.id, key
@@ -152,7 +158,7 @@ class Build:
             context = archive(
                 self._settings.reading,
                 clone,
-                commit,
+                source,
                 plan,
                 root=plan.root if plan.root is not None else app.settings.root_directory or "",
                 say=walk.say,
@@ -173,10 +179,10 @@ class Build:
             )
             return await self._builder.build(request, context, walk.say), key
 
-    async def _key(self, app: App, plan: BuildPlan, commit: str) -> str | None:
+    async def _key(self, app: App, plan: BuildPlan, tree: str) -> str | None:
         digests, builder = await self._builder.made_of()
         return build_key(
-            commit=commit,
+            tree=tree,
             root=app.settings.root_directory or "",
             target=app.settings.build_target,
             plan=plan.as_json(),
@@ -220,6 +226,17 @@ class Build:
             yield slot
         finally:
             self._slots.put_nowait(slot)
+
+
+def _remember_source(app: App, fetched: Fetched) -> Also:
+    """Write back which branch HEAD is, and where a repository has moved to."""
+
+    async def also(connection: Connection, _: Deployment) -> None:
+        await apps.remember_branch(connection, app.id, fetched.branch)
+        if fetched.moved_to is not None:
+            await apps.remember_move(connection, app.id, app.repository, fetched.moved_to)
+
+    return also
 
 
 def clone_of(clones: Path, deployment: DeploymentId) -> Path:

@@ -35,7 +35,8 @@ from stackyn_server.services.wishes import (
     cancel_deployments,
     lock_app,
 )
-from stackyn_server.source.addresses import parse_url
+from stackyn_server.source.addresses import parse_url, take_apart
+from stackyn_server.source.refs import HEAD
 from stackyn_server.store import apps, deployments, events, variables, work
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database, Duplicate
@@ -85,10 +86,12 @@ class Apps:
 
         Raises `InvalidRequest`, `Forbidden` (quota) and `Conflict` (name or chosen slug taken).
         """
-        name, branch = valid_name(new.name), valid_branch(new.branch or "main")
-        repository = parse_url(self._settings.source, new.repository).url
+        name, source = valid_name(new.name), take_apart(new.repository)
+        branch = valid_branch(new.branch or source.branch or HEAD)
+        repository = parse_url(self._settings.source, source.repository).url
         environment = dict(valid_variable(key, value) for key, value in new.variables)
-        settings = self._chosen_settings(self._default_settings(owner), new.settings)
+        chosen_settings = {"root_directory": source.folder, **new.settings} if source.folder else new.settings
+        settings = self._chosen_settings(self._default_settings(owner), chosen_settings)
         derived = slug_from_name(name)
         chosen = valid_slug(new.slug) if new.slug and new.slug != derived else None
         if chosen in self._settings.apps.reserved_slugs:

@@ -11,7 +11,8 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from stackyn_server.config import Source
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
@@ -24,6 +25,16 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
+_REPOSITORY_PAGE = r"(https?://[^/?#]+/[^/?#]+/[^/?#]+)"
+_BRANCH_AND_FOLDER = r"/([^/?#]+)(/[^?#]*)?(?:[?#].*)?"
+_PAGES = (
+    re.compile(r"(https?://[^/?#]+(?:/[^/?#]+)+)/-/tree" + _BRANCH_AND_FOLDER),  # GitLab
+    re.compile(_REPOSITORY_PAGE + r"/src/branch" + _BRANCH_AND_FOLDER),  # Gitea
+    re.compile(_REPOSITORY_PAGE + r"/(?:tree|src)" + _BRANCH_AND_FOLDER),  # GitHub, Bitbucket
+)
+# Pauses before a name that does not exist is asked for again.
+_ASK_AGAIN_SECONDS = (1.0, 3.0)
+_NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 # The resolver takes `0x7f.1`, `127.1` and `2130706433` for addresses (WHATWG URL: "ends in a number").
 _NUMBER_AT_END = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$")
@@ -61,6 +72,27 @@ class RepositoryUrl:
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class BrowsedAddress:
+    """A repository's address, with the branch and folder that a page's address names beside it, or ""."""
+
+    repository: str
+    branch: str = ""
+    folder: str = ""
+
+
+def take_apart(text: str) -> BrowsedAddress:
+    """Take a page of a branch or folder apart, as a browser shows it on GitHub, GitLab, Gitea and Bitbucket.
+
+    Its first member after `tree` is taken for the branch: a page does not tell where a branch with slashes ends.
+    """
+    text = text.strip()
+    for page in _PAGES if len(text) <= URL_LENGTH else ():
+        if match := page.fullmatch(text):
+            return BrowsedAddress(match[1], unquote(match[2]), unquote(match[3] or "").strip("/"))
+    return BrowsedAddress(text)
+
+
 def parse_url(settings: Source, text: str) -> RepositoryUrl:
     """Check a repository URL without any I/O, or raise `InvalidRequest` (details: the field `repo_url`).
 
@@ -88,6 +120,23 @@ def parse_url(settings: Source, text: str) -> RepositoryUrl:
     if port == 0:
         raise _invalid("The repository URL has an impossible port.")
     return RepositoryUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], path)
+
+
+def parse_origin(settings: Source, text: str) -> RepositoryUrl:
+    """Check scheme, host and port of an address that is not a repository's (its path and query are anybody's).
+
+    Raises `InvalidRequest`.
+    """
+    if len(text) > URL_LENGTH or not text.isascii() or not text.isprintable() or " " in text:
+        raise _invalid("The address is too long, or has characters that don't belong in a URL.")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise _invalid("The address can't be read: its host or port is malformed.") from error
+    if parts.scheme not in settings.schemes or parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc:
+        raise _invalid("The address has a scheme that is not allowed, or a user name.")
+    return RepositoryUrl(parts.scheme, _check_host(parts), port or _DEFAULT_PORTS[parts.scheme], "")
 
 
 def _check_shape(settings: Source, text: str, parts: SplitResult) -> None:
@@ -142,17 +191,10 @@ def _within(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Net
 async def vet(settings: Source, url: RepositoryUrl) -> tuple[Address, ...]:
     """Resolve the host and return the addresses that git may be pinned to, in the resolver's order.
 
-    Raises `DeploymentFailed` (SOURCE_REFUSED) when there are only internal ones, and `TransientFailure`
-    (SOURCE_UNREACHABLE) when the name can't be resolved now.
+    Raises `DeploymentFailed` when there are only internal ones (SOURCE_REFUSED), or when there is no such name
+    (SOURCE_UNREACHABLE), and `TransientFailure` (SOURCE_UNREACHABLE) when the resolver doesn't know it now.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(settings.stall_seconds):
-            found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise _unresolved(url, "the resolver did not answer") from error
-    except (OSError, UnicodeError) as error:
-        raise _unresolved(url, str(error)) from error
+    found = await _resolved(settings, url)
     addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
     good = tuple(address for address in addresses if is_reachable_for_tenants(settings, address))
     if not good:
@@ -164,6 +206,26 @@ async def vet(settings: Source, url: RepositoryUrl) -> tuple[Address, ...]:
             )
         )
     return good
+
+
+async def _resolved(settings: Source, url: RepositoryUrl) -> list[Any]:
+    """Ask the resolver, more than once before a name counts as one that does not exist: a new name takes a moment."""
+    loop = asyncio.get_running_loop()
+    for pause_seconds in (*_ASK_AGAIN_SECONDS, None):
+        try:
+            async with asyncio.timeout(settings.stall_seconds):
+                return await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        except TimeoutError as error:
+            raise _unresolved(TransientFailure, url, "the resolver did not answer") from error
+        except UnicodeError as error:
+            raise _unresolved(DeploymentFailed, url, str(error)) from error
+        except OSError as error:
+            if error.errno not in _NO_SUCH_NAME:
+                raise _unresolved(TransientFailure, url, str(error)) from error
+            if pause_seconds is None:
+                raise _unresolved(DeploymentFailed, url, str(error)) from error
+            await asyncio.sleep(pause_seconds)
+    raise AssertionError("the last try returns or raises")
 
 
 async def reach(settings: Source, url: RepositoryUrl, addresses: tuple[Address, ...]) -> Address:
@@ -193,8 +255,8 @@ async def reach(settings: Source, url: RepositoryUrl, addresses: tuple[Address, 
     )
 
 
-def _unresolved(url: RepositoryUrl, reason: str) -> TransientFailure:
-    return TransientFailure(
+def _unresolved(kind: type[DeploymentFailed], url: RepositoryUrl, reason: str) -> DeploymentFailed:
+    return kind(
         Failure(
             FailureCode.SOURCE_UNREACHABLE,
             f"The repository's host name {url.host} can't be resolved.",

@@ -87,7 +87,7 @@ def of_fetch(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
         (
             _REDIRECTED,
             code.SOURCE_REFUSED,
-            f"The repository {url} answers with a redirect to another address, which is not followed.",
+            f"The repository {url} answers with redirects that lead nowhere.",
             "Open the URL in a browser and use the address where it ends.",
         ),
         (
@@ -155,6 +155,17 @@ def of_fetch(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
     )
 
 
+def redirected(url: str, location: str) -> DeploymentFailed:
+    """Explain a redirect that leaves the repository's host, or leads to what is no repository's address."""
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_REFUSED,
+            f"The repository {url} answers with a redirect to another address, which is not followed.",
+            f"Change the app's repository to the address where it ends: {evidence_of(location)}",
+        )
+    )
+
+
 def no_such_branch(branch: str, branches: Sequence[str]) -> DeploymentFailed:
     """Explain a missing branch, naming up to ten that exist."""
     shown = ", ".join(branches[:BRANCHES_SHOWN])
@@ -163,7 +174,9 @@ def no_such_branch(branch: str, branches: Sequence[str]) -> DeploymentFailed:
     return DeploymentFailed(
         Failure(
             FailureCode.REF_NOT_FOUND,
-            f"The branch {branch} does not exist in the repository.",
+            f"The repository has no branch or tag {branch}."
+            if branch != "HEAD"
+            else "The repository does not say which of its branches is the default.",
             f"{there} Change the app's branch, or push it.",
         )
     )

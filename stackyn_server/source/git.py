@@ -93,3 +93,10 @@ async def output(directory: Path, arguments: Sequence[str], *, limit: int = STDE
         text = await running.read(limit)
         await running.succeeded()
     return text.decode("utf-8", "surrogateescape")
+
+
+async def size_of_packs(directory: Path) -> int:
+    """Return the bytes of everything that was fetched into a bare repository."""
+    return await asyncio.to_thread(
+        lambda: sum(pack.stat().st_size for pack in directory.glob("objects/pack/*.pack"))
+    )

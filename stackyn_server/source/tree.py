@@ -16,7 +16,6 @@ from stackyn_server.source import diagnosis, git
 PATH_BYTES = 4_096
 # All of them together: 50,000 of 320 bytes each.
 PATHS_BYTES = 16 << 20
-SUBMODULES_SHOWN = 5
 _MEGABYTE = 1 << 20
 _SUBMODULE = "160000"
 _SYMLINK = "120000"
@@ -36,19 +35,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """All files of a commit by path (`/` between members, no leading one), and the paths of its submodules."""
+    """All files of a commit by path (`/` between members, no leading one), its submodules' commits likewise."""
 
     files: Mapping[str, Entry]
-    submodules: tuple[str, ...]
-
-    def missing(self) -> list[str]:
-        """Return sentences for the build log about what is named by the commit and not fetched."""
-        if not self.submodules:
-            return []
-        names = ", ".join(self.submodules[:SUBMODULES_SHOWN])
-        more = len(self.submodules) - SUBMODULES_SHOWN
-        names += f" and {more} more" if more > 0 else ""
-        return [f"Submodules are not fetched, their folders are empty in the build: {names}"]
+    submodules: Mapping[str, str]
 
 
 async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
@@ -57,7 +47,7 @@ async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
     Raises `DeploymentFailed` with SOURCE_TOO_LARGE (`max_files`, or `max_mb` of contents) or SOURCE_EMPTY.
     """
     files: dict[str, Entry] = {}
-    submodules: list[str] = []
+    submodules: dict[str, str] = {}
     total_bytes, listed_bytes, rest = 0, 0, b""
     try:
         async with git.child(directory, ["ls-tree", "-r", "-z", "-l", "--full-tree", sha]) as running:
@@ -66,9 +56,9 @@ async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
                 *lines, rest = (rest + chunk).split(b"\0")
                 for line in lines:
                     facts, _, path = line.decode("utf-8", "surrogateescape").partition("\t")
-                    mode, _, _, size = facts.split()
+                    mode, _, name, size = facts.split()
                     if mode == _SUBMODULE:
-                        submodules.append(path)
+                        submodules[path] = name
                         continue
                     files[path] = Entry(int(mode, 8), int(size))
                     total_bytes += int(size)
@@ -82,9 +72,9 @@ async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
             await running.succeeded()
     except git.GitFailed as failed:
         raise diagnosis.unreadable(failed) from failed
-    if not files:
+    if not files and not submodules:
         raise diagnosis.no_files()
-    return Tree(files, tuple(submodules))
+    return Tree(files, submodules)
 
 
 @dataclass(frozen=True, slots=True)

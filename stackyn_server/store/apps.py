@@ -161,6 +161,16 @@ async def change(connection: Connection, app: AppId, *, name: str, branch: str, 
     return App.from_row(row)
 
 
+async def remember_branch(connection: Connection, app: AppId, branch: str) -> None:
+    """Give an app without a chosen branch the one that its repository's HEAD means."""
+    await connection.execute(SQL.remember_branch, app, branch)
+
+
+async def remember_move(connection: Connection, app: AppId, old: str, new: str) -> None:
+    """Replace the repository's address, unless somebody has changed it meanwhile."""
+    await connection.execute(SQL.remember_move, app, old, new)
+
+
 async def set_current_release(connection: Connection, app: AppId, release: ReleaseId) -> None:
     await connection.execute(SQL.set_current_release, app, release)
 

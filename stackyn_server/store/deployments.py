@@ -128,6 +128,7 @@ async def advance(
     release: ReleaseId | None = None,
     failure: Failure | None = None,
     waiting_reason: str | None = None,
+    branch: str | None = None,
 ) -> Deployment:
     """Move `deployment` from the phase and version it was read in to `to`, with the step's result and an event.
 
@@ -150,6 +151,7 @@ async def advance(
         failure.as_json(deployment.phase.value) if failure else None,
         waiting_reason,
         build_key,
+        branch,
     )
     if row is not None:
         return Deployment.from_row(row)

@@ -42,7 +42,7 @@ async def test_create_answers_with_the_app_and_its_pending_deployment(platform: 
     assert answer.status == 201
     app, deployment = answer.json["app"], answer.json["deployment"]
     assert app | {"id": "5"} == app | {"id": "5", "name": "My App", "slug": "my-app", "status": "pending",
-                                       "branch": "main", "repo_url": REPOSITORY}  # fmt: skip
+                                       "branch": "HEAD", "repo_url": REPOSITORY}  # fmt: skip
     assert isinstance(app["id"], str) and app["url"] == "http://my-app.localhost"
     assert deployment["status"] == "pending" and deployment["app_id"] == int(app["id"])
     assert {name: deployment[name] for name in NULLABLE} == dict.fromkeys(NULLABLE, NOTHING)

@@ -44,6 +44,13 @@ UPDATE app SET desired = $2, stop_reason = $3, stopped_by_billing = $4, updated_
 -- name: change
 UPDATE app SET name = $2, branch = $3, settings = $4, updated_at = now() WHERE id = $1 RETURNING *;
 
+-- name: remember_branch
+-- Only of an app whose owner named none.
+UPDATE app SET branch = $2, updated_at = now() WHERE id = $1 AND branch = 'HEAD' AND $2 <> 'HEAD';
+
+-- name: remember_move
+UPDATE app SET repository = $3, updated_at = now() WHERE id = $1 AND repository = $2;
+
 -- name: set_current_release
 UPDATE app SET current_release = $2, updated_at = now() WHERE id = $1;
 

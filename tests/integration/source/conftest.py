@@ -32,11 +32,12 @@ Fetched = Callable[[Tree], Coroutine[None, None, str]]
 
 @pytest.fixture
 def fetched(server: GitServer, clone: Path) -> Fetched:
-    """Publish a tree and fetch it into `clone`; returns the commit."""
+    """Publish a tree of any size and fetch it into `clone`; returns the commit."""
+    any_size = SETTINGS.model_copy(update={"max_files": 50_000, "max_mb": 512})
 
     async def publish_and_fetch(tree: Tree) -> str:
         url, _ = await server.publish("app", tree)
-        return await fetch(SETTINGS, clone, url, "main", None, lambda line: None)
+        return (await fetch(any_size, clone, url, "main", None, lambda line: None)).commit
 
     return publish_and_fetch
 

@@ -16,7 +16,7 @@ from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.config import Reading
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.source import archive as archive_module
-from tests.git_server import Link, Program, Submodule
+from tests.git_server import Link, Program
 from tests.integration.source.conftest import Fetched, git_processes, lose_objects
 
 READING = Reading()
@@ -196,7 +196,7 @@ async def test_the_generated_dockerfile_is_a_member(fetched: Fetched, clone: Pat
 
 
 async def test_what_is_not_fetched_is_said(fetched: Fetched, clone: Path) -> None:
-    sha = await fetched({"movie.mp4": LFS_POINTER, "lib": Submodule("1" * 40)})
+    sha = await fetched({"movie.mp4": LFS_POINTER})
     said: list[str] = []
     await members(archive(clone, sha, say=said.append))
     assert len(said) == 1 and "LFS" in said[0] and "movie.mp4" in said[0]

@@ -30,7 +30,7 @@ async def test_the_tip_of_a_branch_is_fetched(server: GitServer, clone: Path) ->
     url, sha = await server.publish("app", HELLO)
     await server.publish("app", {"other.txt": "other"}, branch="feature/x")
     said: list[str] = []
-    assert await fetch(SETTINGS, clone, url, "main", None, said.append) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", None, said.append)).commit == sha
     assert list((await list_files(SETTINGS, clone, sha)).files) == ["index.html"]
     assert any(sha in line for line in said)
     assert not (clone / "index.html").exists()
@@ -39,7 +39,7 @@ async def test_the_tip_of_a_branch_is_fetched(server: GitServer, clone: Path) ->
 async def test_an_older_commit_is_fetched_by_its_id(server: GitServer, clone: Path) -> None:
     url, old = await server.publish("app", {"old.txt": "old"})
     await server.publish("app", HELLO)
-    assert await fetch(SETTINGS, clone, url, "main", old, SILENT) == old
+    assert (await fetch(SETTINGS, clone, url, "main", old, SILENT)).commit == old
     assert list((await list_files(SETTINGS, clone, old)).files) == ["old.txt"]
 
 
@@ -47,7 +47,7 @@ async def test_a_complete_fetch_is_used_again_without_the_network(server: GitSer
     url, sha = await server.publish("app", HELLO)
     await fetch(SETTINGS, clone, url, "main", sha, SILENT)
     await server.stop()
-    assert await fetch(SETTINGS, clone, url, "main", sha, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", sha, SILENT)).commit == sha
 
 
 async def test_what_a_crash_left_is_thrown_away(server: GitServer, clone: Path) -> None:
@@ -56,7 +56,7 @@ async def test_what_a_crash_left_is_thrown_away(server: GitServer, clone: Path) 
     (clone / "HEAD").write_text("junk")
     (clone / "shallow.lock").touch()
     (clone / "objects" / "pack" / "tmp_pack_x").write_bytes(b"half")
-    assert await fetch(SETTINGS, clone, url, "main", None, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", None, SILENT)).commit == sha
     assert not files_in(clone, "**/tmp_pack_*") and not files_in(clone, "shallow.lock")
 
 
@@ -71,9 +71,9 @@ async def test_removing_is_complete_and_repeatable(server: GitServer, clone: Pat
 async def test_a_server_of_the_old_protocol_is_enough(server: GitServer, clone: Path) -> None:
     url, sha = await server.publish("app", HELLO)
     server.modes["app"] = Mode.OLD
-    assert await fetch(SETTINGS, clone, url, "main", None, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", None, SILENT)).commit == sha
     await remove(clone)
-    assert await fetch(SETTINGS, clone, url, "main", sha, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", sha, SILENT)).commit == sha
 
 
 async def test_another_commit_is_never_taken_for_the_wanted_one(server: GitServer, clone: Path) -> None:
@@ -89,16 +89,16 @@ async def test_a_repository_with_sha256_ids_is_fetched(server: GitServer, clone:
     await asyncio.to_thread(server.create_now, "app", "main", "sha256")
     url, sha = await server.publish("app", HELLO)
     assert len(sha) == 64
-    assert await fetch(SETTINGS, clone, url, "main", None, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", None, SILENT)).commit == sha
 
 
 async def test_a_host_that_redirects_to_the_address_with_git_is_understood(
     server: GitServer, clone: Path
 ) -> None:
     url, sha = await server.publish("app", HELLO)
-    assert await fetch(SETTINGS, clone, url.removesuffix(".git"), "main", None, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url.removesuffix(".git"), "main", None, SILENT)).commit == sha
     await remove(clone)
-    assert await fetch(SETTINGS, clone, url.removesuffix(".git"), "main", sha, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url.removesuffix(".git"), "main", sha, SILENT)).commit == sha
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ async def test_git_connects_to_the_address_that_was_checked(
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", resolve)
     # No resolver knows this name, so git gets there by the pinned address only.
     named = url.replace("127.0.0.1", "only-pinned.invalid")
-    assert await fetch(SETTINGS, clone, named, "main", None, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, named, "main", None, SILENT)).commit == sha
 
 
 async def test_nothing_of_our_environment_reaches_git(
@@ -201,7 +201,7 @@ async def test_nothing_of_our_environment_reaches_git(
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", there)
     monkeypatch.setenv("http_proxy", elsewhere)
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
-    assert await fetch(SETTINGS, clone, url, "main", None, SILENT) == sha
+    assert (await fetch(SETTINGS, clone, url, "main", None, SILENT)).commit == sha
 
 
 @pytest.mark.parametrize("mode", [Mode.HANG, Mode.STALL])

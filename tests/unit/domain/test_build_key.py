@@ -15,7 +15,7 @@ PLAN: dict[str, Any] = {"repeatable": True, "dockerfile": "Dockerfile", "generat
 
 def key(**changes: Any) -> str | None:
     values: dict[str, Any] = {
-        "commit": "c" * 40,
+        "tree": "c" * 40,
         "root": "",
         "target": None,
         "plan": PLAN,
@@ -30,7 +30,7 @@ def key(**changes: Any) -> str | None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"commit": "d" * 40},
+        {"tree": "d" * 40},
         {"root": "api"},
         {"target": "web"},
         {"plan": {**PLAN, "generated": "FROM x"}},

@@ -159,9 +159,9 @@ async def test_only_the_permitted_addresses_of_a_host_are_kept(monkeypatch: pyte
     assert [str(address) for address in addresses] == ["1.1.1.1", "8.8.8.8"]
 
 
-async def test_a_name_that_does_not_resolve_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_resolver_in_trouble_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolve(self: object, *args: Any, **options: Any) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", resolve)
     with pytest.raises(TransientFailure) as failed:

@@ -1,0 +1,58 @@
+"""HTTP to an address that a tenant named: resolved and vetted by us, the connection pinned to it, redirects returned.
+
+git has its own HTTP; this is for what is asked beside it (where a repository has moved to, Git LFS).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from stackyn_server.config import Source
+from stackyn_server.source.addresses import Address
+
+
+class _Pinned(AbstractResolver):
+    """Answers every name with the one address that was vetted."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        kind = socket.AF_INET if self._address.version == 4 else socket.AF_INET6
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(self._address),
+                port=port,
+                family=kind,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+        ]
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+@asynccontextmanager
+async def pinned_session(settings: Source, address: Address) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a client whose connections all go to `address`, by whatever name. Without proxy, cookies or redirects by
+    itself; a server that is silent for `stall_seconds` is given up."""
+    context = await asyncio.to_thread(ssl.create_default_context)
+    connector = aiohttp.TCPConnector(resolver=_Pinned(address), ssl=context, force_close=True)
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=settings.stall_seconds, sock_read=settings.stall_seconds
+    )
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+    ) as session:
+        yield session

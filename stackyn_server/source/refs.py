@@ -1,0 +1,108 @@
+"""Which commit an app's `branch` setting means, among the references that a remote repository has. Pure.
+
+Source: git-ls-remote(1), gitrevisions(7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HEAD = "HEAD"  # the branch setting of an app whose owner has not named one
+CONSOLE_DEFAULT = "main"  # the consoles send it when their user has typed nothing
+_HEADS, _TAGS, _PEELED = "refs/heads/", "refs/tags/", "^{}"
+_USUAL_DEFAULTS = ("main", "master")
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """What `git ls-remote --symref` printed: object ids by reference name, and the branch that HEAD points to."""
+
+    ids: Mapping[str, str]
+    head: str | None
+
+    @property
+    def branches(self) -> list[str]:
+        return sorted(name.removeprefix(_HEADS) for name in self.ids if name.startswith(_HEADS))
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit to fetch. `ref` is the reference that leads to it, for servers which give out references only; `branch`
+    is the app's setting with HEAD resolved; `note` is a sentence for the build log, or ""."""
+
+    commit: str
+    ref: str | None
+    branch: str
+    note: str = ""
+
+
+def is_commit_id(text: str) -> bool:
+    return _COMMIT_ID.fullmatch(text) is not None
+
+
+def patterns(wanted: str) -> tuple[str, ...]:
+    """Return the patterns for `git ls-remote` that are enough in the usual case."""
+    if wanted == HEAD:
+        return (HEAD,)
+    return (_HEADS + wanted, _TAGS + wanted, _TAGS + wanted + _PEELED)
+
+
+def candidates(branch: str) -> tuple[str, ...]:
+    """Return the references that may lead to an already known commit of `branch`."""
+    if branch == HEAD or is_commit_id(branch):
+        return (HEAD,)
+    return (_HEADS + branch, _TAGS + branch)
+
+
+def parse(text: str) -> Advertised:
+    ids: dict[str, str] = {}
+    head = None
+    for line in text.splitlines():
+        left, _, name = line.partition("\t")
+        if left.startswith(f"ref: {_HEADS}") and name == HEAD:
+            head = left.removeprefix(f"ref: {_HEADS}")
+        elif is_commit_id(left):
+            ids[name] = left
+    return Advertised(ids, head)
+
+
+def choose(advertised: Advertised, wanted: str) -> Revision | None:
+    """Return what `wanted` (a branch, a tag, a full commit id, or HEAD) means; None when the repository lacks it.
+
+    A branch wins over a tag of the same name, as in git. Where a `main` does not exist that nobody may have typed, the
+    only branch of the repository is meant.
+    """
+    ids = advertised.ids
+    if wanted == HEAD:
+        return _of_head(advertised)
+    if commit := ids.get(_HEADS + wanted):
+        return Revision(commit, _HEADS + wanted, wanted)
+    if commit := ids.get(_TAGS + wanted + _PEELED) or ids.get(_TAGS + wanted):
+        return Revision(commit, _TAGS + wanted, wanted)
+    if is_commit_id(wanted):
+        return Revision(wanted, None, wanted)
+    if wanted == CONSOLE_DEFAULT and len(advertised.branches) == 1:
+        (only,) = advertised.branches
+        note = f"The repository has no branch {wanted}: its only branch, {only}, is deployed."
+        return Revision(ids[_HEADS + only], _HEADS + only, wanted, note)
+    return None
+
+
+def _of_head(advertised: Advertised) -> Revision | None:
+    """HEAD may point to a branch that was never pushed; then the only branch, or one of the usual names, is meant."""
+    ids, branches = advertised.ids, advertised.branches
+    if commit := ids.get(HEAD):
+        name = advertised.head or next(
+            (branch for branch in branches if ids[_HEADS + branch] == commit), HEAD
+        )
+        return Revision(
+            commit, HEAD, name, f"The repository's default branch is {name}." if name != HEAD else ""
+        )
+    usual = branches if len(branches) == 1 else [name for name in _USUAL_DEFAULTS if name in branches]
+    if not usual:
+        return None
+    note = f"The repository names no default branch: {usual[0]} is deployed."
+    return Revision(ids[_HEADS + usual[0]], _HEADS + usual[0], usual[0], note)

@@ -1,0 +1,190 @@
+"""One remote repository, pinned to one vetted address: its references, its commits, and where it has moved to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Self
+from urllib.parse import urljoin
+
+import aiohttp
+
+from stackyn_server.config import Source
+from stackyn_server.domain.failures import DeploymentFailed
+from stackyn_server.errors import InvalidRequest
+from stackyn_server.source import diagnosis, git, refs
+from stackyn_server.source.addresses import Address, RepositoryUrl, parse_url, reach, vet
+from stackyn_server.source.http import pinned_session
+
+REFS_BYTES = 1 << 20
+MOST_REDIRECTS = 3
+# Old but harmless faults that well-known repositories have; without these they could not be deployed.
+_TOLERATED = (
+    *("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingNameBeforeEmail"),
+    *("missingEmail", "badEmail", "missingSpaceBeforeEmail", "badDate", "badDateOverflow"),
+)
+_MEGABYTE = 1 << 20
+_DISCOVERY = "/info/refs"
+_DISCOVERY_QUERY = "?service=git-upload-pack"
+_FOREVER = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.PERMANENT_REDIRECT)
+_FOR_NOW = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT)
+
+Say = Callable[[str], None]
+
+
+class Remote:
+    """`url` is where it answered last; `has_moved`: its host has said that this is for good."""
+
+    def __init__(
+        self, settings: Source, directory: Path, url: RepositoryUrl, address: Address, say: Say
+    ) -> None:
+        self.url = url
+        self.has_moved = False
+        self._settings, self._directory, self._address, self._say = settings, directory, address, say
+        self._max_bytes = settings.max_mb * _MEGABYTE
+
+    @classmethod
+    async def reached(cls, settings: Source, directory: Path, url: RepositoryUrl, say: Say) -> Self:
+        """Resolve and vet the host, and choose an address that accepts connections.
+
+        Raises `DeploymentFailed` or `TransientFailure` (SOURCE_REFUSED, SOURCE_UNREACHABLE).
+        """
+        return cls(settings, directory, url, await reach(settings, url, await vet(settings, url)), say)
+
+    async def find(self, wanted: str) -> refs.Revision:
+        """Return the commit that `wanted` (branch, tag, commit id or HEAD) means now.
+
+        Raises `DeploymentFailed` (SOURCE_EMPTY, REF_NOT_FOUND), `TransientFailure`.
+        """
+        advertised = await self._references(*refs.patterns(wanted))
+        revision = refs.choose(advertised, wanted)
+        if revision is None or refs.is_commit_id(wanted):
+            advertised = await self._references()
+            if not advertised.ids:
+                raise diagnosis.empty(self.url.url)
+            revision = refs.choose(advertised, wanted)
+        if revision is None:
+            raise diagnosis.no_such_branch(wanted, advertised.branches)
+        return revision
+
+    async def fetch(self, commit: str, into: str, references: Sequence[str] = ()) -> None:
+        """Fetch one commit, without history, as the reference `into`. A server that gives out references only is asked
+        for `references`, one after the other, until one of them leads to the commit."""
+        try:
+            await self._fetch(commit, into)
+        except git.GitFailed as failed:
+            if not diagnosis.wants_unadvertised(failed):
+                raise await self._explained(failed) from failed
+            for reference in references:
+                with suppress(git.GitFailed):
+                    await self._fetch(reference, into)
+                    if await git.output(self._directory, ["rev-parse", into]) == f"{commit}\n":
+                        return
+            raise await self._explained(failed) from failed
+
+    async def _fetch(self, what: str, into: str) -> None:
+        options = ["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
+        options += ["--no-auto-maintenance", "--refmap="]
+        await self._run(["fetch", *options], f"+{what}:{into}")
+
+    async def _references(self, *patterns: str) -> refs.Advertised:
+        try:
+            text = await self._run(["ls-remote", "--quiet", "--symref"], *patterns)
+        except git.GitFailed as failed:
+            raise await self._explained(failed) from failed
+        return refs.parse(text.decode("utf-8", "replace"))
+
+    async def _run(self, command: list[str], *words: str) -> bytes:
+        """Run `git <command> -- <url> <words>` and return what it said; raises `git.GitFailed`.
+
+        Redirects are followed by us while they stay on the host: git would follow them anywhere.
+        """
+        for _ in range(MOST_REDIRECTS):
+            try:
+                return await self._run_once(command, *words)
+            except git.GitFailed as failed:
+                if not diagnosis.is_redirect(failed):
+                    raise
+                await self._follow_redirect(failed)
+        return await self._run_once(command, *words)
+
+    async def _run_once(self, command: list[str], *words: str) -> bytes:
+        async with self._child([*command, "--", self.url.url, *words]) as running:
+            text = await running.read(REFS_BYTES)
+            await running.succeeded()
+        return text
+
+    async def _follow_redirect(self, failed: git.GitFailed) -> None:
+        """Take the address that the host redirects to. Raises `failed` when there is none, `DeploymentFailed` for one
+        that is not followed."""
+        status, location = await self._redirect()
+        if status not in (*_FOREVER, *_FOR_NOW):
+            raise failed
+        try:
+            target = parse_url(
+                self._settings, location.removesuffix(_DISCOVERY_QUERY).removesuffix(_DISCOVERY)
+            )
+        except InvalidRequest as error:
+            raise diagnosis.redirected(self.url.url, location) from error
+        if target.host != self.url.host or (target.scheme, self.url.scheme) == ("http", "https"):
+            raise diagnosis.redirected(self.url.url, target.url)
+        # GitLab answers so to an address without .git: that says nothing about where the repository is.
+        is_new_place = target.path.removesuffix(".git") != self.url.path.removesuffix(".git")
+        self.has_moved = is_new_place and status in _FOREVER
+        self._say(f"The repository {'has moved to' if self.has_moved else 'answers at'} {target.url}")
+        self.url = target
+
+    async def _redirect(self) -> tuple[int, str]:
+        """Return the status and absolute location of the answer to git's first question."""
+        question = f"{self.url.url}{_DISCOVERY}{_DISCOVERY_QUERY}"
+        try:
+            async with (
+                pinned_session(self._settings, self._address) as session,
+                session.get(question, allow_redirects=False) as response,
+            ):
+                return response.status, urljoin(question, response.headers.get("Location", ""))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return 0, ""
+
+    def _child(self, arguments: list[str]) -> AbstractAsyncContextManager[git.Child]:
+        host, port = self.url.host, self.url.port
+        configuration = [
+            "http.followRedirects=false",
+            "http.proxy=",
+            # A stall, not slowness: while a server packs, it sends a few bytes every five seconds.
+            "http.lowSpeedLimit=1",
+            f"http.lowSpeedTime={max(1, round(self._settings.stall_seconds))}",
+            "credential.helper=",
+            "transfer.fsckObjects=true",
+            "transfer.bundleURI=false",
+            "fetch.unpackLimit=1",
+            *(f"fetch.fsck.{fault}=ignore" for fault in _TOLERATED),
+        ]
+        if host != str(self._address):
+            pinned = f"[{self._address}]" if self._address.version == 6 else str(self._address)
+            configuration.append(f"http.curloptResolve={host}:{port}:{pinned}")
+        return git.child(
+            self._directory,
+            arguments,
+            configuration=configuration,
+            protocols=[self.url.scheme],
+            file_bytes=self._max_bytes,
+        )
+
+    async def _explained(self, failed: git.GitFailed) -> DeploymentFailed:
+        # git doesn't say that the limit on its files ended the child that wrote the pack.
+        if await asyncio.to_thread(_largest_unfinished, self._directory) >= self._max_bytes:
+            failed = git.GitFailed(failed.returncode, f"{failed.stderr}\n{diagnosis.PACK_TOO_LARGE}")
+        return diagnosis.of_fetch(failed, url=self.url.url, max_mb=self._settings.max_mb)
+
+
+def _largest_unfinished(directory: Path) -> int:
+    """Return its size in bytes, 0 without one. Git may remove it at any time."""
+    largest = 0
+    for pack in directory.glob("objects/pack/tmp_pack_*"):
+        with suppress(FileNotFoundError):
+            largest = max(largest, pack.stat().st_size)
+    return largest

@@ -1,0 +1,115 @@
+"""Where the submodules of a commit are, by its `.gitmodules`.
+
+Source: gitmodules(5); git-submodule(1) on relative URLs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stackyn_server.config import Source
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.errors import InvalidRequest
+from stackyn_server.source import git
+from stackyn_server.source.addresses import RepositoryUrl, parse_url
+from stackyn_server.source.tree import Tree
+
+FILE = ".gitmodules"
+_CONFIGURATION_BYTES = 256 << 10
+_KEY = re.compile(r"submodule\.(.+)\.(path|url)", re.DOTALL)
+# git@host:owner/name.git and ssh://git@host/owner/name.git: public repositories answer at https too.
+_SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([A-Za-z0-9.-]+)(?::(?!//)|/)(?:\d+/)?(.+)")
+
+
+async def addresses(
+    settings: Source, directory: Path, url: RepositoryUrl, commit: str, tree: Tree
+) -> dict[str, RepositoryUrl]:
+    """Return the address of each submodule of `tree` by its path; `url` is what relative ones are relative to.
+
+    Raises `DeploymentFailed` (SOURCE_REFUSED) for one without an address, or with one that is not allowed.
+    """
+    text = b""
+    if FILE in tree.files:
+        arguments = [
+            "config",
+            f"--blob={commit}:{FILE}",
+            "-z",
+            "--get-regexp",
+            r"^submodule\..*\.(path|url)$",
+        ]
+        try:
+            async with git.child(directory, arguments) as running:
+                text = await running.read(_CONFIGURATION_BYTES)
+                await running.succeeded()
+        except git.GitFailed as failed:
+            raise _refused(f"The file {FILE} can't be read.", "Repair it, then push again.") from failed
+    named = _by_path(text.decode("utf-8", "surrogateescape"))
+    found = {}
+    for path in tree.submodules:
+        if path not in named:
+            raise _refused(
+                f"The folder {path} is a link to a commit of another repository, and {FILE} does not name that.",
+                f"Add it with `git submodule add`, or remove the link with `git rm --cached {path}`, then push again.",
+            )
+        try:
+            found[path] = parse_url(settings, absolute(url, named[path]))
+        except InvalidRequest as error:
+            raise _refused(
+                f"The address of the submodule {path} can't be used. {error.message}",
+                f"Change its `url` in {FILE} to the https:// address of a public repository, then push again.",
+            ) from error
+    return found
+
+
+def absolute(base: RepositoryUrl, url: str) -> str:
+    """Return a submodule's URL as one that we may fetch: relative ones resolved as git does, SSH turned into https."""
+    if url.startswith(("./", "../")):
+        members = base.path.strip("/").split("/")
+        while url.startswith(("./", "../")):
+            step, _, url = url.partition("/")
+            members = members[:-1] if step == ".." else members
+        return f"{base.scheme}://{base.authority}/{'/'.join([*members, url])}"
+    is_ssh = "://" not in url or url.startswith("ssh://")
+    if is_ssh and (ssh := _SSH.fullmatch(url)):
+        return f"https://{ssh[1]}/{ssh[2]}"
+    return url
+
+
+def not_fetched(path: str, error: DeploymentFailed) -> DeploymentFailed:
+    """Say of a failed fetch that it was a submodule's."""
+    failure = error.failure
+    kind = TransientFailure if isinstance(error, TransientFailure) else DeploymentFailed
+    return kind(
+        Failure(
+            failure.code,
+            f"The submodule {path} could not be fetched. {failure.message}",
+            f"Make its repository public and push the commit that is used, or remove it from {FILE}. {failure.hint}",
+            failure.evidence,
+        )
+    )
+
+
+def too_many(most: int, deepest: int) -> DeploymentFailed:
+    return _refused(
+        f"The repository has more than {most} submodules, or submodules nested more than {deepest} deep.",
+        "Use fewer, then deploy again.",
+    )
+
+
+def _by_path(text: str) -> dict[str, str]:
+    """Read git's answer: records of `<key>\\n<value>`, each ended by NUL. Of two values the last one counts."""
+    values: dict[str, dict[str, str]] = {}
+    for record in text.split("\0"):
+        key, _, value = record.partition("\n")
+        if match := _KEY.fullmatch(key):
+            values.setdefault(match[1], {})[match[2]] = value
+    return {
+        found["path"].rstrip("/"): found["url"]
+        for found in values.values()
+        if "path" in found and "url" in found
+    }
+
+
+def _refused(message: str, hint: str) -> DeploymentFailed:
+    return DeploymentFailed(Failure(FailureCode.SOURCE_REFUSED, message, hint))
