@@ -6,12 +6,13 @@ import asyncio
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stackyn_server import config_file, server, telemetry
-from stackyn_server.cli import admin, doctor, images
+from stackyn_server.cli import admin, detect, doctor, images
 from stackyn_server.cli.findings import Verdict
 from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
 from stackyn_server.security.redaction import redact_event
@@ -72,6 +73,18 @@ def examine(config_path: ConfigPath = None) -> None:
         typer.echo(finding.as_text())
     if any(finding.verdict is Verdict.PROBLEM for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command(name="detect")
+def detect_folder(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder of a project.")],
+    root_directory: Annotated[str | None, typer.Option(help="The app's root directory.")] = None,
+    config_path: ConfigPath = None,
+) -> None:
+    """Print how this server would build a folder: the runtime, the reasons and the Dockerfile. Builds nothing."""
+    settings = config_file.load(config_path or usual_config())
+    for line in detect.said(detect.plan_folder(folder, settings, root_directory)):
+        typer.echo(line)
 
 
 @settings_commands.command()

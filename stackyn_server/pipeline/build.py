@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stackyn_server.buildplan.plan import BuildPlan, PlanOptions
-from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.build_key import build_key
@@ -21,6 +20,7 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registries import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
+from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.crashpoints import crash_point
@@ -120,9 +120,8 @@ class Build:
     async def _plan(self, walk: Walk, app: App, clone: Path) -> BuildPlan:
         source = (await self._fetch(walk, app, clone)).tree
         tree = await list_files(self._settings.source, clone, source)
-        base = self._settings.images
         options = PlanOptions(
-            toolchains=Toolchains.of_images(python=base.python, node=base.node, static=base.static),
+            toolchains=toolchains(self._settings.images),
             root_directory=app.settings.root_directory,
             dockerfile_path=app.settings.dockerfile_path,
             build_target=app.settings.build_target,

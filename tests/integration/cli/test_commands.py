@@ -189,6 +189,27 @@ def test_a_command_uses_the_database_of_a_running_server(config_file: Path) -> N
     assert account is not None and account.is_admin
 
 
+def test_detect_prints_the_plan_with_its_dockerfile(stackyn: Command, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("hello")
+    ended = stackyn("detect", tmp_path)
+    assert ended.code == 0
+    assert ended.out.startswith("Runtime: static\n") and "\nFROM stackyn/static:1\n" in ended.out
+
+
+def test_detect_leaves_out_what_git_ignores(stackyn: Command, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("Dockerfile\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "start.sh").write_text("#!/bin/sh\n")
+    assert stackyn("detect", tmp_path).out.startswith("Runtime: shell\n")
+
+
+def test_detect_says_what_is_missing(stackyn: Command, tmp_path: Path) -> None:
+    (tmp_path / "main.swift").write_text("")
+    ended = stackyn("detect", tmp_path)
+    assert ended.code == 1 and "mostly Swift" in ended.err and "Add a Dockerfile" in ended.err
+
+
 def test_version_names_the_release(stackyn: Command) -> None:
     assert stackyn("version").out.startswith("stackyn 2.")
 

@@ -1,0 +1,78 @@
+"""`stackyn detect`: how a folder would be built, and why, without building it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.plan import make_plan
+from stackyn_server.buildplan.project import PlanOptions
+from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large
+from stackyn_server.config import Settings
+from stackyn_server.images.catalogue import toolchains
+
+
+@dataclass(frozen=True, slots=True)
+class Files(Mapping[str, bytes]):
+    """The files below a folder, read when they are asked for, within the sizes that hold for a commit."""
+
+    folder: Path
+    names: frozenset[str]
+
+    def __getitem__(self, path: str) -> bytes:
+        file = self.folder / path
+        if path not in self.names or not file.is_file():
+            raise KeyError(path)
+        if file.stat().st_size > bytes_allowed(path):
+            raise file_too_large(path)
+        return file.read_bytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def plan_folder(folder: Path, settings: Settings, root_directory: str | None = None) -> BuildPlan:
+    """Plan as the server does for a commit with these files. Raises `DeploymentFailed` with what the owner is told."""
+    names = frozenset(_of_git(folder) or _of_disk(folder))
+    options = PlanOptions(
+        toolchains=toolchains(settings.images),
+        default_port=settings.apps.default_port,
+        root_directory=root_directory,
+    )
+    return make_plan(names, Files(folder, names), options)
+
+
+def said(plan: BuildPlan) -> Iterator[str]:
+    """Yield the lines that explain a plan, and the Dockerfile that it generates."""
+    yield f"Runtime: {plan.runtime}"
+    yield from (f"  {reason}" for reason in plan.reasons)
+    if plan.root:
+        yield f"Folder: {plan.root}"
+    if plan.port is not None:
+        yield f"Port: {plan.port}"
+    if plan.base_images:
+        yield f"Base images: {', '.join(plan.base_images)}"
+    if plan.generated is None:
+        yield f"Dockerfile: {plan.dockerfile}"
+    else:
+        yield from ("", plan.generated.rstrip("\n"))
+
+
+def _of_git(folder: Path) -> list[str]:
+    """Return what a commit of everything would hold; nothing for a folder that is in no repository."""
+    command = ("git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = subprocess.run(command, capture_output=True, check=False)
+    return [] if listed.returncode else [name for name in os.fsdecode(listed.stdout).split("\0") if name]
+
+
+def _of_disk(folder: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != ".git"]
+        yield from (os.path.relpath(os.path.join(place, name), folder) for name in files)
