@@ -129,9 +129,13 @@ def valid_build_target(target: str) -> str:
 
 
 def valid_path_inside(path: str, field: str) -> str:
-    """Return a relative path without `..`, `.` or empty members ("" is the root itself), or raise `InvalidRequest`."""
+    """Return a relative path without `..` or empty members ("" is the root itself), or raise `InvalidRequest`.
+
+    `./` means the folder itself, and is left out.
+    """
     path = path.strip().strip("/")
-    members = path.split("/") if path else []
-    if len(path) > 512 or not path.isprintable() or any(member in ("", ".", "..") for member in members):
+    members = [member for member in path.split("/") if member != "."] if path else []
+    path = "/".join(members)
+    if len(path) > 512 or not path.isprintable() or any(member in ("", "..") for member in members):
         raise InvalidRequest(f"{field} must be a path inside the repository.", details={"field": field})
     return path

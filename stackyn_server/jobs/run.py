@@ -119,6 +119,13 @@ class JobRun:
         if await claims.was_cancelled(connection, self.job.id):
             raise JobCancelled
 
+    async def count(self, connection: Connection, what: str, by: int = 1) -> int:
+        """Add to the count of `what` over all attempts of this job and return it, in the caller's transaction.
+
+        Raises `LeadershipLost`, `NotRunning`.
+        """
+        return await claims.count(connection, self.job, self.epoch, what, by)
+
     async def arguments(self, connection: Connection) -> dict[str, Any]:
         """Return the row's arguments as they are now, and clear `hastened`."""
         self.hastened.clear()

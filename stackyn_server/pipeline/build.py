@@ -25,6 +25,7 @@ from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.disk import need_room
+from stackyn_server.pipeline.readings import counted
 from stackyn_server.pipeline.registries import credentials_for
 from stackyn_server.pipeline.walk import Also, Walk, Walker
 from stackyn_server.security.sealing import Sealer
@@ -129,7 +130,9 @@ class Build:
             port=app.settings.port,
             default_port=self._settings.apps.default_port,
         )
-        plan = await reader.plan(self._settings.reading, clone, source, tree.files, options)
+        plan = await counted(
+            walk, lambda: reader.plan(self._settings.reading, clone, source, tree.files, options)
+        )
         for reason in plan.reasons:
             walk.say(reason)
         return plan

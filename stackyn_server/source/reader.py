@@ -217,6 +217,7 @@ def ended(failed: ChildFailed, settings: Reading, cpu_seconds: int) -> Deploymen
 
 
 def died() -> Failure:
+    """The sentence for a process, ours or the server's, that was ended while it read."""
     return Failure(
         FailureCode.INTERNAL,
         "The process that reads the repository's files was ended before it was done.",

@@ -98,6 +98,14 @@ async def bury(connection: Connection, job: Job, epoch: int, reason: str) -> Non
     await _moved(connection, epoch, await connection.fetchval(SQL.bury, job.id, job.attempt, epoch, reason))
 
 
+async def count(connection: Connection, job: Job, epoch: int, what: str, by: int) -> int:
+    """Add to the count of `what` in the job's arguments, and return it; it goes on over all attempts."""
+    counted: int | None = await connection.fetchval(SQL.count_up, job.id, job.attempt, epoch, what, by)
+    await _moved(connection, epoch, counted)
+    assert counted is not None, "else it was not moved"
+    return counted
+
+
 async def _moved(connection: Connection, epoch: int, moved: int | None) -> None:
     if moved is not None:
         return

@@ -86,6 +86,13 @@ FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;
 
+-- name: count_up
+-- Count something in the row's arguments, where it outlives this attempt and this server.
+UPDATE job SET arguments = arguments || jsonb_build_object($4::text, coalesce((arguments ->> $4)::int, 0) + $5::int)
+FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
+WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
+RETURNING (arguments ->> $4)::int;
+
 -- name: bury
 UPDATE job SET state = 'dead', ended_at = now(), error = $4
 FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader

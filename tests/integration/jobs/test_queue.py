@@ -304,6 +304,7 @@ async def test_ends_are_refused_to_an_attempt_that_is_over_and_to_an_old_epoch(d
         claims.finish,
         lambda *args: claims.bury(*args, "x"),
         lambda *args: claims.retry(*args, None, "x"),
+        lambda *args: claims.count(*args, "x", 1),
     ):
         with pytest.raises(LeadershipLost):
             async with database.transaction() as connection:

@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from stackyn_server import config
+from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.readings import counted
 from stackyn_server.pipeline.walk import Walk, Walker
+from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment
@@ -234,3 +237,60 @@ async def test_a_cancel_finds_the_job_or_the_one_after_it(database: Database) ->
         await until_state(database, job, JobState.DONE)
     assert outcomes == ["cancelled"]
     assert await rows(database, "kind = 'release'") == []
+
+
+def reading(outcomes: list[BuildPlan | TransientFailure]) -> Steps:
+    """Steps whose readings of the files end in turn as `outcomes` say, and which succeed by a failing build."""
+
+    async def steps(walk: Walk) -> None:
+        async def read() -> BuildPlan:
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, TransientFailure):
+                raise outcome
+            return outcome
+
+        await counted(walk, read)
+        raise FAILED
+
+    return steps
+
+
+PLAN = BuildPlan("static", ("r",), "Dockerfile", None, None)
+DIED = reader.ReaderDied(reader.died())
+GIT = TransientFailure(Failure(FailureCode.INTERNAL, "The copy could not be read."))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "left", "words"),
+    [
+        ([PLAN], 0, "The build failed."),
+        ([DIED, PLAN], 0, "The build failed."),
+        ([DIED, DIED, PLAN], 1, "was ended before it was done"),
+        ([GIT, GIT, PLAN], 0, "The build failed."),
+        ([GIT, DIED, PLAN], 0, "The build failed."),
+    ],
+    ids=["well", "died once", "died twice", "git failed twice", "each once"],
+)
+async def test_a_process_that_died_twice_is_not_started_again(
+    database: Database, journal: Journal, outcomes: list[BuildPlan | TransientFailure], left: int, words: str
+) -> None:
+    deployment = await ended(database, journal, reading(outcomes))
+    assert deployment.failure is not None and words in deployment.failure["message"]
+    assert len(outcomes) == left
+
+
+async def test_files_that_ended_two_servers_are_not_read_a_third_time(
+    database: Database, journal: Journal
+) -> None:
+    """The job's row has counted what no server lived to tell."""
+    reads: list[BuildPlan | TransientFailure] = [PLAN]
+    steps = reading(reads)
+
+    async def after_two_deaths(walk: Walk) -> None:
+        async with database.transaction() as connection:
+            assert [await walk.run.count(connection, "readings") for _ in range(2)] == [1, 2]
+        await steps(walk)
+
+    deployment = await ended(database, journal, after_two_deaths)
+    assert deployment.failure is not None and "was ended before" in deployment.failure["message"]
+    assert reads == [PLAN]

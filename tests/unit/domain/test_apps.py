@@ -93,7 +93,15 @@ def test_a_value_that_does_not_fit_is_refused(value: str) -> None:
         apps.valid_variable("KEY", value)
 
 
-@pytest.mark.parametrize("path", ["../x", "a/../b", "a//b", "./a", "a\nb"])
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [("./web", "web"), ("web/./app/", "web/app"), (".", ""), ("./", ""), (".web", ".web")],
+)
+def test_a_path_may_begin_at_the_folder_itself(given: str, stored: str) -> None:
+    assert apps.valid_path_inside(given, "root_directory") == stored
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../b", "a//b", "./../a", "a\nb"])
 def test_a_path_that_leaves_the_repository_is_refused(path: str) -> None:
     with pytest.raises(InvalidRequest):
         apps.valid_path_inside(path, "root_directory")
