@@ -149,12 +149,13 @@ class Build:
         if ready is not None:
             walk.say("The image was built before the interruption.")
             return ready.id, key
-        if (same := await self._built_before(app, key)) is not None:
+        if (same := await self._built_before(walk, app, key)) is not None:
             walk.say("Nothing has changed since an earlier deployment: its image is used, without a build.")
             await images.tag(self._engine, same, tag)
             return same, key
-        async with self._database.connection() as connection:
-            credentials = await credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
+        credentials = await walk.record(
+            lambda connection: credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
+        )
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
             context = archive(
@@ -194,12 +195,11 @@ class Build:
             secret="",
         )
 
-    async def _built_before(self, app: App, key: str | None) -> str | None:
+    async def _built_before(self, walk: Walk, app: App, key: str | None) -> str | None:
         """Return the newest image of the app with this key that is still there."""
         if key is None:
             return None
-        async with self._database.connection() as connection:
-            candidates = await deployments.built_before(connection, app.id, key)
+        candidates = await walk.record(lambda connection: deployments.built_before(connection, app.id, key))
         for image in candidates:
             found = await images.inspect(self._engine, image)
             if found is not None and found.app == app.id and self._engine.labels.owns_image(found.labels):

@@ -34,5 +34,4 @@ async def counted(walk: Walk, read: Callable[[], Awaitable[BuildPlan]]) -> Build
 
 
 async def _count(walk: Walk, by: int) -> int:
-    async with walk.database.transaction() as connection:
-        return await walk.run.count(connection, _COUNT, by)
+    return await walk.record(lambda connection: walk.run.count(connection, _COUNT, by))

@@ -96,6 +96,8 @@ async def fetch_objects(
 async def _pointers(directory: Path, commit: str, tree: Tree) -> dict[str, Pointer]:
     """Return the pointers among a commit's files, which count where some attributes ask for LFS at all."""
     attributes = [path for path in tree.files if path.rpartition("/")[2] == ATTRIBUTES]
+    if not attributes:
+        return {}
     texts = await read_files(directory, commit, attributes[:MOST_ATTRIBUTE_FILES])
     if not any(b"filter=lfs" in text for text in texts.values()):
         return {}

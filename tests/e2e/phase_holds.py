@@ -55,7 +55,7 @@ async def fetching(scene: Scene) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def planning(scene: Scene) -> AsyncIterator[int]:
-    """The listing of the repository's files takes long."""
+    """Reading the repository's files takes long."""
     scene.slow_git.wait()
     try:
         yield await _waiting_for_git(scene, Phase.PLANNING)

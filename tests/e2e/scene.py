@@ -35,7 +35,7 @@ def lingering(greeting: str) -> Tree:
 
 
 class SlowGit:
-    """A `git` for the server's PATH whose listing of a tree waits while it is told to."""
+    """A `git` for the server's PATH which waits with the contents of files while it is told to."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class SlowGit:
         folder.mkdir()
         program = folder / "git"
         program.write_text(
-            '#!/bin/sh\ncase " $* " in *" ls-tree "*)\n'
+            '#!/bin/sh\ncase " $* " in *" cat-file "*)\n'
             f'  while [ -e "{self._gate}" ]; do sleep 0.05; done ;;\nesac\nexec {git} "$@"\n'
         )
         program.chmod(0o755)

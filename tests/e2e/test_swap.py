@@ -212,5 +212,6 @@ async def _most_at_once(server: ServerProcess, app: int, deployment: int) -> int
 
 
 async def _containers(server: ServerProcess, app: int) -> list[str]:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    return (await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")).split()
+    """The app's own containers; its build has one too."""
+    mine = (f"io.stackyn.installation={server.installation}", f"io.stackyn.app={app}", "io.stackyn.role=app")
+    return (await docker("ps", "-aq", *(f"--filter=label={label}" for label in mine))).split()

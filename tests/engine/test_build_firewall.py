@@ -63,6 +63,14 @@ async def reaches(engine: Engine, container: str, host: OwnHost, place: object) 
     return host.word in await asked(engine, container, place)
 
 
+async def is_open(engine: Engine, container: str, host: OwnHost, place: object) -> bool:
+    """Whether it is reached by one of a few tries: on a busy machine a first answer may come after nc has given up."""
+    for _ in range(5):
+        if await reaches(engine, container, host, place):
+            return True
+    return False
+
+
 async def asked(engine: Engine, container: str, place: object) -> str:
     """What an address and port (80 when none is named) answers, or why it doesn't. busybox's wget, being static,
     crashes in the C library's resolver."""
@@ -97,7 +105,7 @@ async def test_builds_reach_the_internet_and_nothing_private(
     own = {"gateway": f"{gateway}:{listener}", "public address of this host": f"{host.here}:{listener}"}
     closed = {**host.closed, **own}
     for what, place in closed.items():
-        assert await reaches(engine, build, host, place), f"{what} is open without rules: the test can fail"
+        assert await is_open(engine, build, host, place), f"{what} is open without rules: the test can fail"
     host.seen.clear()
 
     assert await firewall.close_builds(engine, ())
@@ -108,7 +116,7 @@ async def test_builds_reach_the_internet_and_nothing_private(
     assert await reaches(engine, build, host, host.public)
     await firewall.open_all(engine)
     for what, place in closed.items():
-        assert await reaches(engine, build, host, place), f"{what} is open again without rules"
+        assert await is_open(engine, build, host, place), f"{what} is open again without rules"
 
 
 async def test_a_refused_connection_ends_at_once(engine: Engine, build: str, host: OwnHost) -> None:
