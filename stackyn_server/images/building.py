@@ -74,6 +74,10 @@ class Workshop:
         control = control_tar(words, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)
         output = bytearray()
+
+        async def keep(piece: bytes) -> None:
+            output.extend(piece)
+
         spec = BuilderSpec(
             app=None,
             deployment=request.deployment,
@@ -84,7 +88,7 @@ class Workshop:
             base_images=self._settings.images.directory,
             limits=request.limits,
         )
-        ended = await run(self._engine, spec, control, _one_piece(context), output.extend)
+        ended = await run(self._engine, spec, control, _one_piece(context), keep)
         if ended.exit_code:
             said = _readable(bytes(output)) or ended.said
             raise ImageNotMade(f"{recipe.name} was not made (exit code {ended.exit_code}):\n{said}")

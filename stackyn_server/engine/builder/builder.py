@@ -33,6 +33,7 @@ from stackyn_server.engine.builder.registries import registry_tables
 from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.builder.run import Ended, run
+from stackyn_server.engine.builder.telling import Telling
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.disk import Occupied, occupied
 
@@ -153,15 +154,16 @@ class Builder:
             )
         words = arguments(request, base_images.digests, has_registry=has_registry)
         control = control_tar(words, self._daemon_configuration(), request)
-        progress = Progress(say)
-        running = run(self._engine, self._spec(request, base_images, cache), control, context, progress.feed)
+        progress = Progress()
+        telling = Telling(progress, say)
+        running = run(self._engine, self._spec(request, base_images, cache), control, context, telling.feed)
         try:
             ended = await within_limits(cache.folder, self._disk_limits, running)
         except DeploymentFailed as error:
             if error.failure.code is FailureCode.BUILD_DISK:
                 raise _CacheUnusable(error) from error
             raise
-        progress.finish()
+        await telling.finish()
         if ended.exit_code != 0:
             raise self._explained(ended, progress, say)
 

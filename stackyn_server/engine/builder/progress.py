@@ -1,5 +1,7 @@
 """BuildKit's progress as lines for people and as facts for us. Pure.
 
+The lines are made as they are asked for: a record of what a step printed may have a million of them.
+
 `buildctl --progress=rawjson` writes a `SolveStatus` in each line of its standard error (client/graph.go and
 util/progress/progresswriter of moby/buildkit, tried with 0.34.2); a line that is not JSON is its complaint at the end.
 What a step prints comes only as the data of a log record, so no step can pretend to be one.
@@ -12,7 +14,7 @@ import binascii
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +29,7 @@ MOST_VERTEXES = (
     10_000  # a Dockerfile has far fewer steps; a frontend of the tenant's own may claim any number
 )
 _COMPLAINT_LINES = 200
+_SLICE_CHARACTERS = 8192  # of what a step printed, made into lines at once
 _NAME_CHARACTERS = 200
 _TOLD_SECONDS = 1.0  # how long a step took is said from here on
 _INTERNAL = ("[internal]", "[auth]", "exporting ", "importing ", "resolve image config")
@@ -59,13 +62,12 @@ class Problem:
 
 
 class Progress:
-    """Fed with pieces of the standard error; `on_line` gets each readable line.
+    """Fed with pieces of the standard error; yields the readable lines, which must be taken to their end.
 
     `recent` are the last lines that steps printed.
     """
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self._on_line = on_line
+    def __init__(self) -> None:
         self._rest = bytearray()
         self._is_skipping = False
         self._vertexes: dict[str, _Vertex] = {}
@@ -74,7 +76,8 @@ class Progress:
         self._complaint: list[str] = []
         self.recent: deque[str] = deque(maxlen=EVIDENCE_LINES)
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: bytes) -> Iterator[str]:
+        """Yield the lines that `piece` completes."""
         self._rest += piece
         if b"\n" not in piece:
             if len(self._rest) > LONGEST_RECORD_BYTES:
@@ -87,15 +90,15 @@ class Progress:
             if self._is_skipping:
                 self._is_skipping = False
             else:
-                self._line(bytes(line))
+                yield from self._line(bytes(line))
 
-    def finish(self) -> None:
-        """Tell what never ended."""
+    def finish(self) -> Iterator[str]:
+        """Yield what never ended."""
         if self._rest and not self._is_skipping:
-            self._line(bytes(self._rest))
+            yield from self._line(bytes(self._rest))
         self._rest.clear()
         for digest, vertex in self._vertexes.items():
-            self._say(digest, vertex, vertex.lines.rest())
+            yield from self._said(digest, vertex, vertex.lines.rest())
 
     @property
     def step(self) -> str:
@@ -125,24 +128,24 @@ class Progress:
         """The lines of the Dockerfile that the builder points at, as it prints them."""
         return [line for line in self.complaint.rpartition(_COMPLAINT)[0].split("\n") if line.strip()]
 
-    def _line(self, line: bytes) -> None:
+    def _line(self, line: bytes) -> Iterator[str]:
         if line.startswith(b"{"):
             with suppress(ValueError, TypeError, AttributeError, RecursionError):  # then it isn't BuildKit's
-                self._record(json.loads(line))
+                yield from self._record(json.loads(line))
         elif line.strip() and len(self._complaint) < _COMPLAINT_LINES:
             text = clean(line.decode("utf-8", "replace"))
             if not _OWN_LOG.match(text):
                 self._complaint.append(text)
 
-    def _record(self, record: Mapping[str, Any]) -> None:
+    def _record(self, record: Mapping[str, Any]) -> Iterator[str]:
         for vertex in record.get("vertexes") or ():
-            self._vertex(vertex)
+            yield from self._vertex(vertex)
         for log in record.get("logs") or ():
-            self._log(log)
+            yield from self._log(log)
         for warning in record.get("warnings") or ():
-            self._warning(warning)
+            yield from self._warning(warning)
 
-    def _vertex(self, found: Mapping[str, Any]) -> None:
+    def _vertex(self, found: Mapping[str, Any]) -> Iterator[str]:
         digest = str(found.get("digest", ""))
         vertex = self._vertexes.get(digest)
         if vertex is None:
@@ -159,53 +162,52 @@ class Progress:
         if base := _BASE.match(vertex.name):
             vertex.is_done = True
             if base["what"] == "OCI load":
-                self._tell(f"FROM {base['name']}")
+                yield f"FROM {base['name']}"
             return
         if found.get("cached"):
             vertex.is_done = vertex.is_told = True
-            self._tell(f"CACHED {vertex.name}")
+            yield f"CACHED {vertex.name}"
         elif found.get("started") and not vertex.is_told:
             vertex.is_told = True
             vertex.started = engine_time(str(found["started"]))
             self._speaker = digest
-            self._tell(vertex.name)
+            yield vertex.name
         if found.get("completed") and not vertex.is_done:
-            self._done(digest, vertex, engine_time(str(found["completed"])))
+            yield from self._done(digest, vertex, engine_time(str(found["completed"])))
 
-    def _done(self, digest: str, vertex: _Vertex, at: datetime | None) -> None:
+    def _done(self, digest: str, vertex: _Vertex, at: datetime | None) -> Iterator[str]:
         vertex.is_done = True
-        self._say(digest, vertex, vertex.lines.rest())
+        yield from self._said(digest, vertex, vertex.lines.rest())
         if at is None or vertex.started is None:
             return
         seconds = (at - vertex.started).total_seconds()
         if seconds >= _TOLD_SECONDS and (place := _NUMBER.match(vertex.name)):
-            self._tell(f"[{place['place']}] DONE {seconds:.1f} s")
+            yield f"[{place['place']}] DONE {seconds:.1f} s"
 
-    def _log(self, log: Mapping[str, Any]) -> None:
+    def _log(self, log: Mapping[str, Any]) -> Iterator[str]:
         digest = str(log.get("vertex", ""))
         vertex = self._vertexes.get(digest)
         if vertex is None:
             return
         text = _decoded(log.get("data")).decode("utf-8", "replace")
-        self._say(digest, vertex, vertex.lines.feed(text))
+        for start in range(0, len(text), _SLICE_CHARACTERS):
+            complete = vertex.lines.feed(text[start : start + _SLICE_CHARACTERS])
+            yield from self._said(digest, vertex, complete)
 
-    def _say(self, digest: str, vertex: _Vertex, lines: list[str]) -> None:
-        """Tell lines of a step; when another one spoke in between, its name comes again first."""
+    def _said(self, digest: str, vertex: _Vertex, lines: list[str]) -> Iterator[str]:
+        """Yield lines of a step; when another one spoke in between, its name comes again first."""
         if lines and digest != self._speaker:
             self._speaker = digest
             if vertex.is_told:
-                self._tell(f"{vertex.name} (goes on)")
+                yield f"{vertex.name} (goes on)"
         for line in lines:
             self.recent.append(line)
-            self._tell(line)
+            yield line
 
-    def _warning(self, warning: Mapping[str, Any]) -> None:
+    def _warning(self, warning: Mapping[str, Any]) -> Iterator[str]:
         short = clean(_decoded(warning.get("short")).decode("utf-8", "replace"))
         if short:
-            self._tell(f"Warning: {short}")
-
-    def _tell(self, line: str) -> None:
-        self._on_line(line)
+            yield f"Warning: {short}"
 
 
 def _short(name: str) -> str:

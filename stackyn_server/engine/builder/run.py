@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -33,9 +33,10 @@ async def run(
     spec: BuilderSpec,
     control: bytes,
     context: AsyncIterator[bytes],
-    on_error_output: Callable[[bytes], None],
+    on_error_output: Callable[[bytes], Awaitable[None]],
 ) -> Ended:
-    """Run one builder: send `control` and the tar stream `context`, give each piece of its standard error away.
+    """Run one builder: send `control` and the tar stream `context`, give each piece of its standard error away. While
+    one is awaited, the builder can't print much more.
 
     When it returns or raises, also when it is cancelled, the container is gone. An error of `context` comes out
     unchanged. Raises `EngineUnavailable`, `EngineRefused`.
@@ -66,7 +67,7 @@ async def _converse(
     attached: Attached,
     control: bytes,
     context: AsyncIterator[bytes],
-    on_error_output: Callable[[bytes], None],
+    on_error_output: Callable[[bytes], Awaitable[None]],
 ) -> str:
     """Send the input while the output is read. Returns the end of the standard output."""
     said = b""
@@ -74,7 +75,7 @@ async def _converse(
     try:
         async for stream, piece in attached.outputs():
             if stream == STDERR:
-                on_error_output(piece)
+                await on_error_output(piece)
             else:
                 said = (said + piece)[-_SAID_BYTES:]
     except EngineUnavailable:

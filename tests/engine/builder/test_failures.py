@@ -18,8 +18,8 @@ HUB = SOURCE + "docker.io/library/python:3.11: "
 
 
 def heard(complaint: str) -> Progress:
-    progress = Progress(lambda line: None)
-    progress.feed(f"error: failed to solve: {complaint}\n".encode() if complaint else b"")
+    progress = Progress()
+    list(progress.feed(f"error: failed to solve: {complaint}\n".encode() if complaint else b""))
     progress.finish()
     return progress
 

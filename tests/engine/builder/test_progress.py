@@ -15,10 +15,10 @@ RECORDINGS = Path(__file__).parent / "recordings"
 
 def told(content: bytes, piece_bytes: int = 1 << 20) -> tuple[Progress, list[str]]:
     lines: list[str] = []
-    progress = Progress(lines.append)
+    progress = Progress()
     for start in range(0, len(content), piece_bytes):
-        progress.feed(content[start : start + piece_bytes])
-    progress.finish()
+        lines += progress.feed(content[start : start + piece_bytes])
+    lines += progress.finish()
     return progress, lines
 
 

@@ -1,0 +1,43 @@
+"""A build that prints without end must not be heard by those who wait for the event loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.telling import Telling
+from stackyn_server.journal.stream import Stream
+from stackyn_server.security.redaction import redact
+from tests.engine.builder.test_progress import STARTED, log, records, vertex
+from tests.loop import longest_wait
+from tests.patience import patient
+
+PIECE_BYTES = 64 * 1024  # as they come from the engine
+LINES = 150_000  # in one record: BuildKit gathers more of them from `yes` while it is read slowly
+BUSY_MACHINE_SECONDS = 0.25  # the lines alone take 0.8 s
+
+
+@pytest.fixture(scope="module")
+def endless() -> bytes:
+    return records({"vertexes": [vertex(1, started=STARTED)]}, {"logs": [log(1, "y\n" * LINES)]})
+
+
+async def test_endless_output_leaves_the_loop_to_others(endless: bytes) -> None:
+    journal = Stream((AppId(1), DeploymentId(1), "build"), redact, None)
+    told = 0
+
+    def say(line: str) -> None:
+        nonlocal told
+        told += 1
+        journal.feed(f"{line}\n", room=1_000_000)
+
+    telling = Telling(Progress(), say)
+
+    async with longest_wait() as waited:
+        for start in range(0, len(endless), PIECE_BYTES):
+            await telling.feed(endless[start : start + PIECE_BYTES])
+        await telling.finish()
+
+    assert told == LINES + 1
+    assert waited.seconds < patient(BUSY_MACHINE_SECONDS)
