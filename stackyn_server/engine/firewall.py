@@ -192,7 +192,7 @@ async def _close_builds(binary: str, engine: Engine, rules: list[str]) -> bool:
     chains = (build_chain_name(engine), _refusing_chain_name(engine))
     jump = _build_jump(engine)
     listed = (await run(binary, "-S")).splitlines()
-    places = [place for place in ("INPUT", _forwarding_place(listed)) if not _leads(listed, place, jump)]
+    places = [place for place in ("INPUT", *_forwarding_places(listed)) if not _leads(listed, place, jump)]
     if (
         not places
         and [line for line in listed if line.startswith(tuple(f"-A {chain} " for chain in chains))] == rules
@@ -206,10 +206,15 @@ async def _close_builds(binary: str, engine: Engine, rules: list[str]) -> bool:
     return True
 
 
-def _forwarding_place(listed: Sequence[str]) -> str:
-    """DOCKER-USER, if it is reached before the engine's own rules."""
+def _forwarding_places(listed: Sequence[str]) -> list[str]:
+    """DOCKER-USER where there is one, and FORWARD too unless it leads there before the engine's own rules.
+
+    The engine takes its jump away for a moment when anybody makes a network, and puts it back first.
+    """
     first = next((line for line in listed if line.startswith("-A FORWARD ")), "")
-    return "DOCKER-USER" if first == "-A FORWARD -j DOCKER-USER" else "FORWARD"
+    if "-N DOCKER-USER" not in listed:
+        return ["FORWARD"]
+    return ["DOCKER-USER"] if first == "-A FORWARD -j DOCKER-USER" else ["DOCKER-USER", "FORWARD"]
 
 
 def _leads(listed: Sequence[str], place: str, jump: str) -> bool:

@@ -207,7 +207,7 @@ async def test_without_docker_user_the_rules_are_in_forward(
     engine: Engine, build: str, host: OwnHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with an engine that writes nftables itself."""
-    monkeypatch.setattr(firewall, "_forwarding_place", lambda listed: "FORWARD")
+    monkeypatch.setattr(firewall, "_forwarding_places", lambda listed: ["FORWARD"])
 
     assert await firewall.close_builds(engine, ())
 
@@ -226,6 +226,20 @@ async def test_without_the_right_to_change_rules_there_are_no_builds(
 
     assert "can't be closed" in caught.value.message
     assert "iptables can't be run" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("listed", "places"),
+    [
+        (["-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-A FORWARD -j X"], ["DOCKER-USER"]),
+        (["-N DOCKER-USER", "-A FORWARD -j X", "-A FORWARD -j DOCKER-USER"], ["DOCKER-USER", "FORWARD"]),
+        (["-N DOCKER-USER", "-A FORWARD -j X"], ["DOCKER-USER", "FORWARD"]),
+        (["-A FORWARD -j X"], ["FORWARD"]),
+    ],
+    ids=["usual", "another rule first", "while a network is made", "nftables"],
+)
+def test_rules_come_before_the_engines_in_any_state(listed: list[str], places: list[str]) -> None:
+    assert firewall._forwarding_places(listed) == places
 
 
 @pytest.mark.parametrize(
