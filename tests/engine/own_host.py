@@ -3,8 +3,9 @@
 Nothing may be sent to an address that isn't ours, so `OwnHost.check` comes before everything: the route of each
 address leads into the namespace, and our own server answers there with a word that nobody else knows.
 
-Run as a module, this file is that server: HTTP on port 80, which redirects from /redirect/<hex of a URL>, and a name
-server on port 53, which knows one address for every name. It prints a line for each connection.
+Run as a module, this file is that server: HTTP on port 80, and a name server on port 53, which knows one address for
+every name. It prints a line for each connection. Paths that have a part `to-<hex of a URL>` lead there by a redirect,
+and for those with `token-<hex of a URL>` a registry's token has to be fetched there first.
 """
 
 from __future__ import annotations
@@ -170,10 +171,14 @@ async def _answer(word: str, reader: asyncio.StreamReader, writer: asyncio.Strea
     print(f"request {here} {path}", flush=True)
     while (await reader.readline()).strip():
         continue
-    kind, _, target = path.lstrip("/").partition("/")
     head = "200 OK"
-    if kind == "redirect":
-        head = f"302 Found\r\nLocation: {bytes.fromhex(target).decode()}"
+    for part in path.split("/"):
+        kind, _, target = part.partition("-")
+        if kind == "to":
+            head = f"302 Found\r\nLocation: {bytes.fromhex(target).decode()}"
+        elif kind == "token":
+            realm = bytes.fromhex(target).decode()
+            head = f'401 Unauthorized\r\nWWW-Authenticate: Bearer realm="{realm}",service="registry"'
     writer.write(
         f"HTTP/1.1 {head}\r\nContent-Length: {len(word)}\r\nConnection: close\r\n\r\n{word}".encode()
     )

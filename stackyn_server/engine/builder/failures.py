@@ -31,7 +31,7 @@ _DAEMON_GONE = re.compile(
 _FETCHING = re.compile(
     r"failed to resolve source metadata|failed to authorize|failed to do request|failed to copy|failed to fetch|"
     r"(?:get|head|post) \"?https?://|unexpected status|invalid response status|failed to read digest|dial tcp|"
-    r"failed to extract layer|httpreadseeker",
+    r"failed to extract layer|httpreadseeker|git stderr:",
     re.IGNORECASE,
 )
 _METADATA = re.compile(r"failed to resolve source metadata for (?P<name>[^\s]+?):? ")
@@ -45,8 +45,10 @@ _NOT_SIGNED_IN = re.compile(
 )
 _NO_SUCH_HOST = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?: no such host", re.IGNORECASE)
 _NO_NAME_SERVICE = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?:", re.IGNORECASE)
-_ADDRESS = re.compile(r"dial tcp (?P<address>[0-9.]+):")
+# Go's words, curl's, and those of git's own protocol.
+_ADDRESS = re.compile(r"(?:dial tcp|failed to connect to|\[[0-9]+:) (?P<address>[0-9.]+)", re.IGNORECASE)
 _URL = re.compile(r"(?:get|head|post) \"?(?P<url>https?://[^\"\s]+)", re.IGNORECASE)
+_REPOSITORY = re.compile(r"repository (?P<url>[^\s]+): git stderr:")
 _STATUS = re.compile(r"invalid response status (?P<status>[0-9]{3})")
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 # What must be left out: the words of a server that the build asked.
@@ -148,7 +150,9 @@ def _without_exit_code(
 def _fetching(problem: Problem, progress: Progress, allowed: Sequence[IPv4Network]) -> DeploymentFailed:
     text = problem.text
     metadata = _METADATA.search(text)
-    if metadata is None:
+    if (repository := _REPOSITORY.search(text)) is not None:
+        what = f"the repository {_CREDENTIALS.sub('//', repository['url'])}"
+    elif metadata is None:
         what = f"the file of {_where(problem, progress)}"
         if (url := _URL.search(text)) is not None:
             what = _CREDENTIALS.sub("//", url["url"])
@@ -159,6 +163,13 @@ def _fetching(problem: Problem, progress: Progress, allowed: Sequence[IPv4Networ
             FailureCode.BUILD_FAILED,
             f"The build may not reach {closed}, where {what} would come from.",
             _CLOSED,
+        )
+    if repository is not None:
+        return _failed(
+            FailureCode.BUILD_FAILED,
+            f"{_capital(what)} could not be fetched.",
+            "The last lines of the build say why. Check the address in the Dockerfile, and that anybody may read it.",
+            "\n".join(progress.recent),
         )
     if metadata is None:
         return _file(what, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -104,6 +105,6 @@ async def _upload(session: aiohttp.ClientSession, name: str, content: bytes, kin
         assert answer.status == HTTPStatus.ACCEPTED, await answer.text()
         place = answer.headers["Location"]
     digest = digest_of(content)
-    async with session.put(f"{place}&digest={digest}", data=content) as answer:
+    async with session.put(f"{place}&digest={digest}", data=io.BytesIO(content)) as answer:
         assert answer.status == HTTPStatus.CREATED, await answer.text()
     return {"mediaType": kind, "digest": digest, "size": len(content)}

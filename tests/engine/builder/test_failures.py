@@ -15,12 +15,13 @@ from stackyn_server.engine.errors import EngineUnavailable
 
 SOURCE = "x: failed to resolve source metadata for "
 HUB = SOURCE + "docker.io/library/python:3.11: "
+GIT = "failed to load cache key: error fetching default branch for repository "
 
 
 def heard(complaint: str) -> Progress:
     progress = Progress()
     list(progress.feed(f"error: failed to solve: {complaint}\n".encode() if complaint else b""))
-    progress.finish()
+    list(progress.finish())
     return progress
 
 
@@ -104,6 +105,34 @@ def test_a_file_that_can_not_be_fetched_is_named_without_a_password(complaint: s
 
     assert error.failure.code is FailureCode.BUILD_FAILED
     assert words in error.message
+    assert "me:pw" not in str(error.failure)
+
+
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    [
+        (
+            "http://me:pw@10.1.2.3/x.git: git stderr:\nfatal: unable to access 'http://10.1.2.3/x.git/': "
+            "Failed to connect to 10.1.2.3 port 80 after 0 ms: Couldn't connect to server\n: exit status 128",
+            "The build may not reach 10.1.2.3, where the repository http://10.1.2.3/x.git would come from.",
+        ),
+        (
+            "git://a.example/x.git: git stderr:\nfatal: unable to connect to a.example:\n"
+            "a.example[0: 10.1.2.3]: errno=Connection refused\n: exit status 128",
+            "The build may not reach 10.1.2.3, where the repository git://a.example/x.git would come from.",
+        ),
+        (
+            "https://me:pw@a.example/x.git: git stderr:\nfatal: could not read Username\n: exit status 128",
+            "The repository https://a.example/x.git could not be fetched.",
+        ),
+    ],
+    ids=["private", "private by git's protocol", "not public"],
+)
+def test_repository_that_can_not_be_fetched_is_named(complaint: str, words: str) -> None:
+    error = explained(GIT + complaint)
+
+    assert error.failure.code is FailureCode.BUILD_FAILED
+    assert error.message == words
     assert "me:pw" not in str(error.failure)
 
 

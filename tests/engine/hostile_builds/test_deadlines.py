@@ -1,0 +1,58 @@
+"""A build that would go on for ever is ended from outside, at once, whatever it does.
+
+Without a deadline each goes on to its own end. What its tenant reads is shown in `tests/e2e/test_deadlines.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.client import Engine
+from tests.engine.building import context
+from tests.engine.hostile_builds.attack import Make, run
+from tests.loop import longest_wait
+from tests.patience import patient
+
+DEADLINE_SECONDS = 3
+GONE_SECONDS = 2
+BUSY_MACHINE_SECONDS = 0.5
+FORK_BOMB = "bomb() { bomb | bomb & }; bomb; sleep 5"
+FULL = pytest.mark.full
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param("busybox timeout 5 yes sixteen-and-more; true", id="endless output"),
+        pytest.param("sleep 5", id="sleep", marks=FULL),
+        pytest.param("busybox timeout 5 sh -c 'while :; do :; done'; true", id="busy loop", marks=FULL),
+        pytest.param(FORK_BOMB, id="fork bomb", marks=FULL),
+    ],
+)
+async def test_deadline_ends_any_build(
+    engine: Engine, base_image: str, builder: Builder, build_request: Make, step: str
+) -> None:
+    dockerfile = f"FROM {base_image}\nRUN {step}\n"
+    lines = 0
+
+    def count(_: str) -> None:
+        nonlocal lines
+        lines += 1
+
+    began = time.monotonic()
+    async with longest_wait() as waited:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await builder.build(build_request(), context(dockerfile), count)
+
+    assert time.monotonic() - began < DEADLINE_SECONDS + patient(GONE_SECONDS)
+    assert await container.list_all(engine) == []
+    assert waited.seconds < patient(BUSY_MACHINE_SECONDS)
+
+    opened = await run(builder, build_request(), dockerfile)
+    assert opened.error is None, "open: it goes on to its end"

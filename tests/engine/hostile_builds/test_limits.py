@@ -1,0 +1,195 @@
+"""A build that takes more than a build may is ended at its own limit, with the reason.
+
+On the disk nothing in the kernel stops it: what it takes is measured, and by how much it passed its limit is printed.
+
+Each step also runs with a limit that it keeps, and succeeds: nothing else ended it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.domain.failures import FailureCode
+from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.client import Engine
+from tests.engine.hostile_builds.attack import RIGHT_REASON_SECONDS, Make, Result, run
+from tests.patience import patient
+
+MIB = 1024**2
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Bomb:
+    """`limit` is the name of a setting of builds: `sealed` ends the step, `opened` lets it succeed."""
+
+    step: str
+    limit: str
+    sealed: int
+    opened: int
+    code: FailureCode
+    words: str = ""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a file system lost at most, in bytes and files, and when `most_bytes` and `most_files` were passed."""
+
+    most_bytes: float
+    most_files: float
+    bytes: int = 0
+    files: int = 0
+    passed_at: float = 0.0
+
+
+def many_files(count: int, size: int) -> str:
+    """A step that makes files as fast as one process can, and removes them should it get that far."""
+    return (
+        f'mkdir /many && busybox awk \'BEGIN {{ text = sprintf("%{size}s", ""); for (i = 0; i < {count}; i++) '
+        '{ name = "/many/" i; printf "%s", text > name; close(name) } }\' '
+        "&& sleep 2 && busybox rm -r /many"
+    )
+
+
+def one_file(mebibytes: int) -> str:
+    return f"dd if=/dev/zero of=/big bs=1048576 count={mebibytes} && sleep 2 && busybox rm /big"
+
+
+DISK = FailureCode.BUILD_DISK
+BOMBS = {
+    "memory": Bomb(
+        "dd if=/dev/zero of=/dev/null bs=300M count=1",
+        *("memory_mb", 256, 768, FailureCode.BUILD_OUT_OF_MEMORY, "more memory than builds are allowed"),
+    ),
+    "processes": Bomb(
+        "i=0; while [ $i -lt 300 ]; do sleep 9 & i=$((i+1)); done; echo all of them",
+        *("max_processes", 128, 1000, FailureCode.BUILD_FAILED),
+    ),
+    "one large file": Bomb(one_file(200), "disk_mb", 100, 4000, DISK, "100 MiB"),
+    "many files": Bomb(many_files(6000, 1), "max_files", 3000, 100_000, DISK, "3000 files"),
+}
+REAL_BOMBS = {
+    "20 GB in one file": Bomb(one_file(20_000), "disk_mb", 8192, 40_000, DISK, "8192 MiB"),
+    "20 GB in a million files": Bomb(
+        many_files(1_000_000, 20_000), *("disk_mb", 8192, 40_000, DISK, "8192 MiB")
+    ),
+    "more than a million files": Bomb(
+        many_files(1_200_000, 0), *("max_files", 1_000_000, 3_000_000, DISK, "1000000 files")
+    ),
+}
+OF_REQUEST = ("memory_mb", "max_processes")
+FAST = ("memory", "one large file")
+ROOM_BYTES = 30 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Arsenal:
+    """Explodes bombs, and prints what they did."""
+
+    engine: Engine
+    base: str
+    settings: config.Settings
+    make: Make
+    capsys: pytest.CaptureFixture[str]
+
+    async def explode(self, bomb: Bomb, value: int) -> tuple[Result, Taken]:
+        changes = {} if bomb.limit in OF_REQUEST else {bomb.limit: value}
+        builds = self.settings.builds.model_copy(update=changes)
+        settings = self.settings.model_copy(update={"builds": builds})
+        request = self.make(**({bomb.limit: value} if bomb.limit in OF_REQUEST else {}))
+        builder = Builder(self.engine, settings, Registry(settings.images))
+        limit = Taken(builds.disk_mb * MIB, builds.max_files)
+        async with watched(self.engine.facts.root, limit) as taken:
+            result = await run(builder, request, f"FROM {self.base}\nRUN {bomb.step}\n")
+            ended_at = time.monotonic()
+        if taken.passed_at:
+            taken.passed_at = ended_at - taken.passed_at
+        return result, taken
+
+    async def defuse(self, name: str, bomb: Bomb) -> None:
+        """Run the bomb sealed and open, and check both."""
+        sealed, taken = await self.explode(bomb, bomb.sealed)
+        assert await container.list_all(self.engine) == []
+        opened, _ = await self.explode(bomb, bomb.opened)
+        said = f"{name}: ended after {sealed.seconds:.1f} s"
+        if bomb.code is FailureCode.BUILD_DISK:
+            beyond = f"{(taken.bytes - taken.most_bytes) / MIB:.0f} MiB"
+            if bomb.limit == "max_files":
+                beyond = f"{taken.files - taken.most_files} files"
+            said += f", {taken.passed_at:.1f} s after its limit; overshoot {beyond}"
+        with self.capsys.disabled():
+            print(f"\n{said}; without the limit done in {opened.seconds:.1f} s")
+
+        assert sealed.error is not None and sealed.error.failure.code is bomb.code, sealed.error
+        assert bomb.words in sealed.error.message
+        assert (taken.passed_at or sealed.seconds) < patient(RIGHT_REASON_SECONDS)
+        assert opened.error is None, opened.error
+
+
+@asynccontextmanager
+async def watched(folder: Path, taken: Taken) -> AsyncIterator[Taken]:
+    """Note in `taken` what the file system of `folder` loses until the block is left; others may use it too."""
+    before = os.statvfs(folder)
+
+    async def watch() -> None:
+        while True:
+            now = os.statvfs(folder)
+            taken.bytes = max(taken.bytes, (before.f_bfree - now.f_bfree) * now.f_frsize)
+            taken.files = max(taken.files, before.f_ffree - now.f_ffree)
+            if not taken.passed_at and (taken.bytes > taken.most_bytes or taken.files > taken.most_files):
+                taken.passed_at = time.monotonic()
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    watching = asyncio.create_task(watch(), name="disk")
+    try:
+        yield taken
+    finally:
+        watching.cancel()
+
+
+@pytest.fixture
+def arsenal(
+    engine: Engine,
+    base_image: str,
+    build_settings: config.Settings,
+    build_request: Make,
+    capsys: pytest.CaptureFixture[str],
+) -> Arsenal:
+    return Arsenal(engine, base_image, build_settings, build_request, capsys)
+
+
+@pytest.mark.parametrize(
+    "name", [*FAST, *(pytest.param(name, marks=pytest.mark.full) for name in BOMBS if name not in FAST)]
+)
+async def test_build_ends_at_its_own_limit(arsenal: Arsenal, name: str) -> None:
+    await arsenal.defuse(name, BOMBS[name])
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", REAL_BOMBS)
+async def test_real_bomb_ends_at_the_limit_of_the_defaults(arsenal: Arsenal, name: str) -> None:
+    free = shutil.disk_usage(arsenal.engine.facts.root).free
+    assert free > ROOM_BYTES, f"the open variant needs {ROOM_BYTES} bytes of the disk, and {free} are free"
+
+    await arsenal.defuse(name, REAL_BOMBS[name])
+
+
+@pytest.mark.full
+async def test_build_ends_when_the_disk_is_nearly_full(arsenal: Arsenal) -> None:
+    free_mb = shutil.disk_usage(arsenal.engine.facts.root).free // MIB
+    bomb = Bomb(one_file(400), "free_disk_mb", free_mb - 150, 64, DISK, "the server's disk is full")
+
+    await arsenal.defuse("nearly full disk", bomb)
