@@ -1,0 +1,110 @@
+"""`python -m tests.corpus --folder DIR | --railpack GIT_DIR [--only NAME]… [--out FILE]`: deploy each, print a table.
+
+A row: name, verdict, status, failure code, seconds, first sentence. The verdict is `pass`; `loose`, where only version
+numbers differ; `built`, where it was built and did not do as expected; or `fail`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.corpus.cases import Case, Corpus, without_versions
+from tests.git_server import GitServer
+from tests.server_process import ServerProcess, running
+
+LIMIT_SECONDS = 900
+MEMORY_MB = 1024
+POLL_SECONDS = 0.5
+# A server as an operator would run it, with room for large builds.
+TABLES: dict[str, dict[str, object]] = {
+    "builds": {"memory_mb": 4096, "cpu": 2.0, "concurrency": 1},
+    "apps": {"default_memory_mb": MEMORY_MB, "default_disk_mb": 4096, "default_cpu": 1.0},
+    "probe": {"steady_seconds": 1},
+    "deadlines": {"probing": 60, "switching": 30, "building": 900},
+    "retries": {"attempts": 2},
+}
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, help="a folder whose folders are repositories")
+    parser.add_argument("--railpack", type=Path, help="a bare repository with Railpack's examples")
+    parser.add_argument("--only", action="append", default=[], help="names that are deployed; else all")
+    parser.add_argument("--out", type=Path, help="file to which the rows are added as they come")
+    chosen = parser.parse_args()
+    corpus = Corpus(chosen.folder, chosen.railpack)
+    verdicts: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        async with GitServer(Path(folder)) as git, running(**TABLES) as server:
+            for number, case in enumerate(corpus.cases()):
+                if chosen.only and case.name not in chosen.only:
+                    continue
+                row = await deployed(server, git, corpus, case, number)
+                verdicts[row[1]] = verdicts.get(row[1], 0) + 1
+                line = "\t".join(row)
+                print(line, flush=True)
+                if chosen.out is not None:
+                    with chosen.out.open("a") as out:
+                        out.write(f"{line}\n")
+    print(", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())), file=sys.stderr)
+
+
+async def deployed(
+    server: ServerProcess, git: GitServer, corpus: Corpus, case: Case, number: int
+) -> list[str]:
+    url, _ = await git.publish(case.name, await asyncio.to_thread(corpus.tree, case))
+    began = time.monotonic()
+    variables = [{"key": key, "value": value} for key, value in case.variables.items()]
+    slug = f"case-{number}"
+    app, deployment = await server.create(url, case.name, slug=slug, env_vars=variables, memory_mb=MEMORY_MB)
+    try:
+        found = await ended(server, deployment, began)
+        verdict, saw = await judged(server, case, slug, deployment, found)
+        failure = found.get("failure") or {}
+        took = f"{time.monotonic() - began:.0f}"
+        told = str(failure.get("message") or saw).replace("\t", " ").replace("\n", " ")[:200]
+        return [case.name, verdict, found["status"], str(failure.get("code") or "-"), took, told]
+    finally:
+        await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
+
+
+async def ended(server: ServerProcess, deployment: int, began: float) -> dict[str, Any]:
+    while True:
+        found: dict[str, Any] = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        if found["status"] not in ("pending", "building") or time.monotonic() - began > LIMIT_SECONDS:
+            return found
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def judged(
+    server: ServerProcess, case: Case, slug: str, deployment: int, found: dict[str, Any]
+) -> tuple[str, str]:
+    """Return the verdict and what was seen."""
+    code = str((found.get("failure") or {}).get("code") or "")
+    if case.output:
+        logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+        text = "\n".join(str(logs.get(key) or "") for key in ("build_log", "runtime_log", "error_message"))
+        text += str((found.get("failure") or {}).get("evidence") or "")
+        if found["status"] != "running" and not code.startswith("APP_"):
+            return "fail", ""
+        if all(wanted in text for wanted in case.output):
+            return "pass", "output"
+        is_loose = all(without_versions(wanted) in without_versions(text) for wanted in case.output)
+        return ("loose" if is_loose else "built"), "output"
+    if found["status"] != "running":
+        return ("built" if code.startswith("APP_") else "fail"), ""
+    status, body = await server.visit(slug, case.path)
+    is_right = (status < 400 if case.status is None else status == case.status) and case.text in body
+    return ("pass" if status and is_right else "built"), f"{status} {body.strip()[:80]!r}"
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
