@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed
+from stackyn_server.engine.builder import container
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.request import BuildRequest
 from tests.engine.parts import tar
@@ -33,3 +34,14 @@ async def succeeds(
     lines: list[str] = []
     image = await builder.build(request, context(dockerfile), say or lines.append)
     return image, lines
+
+
+DAEMON_OPTION = "--oci-worker-net=host"
+
+
+def add_daemon_option(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """Have the daemon of each build get another option, after `DAEMON_OPTION`."""
+    wanted = container._wanted
+    change = f"s/{DAEMON_OPTION}/& {option}/"
+    entry = ["bash", "-c", f"sed '{change}' {container.PROGRAM} >/tmp/build && exec bash /tmp/build"]
+    monkeypatch.setattr(container, "_wanted", lambda *given: wanted(*given) | {"Entrypoint": entry})

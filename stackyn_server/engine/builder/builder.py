@@ -170,7 +170,7 @@ class Builder:
     def _daemon_configuration(self) -> str:
         builds = self._settings.builds
         # What one build adds may then be as much again before its tenant's share is used up.
-        ours = daemon_configuration(_platform(), builds.cache_mb // 2)
+        ours = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
         return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
 
     def _explained(self, ended: Ended, progress: Progress, say: Say) -> Exception:
@@ -223,6 +223,7 @@ class _CacheUnusable(Exception):
         self.error = error
 
 
-def _platform() -> str:
+def platform_of_machine() -> str:
+    """Return it as BuildKit and Docker name it."""
     machine = platform.machine()
     return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm'}.get(machine, machine) }"

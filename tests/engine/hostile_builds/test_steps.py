@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.engine.builder import container
 from stackyn_server.engine.builder.arguments import arguments, daemon_configuration
 from stackyn_server.engine.builder.builder import Builder
+from tests.engine.building import DAEMON_OPTION, add_daemon_option
 from tests.engine.hostile_builds.attack import Make, Result, run
 from tests.patience import patient
 
@@ -24,7 +24,6 @@ LOOK = (
 PRIVILEGED = "FROM {base}\nRUN --security=insecure cat /proc/*/environ | busybox tr '\\0' '\\n'\n"
 KILL = "FROM {base}\nRUN kill -9 -1; echo first\nRUN echo second\n"
 ALL_RIGHTS = "security.insecure"
-DAEMON_OPTION = "--oci-worker-net=host"
 
 
 def processes_at_the_end(looked: Result) -> str:
@@ -58,10 +57,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> None:
     def allowing(*given: Any, **named: Any) -> list[str]:
         return [*arguments(*given, **named), "--allow", ALL_RIGHTS]
 
-    sealed = container._wanted
-    change = f"s/{DAEMON_OPTION}/& --oci-worker-no-process-sandbox/"
-    entry = ["bash", "-c", f"sed '{change}' {container.PROGRAM} >/tmp/build && exec bash /tmp/build"]
-    monkeypatch.setattr(container, "_wanted", lambda *given: sealed(*given) | {"Entrypoint": entry})
+    add_daemon_option(monkeypatch, "--oci-worker-no-process-sandbox")
     monkeypatch.setattr("stackyn_server.engine.builder.builder.daemon_configuration", configuration)
     monkeypatch.setattr("stackyn_server.engine.builder.builder.arguments", allowing)
 
