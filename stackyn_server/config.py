@@ -22,6 +22,8 @@ RegistryPlace = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9._-]+)*$", max_length=255)
 ]
 
+MOST_VARIABLES_BYTES = 1_572_864  # of the 2 MiB with which Linux starts a program
+
 
 class ConfigInvalid(StackynError):
     """`config.toml` can't be used. `message` names file, line, key and reason."""
@@ -169,6 +171,8 @@ class Apps(Table):
     default_cpu: float = Field(default=0.5, gt=0)
     default_port: Port = 8080
     max_processes: Count = 256
+    variables: Count = 500
+    variables_bytes: Annotated[int, Field(ge=1, le=MOST_VARIABLES_BYTES)] = 1_048_576
     capabilities: tuple[Capability, ...] = (
         "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE",
     )  # fmt: skip

@@ -112,7 +112,9 @@ class Server:
         self.gates = Gates()
         parts = Parts(settings, database, engine, ingress, self.watch.ingress_ready, self.gates, Room())
         at_the_engine: Mapping[Kind, Handler] = {
-            Kind.BUILD: Build(settings, database, engine, journal, sealer, builder, clones),
+            Kind.BUILD: Build(
+                settings, database, engine, journal, sealer, builder, clones, keys.derive("build variables")
+            ),
             Kind.RELEASE: ReleaseStory(parts, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
             Kind.CLEANUP: Cleanup(parts, clones),
@@ -184,7 +186,7 @@ class Server:
             administration=Administration(database, settings, leadership, apps, deployments, billing),
             apps=apps,
             deployments=deployments,
-            variables=Variables(database, sealer),
+            variables=Variables(database, settings.apps, sealer),
             registries=Registries(database, settings, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),

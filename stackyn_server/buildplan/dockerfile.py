@@ -53,6 +53,7 @@ def _plan(project: Project) -> BuildPlan | None:
         base_images=facts.base_images,
         dockerfile_from=None if place else path,
         syntax=facts.syntax,
+        arguments=facts.arguments,
         repeatable=is_repeatable(text),
     )
 

@@ -1,4 +1,5 @@
-"""Read as much of a Dockerfile as planning needs: what it begins from. The builder is the judge of the rest.
+"""Read as much of a Dockerfile as planning needs: what it begins from, and which arguments it has. The builder is the
+judge of the rest.
 
 Source: the Dockerfile reference (parser directives, continuation lines, here-documents, FROM, ARG).
 """
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 
 _DIRECTIVE = re.compile(r"(?:#|//)\s*([A-Za-z]+)\s*=\s*(\S+)\s*$")
 _HEREDOC = re.compile(r"(?:^|\s)\d*<<-?([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1(?=\s|$)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]{0,255}))?\}|([A-Za-z_][A-Za-z0-9_]*))")
 _WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 # No image name is as long; what is longer is not looked into.
 _ARGUMENTS_CHARACTERS = 2_048
+_MOST_ARGUMENTS = 500
 _NO_IMAGE = "scratch"
 
 
@@ -23,12 +26,13 @@ class DockerfileFacts:
     """`stages` are all of them in their order, an empty string for one without a name.
 
     `base_images` are the images that they begin from, without what only the builder can work out. `syntax` is the
-    frontend that the file asks for, or empty.
+    frontend that the file asks for, or empty. `arguments` are the names that ARG declares anywhere.
     """
 
     stages: tuple[str, ...]
     base_images: tuple[str, ...]
     syntax: str
+    arguments: tuple[str, ...] = ()
 
     def has_stage(self, target: str) -> bool:
         """True for a stage's name in any spelling, or its number from 0."""
@@ -44,7 +48,10 @@ def read_dockerfile(text: str) -> DockerfileFacts:
     stages: list[str] = []
     known: set[str] = {_NO_IMAGE}
     base_images: dict[str, None] = {}
+    declared: dict[str, None] = {}
     for name, words in _instructions(lines, directives.get("escape", "\\")):
+        if name == "ARG":
+            declared.update(dict.fromkeys(_names(words)))
         if name == "ARG" and not stages:
             arguments.update(_defaults(words))
         elif name == "FROM":
@@ -53,7 +60,9 @@ def read_dockerfile(text: str) -> DockerfileFacts:
                 base_images[image] = None
             stages.append(stage)
             known.add(stage.lower())
-    return DockerfileFacts(tuple(stages), tuple(base_images), directives.get("syntax", ""))
+    return DockerfileFacts(
+        tuple(stages), tuple(base_images), directives.get("syntax", ""), tuple(declared)[:_MOST_ARGUMENTS]
+    )
 
 
 def _directives(lines: Iterable[str]) -> dict[str, str]:
@@ -94,6 +103,11 @@ def _continued(line: str, rest: Iterator[str], escape: str) -> Iterator[str]:
         if following is None:
             return
         line = following
+
+
+def _names(words: Iterable[str]) -> Iterator[str]:
+    names = (word.partition("=")[0] for word in words)
+    return (name for name in names if _NAME.fullmatch(name))
 
 
 def _defaults(words: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 GENERATED_DOCKERFILE = ".stackyn/Dockerfile"
-_LISTS = ("reasons", "ignore", "copies", "base_images")
+_LISTS = ("reasons", "ignore", "copies", "base_images", "arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ class BuildPlan:
     `ignore` holds patterns in Docker's syntax for files that a generated build leaves out, and `copies` the files and
     folders that its Dockerfile names in COPY, which are sent whatever the repository's own `.dockerignore` says.
     `base_images` are the images that it begins from, as far as they are known by reading. `syntax` is the frontend that
-    a Dockerfile of the repository names in its `# syntax=` line. `repeatable`: its Dockerfile takes nothing that could
-    change while the commit, its settings and `base_images` stay the same.
+    a Dockerfile of the repository names in its `# syntax=` line, `arguments` are what it declares with ARG.
+    `repeatable`: its Dockerfile takes nothing that could change while the commit, its settings and `base_images` stay
+    the same.
     """
 
     runtime: str
@@ -48,6 +49,7 @@ class BuildPlan:
     dockerfile_from: str | None = None
     root: str | None = None
     syntax: str = ""
+    arguments: tuple[str, ...] = ()
     repeatable: bool = False
     deploying: Deploying = Deploying()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -104,9 +105,11 @@ def valid_branch(branch: str) -> str:
 def valid_variable(key: str, value: str) -> tuple[str, str]:
     """Return key and value of an environment variable, or raise `InvalidRequest`."""
     if not _VARIABLE_KEY.fullmatch(key):
+        possible = re.sub(r"[^A-Za-z0-9_]+", "_", key)
         raise InvalidRequest(
             "A variable's key starts with a letter or underscore and has letters, digits and underscores, "
             "at most 255 of them.",
+            hint=f"Use {possible} instead." if _VARIABLE_KEY.fullmatch(possible) else "",
             details={"field": "key"},
         )
     if "\x00" in value or len(value.encode("utf-8", "surrogatepass")) > VALUE_BYTES:
@@ -114,6 +117,39 @@ def valid_variable(key: str, value: str) -> tuple[str, str]:
             "A variable's value may have up to 64 KiB and no NUL character.", details={"field": "value"}
         )
     return key, value
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How many variables an app has, and the bytes of their keys and values together."""
+
+    count: int
+    bytes: int
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Amount:
+        return cls(len(variables), sum(map(variable_bytes, variables.keys(), variables.values())))
+
+
+def variable_bytes(key: str, value: str) -> int:
+    return len(key.encode()) + len(value.encode())
+
+
+def check_amount(before: Amount, after: Amount, most: Amount) -> None:
+    """Raise `InvalidRequest` naming the limit that is exceeded. What is beyond it already may become less."""
+    if after.count > max(most.count, before.count):
+        raise InvalidRequest(
+            f"An app may have {most.count} variables.",
+            hint="Remove some first, or put several values into one.",
+            details={"limit": most.count},
+        )
+    if after.bytes > max(most.bytes, before.bytes):
+        raise InvalidRequest(
+            f"The variables of an app may have {most.bytes:,} bytes together, names included; "
+            f"these would have {after.bytes:,}.",
+            hint="Keep large texts in a file of the repository or in a storage of their own.",
+            details={"limit": most.bytes},
+        )
 
 
 def valid_build_target(target: str) -> str:

@@ -23,6 +23,8 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline import environment
+from stackyn_server.pipeline.build_variables import BuildVariables, told
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.disk import need_room
 from stackyn_server.pipeline.readings import counted
@@ -51,6 +53,7 @@ class Build:
         sealer: Sealer,
         builder: Builder,
         clones: Path,
+        variables_key: bytes,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -58,6 +61,7 @@ class Build:
         self._sealer = sealer
         self._builder = builder
         self._clones = clones
+        self._variables_key = variables_key
         self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
         self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
         for slot in reversed(range(settings.builds.concurrency)):
@@ -144,11 +148,12 @@ class Build:
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
         plan = BuildPlan.from_json(deployment.plan or {})
-        source = (await self._fetch(walk, app, clone)).tree
-        key = await self._key(app, plan, source)
         if ready is not None:
             walk.say("The image was built before the interruption.")
-            return ready.id, key
+            return ready.id, None  # the variables may have changed meanwhile
+        source = (await self._fetch(walk, app, clone)).tree
+        variables = told(plan, await self._variables(walk, app))
+        key = await self._key(app, plan, source, variables.digest)
         if (same := await self._built_before(walk, app, key)) is not None:
             walk.say("Nothing has changed since an earlier deployment: its image is used, without a build.")
             await images.tag(self._engine, same, tag)
@@ -156,13 +161,15 @@ class Build:
         credentials = await walk.record(
             lambda connection: credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
         )
+        if variables.sentence:
+            walk.say(variables.sentence)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
             context = archive(
                 self._settings.reading,
                 clone,
                 source,
-                plan,
+                variables.plan,
                 root=plan.root if plan.root is not None else app.settings.root_directory or "",
                 say=walk.say,
             )
@@ -179,10 +186,20 @@ class Build:
                 target=app.settings.build_target if plan.generated is None else None,
                 syntax=plan.syntax,
                 docker_config=docker_config(credentials),
+                build_arguments=variables.arguments,
+                secrets=variables.secrets,
+                hostname=variables.hostname,
+                no_cache=variables.no_cache,
             )
             return await self._builder.build(request, context, walk.say), key
 
-    async def _key(self, app: App, plan: BuildPlan, tree: str) -> str | None:
+    async def _variables(self, walk: Walk, app: App) -> BuildVariables:
+        found = await walk.record(
+            lambda connection: environment.snapshot(connection, self._sealer, app.tenant, app.id)
+        )
+        return BuildVariables.of(found, tenant=app.tenant, key=self._variables_key)
+
+    async def _key(self, app: App, plan: BuildPlan, tree: str, secret: str) -> str | None:
         digests, builder = await self._builder.made_of()
         return build_key(
             tree=tree,
@@ -192,7 +209,7 @@ class Build:
             base_images=plan.base_images,
             digests=digests,
             builder=builder,
-            secret="",
+            secret=secret,
         )
 
     async def _built_before(self, walk: Walk, app: App, key: str | None) -> str | None:

@@ -17,7 +17,7 @@ from stackyn_server.errors import StackynError
 _KEY_ID_BYTES = 2
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
-_SHORTEST = _KEY_ID_BYTES + _NONCE_BYTES + _TAG_BYTES
+OVERHEAD_BYTES = _KEY_ID_BYTES + _NONCE_BYTES + _TAG_BYTES  # a sealed value is so much longer
 
 
 class SealBroken(StackynError):
@@ -43,7 +43,7 @@ class Sealer:
 
     def open(self, context: str, sealed: bytes) -> bytes:
         """Return what was sealed for the same `context`, or raise `SealBroken`."""
-        if len(sealed) < _SHORTEST:
+        if len(sealed) < OVERHEAD_BYTES:
             raise SealBroken("A stored secret is damaged.", hint="Set it again.")
         cipher = self._ciphers.get(self.key_id(sealed))
         if cipher is None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import (
+    Amount,
     AppSettings,
     Desired,
+    check_amount,
     slug_from_name,
     valid_branch,
     valid_build_target,
@@ -90,6 +92,8 @@ class Apps:
         branch = valid_branch(new.branch or source.branch or HEAD)
         repository = parse_url(self._settings.source, source.repository).url
         environment = dict(valid_variable(key, value) for key, value in new.variables)
+        limits = self._settings.apps
+        check_amount(Amount(0, 0), Amount.of(environment), Amount(limits.variables, limits.variables_bytes))
         chosen_settings = {"root_directory": source.folder, **new.settings} if source.folder else new.settings
         settings = self._chosen_settings(self._default_settings(owner), chosen_settings)
         derived = slug_from_name(name)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from stackyn_server.domain.apps import valid_variable
+from stackyn_server.config import Apps
+from stackyn_server.domain.apps import Amount, check_amount, valid_variable, variable_bytes
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.errors import NotFound
-from stackyn_server.security.sealing import Sealer
+from stackyn_server.security.sealing import OVERHEAD_BYTES, Sealer
 from stackyn_server.services.wishes import lock_app
 from stackyn_server.store import apps, variables
 from stackyn_server.store.database import Database
-from stackyn_server.store.variables import SealedVariable
+from stackyn_server.store.variables import SealedVariable, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class VariableView:
 
 
 class Variables:
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, settings: Apps, sealer: Sealer) -> None:
         self._database = database
+        self._most = Amount(settings.variables, settings.variables_bytes)
         self._sealer = sealer
 
     async def list(self, tenant: UserId | None, app: AppId) -> list[VariableView]:
@@ -44,6 +46,9 @@ class Variables:
         key, value = valid_variable(key.strip(), value)
         async with self._database.transaction() as connection:
             found = await lock_app(connection, app, tenant)
+            before, others = map(_amount, await variables.amounts(connection, app, key))
+            after = Amount(others.count + 1, others.bytes + variable_bytes(key, value))
+            check_amount(before, after, self._most)
             sealed = self._sealer.seal(f"{found.tenant}|{app}|{key}", value.encode())
             row = await variables.put(connection, app, key, sealed)
         return self._opened(found.tenant, row)
@@ -57,3 +62,7 @@ class Variables:
     def _opened(self, tenant: UserId, row: SealedVariable) -> VariableView:
         value = self._sealer.open(f"{tenant}|{row.app}|{row.key}", row.sealed).decode()
         return VariableView(row.id, row.app, row.key, value, row.created_at, row.updated_at)
+
+
+def _amount(stored: Stored) -> Amount:
+    return Amount(stored.count, stored.bytes - stored.count * OVERHEAD_BYTES)

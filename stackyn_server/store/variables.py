@@ -22,9 +22,23 @@ class SealedVariable:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A number of variables, and the bytes of their keys and sealed values."""
+
+    count: int
+    bytes: int
+
+
 async def list_of_app(connection: Connection, app: AppId) -> list[SealedVariable]:
     """Return the app's variables by key."""
     return [SealedVariable(**dict(row)) for row in await connection.fetch(SQL.list_of_app, app)]
+
+
+async def amounts(connection: Connection, app: AppId, key: str) -> tuple[Stored, Stored]:
+    """Return how much the app has, and how much of it is beside `key`."""
+    row = await connection.fetchrow(SQL.amounts, app, key)
+    return Stored(row["count"], row["bytes"]), Stored(row["other_count"], row["other_bytes"])
 
 
 async def put(connection: Connection, app: AppId, key: str, sealed: bytes) -> SealedVariable:

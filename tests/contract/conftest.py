@@ -214,7 +214,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
             administration=Administration(database, settings, Epoch(), apps, deployments, billing),
             apps=apps,
             deployments=deployments,
-            variables=Variables(database, sealer),
+            variables=Variables(database, settings.apps, sealer),
             registries=Registries(database, settings, sealer),
             logs=Logs(database, settings, engine, journal),
             events=Events(database),

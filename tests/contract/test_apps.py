@@ -255,6 +255,28 @@ async def test_a_variable_is_replaced_in_place(platform: Platform) -> None:
     assert b"two" not in sealed
 
 
+async def test_variables_have_a_limit_in_number_and_bytes(launch: Any) -> None:
+    platform = await launch(apps=config.Apps(variables=3, variables_bytes=100))
+    person = await platform.person()
+    too_many = [{"key": f"K{number}", "value": ""} for number in range(4)]
+    assert is_error(await create(person, env_vars=too_many), 400, "INVALID_REQUEST")
+    assert is_error(await create(person, env_vars=[{"key": "K", "value": "x" * 100}]), 400, "INVALID_REQUEST")
+    app = int((await create(person, env_vars=[{"key": "A", "value": "x" * 80}])).json["app"]["id"])
+
+    assert (await put(person, app, "B", "é" * 9)).status == 200
+    assert is_error(await put(person, app, "C", ""), 400, "INVALID_REQUEST")
+    assert (await put(person, app, "A", "x" * 79)).status == 200, "the value that it replaces doesn't count"
+    assert (await put(person, app, "C", "")).status == 200
+    answer = await put(person, app, "D", "")
+    assert is_error(answer, 400, "INVALID_REQUEST") and "3 variables" in answer.json["error"]
+
+
+async def test_a_key_with_a_dot_is_told_what_would_do(platform: Platform) -> None:
+    person = await platform.person()
+    answer = await put(person, await person.new_app(), "app.url", "")
+    assert is_error(answer, 400, "INVALID_REQUEST") and "app_url" in answer.json["error"]
+
+
 async def test_many_variables_at_once_are_all_kept_and_listed_by_key(platform: Platform) -> None:
     person = await platform.person()
     app = await person.new_app()

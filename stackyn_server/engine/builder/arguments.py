@@ -25,6 +25,8 @@ def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_regi
     options = {"filename": request.dockerfile, "force-network-mode": "host"}
     if request.target is not None:
         options["target"] = request.target
+    if request.hostname:
+        options["hostname"] = request.hostname
     if request.no_cache:
         options["no-cache"] = ""
     if not has_registry and uses_built_in_frontend(request.syntax, has_registry=False):

@@ -98,17 +98,18 @@ class Builder:
             timedelta(days=builds.cache_days),
         )
         found = await caches.list_all(self._engine)
+        for cache in found:
+            with self._places.reserved(cache.tenant, cache.place) as is_free:
+                if is_free:
+                    await caches.forget_told(cache)  # of a build that was killed together with its server
         sizes = {cache: await self._size(cache) for cache in found}
         self._sizes = sizes
         removed = []
         for cache in caches.surplus(sizes.items(), tenants, share, now):
-            if self._places.take(cache.tenant, cache.place):  # so that no build begins in it meanwhile
-                try:
-                    if await caches.remove(self._engine, cache.name):
-                        log.info("cache.removed", cache=cache.name, bytes=sizes[cache])
-                        removed.append(cache.name)
-                finally:
-                    self._places.give_back(cache.tenant, cache.place)
+            with self._places.reserved(cache.tenant, cache.place) as is_free:
+                if is_free and await caches.remove(self._engine, cache.name):
+                    log.info("cache.removed", cache=cache.name, bytes=sizes[cache])
+                    removed.append(cache.name)
         return removed
 
     async def _size(self, cache: Cache) -> int:
@@ -138,6 +139,8 @@ class Builder:
             except _CacheUnusable as unusable:
                 await caches.remove(self._engine, cache.name)
                 raise unusable.error from None
+            finally:
+                await asyncio.shield(caches.forget_told(cache))
 
     async def _run(
         self,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Set
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Set
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +21,9 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
 
-__all__ = ["Cache", "Places", "Share", "ensure", "list_all", "remove", "surplus"]
+__all__ = ["Cache", "Places", "Share", "ensure", "forget_told", "list_all", "remove", "surplus"]
 
+_TOLD = "control"  # what a build is told beside its files: secrets and credentials
 WORK = "work"  # made anew by each build: its time is when the cache was last used
 
 
@@ -51,15 +54,17 @@ class Places:
         finally:
             self._taken.discard((tenant, number))
 
-    def take(self, tenant: UserId, number: int) -> bool:
-        """Take a place that is free, for `give_back` later. False when it is in use."""
+    @contextmanager
+    def reserved(self, tenant: UserId, number: int) -> Iterator[bool]:
+        """Keep builds out of a place. False when one is in it."""
         if (tenant, number) in self._taken:
-            return False
+            yield False
+            return
         self._taken.add((tenant, number))
-        return True
-
-    def give_back(self, tenant: UserId, number: int) -> None:
-        self._taken.discard((tenant, number))
+        try:
+            yield True
+        finally:
+            self._taken.discard((tenant, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,26 @@ async def remove(engine: Engine, name: str) -> bool:
     except InUse:
         return False
     return True
+
+
+async def forget_told(cache: Cache) -> None:
+    """Remove the secrets and credentials of a build that has ended."""
+    await asyncio.to_thread(_forget_told, cache.folder)
+
+
+def _forget_told(folder: Path) -> None:
+    # A link that a build may have made is not followed.
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    with suppress(FileNotFoundError, NotADirectoryError):
+        top = os.open(folder, flags)
+        try:
+            work = os.open(WORK, flags, dir_fd=top)
+            try:
+                shutil.rmtree(_TOLD, dir_fd=work)
+            finally:
+                os.close(work)
+        finally:
+            os.close(top)
 
 
 async def _cache(volume: dict[str, Any]) -> Cache:

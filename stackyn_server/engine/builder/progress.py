@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from stackyn_server.buildplan.build_variables import without_variables
 from stackyn_server.engine.builder.text import Lines, clean
 from stackyn_server.engine.timestamps import engine_time
 
@@ -133,8 +134,8 @@ class Progress:
             with suppress(ValueError, TypeError, AttributeError, RecursionError):  # then it isn't BuildKit's
                 yield from self._record(json.loads(line))
         elif line.strip() and len(self._complaint) < _COMPLAINT_LINES:
-            text = clean(line.decode("utf-8", "replace"))
-            if not _OWN_LOG.match(text):
+            text = without_variables(clean(line.decode("utf-8", "replace")))
+            if text and not _OWN_LOG.match(text):
                 self._complaint.append(text)
 
     def _record(self, record: Mapping[str, Any]) -> Iterator[str]:
@@ -212,7 +213,7 @@ class Progress:
 
 def _short(name: str) -> str:
     """Return a step's name as one line."""
-    first = clean(" ".join(name.split()))
+    first = without_variables(clean(" ".join(name.split())))
     return first if len(first) <= _NAME_CHARACTERS else f"{first[:_NAME_CHARACTERS]}…"
 
 

@@ -14,7 +14,8 @@ class BuildRequest:
     """`dockerfile` is a path in the context, `target` a stage or None for the last one, `syntax` the frontend that the
     Dockerfile names in `# syntax=`, "" without one. `network` is one of `networks.ensure_build_network`, `tag` one of
     `images.tag_of`. `secrets` by their id, for `RUN --mount=type=secret`; `docker_config` is a `config.json` of Docker
-    with the credentials of registries, "" without any. Units: MiB, cores, processes and threads.
+    with the credentials of registries, "" without any. `hostname` is the host name of every step, "" for the builder's
+    own: its cache knows a step by that too, but not by the secrets. Units: MiB, cores, processes and threads.
     """
 
     app: AppId
@@ -31,6 +32,7 @@ class BuildRequest:
     build_arguments: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     docker_config: str = field(default="", repr=False)
+    hostname: str = ""
     no_cache: bool = False
 
     @property

@@ -1,6 +1,13 @@
 -- name: list_of_app
 SELECT * FROM variable WHERE app = $1 ORDER BY key;
 
+-- name: amounts
+WITH stored AS (SELECT key, octet_length(key) + octet_length(sealed) AS bytes FROM variable WHERE app = $1)
+SELECT count(*)::integer AS count, coalesce(sum(bytes), 0)::integer AS bytes,
+       count(*) FILTER (WHERE key <> $2)::integer AS other_count,
+       coalesce(sum(bytes) FILTER (WHERE key <> $2), 0)::integer AS other_bytes
+FROM stored;
+
 -- name: put
 INSERT INTO variable (app, key, sealed) VALUES ($1, $2, $3)
 ON CONFLICT (app, key) DO UPDATE SET sealed = excluded.sealed, updated_at = now()

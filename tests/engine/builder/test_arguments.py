@@ -50,7 +50,9 @@ def members(tar: bytes) -> dict[str, bytes]:
 
 def test_all_that_a_request_asks_for_is_said() -> None:
     words = arguments(
-        request(target="web", build_arguments={"A": "b=c"}, no_cache=True, secrets={"token": b"x"}),
+        request(
+            target="web", build_arguments={"A": "b=c"}, hostname="h", no_cache=True, secrets={"token": b"x"}
+        ),
         {"stackyn/python:3.11": DIGEST},
         has_registry=True,
     )
@@ -60,6 +62,7 @@ def test_all_that_a_request_asks_for_is_said() -> None:
         "filename=docker/Dockerfile",
         "target=web",
         "build-arg:A=b=c",
+        "hostname=h",
         "no-cache=",
         f"context:stackyn/python:3.11=oci-layout://base@{DIGEST}",
     ):

@@ -39,7 +39,8 @@ async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
     places = Places()
     async with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as others:
         assert (first, second, others) == (0, 1, 0)
-        assert not places.take(ANNA, 0), "it is in use"
+        with places.reserved(ANNA, 0) as is_free:
+            assert not is_free, "it is in use"
     async with places.place(ANNA) as again:
         assert again == 0
 

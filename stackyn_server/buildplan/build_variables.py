@@ -1,0 +1,43 @@
+"""An app's variables in a generated Dockerfile: secrets of every step that runs as the app's user. Pure.
+
+A secret is in the environment of its step alone: in no layer, in no history, and not in what the cache knows the step
+by. So that a step is not taken from the cache after a change, it has an argument too that stands for all values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+ARGUMENT = "STACKYN_VARIABLES"
+_AS_APP = "USER app"
+_MOUNT = re.compile(r"--mount=type=secret,env=(\w+),id=\1 ")
+
+
+def with_variables(dockerfile: str, names: Iterable[str], digest: str) -> str:
+    """Return a generated Dockerfile whose installations and builds find the variables in their environment.
+
+    `names` are those of secrets of the build; `digest` changes with their values, and stands in the image's history.
+    """
+    # A line each: the builder takes none of more than 64 KiB.
+    mounts = "".join(f"    --mount=type=secret,env={name},id={name} \\\n" for name in names)
+    lines = []
+    is_app = is_told = False
+    for line in dockerfile.split("\n"):
+        if line.startswith("FROM "):
+            is_app = is_told = False
+        elif line == _AS_APP:
+            is_app = True
+        elif is_app and line.startswith("RUN "):
+            if not is_told:
+                lines.append(f"ARG {ARGUMENT}={digest}")
+            is_told = True
+            line = f"RUN \\\n{mounts}    {line.removeprefix('RUN ')}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def without_variables(line: str) -> str:
+    """Return a line about such a Dockerfile, as people want to read it; empty for one that is about nothing else."""
+    shown = _MOUNT.sub("", line)
+    return "" if shown != line and shown.endswith("\\") else shown
