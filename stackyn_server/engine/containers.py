@@ -223,12 +223,14 @@ async def force_remove(engine: Engine, container: str) -> None:
                 await engine.ask_or_none(handle.wait(condition="removed"))
 
 
-async def last_lines(engine: Engine, container: str, lines: int = 50) -> str:
-    """Return the last lines of both outputs in the order they were written; "" for an absent container."""
+async def last_lines(engine: Engine, container: str, lines: int = 50, *, longest: int | None = None) -> str:
+    """Return the last lines of both outputs in the order they were written; "" for an absent container. A line has at
+    most `longest` characters."""
     found = await _owned(engine, container)
     if found is None:
         return ""
-    return "\n".join([line.text async for line in logs.written(engine, found["Id"], tail=lines)])
+    written = logs.written(engine, found["Id"], tail=lines)
+    return "\n".join([line.text[:longest] async for line in written])
 
 
 async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:

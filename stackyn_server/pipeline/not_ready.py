@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from stackyn_server.diagnosis.diagnose import diagnose, telling_lines
+from stackyn_server.diagnosis.kind import Where
+from stackyn_server.diagnosis.transcript import transcript_of
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.engine.answering import Reply
 from stackyn_server.engine.container_state import KILLED, ContainerState
 from stackyn_server.engine.sockets import Listener
-from stackyn_server.pipeline.last_words import (
-    NOT_EXECUTABLE,
-    NOT_FOUND,
-    missing_program,
-    missing_right,
-    refused_program,
-)
 from stackyn_server.pipeline.port_search import Look
 
 _MORE_MEMORY = "Give it more memory in its settings, or make it use less."
+# An app that listens as it should not is not explained by an error that it lives with.
+_MAY_BE_EXPLAINED = (FailureCode.APP_NOT_LISTENING, FailureCode.APP_UNHEALTHY)
 _LISTEN = "Listen on the port that the environment variable PORT names, on 0.0.0.0"
 
 
@@ -35,44 +34,48 @@ class EndedFromOutside(TransientFailure):
         )
 
 
-def exit_failure(state: ContainerState | None, lines: str) -> Failure:
-    """Explain how an app ended; `lines` are the last ones of its log."""
+def exit_failure(state: ContainerState | None, output: str) -> Failure:
+    """Explain how an app ended; `output` is the end of its log."""
     if state is None:
         return Failure(FailureCode.APP_EXITED, "The app's container was removed.", "Deploy again.")
+    printed = transcript_of(output).lines()
     if state.out_of_memory:
         return Failure(
             FailureCode.APP_OUT_OF_MEMORY,
             "The app was ended because it used more memory than it is allowed.",
             _MORE_MEMORY,
-            lines,
+            telling_lines(printed),
         )
     if state.exit_code == KILLED:  # not by the engine, or it would have been `EndedFromOutside`
         return Failure(
             FailureCode.APP_EXITED,
             f"The app was killed (exit code {KILLED}), most likely because it used more memory than it is allowed.",
             _MORE_MEMORY,
-            lines,
+            telling_lines(printed),
         )
-    if state.exit_code == NOT_FOUND and (program := missing_program(lines)):
+    if known := diagnose(printed, Where.START, state.exit_code):
         return Failure(
-            FailureCode.APP_EXITED,
-            f"The app exited with code {NOT_FOUND}: the program {program} was not found in its image.",
-            f"Check the start command, and that the build installs {program}.",
-            lines,
-        )
-    if state.exit_code == NOT_EXECUTABLE and (program := refused_program(lines)):
-        return Failure(
-            FailureCode.APP_EXITED,
-            f"The app exited with code {NOT_EXECUTABLE}: {program} can't be executed in its image.",
-            f"Make it executable (git update-index --chmod=+x {program}), and have it name its interpreter in the "
-            "first line.",
-            lines,
+            known.kind.start_code,
+            f"{known.message} The app exited with code {state.exit_code}.",
+            known.hint,
+            known.evidence,
         )
     return Failure(
         FailureCode.APP_EXITED,
         f"The app exited with code {state.exit_code} instead of staying up.",
-        missing_right(lines) or "Its last lines say why; an app must keep running in the foreground.",
-        lines,
+        "The lines below say why; an app must keep running in the foreground.",
+        telling_lines(printed),
+    )
+
+
+def with_what_it_said(failure: Failure, output: str) -> Failure:
+    """Return the reason why an app is not ready with what the end of its log says of it."""
+    printed = transcript_of(output).lines()
+    known = diagnose(printed, Where.START) if failure.code in _MAY_BE_EXPLAINED else None
+    if known is None:
+        return replace(failure, evidence=telling_lines(printed))
+    return replace(
+        failure, message=f"{failure.message} {known.message}", hint=known.hint, evidence=known.evidence
     )
 
 

@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from stackyn_server.config import Probe
+from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, Failure
 from stackyn_server.engine import answering, containers, endings, sockets
 from stackyn_server.engine.answering import Reply, Visitor
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import ContainerState
-from stackyn_server.pipeline.last_words import missing_right
-from stackyn_server.pipeline.not_ready import EndedFromOutside, exit_failure, why_not_ready
+from stackyn_server.pipeline.not_ready import (
+    EndedFromOutside,
+    exit_failure,
+    why_not_ready,
+    with_what_it_said,
+)
 from stackyn_server.pipeline.port_search import Look, PortSearch
 
-_EVIDENCE_LINES = 40
 _HOME = "/"
 
 Say = Callable[[str], None]
@@ -128,11 +132,8 @@ class _Watch:
             waited_seconds,
             protocol=self._target.protocol,
         )
-        lines = await containers.last_lines(self._engine, self._target.container, _EVIDENCE_LINES)
-        hint = failure.hint
-        if failure.code is FailureCode.APP_NOT_LISTENING:
-            hint = missing_right(lines) or hint  # a master process may outlive its workers
-        raise DeploymentFailed(Failure(failure.code, failure.message, hint, lines))
+        output = await _end_of_log(self._engine, self._target.container)
+        raise DeploymentFailed(await asyncio.to_thread(with_what_it_said, failure, output))
 
     async def _look_around(self, pid: int) -> Look:
         at = asyncio.get_running_loop().time()
@@ -200,8 +201,12 @@ async def running_state(engine: Engine, container: str) -> ContainerState:
 
 async def how_it_failed(engine: Engine, container: str, state: ContainerState | None) -> Failure:
     """Explain an app that has ended, with its last lines."""
-    lines = await containers.last_lines(engine, container, _EVIDENCE_LINES) if state else ""
-    return exit_failure(state, lines)
+    output = await _end_of_log(engine, container) if state else ""
+    return await asyncio.to_thread(exit_failure, state, output)
+
+
+async def _end_of_log(engine: Engine, container: str) -> str:
+    return await containers.last_lines(engine, container, LAST_LINES, longest=LONGEST_RAW)
 
 
 async def _ticks(interval_seconds: float) -> AsyncIterator[None]:

@@ -168,7 +168,7 @@ class Builder:
             raise
         await telling.finish()
         if ended.exit_code != 0:
-            raise self._explained(ended, progress, say)
+            raise await self._explained(ended, progress, say)
 
     def _daemon_configuration(self) -> str:
         builds = self._settings.builds
@@ -176,10 +176,10 @@ class Builder:
         ours = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
         return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
 
-    def _explained(self, ended: Ended, progress: Progress, say: Say) -> Exception:
+    async def _explained(self, ended: Ended, progress: Progress, say: Say) -> Exception:
         for line in shown(progress):
             say(line)
-        error = explain(ended, progress, self._settings.builds.allowed_private)
+        error = await asyncio.to_thread(explain, ended, progress, self._settings.builds.allowed_private)
         if ended.exit_code == NO_DAEMON:
             return _CacheUnusable(error)
         return error

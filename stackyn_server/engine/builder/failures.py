@@ -7,6 +7,9 @@ import re
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
+from stackyn_server.diagnosis.diagnose import diagnose, telling_lines
+from stackyn_server.diagnosis.kind import Diagnosis, Where
+from stackyn_server.diagnosis.transcript import Line, transcript_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
 from stackyn_server.engine.builder.progress import Problem, Progress
@@ -66,7 +69,7 @@ _CLOSED = (
 def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = ()) -> DeploymentFailed:
     """Return the error to raise for a builder that didn't succeed. `allowed`: private networks that it may reach."""
     problem = progress.problem
-    printed = "\n".join(progress.recent)
+    printed = progress.printed
     if ended.exit_code == NO_DAEMON:
         return EngineUnavailable(f"the builder's daemon did not start: {ended.said}")
     if ended.out_of_memory or (problem is not None and problem.exit_code == KILLED):
@@ -74,7 +77,7 @@ def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = (
             FailureCode.BUILD_OUT_OF_MEMORY,
             f"The build was ended in {_where(problem, progress)} because it used more memory than builds are allowed.",
             "Make the build need less memory, or ask the operator for a higher build limit.",
-            printed,
+            telling_lines(printed),
         )
     if ended.exit_code == NO_INPUT:
         return _failed(
@@ -88,15 +91,8 @@ def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = (
         return EngineUnavailable(
             f"the builder ended with {ended.exit_code}: {ended.said} {progress.complaint}"
         )
-    if _DISK.search(problem.text if problem.exit_code is None else printed):
-        return disk_full()
     if problem.exit_code is not None:
-        return _failed(
-            FailureCode.BUILD_FAILED,
-            f"The build failed in {_where(problem, progress)} (exit code {problem.exit_code}).",
-            "The last lines of the build say why. Repair it, push and deploy again.",
-            printed,
-        )
+        return _step_failed(problem, progress, printed)
     return _without_exit_code(problem, progress, allowed)
 
 
@@ -108,26 +104,47 @@ def shown(progress: Progress) -> list[str]:
     return [*progress.excerpt, _without_answer(problem.text)]
 
 
-def disk_full() -> DeploymentFailed:
+def disk_full(evidence: str = "") -> DeploymentFailed:
     """The file system itself has no room left."""
     return _failed(
         FailureCode.BUILD_DISK,
         "The build stopped because the server's disk is full.",
         "Make the build write less, or tell the operator that the disk is full.",
+        evidence,
     )
+
+
+def _step_failed(problem: Problem, progress: Progress, printed: Sequence[Line]) -> DeploymentFailed:
+    ended = f"The build failed in {_where(problem, progress)} (exit code {problem.exit_code})."
+    if known := diagnose(printed, Where.BUILD, problem.exit_code):
+        return _known(known, ended)
+    return _failed(
+        FailureCode.BUILD_FAILED,
+        ended,
+        "The lines below say why. Repair it, push and deploy again.",
+        telling_lines(printed),
+    )
+
+
+def _known(known: Diagnosis, ended: str) -> DeploymentFailed:
+    if known.kind.build_code is FailureCode.BUILD_DISK:
+        return disk_full(known.evidence)
+    return _failed(known.kind.build_code, f"{known.message} {ended}", known.hint, known.evidence)
 
 
 def _without_exit_code(
     problem: Problem, progress: Progress, allowed: Sequence[IPv4Network]
 ) -> DeploymentFailed:
     text = problem.text
+    if _DISK.search(text):
+        return disk_full()
     if _DAEMON_GONE.search(text):
         # It ran, so it is not the engine's: the daemon and its steps share their limits.
         return _failed(
             FailureCode.BUILD_FAILED,
             f"The builder broke down in {_where(problem, progress)}: the build used all its processes or memory.",
             "Make the build start fewer processes at once, or need less memory.",
-            "\n".join(progress.recent),
+            telling_lines(progress.printed),
         )
     if _FETCHING.search(text):
         return _fetching(problem, progress, allowed)
@@ -139,11 +156,14 @@ def _without_exit_code(
             "Repair what is named below, then deploy again.",
             excerpt,
         )
+    ended = f"The build failed in {_where(problem, progress)}."
+    if known := diagnose(transcript_of(excerpt).lines(), Where.BUILD):
+        return _known(known, ended)
     return _failed(
         FailureCode.BUILD_FAILED,
-        f"The build failed in {_where(problem, progress)}.",
-        "The last lines of the build say why. Repair it, push and deploy again.",
-        "\n".join([*progress.recent, excerpt]),
+        ended,
+        "The lines below say why. Repair it, push and deploy again.",
+        "\n".join([telling_lines(progress.printed), excerpt]).strip("\n"),
     )
 
 
@@ -168,8 +188,8 @@ def _fetching(problem: Problem, progress: Progress, allowed: Sequence[IPv4Networ
         return _failed(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} could not be fetched.",
-            "The last lines of the build say why. Check the address in the Dockerfile, and that anybody may read it.",
-            "\n".join(progress.recent),
+            "The lines below say why. Check the address in the Dockerfile, and that anybody may read it.",
+            telling_lines(progress.printed),
         )
     if metadata is None:
         return _file(what, text)

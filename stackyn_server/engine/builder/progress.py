@@ -13,7 +13,6 @@ import base64
 import binascii
 import json
 import re
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,10 +20,10 @@ from datetime import datetime
 from typing import Any
 
 from stackyn_server.buildplan.build_variables import without_variables
-from stackyn_server.engine.builder.text import Lines, clean
+from stackyn_server.diagnosis.transcript import Line, Transcript
+from stackyn_server.domain.terminal import Lines, clean
 from stackyn_server.engine.timestamps import engine_time
 
-EVIDENCE_LINES = 40
 LONGEST_RECORD_BYTES = 4 * 1024 * 1024
 MOST_VERTEXES = (
     10_000  # a Dockerfile has far fewer steps; a frontend of the tenant's own may claim any number
@@ -63,19 +62,16 @@ class Problem:
 
 
 class Progress:
-    """Fed with pieces of the standard error; yields the readable lines, which must be taken to their end.
-
-    `recent` are the last lines that steps printed.
-    """
+    """Fed with pieces of the standard error; yields the readable lines, which must be taken to their end."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._is_skipping = False
         self._vertexes: dict[str, _Vertex] = {}
         self._speaker = ""
-        self._failed: tuple[str, str] | None = None
+        self._failed: tuple[str, str, str] | None = None  # digest, name, error
         self._complaint: list[str] = []
-        self.recent: deque[str] = deque(maxlen=EVIDENCE_LINES)
+        self._printed = Transcript()
 
     def feed(self, piece: bytes) -> Iterator[str]:
         """Yield the lines that `piece` completes."""
@@ -113,11 +109,16 @@ class Progress:
         text = self.complaint
         if _COMPLAINT not in text and self._failed is None:
             return None
-        step, said = self._failed or ("", "")
+        _, step, said = self._failed or ("", "", "")
         _, _, error = text.rpartition(_COMPLAINT)
         error = (error if _COMPLAINT in text else said).strip().removeprefix(_PREFIX)
         code = _EXIT_CODE.search(error) or _EXIT_CODE.search(said)
         return Problem(error, int(code[1]) if code else None, step)
+
+    @property
+    def printed(self) -> list[Line]:
+        """What the step that failed has printed, or all steps when none is to blame."""
+        return self._printed.lines(self._failed[0] if self._failed else None)
 
     @property
     def complaint(self) -> str:
@@ -156,7 +157,7 @@ class Progress:
         if error := str(found.get("error") or ""):
             vertex.is_done = True
             if self._failed is None and not _CANCELLED.search(error):
-                self._failed = (vertex.name, error)
+                self._failed = (digest, vertex.name, error)
             return
         if vertex.is_done or vertex.name.startswith(_INTERNAL):
             return
@@ -202,7 +203,7 @@ class Progress:
             if vertex.is_told:
                 yield f"{vertex.name} (goes on)"
         for line in lines:
-            self.recent.append(line)
+            self._printed.add(line, digest)
             yield line
 
     def _warning(self, warning: Mapping[str, Any]) -> Iterator[str]:

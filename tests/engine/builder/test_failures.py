@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +174,68 @@ def test_a_builder_that_ends_without_a_word_is_the_platforms_fault(code: int) ->
 
 def test_a_context_that_can_not_be_unpacked_is_the_tenants_fault() -> None:
     assert explained("", NO_INPUT, said="tar: x").failure.code is FailureCode.BUILD_FAILED
+
+
+def failed_step(name: str, printed: str, exit_code: int = 1) -> Progress:
+    """A step that ended with an exit code, after another one that went well."""
+    error = f'process "/bin/sh -c x" did not complete successfully: exit code: {exit_code}'
+    records: list[dict[str, object]] = [
+        {"vertexes": [{"digest": digest, "name": name, "started": "2026-11-28T15:00:00Z"}]}
+        for digest, name in (("a", "[1/2] RUN other"), ("b", name))
+    ]
+    for digest, text in (("a", "ModuleNotFoundError: No module named 'other'\n"), ("b", printed)):
+        records.append({"logs": [{"vertex": digest, "data": base64.b64encode(text.encode()).decode()}]})
+    records.append({"vertexes": [{"digest": "b", "name": name, "error": error}]})
+    progress = Progress()
+    lines = [json.dumps(record) for record in records] + [f"error: failed to solve: {error}"]
+    list(progress.feed("".join(f"{line}\n" for line in lines).encode()))
+    return progress
+
+
+def test_a_step_says_the_cause_and_shows_the_lines_that_say_it() -> None:
+    printed = "".join(f"npm http fetch {number}\n" for number in range(90))
+    printed += 'npm error Missing script: "build"\n' + "npm error\n" * 90
+
+    failure = explain(Ended(1, False, ""), failed_step("[2/2] RUN npm run build", printed)).failure
+
+    assert failure.code is FailureCode.BUILD_FAILED
+    assert failure.message == (
+        "package.json has no script build. The build failed in step [2/2] RUN npm run build (exit code 1)."
+    )
+    assert "scripts in package.json" in failure.hint
+    assert failure.evidence == 'npm error Missing script: "build"'
+
+
+def test_a_step_of_no_known_kind_shows_its_own_errors_only() -> None:
+    failure = explain(Ended(1, False, ""), failed_step("[2/2] RUN x", "Error: gizmo is bent\n")).failure
+
+    assert failure.message == "The build failed in step [2/2] RUN x (exit code 1)."
+    assert failure.evidence == "Error: gizmo is bent"
+
+
+@pytest.mark.parametrize(
+    ("printed", "code"),
+    [
+        ("cp: error writing 'x': No space left on device\n", FailureCode.BUILD_DISK),
+        ("FATAL ERROR: Ineffective mark-compacts near heap limit Allocation failed - JavaScript heap out of memory\n",
+         FailureCode.BUILD_OUT_OF_MEMORY),
+        ("c++: fatal error: Killed signal terminated program cc1plus\n", FailureCode.BUILD_OUT_OF_MEMORY),
+    ],
+)  # fmt: skip
+def test_want_of_memory_and_disk_in_a_step_has_its_code(printed: str, code: FailureCode) -> None:
+    assert explain(Ended(1, False, ""), failed_step("[2/2] RUN x", printed)).failure.code is code
+
+
+def test_a_file_that_copy_does_not_find_is_named() -> None:
+    progress = Progress()
+    recording = Path(__file__).parent / "recordings" / "absent-file.rawjson"
+    list(progress.feed(recording.read_bytes()))
+
+    failure = explain(Ended(1, False, ""), progress).failure
+
+    assert failure.message == (
+        "COPY or ADD does not find /nothing in the files of the build. "
+        "The build failed in step [1/2] COPY nothing /x."
+    )
+    assert ".dockerignore" in failure.hint
+    assert ">>> COPY nothing /x" in failure.evidence

@@ -7,10 +7,11 @@ from ipaddress import ip_address
 import pytest
 
 from stackyn_server.domain.apps import Protocol
+from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.engine.answering import Reply
 from stackyn_server.engine.container_state import ContainerState
 from stackyn_server.engine.sockets import Listener
-from stackyn_server.pipeline.not_ready import exit_failure, why_not_ready
+from stackyn_server.pipeline.not_ready import exit_failure, why_not_ready, with_what_it_said
 from stackyn_server.pipeline.port_search import Look
 
 PORT = 8080
@@ -89,7 +90,7 @@ def ended(code: int, *, out_of_memory: bool = False) -> ContainerState:
 @pytest.mark.parametrize(
     ("state", "lines", "code", "words"),
     [
-        (ended(3), "out of luck", "APP_EXITED", ["code 3", "last lines"]),
+        (ended(3), "out of luck", "APP_EXITED", ["code 3", "lines below"]),
         (ended(127), "sh: 1: gunicorn: not found", "APP_EXITED", ["code 127", "gunicorn was not found"]),
         (ended(127), "", "APP_EXITED", ["code 127"]),
         (ended(126), "sh: 1: ./go: Permission denied", "APP_EXITED", ["code 126", "./go can't be executed"]),
@@ -106,3 +107,28 @@ def test_how_an_app_ended(state: ContainerState | None, lines: str, code: str, w
     told = f"{failure.message} {failure.hint}"
     assert [word for word in words if word not in told] == []
     assert state is None or failure.evidence == lines
+
+
+REFUSED = 'connection to server at "db", port 5432 failed: Connection refused'
+
+
+@pytest.mark.parametrize(
+    ("code", "is_explained"),
+    [("APP_NOT_LISTENING", True), ("APP_UNHEALTHY", True), ("APP_WRONG_PORT", False)],
+)
+def test_the_log_explains_an_app_that_stays_up(code: str, is_explained: bool) -> None:
+    seen = Failure(FailureCode(code), "It is not ready.", "Wait.")
+
+    failure = with_what_it_said(seen, f"starting\n{REFUSED}\nwaiting")
+
+    assert failure.code == code
+    assert failure.message.startswith("It is not ready.")
+    assert ("could not reach a database" in failure.message) is is_explained
+    assert (failure.hint == "Wait.") is not is_explained
+    assert REFUSED in failure.evidence
+
+
+def test_an_app_that_ran_out_of_its_own_heap_is_out_of_memory() -> None:
+    output = "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"
+
+    assert exit_failure(ended(134), output).code == "APP_OUT_OF_MEMORY"

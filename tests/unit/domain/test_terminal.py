@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.engine.builder.text import LONGEST_LINE, Lines, clean
+from stackyn_server.domain.terminal import LONGEST_LINE, Lines, clean
 
 
 @pytest.mark.parametrize(

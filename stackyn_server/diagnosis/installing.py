@@ -1,0 +1,220 @@
+"""What package managers say of a lock that does not fit, a version that is not supported, a dependency from git."""
+
+from __future__ import annotations
+
+from stackyn_server.diagnosis.kind import Kind, Where, kind
+
+_BUILD = Where.BUILD
+
+
+def _lock(
+    manager: str, patterns: str | tuple[str, ...], lock: str, command: str, also: str | None = None
+) -> Kind:
+    return kind(
+        f"{manager}: lock out of step",
+        _BUILD,
+        patterns,
+        f"{lock} is out of step with the project's dependencies, so {manager} refuses to install from it.",
+        f"Run `{command}` on your machine, and commit the changed {lock}.",
+        before=1,
+        after=3,
+        also=also,
+    )
+
+
+_LOCKS = (
+    _lock(
+        "npm",
+        r"npm error `npm ci` can only install packages when your package\.json",
+        "package-lock.json",
+        "npm install",
+        also=r"npm error (?:Missing|Invalid): ",
+    ),
+    _lock(
+        "yarn",
+        (
+            r"error Your lockfile needs to be updated, but yarn was run with `--frozen-lockfile`",
+            r"YN0028: .{0,20}The lockfile would have been (?:modified|created) by this install",
+        ),
+        "yarn.lock",
+        "yarn install",
+        also=r"YN0028: ",
+    ),
+    _lock(
+        "pnpm",
+        r"ERR_PNPM_(?:OUTDATED_LOCKFILE|LOCKFILE_BREAKING_CHANGE|LOCKFILE_CONFIG_MISMATCH)",
+        "pnpm-lock.yaml",
+        "pnpm install",
+        also=r"^\* [0-9]+ dependencies|^  specifiers in the lockfile",
+    ),
+    _lock("bun", r"error: lockfile had changes, but lockfile is frozen", "bun.lock", "bun install"),
+    _lock(
+        "Poetry",
+        r"pyproject\.toml changed significantly since poetry\.lock was last generated",
+        "poetry.lock",
+        "poetry lock",
+    ),
+    _lock("uv", r"The lockfile at `uv\.lock` needs to be updated", "uv.lock", "uv lock"),
+    _lock("Pipenv", r"^Your Pipfile\.lock\b", "Pipfile.lock", "pipenv lock"),
+    _lock(
+        "Bundler",
+        r"You are trying to install in deployment mode after changing|The (?:gemspecs|"
+        r"dependencies in your gemfile|list of sources).{0,40}changed|"
+        r"(?:gemfile\.lock|lockfile).{0,60}(?:frozen|can't be updated)|because bundler is frozen|"
+        r"frozen mode is set",
+        "Gemfile.lock",
+        "bundle install",
+        also=r"^\* [a-z]|You have (?:added|deleted|changed)",
+    ),
+    _lock(
+        "Cargo",
+        r"the lock file .{1,200} needs to be updated but --(?:locked|frozen) was passed|"
+        r"cannot update the lock file .{1,200} because --(?:locked|frozen) was passed",
+        "Cargo.lock",
+        "cargo generate-lockfile",
+    ),
+    _lock(
+        "Go",
+        r"missing go\.sum entry|go: updates to go\.mod needed|"
+        r"no required module provides package \S+; to add it",
+        "go.sum",
+        "go mod tidy",
+    ),
+    _lock("Go's vendoring", r"go: inconsistent vendoring in ", "vendor/modules.txt", "go mod vendor"),
+    _lock(
+        "Composer",
+        r"is not present in the lock file|"
+        r"[Tt]he lock file is not up to date with the latest changes in composer\.json",
+        "composer.lock",
+        "composer update --lock",
+    ),
+    kind(
+        "npm: no lock",
+        _BUILD,
+        r"npm error The `npm ci` command can only install with an existing package-lock\.json",
+        "npm ci needs a package-lock.json, and there is none.",
+        "Run `npm install` and commit package-lock.json; check that .gitignore and .dockerignore don't leave it out.",
+        after=1,
+    ),
+    kind(
+        "Bundler: platform missing in the lock",
+        _BUILD,
+        r"Your bundle only supports platforms (?P<platforms>.{1,80}) but your local platform",
+        "Gemfile.lock is for {platforms} only, and this server is another platform.",
+        "Run `bundle lock --add-platform x86_64-linux`, and commit Gemfile.lock.",
+        after=1,
+    ),
+)
+
+_VERSIONS = (
+    kind(
+        "unsupported Node version",
+        _BUILD,
+        (
+            r"npm error notsup Required: .{0,60}\"node\":\"(?P<needed>[^\"]+)\"",
+            r"The engine \"node\" is incompatible with this module\. Expected version "
+            r"\"(?P<needed>[^\"]+)\"",
+            r"^Expected version: (?P<needed>.{1,60})",
+        ),
+        "A package needs another version of Node ({needed}) than the build has.",
+        "Name the version in engines.node of package.json or in .nvmrc, or change the package.",
+        before=4,
+        after=1,
+    ),
+    kind(
+        "package manager of another version",
+        _BUILD,
+        r"This project's package\.json defines \"packageManager\": \"(?P<wanted>[^\"]+)\"|"
+        r"This project is configured to use (?P<tool>\w+) because",
+        "The project names another package manager in package.json than the one that installs it.",
+        "Have packageManager in package.json name the manager and version whose lock is committed.",
+        after=3,
+    ),
+    kind(
+        "unsupported Python version",
+        _BUILD,
+        (
+            r"requires a different Python: (?P<present>\S+) not in '(?P<needed>[^']+)'",
+            r"Current Python version \((?P<present>[^)]+)\) is not allowed by the project "
+            r"\((?P<needed>[^)]+)\)",
+            r"is incompatible with the project's Python requirement: `(?P<needed>[^`]+)`",
+            r"No interpreter found for Python (?P<needed>\S+)",
+            r"Python (?P<needed>\S+) was not found on your system",
+        ),
+        "A package needs another version of Python ({needed}) than the build has.",
+        "Name the version in requires-python or .python-version, or choose a version of the package that fits.",
+        after=2,
+    ),
+    kind(
+        "unsupported Go version",
+        _BUILD,
+        r"go(?:\.mod|\.work)? requires go >= (?P<needed>\S+) \(running go (?P<present>[^;)]+)",
+        "The code needs Go {needed}, and the build has {present}.",
+        "Name the version in the go line of go.mod, or use an image that has it.",
+    ),
+    kind(
+        "unsupported Rust version",
+        _BUILD,
+        (
+            r"rustc (?P<present>\S+) is not supported by the following package",
+            r"requires rustc (?P<needed>\S+) or newer",
+            r"this version of Cargo is older than the `(?P<needed>\d+)` edition",
+        ),
+        "A crate needs a newer version of Rust than the build has.",
+        "Name the version in rust-toolchain.toml, or choose a version of the crate that fits.",
+        before=1,
+        after=2,
+    ),
+    kind(
+        "unsupported PHP version",
+        _BUILD,
+        r"requires php (?P<needed>\S+) but your php version \((?P<present>[^;)]+)",
+        "The project needs PHP {needed}, and the build has {present}.",
+        "Name a version that is there under require.php in composer.json, or change the package that asks for it.",
+        before=1,
+    ),
+    kind(
+        "unsupported Ruby version",
+        _BUILD,
+        r"Your Ruby version is (?P<present>[^,]+), but your Gemfile specified (?P<needed>\S+)",
+        "The Gemfile needs Ruby {needed}, and the build has {present}.",
+        "Name a version that is there in the Gemfile and .ruby-version.",
+    ),
+    kind(
+        "unsupported Java release",
+        _BUILD,
+        r"error: (?:release version|invalid (?:source|target) release:?) (?P<needed>\d+)",
+        "The project is compiled for Java {needed}, and the build's JDK is older.",
+        "Name a version that is there in maven.compiler.release (or the toolchain of Gradle) and .java-version.",
+    ),
+)
+
+_GIT = (
+    kind(
+        "git dependency over ssh",
+        _BUILD,
+        (
+            r"ssh://git@(?P<host>[\w.-]+)",
+            r"git@(?P<host>[\w.-]+): Permission denied \(publickey\)",
+            r"ssh: (?:connect to host (?P<host>[\w.-]+)|Could not resolve hostname (?P<other>[\w.-]+))",
+            r"cannot run ssh: No such file|error: cannot run ssh",
+            r"Host key verification failed",
+        ),
+        "A dependency comes from a git repository over ssh, and builds have no ssh key.",
+        "Have it come over https (https://… instead of ssh://git@…) or from a package registry.",
+        before=3,
+        after=3,
+    ),
+    kind(
+        "git missing in the build",
+        _BUILD,
+        r"npm error path git$|Cannot find command 'git'|exec: \"git\": executable file not found|"
+        r"sh: \d+: git: not found",
+        "A dependency comes from a git repository, and the build has no git.",
+        "Have it come from a package registry, or install git in a Dockerfile of your own.",
+        before=3,
+        after=2,
+    ),
+)
+
+KINDS: tuple[Kind, ...] = (*_LOCKS, *_VERSIONS, *_GIT)

@@ -1,0 +1,88 @@
+"""What the machine refuses: disk, memory, the network, the processor's kind."""
+
+from __future__ import annotations
+
+from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.domain.failures import FailureCode
+
+_PRIVATE = (
+    r"(?P<address>(?:10|127)(?:\.[0-9]{1,3}){3}|192\.168(?:\.[0-9]{1,3}){2}|169\.254(?:\.[0-9]{1,3}){2}|"
+    r"172\.(?:1[6-9]|2[0-9]|3[01])(?:\.[0-9]{1,3}){2})"
+)
+
+KINDS: tuple[Kind, ...] = (
+    kind(
+        "disk full",
+        Where.BOTH,
+        r"[Nn]o space left on device|[Dd]isk quota exceeded|ENOSPC",
+        "The disk is full.",
+        "Have it write less (caches and build products count), or tell the operator that the disk is full.",
+        before=1,
+        build_code=FailureCode.BUILD_DISK,
+    ),
+    kind(
+        "JavaScript heap out of memory",
+        Where.BOTH,
+        r"FATAL ERROR: .{0,120}JavaScript heap out of memory",
+        "Node used more memory than its JavaScript heap may have.",
+        "Make it need less memory, or have it given more: a higher memory limit, and NODE_OPTIONS="
+        "--max-old-space-size=<MB> below that limit.",
+        also=r"^npm error command|^<--- Last few GCs|Mark-Compact",
+        build_code=FailureCode.BUILD_OUT_OF_MEMORY,
+        start_code=FailureCode.APP_OUT_OF_MEMORY,
+    ),
+    kind(
+        "JVM heap out of memory",
+        Where.BOTH,
+        r"java\.lang\.OutOfMemoryError: (?P<what>[A-Za-z ]+)",
+        "Java ran out of memory ({what}).",
+        "Give it a higher memory limit, or a larger heap (-Xmx) within the limit that it has.",
+        after=2,
+        build_code=FailureCode.BUILD_OUT_OF_MEMORY,
+        start_code=FailureCode.APP_OUT_OF_MEMORY,
+    ),
+    kind(
+        "compiler or linker killed",
+        Where.BUILD,
+        (
+            r"fatal error: Killed signal terminated program (?P<program>[\w.+-]+)",
+            r"(?P<program>collect2|ld|cc1plus|cc1): (?:fatal error: )?(?:ld terminated with signal 9|"
+            r"out of memory|memory exhausted)",
+            r"\(signal: 9, SIGKILL: kill\)|\bsignal: killed$",
+        ),
+        "The compiler was killed, most likely because compiling or linking needed more memory than "
+        "builds are allowed.",
+        "Compile with fewer jobs at once (make -j1, CARGO_BUILD_JOBS=1, go build -p 1), or ask the "
+        "operator for a higher build limit.",
+        before=2,
+        build_code=FailureCode.BUILD_OUT_OF_MEMORY,
+    ),
+    kind(
+        "private address refused",
+        Where.BUILD,
+        (
+            rf"(?:refused|REFUSED|[Nn]o route to host|UNREACH|[Tt]imed out|"
+            rf"TIMEDOUT)[^0-9]{{0,60}}\b{_PRIVATE}\b",
+            rf"\b{_PRIVATE}\b(?:[:, ]+(?:port )?[0-9]+)?[^0-9]{{0,60}}(?i:refused|no route to host|"
+            rf"unreachable|timed out)",
+        ),
+        "The build tried to reach {address}, and builds reach public addresses only: no database, no service of this "
+        "server or of a private network.",
+        "Do what needs it when the app starts, not in the build. The operator may open a private network in [builds] "
+        "allowed_private.",
+        before=2,
+    ),
+    kind(
+        "wrong architecture",
+        Where.BOTH,
+        (
+            r"(?:^|\s)(?P<program>[^\s:]{1,200})(?: failed)?: (?:cannot execute(?: binary file)?: )"
+            r"?[Ee]xec format error",
+            r"(?:^|\s)(?P<program>[^\s:]{1,200}): cannot execute binary file",
+        ),
+        "{program} is no program for this server's processor.",
+        "Build it for linux/amd64 (GOARCH, --platform, the base image), or build it in the Dockerfile instead of "
+        "committing it. A script needs its interpreter in the first line.",
+        before=1,
+    ),
+)

@@ -1,0 +1,64 @@
+"""What a build or an app printed, as much of it as a diagnosis needs: bounded in number and length of lines."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from stackyn_server.domain.terminal import clean
+
+LAST_LINES = 400
+EARLIER_LINES = 100  # of those before, the first that tell of trouble
+LONGEST_LINE = 800  # characters
+_TROUBLE = ("error", "fatal", "failed", "exception", "cannot", "not found", "denied", "err!", "panic")
+_TOLD_WITHIN = 200  # characters
+LONGEST_RAW = 4 * LONGEST_LINE  # with the escape sequences of a terminal
+_LINES_AFTER = 3  # what tells of trouble is often explained below
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`number` counts all lines, so that gaps can be seen; `speaker` is who printed it."""
+
+    number: int
+    text: str
+    speaker: str
+
+
+class Transcript:
+    """Kept while something runs. A line is cut, and freed of what only a terminal shows."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: deque[Line] = deque()
+        self._earlier: list[Line] = []
+        self._kept_until = 0
+
+    def add(self, text: str, speaker: str = "") -> None:
+        """Take the next line, which is plain text (see `domain.terminal`)."""
+        self._count += 1
+        self._last.append(Line(self._count, text[:LONGEST_LINE], speaker))
+        if len(self._last) > LAST_LINES:
+            self._age(self._last.popleft())
+
+    def lines(self, speaker: str | None = None) -> list[Line]:
+        """Return what was kept, of one speaker or of all."""
+        kept = (*self._earlier, *self._last)
+        return [line for line in kept if speaker is None or line.speaker == speaker]
+
+    def _age(self, line: Line) -> None:
+        if len(self._earlier) >= EARLIER_LINES:
+            return
+        lowered = line.text[:_TOLD_WITHIN].lower()
+        if any(word in lowered for word in _TROUBLE):
+            self._kept_until = line.number + _LINES_AFTER
+        if line.number <= self._kept_until:
+            self._earlier.append(line)
+
+
+def transcript_of(output: str) -> Transcript:
+    """Return the transcript of text that is whole already."""
+    transcript = Transcript()
+    for line in output.split("\n"):
+        transcript.add(clean(line[:LONGEST_RAW]))
+    return transcript
