@@ -29,6 +29,7 @@ class PlanOptions:
     start_command: str | None = None
     install_command: str | None = None
     build_command: str | None = None
+    release_command: str | None = None
     publish_directory: str | None = None
     runtime: str | None = None
     runtime_version: str | None = None

@@ -46,7 +46,8 @@ def _whole(least: int, most: int) -> Callable[[Any], int | None]:
 
 def _path(value: Any) -> str | None:
     text = _text(value)
-    return text if text is not None and (not text or text.startswith("/")) else None
+    is_path = text is not None and " " not in text and (not text or text.startswith("/"))
+    return text if is_path else None
 
 
 def _truth(value: Any) -> bool | None:
@@ -72,7 +73,7 @@ KEYS: Mapping[str, _Key] = {
     "root_directory": _Key(_folder, "a folder inside the repository"),
     "dockerfile_path": _Key(_folder, "a path inside the repository"),
     "use_dockerfile": _Key(_truth, "true or false"),
-    "health_path": _Key(_path, "a path that begins with /"),
+    "health_path": _Key(_path, "a path that begins with / and has no spaces"),
     "health_timeout_seconds": _Key(_whole(1, 3600), "a number from 1 to 3600"),
     "build_memory_mb": _Key(_whole(64, 1_048_576), "a number of MiB, from 64"),
 }
@@ -128,11 +129,13 @@ def settle(everything: frozenset[str], contents: Mapping[str, bytes], options: P
         key: (found[key] if found[key] != "" else None) for key in _OF_PLANNING if key in found
     }
     deploying = Deploying(**{key: found[key] or None for key in _OF_DEPLOYING if key in found})
+    if options.release_command:
+        deploying = replace(deploying, release_command=options.release_command)
     said_by = {key: origin for key, origin in origins.items() if found[key] != ""}
     return Settled(
         replace(options, **planning, said_by=said_by),
         deploying,
-        tuple(_sentences(found, origins)),
+        tuple(_sentences(deploying, origins)),
     )
 
 
@@ -206,13 +209,12 @@ def _plain(said: dict[str, Any], host: str) -> dict[str, Any]:
     return {key: value for key, value in said.items() if not (isinstance(value, str) and value in _HERE)}
 
 
-def _sentences(found: Mapping[str, Any], origins: Mapping[str, str]) -> Iterable[str]:
+def _sentences(deploying: Deploying, origins: Mapping[str, str]) -> Iterable[str]:
     by_origin: dict[str, list[str]] = {}
     for key, origin in origins.items():
         if origin != PROCFILE:
             by_origin.setdefault(origin, []).append(key.replace("_", " "))
     for origin, keys in by_origin.items():
         yield f"`{origin}` says: {', '.join(keys)}."
-    workers = found.get("release_command")
-    if workers:
-        yield f"The release command is `{workers}`."
+    if deploying.release_command:
+        yield f"The release command is `{deploying.release_command}`."

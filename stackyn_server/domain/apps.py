@@ -32,10 +32,12 @@ class Desired(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """What the owner may change; takes effect with the next deploy or restart. None means the platform's default.
+    """What the owner may change; takes effect with the next deploy or restart. None means what the repository says,
+    else the platform's default.
 
-    Units: `memory_mb` and `disk_mb` in MiB, `cpu` in cores. `build_target` is the stage of the Dockerfile that is built
-    (None: the last one); `protocol` is what the app speaks on its port: HTTP/1.1, or HTTP/2 without TLS (`h2c`).
+    Units: `*_mb` in MiB, `cpu` in cores. `build_target` is the stage of the Dockerfile that is built (None: the last
+    one); `protocol` is what the app speaks on its port: HTTP/1.1, or HTTP/2 without TLS (`h2c`). `use_dockerfile`: True
+    builds a Dockerfile and nothing else, False none.
     """
 
     memory_mb: int
@@ -43,10 +45,19 @@ class AppSettings:
     cpu: float
     port: int | None = None
     health_path: str | None = None
+    health_timeout_seconds: int | None = None
     root_directory: str | None = None
     dockerfile_path: str | None = None
+    use_dockerfile: bool | None = None
     build_target: str | None = None
+    build_memory_mb: int | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    install_command: str | None = None
+    build_command: str | None = None
+    release_command: str | None = None
     start_command: str | None = None
+    publish_directory: str | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
     auto_deploy: bool = False
 

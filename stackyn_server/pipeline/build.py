@@ -40,6 +40,12 @@ from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment
 
+# The settings of an app that decide how it is planned.
+_OF_PLANNING = (
+    "root_directory", "dockerfile_path", "use_dockerfile", "build_target", "runtime", "runtime_version",
+    "install_command", "build_command", "release_command", "start_command", "publish_directory", "port",
+)  # fmt: skip
+
 
 class Build:
     """The handler of `build` jobs."""
@@ -127,12 +133,8 @@ class Build:
         tree = await list_files(self._settings.source, clone, source)
         options = PlanOptions(
             toolchains=toolchains(self._settings.images),
-            root_directory=app.settings.root_directory,
-            dockerfile_path=app.settings.dockerfile_path,
-            build_target=app.settings.build_target,
-            start_command=app.settings.start_command,
-            port=app.settings.port,
             default_port=self._settings.apps.default_port,
+            **{name: getattr(app.settings, name) for name in _OF_PLANNING},
         )
         plan = await counted(
             walk, lambda: reader.plan(self._settings.reading, clone, source, tree.files, options)

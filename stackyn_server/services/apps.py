@@ -6,7 +6,9 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from stackyn_server.buildplan.plan import RUNTIMES
 from stackyn_server.config import Settings
+from stackyn_server.domain.app_settings import checked
 from stackyn_server.domain.apps import (
     Amount,
     AppSettings,
@@ -14,9 +16,7 @@ from stackyn_server.domain.apps import (
     check_amount,
     slug_from_name,
     valid_branch,
-    valid_build_target,
     valid_name,
-    valid_path_inside,
     valid_slug,
     valid_variable,
     with_suffix,
@@ -26,7 +26,7 @@ from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import seats_in
-from stackyn_server.errors import Conflict, InvalidRequest, NotFound, SignInRequired, Unavailable
+from stackyn_server.errors import Conflict, NotFound, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppView, Created, app_view, deployment_view
@@ -44,6 +44,7 @@ from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database, Duplicate
 from stackyn_server.store.deployments import Mover
 
+_RUNTIMES = frozenset(runtime.name for runtime in RUNTIMES)
 _SLUG_TRIES = 5
 _SUFFIX_BYTES = 3
 
@@ -95,7 +96,7 @@ class Apps:
         limits = self._settings.apps
         check_amount(Amount(0, 0), Amount.of(environment), Amount(limits.variables, limits.variables_bytes))
         chosen_settings = {"root_directory": source.folder, **new.settings} if source.folder else new.settings
-        settings = self._chosen_settings(self._default_settings(owner), chosen_settings)
+        settings = _chosen(self._default_settings(owner), chosen_settings)
         derived = slug_from_name(name)
         chosen = valid_slug(new.slug) if new.slug and new.slug != derived else None
         if chosen in self._settings.apps.reserved_slugs:
@@ -136,7 +137,7 @@ class Apps:
             async with self._database.transaction() as connection:
                 await apps.lock_tenant(connection, owner.id)
                 found = await lock_app(connection, app, owner.id)
-                settings = self._chosen_settings(found.settings, changes)
+                settings = _chosen(found.settings, changes)
                 await self._check_quota(connection, owner, settings, apart_from=app)
                 await apps.change(
                     connection,
@@ -246,19 +247,6 @@ class Apps:
             auto_deploy=bool(plan and plan.auto_deploy),
         )
 
-    @staticmethod
-    def _chosen_settings(settings: AppSettings, changes: dict[str, Any]) -> AppSettings:
-        changes = dict(changes)
-        for key in ("root_directory", "dockerfile_path"):
-            if changes.get(key):
-                changes[key] = valid_path_inside(changes[key], key)
-        if changes.get("build_target"):
-            changes["build_target"] = valid_build_target(changes["build_target"])
-        health_path = changes.get("health_path")
-        if health_path and (
-            not health_path.startswith("/") or not health_path.isprintable() or " " in health_path
-        ):
-            raise InvalidRequest(
-                "health_path must begin with / and have no spaces.", details={"field": "health_path"}
-            )
-        return settings.changed(changes)
+
+def _chosen(settings: AppSettings, changes: dict[str, Any]) -> AppSettings:
+    return settings.changed(checked(changes, _RUNTIMES))

@@ -91,6 +91,9 @@ async def test_lists_are_newest_first(platform: Platform) -> None:
      {"slug": "-x-"}, {"slug": "x" * 64}, {"env_vars": [{"key": "1A", "value": ""}]},
      {"env_vars": [{"key": "A B", "value": ""}]}, {"memory_mb": 0}, {"port": 70000}, {"cpu": 0},
      {"root_directory": "../.."}, {"health_path": "no-slash"},
+     {"install_command": "a\nb"}, {"build_command": "x" * 4097}, {"runtime": "cobol"}, {"runtime_version": "x" * 61},
+     {"publish_directory": "../x"}, {"use_dockerfile": "yes"}, {"health_timeout_seconds": 0},
+     {"health_timeout_seconds": 3601}, {"build_memory_mb": 63}, {"release_command": "a\tb"},
      {"build_target": "a b"}, {"build_target": "-x"}, {"build_target": "x" * 129}, {"protocol": "spdy"}],
 )  # fmt: skip
 async def test_a_wrong_field_is_400_and_leaves_nothing_behind(
@@ -163,6 +166,37 @@ async def test_build_target_and_protocol_are_settings(platform: Platform) -> Non
     assert (kept.json["settings"]["build_target"], kept.json["settings"]["protocol"]) == ("web", "h2c")
     reset = await person.call("PATCH", path, json={"build_target": "", "protocol": None})
     assert (reset.json["settings"]["build_target"], reset.json["settings"]["protocol"]) == (None, "http")
+
+
+BUILD_SETTINGS: dict[str, Any] = {
+    "runtime": "node",
+    "runtime_version": ">=20",
+    "install_command": "npm ci",
+    "build_command": "npm run build && cp -r dist /app/public",
+    "release_command": "node migrate.js",
+    "publish_directory": "dist",
+    "use_dockerfile": False,
+    "health_timeout_seconds": 300,
+    "build_memory_mb": 2048,
+}
+
+
+async def test_build_settings_are_kept_and_null_clears_them(platform: Platform) -> None:
+    person = await platform.person()
+    path = f"/api/v1/apps/{await person.new_app(**BUILD_SETTINGS, dockerfile_path='./docker/Dockerfile')}"
+    settings = (await person.get(path)).json["settings"]
+    assert {name: settings[name] for name in BUILD_SETTINGS} == BUILD_SETTINGS
+    assert settings["dockerfile_path"] == "docker/Dockerfile"
+    kept = await person.call("PATCH", path, json={"runtime_version": " 22 ", "root_directory": "./"})
+    assert kept.json["settings"] == {**settings, "runtime_version": "22", "root_directory": None}
+    cleared = await person.call("PATCH", path, json=dict.fromkeys(BUILD_SETTINGS))
+    assert {name: cleared.json["settings"][name] for name in BUILD_SETTINGS} == dict.fromkeys(BUILD_SETTINGS)
+
+
+async def test_wrong_runtime_is_told_the_right_ones(platform: Platform) -> None:
+    answer = await create(await platform.person(), runtime="cobol")
+    assert is_error(answer, 400, "INVALID_REQUEST")
+    assert "dockerfile" in answer.json["error"] and "python" in answer.json["error"]
 
 
 async def test_wrong_protocol_is_told_the_right_ones(platform: Platform) -> None:

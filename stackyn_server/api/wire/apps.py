@@ -9,6 +9,7 @@ from pydantic import Field
 
 from stackyn_server.api.wire.base import Answer, Body, Text, left_out_when_none
 from stackyn_server.api.wire.deployments import Deployment
+from stackyn_server.domain.app_settings import LONGEST_COMMAND
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, AppSettings, Protocol
 from stackyn_server.domain.deployments import Status
 from stackyn_server.services.views import AppView as View
@@ -17,39 +18,61 @@ from stackyn_server.services.views import Usage
 
 MEBIBYTES_PER_GIBIBYTE = 1024
 NO_DEPLOYMENT = "none"
-LONGEST_COMMAND = 4096
 LEAST_MEBIBYTES = 16
 MOST_MEBIBYTES = 2**24
 MOST_CORES = 256.0
+# The same as of `stackyn.toml` in a repository.
+MOST_HEALTH_SECONDS = 3600
+LEAST_BUILD_MEBIBYTES, MOST_BUILD_MEBIBYTES = 64, 1_048_576
 
 _NULLABLE_SETTINGS = (
     "port",
     "health_path",
+    "health_timeout_seconds",
     "root_directory",
     "dockerfile_path",
     "build_target",
+    "build_memory_mb",
+    "runtime",
+    "runtime_version",
+    "install_command",
+    "build_command",
+    "release_command",
     "start_command",
+    "publish_directory",
 )
 _PLAIN_SETTINGS = ("memory_mb", "disk_mb", "cpu", "auto_deploy")
 
 Mebibytes = Annotated[int, Field(ge=LEAST_MEBIBYTES, le=MOST_MEBIBYTES)]
 Cores = Annotated[float, Field(gt=0, le=MOST_CORES, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+HealthSeconds = Annotated[int, Field(ge=1, le=MOST_HEALTH_SECONDS)]
+BuildMebibytes = Annotated[int, Field(ge=LEAST_BUILD_MEBIBYTES, le=MOST_BUILD_MEBIBYTES)]
 Command = Annotated[Text, Field(max_length=LONGEST_COMMAND)]
 
 
 class SettingsBody(Body):
-    """What the owner may set; absent keys stay as they are, `null` and "" mean the platform's default again."""
+    """What the owner may set; absent keys stay as they are. `null` and "" mean what the repository says (stackyn.toml,
+    the Procfile, files of other hosts), else the platform's default."""
 
     memory_mb: Mebibytes | None = None
     disk_mb: Mebibytes | None = None
     cpu: Cores | None = None
     port: Port | None = None
     health_path: Command | None = None
+    health_timeout_seconds: HealthSeconds | None = None
     root_directory: Command | None = None
     dockerfile_path: Command | None = None
+    use_dockerfile: bool | None = None
     build_target: Command | None = None
+    build_memory_mb: BuildMebibytes | None = None
+    runtime: Command | None = None
+    runtime_version: Command | None = None
+    install_command: Command | None = None
+    build_command: Command | None = None
+    release_command: Command | None = None
     start_command: Command | None = None
+    publish_directory: Command | None = None
     protocol: Protocol | None = None
     auto_deploy: bool | None = None
 
@@ -62,6 +85,8 @@ class SettingsBody(Body):
             value = getattr(self, name)
             if value is not None:
                 chosen[name] = value
+        if "use_dockerfile" in self.model_fields_set:
+            chosen["use_dockerfile"] = self.use_dockerfile
         if "protocol" in self.model_fields_set:
             chosen["protocol"] = self.protocol or DEFAULT_PROTOCOL
         return chosen
@@ -147,10 +172,19 @@ class Settings(Answer):
     cpu: float
     port: int | None
     health_path: str | None
+    health_timeout_seconds: int | None
     root_directory: str | None
     dockerfile_path: str | None
+    use_dockerfile: bool | None
     build_target: str | None
+    build_memory_mb: int | None
+    runtime: str | None
+    runtime_version: str | None
+    install_command: str | None
+    build_command: str | None
+    release_command: str | None
     start_command: str | None
+    publish_directory: str | None
     protocol: Protocol
     auto_deploy: bool
 

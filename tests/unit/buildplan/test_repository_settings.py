@@ -56,6 +56,7 @@ def test_the_origin_is_said() -> None:
         ('use_dockerfile = "yes"\n', ("line 1", "true or false")),
         ('root_directory = "../other"\n', ("line 1", "inside the repository")),
         ('health_path = "health"\n', ("line 1", "begins with /")),
+        ('health_path = "/a b"\n', ("line 1", "no spaces")),
         ('start_command = "a\\nb"\n', ("line 1", "one line")),
         ("start_command = \n", ("not valid TOML",)),
     ],
@@ -92,6 +93,13 @@ def test_what_concerns_the_deployment_is_passed_on() -> None:
     plan = planned(tree, toolchains=EVERYTHING)
     assert plan.deploying == Deploying("migrate", "/up", 90, 2048)
     assert "The release command is `migrate`." in plan.reasons
+
+
+def test_release_command_of_the_app_wins_over_all() -> None:
+    tree = {**SCRIPT, "stackyn.toml": 'release_command = "toml"\n', "Procfile": "release: procfile\nweb: x"}
+    plan = planned(tree, toolchains=EVERYTHING, release_command="api")
+    assert plan.deploying == Deploying(release_command="api")
+    assert "The release command is `api`." in plan.reasons
 
 
 def test_an_empty_release_command_takes_that_of_the_procfile_back() -> None:
