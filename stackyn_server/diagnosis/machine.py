@@ -79,6 +79,9 @@ KINDS: tuple[Kind, ...] = (
             r"(?:^|\s)(?P<program>[^\s:]{1,200})(?: failed)?: (?:cannot execute(?: binary file)?: )"
             r"?[Ee]xec format error",
             r"(?:^|\s)(?P<program>[^\s:]{1,200}): cannot execute binary file",
+            # The C library hands what the kernel does not know to a shell, which reads it as a script.
+            r"^(?P<program>[^\s:]{1,200}): (?:line )?1: (?:\W{0,4}ELF|"
+            r"[Ss]yntax error: (?:word unexpected|unexpected word))",
         ),
         "{program} is no program for this server's processor.",
         "Build it for linux/amd64 (GOARCH, --platform, the base image), or build it in the Dockerfile instead of "
