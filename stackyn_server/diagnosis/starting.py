@@ -315,8 +315,8 @@ _PROGRAMS = (
         ),
         "The program {name} was not found in its image.",
         "Check the command, and that the build installs {name}: a package's program needs the package in the "
-        "dependencies. A file that is there needs line ends of Unix, an interpreter that exists, and this server's kind "
-        "of processor.",
+        "dependencies. A file that is there needs line ends of Unix, an interpreter that exists, and this server's "
+        "kind of processor.",
         before=2,
         exit_code=NOT_FOUND,
     ),

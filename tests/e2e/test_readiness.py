@@ -188,7 +188,11 @@ MISSING = tiny_app(start="exec gunicorn app:app\n")
     ("name", "tree", "says"),
     [
         ("commandless", tiny_app(dockerfile=NO_COMMAND), "neither CMD nor ENTRYPOINT"),
-        ("programless", MISSING, "code 127: the program gunicorn was not found"),
+        (
+            "programless",
+            MISSING,
+            "The program gunicorn was not found in its image. The app exited with code 127.",
+        ),
     ],
 )
 async def test_an_app_without_its_program_is_told_so(

@@ -25,13 +25,15 @@ async def host() -> AsyncIterator[OwnHost]:
 
 
 @pytest.fixture
-async def opened_again(engine: Engine) -> AsyncIterator[None]:
+async def no_rules(engine: Engine) -> AsyncIterator[None]:
+    """No rules before the test, whatever built on this engine earlier, and none after it."""
+    await firewall.open_all(engine)
     yield
     await firewall.open_all(engine)
 
 
 @pytest.fixture
-async def build(engine: Engine, base_image: str, host: OwnHost, opened_again: None) -> AsyncIterator[str]:
+async def build(engine: Engine, base_image: str, host: OwnHost, no_rules: None) -> AsyncIterator[str]:
     """A container where builds are; the engine asks our own host about names for it."""
     network = await networks.ensure_build_network(engine, 1)
     body = {
