@@ -70,6 +70,7 @@ async def test_deploy_against_the_same_by_hand(tmp_path: Path, capsys: pytest.Ca
         by_hand(Settings(), tmp_path) as hands,
     ):
         ours = Ours(server)
+        await server.until(lambda: ingress_answers(server), 60, "the ingress is there")
 
         async def publish(name: str) -> tuple[str, str]:
             greeting = f"hello {uuid.uuid4().hex}"
@@ -99,9 +100,14 @@ async def test_deploy_against_the_same_by_hand(tmp_path: Path, capsys: pytest.Ca
 async def _cold(
     ours: Ours, hands: ByHand, publish: Callable[[str], Awaitable[tuple[str, str]]]
 ) -> tuple[float, float]:
-    """Both with an empty cache. Our server has been at work once, so that its ingress is there."""
+    """Both with an empty cache."""
     url, greeting = await publish("bench")
     return await ours.create(url, "bench", greeting), await hands.deploy(url, greeting)
+
+
+async def ingress_answers(server: ServerProcess) -> bool:
+    status, _ = await server.visit("nobody")
+    return status != 0
 
 
 def _compared(ours: float, by_hand: float) -> str:
