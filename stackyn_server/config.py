@@ -196,6 +196,7 @@ class Deadlines(Table):
     fetching: Seconds = 300
     planning: Seconds = 30
     building: Seconds = 900
+    releasing: Seconds = 600
     booting: Seconds = 60
     probing: Seconds = 120
     switching: Seconds = 30

@@ -20,6 +20,7 @@ _WHOLE_WAY = [
     Phase.PLANNING,
     Phase.BUILDING,
     Phase.BUILT,
+    Phase.RELEASING,
     Phase.BOOTING,
     Phase.PROBING,
     Phase.SWITCHING,

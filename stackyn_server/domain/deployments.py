@@ -11,6 +11,7 @@ class Phase(StrEnum):
     PLANNING = "planning"
     BUILDING = "building"
     BUILT = "built"
+    RELEASING = "releasing"  # its release command runs
     BOOTING = "booting"
     PROBING = "probing"
     SWITCHING = "switching"
@@ -39,12 +40,16 @@ class Cause(StrEnum):
     START = "start"
 
 
+# Those that build a commit; the others run again what has run before.
+BUILDING_CAUSES = frozenset({Cause.CREATE, Cause.REDEPLOY})
+
 STATUS_OF: dict[Phase, Status] = {
     Phase.QUEUED: Status.PENDING,
     Phase.FETCHING: Status.BUILDING,
     Phase.PLANNING: Status.BUILDING,
     Phase.BUILDING: Status.BUILDING,
     Phase.BUILT: Status.BUILDING,
+    Phase.RELEASING: Status.BUILDING,
     Phase.BOOTING: Status.BUILDING,
     Phase.PROBING: Status.BUILDING,
     Phase.SWITCHING: Status.BUILDING,
@@ -63,7 +68,8 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.FETCHING: frozenset({Phase.PLANNING, Phase.QUEUED}) | _ENDINGS,
     Phase.PLANNING: frozenset({Phase.BUILDING, Phase.QUEUED}) | _ENDINGS,
     Phase.BUILDING: frozenset({Phase.BUILT, Phase.QUEUED}) | _ENDINGS,
-    Phase.BUILT: frozenset({Phase.BOOTING}) | _ENDINGS,
+    Phase.BUILT: frozenset({Phase.RELEASING, Phase.BOOTING}) | _ENDINGS,
+    Phase.RELEASING: frozenset({Phase.BOOTING, Phase.BUILT}) | _ENDINGS,
     Phase.BOOTING: frozenset({Phase.PROBING, Phase.BUILT}) | _ENDINGS,
     Phase.PROBING: frozenset({Phase.SWITCHING, Phase.BUILT}) | _ENDINGS,
     Phase.SWITCHING: frozenset({Phase.LIVE, Phase.BUILT}) | _ENDINGS,
@@ -76,7 +82,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
 
 # Whose job brings a deployment out of a phase.
 BUILD_PHASES = (Phase.QUEUED, Phase.FETCHING, Phase.PLANNING, Phase.BUILDING)
-RELEASE_PHASES = (Phase.BUILT, Phase.BOOTING, Phase.PROBING, Phase.SWITCHING)
+RELEASE_PHASES = (Phase.BUILT, Phase.RELEASING, Phase.BOOTING, Phase.PROBING, Phase.SWITCHING)
 
 OPEN_PHASES = frozenset(phase for phase in Phase if TRANSITIONS[phase] and phase is not Phase.LIVE)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any
 
-from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.timestamps import engine_time
 
@@ -60,6 +60,11 @@ class ContainerSummary:
     @property
     def running(self) -> bool:
         return self.state == "running"
+
+    @property
+    def deployment(self) -> DeploymentId | None:
+        text = self.labels.get(keys.DEPLOYMENT, "")
+        return DeploymentId(int(text)) if text.isdecimal() else None
 
     @property
     def role(self) -> str:

@@ -21,6 +21,7 @@ from stackyn_server.engine.commands import shell_arguments
 from stackyn_server.engine.container_state import ContainerState, ContainerSummary, full_state, summary
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, InUse
 from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.engine.labels import Role
 from stackyn_server.engine.networks import ensure_app_bridge
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ContainerSummary",
     "ImageGone",
     "NothingToStart",
+    "create",
     "find",
     "inspect",
     "kill",
@@ -39,6 +41,7 @@ __all__ = [
     "restart",
     "set_restart",
     "start",
+    "start_created",
     "stop",
 ]
 
@@ -91,7 +94,8 @@ class NothingToStart(DeploymentFailed):
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """All that a container is made from. `image` is an id or tag; `command` is shell words or None for the image's
-    own; units are MiB, cores, and processes with their threads. `capabilities` have the kernel's names without CAP_."""
+    own; units are MiB, cores, and processes with their threads. `capabilities` have the kernel's names without CAP_.
+    With the role `release` it belongs to the deployment, and only borrows the instance's address."""
 
     instance: InstanceId
     app: AppId
@@ -108,6 +112,13 @@ class ContainerSpec:
     max_processes: int
     capabilities: tuple[str, ...]
     port: int
+    role: Role = Role.APP
+
+    @property
+    def name(self) -> str:
+        if self.role is Role.RELEASE and self.deployment is not None:
+            return keys.release_name(self.deployment)
+        return keys.container_name(self.instance)
 
     @property
     def limits(self) -> Limits:
@@ -125,14 +136,36 @@ async def start(engine: Engine, spec: ContainerSpec) -> str:
         if existing.running:
             return existing.id
         await remove(engine, existing.id)
+    container = await create(engine, spec)
+    try:
+        await start_created(engine, spec, container)
+    except DeploymentFailed:
+        await remove(engine, container)  # a container that couldn't start would keep the name and the slot
+        raise
+    return container
+
+
+async def create(engine: Engine, spec: ContainerSpec) -> str:
+    """Return the id of a new container, which does not run yet. Raises what `start` does."""
     network = await ensure_app_bridge(engine, spec.bridge)
-    container = await _create(engine, spec, network)
+    wanted = _wanted(engine, spec, network)
+    try:
+        try:
+            created = await engine.ask(engine.docker.containers.create(wanted, name=spec.name))
+        except InUse:  # by another installation: our own was removed before
+            spare = engine.labels.spare_name(spec.name)
+            created = await engine.ask(engine.docker.containers.create(wanted, name=spare))
+    except (EngineRefused, EngineUnavailable) as error:
+        raise _start_failure(spec, error) from error
+    return created.id
+
+
+async def start_created(engine: Engine, spec: ContainerSpec, container: str) -> None:
+    """Start what `create` made. Raises what `start` does; then the container is still there."""
     try:
         await engine.ask(engine.docker.containers.container(container).start())
     except (EngineRefused, EngineUnavailable) as error:
-        await remove(engine, container)  # a container that couldn't start would keep the name and the slot
         raise _start_failure(spec, error) from error
-    return container
 
 
 async def inspect(engine: Engine, container: str) -> ContainerState | None:
@@ -241,21 +274,6 @@ async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:
     return found if engine.labels.owns_container(name, found["Config"].get("Labels") or {}) else None
 
 
-async def _create(engine: Engine, spec: ContainerSpec, network: str) -> str:
-    wanted = _wanted(engine, spec, network)
-    name = keys.container_name(spec.instance)
-    try:
-        try:
-            created = await engine.ask(engine.docker.containers.create(wanted, name=name))
-        except InUse:  # by another installation: our own was removed before
-            created = await engine.ask(
-                engine.docker.containers.create(wanted, name=engine.labels.spare_name(name))
-            )
-    except (EngineRefused, EngineUnavailable) as error:
-        raise _start_failure(spec, error) from error
-    return created.id
-
-
 def _wanted(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         "Image": spec.image,
@@ -265,7 +283,8 @@ def _wanted(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]
             app=spec.app,
             deployment=spec.deployment,
             release=spec.release,
-            instance=spec.instance,
+            instance=spec.instance if spec.role is Role.APP else None,
+            role=spec.role,
         ),
         "ExposedPorts": {f"{spec.port}/tcp": {}},
         "Healthcheck": {"Test": ["NONE"]},  # we probe; an image's own check would run inside the app's limits

@@ -32,11 +32,13 @@ IMAGE_DEPLOYMENT = IMAGE_PREFIX + "deployment"
 IMAGE_ROLE = IMAGE_PREFIX + "role"
 
 _BUILDER_NAME = re.compile(r"stackyn-build-d([0-9]+)(?:-([0-9a-f]{8}))?")
+_RELEASE_NAME = re.compile(r"stackyn-release-d([0-9]+)(?:-([0-9a-f]{8}))?")
 _APP_NAME = re.compile(r"stackyn-i([0-9]+)(?:-([0-9a-f]{8}))?")
 
 
 class Role(StrEnum):
     APP = "app"
+    RELEASE = "release"  # of a release command
     INGRESS = "ingress"
     APP_NETWORK = "app-network"
     BUILD_NETWORK = "build-network"
@@ -44,8 +46,19 @@ class Role(StrEnum):
     BUILD_CACHE = "build-cache"
 
 
+# Role = the name of its containers, and the label whose value stands in it; the others are named like instances.
+_NAMES: Mapping[str, tuple[re.Pattern[str], str]] = {
+    Role.BUILDER: (_BUILDER_NAME, DEPLOYMENT),
+    Role.RELEASE: (_RELEASE_NAME, DEPLOYMENT),
+}
+
+
 def container_name(instance: InstanceId) -> str:
     return f"stackyn-i{instance}"
+
+
+def release_name(deployment: DeploymentId) -> str:
+    return f"stackyn-release-d{deployment}"
 
 
 def builder_name(deployment: DeploymentId) -> str:
@@ -74,17 +87,18 @@ class Labels:
         app: AppId,
         deployment: DeploymentId | None,
         release: ReleaseId,
-        instance: InstanceId,
+        instance: InstanceId | None,
+        role: Role = Role.APP,
     ) -> dict[str, str]:
-        """Every key is always set: one left out would be inherited from the image."""
+        """Every key is always set: one left out would be inherited from the image. `instance` None: of no instance."""
         return {
             INSTALLATION: self.installation,
             TENANT: str(tenant),
             APP: str(app),
             DEPLOYMENT: "" if deployment is None else str(deployment),
             RELEASE: str(release),
-            INSTANCE: str(instance),
-            ROLE: Role.APP.value,
+            INSTANCE: "" if instance is None else str(instance),
+            ROLE: role.value,
         }
 
     def ingress_container(self, wanted: str) -> dict[str, str]:
@@ -141,9 +155,7 @@ class Labels:
             return False
         if labels.get(ROLE) == Role.INGRESS:
             return name.startswith(self.ingress_name)
-        pattern, key = (
-            (_BUILDER_NAME, DEPLOYMENT) if labels.get(ROLE) == Role.BUILDER else (_APP_NAME, INSTANCE)
-        )
+        pattern, key = _NAMES.get(labels.get(ROLE, ""), (_APP_NAME, INSTANCE))
         match = pattern.fullmatch(name)
         return match is not None and match[1] == labels.get(key) and match[2] in (None, self.short)
 

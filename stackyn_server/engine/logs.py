@@ -4,7 +4,7 @@ which stream a line came from."""
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -34,7 +34,7 @@ class LogLine:
 
 async def follow(
     engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
-) -> AsyncIterator[LogLine]:
+) -> AsyncGenerator[LogLine, None]:
     """Yield lines written after `since` (a time, or a line's `nanoseconds`), then new ones until the container stops.
 
     `tail` limits how many old lines come first; None means all of them. An absent container yields nothing.

@@ -11,6 +11,8 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.terminal import clean
+from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
 from stackyn_server.journal.stream import CHUNK_BYTES, Key, Redact, Stream
 from stackyn_server.security.redaction import redact
@@ -62,6 +64,10 @@ class Journal:
         self._dirty.set()
         if stream.pending_bytes >= CHUNK_BYTES:
             self._urgent.set()
+
+    def as_stored(self, line: str) -> str:
+        """Return a line as it is in the database when it was written whole."""
+        return self._redact(storable(clean(line)))
 
     async def flush(self, deployment: DeploymentId) -> None:
         """Return once all text of the deployment is in the database. Waits for a database that is away."""

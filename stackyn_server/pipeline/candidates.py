@@ -38,7 +38,8 @@ async def ensure(
 
     `exposed_ports` are those of the deployment's image: the engine is asked before, never inside a transaction.
 
-    Raises `TransientFailure` when both slots are taken.
+    One that has another slot already is moved, and must have no container. Raises `TransientFailure` when both slots
+    are taken.
     """
     release = await releases.of_deployment(connection, deployment.id)
     if release is None:
@@ -46,7 +47,9 @@ async def ensure(
             connection, await _new_release(connection, sealer, settings, app, deployment, exposed_ports)
         )
     instance = await instances.of_deployment(connection, deployment.id)
-    if instance is None and slot is not None:
+    if instance is not None and slot is not None:
+        await instances.move(connection, instance.id, slot)
+    elif slot is not None:
         instance = await instances.insert_into(connection, app.id, release.id, deployment.id, slot)
     elif instance is None:
         instance = await instances.insert(connection, app.id, release.id, deployment.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
-from stackyn_server.engine import images
+from stackyn_server.engine import images, release_containers
 from stackyn_server.engine.builder import container
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.build import clone_of
@@ -36,6 +36,7 @@ class Cleanup(Story):
                 connection, deployment.image, apart_from=deployment.id
             )
         await container.remove_of(self._engine, deployment.id)  # of a build that a killed server left
+        await release_containers.remove_of(self._engine, deployment.id)  # before its address is free
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")
         # Cancelled while its job waited for a restarted server, it may have left requests held for its slot.

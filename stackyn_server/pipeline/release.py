@@ -20,6 +20,7 @@ from stackyn_server.pipeline import candidates, probe
 from stackyn_server.pipeline.after_live import AfterLive
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.first_visit import first_visit
+from stackyn_server.pipeline.release_command import ReleaseCommand
 from stackyn_server.pipeline.retire import enqueue_retire
 from stackyn_server.pipeline.story import Parts, Story
 from stackyn_server.pipeline.swap import Swap
@@ -43,6 +44,7 @@ class ReleaseStory(Story):
         self._switch = Switch(parts)
         self._swap = Swap(parts)
         self._after_live = AfterLive(parts)
+        self._command = ReleaseCommand(parts, journal)
         self._journal = journal
         self._sealer = sealer
         self._walker = Walker(
@@ -68,6 +70,12 @@ class ReleaseStory(Story):
             if await self._is_superseded(walk):
                 return await self._give_way(walk)
             await self._switch.until_possible(walk)  # before a container is started in vain
+            if self._command.is_due(walk.deployment):
+                await self._want_command(walk, app)
+            else:
+                await self._want_container(walk, app)
+        if walk.deployment.phase is Phase.RELEASING:
+            await self._run_command(walk, app)
             await self._want_container(walk, app)
         release, instance = await self._candidate(walk)
         self._room.promise(app.id, release.memory_mb)
@@ -138,6 +146,32 @@ class ReleaseStory(Story):
             raise JobCancelled
         return app
 
+    async def _want_command(self, walk: Walk, app: App) -> None:
+        """Record candidate and instance, in whose place the release command is run first. Nobody's requests are held:
+        what serves goes on until the command has succeeded, whichever way its release takes over then."""
+        await self._swap.need_room_beside(walk, app)
+        exposed_ports = await self._exposed_ports(walk, app)
+
+        async def also(connection: Connection, moved: Deployment) -> None:
+            await candidates.ensure(
+                connection, self._sealer, self._settings, app, moved, exposed_ports=exposed_ports
+            )
+
+        await walk.move(Phase.RELEASING, also=also)
+
+    async def _run_command(self, walk: Walk, app: App) -> None:
+        crash_point("releasing.wanted")
+        release, instance = await self._candidate(walk)
+        self._room.promise(app.id, release.memory_mb)
+        if self._command.is_due(walk.deployment):
+            spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
+            try:
+                await self._command.run(walk, spec)
+            except containers.ImageGone:
+                await self._forget_image(walk, app, release)
+                raise
+        crash_point("releasing.done")
+
     async def _want_container(self, walk: Walk, app: App) -> None:
         """Record candidate and instance before anything exists, so that a crash leaves nothing unknown.
 
@@ -147,6 +181,8 @@ class ReleaseStory(Story):
         way = await self._swap.way(walk, app)
         exposed_ports = await self._exposed_ports(walk, app)
         held = await self._swap.free_held_slot(app) if way is Way.IN_PLACE else None
+        if held is not None:
+            await self._leave_other_slot(walk, held)
 
         async def also(connection: Connection, moved: Deployment) -> None:
             if held is not None and held.deployment != moved.id:
@@ -161,6 +197,16 @@ class ReleaseStory(Story):
                 await routes.burn_bridge(connection, app.id)
 
         await walk.move(Phase.BOOTING, also=also)
+
+    async def _leave_other_slot(self, walk: Walk, held: Instance) -> None:
+        """A candidate that is in the other slot already is to come up where requests are held: nothing of it runs."""
+        async with self._database.connection() as connection:
+            candidate = await instances.of_deployment(connection, walk.deployment.id)
+        if candidate is None or candidate.slot == held.slot:
+            return
+        await walk.run.still_leading()
+        if (container := await containers.find(self._engine, candidate.id)) is not None:
+            await containers.remove(self._engine, container.id)
 
     async def _exposed_ports(self, walk: Walk, app: App) -> tuple[int, ...]:
         """Look at the image before anything is started from it. Raises `DeploymentFailed` when it can't be.
@@ -187,14 +233,19 @@ class ReleaseStory(Story):
 
     async def _boot(self, walk: Walk, app: App, release: Release, instance: Instance) -> str:
         """Start the release's container without any route. Safe to repeat: it is found by its name."""
+        await self._command.remove(walk.deployment)
         walk.say(f"Starting the container with {release.memory_mb} MB of memory.")
         spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
         await walk.run.still_leading()
         try:
             return await containers.start(self._engine, spec)
         except containers.ImageGone:
-            await walk.record(lambda connection: releases.image_removed(connection, app.id, release.image))
+            await self._forget_image(walk, app, release)
             raise
+
+    @staticmethod
+    async def _forget_image(walk: Walk, app: App, release: Release) -> None:
+        await walk.record(lambda connection: releases.image_removed(connection, app.id, release.image))
 
     async def _probe(
         self, walk: Walk, app: App, release: Release, instance: Instance, *, is_first: bool

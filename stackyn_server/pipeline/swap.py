@@ -75,6 +75,19 @@ class Swap(Story):
         self._room.promise(app.id, wanted)
         return way
 
+    async def need_room_beside(self, walk: Walk, app: App) -> None:
+        """Promise the memory for a release command, which runs beside what serves. Raises `NoMemory`.
+
+        Where the release itself will take the other's place, the command may use this machine's reserve meanwhile, but
+        not what isn't there.
+        """
+        if await self.way(walk, app) is not Way.IN_PLACE:
+            return
+        async with self._database.connection() as connection:
+            wanted = await candidates.memory_mb(connection, app, walk.deployment)
+        if not has_room(await self._room.available_mb(app.id), 0, wanted):
+            raise NoMemory
+
     async def free_held_slot(self, app: App) -> Instance | None:
         """Take away what has the slot that requests are held for; its row is the caller's. None for a served app."""
         async with self._database.connection() as connection:

@@ -265,11 +265,12 @@ class Walker:
 
 
 def explain(walk: Walk, failure: Failure) -> None:
-    """Tell in the build log why the deployment failed. A build's evidence stands there already."""
+    """Tell in the build log why the deployment failed. The evidence of a build and of a release command stands there
+    already."""
     walk.say(failure.message)
     if failure.hint:
         walk.say(failure.hint)
-    if walk.deployment.phase not in BUILD_PHASES:
+    if walk.deployment.phase not in (*BUILD_PHASES, Phase.RELEASING):
         for line in failure.evidence.splitlines():
             walk.say(f"| {line}")
 

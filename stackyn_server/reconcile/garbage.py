@@ -12,7 +12,7 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId
-from stackyn_server.engine import images
+from stackyn_server.engine import containers, images, release_containers
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
@@ -54,6 +54,7 @@ class Garbage:
         await self._images_beyond_rollback()
         await self._images_and_rows()
         await self._what_builds_left()
+        await self._what_release_commands_left()
         await self._clones_of_ended()
         await self._old_rows()
         await self._old_samples()
@@ -138,6 +139,16 @@ class Garbage:
         async with self._database.connection() as connection:
             tenants = await apps.tenants(connection)
         await self._builder.tidy_caches(tenants, datetime.now(UTC))
+
+    async def _what_release_commands_left(self) -> None:
+        """The engine first: what is begun meanwhile belongs to a deployment that is not finished."""
+        listed = await release_containers.list_all(self._engine)
+        async with self._database.connection() as connection:
+            unfinished = await deployments.unfinished(connection)
+        for one in listed:
+            if one.deployment not in unfinished:
+                await containers.force_remove(self._engine, one.id)
+                log.info("release_command.removed", container=one.name)
 
     async def _clones_of_ended(self) -> None:
         names = await asyncio.to_thread(_names, self._clones)

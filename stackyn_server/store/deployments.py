@@ -44,6 +44,8 @@ class Deployment:
     live_at: datetime | None
     ended_at: datetime | None
     build_key: str | None
+    command_container: str | None
+    command_done_at: datetime | None
 
     @classmethod
     def from_row(cls, row: Any) -> Deployment:
@@ -152,6 +154,28 @@ async def advance(
         waiting_reason,
         build_key,
         branch,
+    )
+    if row is not None:
+        return Deployment.from_row(row)
+    if not await connection.fetchval(SQL.epoch_is, mover.epoch):
+        raise LeadershipLost
+    raise Moved(f"Deployment {deployment.id} has moved on from {deployment.phase}.")
+
+
+async def set_command(
+    connection: Connection,
+    deployment: Deployment,
+    mover: Mover,
+    *,
+    container: str | None = None,
+    is_done: bool = False,
+) -> Deployment:
+    """Record the container of the release command before it is started, or that the command has succeeded.
+
+    Safe to repeat. Raises `Moved` when the deployment is no longer as it was read, `LeadershipLost`.
+    """
+    row = await connection.fetchrow(
+        SQL.set_command, deployment.id, deployment.version, mover.epoch, container, is_done
     )
     if row is not None:
         return Deployment.from_row(row)

@@ -103,6 +103,11 @@ async def insert_into(
     return Instance.from_row(await connection.fetchrow(SQL.insert_into, app, release, deployment, slot))
 
 
+async def move(connection: Connection, instance: InstanceId, slot: int) -> None:
+    """Give an instance that has no container another slot. Raises `Duplicate` when it is taken."""
+    await connection.execute(SQL.move, instance, slot)
+
+
 async def get(connection: Connection, instance: InstanceId) -> Instance | None:
     row = await connection.fetchrow(SQL.get, instance)
     return Instance.from_row(row) if row else None

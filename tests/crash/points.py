@@ -22,6 +22,7 @@ POINTS = tuple(name for name in ALL_POINTS if name not in HELD)
 PASSED_BY = {
     "build": "first deploy",
     "release": "redeploy",
+    "releasing": "redeploy with a release command",
     "retire": "redeploy",
     "cleanup": "failing redeploy",
     "withdraw": "delete",
@@ -33,6 +34,7 @@ PASSED_BY = {
 STORIES = {
     "first deploy": ("build", "release"),
     "redeploy": ("build", "release", "retire"),
+    "redeploy with a release command": ("build", "releasing", "release", "retire"),
     "failing redeploy": ("build", "release", "cleanup"),
     "rollback": ("release", "retire"),
     "restart": ("release", "retire"),

@@ -9,12 +9,18 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from tests.commands import commanding_app
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker
-from tests.tiny import tiny_app
+from tests.tiny import Tree, tiny_app
 
 VISIT_SECONDS = 0.02  # between two visits: 2 cores serve, build, kill and start again beside them
 
+COUNTED = (
+    "echo run $(cat /proc/sys/kernel/random/uuid)"  # each run of a release command writes a line of its own
+)
+
+App = Callable[[str], Tree]  # from the text that it answers
 _numbers = itertools.count(1)
 
 
@@ -37,10 +43,10 @@ class Stage:
         self.app, deployment = await self.server.create(url, self.name)
         return deployment
 
-    async def publish(self, **tree: str) -> str:
+    async def publish(self, app: App = tiny_app) -> str:
         """Push something new, and return the repository's address. It is wanted from now on."""
         self.before, self.wanted = self.wanted, str(len(self._texts) + 1)
-        url, commit = await self.git.publish(self.name, tiny_app(self.wanted, **tree))
+        url, commit = await self.git.publish(self.name, app(self.wanted))
         self._texts[commit] = self.wanted
         return url
 
@@ -50,6 +56,11 @@ class Stage:
     async def go_live(self) -> None:
         await self.server.deployed(await self.create())
         self.serves = True
+
+    async def newest(self) -> int:
+        """Return the id of the newest deployment."""
+        listed = await self.server.api("GET", f"/api/v1/apps/{self.app}/deployments", expect=200)
+        return int(listed[0]["id"])
 
     async def ask(self, method: str, path: str, body: object = None) -> object:
         """Ask for something; the server may die of it in mid-answer."""
@@ -63,9 +74,13 @@ async def first_deploy(stage: Stage) -> None:
     await stage.create()
 
 
-async def redeploy(stage: Stage, **tree: str) -> None:
-    await stage.publish(**tree)
+async def redeploy(stage: Stage, app: App = tiny_app) -> None:
+    await stage.publish(app)
     await stage.ask("POST", f"/api/v1/apps/{stage.app}/redeploy")
+
+
+async def redeploy_with_command(stage: Stage) -> None:
+    await redeploy(stage, lambda text: commanding_app(text, COUNTED))
 
 
 async def rollback(stage: Stage) -> None:
@@ -88,7 +103,7 @@ async def cancel(stage: Stage) -> None:
 
 
 async def failing_redeploy(stage: Stage) -> None:
-    await redeploy(stage, start="exit 1\n")
+    await redeploy(stage, lambda text: tiny_app(text, start="exit 1\n"))
     stage.wanted = stage.before
 
 
@@ -104,15 +119,15 @@ async def delete_in_mid_deploy(stage: Stage) -> None:
 
 async def _never_listens(stage: Stage) -> int:
     """Redeploy something that is probed in vain, and return the deployment once it is."""
-    await redeploy(stage, start="exec /bin/busybox sleep 600\n")
-    newest = (await stage.server.api("GET", f"/api/v1/apps/{stage.app}/deployments", expect=200))[0]["id"]
+    await redeploy(stage, lambda text: tiny_app(text, start="exec /bin/busybox sleep 600\n"))
+    newest = await stage.newest()
 
     async def is_probed() -> bool:
         found = await stage.server.api("GET", f"/api/v1/deployments/{newest}", expect=200)
         return bool(found["phase"] == "probing")
 
     await stage.server.until(is_probed, 60, "it is probed")
-    return int(newest)
+    return newest
 
 
 async def lost_container(stage: Stage) -> None:
@@ -126,6 +141,7 @@ Scenario = Callable[[Stage], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {
     "first deploy": first_deploy,
     "redeploy": redeploy,
+    "redeploy with a release command": redeploy_with_command,
     "rollback": rollback,
     "restart": restart,
     "cancel": cancel,

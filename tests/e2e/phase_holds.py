@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from stackyn_server.domain.deployments import Phase
+from tests.commands import commanding_app
 from tests.crash.audit import rows_of
 from tests.e2e.scene import Scene
 from tests.engine.parts import new_id
@@ -82,6 +83,15 @@ async def built(scene: Scene) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
+async def releasing(scene: Scene) -> AsyncIterator[int]:
+    """Its release command takes long."""
+    scene.mark = str(new_id())
+    deployment = await scene.redeploy(commanding_app("bad", f"sleep {scene.mark}"))
+    await scene.runs(scene.mark)
+    yield deployment
+
+
+@asynccontextmanager
 async def booting(scene: Scene) -> AsyncIterator[int]:
     """The engine takes its time to create the container, and does it after all when nobody wants it any more."""
     async with scene.door.keeping("/containers/create?name=stackyn-i"):  # not that of its build
@@ -127,5 +137,16 @@ async def is_draining(server: ServerProcess, app: int) -> bool:
 
 HOLDS: dict[str, Hold] = {
     hold.__name__: hold
-    for hold in (queued, fetching, planning, building, built, booting, probing, switching, draining)
+    for hold in (
+        queued,
+        fetching,
+        planning,
+        building,
+        built,
+        releasing,
+        booting,
+        probing,
+        switching,
+        draining,
+    )
 }

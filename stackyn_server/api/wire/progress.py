@@ -20,6 +20,7 @@ _UNDER_WAY: dict[Phase, tuple[BuildStatusWord, Stage, int, str]] = {
     Phase.PLANNING: ("building", "detecting", 25, "Finding out how to build it."),
     Phase.BUILDING: ("building", "building", 40, "Building the image."),
     Phase.BUILT: ("deploying", "deploying", 70, "Waiting to start."),
+    Phase.RELEASING: ("deploying", "deploying", 75, "Running its release command."),
     Phase.BOOTING: ("deploying", "deploying", 80, "Starting the container."),
     Phase.PROBING: ("deploying", "deploying", 90, "Waiting for its first answer."),
     Phase.SWITCHING: ("deploying", "deploying", 95, "Switching requests over to it."),

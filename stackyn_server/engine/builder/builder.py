@@ -83,7 +83,7 @@ class Builder:
         """Remove the builder containers whose build doesn't run here; returns their names."""
         removed = []
         for listed in await container.list_all(self._engine):
-            if container.deployment_of(listed) not in self._running:
+            if listed.deployment not in self._running:
                 await containers.force_remove(self._engine, listed.id)
                 log.info("builder.removed", container=listed.name)
                 removed.append(listed.name)

@@ -71,11 +71,6 @@ async def list_all(engine: Engine) -> list[ContainerSummary]:
     return await containers.list_ours(engine, {keys.ROLE: Role.BUILDER})
 
 
-def deployment_of(listed: ContainerSummary) -> DeploymentId | None:
-    text = listed.labels.get(keys.DEPLOYMENT, "")
-    return DeploymentId(int(text)) if text.isdecimal() else None
-
-
 async def remove_of(engine: Engine, deployment: DeploymentId) -> None:
     """Kill and remove the builder containers of a deployment, if there are any."""
     matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}

@@ -86,7 +86,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT d.id, d.phase, d.waiting_reason FROM deployment d
     WHERE d.app = a.id
-      AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
+      AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching')
     ORDER BY d.created_at DESC, d.id DESC LIMIT 1
 ) AS opened ON true
 LEFT JOIN LATERAL (

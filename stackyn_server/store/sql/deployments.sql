@@ -22,14 +22,14 @@ SELECT * FROM deployment WHERE app = $1 ORDER BY created_at DESC, id DESC LIMIT 
 -- name: open_of_app
 SELECT * FROM deployment
 WHERE app = $1
-  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
+  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching')
 ORDER BY id;
 
 -- name: jobless_of_app
 -- What nobody works on and nobody waits to: there should be none, and the sweep gives each a job again.
 SELECT * FROM deployment
 WHERE app = $1
-  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching')
+  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching')
   AND NOT EXISTS (
       SELECT FROM job
       WHERE job.subject = deployment.id::text AND job.kind IN ('build', 'release')
@@ -66,6 +66,16 @@ WITH moved AS (
 )
 SELECT * FROM moved;
 
+-- name: set_command
+-- Of one that is as it was read, by the server that leads.
+UPDATE deployment SET
+    command_container = coalesce($4, command_container),
+    command_done_at = CASE WHEN $5 THEN coalesce(command_done_at, now()) ELSE command_done_at END,
+    updated_at = now()
+FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
+WHERE id = $1 AND phase = 'releasing' AND version = $2
+RETURNING deployment.*;
+
 -- name: built_before
 SELECT image FROM deployment WHERE app = $1 AND build_key = $2 AND image IS NOT NULL
 GROUP BY image ORDER BY max(id) DESC LIMIT 5;
@@ -82,4 +92,4 @@ WHERE id = ANY ($1::bigint[]) AND phase IN ('queued', 'fetching', 'planning', 'b
 
 -- name: unfinished
 SELECT id FROM deployment
-WHERE phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching');
+WHERE phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching');

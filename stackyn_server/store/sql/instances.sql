@@ -9,6 +9,9 @@ RETURNING *;
 INSERT INTO instance (app, release, deployment, slot) VALUES ($1, $2, $3, $4)
 RETURNING *;
 
+-- name: move
+UPDATE instance SET slot = $2, container = NULL WHERE id = $1 AND slot <> $2;
+
 -- name: get
 SELECT * FROM instance WHERE id = $1;
 

@@ -35,7 +35,7 @@ WHERE k.age > $1
   AND NOT EXISTS (SELECT FROM instance i JOIN release r ON r.id = i.release
                   WHERE i.state <> 'gone' AND r.image = k.image)
   AND NOT EXISTS (SELECT FROM deployment d
-                  WHERE d.image = k.image AND d.phase IN ('built', 'booting', 'probing', 'switching'));
+                  WHERE d.image = k.image AND d.phase IN ('built', 'releasing', 'booting', 'probing', 'switching'));
 
 -- name: images_offered
 SELECT DISTINCT r.app, r.image FROM release r JOIN app a ON a.id = r.app AND a.desired <> 'deleted'
@@ -45,7 +45,7 @@ WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL;
 SELECT r.image FROM release r WHERE r.number IS NOT NULL AND r.image_removed_at IS NULL
 UNION SELECT r.image FROM release r JOIN instance i ON i.release = r.id AND i.state <> 'gone'
 UNION SELECT d.image FROM deployment d WHERE d.image IS NOT NULL
-    AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching');
+    AND d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching');
 
 -- name: image_removed
 UPDATE release SET image_removed_at = now() WHERE app = $1 AND image = $2 AND image_removed_at IS NULL;
@@ -53,7 +53,7 @@ UPDATE release SET image_removed_at = now() WHERE app = $1 AND image = $2 AND im
 -- name: image_in_use
 SELECT EXISTS (SELECT FROM release WHERE image = $1 AND number IS NOT NULL AND image_removed_at IS NULL)
     OR EXISTS (SELECT FROM deployment WHERE image = $1 AND id <> $2
-               AND phase IN ('built', 'booting', 'probing', 'switching', 'live'));
+               AND phase IN ('built', 'releasing', 'booting', 'probing', 'switching', 'live'));
 
 -- name: of_deployment
 SELECT * FROM release WHERE deployment = $1;

@@ -47,7 +47,7 @@ UPDATE route SET previous = NULL, updated_at = now() WHERE app = $1 AND state = 
 
 -- name: question
 SELECT a.tenant, a.desired = 'running' AS is_wanted, r.state,
-       coalesce(d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'booting', 'probing', 'switching'),
+       coalesce(d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching'),
                 false) AS is_candidate
 FROM app a
 LEFT JOIN route r ON r.app = a.id
