@@ -210,6 +210,7 @@ class Probe(Table):
     steady_seconds: Annotated[float, Field(ge=0)] = 3
     known_steady_seconds: Annotated[float, Field(ge=0)] = 0.5
     answer_seconds: Seconds = 30
+    longest_seconds: Seconds = 900
     other_port_seconds: Seconds = 30
 
 
@@ -321,6 +322,7 @@ class Plan(Table):
     max_ram_mb: Count
     max_disk_mb: Count
     max_apps: Count
+    max_build_memory_mb: Count = 1024
     always_on: bool = False
     auto_deploy: bool = False
     health_checks: bool = False
@@ -361,14 +363,22 @@ def _shipped_plans() -> dict[str, Plan]:
     on = {"always_on": True, "auto_deploy": True, "health_checks": True, "logs": True}
     pro = {**on, "zero_downtime": True, "workers": True, "priority_builds": True}
 
-    def plan(name: str, price: int, ram: int, disk: int, apps: int, **flags: bool) -> Plan:
-        return Plan(display_name=name, price=price, max_ram_mb=ram, max_disk_mb=disk, max_apps=apps, **flags)
+    def plan(name: str, price: int, ram: int, disk: int, apps: int, build_memory: int, **flags: bool) -> Plan:
+        return Plan(
+            display_name=name,
+            price=price,
+            max_ram_mb=ram,
+            max_disk_mb=disk,
+            max_apps=apps,
+            max_build_memory_mb=build_memory,
+            **flags,
+        )
 
     return {
-        "free": plan("Free", 0, 256, 1024, 1, manual_deploy_only=True),
-        "starter": plan("Starter", 1900, 512, 5120, 1, **on),
-        "builder": plan("Builder", 2900, 1024, 10240, 3, **on),
-        "pro": plan("Pro", 4900, 2048, 20480, 3, **pro),
+        "free": plan("Free", 0, 256, 1024, 1, 1024, manual_deploy_only=True),
+        "starter": plan("Starter", 1900, 512, 5120, 1, 2048, **on),
+        "builder": plan("Builder", 2900, 1024, 10240, 3, 4096, **on),
+        "pro": plan("Pro", 4900, 2048, 20480, 3, 8192, **pro),
     }
 
 

@@ -16,6 +16,17 @@ class Reservation:
     disk_mb: int
 
 
+def check_build_memory(asked_mb: int | None, most_mb: int) -> None:
+    """Raise `Forbidden` naming the limit when a build is to get more than the plan allows."""
+    if asked_mb is not None and asked_mb > most_mb:
+        raise Forbidden(
+            f"Your plan allows {most_mb} MB of memory for a build.",
+            hint="Set less as build_memory_mb or choose a larger plan.",
+            code="QUOTA_MEMORY",
+            details={"limit": most_mb},
+        )
+
+
 def check_quota(
     reserved: Reservation, extra: Reservation, *, max_apps: int, max_memory_mb: int, max_disk_mb: int
 ) -> None:

@@ -1,4 +1,5 @@
-"""Whether this machine has the memory to start an app beside what runs already. All numbers in MiB."""
+"""Whether this machine has the memory to start an app beside what runs already, and what a build gets of it. All
+numbers in MiB."""
 
 from __future__ import annotations
 
@@ -16,6 +17,12 @@ class Way(StrEnum):
 def has_room(available_mb: int, reserve_mb: int, wanted_mb: int) -> bool:
     """`available_mb` is what the kernel can give without swapping, `wanted_mb` the limit of what is to start."""
     return available_mb - reserve_mb >= wanted_mb
+
+
+def build_mb(asked_mb: int | None, usual_mb: int, plan_mb: int, machine_mb: int) -> int:
+    """Return what a build may use: what is asked for, as far as the billing plan and the machine allow. Everybody may
+    have the usual amount."""
+    return min(asked_mb or usual_mb, max(plan_mb, usual_mb), max(machine_mb, usual_mb))
 
 
 def way_in(

@@ -24,6 +24,7 @@ from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import environment
+from stackyn_server.pipeline.build_memory import build_memory_mb
 from stackyn_server.pipeline.build_variables import BuildVariables, told
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.disk import need_room
@@ -165,6 +166,7 @@ class Build:
         )
         if variables.sentence:
             walk.say(variables.sentence)
+        memory_mb = await build_memory_mb(walk, self._settings, app, plan)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
             context = archive(
@@ -181,7 +183,7 @@ class Build:
                 tenant=deployment.tenant,
                 dockerfile=plan.dockerfile,
                 network=network,
-                memory_mb=self._settings.builds.memory_mb,
+                memory_mb=memory_mb,
                 cpu=self._settings.builds.cpu,
                 max_processes=self._settings.builds.max_processes,
                 tag=tag,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+from stackyn_server.buildplan.outcome import Deploying
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
@@ -135,6 +136,13 @@ def target(
     )
 
 
+def probing_seconds(settings: Settings, release: Release) -> float:
+    """Return how long the release's containers get until they have to answer."""
+    if release.health_timeout_seconds is None:
+        return settings.deadlines.probing
+    return min(release.health_timeout_seconds, settings.probe.longest_seconds)
+
+
 async def _new_release(
     connection: Connection,
     sealer: Sealer,
@@ -164,10 +172,12 @@ async def _new_release(
             told_port=source.told_port,
             protocol=source.protocol,
             health_path=source.health_path,
+            health_timeout_seconds=source.health_timeout_seconds,
             commit=source.commit,
         )
     variables = await environment.snapshot(connection, sealer, app.tenant, app.id)
     chosen, plan = app.settings, deployment.plan or {}
+    said = Deploying(**plan.get("deploying", {}))
     return NewRelease(
         app=app.id,
         deployment=deployment.id,
@@ -184,6 +194,7 @@ async def _new_release(
             default=settings.apps.default_port,
         ),
         protocol=chosen.protocol,
-        health_path=chosen.health_path or None,
+        health_path=chosen.health_path or said.health_path or None,
+        health_timeout_seconds=chosen.health_timeout_seconds or said.health_timeout_seconds,
         commit=deployment.commit,
     )

@@ -262,7 +262,9 @@ class ReleaseStory(Story):
             known_ports=await self._known_ports(app, release),
             is_fixed=walk.deployment.cause is Cause.ROLLBACK,
         )
-        walk.say(f"Waiting for it to answer on port {release.port}.")
+        seconds = candidates.probing_seconds(self._settings, release)
+        limit = "" if release.health_timeout_seconds is None else f" within {seconds:g} s"
+        walk.say(f"Waiting for it to answer on port {release.port}{limit}.")
         chosen = self._settings.probe
         is_known = walk.deployment.cause in (Cause.ROLLBACK, Cause.RESTART, Cause.START)
         steady = chosen.known_steady_seconds if is_known else chosen.steady_seconds
@@ -271,7 +273,7 @@ class ReleaseStory(Story):
                 self._engine,
                 target,
                 chosen,
-                within_seconds=self._settings.deadlines.probing,
+                within_seconds=seconds,
                 steady_seconds=0 if is_first else steady,
                 say=walk.say,
             )

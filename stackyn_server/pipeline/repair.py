@@ -84,7 +84,7 @@ class Repair:
             container = await containers.start(self._engine, spec)
             crash_point("repair.started")
             target = candidates.target(self._settings, app, release, instance, container)
-            seconds = self._settings.deadlines.probing
+            seconds = candidates.probing_seconds(self._settings, release)
             await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         except TransientFailure:
             raise

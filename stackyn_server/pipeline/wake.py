@@ -103,7 +103,7 @@ class Wake(Story):
         async with self._database.transaction() as connection:
             await instances.set_container(connection, instance.id, container)
         target = candidates.target(self._settings, app, release, instance, container)
-        seconds = self._settings.deadlines.probing
+        seconds = candidates.probing_seconds(self._settings, release)
         await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         await containers.set_restart(self._engine, container, on=True)
         crash_point("wake.ready")

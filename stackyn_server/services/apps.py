@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from stackyn_server.buildplan.plan import RUNTIMES
-from stackyn_server.config import Settings
+from stackyn_server.config import Plan, Settings
 from stackyn_server.domain.app_settings import checked
 from stackyn_server.domain.apps import (
     Amount,
@@ -21,7 +22,7 @@ from stackyn_server.domain.apps import (
     valid_variable,
     with_suffix,
 )
-from stackyn_server.domain.billing_plans import Reservation, check_quota
+from stackyn_server.domain.billing_plans import Reservation, check_build_memory, check_quota
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.jobs import Kind
@@ -97,6 +98,7 @@ class Apps:
         check_amount(Amount(0, 0), Amount.of(environment), Amount(limits.variables, limits.variables_bytes))
         chosen_settings = {"root_directory": source.folder, **new.settings} if source.folder else new.settings
         settings = _chosen(self._default_settings(owner), chosen_settings)
+        self._check_build_memory(owner, chosen_settings)
         derived = slug_from_name(name)
         chosen = valid_slug(new.slug) if new.slug and new.slug != derived else None
         if chosen in self._settings.apps.reserved_slugs:
@@ -131,6 +133,7 @@ class Apps:
 
     async def change(self, owner: Owner, app: AppId, changes: dict[str, Any]) -> AppView:
         """Change name, branch or settings; takes effect with the next deploy or restart."""
+        self._check_build_memory(owner, changes)
         changes = dict(changes)
         name, branch = changes.pop("name", None), changes.pop("branch", None)
         try:
@@ -223,12 +226,18 @@ class Apps:
             seat=seat,
         )
 
+    def _plan(self, owner: Owner) -> Plan:
+        plans = self._settings.plans
+        return plans.get(owner.plan) or plans[self._settings.billing.default_plan]
+
+    def _check_build_memory(self, owner: Owner, changes: Mapping[str, Any]) -> None:
+        usual = self._settings.builds.memory_mb
+        check_build_memory(changes.get("build_memory_mb"), max(self._plan(owner).max_build_memory_mb, usual))
+
     async def _check_quota(
         self, connection: Connection, owner: Owner, settings: AppSettings, apart_from: AppId | None = None
     ) -> None:
-        plan = (
-            self._settings.plans.get(owner.plan) or self._settings.plans[self._settings.billing.default_plan]
-        )
+        plan = self._plan(owner)
         check_quota(
             await apps.reserved(connection, owner.id, apart_from=apart_from),
             Reservation(1, settings.memory_mb, settings.disk_mb),

@@ -19,6 +19,7 @@ class NewRelease:
     """All that a container needs and that rollback restores. Units: MiB, cores.
 
     `port` is where the app is reached, `told_port` what its containers find in PORT (None: the same).
+    `health_timeout_seconds`: until when it has to answer (None: as the operator says).
     """
 
     app: AppId
@@ -34,6 +35,7 @@ class NewRelease:
     commit: str | None
     told_port: int | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
+    health_timeout_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ async def insert(connection: Connection, new: NewRelease) -> Release:
         new.told_port,
         new.protocol,
         new.health_path,
+        new.health_timeout_seconds,
         new.commit,
     )
     return Release.from_row(row)

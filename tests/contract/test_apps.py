@@ -134,6 +134,15 @@ async def test_the_plan_limits_apps_and_memory_and_says_which(platform: Platform
     assert (await create(person)).status == 201
 
 
+async def test_the_plan_limits_the_memory_of_builds(platform: Platform) -> None:
+    person = await platform.person(plan="starter")
+    answer = await create(person, build_memory_mb=2049)
+    assert is_error(answer, 403, "QUOTA_MEMORY") and "2048" in answer.json["error"]
+    app = await person.new_app(build_memory_mb=2048)
+    path = f"/api/v1/apps/{app}"
+    assert is_error(await person.call("PATCH", path, json={"build_memory_mb": 4096}), 403, "QUOTA_MEMORY")
+
+
 async def test_of_two_hundred_parallel_creates_exactly_as_many_succeed_as_the_plan_allows(
     launch: Callable[..., Any],
 ) -> None:

@@ -120,6 +120,12 @@ class Plan(Answer):
     priority_builds: bool
     manual_deploy_only: bool
 
+    @classmethod
+    def of(cls, quota: QuotaView) -> Plan:
+        """Clients know exactly these keys."""
+        values = quota.plan.model_dump(include=set(cls.model_fields))
+        return cls(name=quota.plan_name, **values)
+
 
 class Quota(Answer):
     """The enforced limits, and what the living apps reserve of them."""
@@ -134,7 +140,7 @@ class Quota(Answer):
     def of(cls, quota: QuotaView) -> Quota:
         return cls(
             plan_name=quota.plan_name,
-            plan=Plan(name=quota.plan_name, **quota.plan.model_dump()),
+            plan=Plan.of(quota),
             app_count=quota.reserved.apps,
             total_ram_mb=quota.reserved.memory_mb,
             total_disk_mb=quota.reserved.disk_mb,

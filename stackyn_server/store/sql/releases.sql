@@ -1,7 +1,7 @@
 -- name: insert
 INSERT INTO release (app, deployment, image, sealed_environment, memory_mb, disk_mb, cpu, command, port, told_port,
-                     protocol, health_path, commit)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                     protocol, health_path, health_timeout_seconds, commit)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 RETURNING *;
 
 -- name: get

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.domain.memory import Way, way_in
+from stackyn_server.domain.memory import Way, build_mb, way_in
 from stackyn_server.engine.host_memory import parse
 
 RESERVE = 100
@@ -31,6 +31,23 @@ def test_the_way_in(available: int, wanted: int, serving: int | None, way: Way) 
 def test_where_requests_may_not_be_held_a_release_waits_for_memory() -> None:
     assert way_in(355, RESERVE, 256, 256, may_hold=False) is Way.WAIT
     assert way_in(356, RESERVE, 256, 256, may_hold=False) is Way.BESIDE
+
+
+@pytest.mark.parametrize(
+    ("asked", "plan", "machine", "given"),
+    [
+        (None, 4096, 9000, 1024),
+        (2048, 4096, 9000, 2048),
+        (8192, 4096, 9000, 4096),
+        (8192, 9999, 3000, 3000),
+        (512, 4096, 9000, 512),
+        (2048, 512, 600, 1024),
+    ],
+)
+def test_build_gets_what_plan_and_machine_allow(
+    asked: int | None, plan: int, machine: int, given: int
+) -> None:
+    assert build_mb(asked, 1024, plan, machine) == given
 
 
 def test_available_memory_is_read_as_the_kernel_says_it() -> None:
