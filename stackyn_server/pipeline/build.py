@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from stackyn_server.buildplan.plan import BuildPlan, PlanOptions
@@ -24,8 +25,8 @@ from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import environment
-from stackyn_server.pipeline.build_memory import build_memory_mb
-from stackyn_server.pipeline.build_variables import BuildVariables, told
+from stackyn_server.pipeline.build_memory import BuildMemory
+from stackyn_server.pipeline.build_variables import BuildVariables, Told, told
 from stackyn_server.pipeline.crashpoints import crash_point
 from stackyn_server.pipeline.disk import need_room
 from stackyn_server.pipeline.readings import counted
@@ -46,6 +47,15 @@ _OF_PLANNING = (
     "root_directory", "dockerfile_path", "use_dockerfile", "build_target", "runtime", "runtime_version",
     "install_command", "build_command", "release_command", "start_command", "publish_directory", "port",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """A build that has to be done: of which tree, how, and the key of its outcome."""
+
+    source: str
+    told: Told
+    key: str | None
 
 
 class Build:
@@ -70,6 +80,7 @@ class Build:
         self._clones = clones
         self._variables_key = variables_key
         self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
+        self._memory = BuildMemory(settings)
         self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
         for slot in reversed(range(settings.builds.concurrency)):
             self._slots.put_nowait(slot)
@@ -100,7 +111,7 @@ class Build:
             await walk.move(Phase.BUILDING, plan=plan.as_json())
         crash_point("build.building")
         if walk.deployment.phase is Phase.BUILDING:
-            image, key = await walk.step(self._image(walk, app, clone), _build_timeout(self._settings))
+            image, key = await self._image(walk, app, clone)
             crash_point("build.image")
             await walk.move(
                 Phase.BUILT,
@@ -146,7 +157,16 @@ class Build:
 
     async def _image(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None]:
         """Return the image and its key. Built, unless an image of this deployment inspects already, or one that the
-        same build made: finished work is not done twice."""
+        same build made: finished work is not done twice. A build that waits for memory has its whole time after that.
+        """
+        timeout = _build_timeout(self._settings)
+        found = await walk.step(self._prepared(walk, app, clone), timeout)
+        if not isinstance(found, _Needed):
+            return found
+        async with self._memory.reserved(walk, app, found.told.plan) as memory_mb:
+            return await walk.step(self._built(walk, app, clone, found, memory_mb), timeout), found.key
+
+    async def _prepared(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None] | _Needed:
         deployment = walk.deployment
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
@@ -161,19 +181,23 @@ class Build:
             walk.say("Nothing has changed since an earlier deployment: its image is used, without a build.")
             await images.tag(self._engine, same, tag)
             return same, key
+        return _Needed(source, variables, key)
+
+    async def _built(self, walk: Walk, app: App, clone: Path, needed: _Needed, memory_mb: int) -> str:
+        deployment, variables = walk.deployment, needed.told
+        plan = variables.plan
         credentials = await walk.record(
             lambda connection: credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
         )
         if variables.sentence:
             walk.say(variables.sentence)
-        memory_mb = await build_memory_mb(walk, self._settings, app, plan)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
             context = archive(
                 self._settings.reading,
                 clone,
-                source,
-                variables.plan,
+                needed.source,
+                plan,
                 root=plan.root if plan.root is not None else app.settings.root_directory or "",
                 say=walk.say,
             )
@@ -186,7 +210,7 @@ class Build:
                 memory_mb=memory_mb,
                 cpu=self._settings.builds.cpu,
                 max_processes=self._settings.builds.max_processes,
-                tag=tag,
+                tag=images.tag_of(self._engine, deployment.app, deployment.id),
                 target=app.settings.build_target if plan.generated is None else None,
                 syntax=plan.syntax,
                 docker_config=docker_config(credentials),
@@ -195,7 +219,7 @@ class Build:
                 hostname=variables.hostname,
                 no_cache=variables.no_cache,
             )
-            return await self._builder.build(request, context, walk.say), key
+            return await self._builder.build(request, context, walk.say)
 
     async def _variables(self, walk: Walk, app: App) -> BuildVariables:
         found = await walk.record(
