@@ -195,6 +195,7 @@ class Deadlines(Table):
 
     fetching: Seconds = 300
     planning: Seconds = 30
+    preparing: Seconds = 1200
     building: Seconds = 900
     releasing: Seconds = 600
     booting: Seconds = 60

@@ -27,6 +27,7 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import Build
 from stackyn_server.pipeline.cleanup import Cleanup
 from stackyn_server.pipeline.gates import Gates
+from stackyn_server.pipeline.make_image import MakeImage
 from stackyn_server.pipeline.release import ReleaseStory
 from stackyn_server.pipeline.repair import Repair
 from stackyn_server.pipeline.retire import Retire
@@ -113,8 +114,17 @@ class Server:
         parts = Parts(settings, database, engine, ingress, self.watch.ingress_ready, self.gates, Room())
         at_the_engine: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(
-                settings, database, engine, journal, sealer, builder, clones, keys.derive("build variables")
+                settings,
+                database,
+                engine,
+                journal,
+                sealer,
+                builder,
+                self.registry,
+                clones,
+                keys.derive("build variables"),
             ),
+            Kind.IMAGE: MakeImage(settings, database, engine, builder, self.registry),
             Kind.RELEASE: ReleaseStory(parts, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
             Kind.CLEANUP: Cleanup(parts, clones),
@@ -241,6 +251,7 @@ def _periodic(name: str, every: float, work: Handler) -> Periodic:
 def _pools(settings: Settings) -> Mapping[Pool, int]:
     return {
         Pool.BUILDS: settings.builds.concurrency,
+        Pool.IMAGES: 1,  # there is one workshop
         Pool.RELEASE: settings.jobs.release_pool,
         Pool.WAKE: settings.jobs.wake_pool,
         Pool.RETIRE: settings.jobs.retire_pool,

@@ -27,10 +27,11 @@ class Tool:
     """The base images of one tool: `<repository>:<version>`.
 
     `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
-    and where it is among those that are asked for. With `has_all_patches`, each patch of a line can be had by its
-    number, as with official images; else a line has one, whatever its number. With `has_build_image`, there is also
-    `<repository>:<version>-build` with compilers and the usual headers on top. What compilers make runs without them:
-    `runs_on` names the image for that by version, with the same libraries of the system.
+    and where it is among those that are asked for; those of `seldom` only where no other is. With `has_all_patches`,
+    each patch of a line can be had by its number, as with official images; else a line has one, whatever its number.
+    With `has_build_image`, there is also `<repository>:<version>-build` with compilers and the usual headers on top.
+    What compilers make runs without them: `runs_on` names the image for that by version, with the same libraries of the
+    system.
     """
 
     repository: str
@@ -39,6 +40,7 @@ class Tool:
     has_all_patches: bool = False
     has_build_image: bool = False
     runs_on: Mapping[str, str] = field(default_factory=dict)
+    seldom: tuple[str, ...] = ()
 
     def image(self, version: str) -> str:
         return f"{self.repository}:{version}"
@@ -89,7 +91,8 @@ class Toolchains:
                 tool, entry, entry.default, f"{title} {entry.default} is the server's default."
             )
         text = asked.requirement.text or "any version"
-        version = choose(asked.requirement, entry.versions, entry.default)
+        usual = (version for version in entry.versions if version not in entry.seldom)
+        version = choose(asked.requirement, usual, entry.default) or choose(asked.requirement, entry.seldom)
         if version is None:
             raise _unavailable(
                 f"{asked.origin} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",
@@ -120,7 +123,7 @@ class Toolchains:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         tools = {
-            name: Tool(**{**tool, "versions": tuple(tool["versions"])})
+            name: Tool(**{**tool, "versions": tuple(tool["versions"]), "seldom": tuple(tool["seldom"])})
             for name, tool in stored["tools"].items()
         }
         return cls(tools, stored["source"])

@@ -38,11 +38,13 @@ class Files(Mapping[str, bytes]):
         return len(self.names)
 
 
-def plan_folder(folder: Path, settings: Settings, root_directory: str | None = None) -> BuildPlan:
+def plan_folder(
+    folder: Path, settings: Settings, root_directory: str | None = None, *, has_registry: bool = False
+) -> BuildPlan:
     """Plan as the server does for a commit with these files. Raises `DeploymentFailed` with what the owner is told."""
     names = frozenset(_of_git(folder) or _of_disk(folder))
     options = PlanOptions(
-        toolchains=toolchains(settings.images),
+        toolchains=toolchains(settings.images, has_registry=has_registry),
         default_port=settings.apps.default_port,
         root_directory=root_directory,
     )

@@ -10,15 +10,18 @@ import typer
 from stackyn_server import config_file, telemetry
 from stackyn_server.cli.options import ConfigPath, failures_said, usual_config
 from stackyn_server.engine.client import Engine
+from stackyn_server.images.building import ImageNotMade
 from stackyn_server.images.layout import Layout
 from stackyn_server.images.making import ImageMaker
-from stackyn_server.images.recipes import RECIPES
+from stackyn_server.images.recipes import FIRST
 from stackyn_server.images.steps import Shown
 from stackyn_server.security.redaction import redact_event
 
 app = typer.Typer(help="The images that builds start from and run in.", no_args_is_help=True)
 
-Names = Annotated[list[str] | None, typer.Argument(help="Images, as in stackyn/node:22. Default: all.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Images, as in stackyn/go:1.25. Default: the first ones.")
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Also what is here, with today's packages.")]
 Local = Annotated[bool, typer.Option("--local", help="Do not ask an image registry.")]
 Missing = Annotated[bool, typer.Option("--missing", help="Those that `make` would make, and nothing else.")]
@@ -38,7 +41,7 @@ def list_(
 
     async def look() -> list[str]:
         async with Engine(settings.engine, settings.network, INSTALLATION) as engine:
-            return await ImageMaker(engine, settings, Shown(), is_fresh=fresh).missing(names or RECIPES)
+            return await ImageMaker(engine, settings, Shown(), is_fresh=fresh).missing(names or FIRST)
 
     for name in asyncio.run(look()):
         typer.echo(name)
@@ -48,7 +51,10 @@ def list_(
 def make(
     names: Names = None, fresh: Fresh = False, local: Local = False, config_path: ConfigPath = None
 ) -> None:
-    """Make what is missing, or was made from other recipes, certificates or settings."""
+    """Make what is missing, or was made from other recipes, certificates or settings.
+
+    Images that were made for deployments are forgotten then, and made again when one needs them.
+    """
     settings = config_file.load(config_path or usual_config())
     if local:
         settings = settings.model_copy(
@@ -57,9 +63,16 @@ def make(
 
     async def run() -> None:
         async with Engine(settings.engine, settings.network, INSTALLATION) as engine:
-            await ImageMaker(engine, settings, Shown(), is_fresh=fresh).make(names or RECIPES)
+            maker = ImageMaker(engine, settings, Shown(), is_fresh=fresh)
+            await maker.make(names or FIRST)
+            if not names:
+                await maker.forget_old()
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except ImageNotMade as error:
+        typer.echo(error.notes, err=True)
+        raise
 
 
 @app.command()

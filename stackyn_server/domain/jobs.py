@@ -12,6 +12,7 @@ from stackyn_server.domain.ids import AppId
 
 class Kind(StrEnum):
     BUILD = "build"
+    IMAGE = "image"
     RELEASE = "release"
     STOP = "stop"
     SLEEP = "sleep"
@@ -28,6 +29,7 @@ class Kind(StrEnum):
 
 class Pool(StrEnum):
     BUILDS = "builds"
+    IMAGES = "images"
     RELEASE = "release"
     WAKE = "wake"
     RETIRE = "retire"
@@ -37,6 +39,7 @@ class Pool(StrEnum):
 
 POOL_OF: dict[Kind, Pool] = {
     Kind.BUILD: Pool.BUILDS,
+    Kind.IMAGE: Pool.IMAGES,
     Kind.RELEASE: Pool.RELEASE,
     Kind.STOP: Pool.RELEASE,
     Kind.SLEEP: Pool.RELEASE,
@@ -58,6 +61,9 @@ UNTIL_DONE = frozenset({Kind.STOP, Kind.SLEEP, Kind.REMOVE, Kind.RETIRE, Kind.CL
 
 
 SHORTENS_AN_OUTAGE = frozenset({Kind.REPAIR, Kind.WAKE})
+
+
+WAITS_FOR = "waits_for"  # argument of a build: the subjects of the image jobs that wake it
 
 
 class JobState(StrEnum):

@@ -3,59 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import hashlib
 import io
-import json
 import tarfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from stackyn_server.config import Settings
+from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.builder import BuildRequest
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.container import BuilderSpec
+from stackyn_server.engine.builder.disk import DiskLimits, within_limits
+from stackyn_server.engine.builder.failures import explain, lacks_base_image
+from stackyn_server.engine.builder.progress import Progress
 from stackyn_server.engine.builder.registries import registry_tables
 from stackyn_server.engine.builder.run import run
+from stackyn_server.engine.builder.telling import Telling
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import Absent
 from stackyn_server.errors import StackynError
 from stackyn_server.images.host import HostSettings
 from stackyn_server.images.recipes import FILES, Recipe
 
-_VOLUME = "stackyn-base-images"
+DEPLOYMENT = DeploymentId(0)  # which a builder container of ours is labelled with
+VOLUME = "stackyn-base-images"
 _NOBODY = UserId(UUID(int=0))
 _KEEP_MB = 20_480
-_SHOWN_CHARACTERS = 4000
 _MAX_PROCESSES = 4096
+_VOLUME_SECONDS = 300  # removing some GB of files takes an engine with much to do its time
 
 
 class ImageNotMade(StackynError):
-    """The build ended badly. The message has the end of what it said."""
+    """The build ended badly. Its last lines are a note; what it fetches may be there the next time (`retryable`)."""
 
-    code = "IMAGE_NOT_MADE"
+    code, retryable = "IMAGE_NOT_MADE", True
 
 
 @asynccontextmanager
 async def workshop(engine: Engine, settings: Settings) -> AsyncIterator[Workshop]:
     """Open a cache for the images that are made together; it is gone after the block."""
-    await engine.request_or_none("DELETE", f"volumes/{_VOLUME}")  # of an earlier run that was killed
-    created = await engine.request("POST", "volumes/create", body={"Name": _VOLUME})
+    # Of the folder's own: servers with another one on this machine may be making images meanwhile.
+    name = f"{VOLUME}-{hashlib.sha256(str(settings.images.directory).encode()).hexdigest()[:8]}"
+    await _remove(engine, name)  # of an earlier run that was killed
+    created = await engine.request("POST", "volumes/create", body={"Name": name})
     try:
         architecture = (await engine.request("GET", "version"))["Arch"]
-        yield Workshop(engine, settings, architecture, Path(created["Mountpoint"]))
+        yield Workshop(engine, settings, architecture, name, Path(created["Mountpoint"]))
     finally:
-        await engine.request_or_none("DELETE", f"volumes/{_VOLUME}")
+        await _remove(engine, name)
+
+
+async def _remove(engine: Engine, volume: str) -> None:
+    with suppress(Absent):
+        await engine.request("DELETE", f"volumes/{volume}", seconds=_VOLUME_SECONDS)
 
 
 class Workshop:
     """Where base images are made, one after the other. `architecture` in Go's words; `cache` is the volume's folder."""
 
-    def __init__(self, engine: Engine, settings: Settings, architecture: str, cache: Path) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, architecture: str, volume: str, cache: Path
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._architecture = architecture
+        self._volume = volume
         self._cache = cache
 
     async def build(
@@ -73,31 +89,39 @@ class Workshop:
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
         control = control_tar(words, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)
-        output = bytearray()
-
-        async def keep(piece: bytes) -> None:
-            output.extend(piece)
-
+        progress = Progress()
+        telling = Telling(progress, lambda _line: None)
         spec = BuilderSpec(
             app=None,
             deployment=request.deployment,
             tenant=request.tenant,
             image=self._settings.images.builder,
             network=request.network,
-            volume=_VOLUME,
+            volume=self._volume,
             base_images=self._settings.images.directory,
             limits=request.limits,
         )
-        ended = await run(self._engine, spec, control, _one_piece(context), keep)
+        limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
+        running = run(self._engine, spec, control, _one_piece(context), telling.feed)
+        try:
+            ended = await within_limits(self._cache, limits, running)
+        except DeploymentFailed as error:
+            raise ImageNotMade(f"{recipe.name} was not made. {error.message}") from error
+        await telling.finish()
         if ended.exit_code:
-            said = _readable(bytes(output)) or ended.said
-            raise ImageNotMade(f"{recipe.name} was not made (exit code {ended.exit_code}):\n{said}")
+            # In the words for tenants, whose Dockerfile it is not.
+            reason = explain(ended, progress, builds.allowed_private)
+            failed = ImageNotMade(
+                f"{recipe.name} was not made. {reason.message}", retryable=not lacks_base_image(progress)
+            )
+            failed.add_note(reason.failure.evidence or progress.complaint or ended.said)
+            raise failed
         return self._cache / "out"
 
     def _request(self) -> BuildRequest:
         return BuildRequest(
             app=AppId(0),
-            deployment=DeploymentId(0),
+            deployment=DEPLOYMENT,
             tenant=_NOBODY,
             dockerfile="Dockerfile",
             network="host",  # all of it is ours, and the machine's name server may listen on loopback only
@@ -129,20 +153,3 @@ def _add(archive: tarfile.TarFile, path: PurePosixPath, content: bytes, mode: in
     member = tarfile.TarInfo(f"context/{path}")
     member.size, member.mode = len(content), mode
     archive.addfile(member, io.BytesIO(content))
-
-
-def _readable(output: bytes) -> str:
-    """Return the end of what a build said, from BuildKit's stream of JSON."""
-    text = ""
-    for line in output.decode(errors="replace").splitlines():
-        try:
-            status = json.loads(line)
-        except ValueError:
-            text += f"{line}\n"
-            continue
-        for entry in status.get("logs") or ():
-            text += base64.b64decode(entry["data"]).decode(errors="replace")
-        for vertex in status.get("vertexes") or ():
-            if vertex.get("error"):
-                text += f"{vertex.get('name', '')}: {vertex['error']}\n"
-    return text[-_SHOWN_CHARACTERS:]

@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
-from stackyn_server.buildplan.toolchains import Toolchains
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stackyn_server.buildplan.toolchains import Tool, Toolchains
 from stackyn_server.config import Images
+from stackyn_server.images.tools import TOOLS, ToolImages
+
+OURS = "stackyn/"
 
 
-def toolchains(images: Images) -> Toolchains:
-    """Return the catalogue: the images that `[images]` names, and the Debian that they stand on."""
-    return Toolchains.of_images(
-        python=images.python, node=images.node, static=images.static, base="stackyn/base:12"
-    )
+def toolchains(images: Images, *, has_registry: bool) -> Toolchains:
+    """Return the catalogue: all tools in the versions that can be had, with the images of `[images]` as defaults."""
+    tools = dict(_tools(has_registry))
+    for name, image in (("python", images.python), ("node", images.node), ("static", images.static)):
+        repository, _, version = image.rpartition(":")
+        known = tools[name]
+        if repository == known.repository and version in known.versions:
+            tools[name] = replace(known, default=version)
+        else:  # the operator's own
+            tools[name] = Tool(repository, (version,), version)
+    return Toolchains(tools, source="registry" if has_registry else "local")
+
+
+def _tools(has_registry: bool) -> Iterator[tuple[str, Tool]]:
+    for tool in TOOLS.values():
+        is_official = has_registry and bool(tool.lines)
+        versions = tool.lines if is_official else tuple(tool.here)
+        if versions:
+            yield (
+                tool.name,
+                Tool(
+                    f"{OURS}{tool.name}",
+                    versions,
+                    tool.default,
+                    has_all_patches=is_official and tool.has_all_patches,
+                    has_build_image=tool.has_build_image,
+                    runs_on=_runs_on(tool, versions, is_official),
+                    seldom=tool.seldom,
+                ),
+            )
+
+
+def _runs_on(tool: ToolImages, versions: tuple[str, ...], is_official: bool) -> dict[str, str]:
+    if not is_official:
+        return dict(tool.runs_on)
+    return {line: tool.runs_on_official.format(line) for line in versions if tool.runs_on_official}

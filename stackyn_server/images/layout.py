@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -113,6 +113,14 @@ class Layout:
         """Return the layers of an image as tar files, the lowest first."""
         manifest = _document(self.blob(entry.digest).read_bytes())
         return [self.blob(layer["digest"]) for layer in manifest["layers"]]
+
+    def note_use(self, names: Iterable[str]) -> None:
+        """Remember that images were used now."""
+        entries = self.entries()
+        for name in names:
+            if name in entries:
+                with suppress(FileNotFoundError):  # forgotten meanwhile
+                    os.utime(self.blob(entries[name].digest))
 
     def remove(self, names: Iterable[str]) -> None:
         """Forget images. Their blobs go later, with `prune`."""

@@ -6,44 +6,66 @@ import asyncio
 import fcntl
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from stackyn_server.config import Settings
 from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+from stackyn_server.errors import StackynError
 from stackyn_server.images import builder_image, debian, host
 from stackyn_server.images.builder_image import BuilderNotMade
 from stackyn_server.images.building import ImageNotMade, Workshop, workshop
 from stackyn_server.images.host import HostSettings
 from stackyn_server.images.layout import MAKING, Entry, Layout
 from stackyn_server.images.programs import Programs, official_image
-from stackyn_server.images.recipes import RECIPES, ROOTS, digest_of, recipe_of
+from stackyn_server.images.recipes import FIRST, ROOTS, NoSuchImage, Recipe, digest_of, recipe_of
 from stackyn_server.images.steps import Steps
+
+_LOCK_SECONDS = 0.5  # between two looks whether somebody else on this machine has finished
+
+
+class NeedsRegistry(StackynError):
+    """The image can't be made from packages, and no registry answers."""
+
+    code = "NEEDS_REGISTRY"
 
 
 class ImageMaker:
-    """Makes the images of one machine. `is_fresh`: also those that are here, with today's packages."""
+    """Makes the images of one machine. `is_fresh`: also those that are here, with today's packages. `may_go_without`:
+    an image that the registry doesn't give is made from packages, if it can be."""
 
-    def __init__(self, engine: Engine, settings: Settings, steps: Steps, *, is_fresh: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        steps: Steps,
+        *,
+        registry: Registry | None = None,
+        is_fresh: bool = False,
+        may_go_without: bool = True,
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._steps = steps
+        self._registry = registry or Registry(settings.images)
         self._is_fresh = is_fresh
+        self._may_go_without = may_go_without
         self._host = HostSettings({}, ())  # until it is read
         self._made: set[str] = set()  # by this run, so fresh enough
         self._layout = Layout(settings.images.directory)
         self._programs = Programs(settings.images.directory)
 
-    async def missing(self, names: Iterable[str] = tuple(RECIPES)) -> list[str]:
+    async def missing(self, names: Sequence[str] = FIRST) -> list[str]:
         """Return the images that are not here, or were made from other recipes, certificates or settings."""
         await self._read_host()
         builder = [] if await self._has_builder() else [self._settings.images.builder]
         return builder + [name for name in names if not await self._is_current(name)]
 
-    async def make(self, names: Iterable[str] = tuple(RECIPES)) -> None:
+    async def make(self, names: Sequence[str] = FIRST) -> None:
         """Make those of `names`, and what they stand on, that are missing. Raises what went wrong, in sentences."""
         async with self._alone():
             wanted = await self.missing(names)
@@ -54,6 +76,20 @@ class ImageMaker:
             is_local = not await self._asks_registry()
             await self._make(wanted, is_local)
             await asyncio.to_thread(self._layout.prune)
+
+    async def forget_old(self) -> list[str]:
+        """Forget the images that were made for deployments from other recipes, certificates or settings, or all of them
+        when it is fresh ones that are wanted: the next deployment that needs one has it made. Return their names."""
+        await self._read_host()
+        old = [name for name in await self._made_for_deployments() if not await self._is_current(name)]
+        if old:
+            await asyncio.to_thread(self._layout.remove, old)
+        return old
+
+    async def _made_for_deployments(self) -> list[str]:
+        entries = await asyncio.to_thread(self._layout.entries)
+        first = {*FIRST, *(name for name, root in ROOTS.items() if root.is_first)}
+        return [name for name in entries if name not in first]
 
     async def _make(self, wanted: list[str], is_local: bool) -> None:
         if not await self._has_builder():
@@ -69,29 +105,33 @@ class ImageMaker:
         """Make one image, after those that it stands on."""
         if await self._is_current(name):
             return
-        if name in ROOTS:
+        if name in ROOTS and ROOTS[name].is_first:
             await self._make_root(name)
             return
-        if not is_local:
+        recipe = recipe_of(name)
+        if not is_local and recipe.official:
             try:
-                with self._steps.step(f"{name}, on {recipe_of(name).official}"):
-                    await self._build(name, shop, is_local=False)
+                with self._steps.step(f"{name}, on {recipe.official}"):
+                    await self._build(recipe, shop, is_local=False)
                 return
             except ImageNotMade as error:
-                self._steps.say(f"{error.message.splitlines()[-1]} It is made from packages instead.")
-        recipe = recipe_of(name)
-        for other in (recipe.below, *recipe.needs):
-            await self._need(other, shop, is_local=True)
+                if not self._may_go_without or not recipe.can_be_made_here:
+                    raise
+                self._steps.say(f"{error.message} It is made from packages instead.")
+                is_local = True
+        if not recipe.can_be_made_here:
+            raise NeedsRegistry(f"{name} is made from {recipe.official}, and no image registry answers.")
+        for other in recipe.stands_on:
+            await self._need(other, shop, is_local)
         with self._steps.step(name):
-            await self._build(name, shop, is_local=True)
+            await self._build(recipe, shop, is_local=True)
 
-    async def _build(self, name: str, shop: Workshop, *, is_local: bool) -> None:
-        recipe = recipe_of(name)
+    async def _build(self, recipe: Recipe, shop: Workshop, *, is_local: bool) -> None:
         entries = await asyncio.to_thread(self._layout.entries)
-        below = {other: entries[other].digest for other in (recipe.below, *recipe.needs) if is_local}
+        below = {other: entries[other].digest for other in recipe.stands_on if is_local}
         made = await shop.build(recipe, self._host, below, is_local=is_local)
-        await asyncio.to_thread(self._layout.take, name, await self._digest(name), made)
-        self._made.add(name)
+        await asyncio.to_thread(self._layout.take, recipe.name, await self._digest(recipe.name), made)
+        self._made.add(recipe.name)
 
     async def _make_root(self, name: str) -> Entry:
         with self._steps.step(f"{name}, by debootstrap"):
@@ -146,7 +186,7 @@ class ImageMaker:
         return layer
 
     async def _asks_registry(self) -> bool:
-        is_there = await Registry(self._settings.images).is_there()
+        is_there = await self._registry.is_there()
         if not is_there and self._settings.images.source == "auto":
             self._steps.say("No image registry answers: images are made here, from packages.")
         return is_there
@@ -155,7 +195,14 @@ class ImageMaker:
         if self._is_fresh and name not in self._made:
             return False
         here = await asyncio.to_thread(self._layout.entries)
-        return name in here and here[name].recipe == await self._digest(name)
+        if name not in here:
+            return False
+        if name in ROOTS:
+            return True  # nothing of this machine's settings but its mirror is in it
+        try:
+            return here[name].recipe == await self._digest(name)
+        except NoSuchImage:  # of an older release
+            return False
 
     async def _digest(self, name: str) -> str:
         return await asyncio.to_thread(digest_of, name, self._host.digest)
@@ -170,10 +217,20 @@ class ImageMaker:
         await asyncio.to_thread(self._layout.prepare)
         lock = await asyncio.to_thread((folder / MAKING).open, "wb")
         try:
-            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            await _until_locked(lock)
             yield
         finally:
             lock.close()
+
+
+async def _until_locked(lock: BinaryIO) -> None:
+    """Take a lock that another process may hold for minutes. A thread that waits for it could not be cancelled."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            await asyncio.sleep(_LOCK_SECONDS)
 
 
 @asynccontextmanager

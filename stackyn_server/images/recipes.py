@@ -1,4 +1,5 @@
-"""How each base image is made: one row here, one Dockerfile in the folder beside.
+"""How each base image is made: its name becomes a Dockerfile, by the table of `tools.py` and the files in the folder
+beside.
 
 What an image promises to a Dockerfile, besides the user app (1000:1000, home /home/app), /app (app's own, the working
 directory), the host's certificates in /etc/ssl/certs/ca-certificates.crt and the root user for RUN and COPY:
@@ -7,19 +8,25 @@ directory), the host's certificates in /etc/ssl/certs/ca-certificates.crt and th
     stackyn/python:3.11  python3, python, pip, the venv module; a build makes /app/.venv and ends with USER app
     stackyn/node:22      node, npm, npx; a build runs npm in /app and ends with USER app
     stackyn/static:1     serves /srv/site on $PORT (8080), already as USER app: a build only copies files there
+    stackyn/php:8.4      php, composer; `serve-php` serves $DOCUMENT_ROOT on $PORT, as any user
+    stackyn/ruby:3.3     ruby, bundle; stackyn/ruby:3.3-build has compilers and headers too
+    stackyn/java:21      javac, mvn, to build with; stackyn/jre:21 has java alone, to run what they make
+    the others           the tool, and what it compiles with
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackyn_server.errors import StackynError
+from stackyn_server.images.tools import BUILD, TOOLS, WITHOUT
 
 FILES = Path(__file__).with_name("recipes")
-_OF_ALL = ("common.Dockerfile", "settle")
+_NAME = re.compile(r"stackyn/([a-z]+):([0-9]+(?:\.[0-9]+){0,3})(-build)?")
 
 
 class NoSuchImage(StackynError):
@@ -28,38 +35,53 @@ class NoSuchImage(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class DebianRoot:
-    """A Debian made by debootstrap: what base images stand on where no image registry answers."""
+    """A Debian, which base images stand on where no image registry answers. The first is made by debootstrap, with the
+    rights of root on this machine; others by the sealed builder, in the first."""
 
     name: str
     suite: str
+    is_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`official` is the image below it where a registry answers; `below` is one of ours, where none does.
+    """`official` is the image below it where a registry answers, "" when it stands on `below` there too; `below` is
+    one of ours, "" when only a registry has what it is made from.
 
-    `stages` is a file with the earlier stages that bring the tool where none does, `needs` the images of ours that
-    those start from; `files` is what else is copied into the image.
+    `stages` is a file with the earlier stages that bring the tool where no official image does, `needs` the images of
+    ours that those start from; `files` is what else is copied into the image. `file` ends the Dockerfile; it is all of
+    it where the image stands on nothing (`suite`).
     """
 
     name: str
     official: str
     below: str
+    file: str
     stages: str = ""
     needs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    suite: str = ""
 
     @property
-    def tool(self) -> str:
-        return self.name.removeprefix("stackyn/").partition(":")[0]
+    def version(self) -> str:
+        return self.name.rpartition(":")[2].removesuffix(BUILD)
+
+    @property
+    def stands_on(self) -> tuple[str, ...]:
+        """The images of ours that it is made from without an official one."""
+        return (*((self.below,) if self.below else ()), *self.needs)
+
+    @property
+    def can_be_made_here(self) -> bool:
+        return bool(self.stands_on)
 
     def dockerfile(self, *, is_local: bool) -> str:
-        """Return the whole Dockerfile; `is_local` when it has to do without an image registry."""
-        stages = ""
-        if self.stages:
-            stages = _text(self.stages) if is_local else "FROM scratch AS tool\nWORKDIR /tool\n"
-        below = self.below if is_local else self.official
-        return f"{stages}FROM {below}\n{_text('common.Dockerfile')}{_text(f'{self.tool}.Dockerfile')}"
+        """Return the whole Dockerfile; `is_local` when it has to do without the official image."""
+        text = _text(self.file)
+        if not self.suite:
+            below = self.below if is_local else self.official
+            text = f"{self._stages(text, is_local)}FROM {below}\n{_text('common.Dockerfile')}{text}"
+        return text.replace("@VERSION@", self.version).replace("@SUITE@", self.suite)
 
     def context(self) -> Iterator[Path]:
         """Yield our files that the Dockerfile copies, or that decide what it becomes."""
@@ -69,35 +91,81 @@ class Recipe:
                 sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
             )
 
+    def _stages(self, last: str, is_local: bool) -> str:
+        if self.stages and (is_local or not self.needs):
+            return _text(self.stages)
+        return "FROM scratch AS tool\nWORKDIR /tool\n" if "--from=tool" in last else ""
 
-ROOTS: Mapping[str, DebianRoot] = {root.name: root for root in (DebianRoot("stackyn/debian:12", "bookworm"),)}
 
-RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("stackyn/base:12", "debian:bookworm-slim", below="stackyn/debian:12"),
-        Recipe("stackyn/python:3.11", "python:3.11-slim-bookworm", below="stackyn/base:12"),
-        Recipe(
-            "stackyn/node:22",
-            "node:22-bookworm-slim",
-            below="stackyn/base:12",
-            stages="node.stages",
-            needs=("stackyn/python:3.11",),
-            files=("node.lock",),
-        ),
-        Recipe("stackyn/static:1", "nginx:stable-bookworm", below="stackyn/base:12", files=("site",)),
+ROOTS: Mapping[str, DebianRoot] = {
+    root.name: root
+    for root in (
+        DebianRoot("stackyn/debian:12", "bookworm", is_first=True),
+        DebianRoot("stackyn/debian:13", "trixie"),
+        DebianRoot("stackyn/debian:14", "forky"),
     )
 }
 
 
 def recipe_of(name: str) -> Recipe:
     """Return a recipe by the image's name. Raises `NoSuchImage`."""
-    recipe = RECIPES.get(name)
+    recipe = _recipe(name)
     if recipe is None:
         raise NoSuchImage(
             f"There is no recipe for the image {name}.", hint=f"There are: {', '.join(RECIPES)}."
         )
     return recipe
+
+
+def is_known(name: str) -> bool:
+    """Say whether an image of this name can be made, here or where a registry answers."""
+    return _recipe(name) is not None
+
+
+def _recipe(name: str) -> Recipe | None:
+    root = ROOTS.get(name)
+    if root is not None and not root.is_first:
+        return Recipe(name, "", "", "debian.Dockerfile", needs=("stackyn/base:12",), suite=root.suite)
+    found = _NAME.fullmatch(name)
+    tool = TOOLS.get(found[1]) if found else None
+    if found is None or tool is None:
+        return None
+    official, here = tool.official_of(found[2]), tool.here.get(found[2], WITHOUT)
+    recipe = Recipe(
+        name,
+        official,
+        here.below,
+        f"{tool.name}.Dockerfile",
+        here.stages or tool.official_stages,
+        here.needs,
+        (*here.files, *tool.files),
+    )
+    if found[3]:
+        if not tool.has_build_image:
+            return None
+        below = name.removesuffix(BUILD) if here.below else ""
+        recipe = replace(
+            recipe, below=below, file=f"{tool.name}-build.Dockerfile", stages="", needs=(), files=()
+        )
+    return recipe if recipe.official or recipe.can_be_made_here else None
+
+
+# Those that can be made without a registry.
+RECIPES: Mapping[str, Recipe] = {
+    name: recipe
+    for name in (
+        *(root.name for root in ROOTS.values() if not root.is_first),
+        *(
+            f"stackyn/{tool.name}:{version}{suffix}"
+            for tool in TOOLS.values()
+            for version in tool.here
+            for suffix in (("", BUILD) if tool.has_build_image else ("",))
+        ),
+    )
+    if (recipe := _recipe(name)) is not None
+}
+# Made before the first deployment; the others, when a deployment needs them.
+FIRST = ("stackyn/base:12", "stackyn/python:3.11", "stackyn/node:22", "stackyn/static:1")
 
 
 def digest_of(name: str, host_digest: str) -> str:
@@ -106,16 +174,16 @@ def digest_of(name: str, host_digest: str) -> str:
     `host_digest` is that of this machine's settings. The images below count too.
     """
     content = hashlib.sha256(f"{name} {host_digest}".encode())
-    if name in ROOTS:
+    if name in ROOTS and ROOTS[name].is_first:
         content.update(ROOTS[name].suite.encode())
         return content.hexdigest()[:16]
     recipe = recipe_of(name)
-    content.update(f"{recipe.official} {recipe.dockerfile(is_local=True)}".encode())
+    content.update(f"{recipe.official} {recipe.dockerfile(is_local=recipe.can_be_made_here)}".encode())
     for file in recipe.context():
         content.update(
             f"{file.relative_to(FILES)} {file.stat().st_mode & 0o111:o} ".encode() + file.read_bytes()
         )
-    for other in (recipe.below, *recipe.needs):
+    for other in recipe.stands_on:
         content.update(digest_of(other, host_digest).encode())
     return content.hexdigest()[:16]
 

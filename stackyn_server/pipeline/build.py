@@ -19,12 +19,14 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registries import docker_config
+from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.images.catalogue import toolchains
+from stackyn_server.images.layout import Layout
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline import environment
+from stackyn_server.pipeline import base_images, environment
 from stackyn_server.pipeline.build_memory import BuildMemory
 from stackyn_server.pipeline.build_variables import BuildVariables, Told, told
 from stackyn_server.pipeline.crashpoints import crash_point
@@ -69,6 +71,7 @@ class Build:
         journal: Journal,
         sealer: Sealer,
         builder: Builder,
+        registry: Registry,
         clones: Path,
         variables_key: bytes,
     ) -> None:
@@ -77,6 +80,8 @@ class Build:
         self._engine = engine
         self._sealer = sealer
         self._builder = builder
+        self._registry = registry
+        self._layout = Layout(settings.images.directory)
         self._clones = clones
         self._variables_key = variables_key
         self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
@@ -111,12 +116,16 @@ class Build:
             await walk.move(Phase.BUILDING, plan=plan.as_json())
         crash_point("build.building")
         if walk.deployment.phase is Phase.BUILDING:
+            made_of = await base_images.ready(walk, self._layout)
+            if made_of is None:
+                return
             image, key = await self._image(walk, app, clone)
             crash_point("build.image")
             await walk.move(
                 Phase.BUILT,
                 image=image,
                 build_key=key,
+                plan={**(walk.deployment.plan or {}), "base_digests": made_of},
                 first=walk.run.until_handed_over,
                 also=self._hand_over(walk),
             )
@@ -144,7 +153,7 @@ class Build:
         source = (await self._fetch(walk, app, clone)).tree
         tree = await list_files(self._settings.source, clone, source)
         options = PlanOptions(
-            toolchains=toolchains(self._settings.images),
+            toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_there()),
             default_port=self._settings.apps.default_port,
             **{name: getattr(app.settings, name) for name in _OF_PLANNING},
         )

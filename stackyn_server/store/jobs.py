@@ -12,7 +12,15 @@ from enum import StrEnum
 from typing import Any
 
 from stackyn_server.domain.ids import AppId, JobId, UserId
-from stackyn_server.domain.jobs import ORDINARY_PRIORITY, POOL_OF, RAISED_PRIORITY, JobState, Kind, Pool
+from stackyn_server.domain.jobs import (
+    ORDINARY_PRIORITY,
+    POOL_OF,
+    RAISED_PRIORITY,
+    WAITS_FOR,
+    JobState,
+    Kind,
+    Pool,
+)
 from stackyn_server.store.database import Connection, Record
 from stackyn_server.store.queries import load
 
@@ -111,6 +119,22 @@ async def enqueue(
 async def amend(connection: Connection, kind: Kind, subject: str | int, arguments: Mapping[str, Any]) -> None:
     """Add to the arguments of the waiting job of this kind and subject."""
     await connection.execute(SQL.amend, kind, str(subject), dict(arguments))
+
+
+async def lock_open(connection: Connection, kind: Kind, subject: str) -> bool:
+    """Say whether there is an open job of this kind and subject, and keep it from ending until the transaction does."""
+    return await connection.fetchval(SQL.lock_open, kind, subject) is not None
+
+
+async def given_up_since(connection: Connection, kind: Kind, subject: str, since: datetime) -> str | None:
+    """Return why the last job of this kind and subject that was given up since then was; None when none was."""
+    found = await connection.fetchrow(SQL.given_up_since, kind, subject, since)
+    return None if found is None else found["error"] or ""
+
+
+async def wake_waiting_for(connection: Connection, kind: Kind, subject: str) -> None:
+    """Let the jobs of this kind run that wait for another one's `subject` (`WAITS_FOR` in their arguments)."""
+    await connection.execute(SQL.wake_waiting_for, kind, WAITS_FOR, subject)
 
 
 async def enqueue_at(

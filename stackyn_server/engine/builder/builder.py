@@ -64,7 +64,7 @@ class Builder:
         error of `context` comes out unchanged. Cancelling it ends the build. When it returns or raises, its container
         is gone.
         """
-        with self._is_running(request.deployment):
+        with self.is_running(request.deployment):
             await self.remove_leftovers()
             base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
             await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
@@ -122,7 +122,8 @@ class Builder:
         return sys.maxsize if counted.files > enough.files else counted.bytes
 
     @contextmanager
-    def _is_running(self, deployment: DeploymentId) -> Iterator[None]:
+    def is_running(self, deployment: DeploymentId) -> Iterator[None]:
+        """Keep the builder containers of a deployment from being taken for leftovers."""
         self._running.add(deployment)
         try:
             yield

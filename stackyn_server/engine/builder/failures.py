@@ -96,6 +96,14 @@ def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = (
     return _without_exit_code(problem, progress, allowed)
 
 
+def lacks_base_image(progress: Progress) -> bool:
+    """Say whether a registry answered that it has no image of the name after FROM."""
+    problem = progress.problem
+    if problem is None or _METADATA.search(problem.text) is None:
+        return False
+    return _NO_SUCH_IMAGE.search(_without_answer(problem.text)) is not None
+
+
 def shown(progress: Progress) -> list[str]:
     """Return the lines that a build log ends with: what the builder points at in the Dockerfile, and its complaint."""
     problem = progress.problem

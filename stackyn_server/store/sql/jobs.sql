@@ -9,6 +9,18 @@ RETURNING id;
 -- name: amend
 UPDATE job SET arguments = arguments || $3 WHERE kind = $1 AND subject = $2 AND state = 'waiting';
 
+-- name: lock_open
+-- The open job cannot end before the transaction does.
+SELECT id FROM job WHERE kind = $1 AND subject = $2 AND state IN ('waiting', 'running') FOR UPDATE;
+
+-- name: given_up_since
+SELECT error FROM job
+WHERE kind = $1 AND subject = $2 AND state = 'dead' AND ended_at >= $3 ORDER BY id DESC LIMIT 1;
+
+-- name: wake_waiting_for
+UPDATE job SET run_at = NULL
+WHERE kind = $1 AND state = 'waiting' AND run_at > now() AND arguments -> $2 ? $3;
+
 -- name: enqueue_at
 -- An alarm: one row for each subject, whose time moves. A running row looks again by itself.
 INSERT INTO job (kind, subject, tenant, priority, pool, run_at)

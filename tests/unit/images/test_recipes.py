@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -9,9 +10,20 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.images import recipes
-from stackyn_server.images.recipes import RECIPES, ROOTS, NoSuchImage, digest_of, recipe_of
+from stackyn_server.images.recipes import FILES, FIRST, RECIPES, ROOTS, NoSuchImage, digest_of, recipe_of
+from stackyn_server.images.tools import TOOLS
 
 HOST = "settings of this host"
+
+
+def names(*tools: str) -> set[str]:
+    return {name for name in RECIPES if name.startswith(tuple(f"stackyn/{tool}:" for tool in tools))}
+
+
+def stands_on_another_suite(name: str) -> bool:
+    if name in ROOTS:
+        return not ROOTS[name].is_first
+    return any(stands_on_another_suite(other) for other in recipe_of(name).stands_on)
 
 
 @pytest.fixture
@@ -28,11 +40,15 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("common.Dockerfile", set(RECIPES)),
         ("settle", set(RECIPES)),
-        ("node.Dockerfile", {"stackyn/node:22"}),
-        ("node.lock", {"stackyn/node:22"}),
+        ("node-npm.lock", names("node") - {"stackyn/node:22"}),
+        # The other lines' packages are fetched by npm of this one.
+        ("node.lock", names("node")),
         ("site/usr/local/bin/serve-site", {"stackyn/static:1"}),
-        # Node comes out of a package that Python's image installs.
-        ("python.Dockerfile", {"stackyn/python:3.11", "stackyn/node:22"}),
+        ("java-certificates", names("java", "jre")),
+        ("ruby-build.Dockerfile", {name for name in names("ruby") if name.endswith("-build")}),
+        # What comes out of a wheel is unpacked by Python's image.
+        ("python.Dockerfile", names("python", "node", "go", "deno", "hugo")),
+        ("debian.Dockerfile", {name for name in RECIPES if stands_on_another_suite(name)}),
     ],
 )
 def test_changed_file_changes_what_is_made_of_it(files: Path, changed: str, made_anew: set[str]) -> None:
@@ -54,19 +70,48 @@ def test_settings_of_the_host_change_every_image() -> None:
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_images_stand_on_images_that_can_be_made(name: str) -> None:
     recipe = recipe_of(name)
+    dockerfile = recipe.dockerfile(is_local=True)
 
-    assert {recipe.below, *recipe.needs} <= {*RECIPES, *ROOTS}
-    assert recipe.dockerfile(is_local=True).count(f"\nFROM {recipe.below}\n") + recipe.dockerfile(
-        is_local=True
-    ).startswith(f"FROM {recipe.below}\n")
+    assert {*recipe.stands_on} <= {*RECIPES, *ROOTS}
+    begun_with = set(re.findall(r"^FROM (stackyn/\S+)", dockerfile, re.MULTILINE))
+    assert begun_with == {*recipe.stands_on}
+    assert not re.search(r"@[A-Z]+@", dockerfile)
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", [name for name in RECIPES if recipe_of(name).official])
 def test_official_image_is_below_where_a_registry_answers(name: str) -> None:
     dockerfile = recipe_of(name).dockerfile(is_local=False)
 
     assert f"FROM {recipe_of(name).official}\n" in dockerfile
     assert "FROM stackyn/" not in dockerfile
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_recipe_copies_only_files_that_it_brings(name: str) -> None:
+    recipe = recipe_of(name)
+    brought = {path.relative_to(FILES).parts[0] for path in recipe.context()}
+
+    for is_local in (True, False):
+        copied = re.findall(r"^COPY (\w[\w.-]*)/? ", recipe.dockerfile(is_local=is_local), re.MULTILINE)
+        assert {*copied} - {"host"} <= brought
+
+
+@pytest.mark.parametrize("tool", sorted(TOOLS))
+def test_official_version_is_made_from_its_own_image(tool: str) -> None:
+    for line in TOOLS[tool].lines:
+        recipe = recipe_of(f"stackyn/{tool}:{line}")
+        assert recipe.official.endswith(f":{line}") or line in recipe.dockerfile(is_local=False)
+
+
+@pytest.mark.parametrize(
+    ("tool", "lock"), [("go", "go.lock"), ("hugo", "hugo.lock"), ("node", "node-npm.lock")]
+)
+def test_lock_has_every_line_that_is_offered(tool: str, lock: str) -> None:
+    text = (FILES / lock).read_text()
+
+    for line in TOOLS[tool].here:
+        if f"stackyn/{tool}:{line}" not in FIRST:
+            assert re.search(rf"^(\S+==)?{re.escape(line)}[. ]", text, re.MULTILINE), line
 
 
 def test_unknown_image_is_named_with_those_there_are() -> None:

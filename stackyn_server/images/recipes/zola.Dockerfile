@@ -1,0 +1,2 @@
+COPY --from=tool /bin/zola /usr/local/bin/
+CMD ["zola"]

