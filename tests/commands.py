@@ -11,7 +11,12 @@ _WITH_A_SHELL = DOCKERFILE.replace("COPY www /www\n", "COPY www /www\nCOPY busyb
 
 def commanding_app(greeting: str, command: str) -> Tree:
     """An app that answers `greeting`, whose Procfile has `command` run before."""
-    return {**tiny_app(greeting, dockerfile=_WITH_A_SHELL), "Procfile": f"release: {command}\n"}
+    return {**app_with_shell(greeting), "Procfile": f"release: {command}\n"}
+
+
+def app_with_shell(greeting: str) -> Tree:
+    """One whose image runs commands of its owner."""
+    return tiny_app(greeting, dockerfile=_WITH_A_SHELL)
 
 
 async def containers_of_commands(server: ServerProcess) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.project import PlanOptions, Project
 
 PROCFILE = "Procfile"
 # `exec` needs a program: with one of these words, or an assignment, at its front the shell has to stay.
@@ -51,12 +51,15 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 def given_command(project: Project) -> tuple[str, str] | None:
     """Return the start command that the owner wrote down, and where; None when there is none."""
     command = project.options.start_command
-    if not command:
-        return None
-    origin = project.options.said_by.get("start_command")
+    return (command, origin_of_start(project.options)) if command else None
+
+
+def origin_of_start(options: PlanOptions) -> str:
+    """Return the sentence about who says the start command."""
+    origin = options.said_by.get("start_command")
     if origin == PROCFILE:
-        return command, f"The start command is the `web` line of `{PROCFILE}`."
-    return command, f"The start command is {f'that of `{origin}`' if origin else 'the one set for the app'}."
+        return f"The start command is the `web` line of `{PROCFILE}`."
+    return f"The start command is {f'that of `{origin}`' if origin else 'the one set for the app'}."
 
 
 def processes(procfile: str) -> dict[str, str]:

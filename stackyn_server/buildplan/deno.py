@@ -38,9 +38,14 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 def _plan(project: Project) -> BuildPlan | None:
     path = project.first((*CONFIGURATIONS, LOCK))
     entry = project.first(ENTRIES)
-    if project.has("package.json") and not _is_started_by_deno(project):
+    is_named = project.is_said_to_be(RUNTIME.name)
+    if project.has("package.json") and not is_named and not _is_started_by_deno(project):
         return None
-    if path is None and not (entry and _DENO_SOURCE.search(project.text(entry) or "")):
+    if (
+        path is None
+        and not (entry and is_named)
+        and not (entry and _DENO_SOURCE.search(project.text(entry) or ""))
+    ):
         return None
     document = next((json_with_comments(project, name) for name in CONFIGURATIONS if project.has(name)), {})
     tasks = table(document, "tasks")

@@ -54,6 +54,7 @@ def _plan(project: Project) -> BuildPlan | None:
         dockerfile_from=None if place else path,
         syntax=facts.syntax,
         arguments=facts.arguments,
+        is_started=facts.says_what_is_started(target),
         repeatable=is_repeatable(text),
     )
 

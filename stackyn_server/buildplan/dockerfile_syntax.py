@@ -19,6 +19,7 @@ _WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 _ARGUMENTS_CHARACTERS = 2_048
 _MOST_ARGUMENTS = 500
 _NO_IMAGE = "scratch"
+_STARTS = ("CMD", "ENTRYPOINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,29 @@ class DockerfileFacts:
     """`stages` are all of them in their order, an empty string for one without a name.
 
     `base_images` are the images that they begin from, without what only the builder can work out. `syntax` is the
-    frontend that the file asks for, or empty. `arguments` are the names that ARG declares anywhere.
+    frontend that the file asks for, or empty. `arguments` are the names that ARG declares anywhere. `started` are the
+    numbers of the stages that say what is started (CMD, ENTRYPOINT), or that begin from one that does.
     """
 
     stages: tuple[str, ...]
     base_images: tuple[str, ...]
     syntax: str
     arguments: tuple[str, ...] = ()
+    started: frozenset[int] = frozenset()
+
+    def says_what_is_started(self, target: str | None) -> bool:
+        """True for a frontend that may do anything. `target` is a stage by name or number, None the last one."""
+        if self.syntax and not self.stages:
+            return True
+        last = len(self.stages) - 1
+        names = [stage.lower() for stage in self.stages]
+        if target is None:
+            number = last
+        elif target.lower() in names:
+            number = names.index(target.lower())
+        else:
+            number = int(target) if target.isdecimal() else last
+        return number in self.started
 
     def has_stage(self, target: str) -> bool:
         """True for a stage's name in any spelling, or its number from 0."""
@@ -49,6 +66,7 @@ def read_dockerfile(text: str) -> DockerfileFacts:
     known: set[str] = {_NO_IMAGE}
     base_images: dict[str, None] = {}
     declared: dict[str, None] = {}
+    started: set[int] = set()
     for name, words in _instructions(lines, directives.get("escape", "\\")):
         if name == "ARG":
             declared.update(dict.fromkeys(_names(words)))
@@ -58,10 +76,18 @@ def read_dockerfile(text: str) -> DockerfileFacts:
             image, stage = _from(words, arguments)
             if image and image.lower() not in known:
                 base_images[image] = None
+            if image and any(image.lower() == stages[number].lower() for number in started):
+                started.add(len(stages))
             stages.append(stage)
             known.add(stage.lower())
+        elif name in _STARTS and stages:
+            started.add(len(stages) - 1)
     return DockerfileFacts(
-        tuple(stages), tuple(base_images), directives.get("syntax", ""), tuple(declared)[:_MOST_ARGUMENTS]
+        tuple(stages),
+        tuple(base_images),
+        directives.get("syntax", ""),
+        tuple(declared)[:_MOST_ARGUMENTS],
+        frozenset(started),
     )
 
 

@@ -43,11 +43,11 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     workspace = _with_its_only_app(workspace)
     installation = _installation(workspace)
-    folder = project.options.publish_directory
-    product = Site("The build", (folder,)) if folder else product_of(workspace.app, installation.execute)
-    start = None if folder else find_start(workspace.app, installation, product)
+    product = _published(project, product_of(workspace.app, installation.execute))
+    is_said = project.options.is_own("publish_directory")
+    start = None if is_said else find_start(workspace.app, installation, product)
     if start is None and not _is_site(workspace.app, product):
-        if project.has(INDEX) or folder:
+        if project.has(INDEX) or project.options.publish_directory:
             return None
         raise _undetected(workspace)
     recipe = _recipe(workspace, installation, product, start)
@@ -63,6 +63,17 @@ def _plan(project: Project) -> BuildPlan | None:
         base_images=tuple(_base_images(recipe)),
         root=(shared or "") if shared != project.options.root_directory else None,
     )
+
+
+def _published(project: Project, product: Product | None) -> Product | None:
+    """Return what the build makes, by the folder that the owner or another host names. What that host makes of a
+    framework's server (`.next`) is no site here."""
+    folder = project.options.publish_directory
+    if not folder or (isinstance(product, Server) and not project.options.is_own("publish_directory")):
+        return product
+    if isinstance(product, Site):
+        return replace(product, folders=(folder,))
+    return Site("The build", (folder,))
 
 
 def is_app(project: Project) -> bool:

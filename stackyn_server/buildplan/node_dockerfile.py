@@ -194,8 +194,15 @@ def _build_steps(recipe: Recipe) -> list[str]:
 def _gather(recipe: Recipe) -> str:
     """Return the step that puts the built pages where the static image takes them from."""
     known = recipe.product.folders if isinstance(recipe.product, Site) else ()
-    folders = tuple(dict.fromkeys((*known, *_USUAL_FOLDERS)))
     inside = f"cd {recipe.app.folder} && " if recipe.app.folder else ""
+    options = recipe.app.project.options
+    if options.is_own("publish_directory"):
+        folder = shlex.quote(options.publish_directory or "")
+        failure = shlex.quote(
+            f"The build left no folder {options.publish_directory}, which is to be published."
+        )
+        return run(f"{inside}[ -d {folder} ] || {{ echo {failure} >&2; exit 1; }}; mv {folder} {_GATHERED}")
+    folders = tuple(dict.fromkeys((*map(shlex.quote, known), *_USUAL_FOLDERS)))
     move = f'[ ! -f "$folder/{INDEX}" ] || {{ mv "$folder" {_GATHERED}; exit; }}'
     look = f"for folder in {' '.join(folders)}; do {move}; done"
     if not known and recipe.app.has(INDEX):

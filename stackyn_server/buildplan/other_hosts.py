@@ -35,6 +35,7 @@ _TEXTS: dict[str, dict[tuple[str, ...], str]] = {
         ("preDeployCommand",): "release_command",
         ("healthCheckPath",): "health_path",
         ("dockerfilePath",): "dockerfile_path",
+        ("dockerCommand",): "start_command",
         ("staticPublishPath",): "publish_directory",
     },
     "netlify": {
@@ -53,6 +54,8 @@ _TEXTS: dict[str, dict[tuple[str, ...], str]] = {
         ("processes", "app"): "start_command",
     },
 }  # fmt: skip
+# Those of its native runtimes that have the same name here.
+_RENDER_RUNTIMES = frozenset(("python", "node", "go", "ruby", "rust", "elixir"))
 
 
 def said_elsewhere(project: Project) -> Iterator[tuple[str, Said]]:
@@ -77,13 +80,15 @@ def _railway(project: Project, path: str) -> Said:
 def _render(project: Project, path: str) -> Said:
     """Read the only web service; of several nothing says which one this app is."""
     entries = yaml(project, path).get("services")
-    services = (
-        [merged(entry) for entry in entries if isinstance(entry, Mapping)]
-        if isinstance(entries, list)
-        else []
-    )
+    services = [merged(entry) for entry in _tables(entries)]
     web = [service for service in services if service.get("type") == "web"]
-    return _texts(web[0], "render") if len(web) == 1 else {}
+    if len(web) != 1:
+        return {}
+    said = _texts(web[0], "render")
+    named = text_at(web[0], "runtime") or text_at(web[0], "env")
+    if named in _RENDER_RUNTIMES:
+        said["runtime"] = named  # there, a Dockerfile beside it is not built
+    return said
 
 
 def _netlify(project: Project, path: str) -> Said:
@@ -97,9 +102,10 @@ def _vercel(project: Project, path: str) -> Said:
 def _fly(project: Project, path: str) -> Said:
     document = toml(project, path)
     said = _texts(document, "fly")
-    checks = table(document, "http_service").get("checks")
-    for check in checks if isinstance(checks, list) else ():
-        if isinstance(check, Mapping) and (where := text_at(check, "path")):
+    services = document.get("services")
+    older = [check for one in _tables(services) for check in _tables(one.get("http_checks"))]
+    for check in (*_tables(table(document, "http_service").get("checks")), *older):
+        if where := text_at(check, "path"):
             said["health_path"] = where
             break
     return said
@@ -107,10 +113,12 @@ def _fly(project: Project, path: str) -> Said:
 
 def _dokku(project: Project, path: str) -> Said:
     checks = table(json_with_comments(project, path), "healthchecks").get("web")
-    for check in checks if isinstance(checks, list) else ():
-        if isinstance(check, Mapping) and (where := text_at(check, "path")):
-            return {"health_path": where}
-    return {}
+    where = next((where for check in _tables(checks) if (where := text_at(check, "path"))), None)
+    return {"health_path": where} if where else {}
+
+
+def _tables(entries: Any) -> list[Table]:
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
 
 
 def _texts(document: Table, host: str) -> Said:
@@ -127,3 +135,5 @@ _READERS: dict[str, Callable[[Project, str], Said]] = {
     "app.json": _dokku,
 }
 FILES = tuple(_READERS)
+# Their hosts run the image of a Dockerfile with the start command of the same file.
+STARTS_IMAGES = ("railway.json", "railway.toml", "render.yaml", "fly.toml")

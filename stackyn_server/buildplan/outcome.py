@@ -12,12 +12,16 @@ _LISTS = ("reasons", "ignore", "copies", "base_images", "arguments")
 
 @dataclass(frozen=True, slots=True)
 class Deploying:
-    """What the repository says about the deployment that follows the build; None where it says nothing."""
+    """What the repository says about the deployment that follows the build; None where it says nothing.
+
+    `start_command` is for an own Dockerfile's image; a generated one has it inside.
+    """
 
     release_command: str | None = None
     health_path: str | None = None
     health_timeout_seconds: int | None = None
     build_memory_mb: int | None = None
+    start_command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,9 @@ class BuildPlan:
     `ignore` holds patterns in Docker's syntax for files that a generated build leaves out, and `copies` the files and
     folders that its Dockerfile names in COPY, which are sent whatever the repository's own `.dockerignore` says.
     `base_images` are the images that it begins from, as far as they are known by reading. `syntax` is the frontend that
-    a Dockerfile of the repository names in its `# syntax=` line, `arguments` are what it declares with ARG.
-    `repeatable`: its Dockerfile takes nothing that could change while the commit, its settings and `base_images` stay
-    the same.
+    a Dockerfile of the repository names in its `# syntax=` line, `arguments` are what it declares with ARG;
+    `is_started` is False when it doesn't say what is started. `repeatable`: its Dockerfile takes nothing that could
+    change while the commit, its settings and `base_images` stay the same.
     """
 
     runtime: str
@@ -50,6 +54,7 @@ class BuildPlan:
     root: str | None = None
     syntax: str = ""
     arguments: tuple[str, ...] = ()
+    is_started: bool = True
     repeatable: bool = False
     deploying: Deploying = Deploying()
 
@@ -66,6 +71,7 @@ class BuildPlan:
             dockerfile_from=stored.get("dockerfile_from"),
             root=stored.get("root"),
             syntax=stored.get("syntax", ""),
+            is_started=stored.get("is_started", True),
             repeatable=stored.get("repeatable", False),
             deploying=Deploying(**stored.get("deploying", {})),
             **{name: tuple(stored.get(name, ())) for name in _LISTS},

@@ -23,11 +23,12 @@ from stackyn_server.buildplan import (
     site_generators,
     static,
 )
+from stackyn_server.buildplan.generated import COPY_ALL
 from stackyn_server.buildplan.languages import is_manifest, language_of_sources, manifest_of_language
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
 from stackyn_server.buildplan.repeatable import is_repeatable
-from stackyn_server.buildplan.repository_settings import files_of_settings, settle
+from stackyn_server.buildplan.repository_settings import files_of_settings, settle, start_of_image
 from stackyn_server.buildplan.versions import Asked, parse_requirement
 
 __all__ = ["RUNTIMES", "BuildPlan", "PlanOptions", "files_needed", "make_plan"]
@@ -85,14 +86,30 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
         if plan := runtime.plan(project):
             root = options.root_directory or "" if plan.root is None else plan.root
             generated = plan.generated
+            start, about_start = start_of_image(plan, options)
             return replace(
                 plan,
                 repeatable=plan.repeatable if generated is None else is_repeatable(generated),
-                reasons=(*settled.reasons, *plan.reasons),
+                reasons=(*settled.reasons, *plan.reasons, *about_start),
                 root=None if root == (asked.root_directory or "") else root,
-                deploying=settled.deploying,
+                copies=_sent(project, runtime, plan),
+                deploying=replace(settled.deploying, start_command=start),
             )
     raise _nothing_detected(project)
+
+
+def _sent(project: Project, runtime: Runtime, plan: BuildPlan) -> tuple[str, ...]:
+    """Add to what the Dockerfile names the files that the plan was made from: the repository's `.dockerignore` was
+    written for another Dockerfile."""
+    if plan.generated is None or COPY_ALL not in plan.generated:
+        return plan.copies
+    sent = project.prefix if plan.root is None else f"{plan.root}/" if plan.root else ""
+    read = set(plan.copies)
+    for folder in {project.prefix, sent}:
+        files = _below(folder, project.everything)
+        paths = [folder + path for path in runtime.needs(files, project.options) if path in files]
+        read |= {path.removeprefix(sent) for path in paths if path.startswith(sent)}
+    return tuple(sorted(read))
 
 
 def _rows(options: PlanOptions) -> tuple[Runtime, ...]:

@@ -10,15 +10,19 @@ from stackyn_server.buildplan.text import decode
 from stackyn_server.buildplan.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
+# The file in a repository that speaks to this platform alone.
+SETTINGS = "stackyn.toml"
+
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
     """The owner's settings and the platform's.
 
     `dockerfile_path` is relative to `root_directory` or to the top of the repository, `build_target` a stage of the
-    own Dockerfile. None means unset. `toolchains` are the base images of generated Dockerfiles: the user `app`
-    (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image node with npm, in
-    the static one a web server that serves /srv/site on $PORT by its own CMD. The host's certificates are inside them.
+    own Dockerfile. None means unset. `said_by` names the files that what is set comes from. `toolchains` are the
+    base images of generated Dockerfiles: the user `app` (1000:1000), its folder /app, and in the Python image
+    python3 with venv and pip, in the Node image node with npm, in the static one a web server that serves /srv/site
+    on $PORT by its own CMD. The host's certificates are inside them.
     """
 
     toolchains: Toolchains
@@ -37,6 +41,11 @@ class PlanOptions:
     port: int | None = None
     said_by: Mapping[str, str] = field(default_factory=dict)
 
+    def is_own(self, key: str) -> bool:
+        """True when the owner says it to this platform: in the app's settings or in stackyn.toml."""
+        origin = self.said_by.get(key, SETTINGS)
+        return getattr(self, key) is not None and origin.rpartition("/")[2] == SETTINGS
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -54,6 +63,10 @@ class Project:
 
     def has(self, path: str) -> bool:
         return path in self.files
+
+    def is_said_to_be(self, runtime: str) -> bool:
+        """True when the owner names this runtime: then nothing counts that speaks for another one."""
+        return self.options.runtime == runtime
 
     def first(self, paths: Iterable[str]) -> str | None:
         """Return the first of `paths` that exists."""

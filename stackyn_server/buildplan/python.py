@@ -76,12 +76,13 @@ def _plan(project: Project) -> BuildPlan | None:
     has_manifest = project.first((*MANIFESTS, *CONDA)) is not None
     if not has_manifest and (start is None or not _is_plain_python(project)):
         return None
-    if (start is None or not start.is_web) and node.is_app(project):
+    is_named = project.is_said_to_be(RUNTIME.name)
+    if (start is None or not start.is_web) and not is_named and node.is_app(project):
         return None
     choice = project.options.toolchains.choose("python", asked_python(project, manifests))
     installation = plan_installation(project, manifests)
     if start is None or start.command.split()[0] in _NODE_PROGRAMS:
-        if installation is None or project.has(_NODE_MANIFEST):
+        if installation is None or (project.has(_NODE_MANIFEST) and not is_named):
             return None
         raise undetected(
             f"This is a Python project ({installation.manifest}), but nothing says how to start it.",
@@ -111,7 +112,8 @@ def _plan(project: Project) -> BuildPlan | None:
 def _is_plain_python(project: Project) -> bool:
     """True for Python files without a manifest, where nothing says that they are only tools of another project."""
     has_python = any(path.endswith(".py") for path in project.files)
-    return has_python and not project.first((_NODE_MANIFEST, "index.html"))
+    is_tool = project.first((_NODE_MANIFEST, "index.html")) and not project.is_said_to_be(RUNTIME.name)
+    return has_python and not is_tool
 
 
 def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPackages:

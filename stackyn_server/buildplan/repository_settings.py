@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stackyn_server.buildplan.commands import PROCFILE, processes
-from stackyn_server.buildplan.other_hosts import FILES, said_elsewhere
-from stackyn_server.buildplan.outcome import Deploying
-from stackyn_server.buildplan.project import PlanOptions, Project, prefix_of, undetected
+from stackyn_server.buildplan.commands import PROCFILE, origin_of_start, processes
+from stackyn_server.buildplan.other_hosts import FILES, STARTS_IMAGES, said_elsewhere
+from stackyn_server.buildplan.outcome import BuildPlan, Deploying
+from stackyn_server.buildplan.project import SETTINGS, PlanOptions, Project, prefix_of, undetected
 from stackyn_server.buildplan.structured_files import toml
 
-SETTINGS = "stackyn.toml"
 # Named by hosts as the folder of everything, or of this file.
 _HERE = frozenset(("", ".", "./", "/"))
 
@@ -81,6 +80,7 @@ _OF_PLANNING = (
     "runtime", "runtime_version", "install_command", "build_command", "start_command", "publish_directory",
     "root_directory", "dockerfile_path", "use_dockerfile",
 )  # fmt: skip
+_OF_RUNTIME = frozenset(("runtime", "runtime_version"))
 _OF_DEPLOYING = ("release_command", "health_path", "health_timeout_seconds", "build_memory_mb")
 
 
@@ -105,8 +105,10 @@ def settle(everything: frozenset[str], contents: Mapping[str, bytes], options: P
     origins: dict[str, str] = {}
 
     def take(origin: str, said: Mapping[str, Any]) -> None:
+        # Who says that a Dockerfile is built is not overruled by who comes later and names a runtime.
+        later = _OF_RUNTIME if _wants_dockerfile(options, found) else frozenset()
         for key, value in said.items():
-            if key not in found and getattr(options, key, None) is None:
+            if key not in found and key not in later and getattr(options, key, None) is None:
                 found[key], origins[key] = value, origin
 
     here = _project(everything, contents, options)
@@ -137,6 +139,30 @@ def settle(everything: frozenset[str], contents: Mapping[str, bytes], options: P
         deploying,
         tuple(_sentences(deploying, origins)),
     )
+
+
+def _wants_dockerfile(options: PlanOptions, found: Mapping[str, Any]) -> bool:
+    return bool(
+        options.use_dockerfile
+        or options.dockerfile_path
+        or found.get("use_dockerfile")
+        or found.get("dockerfile_path")
+    )
+
+
+def start_of_image(plan: BuildPlan, options: PlanOptions) -> tuple[str | None, tuple[str, ...]]:
+    """Return the command that the image of an own Dockerfile is started with, None for its own, and the sentence.
+
+    What stackyn.toml says wins, as what a host says that runs Dockerfiles by the same file. A Procfile is mostly of a
+    time without one: its `web` line is for a Dockerfile that does not say what is started.
+    """
+    command, origin = options.start_command, options.said_by.get("start_command")
+    if plan.generated is not None or not command or origin is None:
+        return None, ()
+    if plan.is_started and not options.is_own("start_command") and origin not in STARTS_IMAGES:
+        line = "The `web` line" if origin == PROCFILE else "The start command"
+        return None, (f"{line} of `{origin}` is left aside: the Dockerfile says what is started.",)
+    return command, (origin_of_start(options),)
 
 
 def _project(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Project:

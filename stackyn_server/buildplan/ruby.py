@@ -77,7 +77,8 @@ def _is_ruby(files: frozenset[str]) -> bool:
 def _plan(project: Project) -> BuildPlan | None:
     if not _is_ruby(project.files):
         return None
-    if not project.has(GEMFILE) and (project.has(NODE_MANIFEST) or project.has("index.html")):
+    is_tool = not project.has(GEMFILE) and project.first((NODE_MANIFEST, "index.html"))
+    if is_tool and not project.is_said_to_be(RUNTIME.name):
         return None
     gems = _gems(project)
     start = _start(project, gems)

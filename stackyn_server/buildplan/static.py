@@ -69,10 +69,14 @@ def _folder(project: Project) -> str | None:
         folder = said.strip("/") or "."
         if any(folder == "." or path.startswith(f"{folder}/") for path in project.files):
             return folder
-        raise undetected(
-            f"The folder {folder} that is to be served is not in the repository.",
-            "Correct the publish directory, or set the build command that makes it.",
+        is_of_another_host = said == project.options.publish_directory and not project.options.is_own(
+            "publish_directory"
         )
+        if not is_of_another_host:  # whose build would make it
+            raise undetected(
+                f"The folder {folder} that is to be served is not in the repository.",
+                "Correct the publish directory, or set the build command that makes it.",
+            )
     if project.has(INDEX):
         return "."
     found_below = project.first(f"{folder}/{INDEX}" for folder in FOLDERS)

@@ -136,6 +136,16 @@ def target(
     )
 
 
+def said_of(deployment: Deployment) -> Deploying:
+    """Return what the repository says about how it is run."""
+    return Deploying(**(deployment.plan or {}).get("deploying", {}))
+
+
+def start_command(app: App, deployment: Deployment) -> str | None:
+    """Return what a release of the deployment is started with; None: what its image says."""
+    return app.settings.start_command or said_of(deployment).start_command or None
+
+
 def probing_seconds(settings: Settings, release: Release) -> float:
     """Return how long the release's containers get until they have to answer."""
     if release.health_timeout_seconds is None:
@@ -176,8 +186,7 @@ async def _new_release(
             commit=source.commit,
         )
     variables = await environment.snapshot(connection, sealer, app.tenant, app.id)
-    chosen, plan = app.settings, deployment.plan or {}
-    said = Deploying(**plan.get("deploying", {}))
+    chosen, plan, said = app.settings, deployment.plan or {}, said_of(deployment)
     return NewRelease(
         app=app.id,
         deployment=deployment.id,
@@ -186,7 +195,7 @@ async def _new_release(
         memory_mb=chosen.memory_mb,
         disk_mb=chosen.disk_mb,
         cpu=chosen.cpu,
-        command=chosen.start_command or None,
+        command=start_command(app, deployment),
         port=expected_port(
             chosen=chosen.port,
             exposed=exposed_ports,

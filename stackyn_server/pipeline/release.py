@@ -218,7 +218,7 @@ class ReleaseStory(Story):
         image = await images.inspect(self._engine, walk.deployment.image)
         if image is None:
             return ()
-        if not image.has_command and not app.settings.start_command:
+        if not image.has_command and candidates.start_command(app, walk.deployment) is None:
             raise containers.NothingToStart
         return image.exposed_ports
 

@@ -160,7 +160,7 @@ def _checked(found: BuildPlan) -> BuildPlan:
             values[name] = _deploying(value)
         elif name == "port":
             values[name] = _port(value)
-        elif name == "repeatable":
+        elif name in ("repeatable", "is_started"):
             values[name] = value is True
         else:
             values[name] = _text(value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from tests.commands import app_with_shell
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess
-from tests.tiny import DOCKERFILE, SERVE, Tree, busybox, tiny_app
+from tests.tiny import DOCKERFILE, SERVE, Tree, busybox
 
 SITE: Tree = {
     "package.json": json.dumps(
@@ -82,9 +83,13 @@ async def test_dockerfile_path_from_the_root_directory_or_the_top(
     assert await server.visit("paths") == (200, "root here: two\n")
 
 
-async def test_health_and_memory_of_stackyn_toml_are_obeyed(server: ServerProcess, git: GitServer) -> None:
-    settings = 'health_path = "/absent"\nhealth_timeout_seconds = 2\nbuild_memory_mb = 300\n'
-    url, _ = await git.publish("picky", {**tiny_app("picky"), "stackyn.toml": settings})
+async def test_how_stackyn_toml_has_it_built_started_and_asked(server: ServerProcess, git: GitServer) -> None:
+    settings = (
+        'start_command = "busybox httpd -f -p $PORT -h /www/other"\nhealth_path = "/absent"\n'
+        "health_timeout_seconds = 2\nbuild_memory_mb = 300\n"
+    )
+    tree = {**app_with_shell("picky"), "www/other/index.html": "other", "stackyn.toml": settings}
+    url, _ = await git.publish("picky", tree)
     app, deployment = await server.create(url, "picky")
 
     failed = await server.deployed(deployment, "failed")
@@ -93,5 +98,5 @@ async def test_health_and_memory_of_stackyn_toml_are_obeyed(server: ServerProces
     assert "The build may use 300 MiB of memory." in await log_of(server, deployment)
 
     log = await deploy(server, app, health_path="/", build_memory_mb=400)
-    assert await server.visit("picky") == (200, "picky")
+    assert await server.visit("picky") == (200, "other")
     assert "within 2 s." in log

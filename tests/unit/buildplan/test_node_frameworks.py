@@ -229,6 +229,18 @@ def test_unknown_paths_show_the_home_page_only_for_tools_that_say_so() -> None:
     assert "SINGLE_PAGE" not in (planned(app("astro vite")).generated or "")
 
 
+def test_a_publish_directory_of_another_host_is_a_hint() -> None:
+    netlify = {"netlify.toml": '[build]\npublish = "web"\n'}
+    site = planned({**app("vite"), **netlify}).generated or ""
+    assert folders({**app("vite"), **netlify})[0] == "web" and "ENV SINGLE_PAGE=1" in site
+    server = planned({**app("next"), "netlify.toml": '[build]\npublish = ".next"\n'}).generated or ""
+    assert "next start" in server and "/srv/site" not in server
+
+
+def test_a_site_stays_one_of_a_single_page_in_another_folder() -> None:
+    assert "ENV SINGLE_PAGE=1" in (planned(app("vite"), publish_directory="web").generated or "")
+
+
 def test_the_commands_of_the_owner_stand_in_for_those_of_the_scripts() -> None:
     tree = app("vite", start="node a.js", **{"package-lock_json": ""})
     plan = planned(
@@ -237,5 +249,5 @@ def test_the_commands_of_the_owner_stand_in_for_those_of_the_scripts() -> None:
     lines = (plan.generated or "").splitlines()
     assert lines.index("COPY --chown=app:app . .") < lines.index("RUN npm i --legacy-peer-deps")
     assert any(line.startswith("RUN make site && rm -rf") for line in lines)
-    assert folders(tree, publish_directory="web")[0] == "web"
+    assert any("[ -d web ] || " in line and line.endswith("mv web /tmp/site") for line in lines)
     assert not any("npm ci" in line or "npm run" in line for line in lines)

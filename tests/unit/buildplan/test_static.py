@@ -93,3 +93,5 @@ def test_the_staticfile_names_the_folder() -> None:
 
 def test_a_folder_that_is_not_there_is_refused() -> None:
     assert "pages" in refused({"index.html": ""}, publish_directory="pages").message
+    plan = planned({"index.html": "", "netlify.toml": '[build]\npublish = "pages"\n'})
+    assert "COPY . /srv/site/" in lines(plan), "what only another host's build makes"
