@@ -15,6 +15,7 @@ CODES = {
     "fetching": "SOURCE_UNREACHABLE",
     "planning": "INTERNAL",
     "building": "BUILD_TIMEOUT",
+    "releasing": "RELEASE_FAILED",
     "booting": "ENGINE_UNAVAILABLE",
     "probing": "APP_NOT_LISTENING",
     "switching": "SWITCH_FAILED",

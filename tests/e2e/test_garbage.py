@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.engine.labels import Labels, release_name
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker
 from tests.tiny import tiny_app
@@ -48,21 +50,26 @@ async def test_what_no_row_accounts_for_goes_and_what_is_not_ours_stays(
     image = (await _releases(server, app))[0]["image"]
     ours, theirs = f"stackyn/a{app}:d999999-left", f"stackyn/a{app}:d999999-foreign"
     container = f"stackyn-foreign-{server.installation[:8]}"
+    command = Labels(server.installation).spare_name(release_name(DeploymentId(999_999)))
     try:
         await _commit(image, ours, server.installation)
         await _commit(image, theirs, "00000000-0000-0000-0000-000000000000")
         made = ["create", "--name", container, "--label", f"io.stackyn.installation={server.installation}"]
         await docker(*made, "--label", "io.stackyn.role=app", "--label", "io.stackyn.instance=1", image)
+        made = ["create", "--name", command, "--label", f"io.stackyn.installation={server.installation}"]
+        await docker(
+            *made, "--label", "io.stackyn.role=release", "--label", "io.stackyn.deployment=999999", image
+        )
 
         async def is_gone() -> bool:
-            return not await _exists(ours)
+            return not await _exists(ours) and not await docker("ps", "-aq", "--filter", f"name={command}")
 
-        await server.until(is_gone, 20, "the image that no row accounts for is removed")
+        await server.until(is_gone, 20, "image and release command that no row accounts for are removed")
         assert await _exists(theirs), "it belongs to another installation"
         assert await _exists(image)
         assert await docker("ps", "-aq", "--filter", f"name={container}"), "our labels alone make it not ours"
     finally:
-        await docker("rm", "-f", container)
+        await docker("rm", "-f", container, command)
         await docker("rmi", "-f", theirs)
 
 

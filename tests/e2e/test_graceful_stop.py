@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from tests.commands import commanding_app, containers_of_commands
 from tests.crash.audit import rows_of
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running
@@ -57,15 +58,31 @@ async def test_it_ends_in_order(git: GitServer) -> None:
         assert (await server.visit("later"))[1] == "later", "what waited is built by the next server"
 
 
-async def test_a_build_that_takes_longer_is_built_by_the_next_server(git: GitServer) -> None:
+async def test_what_takes_longer_is_finished_by_the_next_server(git: GitServer) -> None:
     async with running(server={"drain_seconds": 1}) as server:
         url, _ = await git.publish("longer", build_of(5))
-        _, building = await server.create(url, "Longer")
+        app, building = await server.create(url, "Longer")
         await _is_building(server, building)
         assert await server.stop() == 0
         await server.start()
         await server.deployed(building)
         assert (await server.visit("longer"))[0] == 200
+
+        await git.publish("longer", commanding_app("2", "echo begun; sleep 8; echo over"))
+        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+        await server.until(lambda: _runs_command(server), 30, "its release command runs")
+        assert await server.stop() == 0
+        assert await _runs_command(server), "it goes on while no server runs"
+        await server.start()
+        await server.deployed(again["deployment"]["id"])
+        told = await server.api("GET", f"/api/v1/deployments/{again['deployment']['id']}/logs", expect=200)
+        lines = told["build_log"].splitlines()
+        assert (lines.count("begun"), lines.count("over")) == (1, 1)
+        assert await server.visit("longer") == (200, "2")
+
+
+async def _runs_command(server: ServerProcess) -> bool:
+    return bool(await containers_of_commands(server))
 
 
 async def _is_building(server: ServerProcess, deployment: int) -> None:

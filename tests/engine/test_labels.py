@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 
-from stackyn_server.domain.ids import AppId, InstanceId, ReleaseId, UserId
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.labels import Labels
+from stackyn_server.engine.labels import Labels, Role, release_name
 
 OURS, OTHERS = Labels("0c0f4f2e-0000-7000-8000-000000000001"), Labels("0c0f4f2e-0000-7000-8000-000000000002")
 
@@ -20,6 +20,17 @@ def of_instance(labels: Labels, instance: int) -> dict[str, str]:
         deployment=None,
         release=ReleaseId(3),
         instance=InstanceId(instance),
+    )
+
+
+def of_command(labels: Labels, deployment: int) -> dict[str, str]:
+    return labels.app_container(
+        tenant=UserId(uuid.uuid4()),
+        app=AppId(1),
+        deployment=DeploymentId(deployment),
+        release=ReleaseId(3),
+        instance=None,
+        role=Role.RELEASE,
     )
 
 
@@ -35,10 +46,15 @@ def of_instance(labels: Labels, instance: int) -> dict[str, str]:
         ("stackyn-i7", {}, False),
         (OURS.ingress_name, OURS.ingress_container("x"), True),
         ("eager_hopper", OURS.ingress_container("x"), False),
+        (release_name(DeploymentId(7)), of_command(OURS, 7), True),
+        (OURS.spare_name(release_name(DeploymentId(7))), of_command(OURS, 7), True),
+        (release_name(DeploymentId(8)), of_command(OURS, 7), False),
+        ("stackyn-i7", of_command(OURS, 7), False),
     ],
     ids=[
         "ours", "spare-name", "name-of-another", "label-from-an-image", "another-installation",
         "their-spare-name", "no-labels", "ingress", "ingress-label-from-an-image",
+        "command", "spare-name-of-a-command", "name-of-another-command", "command-named-like-an-instance",
     ],
 )  # fmt: skip
 def test_a_container_is_ours_by_labels_and_name_together(
@@ -48,9 +64,10 @@ def test_a_container_is_ours_by_labels_and_name_together(
 
 
 def test_every_label_is_set_so_that_none_is_inherited_from_the_image() -> None:
-    assert set(of_instance(OURS, 7)) == {
+    every = {
         keys.INSTALLATION, keys.TENANT, keys.APP, keys.DEPLOYMENT, keys.RELEASE, keys.INSTANCE, keys.ROLE,
     }  # fmt: skip
+    assert set(of_instance(OURS, 7)) == set(of_command(OURS, 7)) == every
 
 
 def test_installations_of_one_minute_have_different_short_names() -> None:

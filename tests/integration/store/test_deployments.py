@@ -61,6 +61,31 @@ async def test_an_unanswered_commit_that_happened_is_recognised(database: Databa
     assert not deployments.was_recorded(found, before, Phase.FETCHING, Mover(0, "8:1"))
 
 
+async def test_a_release_command_is_recorded_while_it_runs_only(database: Database) -> None:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+        built = await a_deployment(connection, app, Phase.BUILT)
+        with pytest.raises(Moved):
+            await deployments.set_command(connection, built, ME, container="c1")
+        releasing = await deployments.advance(connection, built, Phase.RELEASING, ME)
+        begun = await deployments.set_command(connection, releasing, ME, container="c1")
+        assert (begun.command_container, begun.command_done_at) == ("c1", None)
+        done = await deployments.set_command(connection, begun, ME, is_done=True)
+        assert done.command_container == "c1" and done.command_done_at is not None
+        assert await deployments.set_command(connection, releasing, ME, is_done=True) == done, (
+            "safe to repeat"
+        )
+
+
+async def test_an_older_epoch_records_no_release_command(database: Database) -> None:
+    async with database.transaction() as connection:
+        releasing = await a_deployment(connection, await an_app(connection), Phase.RELEASING)
+    await take_epoch(database, 5)
+    async with database.transaction() as connection:
+        with pytest.raises(LeadershipLost):
+            await deployments.set_command(connection, releasing, ME, container="c1")
+
+
 async def test_a_failure_keeps_its_evidence_and_ends_the_deployment(database: Database) -> None:
     failure = Failure(FailureCode.BUILD_FAILED, "The build failed.", "Look at the log.", "line\x00 1")
     async with database.transaction() as connection:
