@@ -119,6 +119,7 @@ class Images(Table):
     builder: str = "stackyn/builder:1"
     directory: Path = Path("/var/lib/stackyn-images")
     source: Literal["auto", "registry", "local"] = "auto"
+    keep_days: Count = 30
 
 
 class Source(Table):

@@ -14,6 +14,7 @@ from stackyn_server.cli.findings import Finding, Verdict
 from stackyn_server.cli.ports import look_at_ports
 from stackyn_server.config import Settings
 from stackyn_server.engine import images
+from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.builder.trial import Trial, try_builder
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
@@ -124,9 +125,18 @@ async def _engine(settings: Settings) -> list[Finding]:
             findings.append(Finding("images", Verdict.WARNING, what, "Make them: scripts/base-images"))
         else:
             findings.append(Finding("images", Verdict.FINE, "The builder and all base images are here."))
+        findings.append(await _source_of_images(settings))
         if await images.inspect(engine, settings.images.builder) is not None:
             findings.append(_said_of(await try_builder(engine, settings)))
     return findings
+
+
+async def _source_of_images(settings: Settings) -> Finding:
+    if await Registry(settings.images).is_there():
+        sentence = "Versions of languages come from the official images of an image registry."
+    else:
+        sentence = "Versions of languages come from packages, without an image registry."
+    return Finding("image source", Verdict.FINE, f"{sentence} ([images] source is {settings.images.source}.)")
 
 
 def _said_of(trial: Trial) -> Finding:

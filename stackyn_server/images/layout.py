@@ -122,6 +122,15 @@ class Layout:
                 with suppress(FileNotFoundError):  # forgotten meanwhile
                     os.utime(self.blob(entries[name].digest))
 
+    def unused(self, seconds: float) -> list[str]:
+        """Return the images that were neither made nor used for so long, by `note_use`."""
+        found, now = [], time.time()
+        for name, entry in self.entries().items():
+            with suppress(FileNotFoundError):
+                if now - self.blob(entry.digest).stat().st_mtime >= seconds:
+                    found.append(name)
+        return found
+
     def remove(self, names: Iterable[str]) -> None:
         """Forget images. Their blobs go later, with `prune`."""
         gone = set(names)

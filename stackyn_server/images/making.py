@@ -22,7 +22,7 @@ from stackyn_server.images.building import ImageNotMade, Workshop, workshop
 from stackyn_server.images.host import HostSettings
 from stackyn_server.images.layout import MAKING, Entry, Layout
 from stackyn_server.images.programs import Programs, official_image
-from stackyn_server.images.recipes import FIRST, ROOTS, NoSuchImage, Recipe, digest_of, recipe_of
+from stackyn_server.images.recipes import FIRST, FIRST_ROOTS, ROOTS, NoSuchImage, Recipe, digest_of, recipe_of
 from stackyn_server.images.steps import Steps
 
 _LOCK_SECONDS = 0.5  # between two looks whether somebody else on this machine has finished
@@ -88,7 +88,7 @@ class ImageMaker:
 
     async def _made_for_deployments(self) -> list[str]:
         entries = await asyncio.to_thread(self._layout.entries)
-        first = {*FIRST, *(name for name, root in ROOTS.items() if root.is_first)}
+        first = {*FIRST, *FIRST_ROOTS}
         return [name for name in entries if name not in first]
 
     async def _make(self, wanted: list[str], is_local: bool) -> None:

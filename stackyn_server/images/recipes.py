@@ -166,6 +166,7 @@ RECIPES: Mapping[str, Recipe] = {
 }
 # Made before the first deployment; the others, when a deployment needs them.
 FIRST = ("stackyn/base:12", "stackyn/python:3.11", "stackyn/node:22", "stackyn/static:1")
+FIRST_ROOTS = tuple(name for name, root in ROOTS.items() if root.is_first)
 
 
 def digest_of(name: str, host_digest: str) -> str:

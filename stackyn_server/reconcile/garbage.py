@@ -15,6 +15,8 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, images, release_containers
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
+from stackyn_server.images.layout import Layout
+from stackyn_server.images.recipes import FIRST, FIRST_ROOTS
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import (
     apps,
@@ -54,6 +56,7 @@ class Garbage:
         await self._images_beyond_rollback()
         await self._images_and_rows()
         await self._what_builds_left()
+        await self._unused_base_images()
         await self._what_release_commands_left()
         await self._clones_of_ended()
         await self._old_rows()
@@ -139,6 +142,20 @@ class Garbage:
         async with self._database.connection() as connection:
             tenants = await apps.tenants(connection)
         await self._builder.tidy_caches(tenants, datetime.now(UTC))
+
+    async def _unused_base_images(self) -> None:
+        """Those that were made for deployments; the first ones stay, and what `[images]` names."""
+        chosen = self._settings.images
+        layout = Layout(chosen.directory)
+        if not await asyncio.to_thread(layout.folder.is_dir):
+            return
+        kept = {*FIRST, *FIRST_ROOTS, chosen.python, chosen.node, chosen.static}
+        unused = await asyncio.to_thread(layout.unused, chosen.keep_days * _SECONDS_PER_DAY)
+        names = [name for name in unused if name not in kept]
+        if names:
+            await asyncio.to_thread(layout.remove, names)
+            log.info("base_images.removed", images=names)
+        await asyncio.to_thread(layout.prune)
 
     async def _what_release_commands_left(self) -> None:
         """The engine first: what is begun meanwhile belongs to a deployment that is not finished."""

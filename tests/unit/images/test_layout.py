@@ -124,6 +124,18 @@ def test_removed_image_has_no_name_any_more(layout: Layout, tmp_path: Path) -> N
     assert layout.entries() == {}
 
 
+def test_image_is_unused_until_it_is_used(layout: Layout, tmp_path: Path) -> None:
+    made = Made(tmp_path / "out", b"layer")
+    layout.take(NAME, "", made.folder)
+    assert layout.unused(KEPT_SECONDS) == []
+    age(layout, made.manifest)
+    assert layout.unused(KEPT_SECONDS) == [NAME]
+
+    layout.note_use([NAME, "stackyn/forgotten:1"])
+
+    assert layout.unused(KEPT_SECONDS) == []
+
+
 def test_links_to_blobs_that_are_here_are_not_followed(layout: Layout, tmp_path: Path) -> None:
     below = Made(tmp_path / "below", b"below")
     layout.take("stackyn/below:1", "", below.folder)
