@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.caches import Cache, Places, Share, ensure, list_all, surplus
+from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
+from tests.engine.building import fails, succeeds
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 ANNA, BERT, GONE = (UserId(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -53,3 +56,17 @@ async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Bui
 
     names = {one.name for one in await list_all(engine)}
     assert kept.name in names and removed.name not in names
+
+
+async def test_what_a_failed_build_had_done_is_there_for_the_next(
+    base_image: str, builder: Builder, build_request: Callable[..., BuildRequest]
+) -> None:
+    tenant = UserId(uuid.uuid4())
+    done = f"FROM {base_image}\nRUN echo installed\n"
+    await fails(builder, build_request(tenant=tenant), f"{done}RUN false")
+    await builder.tidy_caches({tenant}, datetime.now(UTC))
+
+    _, lines = await succeeds(builder, build_request(tenant=tenant), f"{done}RUN true")
+
+    (cached,) = [line for line in lines if line.startswith("CACHED")]
+    assert "echo installed" in cached
