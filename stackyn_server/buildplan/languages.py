@@ -30,6 +30,8 @@ _BY_SUFFIX = {
     ".dart": "Dart", ".clj": "Clojure", ".hs": "Haskell", ".ml": "OCaml", ".cr": "Crystal", ".zig": "Zig",
     ".pl": "Perl", ".r": "R", ".jl": "Julia", ".nim": "Nim", ".lua": "Lua", ".ipynb": "Jupyter notebooks",
 }  # fmt: skip
+_ALSO_PROJECTS = ("dockerfile", "index.html", "index.php", "start.sh")
+_MOST_FOLDERS, _DEEPEST = 8, 3
 
 
 def manifest_of_language(files: Iterable[str]) -> tuple[str, str] | None:
@@ -55,6 +57,22 @@ def language_of_sources(files: Iterable[str]) -> str | None:
     return min(seen, key=lambda language: (-seen[language], language)) if seen else None
 
 
-def is_manifest(name: str) -> bool:
-    """True for the name of a file that makes its folder a project."""
+def projects_below(files: Iterable[str]) -> list[str]:
+    """Return the folders that look like a project of their own, those nearest to the root first."""
+    found = set()
+    for path in files:
+        folder, _, name = path.rpartition("/")
+        is_project = _is_manifest(name) or name.lower() in _ALSO_PROJECTS
+        if folder and is_project and folder.count("/") < _DEEPEST and "node_modules" not in folder:
+            found.add(folder)
+    outermost = [folder for folder in found if found.isdisjoint(_parents(folder))]
+    return sorted(outermost, key=lambda folder: (folder.count("/"), folder))[:_MOST_FOLDERS]
+
+
+def _is_manifest(name: str) -> bool:
     return name in _BY_MANIFEST or name.endswith(tuple(_BY_PROJECT_SUFFIX))
+
+
+def _parents(folder: str) -> list[str]:
+    parts = folder.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]

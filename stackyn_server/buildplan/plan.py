@@ -24,12 +24,13 @@ from stackyn_server.buildplan import (
     static,
 )
 from stackyn_server.buildplan.generated import COPY_ALL
-from stackyn_server.buildplan.languages import is_manifest, language_of_sources, manifest_of_language
+from stackyn_server.buildplan.languages import language_of_sources, manifest_of_language, projects_below
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
 from stackyn_server.buildplan.repeatable import is_repeatable
-from stackyn_server.buildplan.repository_settings import files_of_settings, settle, start_of_image
+from stackyn_server.buildplan.repository_settings import Settled, files_of_settings, settle, start_of_image
 from stackyn_server.buildplan.versions import Asked, parse_requirement
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 
 __all__ = ["RUNTIMES", "BuildPlan", "PlanOptions", "files_needed", "make_plan"]
 
@@ -53,8 +54,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     static.RUNTIME,
 )
 NAMES_SHOWN = 20
-_FOLDERS_SHOWN = 8
-_DEEPEST_FOLDER = 3
+_SET_THE_ROOT = "Set the root directory to"
 
 
 def files_needed(paths: Iterable[str], options: PlanOptions) -> tuple[str, ...]:
@@ -73,28 +73,41 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
     Whatever it reads is a tenant's: the server calls it in a child process (`source.reader`), never in its own.
     """
     everything = frozenset(path for path in paths if path.isprintable())
+    settled, project = _settled(everything, contents, options)
+    try:
+        runtime, plan = _first_plan(project)
+    except DeploymentFailed as failed:
+        raise _with_folders(failed, project, options) from None
+    root = project.options.root_directory or "" if plan.root is None else plan.root
+    start, about_start = start_of_image(plan, project.options)
+    return replace(
+        plan,
+        repeatable=plan.repeatable if plan.generated is None else is_repeatable(plan.generated),
+        reasons=(*settled.reasons, *plan.reasons, *about_start),
+        root=None if root == (options.root_directory or "") else root,
+        copies=_sent(project, runtime, plan),
+        deploying=replace(settled.deploying, start_command=start),
+    )
+
+
+def _settled(
+    everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
+) -> tuple[Settled, Project]:
     settled = settle(everything, contents, options)
-    asked, options = options, _pinned(settled.options)
+    options = _pinned(settled.options)
     files = _below(prefix_of(options), everything)
     if not files:
         raise undetected(
             f"The root directory {options.root_directory} does not exist in the repository.",
             f"Change the app's root directory. {_listing(everything)}",
         )
-    project = Project(files, contents, options, everything)
-    for runtime in _rows(options):
+    return settled, Project(files, contents, options, everything)
+
+
+def _first_plan(project: Project) -> tuple[Runtime, BuildPlan]:
+    for runtime in _rows(project.options):
         if plan := runtime.plan(project):
-            root = options.root_directory or "" if plan.root is None else plan.root
-            generated = plan.generated
-            start, about_start = start_of_image(plan, options)
-            return replace(
-                plan,
-                repeatable=plan.repeatable if generated is None else is_repeatable(generated),
-                reasons=(*settled.reasons, *plan.reasons, *about_start),
-                root=None if root == (asked.root_directory or "") else root,
-                copies=_sent(project, runtime, plan),
-                deploying=replace(settled.deploying, start_command=start),
-            )
+            return runtime, plan
     raise _nothing_detected(project)
 
 
@@ -158,29 +171,35 @@ def _nothing_detected(project: Project) -> Exception:
         message = f"The files are mostly {language}, and nothing says how to build and start them."
     else:
         message = compose.only_images(project) or "Nothing in the repository says how to build it."
-    folders = _projects_below(project.files)
-    would_do = f"Set the root directory to one of these: {', '.join(folders)}. " if folders else ""
-    root = "" if folders else ", or set the root directory if the app is in a folder"
     return undetected(
-        message, f"{would_do}Add a Dockerfile{root}. Looked for: {looked_for}. {_listing(project.files)}"
+        message,
+        "Add a Dockerfile, or set the root directory if the app is in a folder. "
+        f"Looked for: {looked_for}. {_listing(project.files)}",
     )
 
 
-def _projects_below(files: Iterable[str]) -> list[str]:
-    """Return the folders that look like a project of their own, those nearest to the root first."""
-    found = set()
-    for path in files:
-        folder, _, name = path.rpartition("/")
-        is_project = is_manifest(name) or name.lower() in ("dockerfile", "index.html", "index.php")
-        if folder and is_project and folder.count("/") < _DEEPEST_FOLDER and "node_modules" not in folder:
-            found.add(folder)
-    outermost = [folder for folder in found if found.isdisjoint(_parents(folder))]
-    return sorted(outermost, key=lambda folder: (folder.count("/"), folder))[:_FOLDERS_SHOWN]
+def _with_folders(failed: DeploymentFailed, project: Project, asked: PlanOptions) -> DeploymentFailed:
+    """Say which folders would do where the root directory doesn't, unless that has been said."""
+    failure = failed.failure
+    if failure.code is not FailureCode.NOTHING_DETECTED or _SET_THE_ROOT in failure.hint:
+        return failed
+    folders = [project.prefix + folder for folder in projects_below(project.files)]
+    good = [folder for folder in folders if _would_do(project, replace(asked, root_directory=folder))]
+    if good:
+        hint = f"{_SET_THE_ROOT} {', '.join(good)}, if the app is there. {failure.hint}"
+    elif folders:
+        hint = f"{failure.hint} These folders look like projects: {', '.join(folders)}."
+    else:
+        return failed
+    return DeploymentFailed(replace(failure, hint=hint))
 
 
-def _parents(folder: str) -> list[str]:
-    parts = folder.split("/")
-    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+def _would_do(project: Project, options: PlanOptions) -> bool:
+    try:
+        _first_plan(_settled(project.everything, project.contents, options)[1])
+    except DeploymentFailed as failed:
+        return failed.failure.code not in (FailureCode.NOTHING_DETECTED, FailureCode.DOCKERFILE_INVALID)
+    return True
 
 
 def _below(prefix: str, paths: Iterable[str]) -> frozenset[str]:

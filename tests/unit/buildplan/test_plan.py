@@ -10,6 +10,7 @@ import pytest
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from tests.unit.buildplan.trees import Tree, command, planned, refused
 
+STARTED = '{"scripts": {"start": "node server.js"}}'
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 EXPRESS = json.dumps({"scripts": {"start": "node server.js"}, "dependencies": {"express": "5"}})
 STATIC_PACKAGE = json.dumps({"devDependencies": {"prettier": "3"}})
@@ -108,14 +109,29 @@ def test_bytes_that_are_no_text_do_not_break_detection(path: str) -> None:
     [
         ({"Package.swift": ""}, ("Swift", "Package.swift")),
         ({"src/a.hs": "", "src/b.hs": "", "c.py": ""}, ("mostly Haskell",)),
-        ({"README.md": "", "web/package.json": "", "api/go.mod": ""}, ("one of these: api, web",)),
         (
-            {"README.md": "", "apps/web/package.json": "", "apps/web/src/index.html": ""},
-            ("one of these: apps/web.",),
+            {"web/package.json": STARTED, "db/package.json": "{}"},
+            ("directory to web, if", "says how to build"),
         ),
+        (
+            {"package.json": "{}", "web/package.json": STARTED},
+            ("directory to web, if", "Node", "`start` script"),
+        ),
+        ({"requirements.txt": "", "x/a/Dockerfile": "FROM a"}, ("directory to x/a, if", "Python")),
+        ({"web/package.json": "{}", "web/src/index.html": ""}, ("look like projects: web.",)),
         ({"docker-compose.yml": "services:\n  db:\n    image: postgres\n"}, ("db (image postgres)",)),
     ],
 )
 def test_nothing_detected_says_what_it_saw_and_what_would_do(tree: Tree, words: tuple[str, ...]) -> None:
     failure = refused(tree)
     assert all(word in f"{failure.message} {failure.hint}" for word in words), failure
+
+
+def test_folders_that_would_do_are_named_from_the_top() -> None:
+    tree = {"apps/README.md": "", "apps/web/package.json": STARTED}
+    assert "directory to apps/web, if" in refused(tree, root_directory="apps").hint
+
+
+def test_a_setting_that_cannot_be_obeyed_is_no_reason_to_name_folders() -> None:
+    tree = {"stackyn.toml": "colour = 1\n", "web/package.json": STARTED}
+    assert "root directory to" not in refused(tree).hint
