@@ -17,6 +17,8 @@ from stackyn_server.images import building, recipes
 from stackyn_server.images.building import ImageNotMade
 from stackyn_server.images.layout import Layout
 from stackyn_server.images.making import ImageMaker
+from tests.engine.builder.own_registry import own_registry
+from tests.engine.own_host import own_host
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -42,7 +44,7 @@ def settings(tmp_path: Path) -> config.Settings:
     """A folder with this machine's Debian, if it has one, and without anything made on it."""
     machine = Layout(config.Images().directory)
     own = Layout(tmp_path / "images")
-    for name in recipes.ROOTS:
+    for name in recipes.FIRST_ROOTS:
         if (entry := machine.entries().get(name)) is not None:
             (tar,) = machine.layers(entry)
             own.take_root(name, entry.recipe, tar, "amd64")
@@ -88,6 +90,39 @@ async def test_recipe_that_fails_changes_nothing_and_says_why(
     here = await asyncio.to_thread(Layout(settings.images.directory).entries)
     assert NAME not in here
     assert await volumes_of_making(engine) <= volumes_before
+
+
+async def test_registry_gives_the_official_image_of_a_version(
+    engine: Engine, settings: config.Settings, tmp_path: Path
+) -> None:
+    """A registry that mirrors Docker Hub, and has one version of one tool under its official name."""
+    layers = await asyncio.to_thread(layers_of_debian)
+    async with own_host() as host, own_registry(host, tmp_path / "registry", 5000) as registry:
+        await registry.push("library/node", layers, {"Env": ["NODE_VERSION=22.4.0"]}, "22.4.0-bookworm-slim")
+        settings = settings.model_copy(
+            update={
+                "images": config.Images(directory=settings.images.directory, source="registry"),
+                "builds": config.Builds(
+                    plain_http_registries=(registry.address,), mirrors={"docker.io": (registry.address,)}
+                ),
+            }
+        )
+        maker = ImageMaker(engine, settings, Told(), may_go_without=False)
+
+        await maker.make(["stackyn/node:22.4.0"])
+        with pytest.raises(ImageNotMade) as lacking:
+            await maker.make(["stackyn/node:22.4.1"])
+
+    assert not lacking.value.retryable and "22.4.1" in lacking.value.message
+    made, _ = await asyncio.to_thread(look_at, settings, "stackyn/node:22.4.0")
+    assert "NODE_VERSION=22.4.0" in made["config"]["Env"]
+    here = await asyncio.to_thread(Layout(settings.images.directory).entries)
+    assert set(here) == {*recipes.FIRST_ROOTS, "stackyn/node:22.4.0"}, "nothing was made from packages"
+
+
+def layers_of_debian() -> list[bytes]:
+    machine = Layout(config.Images().directory)
+    return [layer.read_bytes() for layer in machine.layers(machine.entries()["stackyn/debian:12"])]
 
 
 async def volumes_of_making(engine: Engine) -> set[str]:

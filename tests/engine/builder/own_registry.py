@@ -31,8 +31,8 @@ class OwnRegistry:
     address: str
     headers: Mapping[str, str]
 
-    async def push(self, name: str, layers: list[bytes], settings: dict[str, object]) -> str:
-        """Make an image, its layers compressed, as `name:1`; return its whole name."""
+    async def push(self, name: str, layers: list[bytes], settings: dict[str, object], tag: str = "1") -> str:
+        """Make an image, its layers compressed, as `name:tag`; return its whole name."""
         config = {
             "os": "linux",
             "architecture": ARCHITECTURE,
@@ -48,10 +48,10 @@ class OwnRegistry:
                 "layers": [await _upload(session, name, layer, f"{LAYER}+gzip") for layer in packed],
             }
             async with session.put(
-                f"/v2/{name}/manifests/1", data=json.dumps(manifest), headers={"Content-Type": MANIFEST}
+                f"/v2/{name}/manifests/{tag}", data=json.dumps(manifest), headers={"Content-Type": MANIFEST}
             ) as answer:
                 assert answer.status == HTTPStatus.CREATED, await answer.text()
-        return f"{self.address}/{name}:1"
+        return f"{self.address}/{name}:{tag}"
 
 
 @asynccontextmanager
