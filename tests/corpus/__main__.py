@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -63,11 +64,11 @@ async def deployed(
     url, _ = await git.publish(case.name, await asyncio.to_thread(corpus.tree, case))
     began = time.monotonic()
     variables = [{"key": key, "value": value} for key, value in case.variables.items()]
-    slug = f"case-{number}"
-    app, deployment = await server.create(url, case.name, slug=slug, env_vars=variables, memory_mb=MEMORY_MB)
+    settings = {"slug": f"case-{number}", "memory_mb": MEMORY_MB, "env_vars": variables, **case.settings}
+    app, deployment = await server.create(url, case.name, **settings)
     try:
         found = await ended(server, deployment, began)
-        verdict, saw = await judged(server, case, slug, deployment, found)
+        verdict, saw = await judged(server, case, settings["slug"], deployment, found)
         failure = found.get("failure") or {}
         took = f"{time.monotonic() - began:.0f}"
         told = str(failure.get("message") or saw).replace("\t", " ").replace("\n", " ")[:200]
@@ -88,11 +89,15 @@ async def judged(
     server: ServerProcess, case: Case, slug: str, deployment: int, found: dict[str, Any]
 ) -> tuple[str, str]:
     """Return the verdict and what was seen."""
-    code = str((found.get("failure") or {}).get("code") or "")
+    failure = found.get("failure") or {}
+    code = str(failure.get("code") or "")
+    if case.failure:
+        is_right = found["status"] == "failed" and case.failure in json.dumps(failure, ensure_ascii=False)
+        return ("pass" if is_right else "fail"), ""
     if case.output:
         logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
         text = "\n".join(str(logs.get(key) or "") for key in ("build_log", "runtime_log", "error_message"))
-        text += str((found.get("failure") or {}).get("evidence") or "")
+        text += str(failure.get("evidence") or "")
         if found["status"] != "running" and not code.startswith("APP_"):
             return "fail", ""
         if all(wanted in text for wanted in case.output):

@@ -21,26 +21,32 @@ _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`path` must answer `status` with `text`; where `output` is given, that must be in the logs instead."""
+    """`path` must answer `status` with `text`; where `output` is given, that must be in the logs instead, and where
+    `failure` is given, the deployment must fail and say that. `settings` are the app's, as the API takes them."""
 
     name: str
     variables: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     path: str = "/"
     status: int | None = None
     text: str = ""
     output: tuple[str, ...] = ()
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Cases with the tree of each. `folder` is a folder of repositories; `git_dir` a bare one with `examples/*`."""
+    """Cases with the tree of each. `folder` is a folder of repositories; `git_dir` a bare one with `examples/*`.
+
+    `NAME.json` beside a repository's folder holds the fields of its case (`{"path": "/up", "text": "ready"}`).
+    """
 
     folder: Path | None = None
     git_dir: Path | None = None
 
     def cases(self) -> Iterator[Case]:
         if self.folder is not None:
-            yield from (Case(path.name) for path in sorted(self.folder.iterdir()) if path.is_dir())
+            yield from (_case_of(path) for path in sorted(self.folder.iterdir()) if path.is_dir())
         if self.git_dir is not None:
             names = sorted(
                 path.split("/")[1]
@@ -69,7 +75,8 @@ class Corpus:
         }
         if check := chosen.get("httpCheck"):
             expected = check.get("expectedOutput") or ""
-            return Case(name, variables, check.get("path", "/"), check.get("expected", 200), expected)
+            path, status = check.get("path", "/"), check.get("expected", 200)
+            return Case(name, variables, path=path, status=status, text=expected)
         output = chosen["expectedOutput"]
         return Case(name, variables, output=(output,) if isinstance(output, str) else tuple(output))
 
@@ -81,7 +88,10 @@ class Corpus:
             mode, _, object_id = facts.split()
             if path == "test.json":
                 continue
-            content = self._git_bytes("cat-file", "blob", object_id)
+            try:
+                content = self._git_bytes("cat-file", "blob", object_id)
+            except subprocess.CalledProcessError:
+                continue  # a copy that was made without its largest files
             found[path] = (
                 Link(content.decode())
                 if mode == "120000"
@@ -97,6 +107,14 @@ class Corpus:
     def _git_bytes(self, *arguments: str) -> bytes:
         command = ["git", f"--git-dir={self.git_dir}", *arguments]
         return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def _case_of(folder: Path) -> Case:
+    described = folder.with_name(f"{folder.name}.json")
+    if not described.is_file():
+        return Case(folder.name)
+    fields: dict[str, Any] = json.loads(described.read_text())
+    return Case(folder.name, **{**fields, "output": tuple(fields.get("output", ()))})
 
 
 def _tree_of(folder: Path) -> Tree:
