@@ -1,6 +1,7 @@
 """What the settings of other hosts plainly say about building and running, by our names for it.
 
-Sources: the published references of railway.json, render.yaml, netlify.toml, vercel.json, fly.toml, Dokku's app.json.
+Sources: the published references of railway.json, railpack.json, nixpacks.toml, render.yaml, netlify.toml, vercel.json,
+fly.toml and Dokku's app.json.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _TEXTS: dict[str, dict[tuple[str, ...], str]] = {
         ("deploy", "preDeployCommand"): "release_command",
         ("deploy", "healthcheckPath"): "health_path",
     },
+    "railpack": {("deploy", "startCommand"): "start_command"},
+    "nixpacks": {("start", "cmd"): "start_command"},
     "render": {
         ("rootDir",): "root_directory",
         ("buildCommand",): "build_command",
@@ -74,6 +77,21 @@ def _railway(project: Project, path: str) -> Said:
     seconds = table(document, "deploy").get("healthcheckTimeout")
     if isinstance(seconds, int) and 0 < seconds <= 3600:
         said["health_timeout_seconds"] = seconds
+    return said
+
+
+def _railpack(project: Project, path: str) -> Said:
+    return _texts(json_with_comments(project, path), "railpack")
+
+
+def _nixpacks(project: Project, path: str) -> Said:
+    """Read the phases too, unless they add to those that Nixpacks finds by itself, which it calls `...`."""
+    document = toml(project, path)
+    said = _texts(document, "nixpacks")
+    for phase in ("install", "build"):
+        commands = table(document, "phases", phase).get("cmds")
+        if isinstance(commands, list) and commands and "..." not in commands:
+            said[f"{phase}_command"] = " && ".join(map(str, commands))
     return said
 
 
@@ -128,6 +146,8 @@ def _texts(document: Table, host: str) -> Said:
 _READERS: dict[str, Callable[[Project, str], Said]] = {
     "railway.json": _railway,
     "railway.toml": _railway,
+    "railpack.json": _railpack,
+    "nixpacks.toml": _nixpacks,
     "render.yaml": _render,
     "fly.toml": _fly,
     "netlify.toml": _netlify,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from stackyn_server.buildplan.commands import given_command
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
@@ -47,10 +48,11 @@ def _plan(project: Project) -> BuildPlan | None:
             f"Add a Dockerfile that builds it. If only pages are to be served, remove `{manifest}`, or set the root "
             "directory to a folder that holds nothing else.",
         )
+    unused = (f"{given[1]} It is not run: files need none.",) if (given := given_command(project)) else ()
     where = "the root" if folder == "." else f"the folder {folder}"
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=(f"`{named}` is there: the files of {where} are served as they are.",),
+        reasons=(f"`{named}` is there: the files of {where} are served as they are.", *unused),
         dockerfile=GENERATED_DOCKERFILE,
         base_images=(project.options.toolchains.choose("static").image.name,),
         generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),

@@ -22,6 +22,8 @@ RENDER = "services:\n  - type: web\n    name: shop\n    startCommand: render\n  
     [
         ({}, "sh start.sh"),
         ({"render.yaml": RENDER}, "render"),
+        ({"render.yaml": RENDER, "nixpacks.toml": '[start]\ncmd = "nixpacks"\n'}, "nixpacks"),
+        ({"railpack.json": '{"deploy": {"startCommand": "railpack"}}'}, "railpack"),
         ({"render.yaml": RENDER, "railway.json": RAILWAY}, "railway"),
         ({"railway.json": RAILWAY, "Procfile": "web: procfile"}, "procfile"),
         ({"Procfile": "web: procfile", "stackyn.toml": 'start_command = "toml"\n'}, "toml"),
@@ -30,6 +32,14 @@ RENDER = "services:\n  - type: web\n    name: shop\n    startCommand: render\n  
 )
 def test_the_first_who_says_it_wins(files: Tree, start: str) -> None:
     assert command(planned({**SCRIPT, **files}, toolchains=EVERYTHING)) == f"exec {start}"
+
+
+@pytest.mark.parametrize(
+    ("commands", "is_run"), [('["make", "make check"]', True), ('["...", "make check"]', False)]
+)
+def test_phases_of_nixpacks_replace_ours_unless_they_add(commands: str, is_run: bool) -> None:
+    tree = {**SCRIPT, "nixpacks.toml": f"[phases.build]\ncmds = {commands}\n"}
+    assert ("RUN make && make check" in lines(planned(tree, toolchains=EVERYTHING))) is is_run
 
 
 def test_the_apps_own_setting_wins_over_all() -> None:

@@ -28,6 +28,11 @@ def test_the_static_image_keeps_its_own_user_and_command() -> None:
     assert "ENV PORT=9000" in generated.splitlines()
 
 
+def test_a_start_command_that_is_not_run_is_mentioned() -> None:
+    plan = planned({"index.html": "", "Procfile": "web: python -m http.server $PORT"})
+    assert "It is not run" in plan.reasons[-1]
+
+
 def test_secrets_and_repository_files_are_not_published() -> None:
     assert {"**/.env*", "**/.git*"} <= set(planned({"index.html": ""}).ignore)
 
