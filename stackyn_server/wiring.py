@@ -27,7 +27,7 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import Build
 from stackyn_server.pipeline.cleanup import Cleanup
 from stackyn_server.pipeline.gates import Gates
-from stackyn_server.pipeline.make_image import MakeImage
+from stackyn_server.pipeline.make_image import MadeHere, MakeImage
 from stackyn_server.pipeline.release import ReleaseStory
 from stackyn_server.pipeline.repair import Repair
 from stackyn_server.pipeline.retire import Retire
@@ -124,7 +124,7 @@ class Server:
                 clones,
                 keys.derive("build variables"),
             ),
-            Kind.IMAGE: MakeImage(settings, database, engine, builder, self.registry),
+            Kind.IMAGE: MakeImage(database, MadeHere(settings, engine, builder, self.registry).make),
             Kind.RELEASE: ReleaseStory(parts, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
             Kind.CLEANUP: Cleanup(parts, clones),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -29,14 +29,9 @@ log = structlog.get_logger()
 class MakeImage:
     """The handler. However it ends for good, the builds that wait for the image are woken in the same transaction."""
 
-    def __init__(
-        self, settings: Settings, database: Database, engine: Engine, builder: Builder, registry: Registry
-    ) -> None:
-        self._settings = settings
+    def __init__(self, database: Database, make: Callable[[str], Awaitable[None]]) -> None:
         self._database = database
-        self._engine = engine
-        self._builder = builder
-        self._registry = registry
+        self._make = make
 
     async def __call__(self, run: JobRun) -> None:
         name = run.job.subject
@@ -57,7 +52,24 @@ class MakeImage:
                 await run.finish(connection)
                 await jobs.wake_waiting_for(connection, Kind.BUILD, name)
 
-    async def _make(self, name: str) -> None:
+    async def _give_up(self, run: JobRun, reason: str) -> None:
+        async with self._database.transaction() as connection:
+            await run.bury(connection, reason)
+            await jobs.wake_waiting_for(connection, Kind.BUILD, run.job.subject)
+
+
+class MadeHere:
+    """Makes an image in a builder of this server. What a registry doesn't give is never made from packages instead."""
+
+    def __init__(self, settings: Settings, engine: Engine, builder: Builder, registry: Registry) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._builder = builder
+        self._registry = registry
+
+    async def make(self, name: str) -> None:
+        """Raises `ImageNotMade`, `NeedsRegistry`, `NoSuchImage`, `TransientFailure` when the disk is full,
+        `EngineUnavailable`."""
         images, seconds = self._settings.images, self._settings.deadlines.preparing
         await need_room((images.directory, self._engine.facts.root), self._settings.builds.free_disk_mb)
         maker = ImageMaker(
@@ -72,11 +84,6 @@ class MakeImage:
             if not limit.expired():
                 raise
             raise ImageNotMade(f"{name} was not made within {seconds:.0f} s.") from error
-
-    async def _give_up(self, run: JobRun, reason: str) -> None:
-        async with self._database.transaction() as connection:
-            await run.bury(connection, reason)
-            await jobs.wake_waiting_for(connection, Kind.BUILD, run.job.subject)
 
 
 class _Logged:

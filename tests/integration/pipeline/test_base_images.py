@@ -1,0 +1,200 @@
+"""A build waits for the base images that it begins from, and hears how their jobs ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from stackyn_server import config
+from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.config import Settings
+from stackyn_server.domain.deployments import OPEN_PHASES, Phase
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.jobs import Kind, Pool
+from stackyn_server.images.building import ImageNotMade
+from stackyn_server.images.layout import Layout
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline import base_images
+from stackyn_server.pipeline.make_image import MakeImage
+from stackyn_server.pipeline.walk import Walk, Walker
+from stackyn_server.store import deployments, logs, work
+from stackyn_server.store.database import Database
+from stackyn_server.store.deployments import Deployment
+from tests.integration.jobs.stage import dispatching, rows, until
+from tests.rows import a_deployment, an_app
+
+IMAGE = "stackyn/deno:2"
+PLAN = BuildPlan("deno", (), "Dockerfile", "FROM stackyn/deno:2", None, base_images=(IMAGE, "alpine:3"))
+
+Make = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture
+async def journal(database: Database) -> AsyncIterator[Journal]:
+    journal = Journal(database, config.Builds())
+    running = asyncio.create_task(journal.run(), name="journal")
+    yield journal
+    running.cancel()
+    await asyncio.wait([running])
+
+
+class Stage:
+    """Builds that end as failed once their base images are here: `began` counts those."""
+
+    def __init__(self, database: Database, journal: Journal, folder: Path) -> None:
+        self.database = database
+        self.layout = Layout(folder / "images")
+        self.archive = folder / "root.tar"
+        self.began = 0
+        self.asked: list[str] = []
+        self._walker = Walker(database, journal, Settings(), back_to=Phase.QUEUED)
+
+    async def put_image(self, name: str) -> None:
+        await asyncio.to_thread(self.archive.write_bytes, b"a root file system")
+        await asyncio.to_thread(self.layout.take_root, name, "", self.archive, "amd64")
+
+    async def build(self, run: JobRun) -> None:
+        await self._walker.walk(run, self._steps)
+
+    async def _steps(self, walk: Walk) -> None:
+        if walk.deployment.phase is Phase.QUEUED:
+            await walk.move(Phase.FETCHING)
+            await walk.move(Phase.PLANNING, commit="c0ffee")
+            await walk.move(Phase.BUILDING, plan=PLAN.as_json())
+        digests = await base_images.ready(walk, self.layout)
+        if digests is not None:
+            assert set(digests) == {IMAGE}
+            self.began += 1
+            raise DeploymentFailed(
+                Failure(FailureCode.BUILD_FAILED, "It was built as far as this test goes.")
+            )
+
+    async def ended(self, make: Make, count: int = 1) -> list[Deployment]:
+        """Return how `count` new deployments end while `make` makes images."""
+
+        async def counted(name: str) -> None:
+            self.asked.append(name)
+            await make(name)
+
+        handlers = {Kind.BUILD: self.build, Kind.IMAGE: MakeImage(self.database, counted)}
+        async with self.database.transaction() as connection:
+            made = [await a_deployment(connection, await an_app(connection)) for _ in range(count)]
+            for deployment in made:
+                await work.build(connection, deployment, 0)
+        async with dispatching(self.database, handlers, pools={Pool.BUILDS: 1, Pool.IMAGES: 1}):
+            await until(lambda: self.have_ended(made), "the deployments have ended")
+        return [await self.now(deployment.id) for deployment in made]
+
+    async def now(self, deployment: DeploymentId) -> Deployment:
+        async with self.database.connection() as connection:
+            found = await deployments.get(connection, deployment)
+        assert found is not None
+        return found
+
+    async def log_of(self, deployment: DeploymentId) -> str:
+        async with self.database.connection() as connection:
+            return await logs.read_text(connection, deployment, "build", 10_000)
+
+    async def have_ended(self, made: list[Deployment]) -> bool:
+        return all([(await self.now(one.id)).phase not in OPEN_PHASES for one in made])
+
+
+@pytest.fixture
+def stage(database: Database, journal: Journal, tmp_path: Path) -> Stage:
+    return Stage(database, journal, tmp_path)
+
+
+async def test_image_is_made_once_for_all_who_wait(stage: Stage) -> None:
+    async def both_wait() -> bool:
+        return len(await rows(stage.database, "kind = 'build' AND state = 'waiting' AND attempt > 0")) == 2
+
+    async def make(name: str) -> None:
+        await until(both_wait, "both builds wait")
+        await stage.put_image(name)
+
+    ended = await stage.ended(make, count=2)
+
+    assert stage.asked == [IMAGE]
+    assert stage.began == 2
+    for deployment in ended:
+        log = await stage.log_of(deployment.id)
+        assert log.count(f"Making the base image {IMAGE}; this happens once on this server.") == 1
+        assert log.count(f"The base image {IMAGE} is made, after ") == 1
+
+
+async def test_image_that_is_here_is_not_waited_for(stage: Stage) -> None:
+    await stage.put_image(IMAGE)
+
+    async def make(_name: str) -> None:
+        raise AssertionError("nothing is missing")
+
+    (ended,) = await stage.ended(make)
+
+    assert stage.began == 1 and stage.asked == []
+    assert "base image" not in await stage.log_of(ended.id)
+
+
+async def test_trouble_that_passes_is_tried_again(stage: Stage) -> None:
+    async def make(name: str) -> None:
+        if len(stage.asked) < 3:
+            raise ImageNotMade("A registry did not answer.", retryable=True)
+        await stage.put_image(name)
+
+    await stage.ended(make)
+
+    assert stage.began == 1 and len(stage.asked) == 3
+
+
+@pytest.mark.parametrize("is_passing", [True, False])
+async def test_image_that_is_not_made_ends_the_deployment(stage: Stage, is_passing: bool) -> None:
+    async def make(_name: str) -> None:
+        raise ImageNotMade("The mirror has no such package.", retryable=is_passing)
+
+    (ended,) = await stage.ended(make)
+
+    assert stage.began == 0 and len(stage.asked) == (3 if is_passing else 1)
+    assert ended.phase is Phase.FAILED and ended.failure is not None
+    assert ended.failure["code"] == "VERSION_UNAVAILABLE"
+    assert ended.failure["message"] == f"The base image {IMAGE} could not be made on this server."
+    assert "The mirror has no such package." in ended.failure["evidence"]
+
+
+async def test_later_deployment_has_the_image_made_anew(stage: Stage) -> None:
+    async def fail(_name: str) -> None:
+        raise ImageNotMade("The mirror has no such package.", retryable=False)
+
+    await stage.ended(fail)
+    await stage.ended(stage.put_image)
+
+    assert stage.began == 1 and len(stage.asked) == 2
+
+
+async def test_image_is_made_anew_by_the_server_after_a_crash(stage: Stage) -> None:
+    """The first dispatcher is interrupted while the image is made, and leaves both jobs as they are."""
+    begun = asyncio.Event()
+
+    async def never(_name: str) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    handlers = {Kind.BUILD: stage.build, Kind.IMAGE: MakeImage(stage.database, never)}
+    async with stage.database.transaction() as connection:
+        deployment = await a_deployment(connection, await an_app(connection))
+        await work.build(connection, deployment, 0)
+    async with dispatching(stage.database, handlers):
+        await until(begun.is_set, "the image is being made")
+    (interrupted,) = await rows(stage.database, "kind = 'image'")
+    assert interrupted.state in ("running", "waiting")
+
+    handlers[Kind.IMAGE] = MakeImage(stage.database, stage.put_image)
+    async with dispatching(stage.database, handlers):
+        await until(lambda: stage.have_ended([deployment]), "the deployment has ended")
+
+    assert stage.began == 1
+    (made,) = await rows(stage.database, "kind = 'image'")
+    assert made.id == interrupted.id and made.state == "done"
