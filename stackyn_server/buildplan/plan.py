@@ -94,7 +94,7 @@ def _settled(
     everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
 ) -> tuple[Settled, Project]:
     settled = settle(everything, contents, options)
-    options = _pinned(settled.options)
+    options = settled.options
     files = _below(prefix_of(options), everything)
     if not files:
         raise undetected(
@@ -105,8 +105,9 @@ def _settled(
 
 
 def _first_plan(project: Project) -> tuple[Runtime, BuildPlan]:
+    asked = _asked_version(project.options)
     for runtime in _rows(project.options):
-        if plan := runtime.plan(project):
+        if plan := runtime.plan(_pinned(project, runtime, asked)):
             return runtime, plan
     raise _nothing_detected(project)
 
@@ -143,19 +144,26 @@ def _rows(options: PlanOptions) -> tuple[Runtime, ...]:
     return named
 
 
-def _pinned(options: PlanOptions) -> PlanOptions:
-    """Have the version that the owner sets win over what the project's files ask for."""
+def _asked_version(options: PlanOptions) -> Asked | None:
+    """Return the version that the owner sets."""
     if not options.runtime_version:
-        return options
+        return None
     requirement = parse_requirement(options.runtime_version)
-    if not options.runtime or requirement is None:
+    if requirement is None:
         raise undetected(
             f"The runtime version {options.runtime_version} can't be used.",
-            "Give a version such as 3.12 or >=20, and the runtime that it is of.",
+            "Give a version such as 3.12 or >=20.",
         )
     origin = options.said_by.get("runtime_version")
-    asked = Asked(requirement, f"`{origin}`" if origin else "The app's setting")
-    return replace(options, toolchains=options.toolchains.pinning(options.runtime, asked))
+    return Asked(requirement, f"`{origin}`" if origin else "The app's setting")
+
+
+def _pinned(project: Project, runtime: Runtime, asked: Asked | None) -> Project:
+    """Have the owner's version win over what the project's files ask for, whichever runtime it is."""
+    if asked is None:
+        return project
+    toolchains = project.options.toolchains.pinning(runtime.name, asked)
+    return replace(project, options=replace(project.options, toolchains=toolchains))
 
 
 def _nothing_detected(project: Project) -> Exception:

@@ -58,7 +58,7 @@ def _plan(project: Project) -> BuildPlan | None:
         generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),
         port=project.port,
         ignore=NOT_PAGES,
-        copies=() if folder == "." else (folder,),
+        copies=(INDEX,) if folder == "." else (folder,),
     )
 
 

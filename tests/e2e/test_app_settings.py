@@ -6,7 +6,7 @@ import json
 
 from tests.commands import app_with_shell
 from tests.git_server import GitServer
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, docker
 from tests.tiny import DOCKERFILE, SERVE, Tree, busybox
 
 SITE: Tree = {
@@ -92,6 +92,13 @@ async def test_how_stackyn_toml_has_it_built_started_and_asked(server: ServerPro
     url, _ = await git.publish("picky", tree)
     app, deployment = await server.create(url, "picky")
 
+    async def has_its_limit() -> bool:
+        mine = f"label=io.stackyn.installation={server.installation}"
+        found = await docker("ps", "-q", "--filter", mine, "--filter", "label=io.stackyn.role=builder")
+        memory = await docker("inspect", "-f", "{{.HostConfig.Memory}}", *found.split())
+        return memory.strip() == str(300 * 1024 * 1024)
+
+    await server.until(has_its_limit, 30, "the builder may use 300 MiB")
     failed = await server.deployed(deployment, "failed")
     assert failed["failure"]["code"] == "APP_UNHEALTHY"
     assert "/absent with a success within 2 seconds" in failed["failure"]["message"]

@@ -160,11 +160,12 @@ def test_the_runtime_that_is_named_is_the_only_one_tried() -> None:
     assert "no runtime cobol" in refused(tree, toolchains=EVERYTHING, runtime="cobol").message
 
 
-def test_the_version_that_is_set_wins_over_the_projects() -> None:
+@pytest.mark.parametrize("runtime", ['runtime = "ruby"\n', ""])
+def test_the_version_that_is_set_wins_over_the_projects(runtime: str) -> None:
     tree = {
         "Gemfile": 'ruby "3.3.1"\n',
         "app.rb": "",
-        "stackyn.toml": 'runtime = "ruby"\nruntime_version = "3.1"\n',
+        "stackyn.toml": f'{runtime}runtime_version = "3.1"\n',
     }
     assert "FROM stackyn/ruby:3.1" in lines(planned(tree, toolchains=EVERYTHING))
 

@@ -298,6 +298,7 @@ def test_a_wanted_dockerfile_wins_over_a_runtime_said_later(options: dict[str, A
             {"requirements.txt", "app.py"},
         ),
         ({"start.sh": ""}, {"start.sh"}),
+        ({"index.html": ""}, {"index.html"}),
         ({"Gemfile": "gem 'sinatra'\n", "config.ru": ""}, {"Gemfile"}),
         ({"composer.json": "{}", "index.php": ""}, {"composer.json"}),
         ({"Cargo.toml": '[package]\nname = "a"\n', "src/main.rs": ""}, {"Cargo.toml"}),
