@@ -1,4 +1,5 @@
-"""`python -m tests.corpus --folder DIR | --railpack GIT_DIR [--only NAME]… [--out FILE]`: deploy each, print a table.
+"""`python -m tests.corpus --folder DIR | --railpack GIT_DIR [--only NAME]… [--out FILE]
+[--logs DIR]`: deploy each, print a table.
 
 A row: name, verdict, status, failure code, seconds, first sentence. The verdict is `pass`; `loose`, where only version
 numbers differ; `built`, where it was built and did not do as expected; or `fail`.
@@ -40,6 +41,9 @@ async def main() -> None:
     parser.add_argument("--railpack", type=Path, help="a bare repository with Railpack's examples")
     parser.add_argument("--only", action="append", default=[], help="names that are deployed; else all")
     parser.add_argument("--out", type=Path, help="file to which the rows are added as they come")
+    parser.add_argument(
+        "--logs", type=Path, help="folder for the failure and the logs of each that does not pass"
+    )
     chosen = parser.parse_args()
     corpus = Corpus(chosen.folder, chosen.railpack)
     verdicts: dict[str, int] = {}
@@ -48,7 +52,7 @@ async def main() -> None:
             for number, case in enumerate(corpus.cases()):
                 if chosen.only and case.name not in chosen.only:
                     continue
-                row = await deployed(server, git, corpus, case, number)
+                row = await deployed(server, git, corpus, case, number, chosen.logs)
                 verdicts[row[1]] = verdicts.get(row[1], 0) + 1
                 line = "\t".join(row)
                 print(line, flush=True)
@@ -59,7 +63,7 @@ async def main() -> None:
 
 
 async def deployed(
-    server: ServerProcess, git: GitServer, corpus: Corpus, case: Case, number: int
+    server: ServerProcess, git: GitServer, corpus: Corpus, case: Case, number: int, logs: Path | None
 ) -> list[str]:
     url, _ = await git.publish(case.name, await asyncio.to_thread(corpus.tree, case))
     began = time.monotonic()
@@ -70,6 +74,10 @@ async def deployed(
         found = await ended(server, deployment, began)
         verdict, saw = await judged(server, case, settings["slug"], deployment, found)
         failure = found.get("failure") or {}
+        if logs is not None and verdict != "pass":
+            said = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+            told = (f"{key}:\n{text}\n" for key, text in {**failure, **said}.items() if text)
+            (logs / f"{case.name}.log").write_text("\n".join(told))
         took = f"{time.monotonic() - began:.0f}"
         told = str(failure.get("message") or saw).replace("\t", " ").replace("\n", " ")[:200]
         return [case.name, verdict, found["status"], str(failure.get("code") or "-"), took, told]
