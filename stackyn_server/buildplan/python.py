@@ -131,7 +131,8 @@ def _reasons(recipe: _Recipe) -> Iterable[str]:
     yield installation.reason if installation else "There are Python files, and no packages to install."
     yield recipe.choice.reason
     if system.causes:
-        wanted = f"{', '.join(system.causes)} need more of the system"
+        need = "needs" if len(system.causes) == 1 else "need"
+        wanted = f"{', '.join(system.causes)} {need} more of the system"
         compilers = (
             ", so compilers and headers are there while packages are installed" if system.build else ""
         )
