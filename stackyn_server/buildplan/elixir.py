@@ -28,11 +28,12 @@ _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _APP = re.compile(r"\bapp:\s*:([a-z_][a-z0-9_]*)")
 _RELEASES = re.compile(r"\breleases:\s*\[\s*([a-z_][a-z0-9_]*):")
 _VERSION = re.compile(r"\belixir:\s*\"([^\"\n]{1,60})\"")
+_LOCKED = re.compile(r"\"\w+\":\s*\{")
 _PACKAGE = re.compile(r"\{\s*:([a-z_][a-z0-9_]*)\s*,")
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    return (MANIFEST, VERSION_FILE, PROCFILE, *TOOL_FILES) if MANIFEST in files else ()
+    return (MANIFEST, LOCK, VERSION_FILE, PROCFILE, *TOOL_FILES) if MANIFEST in files else ()
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -80,7 +81,7 @@ def _plan(project: Project) -> BuildPlan | None:
 def _install(project: Project, packages: frozenset[str]) -> list[str]:
     if project.options.install_command:
         return [run(project.options.install_command, "elixir")]
-    if not packages and not project.has(LOCK):
+    if not packages and not _LOCKED.search(project.text(LOCK) or ""):
         return []
     return [
         run(

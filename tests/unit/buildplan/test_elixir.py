@@ -25,8 +25,16 @@ def test_a_release_is_made_and_only_it_runs() -> None:
     assert {"FROM stackyn/elixir:1.18 AS build", "FROM stackyn/base:13"} <= set(lines(plan))
 
 
-def test_hex_is_fetched_only_for_packages() -> None:
-    assert not any("local.hex" in line for line in lines(planned({"mix.exs": mix()}, toolchains=EVERYTHING)))
+@pytest.mark.parametrize(
+    ("lock", "is_fetched"),
+    [({}, False), ({"mix.lock": "%{\n}\n"}, False), ({"mix.lock": '%{\n  "jason": {:hex, :jason'}, True)],
+)
+def test_hex_is_fetched_only_for_packages(lock: Tree, is_fetched: bool) -> None:
+    plan = planned({"mix.exs": mix(), **lock}, toolchains=EVERYTHING)
+    assert any("local.hex" in line for line in lines(plan)) is is_fetched
+
+
+def test_packages_are_fetched_as_locked() -> None:
     plan = planned({"mix.exs": mix(packages='{:plug_cowboy, "~> 2.7"}')}, toolchains=EVERYTHING)
     assert "mix deps.get --only prod" in step(plan, "local.hex")
 
