@@ -76,6 +76,7 @@ KINDS: tuple[Kind, ...] = (
             r"[Cc]onnection|Network)",
             r"(?:Could not fetch specs from|Could not reach host|Net::OpenTimeout)",
             r"file could not be downloaded|curl error \d+",
+            r"\(Mix\) httpc request failed with: ",
             r"Temporary failure (?:in name resolution|resolving)|Could not resolve '",
         ),
         "A package registry, or the host of a download, did not answer.",
