@@ -39,6 +39,9 @@ class PlanOptions:
     runtime_version: str | None = None
     use_dockerfile: bool | None = None
     port: int | None = None
+    health_path: str | None = None
+    health_timeout_seconds: int | None = None
+    build_memory_mb: int | None = None
     said_by: Mapping[str, str] = field(default_factory=dict)
 
     def is_own(self, key: str) -> bool:

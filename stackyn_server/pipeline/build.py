@@ -44,10 +44,11 @@ from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment
 
-# The settings of an app that decide how it is planned.
+# The settings of an app that win over what its repository says.
 _OF_PLANNING = (
     "root_directory", "dockerfile_path", "use_dockerfile", "build_target", "runtime", "runtime_version",
     "install_command", "build_command", "release_command", "start_command", "publish_directory", "port",
+    "health_path", "health_timeout_seconds", "build_memory_mb",
 )  # fmt: skip
 
 

@@ -280,6 +280,13 @@ def test_the_apps_start_command_is_not_repeated_in_the_plan() -> None:
     assert planned(tree, start_command="api").deploying.start_command is None
 
 
+def test_what_the_app_sets_is_not_said_to_come_from_a_file() -> None:
+    tree = {**NODE, **toml("health_path", "/toml"), **railway("deploy", healthcheckTimeout=30)}
+    reasons = planned(tree, toolchains=EVERYTHING, health_path="/api").reasons
+    assert "`railway.json` says: health timeout seconds." in reasons
+    assert not [reason for reason in reasons if "stackyn.toml" in reason]
+
+
 @pytest.mark.parametrize("options", [{"dockerfile_path": "Dockerfile"}, {"use_dockerfile": True}])
 def test_a_wanted_dockerfile_wins_over_a_runtime_said_later(options: dict[str, Any]) -> None:
     for files in (toml("runtime", "go"), render(runtime="go")):
