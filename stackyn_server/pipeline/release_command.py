@@ -43,6 +43,7 @@ log = structlog.get_logger()
 
 # A cancelled deployment is gone within 2 s; before that, a migration may let go of its lock.
 _CANCEL_GRACE_SECONDS = 1
+_LEFT_OUT = "[Lines are missing here: the release command wrote more than this log keeps.]"
 
 
 def release_command(deployment: Deployment) -> str | None:
@@ -131,6 +132,9 @@ class ReleaseCommand(Story):
             async with asyncio.timeout(self._seconds_left(state)):
                 return await self._followed(walk, container, told)
         except TimeoutError:
+            state = await containers.inspect(self._engine, container)
+            if state is None or not state.running:
+                return state  # it was in time; only its output is still being read
             await containers.stop(self._engine, container, self._settings.apps.stop_grace_seconds)
             lines = await self._last_lines(container)
             failure = took_too_long(self._settings.deadlines.releasing, lines)
@@ -144,24 +148,39 @@ class ReleaseCommand(Story):
         return max(0.0, self._settings.deadlines.releasing - passed)
 
     async def _followed(self, walk: Walk, container: str, told: Iterator[str]) -> ContainerState | None:
-        """Tell what the command writes until it ends; not more than a log may hold."""
+        """Tell what the command writes until it ends, up to half of what a log may hold: more is to follow.
+
+        Its last lines are told in any case. The engine itself loses some when a command writes very fast.
+        """
         since: int | None = None
-        left = self._settings.builds.log_limit_bytes
+        left = self._settings.builds.log_limit_bytes // 2
         pace = Pace()
         while True:
-            async with aclosing(logs.follow(self._engine, container, since=since)) as lines:
-                async for line in lines:
-                    since = line.nanoseconds
-                    if self._journal.as_stored(line.text) not in told:
-                        walk.say(line.text)
-                    left -= len(line.text) + 1
-                    if left < 0:
-                        break
-                    await pace.turn()
+            if left > 0:
+                async with aclosing(logs.follow(self._engine, container, since=since)) as lines:
+                    async for line in lines:
+                        since = line.nanoseconds if since is None else max(since, line.nanoseconds)
+                        self._tell(walk, line.text, told)
+                        left -= len(line.text) + 1
+                        if left <= 0:
+                            break
+                        await pace.turn()
             state = await containers.inspect(self._engine, container)
             if state is None or not state.running:
-                return state
+                break
             await asyncio.sleep(self._settings.probe.interval_seconds)
+        rest = [
+            line.text async for line in logs.written(self._engine, container, since=since, tail=LAST_LINES)
+        ]
+        if len(rest) == LAST_LINES:
+            walk.say(_LEFT_OUT)
+        for text in rest:
+            self._tell(walk, text, told)
+        return state
+
+    def _tell(self, walk: Walk, line: str, told: Iterator[str]) -> None:
+        if self._journal.as_stored(line) not in told:
+            walk.say(line)
 
     async def _told_before(self, walk: Walk, heading: str) -> Iterator[str]:
         """Return the lines that the build log has had since the command was begun, in order.

@@ -13,6 +13,7 @@ from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running
 
 NO_MEMORY_LEFT = {"STACKYN_APPS__MEMORY_RESERVE_MB": str(2**30)}
+GAP = "[Lines are missing here: the release command wrote more than this log keeps.]"
 SOON_ASLEEP = {"STACKYN_APPS__IDLE_MINUTES": "0.05"}
 
 
@@ -24,6 +25,7 @@ async def server() -> AsyncIterator[ServerProcess]:
             "apps": {"idle_minutes": 0},
             "reconcile": {"idle_seconds": 0.3},
             "deadlines": {"releasing": 4},
+            "builds": {"log_limit_bytes": 20_000},
         }
     ) as server:
         yield server
@@ -67,6 +69,17 @@ async def test_one_that_is_not_there_or_too_slow_fails_too(server: ServerProcess
     assert "did not end within 4 seconds" in failed["message"]
     assert failed["evidence"] == "locked"
     assert await server.visit("slow") == (200, "1")
+
+
+async def test_of_too_much_output_the_end_is_kept(server: ServerProcess, git: GitServer) -> None:
+    url, _ = await git.publish("talks", commanding_app("1", "seq 1 5000; echo over"))
+    _, deployment = await server.create(url, "talks")
+    await server.deployed(deployment)
+    lines = (await _log(server, deployment)).splitlines()
+    first, gap, last = (lines.index(text) for text in ("1", GAP, "over"))
+    assert first < gap < last < lines.index("The release command has succeeded.")
+    assert lines[first:gap] == [str(number) for number in range(1, gap - first + 1)]
+    assert lines[last - 1] == "5000"
 
 
 async def test_a_first_deploy_whose_command_fails_goes_nowhere(server: ServerProcess, git: GitServer) -> None:
