@@ -127,7 +127,7 @@ def _sent(project: Project, runtime: Runtime, plan: BuildPlan) -> tuple[str, ...
 
 
 def _rows(options: PlanOptions) -> tuple[Runtime, ...]:
-    """Return the rows to try: all, or the one that the owner names."""
+    """Return the rows to try: all, or the one that the owner names. One that another host names is tried first."""
     rows = tuple(
         row for row in RUNTIMES if row is not dockerfile.RUNTIME or options.use_dockerfile is not False
     )
@@ -141,6 +141,8 @@ def _rows(options: PlanOptions) -> tuple[Runtime, ...]:
             f"There is no runtime {options.runtime}.",
             f"Known are: {', '.join(row.name for row in RUNTIMES)}.",
         )
+    if not options.is_own("runtime"):
+        return (*named, *(row for row in rows if row not in named))
     return named
 
 
@@ -171,7 +173,7 @@ def _nothing_detected(project: Project) -> Exception:
     looked_for = "; ".join(row.looked_for for row in _rows(project.options))
     manifest = manifest_of_language(project.files)
     language = manifest[1] if manifest else language_of_sources(project.files)
-    if project.options.runtime:
+    if project.options.is_own("runtime"):
         message = f"The runtime is set to {project.options.runtime}, and nothing here fits it."
     elif manifest:
         message = f"This is a project in {language} (`{manifest[0]}`), which nothing here builds by itself."

@@ -69,7 +69,7 @@ class Project:
 
     def is_said_to_be(self, runtime: str) -> bool:
         """True when the owner names this runtime: then nothing counts that speaks for another one."""
-        return self.options.runtime == runtime
+        return self.options.runtime == runtime and self.options.is_own("runtime")
 
     def first(self, paths: Iterable[str]) -> str | None:
         """Return the first of `paths` that exists."""

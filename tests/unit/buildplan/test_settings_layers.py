@@ -280,6 +280,11 @@ def test_the_apps_start_command_is_not_repeated_in_the_plan() -> None:
     assert planned(tree, start_command="api").deploying.start_command is None
 
 
+def test_a_runtime_that_another_host_names_is_tried_first_and_not_alone() -> None:
+    assert planned({**LANGUAGES, **render(runtime="go")}, toolchains=EVERYTHING).runtime == "go"
+    assert planned({**NODE, **render(runtime="go")}, toolchains=EVERYTHING).runtime == "node"
+
+
 def test_what_the_app_sets_is_not_said_to_come_from_a_file() -> None:
     tree = {**NODE, **toml("health_path", "/toml"), **railway("deploy", healthcheckTimeout=30)}
     reasons = planned(tree, toolchains=EVERYTHING, health_path="/api").reasons
