@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -18,6 +18,7 @@ NAMES = (
     "main", "app", "wsgi", "asgi", "server", "application", "api", "run", "web", "bot", "index", "streamlit_app",
     "Home", "gradio_app", "demo", "manage_app", "start", "__init__", "__main__",
 )  # fmt: skip
+DEEPEST_FOLDER = 3
 FOLDERS = ("", "app/", "src/", "api/", "server/", "backend/", "web/")
 _NO_APPS = frozenset(
     ("tests", "test", "docs", "migrations", "scripts", "node_modules", "examples", "alembic")
@@ -50,6 +51,7 @@ _FRAMEWORKS = {
     "fastapi.FastAPI": ("FastAPI", Kind.ASGI),
     "starlette.applications.Starlette": ("Starlette", Kind.ASGI),
     "quart.Quart": ("Quart", Kind.ASGI),
+    "sanic.Sanic": ("Sanic", Kind.ASGI),
     "litestar.Litestar": ("Litestar", Kind.ASGI),
     "blacksheep.Application": ("BlackSheep", Kind.ASGI),
     "connexion.FlaskApp": ("Connexion", Kind.ASGI),
@@ -100,6 +102,14 @@ class Entry:
         return f"{self.module}:{self.variable}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What is found out once for all sources: Django's folder, and the modules that each folder has."""
+
+    django: str | None
+    modules: Mapping[str, frozenset[str]]
+
+
 def manage_folder(files: frozenset[str]) -> str | None:
     """Return the folder of Django's manage.py, as `""` or `backend/`: in the root or one folder down; None without."""
     if MANAGE in files:
@@ -110,7 +120,21 @@ def manage_folder(files: frozenset[str]) -> str | None:
 
 def candidates(files: frozenset[str]) -> tuple[str, ...]:
     """Return the source files that are worth reading, the likeliest first, and not too many."""
-    return tuple(islice(dict.fromkeys(path for path in _likely(files) if path in files), MOST_FILES))
+    likely = (path for path in _likely(files) if path in files)
+    return tuple(islice(dict.fromkeys((*likely, *_far(files))), MOST_FILES))
+
+
+def _far(files: frozenset[str]) -> list[str]:
+    """Return the files with a usual name in folders that no convention names, the nearest first."""
+    names = {f"{name}.py" for name in NAMES if not name.startswith("__")}
+    found = [
+        path
+        for path in files.difference(_likely(files))
+        if path.rpartition("/")[2] in names
+        and 0 < path.count("/") <= DEEPEST_FOLDER
+        and _NO_APPS.isdisjoint(path.split("/"))
+    ]
+    return sorted(found, key=lambda path: (path.count("/"), path))
 
 
 def _likely(files: frozenset[str]) -> Iterator[str]:
@@ -150,10 +174,14 @@ def _lone_scripts(files: frozenset[str]) -> list[str]:
 
 def find_entries(project: Project) -> list[Entry]:
     """Return the entries that the source has, the likeliest first: web applications before scripts."""
-    entries = [entry for path in candidates(project.files) if (entry := _read(project, path))]
+    far = frozenset(_far(project.files))
+    paths = candidates(project.files)
+    around = _Surroundings(manage_folder(project.files), _modules_by_folder(project.files, paths))
+    found = [entry for path in paths if (entry := _read(project, path, around))]
+    entries = [entry for entry in found if entry.path not in far]
     lone = _lone_scripts(project.files)
     unnamed = [path for path in lone if path.removesuffix(".py") not in NAMES]
-    web = [entry for entry in entries if entry.kind is not Kind.SCRIPT]
+    web = [entry for entry in entries if entry.kind is not Kind.SCRIPT] or _nearest(found)
     # A script of another name is an app only when it is the only one, or when a framework starts it.
     scripts = [
         entry
@@ -164,11 +192,19 @@ def find_entries(project: Project) -> list[Entry]:
     return [*web, *sorted(scripts, key=lambda entry: not entry.imports & _STARTED)]
 
 
+def _nearest(entries: list[Entry]) -> list[Entry]:
+    """Return the web application that lies nearest to the root, if it is the only one as near."""
+    web = [entry for entry in entries if entry.kind is not Kind.SCRIPT]
+    nearest = min((entry.path.count("/") for entry in web), default=0)
+    near = [entry for entry in web if entry.path.count("/") == nearest]
+    return near if len(near) == 1 else []
+
+
 # Packages with a command of their own that runs a script.
 _STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel"))
 
 
-def _read(project: Project, path: str) -> Entry | None:
+def _read(project: Project, path: str, around: _Surroundings) -> Entry | None:
     text = project.text(path)
     if text is None or len(text) > SOURCE_CHARACTERS:
         return None
@@ -177,8 +213,8 @@ def _read(project: Project, path: str) -> Entry | None:
         # Newer syntax than this Python's: read the statements that can be read.
         body = [node for part in _top_level_parts(text) for node in _parsed(part) or ()]
     imported = dict(_imports(body))
-    module, search_path = _module_of(project, path)
     imports = frozenset(name.split(".")[0] for name in imported.values())
+    module, search_path = _module_of(project, path, around, imports)
     found = _application(body, imported) or _imported_application(path, imported, imports)
     if found is not None:
         variable, framework, kind, is_factory = found
@@ -214,11 +250,13 @@ def _top_level_parts(text: str) -> Iterator[str]:
     yield "\n".join(lines)
 
 
-def _module_of(project: Project, path: str) -> tuple[str, str]:
+def _module_of(
+    project: Project, path: str, around: _Surroundings, imports: frozenset[str]
+) -> tuple[str, str]:
     """Return a file's module, and the folder that has to be on the path for it."""
     folder, _, name = path.removesuffix(".py").rpartition("/")
     search_path = ""
-    base = manage_folder(project.files)
+    base = around.django
     if folder.split("/")[0] == "src" and not project.has("src/__init__.py"):
         search_path, folder = "src", folder.removeprefix("src").removeprefix("/")
     elif base and path.startswith(base):
@@ -230,8 +268,34 @@ def _module_of(project: Project, path: str) -> tuple[str, str]:
         and folder in ("backend", "server")
     ):
         search_path, folder = folder, ""
+    elif imported_from := _search_path(path, around.modules, imports):
+        search_path, folder = imported_from, folder.removeprefix(imported_from).removeprefix("/")
     parts = [part for part in (*folder.split("/"), name) if part and part not in ("__init__", "__main__")]
     return ".".join(parts) or name, search_path
+
+
+def _modules_by_folder(files: frozenset[str], paths: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    """Return for each folder at or above one of `paths` the names that can be imported from it."""
+    found: dict[str, set[str]] = {place: set() for path in paths for place in _places(path)}
+    for path in files:
+        for place in _places(path):
+            if place in found:
+                found[place].add(path[len(place) :].split("/")[0].removesuffix(".py"))
+    return {place: frozenset(names) for place, names in found.items()}
+
+
+def _places(path: str) -> Iterator[str]:
+    """Yield the folders above a file, the root first, each with a slash at its end; not those that lie too deep."""
+    yield ""
+    parts = path.split("/", DEEPEST_FOLDER + 1)[:-1]
+    yield from ("".join(f"{part}/" for part in parts[: depth + 1]) for depth in range(len(parts)))
+
+
+def _search_path(path: str, modules: Mapping[str, frozenset[str]], imports: frozenset[str]) -> str:
+    """Return the folder that has to be on the path for what a file imports of the project; empty for the root."""
+    return next((place for place in _places(path) if modules.get(place, frozenset()) & imports), "").rstrip(
+        "/"
+    )
 
 
 def _imports(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 from stackyn_server.buildplan.python_manifests import requirement_lines
 from stackyn_server.buildplan.toolchains import Tool, Toolchains
 from stackyn_server.domain.failures import FailureCode
-from tests.unit.buildplan.trees import Tree, command, planned, refused
+from tests.unit.buildplan.trees import Tree, command, lines, planned, refused
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -155,6 +155,41 @@ def test_an_asgi_app_without_a_server_gets_one_and_is_told() -> None:
     installs = [line for line in plan.generated.splitlines() if "pip install" in line]
     assert installs[-1] == "RUN pip install --no-cache-dir uvicorn"
     assert any("uvicorn" in reason and "added" in reason for reason in plan.reasons)
+
+
+@pytest.mark.parametrize(
+    ("sources", "target", "search_path"),
+    [
+        ({"shop/app.py": FASTAPI}, "shop.app:app", "/app"),
+        ({"app/api/main.py": FASTAPI}, "app.api.main:app", "/app"),
+        ({"src/shop/app.py": FASTAPI}, "shop.app:app", "/app/src"),
+        ({"service/server.py": f"import db\n{FASTAPI}", "service/db.py": ""}, "server:app", "/app/service"),
+        ({"backend/app/main.py": f"import app.db\n{FASTAPI}"}, "app.main:app", "/app/backend"),
+        ({"app/main.py": f"import app.db\n{FASTAPI}", "app/db.py": ""}, "app.main:app", "/app"),
+        ({"shop/main.py": FASTAPI, "tools/deep/main.py": FASTAPI}, "shop.main:app", "/app"),
+    ],
+)
+def test_an_app_in_a_folder_is_found(sources: Tree, target: str, search_path: str) -> None:
+    plan = planned({"requirements.txt": "fastapi\nuvicorn", **sources})
+    assert command(plan) == f"{UVICORN}{target}"
+    assert any(line.startswith(f"ENV PYTHONPATH={search_path}") for line in lines(plan))
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"orders/main.py": FASTAPI, "billing/main.py": FASTAPI},
+        {"tools/report/main.py": "print(1)\n"},
+        {"tests/deep/app.py": FASTAPI},
+    ],
+)
+def test_what_may_be_another_app_is_not_guessed(sources: Tree) -> None:
+    assert refused({"requirements.txt": "fastapi\nuvicorn", **sources})
+
+
+def test_sanic_is_served_by_uvicorn() -> None:
+    tree = {"requirements.txt": "sanic", "server.py": "from sanic import Sanic\napp = Sanic('shop')\n"}
+    assert "uvicorn" in command(planned(tree))
 
 
 def test_a_source_folder_is_put_on_the_path() -> None:
