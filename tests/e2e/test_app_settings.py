@@ -88,9 +88,9 @@ async def test_how_stackyn_toml_has_it_built_started_and_asked(server: ServerPro
         'start_command = "busybox httpd -f -p $PORT -h /www/other"\nhealth_path = "/absent"\n'
         "health_timeout_seconds = 2\nbuild_memory_mb = 300\n"
     )
-    tree = {**app_with_shell("picky"), "www/other/index.html": "other", "stackyn.toml": settings}
-    url, _ = await git.publish("picky", tree)
-    app, deployment = await server.create(url, "picky")
+    tree = {**app_with_shell("obedient"), "www/other/index.html": "other", "stackyn.toml": settings}
+    url, _ = await git.publish("obedient", tree)
+    app, deployment = await server.create(url, "obedient")
 
     async def has_its_limit() -> bool:
         mine = f"label=io.stackyn.installation={server.installation}"
@@ -105,5 +105,5 @@ async def test_how_stackyn_toml_has_it_built_started_and_asked(server: ServerPro
     assert "The build may use 300 MiB of memory." in await log_of(server, deployment)
 
     log = await deploy(server, app, health_path="/", build_memory_mb=400)
-    assert await server.visit("picky") == (200, "other")
+    assert await server.visit("obedient") == (200, "other")
     assert "within 2 s." in log
