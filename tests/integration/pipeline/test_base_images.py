@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from stackyn_server import config
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase
@@ -32,15 +31,6 @@ IMAGE = "stackyn/deno:2"
 PLAN = BuildPlan("deno", (), "Dockerfile", "FROM stackyn/deno:2", None, base_images=(IMAGE, "alpine:3"))
 
 Make = Callable[[str], Awaitable[None]]
-
-
-@pytest.fixture
-async def journal(database: Database) -> AsyncIterator[Journal]:
-    journal = Journal(database, config.Builds())
-    running = asyncio.create_task(journal.run(), name="journal")
-    yield journal
-    running.cancel()
-    await asyncio.wait([running])
 
 
 class Stage:

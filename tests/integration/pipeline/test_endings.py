@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -28,15 +28,6 @@ UTF_16 = "FROM scratch\n".encode("utf-16").decode("utf-8", "surrogateescape")
 FAILED = DeploymentFailed(Failure(FailureCode.BUILD_FAILED, "The build failed.", "Look at the log.", "line"))
 
 Steps = Callable[[Walk], Awaitable[None]]
-
-
-@pytest.fixture
-async def journal(database: Database) -> AsyncIterator[Journal]:
-    journal = Journal(database, config.Builds())
-    running = asyncio.create_task(journal.run(), name="journal")
-    yield journal
-    running.cancel()
-    await asyncio.wait([running])
 
 
 async def ended(
