@@ -1,4 +1,4 @@
-"""The one publisher: rows → file → proxy, with group commit (PROTOCOLS section 4)."""
+"""The one publisher: rows → file → proxy, with group commit."""
 
 from __future__ import annotations
 

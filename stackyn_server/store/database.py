@@ -38,7 +38,7 @@ __all__ = [
     "StatementRefused",
 ]
 
-IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its locks (PROTOCOLS section 2)
+IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its locks
 # The database ends a statement by itself; only when it doesn't answer at all does our own, later limit end the wait.
 _ANSWER_MARGIN_SECONDS = 2.0
 _GIVE_BACK_SECONDS = 2.0  # to roll back or reset a connection before it is dropped instead

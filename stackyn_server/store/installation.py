@@ -1,4 +1,4 @@
-"""The one row of `installation`: whose database this is, and which server leads it (PROTOCOLS section 2)."""
+"""The one row of `installation`: whose database this is, and which server leads it."""
 
 from __future__ import annotations
 
