@@ -13,17 +13,20 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import InUse
 
 REPOSITORY = "stackyn/"
+_LOOPBACK = "127.0.0.1:"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """`id` is `sha256:…`; `size_bytes` counts layers that other images share. `has_command`: it can start by itself."""
+    """`id` is `sha256:…`; `size_bytes` counts layers that other images share. `has_command`: it can start by itself.
+    `pulled_by`: its names with a digest, of a registry on loopback."""
 
     id: str
     size_bytes: int
     exposed_ports: tuple[int, ...]
     labels: Mapping[str, str]
     tags: tuple[str, ...]
+    pulled_by: tuple[str, ...]
     has_command: bool
 
     @property
@@ -103,8 +106,10 @@ async def remove(engine: Engine, ref: str) -> bool:
     info = await inspect(engine, ref)
     if info is None or not engine.labels.owns_image(info.labels):
         return True
-    # One without a name: an engine that died before it gave it.
-    names = [name for name in info.tags if name.startswith(REPOSITORY)] if info.tags else [info.id]
+    names = [name for name in info.tags if name.startswith(REPOSITORY)]
+    if len(names) == len(info.tags):
+        # A server that was killed before it named the image left the name that it was pulled by.
+        names += [*info.pulled_by, info.id]
     try:
         for name in names:
             await engine.ask_or_none(engine.docker.images.delete(name))
@@ -131,6 +136,8 @@ def _info(found: Mapping[str, Any]) -> ImageInfo:
         size_bytes=int(found.get("Size") or 0),
         exposed_ports=tuple(sorted(int(number) for number, _, protocol in ports if protocol in ("", "tcp"))),
         labels=settings.get("Labels") or {},
-        tags=tuple(found.get("RepoTags") or ()),
+        # containerd's store lists names with a digest among the tags.
+        tags=tuple(name for name in found.get("RepoTags") or () if "@" not in name),
+        pulled_by=tuple(name for name in found.get("RepoDigests") or () if name.startswith(_LOOPBACK)),
         has_command=bool(settings.get("Cmd") or settings.get("Entrypoint")),
     )
