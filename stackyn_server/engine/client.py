@@ -28,11 +28,13 @@ OLDEST_API: ApiVersion = (1, 41)  # Docker 20.10
 NEWEST_API: ApiVersion = (1, 51)  # Docker 28.5; a newer engine is spoken to in this version
 READ_BUFFER_BYTES = 1024 * 1024  # aiohttp's default has changed between releases
 
+_SNAPSHOTTER = "io.containerd.snapshotter.v1"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the engine says about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory in bytes;
-    `root` is the folder of its images and containers."""
+    `root` is the folder of its images and containers; `has_containerd_store`: containerd keeps them."""
 
     version: str
     api_version: ApiVersion
@@ -41,6 +43,7 @@ class Facts:
     memory_bytes: int
     processors: int
     root: Path
+    has_containerd_store: bool
 
 
 class Stream:
@@ -159,6 +162,7 @@ class Engine:
             memory_bytes=int(info.get("MemTotal", 0)),
             processors=int(info.get("NCPU", 1)),
             root=Path(info.get("DockerRootDir", "/var/lib/docker")),
+            has_containerd_store=["driver-type", _SNAPSHOTTER] in (info.get("DriverStatus") or []),
         )
         return self._facts
 

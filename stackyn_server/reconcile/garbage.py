@@ -139,6 +139,7 @@ class Garbage:
 
     async def _what_builds_left(self) -> None:
         await self._builder.remove_leftovers()
+        await self._builder.free_left_by_pulls()
         async with self._database.connection() as connection:
             tenants = await apps.tenants(connection)
         await self._builder.tidy_caches(tenants, datetime.now(UTC))

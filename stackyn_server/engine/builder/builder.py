@@ -29,6 +29,7 @@ from stackyn_server.engine.builder.disk import DiskLimits, within_limits
 from stackyn_server.engine.builder.failures import explain, shown
 from stackyn_server.engine.builder.output import Limits, take_image
 from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.pulls import Pulls
 from stackyn_server.engine.builder.registries import registry_tables
 from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.builder.request import BuildRequest
@@ -53,6 +54,7 @@ class Builder:
         self._settings = settings
         self._registry = registry
         self._places = Places()
+        self._pulls = Pulls()
         self._running: set[DeploymentId] = set()
         self._sizes: dict[Cache, int] = {}
 
@@ -80,7 +82,7 @@ class Builder:
         return base_images.digests, found.id if found else ""
 
     async def remove_leftovers(self) -> list[str]:
-        """Remove the builder containers whose build doesn't run here; returns their names."""
+        """Remove the builder containers whose build doesn't run here, and return their names."""
         removed = []
         for listed in await container.list_all(self._engine):
             if listed.deployment not in self._running:
@@ -88,6 +90,11 @@ class Builder:
                 log.info("builder.removed", container=listed.name)
                 removed.append(listed.name)
         return removed
+
+    async def free_left_by_pulls(self) -> None:
+        """Free what pulls that broke off left in the engine. Raises `EngineUnavailable`."""
+        if await self._pulls.free_left(self._engine):
+            log.info("builder.pulls_freed")
 
     async def tidy_caches(self, tenants: Set[UserId], now: datetime) -> list[str]:
         """Remove the caches of anybody but `tenants`, old ones, and what is beyond a share; returns their names."""
@@ -187,14 +194,15 @@ class Builder:
 
     async def _take(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
         builds = self._settings.builds
-        taken = await take_image(
-            self._engine,
-            cache.folder / OUT,
-            base_images,
-            labels=self._engine.labels.app_image(request.app, request.deployment),
-            tag=request.tag,
-            limits=Limits(builds.image_mb * _MEBIBYTE, builds.max_files),
-        )
+        async with self._pulls.one():
+            taken = await take_image(
+                self._engine,
+                cache.folder / OUT,
+                base_images,
+                labels=self._engine.labels.app_image(request.app, request.deployment),
+                tag=request.tag,
+                limits=Limits(builds.image_mb * _MEBIBYTE, builds.max_files),
+            )
         return taken.id
 
     def _spec(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> BuilderSpec:

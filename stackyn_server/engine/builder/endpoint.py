@@ -29,11 +29,13 @@ _VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 @dataclass(slots=True)
 class Endpoint:
     """`repository` is what the engine pulls from. `sent` counts bytes of layers by digest; `broken` has the digests of
-    layers whose content turned out to be other than that, which the engine notices as well."""
+    layers whose content turned out to be other than that, which the engine notices as well. Once `is_over`, every
+    request is answered with 404, and what is being sent breaks off."""
 
     repository: str = ""
     sent: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    is_over: bool = False
 
 
 @asynccontextmanager
@@ -74,6 +76,8 @@ class _Registry:
         self._layers = {f"{repository}/blobs/{layer.digest}": layer for layer in contents.layers}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self._endpoint.is_over:
+            raise web.HTTPNotFound
         path = request.match_info["path"]
         if (document := self._documents.get(path)) is not None:
             content, kind = document
@@ -92,6 +96,8 @@ class _Registry:
             return response
         content, at = hashlib.sha256(), 0
         while piece := await asyncio.to_thread(_read, layer, at, content):
+            if self._endpoint.is_over:
+                raise ConnectionAbortedError
             at += len(piece)
             await response.write(piece)
         self._endpoint.sent[layer.digest] = at

@@ -32,6 +32,7 @@ __all__ = ["ImageRefused", "Limits", "TakenImage", "take_image"]
 log = structlog.get_logger()
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's word
+_FAILING_SECONDS = 10.0  # for a pull to notice that its source is gone; it may be unpacking
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 # Of the classic store and of containerd's: the layer itself can't be unpacked.
 _UNPACKING = re.compile(r"failed to register layer|failed to extract layer|archive/tar", re.IGNORECASE)
@@ -81,6 +82,25 @@ def _open(
 
 
 async def _pull(engine: Engine, endpoint: Endpoint, contents: ImageContents) -> None:
+    """Have the engine fetch the image.
+
+    Cancelled with containerd's store, it makes the pull fail before it hangs up: that store keeps for 8 hours what a
+    pull had fetched whose client went away (28.5).
+    """
+    pulling = asyncio.create_task(_fetch(engine, endpoint, contents), name="image.pull")
+    try:
+        await asyncio.shield(pulling)
+    except asyncio.CancelledError:
+        if engine.facts.has_containerd_store:
+            endpoint.is_over = True
+            await asyncio.wait([pulling], timeout=_FAILING_SECONDS)
+        raise
+    finally:
+        pulling.cancel()
+        await asyncio.gather(pulling, return_exceptions=True)
+
+
+async def _fetch(engine: Engine, endpoint: Endpoint, contents: ImageContents) -> None:
     wanted = {"fromImage": endpoint.repository, "tag": contents.manifest_digest}
     try:
         async with engine.stream("POST", "images/create", params=wanted) as stream:
