@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from stackyn_server.domain.failures import Failure, FailureCode
-from stackyn_server.domain.seats import Bridge
+from stackyn_server.domain.seats import Bridge, bridge_of
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.labels import Role
@@ -84,6 +84,16 @@ async def ensure_build_network(engine: Engine, slot: int) -> str:
     pool = {"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}
     await _ensure(engine, name, f"{build_interfaces(engine)}{slot}", subnet, pool, Role.BUILD_NETWORK)
     return name
+
+
+async def ensure_first(engine: Engine, build_slots: int) -> None:
+    """Have the networks that the first builds and the first apps need, so that nobody's first deploy waits for them.
+
+    Raises like `ensure_app_bridge`.
+    """
+    for slot in range(build_slots):
+        await ensure_build_network(engine, slot)
+    await ensure_app_bridge(engine, bridge_of(engine.network.subnet, 0))
 
 
 def build_subnet_of(build_subnet: IPv4Network, slot: int) -> IPv4Network:

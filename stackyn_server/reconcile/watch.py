@@ -9,9 +9,9 @@ from contextlib import aclosing, suppress
 import structlog
 
 from stackyn_server import config
-from stackyn_server.engine import events, firewall
+from stackyn_server.engine import events, firewall, networks
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.errors import EngineUnavailable
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.events import Action
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.driver import Ingress
@@ -137,7 +137,7 @@ class EngineWatch:
         await self.reached.wait()
         while True:
             try:
-                await self._close_networks()
+                await self._keep_networks()
                 if self.ingress_ready.is_set():
                     await self._ingress.repair()
                 else:
@@ -152,7 +152,8 @@ class EngineWatch:
                 self._settings.reconcile.period_seconds if self.ingress_ready.is_set() else _TRY_AGAIN_SECONDS
             )
 
-    async def _close_networks(self) -> None:
+    async def _keep_networks(self) -> None:
+        """Have the networks closed, and the first ones there before anybody's first deploy needs them."""
         if self._settings.network.close_host:
             state = await firewall.close_host(self._engine, self._ingress_ports)
             if state.warning:
@@ -161,6 +162,10 @@ class EngineWatch:
             await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
         except firewall.BuildsNotClosed as error:  # which each build finds as well, and then does not begin
             log.warning("builds.not_closed", reason=error.reason)
+        try:
+            await networks.ensure_first(self._engine, self._settings.builds.concurrency)
+        except EngineRefused as error:  # which the deployment that needs it finds as well
+            log.warning("networks.not_ready", reason=error.reason)
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

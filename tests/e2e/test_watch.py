@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stackyn_server.config import Settings
 from tests.git_server import GitServer, Program
 from tests.patience import patient
 from tests.server_process import ServerProcess, containers_of, docker
@@ -239,3 +240,19 @@ async def until_answers(server: ServerProcess, slug: str, text: str) -> None:
         return (await server.visit(slug)) == (200, text)
 
     await server.until(answers, 30, f"{slug} answers")
+
+
+async def test_the_networks_of_first_deploys_are_there_before_anybody_deploys(server: ServerProcess) -> None:
+    """Those of build slots; one that somebody removes is made again."""
+    mine = f"label=io.stackyn.installation={server.installation}"
+
+    async def build_networks() -> set[str]:
+        names = await docker("network", "ls", "--filter", mine, "--format", "{{.Name}}")
+        return {name for name in names.split() if "-build" in name}
+
+    async def are_there() -> bool:
+        return len(await build_networks()) == Settings().builds.concurrency
+
+    await server.until(are_there, 30, "each build slot has its network")
+    await docker("network", "rm", max(await build_networks()))
+    await server.until(are_there, 30, "the removed one is back")

@@ -88,6 +88,17 @@ async def test_a_network_is_made_once_and_made_again_with_the_same_addresses(eng
     assert before["EnableIPv6"] is False
 
 
+async def test_the_first_networks_are_those_of_the_build_slots_and_of_the_first_seats(engine: Engine) -> None:
+    await networks.ensure_first(engine, build_slots=2)
+
+    found = await engine.ask(engine.docker.networks.list(filters=engine.labels.object_filter()))
+    assert {network["Name"] for network in found} >= {
+        networks.build_network_name(engine, 0),
+        networks.build_network_name(engine, 1),
+        networks.app_network_name(engine, bridge_of(engine.network.subnet, 0)),
+    }
+
+
 async def test_the_first_apps_of_a_server_may_all_ask_for_their_network_at_once(engine: Engine) -> None:
     """The engine reserves the addresses of a network well before it lists it."""
     bridge = bridge_of(engine.network.subnet, 2100)
