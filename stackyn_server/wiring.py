@@ -92,7 +92,7 @@ class Server:
         clones = settings.server.data_dir / "clones"
         engine = Engine(settings.engine, settings.network, str(found.id))
         journal = Journal(database, settings.builds)
-        self.registry = Registry(settings.images)
+        self.registry = Registry(settings)
         builder = Builder(engine, settings, self.registry)
         ingress = choose(
             settings,

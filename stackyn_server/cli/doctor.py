@@ -132,7 +132,7 @@ async def _engine(settings: Settings) -> list[Finding]:
 
 
 async def _source_of_images(settings: Settings) -> Finding:
-    if await Registry(settings.images).is_there():
+    if await Registry(settings).is_there():
         sentence = "Versions of languages come from the official images of an image registry."
     else:
         sentence = "Versions of languages come from packages, without an image registry."

@@ -84,7 +84,7 @@ def detect_folder(
 ) -> None:
     """Print how this server would build a folder: the runtime, the reasons and the Dockerfile. Builds nothing."""
     settings = config_file.load(config_path or usual_config())
-    has_registry = asyncio.run(Registry(settings.images).is_there())
+    has_registry = asyncio.run(Registry(settings).is_there())
     plan = detect.plan_folder(folder, settings, root_directory, has_registry=has_registry)
     for line in detect.said(plan):
         typer.echo(line)

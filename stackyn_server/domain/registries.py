@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from stackyn_server.errors import InvalidRequest
 
+# Where an image comes from whose name has no host. The word is for names; its images are at the host below.
 DOCKER_HUB = "docker.io"
+DOCKER_HUB_HOST = "registry-1.docker.io"
+DOCKER_HUB_NAMES = frozenset(
+    {DOCKER_HUB, DOCKER_HUB_HOST, "index.docker.io", "registry.hub.docker.com", "hub.docker.com"}
+)
 
 _LONGEST_NAME = 253
 _LONGEST_USER = 255
@@ -16,10 +21,6 @@ _MOST_PORT = 65_535
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0-9]{{0,4}}))?")
-# Where images without a host are pulled from has many names; in an image's name it is docker.io.
-_HUB_NAMES = frozenset(
-    {DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "hub.docker.com"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def valid_host(host: str) -> str:
         raise _wrong_host(
             "host needs a dot or a port: without either, an image's name can't mean this registry."
         )
-    return DOCKER_HUB if found["name"] in _HUB_NAMES and found["port"] in (None, "443") else host
+    return DOCKER_HUB if found["name"] in DOCKER_HUB_NAMES and found["port"] in (None, "443") else host
 
 
 def valid_user(user: str) -> str:

@@ -51,7 +51,7 @@ class ImageMaker:
         self._engine = engine
         self._settings = settings
         self._steps = steps
-        self._registry = registry or Registry(settings.images)
+        self._registry = registry or Registry(settings)
         self._is_fresh = is_fresh
         self._may_go_without = may_go_without
         self._host = HostSettings({}, ())  # until it is read

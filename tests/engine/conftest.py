@@ -126,7 +126,7 @@ def build_settings(engine: Engine, base_images: Path) -> config.Settings:
 
 @pytest.fixture
 def builder(engine: Engine, build_settings: config.Settings) -> Builder:
-    return Builder(engine, build_settings, Registry(build_settings.images))
+    return Builder(engine, build_settings, Registry(build_settings))
 
 
 @pytest.fixture

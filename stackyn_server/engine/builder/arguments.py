@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from stackyn_server.domain.registries import DOCKER_HUB_NAMES
 from stackyn_server.engine.builder.request import BuildRequest
 
 _CONTEXT = "work/context"
@@ -13,7 +14,6 @@ _SECRETS = "work/control/secrets"
 # Forced, because the layers of images from registries would stay compressed otherwise, which are refused.
 _OUTPUT = "type=oci,dest=out,tar=false,compression=uncompressed,force-compression=true"
 _BUILT_IN = "docker/dockerfile"  # the repository of the frontend that the daemon has itself
-_DOCKER_HUB = ("docker.io/", "index.docker.io/", "registry-1.docker.io/")
 
 
 def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_registry: bool) -> list[str]:
@@ -52,8 +52,8 @@ def uses_built_in_frontend(syntax: str, *, has_registry: bool) -> bool:
     if not syntax:
         return True
     repository = syntax.partition("@")[0]
-    for prefix in _DOCKER_HUB:
-        repository = repository.removeprefix(prefix)
+    for name in DOCKER_HUB_NAMES:
+        repository = repository.removeprefix(f"{name}/")
     return not has_registry and repository.partition(":")[0] == _BUILT_IN
 
 

@@ -8,19 +8,19 @@ import aiohttp
 import structlog
 
 from stackyn_server import config
+from stackyn_server.domain.registries import DOCKER_HUB, DOCKER_HUB_HOST
 
-ADDRESS = "https://registry-1.docker.io/v2/"
 ANSWER_SECONDS = 4.0
 
 log = structlog.get_logger()
 
 
 class Registry:
-    """Decides once: by `[images] source`, or by asking whether the usual registry answers anything at all."""
+    """Decides once: by `[images] source`, or by asking whether Docker Hub or one of its mirrors answers anything."""
 
-    def __init__(self, settings: config.Images, address: str = ADDRESS) -> None:
-        self._source = settings.source
-        self._address = address
+    def __init__(self, settings: config.Settings) -> None:
+        self._source = settings.images.source
+        self._addresses = addresses(settings.builds)
         self._turn = asyncio.Lock()
         self._is_there: bool | None = None
 
@@ -39,11 +39,20 @@ class Registry:
 
     async def _answers(self) -> bool:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-                session.get(self._address, allow_redirects=False),
-            ):
-                return True
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
+            return any(await asyncio.gather(*(_answers(session, address) for address in self._addresses)))
+
+
+def addresses(builds: config.Builds) -> list[str]:
+    """Return where builds look for an image whose name has no host: the mirrors of Docker Hub, then Docker Hub."""
+    mirrors = (mirror.partition("/")[0] for mirror in builds.mirrors.get(DOCKER_HUB, ()))
+    plain = frozenset(builds.plain_http_registries)
+    return [f"{'http' if host in plain else 'https'}://{host}/v2/" for host in (*mirrors, DOCKER_HUB_HOST)]
+
+
+async def _answers(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(address, allow_redirects=False):
+            return True
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False

@@ -123,7 +123,7 @@ async def test_a_container_that_a_killed_server_left_is_removed_by_the_next_buil
     engine: Engine, base_image: str, builder: Builder, build_request: Make, build_settings: config.Settings
 ) -> None:
     left = build_request()
-    before = Builder(engine, build_settings, Registry(build_settings.images))
+    before = Builder(engine, build_settings, Registry(build_settings))
     async with in_mid_step(before, left, base_image) as task:
         await succeeds(builder, build_request(tenant=left.tenant), f"FROM {base_image}\nRUN true\n")
 
@@ -223,7 +223,7 @@ async def test_a_build_that_fills_the_disk_is_ended_and_its_cache_goes(
     engine: Engine, base_image: str, build_request: Make, build_settings: config.Settings
 ) -> None:
     tight = build_settings.model_copy(update={"builds": config.Builds(disk_mb=100, free_disk_mb=64)})
-    builder = Builder(engine, tight, Registry(tight.images))
+    builder = Builder(engine, tight, Registry(tight))
     request = build_request()
 
     error = await fails(

@@ -64,7 +64,7 @@ async def registries(
                 mirrors={"docker.io": (plain.address,)},
             ),
         )
-        yield Registries(plain, private, Builder(engine, settings, Registry(settings.images)))
+        yield Registries(plain, private, Builder(engine, settings, Registry(settings)))
         await firewall.open_all(engine)
 
 

@@ -117,7 +117,7 @@ def hostile(engine: Engine, build_settings: config.Settings, target: Target) -> 
     plain += [f"{target.host.public}:{port}" for port in (80, 5000)]
     builds = build_settings.builds.model_copy(update={"plain_http_registries": tuple(plain)})
     settings = build_settings.model_copy(update={"builds": builds})
-    return Builder(engine, settings, Registry(settings.images))
+    return Builder(engine, settings, Registry(settings))
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class Arsenal:
         builds = self.settings.builds.model_copy(update=changes)
         settings = self.settings.model_copy(update={"builds": builds})
         request = self.make(**({bomb.limit: value} if bomb.limit in OF_REQUEST else {}))
-        builder = Builder(self.engine, settings, Registry(settings.images))
+        builder = Builder(self.engine, settings, Registry(settings))
         limit = Taken(builds.disk_mb * MIB, builds.max_files)
         async with watched(self.engine.facts.root, limit) as taken:
             result = await run(builder, request, f"FROM {self.base}\nRUN {bomb.step}\n")

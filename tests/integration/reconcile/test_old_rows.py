@@ -22,7 +22,7 @@ LATELY = timedelta(days=6)
 
 async def collect(database: Database, settings: config.Settings, clones: Path) -> None:
     async with Engine(settings.engine, settings.network, "old-rows-test") as engine:
-        builder = Builder(engine, settings, Registry(settings.images))
+        builder = Builder(engine, settings, Registry(settings))
         await Garbage(settings, database, engine, builder, clones).collect(None)  # type: ignore[arg-type]
 
 
