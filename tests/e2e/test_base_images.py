@@ -1,10 +1,12 @@
-"""Base images that the first deployment of their kind has made: once for all who wait."""
+"""Base images that the first deployment of their kind has made: once for all who wait, and gone when unused."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -54,8 +56,19 @@ async def log_of(server: ServerProcess, deployment: int) -> str:
     return str(logs["build_log"])
 
 
+def last_used_long_ago(layout: Layout, name: str) -> None:
+    blob = layout.blob(layout.entries()[name].digest)
+    aged = blob.with_name("aged")
+    shutil.copyfile(blob, aged)  # another image folder may have the same file
+    long_ago = time.time() - (Images().keep_days + 1) * 86_400
+    os.utime(aged, (long_ago, long_ago))
+    aged.replace(blob)
+
+
 @pytest.mark.timeout(300)
-async def test_a_base_image_is_made_once_in_spite_of_a_kill(server: ServerProcess, git: GitServer) -> None:
+async def test_a_base_image_is_made_once_in_spite_of_a_kill(
+    server: ServerProcess, git: GitServer, images: Path
+) -> None:
     names = ("one-deno", "two-deno")
     deployments = [await deploy(server, git, name) for name in names]
 
@@ -74,3 +87,11 @@ async def test_a_base_image_is_made_once_in_spite_of_a_kill(server: ServerProces
         assert f"Making the base image {IMAGE}; this happens once on this server." in log
         assert f"The base image {IMAGE} is made, after " in log
     assert server.log_file.read_text().count(f'"title": "{IMAGE}"') == 1
+
+    await asyncio.to_thread(last_used_long_ago, Layout(images), IMAGE)
+
+    async def is_forgotten() -> bool:
+        return IMAGE not in await asyncio.to_thread(Layout(images).entries)
+
+    await server.until(is_forgotten, 60, "an image that no build has used for days is collected")
+    assert set(FIRST) <= set(await asyncio.to_thread(Layout(images).entries))
