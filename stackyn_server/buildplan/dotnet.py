@@ -62,8 +62,10 @@ def _plan(project: Project) -> BuildPlan | None:
         reasons.append(given[1])
     else:
         command = f"dotnet {folder}/{_assembly(path, text)}.dll"
-    publish = (
-        project.options.build_command or f"dotnet publish {path} --configuration Release --output {folder}"
+    # From outside, because global.json asks for a patch of the SDK that was current when it was written: the image has
+    # the newest of that framework.
+    publish = project.options.build_command or (
+        f"cd / && dotnet publish /app/{path} --configuration Release --output /app/{folder}"
     )
     steps = [
         "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",

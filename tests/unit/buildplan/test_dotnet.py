@@ -42,7 +42,7 @@ TESTS = project("Microsoft.NET.Sdk.Web", "<IsTestProject>true</IsTestProject>")
 def test_the_web_project_is_published(tree: Tree, path: str, assembly: str) -> None:
     plan = planned(tree, toolchains=EVERYTHING)
     assert plan.runtime == "dotnet"
-    assert f"dotnet publish {path} " in step(plan, "publish")
+    assert f"cd / && dotnet publish /app/{path} " in step(plan, "publish")
     assert command(plan) == f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; exec dotnet out/{assembly}.dll"
     assert {"FROM stackyn/dotnet:8.0 AS build", "FROM stackyn/aspnet:8.0"} <= set(lines(plan))
 
