@@ -38,7 +38,7 @@ __all__ = ["RUNTIMES", "BuildPlan", "PlanOptions", "files_needed", "make_plan"]
 RUNTIMES: tuple[Runtime, ...] = (
     dockerfile.RUNTIME,
     compose.RUNTIME,
-    site_generators.RUNTIME,
+    *site_generators.RUNTIMES,
     deno.RUNTIME,
     go.RUNTIME,
     rust.RUNTIME,
@@ -53,6 +53,12 @@ RUNTIMES: tuple[Runtime, ...] = (
     shell.RUNTIME,
     static.RUNTIME,
 )
+# What people call them, too.
+_OTHER_NAMES = {
+    "bun": "node", "nodejs": "node", "javascript": "node", "typescript": "node", "golang": "go", "kotlin": "java",
+    "c": "cpp", "c++": "cpp", "csharp": "dotnet", "c#": "dotnet", ".net": "dotnet", "docker": "dockerfile",
+    "html": "static", "bash": "shell", "sh": "shell",
+}  # fmt: skip
 NAMES_SHOWN = 20
 _SET_THE_ROOT = "Set the root directory to"
 
@@ -95,6 +101,8 @@ def _settled(
 ) -> tuple[Settled, Project]:
     settled = settle(everything, contents, options)
     options = settled.options
+    if named := (options.runtime or "").lower():
+        options = replace(options, runtime=_OTHER_NAMES.get(named, named))
     files = _below(prefix_of(options), everything)
     if not files:
         raise undetected(

@@ -116,6 +116,8 @@ _ENVIRONMENT = (
     "APP_ENV=production",
     "RAILS_LOG_TO_STDOUT=1",
     "RAILS_SERVE_STATIC_FILES=1",
+    # Ruby's many threads fragment the memory of the C library's own allocator.
+    "LD_PRELOAD=libjemalloc.so.2",
 )
 
 

@@ -32,10 +32,12 @@ _SETTING = r"^[ \t]*{name}[ \t]*[:=][ \t]*['\"]?([\w./-]+)['\"]?[ \t]*(?:#.*)?$"
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """`find` returns the file that makes a project one of this kind. `folder` is where the pages go: a setting in that
-    file, else the default."""
+    """`find` returns the file that makes a project one of this kind, among `files`, one of which is enough where the
+    owner names the generator. Where the pages go is a setting in that file, else the default."""
 
     name: str
+    title: str
+    files: tuple[str, ...]
     find: Callable[[Project], str | None]
     tool: str
     build: Callable[[Project], list[str]]
@@ -131,12 +133,22 @@ def _mkdocs_packages(project: Project) -> list[str]:
 
 
 GENERATORS = (
-    Generator("zola", _zola, "zola", _build_zola, "output_dir", "public", ("public",)),
+    Generator("zola", "Zola", (CONFIG,), _zola, "zola", _build_zola, "output_dir", "public", ("public",)),
     Generator(
-        "hugo", _hugo, "hugo", _build_hugo, "publishdir", "public", ("public", "resources", "node_modules")
+        "hugo",
+        "Hugo",
+        (*HUGO_FILES, *HUGO_OLD_FILES),
+        _hugo,
+        "hugo",
+        _build_hugo,
+        "publishdir",
+        "public",
+        ("public", "resources", "node_modules"),
     ),
     Generator(
         "jekyll",
+        "Jekyll",
+        JEKYLL_FILES,
         _jekyll,
         "jekyll",
         _build_jekyll,
@@ -144,32 +156,36 @@ GENERATORS = (
         "_site",
         ("_site", ".jekyll-cache", "vendor"),
     ),
-    Generator("mkdocs", _mkdocs, "python", _build_mkdocs, "site_dir", "site", ("site", ".venv", "venv")),
+    Generator(
+        "mkdocs",
+        "MkDocs",
+        MKDOCS_FILES,
+        _mkdocs,
+        "python",
+        _build_mkdocs,
+        "site_dir",
+        "site",
+        ("site", ".venv", "venv"),
+    ),
 )
 
 
-def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    if files.isdisjoint((*HUGO_FILES, *HUGO_OLD_FILES, *JEKYLL_FILES, *MKDOCS_FILES)):
-        return ()
-    fixed = (
-        *HUGO_FILES,
-        *HUGO_OLD_FILES,
-        *JEKYLL_FILES,
-        *MKDOCS_FILES,
-        GEMFILE,
-        ".hugo-version",
-        *TOOL_FILES,
-    )
-    return (*fixed, *(candidates(files) if not files.isdisjoint(MKDOCS_FILES) else ()))
+def _runtime(generator: Generator) -> Runtime:
+    def needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+        if files.isdisjoint(generator.files):
+            return ()
+        # A program beside the documentation is what serves.
+        programs = candidates(files) if generator.files == MKDOCS_FILES else ()
+        return (*generator.files, CONFIG, GEMFILE, ".hugo-version", *TOOL_FILES, *programs)
 
+    def plan(project: Project) -> BuildPlan | None:
+        if given_command(project):
+            return None
+        is_named = project.is_said_to_be(generator.name)
+        config = project.first(generator.files) if is_named else generator.find(project)
+        return _plan_with(project, generator, config) if config else None
 
-def _plan(project: Project) -> BuildPlan | None:
-    if given_command(project):
-        return None
-    for generator in GENERATORS:
-        if config := generator.find(project):
-            return _plan_with(project, generator, config)
-    return None
+    return Runtime(generator.name, f"{generator.title} ({generator.files[0]})", needs, plan)
 
 
 def _plan_with(project: Project, generator: Generator, config: str) -> BuildPlan:
@@ -182,7 +198,7 @@ def _plan_with(project: Project, generator: Generator, config: str) -> BuildPlan
     lines = [f"FROM {image.name} AS build", "WORKDIR /app", "USER app", *steps, ""]
     site = site_dockerfile(project, f"COPY --from=build /app/{folder}/ /srv/site/")
     reasons = (
-        f"`{config}` makes it a site of {generator.name.capitalize()}, which builds it.",
+        f"`{config}` makes it a site of {generator.title}, which builds it.",
         choice.reason,
         f"The pages that it leaves in {folder} are served as files.",
     )
@@ -205,9 +221,4 @@ def _asked(project: Project, tool: str) -> Asked | None:
     return asked_of_tool_files(project.text, tool, Dialect.NPM) if tool in ("hugo", "zola") else None
 
 
-RUNTIME = Runtime(
-    name="site",
-    looked_for="a site generator (Hugo, Jekyll, mkdocs, Zola)",
-    needs=_needs,
-    plan=_plan,
-)
+RUNTIMES = tuple(map(_runtime, GENERATORS))

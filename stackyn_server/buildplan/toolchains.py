@@ -91,8 +91,9 @@ class Toolchains:
                 tool, entry, entry.default, f"{title} {entry.default} is the server's default."
             )
         text = asked.requirement.text or "any version"
-        usual = (version for version in entry.versions if version not in entry.seldom)
-        version = choose(asked.requirement, usual, entry.default) or choose(asked.requirement, entry.seldom)
+        seldom = () if asked.requirement.wants_newest else entry.seldom
+        usual = (version for version in entry.versions if version not in seldom)
+        version = choose(asked.requirement, usual, entry.default) or choose(asked.requirement, seldom)
         if version is None:
             raise _unavailable(
                 f"{asked.origin} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",

@@ -27,6 +27,7 @@ _VERSION = re.compile(
 )
 _HYPHEN_RANGE = re.compile(r"(\S+) - (\S+)")
 _ANY = frozenset(("*", "x", "", "latest", "stable", "lts", "lts/*", "node", "current", "system", "default"))
+_NEWEST = frozenset(("latest", "current", "node"))
 _NODE_NAMES = {
     "argon": 4, "boron": 6, "carbon": 8, "dubnium": 10, "erbium": 12, "fermium": 14, "gallium": 16, "hydrogen": 18,
     "iron": 20, "jod": 22, "krypton": 24,
@@ -77,6 +78,11 @@ class Requirement:
     ranges: tuple[Range, ...]
 
     @property
+    def wants_newest(self) -> bool:
+        """True for `latest`, which is the newest there is, and not just any."""
+        return self.text.lower() in _NEWEST
+
+    @property
     def allows_any(self) -> bool:
         return Range() in self.ranges
 
@@ -116,14 +122,15 @@ def parse_requirement(text: str, dialect: Dialect = Dialect.NPM) -> Requirement 
 
 
 def choose(requirement: Requirement, available: Iterable[str], preferred: str | None = None) -> str | None:
-    """Return the version to take: `preferred` where it is allowed, else the newest that is; None when none is.
+    """Return the version to take: `preferred` where it is allowed, else the newest that is; None when none is. Who
+    wants the newest gets it.
 
     `3.12` among `available` is a release line, of which the newest is at hand: lines whose newest is allowed win over
     those of which only some versions are, so `3.12.4` takes 3.12 where nothing fits better.
     """
     lines = {version: line for version in available if (line := line_of(version)) is not None}
     newest_first = sorted(lines, key=lambda version: lines[version].low, reverse=True)
-    if preferred in lines:
+    if preferred in lines and not requirement.wants_newest:
         newest_first = [preferred, *(version for version in newest_first if version != preferred)]
     for fits in (Range.has_newest_of, Range.meets):
         for version in newest_first:

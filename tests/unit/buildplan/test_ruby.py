@@ -40,6 +40,7 @@ def test_rails_makes_its_assets_and_gets_a_secret() -> None:
 def test_how_it_is_started(tree: Tree, start: str) -> None:
     plan = planned(tree, toolchains=EVERYTHING)
     assert plan.runtime == "ruby" and command(plan) == f"exec {start}"
+    assert "ENV LD_PRELOAD=libjemalloc.so.2" in lines(plan)
 
 
 @pytest.mark.parametrize(

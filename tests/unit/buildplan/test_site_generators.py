@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stackyn_server.buildplan.toolchains import Tool, Toolchains
 from tests.unit.buildplan.test_plan import FLASK
 from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, step
 
@@ -60,3 +61,27 @@ def test_a_start_command_wins_over_the_pages() -> None:
 def test_a_configuration_of_something_else_is_no_site() -> None:
     tree = {"config.toml": "debug = true\n", "index.html": ""}
     assert planned(tree, toolchains=EVERYTHING).runtime == "static"
+
+
+@pytest.mark.parametrize(
+    ("tree", "runtime"),
+    [
+        ({"config.toml": "title = 'x'\n", "content/a.md": ""}, "hugo"),
+        ({"_config.yml": "title: x\n", "pages/a.md": ""}, "Jekyll"),
+        ({**MKDOCS, "app.py": FLASK, "requirements.txt": "flask\n"}, "mkdocs"),
+        (ZOLA, "zola"),
+    ],
+)
+def test_a_generator_that_is_named_is_used(tree: Tree, runtime: str) -> None:
+    tree = {**tree, "stackyn.toml": f'runtime = "{runtime}"\n'}
+    assert planned(tree, toolchains=EVERYTHING).runtime == runtime.lower()
+
+
+def test_the_version_of_the_generator_can_be_set() -> None:
+    plan = planned(
+        {**HUGO, "stackyn.toml": 'runtime = "hugo"\nruntime_version = "0.150"\n'},
+        toolchains=Toolchains(
+            {**EVERYTHING.tools, "hugo": Tool("stackyn/hugo", ("0.150", "0.168"), "0.168")}
+        ),
+    )
+    assert "FROM stackyn/hugo:0.150 AS build" in lines(plan)

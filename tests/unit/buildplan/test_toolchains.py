@@ -11,7 +11,7 @@ from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 CATALOGUE = Toolchains(
     {
         "python": Tool("stackyn/python", ("3.13", "3.11"), "3.13", has_build_image=True),
-        "node": Tool("stackyn/node", ("20", "22"), "22", has_all_patches=True),
+        "node": Tool("stackyn/node", ("20", "22", "23"), "22", has_all_patches=True, seldom=("23",)),
     }
 )
 
@@ -31,6 +31,8 @@ def asked(text: str) -> Asked:
         ("node", "20.11.1", "stackyn/node:20.11.1"),
         ("node", ">=18", "stackyn/node:22"),
         ("node", "20", "stackyn/node:20"),
+        ("node", "latest", "stackyn/node:23"),
+        ("node", "*", "stackyn/node:22"),
     ],
 )
 def test_the_base_image_is_of_the_version_asked_for(tool: str, text: str | None, image: str) -> None:
