@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.python_manifests import (
@@ -19,6 +19,7 @@ from stackyn_server.buildplan.python_manifests import (
     table,
 )
 from stackyn_server.buildplan.python_poetry import as_requirements
+from stackyn_server.buildplan.versions import Dialect, asked_of_tool_files
 
 # Where uv and Poetry would make it too; a committed one is left out of the context.
 VENV = "/app/.venv"
@@ -100,11 +101,25 @@ _NEWEST = "there is no lock file, so the newest versions that fit are taken"
 
 
 def plan_installation(project: Project, manifests: Manifests) -> Installation | None:
-    """Return how the packages are installed, or None for a project that names none.
+    """Return how the packages are installed, by the version of the tool that the project asks for, or None for a project
+    that names none. Raises `DeploymentFailed` for a project of conda alone."""
+    installation = _installation(project, manifests)
+    if installation is None or installation.tool is None:
+        return installation
+    return replace(installation, tool=_asked_tool(project, installation.tool))
 
-    A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py. Raises `DeploymentFailed`
-    for a project of conda alone.
-    """
+
+def _asked_tool(project: Project, tool: InstallTool) -> InstallTool:
+    asked = asked_of_tool_files(project.text, tool.name, Dialect.PYTHON)
+    version = asked.requirement.text if asked else ""
+    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}", version):
+        return tool
+    exact = version if version.count(".") == 2 else f"{version}.*"
+    return replace(tool, requirements=(f"{tool.name}=={exact}", *tool.requirements[1:]))
+
+
+def _installation(project: Project, manifests: Manifests) -> Installation | None:
+    """A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py."""
     if command := project.options.install_command:
         return Installation("The install command of the app installs the packages.", command, is_bare=True)
     for locker in _LOCKERS:

@@ -123,12 +123,13 @@ def read_manifests(project: Project) -> Manifests:
 
 
 def asked_python(project: Project, manifests: Manifests) -> Asked | None:
-    """Return the Python that the project asks for: by its own files for that first, then by its manifests."""
+    """Return the Python that the project asks for: by its own files for that first, as mise orders them, then by its
+    manifests."""
+    if asked := asked_of_tool_files(project.text, "python", Dialect.PYTHON):
+        return asked
     for path in _VERSION_FILES:
         if asked := asked_of_file(project.text(path), path, Dialect.PYTHON):
             return asked
-    if asked := asked_of_tool_files(project.text, "python", Dialect.PYTHON):
-        return asked
     requires = table(manifests.pipfile, "requires")
     wanted = (
         (requires.get("python_full_version") or requires.get("python_version"), PIPFILE),

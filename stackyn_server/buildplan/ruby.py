@@ -93,6 +93,7 @@ def _plan(project: Project) -> BuildPlan | None:
     reasons = [f"`{named}` makes it a Ruby project.", choice.reason]
     node = _node(project, gems, reasons)
     steps = ["ENV " + " ".join(_ENVIRONMENT[:3]), *([node] if node else []), COPY_ALL]
+    steps += _other_patch(project, choice.image.version, reasons)
     steps += _install(project, reasons)
     steps += _build(project, gems, reasons)
     text = two_stages(
@@ -126,6 +127,18 @@ def _gems(project: Project) -> frozenset[str]:
     named = _GEM.findall(project.text(GEMFILE) or "")
     locked = _LOCKED.findall(project.text(LOCK) or "")
     return frozenset((*named, *locked))
+
+
+def _other_patch(project: Project, version: str, reasons: list[str]) -> list[str]:
+    """Return the step that has Bundler do with the patch of Ruby that is there, where the Gemfile names or bounds it."""
+    asked = _asked_of_gemfile(project)
+    exact = asked.requirement.narrowest if asked else None
+    if exact is None or exact.count(".") < 2 or exact == version:
+        return []
+    reasons.append(
+        f"This server has one patch of Ruby {version}: the Gemfile is read without its `ruby` line."
+    )
+    return [run(f"sed -i -E '/^[[:blank:]]*ruby[[:blank:](]/d' {GEMFILE}")]
 
 
 def _install(project: Project, reasons: list[str]) -> list[str]:
@@ -211,13 +224,19 @@ def _secret(project: Project) -> tuple[str, ...]:
 
 
 def _asked(project: Project) -> Asked | None:
+    return (
+        _asked_of_gemfile(project)
+        or asked_of_tool_files(project.text, "ruby", Dialect.RUBY)
+        or asked_of_file(project.text(VERSION_FILE), VERSION_FILE, Dialect.RUBY)
+    )
+
+
+def _asked_of_gemfile(project: Project) -> Asked | None:
     if named := _RUBY.search(project.text(GEMFILE) or ""):
         texts = re.findall(r"['\"]([^'\"]+)['\"]", named[1])
         requirement = parse_requirement(",".join(texts), Dialect.RUBY)
         return Asked(requirement, f"`{GEMFILE}`") if requirement else None
-    return asked_of_file(project.text(VERSION_FILE), VERSION_FILE, Dialect.RUBY) or asked_of_tool_files(
-        project.text, "ruby", Dialect.RUBY
-    )
+    return None
 
 
 RUNTIME = Runtime(name="ruby", looked_for=f"Ruby ({GEMFILE}, {RACK}, app.rb)", needs=_needs, plan=_plan)

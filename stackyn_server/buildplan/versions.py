@@ -34,7 +34,8 @@ _NODE_NAMES = {
 }  # fmt: skip
 TOOL_VERSIONS = ".tool-versions"
 MISE_FILES = ("mise.toml", ".mise.toml", ".config/mise.toml", "mise/config.toml")
-TOOL_FILES = (TOOL_VERSIONS, *MISE_FILES)
+MISE_LOCK = "mise.lock"
+TOOL_FILES = (TOOL_VERSIONS, *MISE_FILES, MISE_LOCK)
 # Other names that these files know the same tools by.
 _TOOL_NAMES = {"nodejs": "node", "golang": "go", "dotnet-core": "dotnet"}
 
@@ -149,10 +150,12 @@ def line_of(version: str) -> Range | None:
 
 
 def asked_of_tool_files(text_of: Callable[[str], str | None], tool: str, dialect: Dialect) -> Asked | None:
-    """Return what `.tool-versions` (asdf) or mise.toml asks of a tool; None when neither does."""
+    """Return what mise.toml, by its lock if there is one, or `.tool-versions` (asdf) asks of a tool; None when neither
+    does."""
     for path in MISE_FILES:
         if (text := text_of(path)) and (version := _mise_version(text, tool)):
-            return _asked(version, path, dialect)
+            locked = _mise_version(text_of(MISE_LOCK) or "", tool)
+            return _asked(locked or version, MISE_LOCK if locked else path, dialect)
     text = text_of(TOOL_VERSIONS)
     for line in (text or "").splitlines():
         words = line.split("#", 1)[0].split()

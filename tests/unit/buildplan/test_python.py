@@ -419,12 +419,26 @@ def test_an_image_with_compilers_is_used_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({".tool-versions": "uv 0.7.22\n"}, "uv==0.7.22"),
+        ({"mise.toml": "[tools]\nuv = '0.7'"}, "'uv==0.7.*'"),
+        ({"mise.toml": "[tools]\nuv = 'latest'"}, "'uv>=0.5,<1'"),
+        ({"mise.toml": "[tools]\nuv = '0.7 --index-url x'"}, "'uv>=0.5,<1'"),
+    ],
+)
+def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, wanted: str) -> None:
+    lines = lines_of({"pyproject.toml": DECLARED, "uv.lock": "", "main.py": FLASK, **files})
+    assert any(f"install --no-cache-dir {wanted} &&" in line for line in lines)
+
+
+@pytest.mark.parametrize(
     ("files", "image"),
     [
         ({".python-version": "3.13.1\n"}, "3.13"),
         ({"runtime.txt": "python-3.11.9"}, "3.11"),
         ({".tool-versions": "python 3.14.0"}, "3.14"),
-        ({"mise.toml": "[tools]\npython='3.11'"}, "3.11"),
+        ({"mise.toml": "[tools]\npython='3.11'", ".python-version": "3.14"}, "3.11"),
         ({"pyproject.toml": "[project]\nname='a'\nrequires-python='>=3.14'"}, "3.14"),
         ({"pyproject.toml": "[tool.poetry.dependencies]\npython='~3.11'"}, "3.11"),
         ({"Pipfile": "[requires]\npython_version='3.11'"}, "3.11"),

@@ -44,6 +44,15 @@ def test_how_it_is_started(tree: Tree, start: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("gemfile", "is_left_out"),
+    [("ruby '3.1.4'\n", True), ("ruby '~> 3.1.4'\n", True), ("ruby '3.1'\n", False), ("", False)],
+)
+def test_a_patch_in_the_gemfile_that_is_not_here_is_left_out(gemfile: str, is_left_out: bool) -> None:
+    plan = planned({"Gemfile": gemfile, "app.rb": ""}, toolchains=EVERYTHING)
+    assert any("sed -i" in line for line in lines(plan)) is is_left_out
+
+
+@pytest.mark.parametrize(
     ("files", "version"),
     [
         ({}, "3.3"),
@@ -53,7 +62,7 @@ def test_how_it_is_started(tree: Tree, start: str) -> None:
         ({"Gemfile": 'ruby ">= 3.0", "< 3.2"\n'}, "3.1"),
         ({"Gemfile": "ruby '3.1.2'\n", ".ruby-version": "3.3.0"}, "3.1"),
         ({".tool-versions": "ruby 3.1.2\n"}, "3.1"),
-        ({"mise.toml": '[tools]\nruby = "3.1"\n'}, "3.1"),
+        ({"mise.toml": '[tools]\nruby = "3.1"\n', ".ruby-version": "3.3.0"}, "3.1"),
     ],
 )
 def test_the_version_is_read_from_the_project(files: Tree, version: str) -> None:

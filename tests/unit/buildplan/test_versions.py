@@ -154,6 +154,12 @@ def test_a_narrow_requirement_names_one_version(text: str, named: str | None) ->
         ({"mise.toml": "[tools]\n'core:node' = {version = '20'}\n"}, "node", "20"),
         ({".mise.toml": "[tools]\npython = 3.12\n"}, "python", "3.12"),
         ({"mise.toml": "[tools]\nnode = 'latest'", ".tool-versions": "nodejs 18"}, "node", "latest"),
+        (
+            {"mise.toml": "[tools]\nuv = 'latest'", "mise.lock": "[[tools.uv]]\nversion = '0.12.3'"},
+            "uv",
+            "0.12.3",
+        ),
+        ({"mise.toml": "[tools]\nuv = '1'", "mise.lock": "[tools.node]\nversion = '20.1.0'"}, "uv", "1"),
         ({"mise.toml": "not toml ["}, "node", None),
         ({"mise.toml": "tools = 3"}, "node", None),
         ({}, "node", None),
