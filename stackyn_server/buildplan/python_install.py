@@ -101,7 +101,7 @@ _NEWEST = "there is no lock file, so the newest versions that fit are taken"
 
 
 def plan_installation(project: Project, manifests: Manifests) -> Installation | None:
-    """Return how the packages are installed, by the version of the tool that the project asks for, or None for a project
+    """Return how the packages are installed, by the version of its tool that is asked for, or None for a project
     that names none. Raises `DeploymentFailed` for a project of conda alone."""
     installation = _installation(project, manifests)
     if installation is None or installation.tool is None:

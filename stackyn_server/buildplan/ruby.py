@@ -130,7 +130,7 @@ def _gems(project: Project) -> frozenset[str]:
 
 
 def _other_patch(project: Project, version: str, reasons: list[str]) -> list[str]:
-    """Return the step that has Bundler do with the patch of Ruby that is there, where the Gemfile names or bounds it."""
+    """Return the step that has Bundler do with the patch of Ruby that is there, where the Gemfile names one."""
     asked = _asked_of_gemfile(project)
     exact = asked.requirement.narrowest if asked else None
     if exact is None or exact.count(".") < 2 or exact == version:
