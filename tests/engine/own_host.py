@@ -166,7 +166,10 @@ class _Names(asyncio.DatagramProtocol):
 async def _answer(word: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     here = writer.get_extra_info("sockname")[0]
     print(f"connection {here}", flush=True)
-    request = (await reader.readline()).decode("utf-8", "replace").split()
+    if is_git(begun := await reader.read(4)):
+        writer.close()
+        return
+    request = (begun + await reader.readline()).decode("utf-8", "replace").split()
     path = request[1] if len(request) > 1 else ""
     print(f"request {here} {path}", flush=True)
     while (await reader.readline()).strip():
@@ -183,6 +186,11 @@ async def _answer(word: str, reader: asyncio.StreamReader, writer: asyncio.Strea
         f"HTTP/1.1 {head}\r\nContent-Length: {len(word)}\r\nConnection: close\r\n\r\n{word}".encode()
     )
     writer.close()
+
+
+def is_git(begun: bytes) -> bool:
+    """Whether what a connection begins with is git's own protocol: a length in hexadecimal, and no lines after it."""
+    return len(begun) == 4 and all(byte in b"0123456789abcdef" for byte in begun)
 
 
 async def _serve(word: str, address: str) -> None:
