@@ -21,6 +21,20 @@ KINDS: tuple[Kind, ...] = (
         build_code=FailureCode.BUILD_DISK,
     ),
     kind(
+        "too many processes",
+        Where.BOTH,
+        (
+            r"fork.{0,200}: [Rr]esource temporarily unavailable$|: Cannot fork$",
+            r"^BlockingIOError: \[Errno 11\] Resource temporarily unavailable$|^RuntimeError: can't start new thread$",
+            r"^Error: spawn .{1,200} EAGAIN$|OutOfMemoryError: unable to create (?:new )?native thread",
+            r"^runtime: failed to create new OS thread",
+        ),
+        "It tried to have more processes and threads at once than it may.",
+        "Have it start fewer at once (workers, threads, parallel jobs), or ask the operator for a higher limit.",
+        before=1,
+        after=1,
+    ),
+    kind(
         "JavaScript heap out of memory",
         Where.BOTH,
         r"FATAL ERROR: .{0,120}JavaScript heap out of memory",
