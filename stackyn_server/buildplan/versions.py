@@ -155,7 +155,11 @@ def asked_of_tool_files(text_of: Callable[[str], str | None], tool: str, dialect
     for path in MISE_FILES:
         if (text := text_of(path)) and (version := _mise_version(text, tool)):
             locked = _mise_version(text_of(MISE_LOCK) or "", tool)
-            return _asked(locked or version, MISE_LOCK if locked else path, dialect)
+            if locked is not None and _fits(
+                locked, version, dialect
+            ):  # it may be of before a change of the other
+                return _asked(locked, MISE_LOCK, dialect)
+            return _asked(version, path, dialect)
     text = text_of(TOOL_VERSIONS)
     for line in (text or "").splitlines():
         words = line.split("#", 1)[0].split()
@@ -175,6 +179,11 @@ def asked_of_file(text: str | None, path: str, dialect: Dialect) -> Asked | None
 def _asked(text: str, origin: str, dialect: Dialect) -> Asked | None:
     requirement = parse_requirement(text.removeprefix("prefix:"), dialect)
     return None if requirement is None else Asked(requirement, f"`{origin}`")
+
+
+def _fits(version: str, wanted: str, dialect: Dialect) -> bool:
+    line, requirement = line_of(version), parse_requirement(wanted, dialect)
+    return line is not None and requirement is not None and any(one.meets(line) for one in requirement.ranges)
 
 
 def _mise_version(text: str, tool: str) -> str | None:

@@ -39,7 +39,7 @@ def _tools(has_registry: bool) -> Iterator[tuple[str, Tool]]:
                     has_all_patches=is_official and tool.has_all_patches,
                     has_build_image=tool.has_build_image,
                     runs_on=_runs_on(tool, versions, is_official),
-                    seldom=tool.seldom,
+                    seldom=tuple(version for version in tool.seldom if version in versions),
                 ),
             )
 

@@ -160,6 +160,12 @@ def test_a_narrow_requirement_names_one_version(text: str, named: str | None) ->
             "0.12.3",
         ),
         ({"mise.toml": "[tools]\nuv = '1'", "mise.lock": "[tools.node]\nversion = '20.1.0'"}, "uv", "1"),
+        ({"mise.toml": "[tools]\nruby = '3'", "mise.lock": "[[tools.ruby]]\nversion = '4.0.1'"}, "ruby", "3"),
+        (
+            {"mise.toml": "[tools]\nruby = '3'", "mise.lock": "[[tools.ruby]]\nversion = '3.2.1'"},
+            "ruby",
+            "3.2.1",
+        ),
         ({"mise.toml": "not toml ["}, "node", None),
         ({"mise.toml": "tools = 3"}, "node", None),
         ({}, "node", None),

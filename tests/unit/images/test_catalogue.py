@@ -74,7 +74,7 @@ def _can_be_made(tree: Tree, catalogue: Toolchains) -> None:
 @pytest.mark.parametrize("catalogue", [REGISTRY, LOCAL], ids=["registry", "local"])
 def test_every_version_that_is_offered_has_a_recipe(catalogue: Toolchains) -> None:
     for tool in catalogue.tools.values():
-        assert tool.default in tool.versions
+        assert tool.default in tool.versions and {*tool.seldom} <= {*tool.versions}
         for version in tool.versions:
             names = [tool.image(version), *filter(None, [tool.runs_on.get(version)])]
             names += [f"{tool.image(version)}-build"] if tool.has_build_image else []
