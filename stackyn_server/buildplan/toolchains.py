@@ -28,8 +28,9 @@ class Tool:
 
     `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
     and where it is among those that are asked for; those of `seldom` only where no other is. With `has_all_patches`,
-    each patch of a line can be had by its number, as with official images; else a line has one, whatever its number.
-    With `has_build_image`, there is also `<repository>:<version>-build` with compilers and the usual headers on top.
+    each patch of a line can be had by its number, as with official images; else those of `releases` can, and a line has
+    one, whatever its number. With `has_build_image`, there is also `<repository>:<version>-build` with compilers and
+    the usual headers on top.
     What compilers make runs without them: `runs_on` names the image for that by version, with the same libraries of the
     system.
     """
@@ -38,6 +39,7 @@ class Tool:
     versions: tuple[str, ...]
     default: str
     has_all_patches: bool = False
+    releases: tuple[str, ...] = ()
     has_build_image: bool = False
     runs_on: Mapping[str, str] = field(default_factory=dict)
     seldom: tuple[str, ...] = ()
@@ -100,8 +102,8 @@ class Toolchains:
                 f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
             )
         line = version
-        if entry.has_all_patches:
-            version = asked.requirement.narrowest or version
+        if exact := asked.requirement.narrowest:
+            version = exact if entry.has_all_patches else choose(asked.requirement, entry.releases) or version
         return self._choice(
             tool, entry, version, f"{title} {version} is taken, because {asked.origin} asks for {text}.", line
         )
@@ -124,7 +126,7 @@ class Toolchains:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         tools = {
-            name: Tool(**{**tool, "versions": tuple(tool["versions"]), "seldom": tuple(tool["seldom"])})
+            name: Tool(**{**tool, **{key: tuple(tool[key]) for key in ("versions", "releases", "seldom")}})
             for name, tool in stored["tools"].items()
         }
         return cls(tools, stored["source"])

@@ -144,7 +144,7 @@ def _recipe(name: str) -> Recipe | None:
     tool = TOOLS.get(found[1]) if found else None
     if found is None or tool is None:
         return None
-    official, here = tool.official_of(found[2]), tool.here.get(found[2], WITHOUT)
+    official, here = tool.official_of(found[2]), {**tool.releases, **tool.here}.get(found[2], WITHOUT)
     recipe = Recipe(
         name,
         official,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from stackyn_server.images.node_releases import NODE_RELEASES
+
 BUILD = "-build"
 
 
@@ -30,9 +32,9 @@ class ToolImages:
     """`here` by release line. `official` names the official image, with `{}` for the version, or one for each version;
     "" where there is none, and the image is made the same in both worlds.
 
-    `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `seldom` are taken
-    only where no other line will do. What the tool makes runs in the image that `runs_on` names by line, or
-    `runs_on_official` (with `{}`).
+    `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `releases` are full
+    versions that can be made here besides the lines. `seldom` are taken only where no other line will do. What the
+    tool makes runs in the image that `runs_on` names by line, or `runs_on_official` (with `{}`).
     """
 
     name: str
@@ -42,6 +44,7 @@ class ToolImages:
     official_stages: str = ""
     lines: tuple[str, ...] = ()
     has_all_patches: bool = False
+    releases: Mapping[str, Here] = field(default_factory=dict)
     has_build_image: bool = False
     seldom: tuple[str, ...] = ()
     runs_on: Mapping[str, str] = field(default_factory=dict)
@@ -74,12 +77,7 @@ def _unpacked(tool: str, below: str = "stackyn/base:12") -> Here:
     return Here(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
 
 
-def _node(major: str) -> Here:
-    if _NODE.endswith(f":{major}"):
-        return _unpacked("node")
-    return Here("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
-
-
+_NODE_OF_NPM = Here("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
 _NODES = _majors(range(16, 27))
 _GOS = _minors(1, range(21, 28))
 _JAVAS_HERE = {"8": _ON_24, "11": _ON_24, "17": _ON_12, "21": _ON_13, "25": _ON_13}
@@ -134,11 +132,12 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "node",
-            {major: _node(major) for major in _NODES},
+            {**dict.fromkeys(_NODES, _NODE_OF_NPM), "22": _unpacked("node")},
             "22",
             "node:{}-bookworm-slim",
             lines=_NODES,
             has_all_patches=True,
+            releases=dict.fromkeys(NODE_RELEASES, _NODE_OF_NPM),
             seldom=_majors(range(17, 26, 2)),  # never supported for long
         ),
         ToolImages("static", {"1": _ON_12}, "1", "nginx:stable-bookworm", files=("site",)),

@@ -12,6 +12,7 @@ CATALOGUE = Toolchains(
     {
         "python": Tool("stackyn/python", ("3.13", "3.11"), "3.13", has_build_image=True),
         "node": Tool("stackyn/node", ("20", "22", "23"), "22", has_all_patches=True, seldom=("23",)),
+        "bun": Tool("stackyn/bun", ("1", "2"), "1", releases=("1.1.0", "1.2.9", "1.2.10", "1.20.0")),
     }
 )
 
@@ -33,6 +34,11 @@ def asked(text: str) -> Asked:
         ("node", "20", "stackyn/node:20"),
         ("node", "latest", "stackyn/node:23"),
         ("node", "*", "stackyn/node:22"),
+        ("bun", "1.1.0", "stackyn/bun:1.1.0"),
+        ("bun", "~1.2.3", "stackyn/bun:1.2.10"),
+        ("bun", "1.3.0", "stackyn/bun:1"),
+        ("bun", "^1.1", "stackyn/bun:1"),
+        ("bun", "2.0.0", "stackyn/bun:2"),
     ],
 )
 def test_the_base_image_is_of_the_version_asked_for(tool: str, text: str | None, image: str) -> None:

@@ -107,6 +107,22 @@ def test_version_that_is_asked_for_is_taken_or_refused(
             assert "asks for Python 3.6, and this server has Python 3.7, 3.8, " in message
 
 
+@pytest.mark.parametrize(
+    ("asked", "with_registry", "without"),
+    [
+        ("22.2.0", "stackyn/node:22.2.0", "stackyn/node:22.2.0"),
+        ("v22.2", "stackyn/node:22.2", "stackyn/node:22.2.0"),
+        ("22.99.0", "stackyn/node:22.99.0", "stackyn/node:22"),
+        ("22", "stackyn/node:22", "stackyn/node:22"),
+    ],
+)
+def test_release_of_node_is_taken_where_it_can_be_had(asked: str, with_registry: str, without: str) -> None:
+    tree = {**HELLOS["node"], ".nvmrc": asked}
+
+    assert planned(tree, toolchains=REGISTRY).base_images == (with_registry,)
+    assert planned(tree, toolchains=LOCAL).base_images == (without,)
+
+
 def test_image_of_the_operator_is_the_only_version() -> None:
     catalogue = toolchains(
         Images(python="registry.example/python:3.9", node="stackyn/node:24"), has_registry=False

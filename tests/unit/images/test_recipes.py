@@ -116,6 +116,14 @@ def test_lock_has_every_line_that_is_offered(tool: str, lock: str) -> None:
             assert re.search(rf"^(\S+==)?{re.escape(line)}[. ]", text, re.MULTILINE), line
 
 
+def test_release_is_made_as_its_line_and_not_among_those_offered_first() -> None:
+    release, line = recipe_of("stackyn/node:22.19.0"), recipe_of("stackyn/node:20")
+
+    assert release.can_be_made_here and release.name not in RECIPES
+    assert release.dockerfile(is_local=True) == line.dockerfile(is_local=True).replace("=20 ", "=22.19.0 ")
+    assert release.official == "node:22.19.0-bookworm-slim"
+
+
 def test_unknown_image_is_named_with_those_there_are() -> None:
     with pytest.raises(NoSuchImage) as caught:
         recipe_of("stackyn/cobol:60")
