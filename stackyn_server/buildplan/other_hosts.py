@@ -29,7 +29,7 @@ _TEXTS: dict[str, dict[tuple[str, ...], str]] = {
         ("deploy", "preDeployCommand"): "release_command",
         ("deploy", "healthcheckPath"): "health_path",
     },
-    "railpack": {("deploy", "startCommand"): "start_command"},
+    "railpack": {("provider",): "runtime", ("deploy", "startCommand"): "start_command"},
     "nixpacks": {("start", "cmd"): "start_command"},
     "render": {
         ("rootDir",): "root_directory",
@@ -57,12 +57,21 @@ _TEXTS: dict[str, dict[tuple[str, ...], str]] = {
         ("processes", "app"): "start_command",
     },
 }  # fmt: skip
+_VARIABLES = {
+    f"{host}_{word}_CMD": f"{word.lower()}_command"
+    for host in ("RAILPACK", "NIXPACKS")
+    for word in ("INSTALL", "BUILD", "START")
+}
 # Those of its native runtimes that have the same name here.
 _RENDER_RUNTIMES = frozenset(("python", "node", "go", "ruby", "rust", "elixir"))
 
 
 def said_elsewhere(project: Project) -> Iterator[tuple[str, Said]]:
-    """Yield (file, settings) of each file of another host that says something, the most telling hosts first."""
+    """Yield (origin, settings) of the variables of other hosts, then of each of their files that says something, the
+    most telling hosts first."""
+    for name, key in _VARIABLES.items():
+        if said_in := project.options.hosts_variables.get(name, "").strip():
+            yield name, {key: said_in}
     for path, read in _READERS.items():
         if project.has(path) and (said := read(project, path)):
             yield path, said
@@ -81,7 +90,15 @@ def _railway(project: Project, path: str) -> Said:
 
 
 def _railpack(project: Project, path: str) -> Said:
-    return _texts(json_with_comments(project, path), "railpack")
+    """Read the steps too, unless they add to those that Railpack finds by itself, which it calls `...`."""
+    document = json_with_comments(project, path)
+    said = _texts(document, "railpack")
+    for step in ("install", "build"):
+        commands = table(document, "steps", step).get("commands")
+        is_plain = isinstance(commands, list) and all(isinstance(command, str) for command in commands)
+        if is_plain and commands and "..." not in commands:
+            said[f"{step}_command"] = " && ".join(commands)
+    return said
 
 
 def _nixpacks(project: Project, path: str) -> Said:

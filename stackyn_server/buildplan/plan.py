@@ -23,6 +23,8 @@ from stackyn_server.buildplan import (
     site_generators,
     static,
 )
+from stackyn_server.buildplan.additions import FILES as FILES_OF_ADDITIONS
+from stackyn_server.buildplan.additions import pinning, with_additions
 from stackyn_server.buildplan.generated import COPY_ALL
 from stackyn_server.buildplan.languages import language_of_sources, manifest_of_language, projects_below
 from stackyn_server.buildplan.outcome import BuildPlan
@@ -57,7 +59,7 @@ RUNTIMES: tuple[Runtime, ...] = (
 _OTHER_NAMES = {
     "bun": "node", "nodejs": "node", "javascript": "node", "typescript": "node", "golang": "go", "kotlin": "java",
     "c": "cpp", "c++": "cpp", "csharp": "dotnet", "c#": "dotnet", ".net": "dotnet", "docker": "dockerfile",
-    "html": "static", "bash": "shell", "sh": "shell",
+    "html": "static", "staticfile": "static", "bash": "shell", "sh": "shell",
 }  # fmt: skip
 NAMES_SHOWN = 20
 _SET_THE_ROOT = "Set the root directory to"
@@ -69,6 +71,7 @@ def files_needed(paths: Iterable[str], options: PlanOptions) -> tuple[str, ...]:
     prefix = prefix_of(options)
     files = _below(prefix, paths)
     wanted = {prefix + path for runtime in RUNTIMES for path in runtime.needs(files, options)}
+    wanted.update(prefix + path for path in FILES_OF_ADDITIONS)
     return tuple(sorted(wanted.union(files_of_settings(options)) & paths))
 
 
@@ -84,6 +87,7 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
         runtime, plan = _first_plan(project)
     except DeploymentFailed as failed:
         raise _with_folders(failed, project, options) from None
+    plan = with_additions(project, plan)
     root = project.options.root_directory or "" if plan.root is None else plan.root
     start, about_start = start_of_image(plan, project.options)
     return replace(
@@ -109,7 +113,8 @@ def _settled(
             f"The root directory {options.root_directory} does not exist in the repository.",
             f"Change the app's root directory. {_listing(everything)}",
         )
-    return settled, Project(files, contents, options, everything)
+    project = Project(files, contents, options, everything)
+    return settled, replace(project, options=replace(options, toolchains=pinning(project)))
 
 
 def _first_plan(project: Project) -> tuple[Runtime, BuildPlan]:

@@ -19,10 +19,11 @@ class PlanOptions:
     """The owner's settings and the platform's.
 
     `dockerfile_path` is relative to `root_directory` or to the top of the repository, `build_target` a stage of the
-    own Dockerfile. None means unset. `said_by` names the files that what is set comes from. `toolchains` are the
-    base images of generated Dockerfiles: the user `app` (1000:1000), its folder /app, and in the Python image
-    python3 with venv and pip, in the Node image node with npm, in the static one a web server that serves /srv/site
-    on $PORT by its own CMD. The host's certificates are inside them.
+    own Dockerfile. None means unset. `said_by` names the files that what is set comes from, `hosts_variables` are those
+    of the app by which another host is told how to build. `toolchains` are the base images of generated Dockerfiles:
+    the user `app` (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image
+    node with npm, in the static one a web server that serves /srv/site on $PORT by its own CMD. The host's certificates
+    are inside them.
     """
 
     toolchains: Toolchains
@@ -43,6 +44,7 @@ class PlanOptions:
     health_timeout_seconds: int | None = None
     build_memory_mb: int | None = None
     said_by: Mapping[str, str] = field(default_factory=dict)
+    hosts_variables: Mapping[str, str] = field(default_factory=dict)
 
     def is_own(self, key: str) -> bool:
         """True when the owner says it to this platform: in the app's settings or in stackyn.toml."""

@@ -85,8 +85,13 @@ def plan_of(
         generated=text,
         port=project.port,
         ignore=tuple(ignore),
-        base_images=tuple(dict.fromkeys(_IMAGE.findall(text))),
+        base_images=image_names(text),
     )
+
+
+def image_names(text: str) -> tuple[str, ...]:
+    """Return the images that a generated Dockerfile begins or copies from."""
+    return tuple(dict.fromkeys(_IMAGE.findall(text)))
 
 
 def _ending(project: Project, command: str) -> list[str]:

@@ -156,6 +156,7 @@ class Build:
         options = PlanOptions(
             toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_there()),
             default_port=self._settings.apps.default_port,
+            hosts_variables=(await self._variables(walk, app)).of_hosts,
             **{name: getattr(app.settings, name) for name in _OF_PLANNING},
         )
         plan = await counted(

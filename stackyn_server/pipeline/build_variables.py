@@ -19,6 +19,7 @@ from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.domain.ids import UserId
 
 _NAMES_SHOWN = 5
+_OF_HOSTS = ("RAILPACK_", "NIXPACKS_")
 _DIGITS = 32
 # The platform's own value of it wins, and nothing listens in a build.
 _NEVER_TOLD = frozenset(("PORT",))
@@ -42,6 +43,11 @@ class BuildVariables:
             return cls({}, "")
         text = json.dumps([str(tenant), values]).encode()
         return cls(values, hmac.new(key, text, hashlib.sha256).hexdigest()[:_DIGITS])
+
+    @property
+    def of_hosts(self) -> dict[str, str]:
+        """Those by which another host is told how to build; what they say is no secret here either."""
+        return {name: value for name, value in self.values.items() if name.startswith(_OF_HOSTS)}
 
 
 @dataclass(frozen=True, slots=True)
