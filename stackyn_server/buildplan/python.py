@@ -31,8 +31,10 @@ from stackyn_server.buildplan.python_manifests import (
 )
 from stackyn_server.buildplan.python_start import Start, find_start
 from stackyn_server.buildplan.python_system import SystemPackages, system_packages
+from stackyn_server.buildplan.python_wheels import bounded
 from stackyn_server.buildplan.toolchains import Choice
 from stackyn_server.buildplan.versions import line_of
+from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/.venv", "**/venv", "**/__pycache__", "**/*.pyc")
 _NODE_MANIFEST = "package.json"
@@ -79,7 +81,7 @@ def _plan(project: Project) -> BuildPlan | None:
     is_named = project.is_said_to_be(RUNTIME.name)
     if (start is None or not start.is_web) and not is_named and node.is_app(project):
         return None
-    choice = project.options.toolchains.choose("python", asked_python(project, manifests))
+    choice = _choice(project, manifests)
     installation = plan_installation(project, manifests)
     if start is None or start.command.split()[0] in _NODE_PROGRAMS:
         if installation is None or (project.has(_NODE_MANIFEST) and not is_named):
@@ -107,6 +109,14 @@ def _plan(project: Project) -> BuildPlan | None:
         copies=installation.files if installation else (),
         base_images=tuple(image.name for image in (choice.build_image, choice.image) if image),
     )
+
+
+def _choice(project: Project, manifests: Manifests) -> Choice:
+    asked, toolchains = asked_python(project, manifests), project.options.toolchains
+    try:
+        return toolchains.choose("python", bounded(asked, manifests.pins))
+    except DeploymentFailed:  # none so old: what is pinned is compiled then
+        return toolchains.choose("python", asked)
 
 
 def _is_plain_python(project: Project) -> bool:

@@ -433,6 +433,29 @@ def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, want
 
 
 @pytest.mark.parametrize(
+    ("requirements", "image"),
+    [
+        ("flask==2.0\npsycopg2-binary==2.9.3\n", "3.10"),
+        ("psycopg2-binary==2.9.5\n", "3.11"),
+        ("numpy==1.19.5 --hash=sha256:00\npsycopg2-binary==2.9.3\n", "3.9"),
+        ("numpy==1.19.5; python_version < '3.9'\n", "3.13"),
+        ("numpy>=1.19.5\n", "3.13"),
+        ("numpy==1.0\n", "3.13"),  # none so old is here
+        ("unknown==0.1\n", "3.13"),
+    ],
+)
+def test_the_python_is_one_that_what_is_pinned_has_wheels_for(requirements: str, image: str) -> None:
+    lines = ("3.9", "3.10", "3.11", "3.13")
+    catalogue = Toolchains({"python": Tool("stackyn/python", lines, "3.13")})
+    tree = {"requirements.txt": requirements, "app.py": FLASK}
+    plan = planned(tree, toolchains=catalogue)
+    assert plan.base_images == (f"stackyn/python:{image}",)
+    # What is asked for more narrowly wins.
+    plan = planned({**tree, ".python-version": "3.11"}, toolchains=catalogue)
+    assert plan.base_images == ("stackyn/python:3.11",)
+
+
+@pytest.mark.parametrize(
     ("files", "image"),
     [
         ({".python-version": "3.13.1\n"}, "3.13"),
