@@ -34,8 +34,11 @@ _PROGRAM = re.compile(r"src/bin/([^/]+?)(?:\.rs|/main\.rs)")
 
 @dataclass(frozen=True, slots=True)
 class Program:
+    """A program, and the package and the manifest that it is built by."""
+
     name: str
     package: str
+    manifest: str
     is_default: bool = False
 
 
@@ -66,7 +69,7 @@ def _plan(project: Project) -> BuildPlan | None:
         wanted = programs
         reasons.append(said)
     else:
-        program = _chosen(programs)
+        program = _chosen(_of_default_members(project, programs))
         command, wanted = f"bin/{program.name}", [program]
         reasons.append(f"Its program {program.name} is built and run.")
     choice = project.options.toolchains.choose("rust", _asked(project))
@@ -86,39 +89,40 @@ def _build(project: Project, programs: list[Program]) -> list[str]:
         # Its own words for where the outcome is keep their meaning.
         return [*install, "ENV CARGO_TARGET_DIR=/app/target", run(project.options.build_command, "rust")]
     locked = " --locked" if project.has(LOCK) else ""
-    bins = "".join(f" --bin {program.name}" for program in programs)
-    packages = "".join(
-        f" --package {name}" for name in dict.fromkeys(program.package for program in programs)
-    )
-    names = [program.name for program in programs]
+    # By their manifests: a package may be called like one that it depends on.
+    builds = [
+        f"cargo build --release{locked} --manifest-path {manifest}"
+        + "".join(f" --bin {program.name}" for program in programs if program.manifest == manifest)
+        for manifest in dict.fromkeys(program.manifest for program in programs)
+    ]
+    outcomes = [
+        f"cp /cache/target/release/{program.name} bin/ && ln -s ../../bin/{program.name} target/release/{program.name}"
+        for program in programs
+    ]
     # Cargo tells by the time of a file whether it has changed, and a commit's files are as old as the commit: without
     # the first command an earlier build's outcome could be taken for this one's.
-    return [
-        *install,
-        run(
-            "find . -type f -exec touch {} + && "
-            f"cargo build --release{locked}{packages}{bins} && mkdir -p bin target/release && "
-            + " && ".join(
-                f"cp /cache/target/release/{name} bin/ && ln -s ../../bin/{name} target/release/{name}"
-                for name in names
-            ),
-            "rust",
-        ),
-    ]
+    steps = ("find . -type f -exec touch {} +", *builds, "mkdir -p bin target/release", *outcomes)
+    return [*install, run(" && ".join(steps), "rust")]
 
 
 def _programs(project: Project) -> list[Program]:
     root = toml(project, MANIFEST)
     found: dict[str, Program] = {}
     for path in (MANIFEST, *_members(project, root)):
-        for program in _programs_of(project, path.removesuffix(MANIFEST), toml(project, path)):
+        for program in _programs_of(project, path, toml(project, path)):
             found.setdefault(program.name, program)
     return list(found.values())
 
 
-def _members(project: Project, root: Table) -> list[str]:
+def _of_default_members(project: Project, programs: list[Program]) -> list[Program]:
+    """Leave those that Cargo itself would build, where the workspace says which: `default-members`."""
+    defaults = _members(project, toml(project, MANIFEST), "default-members")
+    return [program for program in programs if program.manifest in defaults] or programs
+
+
+def _members(project: Project, root: Table, key: str = "members") -> list[str]:
     """Return the manifests of a workspace's members: `members` holds folders and patterns of them."""
-    patterns = [member.strip("/").removeprefix("./") for member in texts_at(root, "workspace", "members")]
+    patterns = [member.removeprefix("./").strip("/") for member in texts_at(root, "workspace", key)]
     excluded = {member.strip("/") for member in texts_at(root, "workspace", "exclude")}
     members = []
     for path in _manifests(project.files):
@@ -134,9 +138,10 @@ def _matches(folder: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
-def _programs_of(project: Project, folder: str, manifest: Table) -> Iterable[Program]:
+def _programs_of(project: Project, path: str, manifest: Table) -> Iterable[Program]:
+    folder = path.removesuffix(MANIFEST)
     package = text_at(manifest, "package", "name")
-    if not package or not is_plain(package):
+    if not package or not is_plain(path):
         return
     default = text_at(manifest, "package", "default-run")
     names: dict[str, None] = {}
@@ -152,13 +157,13 @@ def _programs_of(project: Project, folder: str, manifest: Table) -> Iterable[Pro
         }
         if project.has(f"{folder}src/main.rs") and "src/main.rs" not in declared_paths:
             names[package] = None
-        for path in sorted(project.files):
-            inner = path.removeprefix(folder) if path.startswith(folder) else ""
+        for file in sorted(project.files):
+            inner = file.removeprefix(folder) if file.startswith(folder) else ""
             if inner not in declared_paths and (program := _PROGRAM.fullmatch(inner)):
                 names[program[1]] = None
     for name in names:
         if is_plain(name) and "/" not in name:
-            yield Program(name, package, name == default)
+            yield Program(name, package, path, name == default)
 
 
 def _chosen(programs: list[Program]) -> Program:

@@ -80,6 +80,15 @@ def _unpacked(tool: str, below: str = "stackyn/base:12") -> Here:
 _NODE_OF_NPM = Here("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
 _NODES = _majors(range(16, 27))
 _GOS = _minors(1, range(21, 28))
+# Debians have one line each, Ubuntus several beside each other.
+_RUSTS_HERE = {
+    "1.63": _ON_12,
+    **dict.fromkeys((*_minors(1, range(74, 85)), "1.89", "1.91"), _ON_24),
+    "1.85": _ON_13,
+    "1.88": Here("stackyn/ubuntu:25.10"),
+    **dict.fromkeys(("1.92", "1.93"), _ON_26),
+    "1.97": _ON_14,
+}
 _JAVAS_HERE = {"8": _ON_24, "11": _ON_24, "17": _ON_12, "21": _ON_13, "25": _ON_13}
 _JAVAS = tuple(_JAVAS_HERE)
 _DOTNETS_HERE = {
@@ -153,12 +162,12 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "rust",
-            {"1.63": _ON_12, "1.85": _ON_13, "1.97": _ON_14},
-            "1.85",
+            _RUSTS_HERE,
+            "1.89",
             "rust:{}-slim-bookworm",
             lines=_minors(1, range(70, 98)),
             has_all_patches=True,
-            runs_on={"1.63": "stackyn/base:12", "1.85": "stackyn/base:13", "1.97": "stackyn/base:14"},
+            runs_on={line: here.below for line, here in _RUSTS_HERE.items()},
             runs_on_official="stackyn/base:12",
         ),
         ToolImages(

@@ -16,24 +16,24 @@ def member(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("tree", "package", "program"),
+    ("tree", "manifest", "program"),
     [
-        ({"Cargo.toml": PACKAGE, "src/main.rs": MAIN}, "shop", "shop"),
-        ({"Cargo.toml": PACKAGE, "src/bin/web.rs": MAIN, "src/lib.rs": ""}, "shop", "web"),
-        ({"Cargo.toml": PACKAGE, "src/bin/http/main.rs": MAIN}, "shop", "http"),
+        ({"Cargo.toml": PACKAGE, "src/main.rs": MAIN}, "Cargo.toml", "shop"),
+        ({"Cargo.toml": PACKAGE, "src/bin/web.rs": MAIN, "src/lib.rs": ""}, "Cargo.toml", "web"),
+        ({"Cargo.toml": PACKAGE, "src/bin/http/main.rs": MAIN}, "Cargo.toml", "http"),
         (
             {
                 "Cargo.toml": PACKAGE.replace("edition", 'default-run = "b"\nedition'),
                 "src/bin/a.rs": MAIN,
                 "src/bin/b.rs": MAIN,
             },
-            "shop",
+            "Cargo.toml",
             "b",
         ),
-        ({"Cargo.toml": PACKAGE, "src/main.rs": MAIN, "src/bin/seed.rs": MAIN}, "shop", "shop"),
+        ({"Cargo.toml": PACKAGE, "src/main.rs": MAIN, "src/bin/seed.rs": MAIN}, "Cargo.toml", "shop"),
         (
             {"Cargo.toml": PACKAGE + '[[bin]]\nname = "shopd"\npath = "src/main.rs"\n', "src/main.rs": MAIN},
-            "shop",
+            "Cargo.toml",
             "shopd",
         ),
         (
@@ -44,7 +44,7 @@ def member(name: str) -> str:
                 "crates/web/Cargo.toml": member("front"),
                 "crates/web/src/main.rs": MAIN,
             },
-            "front",
+            "crates/web/Cargo.toml",
             "front",
         ),
         (
@@ -57,15 +57,26 @@ def member(name: str) -> str:
                 "other/Cargo.toml": member("app"),
                 "other/src/main.rs": MAIN,
             },
+            "server/Cargo.toml",
             "server",
-            "server",
+        ),
+        (
+            {
+                "Cargo.toml": WORKSPACE + 'default-members = ["./crates/one"]\n',
+                "crates/one/Cargo.toml": member("one"),
+                "crates/one/src/main.rs": MAIN,
+                "crates/server/Cargo.toml": member("server"),
+                "crates/server/src/main.rs": MAIN,
+            },
+            "crates/one/Cargo.toml",
+            "one",
         ),
     ],
 )
-def test_the_program_that_serves_is_built_and_run(tree: Tree, package: str, program: str) -> None:
+def test_the_program_that_serves_is_built_and_run(tree: Tree, manifest: str, program: str) -> None:
     plan = planned(tree, toolchains=EVERYTHING)
     assert plan.runtime == "rust"
-    assert f"--package {package} --bin {program} " in step(plan, "cargo build")
+    assert f"--manifest-path {manifest} --bin {program} " in step(plan, "cargo build")
     assert command(plan) == f"exec bin/{program}"
 
 
