@@ -83,8 +83,7 @@ _LOCKS = (
     _lock("Go's vendoring", r"go: inconsistent vendoring in ", "vendor/modules.txt", "go mod vendor"),
     _lock(
         "Composer",
-        r"is not present in the lock file|"
-        r"[Tt]he lock file is not up to date with the latest changes in composer\.json",
+        r"is not present in the lock file|is in the lock file as .{0,80} but that does not satisfy your constraint",
         "composer.lock",
         "composer update --lock",
     ),
@@ -189,6 +188,21 @@ _VERSIONS = (
     ),
 )
 
+# Tools try ssh next, and then say that, or that what they have can't be built.
+_HOST = kind(
+    "host of a dependency's code out of reach",
+    _BUILD,
+    (
+        r"unable to access 'https?://[^']{1,300}': (?:Could not resolve host|Failed to connect|Connection t)",
+        r"Failed to download \S+ from dist: .{0,200}curl error (?:6|7|28|35) while downloading ",
+    ),
+    "The host that a dependency's code comes from did not answer.",
+    "Deploy again in some minutes. If it stays, check the address below: builds reach public addresses only. A "
+    "dependency that is vendored, or comes from a package registry, does not need that host.",
+    before=1,
+    after=1,
+)
+
 _GIT = (
     kind(
         "git dependency over ssh",
@@ -217,4 +231,4 @@ _GIT = (
     ),
 )
 
-KINDS: tuple[Kind, ...] = (*_LOCKS, *_VERSIONS, *_GIT)
+KINDS: tuple[Kind, ...] = (_HOST, *_LOCKS, *_VERSIONS, *_GIT)
