@@ -28,14 +28,18 @@ VERSION_FILE = ".php-version"
 # Folders that frameworks serve from: Laravel and Symfony, Drupal and Yii, CakePHP.
 FOLDERS = ("public", "web", "webroot", "public_html", "htdocs", "www")
 IGNORED = ("vendor", "node_modules")
+# Heroku's own servers, which its PHP is made with: their folder counts, and the image's server serves it.
+_HEROKU = re.compile(
+    r"(?:exec +)?(?:[\w./-]+/)?heroku-php-(?:apache2|nginx)(?: +-[CcFilpt] +\S+| +-v)*(?: +([\w./-]+))?"
+)
 # What the PHP image has beside the language's core; scripts of the image and this list go together.
 EXTENSIONS = frozenset(
     (
-        "bcmath", "ctype", "curl", "date", "dom", "exif", "fileinfo", "filter", "ftp", "gd", "gettext", "hash", "iconv",
-        "intl", "json", "libxml", "mbstring", "mysqli", "mysqlnd", "opcache", "openssl", "pcntl", "pcre", "pdo",
-        "pdo_mysql", "pdo_pgsql", "pdo_sqlite", "pgsql", "phar", "posix", "readline", "redis", "reflection", "session",
-        "simplexml", "soap", "sockets", "sodium", "spl", "sqlite3", "standard", "tokenizer", "xml", "xmlreader",
-        "xmlwriter", "zip", "zlib", "zend-opcache",
+        "apcu", "bcmath", "bz2", "calendar", "ctype", "curl", "date", "dom", "exif", "fileinfo", "filter", "ftp", "gd",
+        "gettext", "gmp", "hash", "iconv", "intl", "json", "libxml", "mbstring", "mysqli", "mysqlnd", "opcache",
+        "openssl", "pcntl", "pcre", "pdo", "pdo_mysql", "pdo_pgsql", "pdo_sqlite", "pgsql", "phar", "posix", "readline",
+        "redis", "reflection", "session", "simplexml", "soap", "sockets", "sodium", "spl", "sqlite3", "standard",
+        "tidy", "tokenizer", "xml", "xmlreader", "xmlwriter", "xsl", "zend-opcache", "zip", "zlib",
     )
 )  # fmt: skip
 
@@ -58,6 +62,8 @@ def _plan(project: Project) -> BuildPlan | None:
     manifest = json_with_comments(project, MANIFEST)
     folder = _document_root(project)
     given = given_command(project)
+    if given and (heroku := _HEROKU.fullmatch(given[0])):
+        folder, given = (heroku[1] or "").strip("/").removeprefix("./"), None
     if folder is None and not given:
         if project.has(NODE_MANIFEST):
             return None

@@ -32,6 +32,15 @@ LARAVEL: dict[str, Any] = {
         ({"web/index.php": "", "composer.json": composer()}, "/app/web"),
         ({"webroot/index.php": "", "composer.json": composer()}, "/app/webroot"),
         (LARAVEL, "/app/public"),
+        ({"index.php": "", "Procfile": "web: vendor/bin/heroku-php-apache2\n"}, "/app"),
+        (
+            {
+                "web/a.php": "",
+                "composer.json": composer(),
+                "Procfile": "web: heroku-php-nginx -C n.conf web/",
+            },
+            "/app/web",
+        ),
     ],
 )
 def test_the_folder_with_the_front_controller_is_served(tree: Tree, folder: str) -> None:
