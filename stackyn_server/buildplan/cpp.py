@@ -30,6 +30,11 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     return (CMAKE, MESON, *MAKEFILES)
 
 
+def is_app(project: Project) -> bool:
+    """True for a project with a build file of C or C++, and sources where that could be another language's."""
+    return (project.first((CMAKE, MESON)) or _makefile(project)) is not None
+
+
 def _plan(project: Project) -> BuildPlan | None:
     script = project.first((CMAKE, MESON)) or _makefile(project)
     if script is None:

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackyn_server.buildplan import node, python_django, python_entry
-from stackyn_server.buildplan.commands import PROCFILE, as_cmd
+from stackyn_server.buildplan import cpp, node, python_django, python_entry
+from stackyn_server.buildplan.commands import PROCFILE, as_cmd, given_command
 from stackyn_server.buildplan.generated import (
     BUILD_STAGE,
     COPY_ALL,
@@ -79,6 +79,8 @@ def _plan(project: Project) -> BuildPlan | None:
     if not has_manifest and (start is None or not _is_plain_python(project)):
         return None
     is_named = project.is_said_to_be(RUNTIME.name)
+    if not has_manifest and not is_named and given_command(project) and cpp.is_app(project):
+        return None  # what is started is what those sources become
     if (start is None or not start.is_web) and not is_named and node.is_app(project):
         return None
     choice = _choice(project, manifests)
@@ -114,8 +116,8 @@ def _plan(project: Project) -> BuildPlan | None:
 def _choice(project: Project, manifests: Manifests) -> Choice:
     asked, toolchains = asked_python(project, manifests), project.options.toolchains
     try:
-        return toolchains.choose("python", bounded(asked, manifests.pins))
-    except DeploymentFailed:  # none so old: what is pinned is compiled then
+        return toolchains.choose("python", bounded(asked, manifests.pins, manifests.least))
+    except DeploymentFailed:  # none is here: pip says what it can't do
         return toolchains.choose("python", asked)
 
 

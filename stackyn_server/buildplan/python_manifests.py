@@ -34,10 +34,10 @@ MANIFESTS = (*REQUIREMENTS, PYPROJECT, SETUP_PY, SETUP_CFG, PIPFILE, PIPFILE_LOC
 _VERSION_FILES = (".python-version", "runtime.txt")
 _MOST_REQUIREMENT_FILES = 40
 _NAME = re.compile(r" *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[([^\]]{0,200})\])?")
+_VERSIONED = r" *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[[^\]]{0,200}\])? *(?:%s) *([0-9][0-9.]{0,20})"
 # Without a marker: those are of another Python, mostly.
-_PIN = re.compile(
-    r" *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[[^\]]{0,200}\])? *== *([0-9][0-9.]{0,20}) *(?:--hash.*)?$"
-)
+_PIN = re.compile(_VERSIONED % "==" + r" *(?:--hash.*)?$")
+_LEAST = re.compile(_VERSIONED % "==|>=|~=" + r"[^;]*$")
 _LOCKED_NAME = re.compile(r'name = "([^"]{1,100})"')
 _OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*([^ =]\S*)")
 # Lines that read another file or folder of the project, which must be there before pip runs.
@@ -63,7 +63,7 @@ Names = Mapping[str, frozenset[str]]
 class Manifests:
     """`names` are the normalised names that the project asks for itself, with their extras; `locked` are all names of
     its lock files, with what those need in turn. `requirements` is the file of them that is installed. `pins` are the
-    exact versions that it asks for.
+    exact versions that it asks for, `least` the lowest ones.
     """
 
     pyproject: Mapping[str, Any]
@@ -74,6 +74,7 @@ class Manifests:
     names: Names
     locked: frozenset[str]
     pins: Mapping[str, str]
+    least: Mapping[str, str]
 
     @property
     def all_names(self) -> frozenset[str]:
@@ -103,7 +104,7 @@ def read_manifests(project: Project) -> Manifests:
     lines = list(_requirement_lines(project, requirements)) if requirements else []
     names: dict[str, frozenset[str]] = {}
     manifests = Manifests(
-        pyproject, pipfile, requirements, False, False, names, frozenset(_locked_names(project)), {}
+        pyproject, pipfile, requirements, False, False, names, frozenset(_locked_names(project)), {}, {}
     )
     names.update(_parsed([*lines, *manifests.declared]))
     for wanted in (table(pyproject, "tool", "poetry", "dependencies"), table(pipfile, "packages")):
@@ -125,7 +126,8 @@ def read_manifests(project: Project) -> Manifests:
         any(mark in text for text in texts for mark in ("git+", "'git':", "{ git =", 'type = "git"')),
         names,
         manifests.locked,
-        _pinned([*lines, *manifests.declared]),
+        _versions(_PIN, [*lines, *manifests.declared]),
+        _versions(_LEAST, [*lines, *manifests.declared]),
     )
 
 
@@ -251,8 +253,8 @@ def _texts(wanted: Any) -> list[str]:
     )
 
 
-def _pinned(lines: Iterable[str]) -> dict[str, str]:
-    found = (match for line in lines if not line.startswith("-") and (match := _PIN.match(line)))
+def _versions(pattern: re.Pattern[str], lines: Iterable[str]) -> dict[str, str]:
+    found = (match for line in lines if not line.startswith("-") and (match := pattern.match(line)))
     return {normal(match.group(1)): match.group(2) for match in found}
 
 

@@ -1,7 +1,8 @@
-"""Which Python a project can have, by the versions that it pins of packages that are compiled.
+"""Which Python a project can have, by the versions of packages that it asks for.
 
-A project that names no Python was written for that of its day, and what it pins has no wheels for later ones. Source:
-the files that PyPI has, seen in November 2026.
+A project that names no Python was written for that of its day: what it pins of packages that are compiled has no wheels
+for later ones, and what is newest does not run on older ones. Source: the files that PyPI has, and what they require,
+seen in November 2026.
 """
 
 from __future__ import annotations
@@ -55,22 +56,41 @@ _FIRST: Mapping[str, str] = {
 }
 
 
-def bounded(asked: Asked | None, pins: Mapping[str, str]) -> Asked | None:
-    """Return what is asked for without the lines of Python that a pinned version has no wheel for. `pins` are exact
-    versions by normalised name. What can't be had together stays as it is asked."""
-    lowest = min(((_first_without(name, version), name) for name, version in pins.items()), default=(15, ""))
-    if lowest[0] not in _LINES:
-        return asked
-    newest, name = lowest[0] - 1, lowest[1]
-    limit = Range(high=(3, lowest[0], 0))
-    ranges = tuple(
-        one
-        for found in (asked.requirement.ranges if asked else (Range(),))
-        if (one := found.within(limit)).low < one.high
-    )
-    if not ranges or (asked and all(found.high <= limit.high for found in asked.requirement.ranges)):
-        return asked
-    return Asked(Requirement(f"3.{newest} at most", ranges), f"`{name}=={pins[name]}`")
+# The first version that does not run on Python 3.11, and the minor that it needs.
+_NEEDS: Mapping[str, tuple[str, int]] = {
+    "django": ("6.0", 12), "numpy": ("2.5", 12), "scipy": ("1.18", 12), "ipython": ("9.11", 12),
+    "networkx": ("3.7", 12), "jax": ("0.11", 12), "jaxlib": ("0.11", 12), "contourpy": ("1.4", 12),
+    "zarr": ("3.2", 12), "sphinx": ("9.1", 12), "bokeh": ("3.10", 12), "panel": ("1.10", 12), "quart": ("0.23", 13),
+}  # fmt: skip
+
+
+def bounded(asked: Asked | None, pins: Mapping[str, str], least: Mapping[str, str]) -> Asked | None:
+    """Return what is asked for without the lines of Python that a pinned version has no wheel for, or that a package is
+    too new for. `pins` are exact versions, `least` the lowest ones that will do, by normalised name. What can't be had
+    together stays as it is asked."""
+    bounds = [
+        (f"3.{minor - 1} at most", f"{name}=={pins[name]}", Range(high=(3, minor, 0)))
+        for minor, name in sorted((_first_without(name, version), name) for name, version in pins.items())[:1]
+        if minor in _LINES
+    ]
+    bounds += [
+        (f"3.{minor} or newer", f"{name} {least[name]}", Range(low=(3, minor, 0)))
+        for minor, name in sorted((_needed(name, version), name) for name, version in least.items())[-1:]
+        if minor in _LINES
+    ]
+    for text, origin, limit in bounds:
+        ranges = asked.requirement.ranges if asked else (Range(),)
+        within = tuple(one for found in ranges if (one := found.within(limit)).low < one.high)
+        if within and [(one.low, one.high) for one in within] != [(one.low, one.high) for one in ranges]:
+            asked = Asked(Requirement(text, within), f"`{origin}`")
+    return asked
+
+
+def _needed(name: str, version: str) -> int:
+    """Return the minor of Python 3 that a version needs at least, 0 when any does."""
+    first, minor = _NEEDS.get(name, ("", 0))
+    here, limit = line_of(version), line_of(first) if first else None
+    return minor if here and limit and here.low >= limit.low else 0
 
 
 def _first_without(name: str, version: str) -> int:

@@ -33,6 +33,15 @@ def test_the_program_that_was_built_is_run(tree: Tree, tool: str, names: str) ->
     assert {"FROM stackyn/cpp:13 AS build", "FROM stackyn/base:13"} <= set(lines(plan))
 
 
+def test_a_start_command_is_of_the_sources_and_not_of_a_script_beside_them() -> None:
+    tree = {"Makefile": "all:\n", "serve.c": "", "devel/check.py": ""}
+    assert planned(tree, toolchains=EVERYTHING, start_command="./serve").runtime == "cpp"
+    assert (
+        planned({**tree, "requirements.txt": ""}, toolchains=EVERYTHING, start_command="./s").runtime
+        == "python"
+    )
+
+
 def test_a_makefile_of_another_language_is_only_a_tool() -> None:
     tree = {"Makefile": "all:\n", "index.html": ""}
     assert planned(tree, toolchains=EVERYTHING).runtime == "static"

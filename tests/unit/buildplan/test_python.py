@@ -435,6 +435,22 @@ def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, want
 @pytest.mark.parametrize(
     ("requirements", "image"),
     [
+        ("Django[argon2]==6.1\n", "3.13"),
+        ("django~=6.0,<7\n", "3.13"),
+        ("quart>=0.23\ndjango==5.2\n", "3.13"),
+        ("django>=5\n", "3.11"),
+        ("django==6.0\npsycopg2-binary==2.9.3\n", "3.10"),  # which can't be had together
+    ],
+)
+def test_the_python_is_new_enough_for_the_packages(requirements: str, image: str) -> None:
+    catalogue = Toolchains({"python": Tool("stackyn/python", ("3.10", "3.11", "3.12", "3.13"), "3.11")})
+    plan = planned({"requirements.txt": requirements, "app.py": FLASK}, toolchains=catalogue)
+    assert f"stackyn/python:{image}" in plan.base_images
+
+
+@pytest.mark.parametrize(
+    ("requirements", "image"),
+    [
         ("flask==2.0\npsycopg2-binary==2.9.3\n", "3.10"),
         ("psycopg2-binary==2.9.5\n", "3.11"),
         ("numpy==1.19.5 --hash=sha256:00\npsycopg2-binary==2.9.3\n", "3.9"),
@@ -442,6 +458,7 @@ def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, want
         ("numpy>=1.19.5\n", "3.13"),
         ("numpy==1.0\n", "3.13"),  # none so old is here
         ("unknown==0.1\n", "3.13"),
+        ("Django[argon2]==6.1\n", "3.13"),
     ],
 )
 def test_the_python_is_one_that_what_is_pinned_has_wheels_for(requirements: str, image: str) -> None:
