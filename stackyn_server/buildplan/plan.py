@@ -26,6 +26,7 @@ from stackyn_server.buildplan import (
 from stackyn_server.buildplan.additions import FILES as FILES_OF_ADDITIONS
 from stackyn_server.buildplan.additions import pinning, with_additions
 from stackyn_server.buildplan.generated import COPY_ALL
+from stackyn_server.buildplan.host_versions import with_versions_of_hosts
 from stackyn_server.buildplan.languages import language_of_sources, manifest_of_language, projects_below
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
@@ -114,7 +115,10 @@ def _settled(
             f"Change the app's root directory. {_listing(everything)}",
         )
     project = Project(files, contents, options, everything)
-    return settled, replace(project, options=replace(options, toolchains=pinning(project)))
+    for versions in (with_versions_of_hosts, pinning):
+        options = replace(project.options, toolchains=versions(project))
+        project = replace(project, options=options)
+    return settled, project
 
 
 def _first_plan(project: Project) -> tuple[Runtime, BuildPlan]:

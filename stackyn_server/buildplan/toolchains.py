@@ -59,11 +59,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Toolchains:
-    """The catalogue: tool to its base images. `source` is where they come from, `registry` or `local`."""
+    """The catalogue: tool to its base images. `source` is where they come from, `registry` or `local`.
+
+    What is `pinned` wins over what a project asks for, and what is `hinted` does where there is such a version.
+    """
 
     tools: Mapping[str, Tool]
     source: str = "local"
     pinned: Mapping[str, Asked] = field(default_factory=dict)
+    hinted: Mapping[str, Asked] = field(default_factory=dict)
 
     @classmethod
     def of_images(cls, **images: str) -> Self:
@@ -78,12 +82,26 @@ class Toolchains:
         """Return the same catalogue, in which the owner's version of a tool wins over what a project asks for."""
         return replace(self, pinned={**self.pinned, tool: asked})
 
+    def hinting(self, tool: str, asked: Asked) -> Toolchains:
+        """Return the same catalogue, in which a version of a tool that another host is told wins, if it is here."""
+        return replace(self, hinted={**self.hinted, tool: asked})
+
     def choose(self, tool: str, asked: Asked | None = None) -> Choice:
         """Return the base image for what a project asks for.
 
         Raises `DeploymentFailed` with VERSION_UNAVAILABLE, naming what is asked for and what there is.
         """
-        asked = self.pinned.get(tool, asked)
+        hint = self.hinted.get(tool)
+        if tool in self.pinned or hint is None:
+            return self._chosen(tool, self.pinned.get(tool, asked))
+        try:
+            return self._chosen(tool, hint)
+        except DeploymentFailed:
+            choice = self._chosen(tool, asked)
+            aside = f"{hint.origin} asks for {hint.requirement.text}, which this server does not have."
+            return replace(choice, reason=f"{choice.reason} {aside}")
+
+    def _chosen(self, tool: str, asked: Asked | None) -> Choice:
         title = _TITLES.get(tool, tool.capitalize())
         entry = self.tools.get(tool)
         if entry is None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from stackyn_server.buildplan import host_versions
 from stackyn_server.buildplan.build_variables import with_variables
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.domain.ids import UserId
@@ -47,7 +48,11 @@ class BuildVariables:
     @property
     def of_hosts(self) -> dict[str, str]:
         """Those by which another host is told how to build; what they say is no secret here either."""
-        return {name: value for name, value in self.values.items() if name.startswith(_OF_HOSTS)}
+        return {
+            name: value
+            for name, value in self.values.items()
+            if name.startswith(_OF_HOSTS) or name in host_versions.VARIABLES
+        }
 
 
 @dataclass(frozen=True, slots=True)
