@@ -8,7 +8,7 @@ from dataclasses import replace
 from stackyn_server.buildplan.commands import PROCFILE
 from stackyn_server.buildplan.node_dockerfile import Recipe, app_dockerfile, site_build_dockerfile
 from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, product_of
-from stackyn_server.buildplan.node_manifest import MANIFEST, VERSION_FILES, asked_node
+from stackyn_server.buildplan.node_manifest import MANIFEST, MANIFESTS, VERSION_FILES, asked_node
 from stackyn_server.buildplan.node_packages import (
     LOCKS,
     SETTINGS,
@@ -30,11 +30,11 @@ _PYTHON_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.py"
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    if MANIFEST not in files:
+    if files.isdisjoint(MANIFESTS):
         return ()
     locks = (lock for names in LOCKS.values() for lock in names if lock != "bun.lockb")
     configs = (path for path in files if "/" not in path and path.startswith(_CONFIGS) and ".config." in path)
-    return (MANIFEST, PROCFILE, *VERSION_FILES, *SETTINGS, *locks, *configs, "angular.json")
+    return (*MANIFESTS, PROCFILE, *VERSION_FILES, *SETTINGS, *locks, *configs, "angular.json")
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -176,7 +176,7 @@ def _base_images(recipe: Recipe) -> Iterator[str]:
 
 def _reasons(recipe: Recipe) -> Iterator[str]:
     app, system, product = recipe.app, recipe.system, recipe.product
-    yield f"`{app.path(MANIFEST)}` makes it a Node project."
+    yield f"`{app.path(app.manifest.file)}` makes it a Node project."
     if app.folder:
         yield f"It is part of a workspace, which is installed from its root for `{app.folder}`."
     yield recipe.choice.reason

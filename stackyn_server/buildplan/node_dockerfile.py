@@ -19,7 +19,7 @@ from stackyn_server.buildplan.generated import (
     written,
 )
 from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script
-from stackyn_server.buildplan.node_manifest import MANIFEST
+from stackyn_server.buildplan.node_manifest import MANIFESTS
 from stackyn_server.buildplan.node_packages import (
     CACHE,
     LOCKS,
@@ -38,11 +38,12 @@ from stackyn_server.buildplan.toolchains import Choice
 _USUAL_FOLDERS = ("dist", "build", "out", "_site", ".output/public", "www", "public")
 _GATHERED = "/tmp/site"
 _CACHES = ("node_modules/.cache", ".next/cache", ".parcel-cache", ".angular/cache", CACHE)
-_EXACT = re.compile(r"[a-z]+/\d+(?:\.\d+)*")
+# Of a range, the least that it allows.
+_AGENT = re.compile(r"([a-z]+/)[\^~>=v ]*(\d+(?:\.\d+)*)(?:\.[x*])?")
 _WORD = re.compile(r"[\w@./+-]{1,200}")
 # Never pages of a site that is built in the root of its repository.
 _NOT_PAGES = (
-    "node_modules", MANIFEST, *(lock for locks in LOCKS.values() for lock in locks), *SETTINGS, "tsconfig*.json",
+    "node_modules", *MANIFESTS, *(lock for locks in LOCKS.values() for lock in locks), *SETTINGS, "tsconfig*.json",
     "*.config.*", "Procfile", "README*",
 )  # fmt: skip
 
@@ -228,7 +229,7 @@ def _run_settings(recipe: Recipe) -> Iterator[str]:
     # What a package manager tells the scripts that it starts.
     told = {"npm_package_name": manifest.name, "npm_package_version": manifest.version}
     settings = [f"{key}={value}" for key, value in told.items() if _WORD.fullmatch(value)]
-    if _EXACT.fullmatch(recipe.installation.agent):
-        settings.append(f'npm_config_user_agent="{recipe.installation.agent} node linux"')
+    if agent := _AGENT.fullmatch(recipe.installation.agent):
+        settings.append(f'npm_config_user_agent="{agent[1]}{agent[2]} node linux"')
     if settings:
         yield f"ENV {' '.join(settings)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.structured_files import json_with_comments, yaml
 from stackyn_server.buildplan.versions import (
     TOOL_FILES,
     Asked,
@@ -18,13 +19,19 @@ from stackyn_server.buildplan.versions import (
 )
 
 MANIFEST = "package.json"
+# pnpm reads the others too.
+MANIFESTS = (MANIFEST, "package.json5", "package.yaml")
 VERSION_FILES = (".node-version", ".nvmrc", ".bun-version", *TOOL_FILES)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The parts of package.json that matter. `dependencies` and `development` map names to the versions wanted."""
+    """The parts of package.json that matter. `dependencies` and `development` map names to the versions wanted.
 
+    `file` is its own name, which is another one for some projects of pnpm.
+    """
+
+    file: str
     name: str
     version: str
     scripts: Mapping[str, str]
@@ -72,19 +79,24 @@ class Manifest:
 
 def read_manifest(project: Project, folder: str = "") -> Manifest | None:
     """Read package.json; None when there is none. Raises `DeploymentFailed` when it is no JSON object."""
-    path = f"{folder}/{MANIFEST}" if folder else MANIFEST
-    text = project.text(path)
-    if text is None:
+    paths = (f"{folder}/{name}" if folder else name for name in MANIFESTS)
+    path = project.first(paths)
+    text = project.text(path) if path else None
+    if path is None or text is None:
         return None
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(path, str(error)) from error
-    if not isinstance(data, dict):
-        raise _unreadable(path, "it is not an object")
+    if path.endswith(MANIFEST):
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, str(error)) from error
+        if not isinstance(data, dict):
+            raise _unreadable(path, "it is not an object")
+    else:
+        data = dict(yaml(project, path) if path.endswith(".yaml") else json_with_comments(project, path))
     engines = {**_engines(data.get("devEngines")), **_texts(data.get("engines"))}
     pnpm = data.get("pnpm")
     return Manifest(
+        file=path.rpartition("/")[2],
         name=_text(data.get("name")),
         version=_text(data.get("version")),
         scripts=_texts(data.get("scripts")),

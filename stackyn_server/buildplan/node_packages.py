@@ -78,7 +78,7 @@ def chosen_tool(project: Project, manifest: Manifest, needed: frozenset[str]) ->
         return named
     if locked:
         return locked[0]
-    if project.has(PNPM_SETTINGS) or "pnpm" in manifest.engines:
+    if project.has(PNPM_SETTINGS) or "pnpm" in manifest.engines or manifest.file != MANIFEST:
         return "pnpm"
     return "bun" if "bun" in needed or "bun" in manifest.engines else "npm"
 
@@ -290,7 +290,7 @@ def _bun(project: Project, manifest: Manifest) -> Installation:
 def _files(project: Project, manifest: Manifest, locks: tuple[str, ...]) -> tuple[str, ...]:
     if needs_whole_project(project, manifest):
         return ()
-    return tuple(name for name in (MANIFEST, *locks, *SETTINGS) if project.has(name))
+    return tuple(name for name in (manifest.file, *locks, *SETTINGS) if project.has(name))
 
 
 def global_install(packages: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from stackyn_server.buildplan.node_manifest import MANIFEST, Manifest, read_manifest
+from stackyn_server.buildplan.node_manifest import MANIFESTS, Manifest, read_manifest
 from stackyn_server.buildplan.node_packages import PNPM_SETTINGS
 from stackyn_server.buildplan.project import Project
 from stackyn_server.domain.failures import DeploymentFailed
@@ -61,7 +61,7 @@ def find_workspace(project: Project) -> Workspace | None:
     directory = project.options.root_directory or ""
     for above, folder in _above(directory):
         outer = _from(project, above)
-        manifest = read_manifest(outer) if outer.has(MANIFEST) else None
+        manifest = read_manifest(outer)
         if manifest is not None and _has_member(_patterns(outer, manifest), folder):
             return Workspace(Package(outer, "", manifest), Package(outer, folder, own))
     alone = Package(project, "", own)
@@ -73,8 +73,8 @@ def members(root: Package) -> list[Package]:
     patterns = _patterns(root.project, root.manifest)
     found = []
     for path in sorted(root.project.files):
-        folder = path.removesuffix(f"/{MANIFEST}")
-        if folder != path and "node_modules/" not in path and _has_member(patterns, folder):
+        folder, _, name = path.rpartition("/")
+        if folder and name in MANIFESTS and "node_modules/" not in path and _has_member(patterns, folder):
             found.append(folder)
     return [package for folder in found[:_MOST_MEMBERS] if (package := _member(root, folder)) is not None]
 

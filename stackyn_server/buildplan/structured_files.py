@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackyn_server.buildplan.documents import parse_toml
+from stackyn_server.buildplan.json5 import as_json
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.yaml_subset import YamlError, parse_yaml
 
 Table = Mapping[str, Any]
 _NOTHING: Table = {}
-# Read in Python, character by character: settings are smaller than this.
+# Read in Python, token by token: settings are smaller than this.
 _LONGEST_COMMENTED = 128 * 1024
 
 
@@ -29,7 +30,7 @@ def toml(project: Project, path: str) -> Table:
 
 
 def json_with_comments(project: Project, path: str) -> Table:
-    """Read a JSON object that may have comments and trailing commas; empty when there is no such file.
+    """Read a JSON object that may be JSON5, with comments and trailing commas; empty when there is no such file.
 
     Raises `DeploymentFailed` when it is not valid.
     """
@@ -76,38 +77,7 @@ def _relaxed_json(text: str) -> Any:
     except ValueError:
         if len(text) > _LONGEST_COMMENTED:
             raise
-    return json.loads(_plain_json(text))
-
-
-def _plain_json(text: str) -> str:
-    """Return the text without comments and trailing commas, in one pass."""
-    kept: list[str] = []
-    position, end = 0, len(text)
-    pending = -1  # where in `kept` a comma stands that may turn out to be a trailing one
-    while position < end:
-        character = text[position]
-        if character == '"':
-            stop = position + 1
-            while stop < end and text[stop] != '"':
-                stop += 2 if text[stop] == "\\" else 1
-            kept.append(text[position : stop + 1])
-            position, pending = stop + 1, -1
-        elif text.startswith("//", position):
-            stop = text.find("\n", position)
-            position = end if stop < 0 else stop
-        elif text.startswith("/*", position):
-            stop = text.find("*/", position + 2)
-            position = end if stop < 0 else stop + 2
-        else:
-            if character in "]}" and pending >= 0:
-                kept[pending] = ""
-            if character == ",":
-                pending = len(kept)
-            elif not character.isspace():
-                pending = -1
-            kept.append(character)
-            position += 1
-    return "".join(kept)
+    return json.loads(as_json(text))
 
 
 def yaml(project: Project, path: str) -> Table:
