@@ -16,7 +16,7 @@ async def clean_up(engine: Engine) -> None:
     await networks.remove_ours(engine)
     await firewall.open_all(engine)
     for cache in await caches.list_all(engine):
-        await caches.remove(engine, cache.name)
+        await caches.remove(engine, cache)
 
 
 async def remove_containers(engine: Engine) -> None:

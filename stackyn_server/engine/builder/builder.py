@@ -6,7 +6,7 @@ import asyncio
 import platform
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -37,6 +37,7 @@ from stackyn_server.engine.builder.run import Ended, run
 from stackyn_server.engine.builder.telling import Telling
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.disk import Occupied, occupied
+from stackyn_server.engine.errors import EngineUnavailable
 
 OUT = "out"
 _MEBIBYTE = 1024 * 1024
@@ -57,6 +58,7 @@ class Builder:
         self._pulls = Pulls()
         self._running: set[DeploymentId] = set()
         self._sizes: dict[Cache, int] = {}
+        self._dropping: dict[asyncio.Task[None], UserId] = {}
 
     async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: Say) -> str:
         """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
@@ -114,7 +116,7 @@ class Builder:
         removed = []
         for cache in caches.surplus(sizes.items(), tenants, share, now):
             with self._places.reserved(cache.tenant, cache.place) as is_free:
-                if is_free and await caches.remove(self._engine, cache.name):
+                if is_free and await caches.remove(self._engine, cache):
                     log.info("cache.removed", cache=cache.name, bytes=sizes[cache])
                     removed.append(cache.name)
         return removed
@@ -139,16 +141,39 @@ class Builder:
 
     @asynccontextmanager
     async def _cache(self, request: BuildRequest) -> AsyncIterator[Cache]:
-        """Hold a cache. One that overfilled the disk, or that no daemon starts with, is dropped."""
-        async with self._places.place(request.tenant) as place:
+        """Hold a cache. One that overfilled the disk, or that no daemon starts with, is dropped, and its tenant's next
+        build waits until it is gone."""
+        await self._dropped(request.tenant)
+        async with AsyncExitStack() as held:
+            place = await held.enter_async_context(self._places.place(request.tenant))
             cache = await caches.ensure(self._engine, request.tenant, place)
             try:
                 yield cache
             except _CacheUnusable as unusable:
-                await caches.remove(self._engine, cache.name)
+                self._drop(cache, held.pop_all())
                 raise unusable.error from None
             finally:
                 await asyncio.shield(caches.forget_told(cache))
+
+    def _drop(self, cache: Cache, held: AsyncExitStack) -> None:
+        """Remove a cache, and free its place then. That can take minutes, and nobody need wait for it to learn why the
+        build ended."""
+
+        async def drop() -> None:
+            async with held:
+                try:
+                    await caches.remove(self._engine, cache)
+                except EngineUnavailable as error:
+                    log.warning("cache.not_removed", cache=cache.name, error=str(error))  # `tidy_caches` will
+
+        dropping = asyncio.create_task(drop(), name="cache.drop")
+        self._dropping[dropping] = cache.tenant
+        dropping.add_done_callback(self._dropping.pop)
+
+    async def _dropped(self, tenant: UserId) -> None:
+        """Wait until no cache of the tenant is being dropped."""
+        if dropping := [task for task, owner in self._dropping.items() if owner == tenant]:
+            await asyncio.wait(dropping)
 
     async def _run(
         self,

@@ -120,13 +120,37 @@ async def list_all(engine: Engine) -> list[Cache]:
     return sorted(caches, key=lambda cache: cache.used_at, reverse=True)
 
 
-async def remove(engine: Engine, name: str) -> bool:
-    """Remove a cache. False when a container uses it; absent is success."""
+async def remove(engine: Engine, cache: Cache) -> bool:
+    """Remove a cache in which no build begins meanwhile. False when a container uses it; absent is success.
+
+    Its files go before it, by a process of their own: as long as the engine removes a volume, everybody waits who asks
+    it for another one, and a build can leave a million files. Raises `EngineUnavailable`.
+    """
+    filters = json.dumps({"volume": [cache.name]})
+    if await engine.request("GET", "containers/json", params={"all": "true", "filters": filters}):
+        return False
+    await _empty(cache.folder)
     try:
-        await engine.request_or_none("DELETE", f"volumes/{name}")
+        await engine.request_or_none("DELETE", f"volumes/{cache.name}")
     except InUse:
         return False
     return True
+
+
+async def _empty(folder: Path) -> None:
+    """Remove what is in the folder, as far as it lets itself be removed. Cancelled, it stops."""
+    process = await asyncio.create_subprocess_exec(
+        *("find", str(folder), "-mindepth", "1", "-delete"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def forget_told(cache: Cache) -> None:

@@ -53,13 +53,13 @@ async def try_builder(engine: Engine, settings: Settings) -> Trial:
     began = time.monotonic()
     base_images = await asyncio.to_thread(_base_images, settings.images.directory)
     for left in await caches.list_all(engine):
-        await caches.remove(engine, left.name)
+        await caches.remove(engine, left)
     cache = await caches.ensure(engine, UserId(uuid4()), 0)
     try:
         reason = await _build(engine, settings, base_images, cache.name)
         stores = await asyncio.to_thread(lambda: [found.name for found in cache.folder.glob(_STORES)])
     finally:
-        await caches.remove(engine, cache.name)
+        await caches.remove(engine, cache)
     seconds = time.monotonic() - began
     if reason:
         return Trial(seconds, reason, await asyncio.to_thread(hint_for, reason))

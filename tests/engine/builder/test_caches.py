@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from stackyn_server import config
+from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.ids import UserId
+from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.caches import Cache, Places, Share, ensure, list_all, surplus
+from stackyn_server.engine.builder.caches import Cache, Places, Share, ensure, list_all, remove, surplus
+from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from tests.engine.building import fails, succeeds
@@ -70,3 +77,67 @@ async def test_what_a_failed_build_had_done_is_there_for_the_next(
 
     (cached,) = [line for line in lines if line.startswith("CACHED")]
     assert "echo installed" in cached
+
+
+async def test_the_files_of_a_cache_go_before_the_engine_is_asked_for_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await ensure(engine, UserId(uuid.uuid4()), 0)
+    await asyncio.to_thread(lambda: (made.folder / "deep" / "er").mkdir(parents=True))
+    await asyncio.to_thread((made.folder / "deep" / "er" / "file").touch)
+    ask, left = engine.request_or_none, []
+
+    async def listed(method: str, path: str) -> object:
+        left.append(await asyncio.to_thread(lambda: list(made.folder.iterdir())))
+        return await ask(method, path)
+
+    monkeypatch.setattr(engine, "request_or_none", listed)
+
+    assert await remove(engine, made)
+
+    assert left == [[]]
+    assert made.name not in {one.name for one in await list_all(engine)}
+
+
+async def test_a_cache_that_a_container_uses_stays_as_it_is(engine: Engine, base_image: str) -> None:
+    made = await ensure(engine, UserId(uuid.uuid4()), 0)
+    await asyncio.to_thread((made.folder / "file").touch)
+    mount = {"Type": "volume", "Source": made.name, "Target": "/cache"}
+    body = {"Image": base_image, "HostConfig": {"Mounts": [mount]}}
+    user = await engine.request("POST", "containers/create", body=body)
+    try:
+        assert not await remove(engine, made)
+
+        assert await asyncio.to_thread((made.folder / "file").exists)
+    finally:
+        await engine.request("DELETE", f"containers/{user['Id']}")
+    assert await remove(engine, made)
+
+
+async def test_a_reason_does_not_wait_for_the_removal_of_a_cache_and_its_tenants_next_build_does(
+    engine: Engine,
+    base_image: str,
+    build_settings: config.Settings,
+    build_request: Callable[..., BuildRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tight = build_settings.model_copy(update={"builds": config.Builds(disk_mb=50, free_disk_mb=64)})
+    builder, tenant = Builder(engine, tight, Registry(tight)), UserId(uuid.uuid4())
+    may_go_on = asyncio.Event()
+
+    async def slow(engine: Engine, cache: Cache) -> bool:
+        await may_go_on.wait()
+        return await remove(engine, cache)
+
+    monkeypatch.setattr(caches, "remove", slow)
+    too_large = f"FROM {base_image}\nRUN dd if=/dev/zero of=/big bs=1M count=200; sleep 60\n"
+
+    error = await fails(builder, build_request(tenant=tenant), too_large)
+
+    assert error.failure.code is FailureCode.BUILD_DISK
+    small = f"FROM {base_image}\nRUN true\n"
+    following = asyncio.create_task(succeeds(builder, build_request(tenant=tenant), small))
+    await succeeds(builder, build_request(), small)
+    assert not following.done()
+    may_go_on.set()
+    await following
