@@ -1,6 +1,7 @@
 """How long tests wait for what must happen: longer on a machine slower than the one their limits were chosen on.
 
-A limit here ends a test that hangs. It claims nothing about speed; what does is in tests/bench.
+A limit here ends a test that hangs. It claims nothing about speed: a number that is promised, such as the 2 seconds in
+which a cancelled build is gone, stands in its test as it is.
 """
 
 from __future__ import annotations

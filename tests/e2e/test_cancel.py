@@ -14,7 +14,6 @@ from tests.e2e.phase_holds import HOLDS, is_draining, slow_build
 from tests.e2e.scene import Scene, Scenes, scenes
 from tests.engine.parts import new_id, processes_with
 from tests.git_server import GitServer
-from tests.patience import patient
 from tests.server_process import ServerProcess, docker
 
 GONE_SECONDS = 2.0
@@ -77,7 +76,7 @@ async def test_in_mid_build_its_processes_are_gone_and_its_place_is_free_within_
     await server.until(
         lambda: _is_in(server, made[2][1], *set(Phase) - {Phase.QUEUED}), 10, "the place is free"
     )
-    assert time.monotonic() - asked_at < patient(GONE_SECONDS)
+    assert time.monotonic() - asked_at < GONE_SECONDS
 
     for app, _ in made[1:]:
         await delete(server, app, 0)
@@ -143,7 +142,7 @@ async def _is_over_soon(scene: Scene, deployment: int, asked_at: float) -> None:
         return not open_jobs and await _is_gone(scene.mark)
 
     await scene.server.until(is_over, 20, "job and processes are gone")
-    assert time.monotonic() - asked_at < patient(GONE_SECONDS)
+    assert time.monotonic() - asked_at < GONE_SECONDS
 
 
 async def _row(scene: Scene, deployment: int) -> list[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -144,8 +145,38 @@ async def test_nothing_that_a_build_writes_names_another_image(take: Take) -> No
         assert {image: names for image, names in after.items() if image in before} == before
         assert after[taken.id] == (take.tag,)
         await images.remove(take.engine, taken.id)
-    for name in victims[1:]:
+    await loaded(take.engine, victims)
+    for name in victims:
+        found = await images.inspect(take.engine, name)
+        assert found is not None and found.id != victim.id, (
+            "open: the engine believes an archive that it loads"
+        )
+    for name in victims:
         await take.engine.request("DELETE", f"images/{name}")
+
+
+async def loaded(engine: Engine, names: list[str]) -> None:
+    """Have the engine load an image from an archive that says what it is called."""
+    content = unique("attacker")
+    configuration = {
+        "os": "linux",
+        "architecture": ARCHITECTURE,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(content)]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": names, "Layers": ["layer.tar"]}]
+    files: dict[str, bytes | str] = {
+        "config.json": json.dumps(configuration).encode(),
+        "layer.tar": content,
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+
+    async def archive() -> AsyncIterator[bytes]:
+        yield tar(files)
+
+    async with engine.stream("POST", "images/load", upload=archive()) as stream:
+        answers = [record async for record in stream.json_lines()]
+    assert not any("error" in answer for answer in answers), answers
 
 
 async def test_a_layer_with_other_content_is_the_builds_fault(take: Take) -> None:

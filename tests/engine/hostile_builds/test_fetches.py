@@ -40,6 +40,9 @@ ATTACKS = {
     "mount from": f"FROM {{base}}\nRUN --mount=from={IMAGE},target=/got true\n",
     "syntax": f"# syntax={IMAGE}\nFROM {{base}}\n",
     "RUN": "FROM {base}\nRUN echo GET / | nc -w 3 {spaced} && echo reached\n",
+    "RUN with a mount": (
+        "FROM {base}\nRUN --mount=type=cache,target=/cache echo GET / | nc -w 3 {spaced} && echo reached\n"
+    ),
 }
 FEW = (
     ("ADD", "link-local"),
@@ -155,7 +158,7 @@ async def test_no_instruction_reaches_what_is_private(
 
     assert target.contacts == []
     assert result.error is not None and result.error.failure.code is FailureCode.BUILD_FAILED
-    if attack != "RUN":
+    if not attack.startswith("RUN"):
         assert f"may not reach {at.partition(':')[0]}" in result.error.message
     assert target.host.word not in result.told
     assert result.seconds < RIGHT_REASON_SECONDS

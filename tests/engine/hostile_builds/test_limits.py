@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,7 @@ class Bomb:
     opened: int
     code: FailureCode
     words: str
+    options: str = ""
 
 
 @dataclass(slots=True)
@@ -67,11 +68,13 @@ def one_file(mebibytes: int) -> str:
 
 
 DISK = FailureCode.BUILD_DISK
+MEMORY = Bomb(
+    "dd if=/dev/zero of=/dev/null bs=300M count=1",
+    *("memory_mb", 256, 768, FailureCode.BUILD_OUT_OF_MEMORY, "more memory than builds are allowed"),
+)
 BOMBS = {
-    "memory": Bomb(
-        "dd if=/dev/zero of=/dev/null bs=300M count=1",
-        *("memory_mb", 256, 768, FailureCode.BUILD_OUT_OF_MEMORY, "more memory than builds are allowed"),
-    ),
+    "memory": MEMORY,
+    "memory, with a mount": replace(MEMORY, options="--mount=type=cache,target=/cache "),
     "processes": Bomb(
         "i=0; while [ $i -lt 300 ]; do sleep 9 & i=$((i+1)); done; echo all of them",
         *(
@@ -116,7 +119,7 @@ class Arsenal:
         request = self.make(**({bomb.limit: value} if bomb.limit in OF_REQUEST else {}))
         builder = Builder(self.engine, settings, Registry(settings))
         async with watched(self.engine.facts.root, builds) as taken:
-            result = await run(builder, request, f"FROM {self.base}\nRUN {bomb.step}\n")
+            result = await run(builder, request, f"FROM {self.base}\nRUN {bomb.options}{bomb.step}\n")
             ended_at = time.monotonic()
         if taken.passed_at:
             taken.passed_at = ended_at - taken.passed_at
