@@ -41,6 +41,18 @@ KINDS: tuple[Kind, ...] = (
         also=r"ENOTFOUND|ETIMEDOUT|ECONNRE|EAI_AGAIN",
     ),
     kind(
+        "Next.js: font not downloaded",
+        _BUILD,
+        (
+            r"Failed to fetch `(?P<font>[^`]+)` from Google Fonts",
+            r"Failed to fetch font `(?P<font>[^`]+)`",
+        ),
+        "Next.js fetches the font {font} from Google while it builds, and the host did not answer.",
+        "Deploy again if it was a moment's trouble. With next/font/local, and the font's file committed, no build "
+        "depends on it.",
+        before=1,
+    ),
+    kind(
         "Prisma client not generated",
         Where.BOTH,
         r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client",

@@ -63,7 +63,7 @@ KINDS: tuple[Kind, ...] = (
             r"ERR_PNPM_(?:META_FETCH_FAIL|FETCH_5\d\d|FETCH_429)",
             r"YN0035: .{0,160}The registry appears to be down|RequestError: (?:getaddrinfo|connect|read) E",
             r"error: (?:ConnectionRefused|HTTPError|ConnectionClosed|Timeout|"
-            r"FailedToOpenSocket) downloading",
+            r"FailedToOpenSocket|DNSResolveFailed) downloading",
             r"error Error: (?:getaddrinfo|connect|read) E\w+|^\s+responseCode: 5\d\d",
             r"There appears to be trouble with your network connection",
             r"after connection broken by '\w+",
@@ -77,6 +77,8 @@ KINDS: tuple[Kind, ...] = (
             r"(?:Could not fetch specs from|Could not reach host|Net::OpenTimeout)",
             r"file could not be downloaded|curl error \d+",
             r"\(Mix\) httpc request failed with: ",
+            r"error NU1301: |Unable to load the service index for source",
+            r"^Exception in thread \"main\" java\.net\.(?:UnknownHost|Connect|SocketTimeout|NoRouteToHost)Exception",
             r"Temporary failure (?:in name resolution|resolving)|Could not resolve '",
         ),
         "A package registry, or the host of a download, did not answer.",
