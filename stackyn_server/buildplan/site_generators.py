@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
 from stackyn_server.buildplan.python_entry import candidates, find_entries
 from stackyn_server.buildplan.stages import plan_of
 from stackyn_server.buildplan.static import site_dockerfile
+from stackyn_server.buildplan.structured_files import table, toml
 from stackyn_server.buildplan.versions import TOOL_FILES, Asked, Dialect, asked_of_file, asked_of_tool_files
 
 HUGO_FILES = tuple(
@@ -26,7 +28,8 @@ HUGO_OLD_FILES = (CONFIG, "config.yaml", "config.yml", "config.json")
 JEKYLL_FILES = ("_config.yml", "_config.yaml")
 MKDOCS_FILES = ("mkdocs.yml", "mkdocs.yaml")
 REQUIREMENTS = ("requirements.txt", "docs/requirements.txt", "requirements-docs.txt", "requirements/docs.txt")
-GEMFILE = "Gemfile"
+GEMFILE, PYPROJECT = "Gemfile", "pyproject.toml"
+_DOCUMENTATION = ("docs", "doc", "documentation")
 _SETTING = r"^[ \t]*{name}[ \t]*[:=][ \t]*['\"]?([\w./-]+)['\"]?[ \t]*(?:#.*)?$"
 
 
@@ -104,13 +107,35 @@ def _build_jekyll(project: Project) -> list[str]:
 
 def _build_mkdocs(project: Project) -> list[str]:
     requirements = project.first(REQUIREMENTS)
-    packages = f"-r {requirements} mkdocs" if requirements else " ".join(_mkdocs_packages(project))
+    wanted = [
+        *([f"-r {requirements}"] if requirements else []),
+        *_own_package(project),
+        *_mkdocs_packages(project),
+    ]
+    packages = " ".join(wanted)
     return [
         COPY_ALL,
         run("python3 -m venv /home/app/venv"),
         run(f"/home/app/venv/bin/pip install --no-cache-dir {packages}"),
         run("PATH=/home/app/venv/bin:$PATH mkdocs build"),
     ]
+
+
+def _own_package(project: Project) -> list[str]:
+    """Return the package that the pages document, which they may read or be made by, and what it names for them."""
+    manifest = toml(project, PYPROJECT)
+    extras = table(manifest, "project", "optional-dependencies")
+    groups = table(manifest, "dependency-groups")
+    wanted = []
+    if "build-system" in manifest or project.has("setup.py"):
+        extra = next((name for name in _DOCUMENTATION if name in extras), "")
+        wanted.append(f"'.[{extra}]'" if extra else ".")
+    for name in _DOCUMENTATION:
+        group = groups.get(name)
+        wanted += (
+            [shlex.quote(text) for text in group if isinstance(text, str)] if isinstance(group, list) else []
+        )
+    return wanted
 
 
 def _mkdocs_packages(project: Project) -> list[str]:
@@ -121,7 +146,8 @@ def _mkdocs_packages(project: Project) -> list[str]:
         "mkdocstrings": "mkdocstrings[python]", "awesome-pages": "mkdocs-awesome-pages-plugin",
         "git-revision-date-localized": "mkdocs-git-revision-date-localized-plugin", "macros": "mkdocs-macros-plugin",
         "minify": "mkdocs-minify-plugin", "redirects": "mkdocs-redirects", "literate-nav": "mkdocs-literate-nav",
-        "section-index": "mkdocs-section-index", "gen-files": "mkdocs-gen-files",
+        "section-index": "mkdocs-section-index", "gen-files": "mkdocs-gen-files", "autorefs": "mkdocs-autorefs",
+        "click": "mkdocs-click", "swagger-ui-tag": "mkdocs-swagger-ui-tag", "glightbox": "mkdocs-glightbox",
     }  # fmt: skip
     plugins = [
         package
@@ -176,7 +202,7 @@ def _runtime(generator: Generator) -> Runtime:
             return ()
         # A program beside the documentation is what serves.
         programs = candidates(files) if generator.files == MKDOCS_FILES else ()
-        return (*generator.files, CONFIG, GEMFILE, ".hugo-version", *TOOL_FILES, *programs)
+        return (*generator.files, CONFIG, GEMFILE, PYPROJECT, ".hugo-version", *TOOL_FILES, *programs)
 
     def plan(project: Project) -> BuildPlan | None:
         if given_command(project):

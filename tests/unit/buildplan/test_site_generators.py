@@ -48,6 +48,34 @@ def test_mkdocs_gets_its_theme() -> None:
     assert step(plan, "pip install").endswith("mkdocs-material")
 
 
+@pytest.mark.parametrize(
+    ("files", "packages"),
+    [
+        ({"docs/requirements.txt": ""}, "-r docs/requirements.txt mkdocs mkdocs-redirects"),
+        ({"setup.py": ""}, ". mkdocs mkdocs-redirects"),
+        (
+            {"pyproject.toml": "[build-system]\n[project.optional-dependencies]\ndocs=['a']\n"},
+            "'.[docs]' mkdocs mkdocs-redirects",
+        ),
+        (
+            {
+                "pyproject.toml": "[project]\nname='a'\n[dependency-groups]\ndocs=['b>=1', {include-group='c'}]\n"
+            },
+            "'b>=1' mkdocs mkdocs-redirects",
+        ),
+    ],
+)
+def test_mkdocs_gets_what_its_pages_need(files: Tree, packages: str) -> None:
+    tree = {
+        **MKDOCS,
+        "mkdocs.yml": "plugins:\n  - redirects:\n",
+        **files,
+        "stackyn.toml": 'runtime = "mkdocs"\n',
+    }
+    plan = planned(tree, toolchains=EVERYTHING)
+    assert step(plan, "pip install").endswith(f"--no-cache-dir {packages}")
+
+
 def test_documentation_beside_a_program_is_not_what_is_served() -> None:
     tree = {**MKDOCS, "app.py": FLASK, "requirements.txt": "gunicorn\nflask"}
     assert planned(tree, toolchains=EVERYTHING).runtime == "python"
