@@ -111,10 +111,11 @@ def _add_tool(project: Project, tool: _Tool, there: set[str], found: _Additions)
             place.add(_DEBIAN_NAMES.get(tool.name, tool.name))
     elif tool.name == "python" or tool.name in _COPIED:
         try:
-            image = project.options.toolchains.choose(tool.name, tool.asked()).image
+            choice = project.options.toolchains.choose(tool.name, tool.asked())
         except DeploymentFailed as failed:  # the app may do without it
             found.reasons.append(f"{failed.failure.message} It is left out.")
             return
+        image = choice.build_image or choice.image  # what a compiler makes runs in an image without it
         if tool.name in _COPIED:
             found.lines[:0] = [
                 f"COPY --from={image.name} /usr/local/ /usr/local/",
