@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+HOSTILE_BUILDS = REPOSITORY / "tests/engine/hostile_builds"
 
 
-@pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "tests/engine/hostile_builds/README.md"]
+)
 def test_every_link_leads_to_a_file(name: str) -> None:
-    text = (REPOSITORY / name).read_text("utf-8")
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert [link for link in links if not (REPOSITORY / link).exists()] == []
+    document = REPOSITORY / name
+    links = re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
 
 
 def test_every_threat_that_is_defended_names_a_test() -> None:
@@ -23,3 +27,29 @@ def test_every_threat_that_is_defended_names_a_test() -> None:
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert rows
     assert [row for row in rows if "](tests/" not in row] == []
+
+
+def test_every_attack_of_a_hostile_build_names_tests_that_are_there() -> None:
+    text = (HOSTILE_BUILDS / "README.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert rows
+    for attack, shown_by, _ in rows:
+        tests = re.findall(r"`([\w./]+\.py)::(\w+)(?:\[([^]]+)\])?`", shown_by)
+        assert tests, attack
+        for file, name, case in tests:
+            module = ast.parse((HOSTILE_BUILDS / file).read_text("utf-8"))
+            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+            assert name in [node.name for node in module.body if isinstance(node, functions)], name
+            words = [node.value for node in ast.walk(module) if isinstance(node, ast.Constant)]
+            assert not case or case in words, f"{name}[{case}]"
+
+
+def test_every_test_of_hostile_builds_is_in_the_table() -> None:
+    text = (HOSTILE_BUILDS / "README.md").read_text("utf-8")
+    there = {
+        f"{file.name}::{name}"
+        for file in HOSTILE_BUILDS.glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert there
+    assert [name for name in there if f"`{name}" not in text] == []

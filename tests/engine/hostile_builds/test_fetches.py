@@ -165,8 +165,10 @@ async def test_no_instruction_reaches_what_is_private(
 
     await without_rules()
     open_network = {"network": "host"} if place == "loopback" else {}
-    await run(hostile, build_request(syntax=syntax, **open_network), dockerfile)
+    opened = await run(hostile, build_request(syntax=syntax, **open_network), dockerfile)
     assert target.contacts, "open: it is reached"
+    if attack.startswith("RUN"):
+        assert target.host.word in opened.told, "open: what it answers is shown"
 
 
 async def test_frontend_reaches_no_more_than_a_step(
