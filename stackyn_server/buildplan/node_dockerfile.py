@@ -140,7 +140,8 @@ def _compilers(recipe: Recipe) -> Iterator[str]:
             "tar -xzf node-linux-*.tgz -C /usr/local --strip-components=1 package/include && rm node-linux-*.tgz"
         )
     if recipe.system.is_compiled:
-        yield "ENV npm_config_nodedir=/usr/local"
+        # pnpm keeps small `npm_` names from what it runs, and older releases of node-gyp know no others.
+        yield "ENV npm_config_nodedir=/usr/local NPM_CONFIG_NODEDIR=/usr/local"
 
 
 def _tools(recipe: Recipe) -> Iterator[str]:
