@@ -38,6 +38,13 @@ _OF_DEBIAN = frozenset(("jq", "pipx", "ffmpeg", "imagemagick", "ripgrep", "sqlit
 _DEBIAN_NAMES = {"sqlite": "sqlite3", "protobuf": "protobuf-compiler"}
 _PYTHON_OF_DEBIAN = ("python3", "python3-venv")
 _STAGE = re.compile(r"FROM (\S+/([a-z]+):\S+)( AS \S+)?")
+# Where generated Dockerfiles put what they install and build.
+_OUTCOME = (
+    "COPY --from=build /usr/local/ /usr/local/",
+    "COPY --from=build /opt/ /opt/",
+    "COPY --from=build --chown=app:app /home/app/ /home/app/",
+    "COPY --from=build --chown=app:app /app/ /app/",
+)
 _TOOL_NAMES = {"nodejs": "node", "golang": "go"}
 
 
@@ -78,7 +85,8 @@ def with_additions(project: Project, plan: BuildPlan) -> BuildPlan:
     if plan.generated is None:
         return plan
     additions = _additions(project, plan)
-    text = _rewritten(plan.generated, additions)
+    has_tools = bool(additions.packages[_BUILD] - additions.packages[_RUN])
+    text = _rewritten(_apart(plan.generated) if has_tools else plan.generated, additions)
     images = plan.base_images if text == plan.generated else image_names(text)
     return replace(plan, generated=text, reasons=(*plan.reasons, *additions.reasons), base_images=images)
 
@@ -137,6 +145,20 @@ def _pipx(package: str) -> str:
         f"RUN python3 -m venv {place} && {place}/bin/pip install --no-cache-dir {package} && "
         f"find {place}/bin -type f -perm -u+x ! -name 'pip*' ! -name 'activate*' -exec ln -s -t /usr/local/bin {{}} +"
     )
+
+
+def _apart(text: str) -> str:
+    """Return a Dockerfile of one stage as one of two: what is needed for building only is not where the app runs."""
+    lines = text.split("\n")
+    stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
+    ending = next((number for number, line in enumerate(lines) if line.startswith("ENV PORT=")), 0)
+    stage = _STAGE.fullmatch(lines[stages[0]]) if len(stages) == 1 else None
+    if stage is None or stage[2] == "static" or not ending:
+        return text
+    body = lines[stages[0] + 1 : ending]
+    kept = [line for line in body if line.startswith(("WORKDIR ", "USER ", "ENV "))]
+    first = [*lines[: stages[0]], f"{stage[0]} AS build", *body]
+    return "\n".join([*first, "", stage[0], *kept, *_OUTCOME, *lines[ending:]])
 
 
 def _rewritten(text: str, found: _Additions) -> str:

@@ -190,7 +190,7 @@ TOOLS: Mapping[str, ToolImages] = {
         ),
         ToolImages(
             "php",
-            {"8.1": _ON_22, "8.2": _ON_12, "8.3": _ON_24, "8.4": _ON_13, "8.5": _ON_26},
+            {"7.4": _ON_20, "8.1": _ON_22, "8.2": _ON_12, "8.3": _ON_24, "8.4": _ON_13, "8.5": _ON_26},
             "8.4",
             "php:{}-apache-bookworm",
             lines=_minors(8, range(1, 6)),

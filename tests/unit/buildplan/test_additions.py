@@ -44,13 +44,23 @@ def stages(tree: Tree, **variables: str) -> list[list[str]]:
 def test_packages_are_where_they_are_needed(
     files: Tree, variables: dict[str, str], build: str | None, run: str | None
 ) -> None:
-    for tree in (RUBY, GO):
-        first, last = stages({**tree, **files}, **variables)
-        for stage, names in ((first, build), (last, run)):
+    for tree in (RUBY, GO, PYTHON, NODE):
+        found = stages({**tree, **files}, **variables)
+        assert len(found) == 2 or build == run
+        for stage, names in ((found[0], build), (found[-1], run)):
             said = [line for line in stage if line.startswith(SETTLE)]
             assert said == ([f"{SETTLE} {names}"] if names else [])
-    only = [line for line in stages({**PYTHON, **files}, **variables)[0] if line.startswith(SETTLE)]
-    assert only == ([f"{SETTLE} {build}"] if build else [])
+        assert sum(line.startswith("CMD ") for stage in found for line in stage) == 1
+
+
+def test_what_is_built_leaves_its_tools_behind() -> None:
+    build, run = stages({**PYTHON, "railpack.json": RAILPACK})
+    assert any("pip install" in line for line in build) and not any("pip install" in line for line in run)
+    assert "COPY --from=build --chown=app:app /app/ /app/" in run
+    assert [line for line in build if line.startswith("ENV VIRTUAL_ENV")] == [
+        line for line in run if line.startswith("ENV VIRTUAL_ENV")
+    ]
+    assert "USER app" in run and run[-1].startswith("CMD ") and "EXPOSE 8080" in run
 
 
 def test_pages_get_no_packages() -> None:
