@@ -63,7 +63,7 @@ def find_start(project: Project, manifests: Manifests) -> Start | None:
     if entry is None:
         return _console_script(manifests)
     if entry.kind is Kind.SCRIPT:
-        return _script(entry)
+        return _script(entry, manifests)
     made = f"`{entry.path}` makes a {entry.framework or entry.kind.value} app, {entry.variable}."
     for package, command in _SERVERS[entry.kind]:
         if _has(manifests, package):
@@ -133,12 +133,14 @@ def _serve(package: str, command: str, entry: Entry) -> str:
     return f"{command} '{entry.target}()'"
 
 
-def _script(entry: Entry) -> Start:
+def _script(entry: Entry, manifests: Manifests) -> Start:
     for package, command in _LAUNCHERS.items():
         if package in entry.imports:
-            return Start(
-                command.format(path=shlex.quote(entry.path)), (f"`{entry.path}` is a {package} app.",)
-            )
+            made = f"`{entry.path}` is a {package} app."
+            command = command.format(path=shlex.quote(entry.path))
+            if _has(manifests, package):
+                return Start(command, (made,))
+            return Start(command, (made, f"{package} is added, because no manifest has it."), (package,))
     reason = f"`{entry.path}` is run; it has to listen on the port in PORT, on all addresses."
     command = f"python -m {entry.module}" if entry.is_module else f"python {shlex.quote(entry.path)}"
     return Start(command, (reason,), search_path=entry.search_path, is_web=False)

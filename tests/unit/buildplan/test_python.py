@@ -418,6 +418,14 @@ def test_an_image_with_compilers_is_used_where_there_is_one() -> None:
     assert [line for line in lines if "stackyn-settle" in line] == ["RUN stackyn-settle packages libpq5"]
 
 
+def test_a_launcher_that_no_manifest_has_is_added() -> None:
+    tree = {"hello.py": "import streamlit as st\nst.title('x')\n"}
+    assert any(line.startswith("RUN pip install --no-cache-dir streamlit") for line in lines_of(tree))
+    assert not any(
+        "dir streamlit" in line for line in lines_of({**tree, "requirements.txt": "Streamlit==1.50\n"})
+    )
+
+
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
