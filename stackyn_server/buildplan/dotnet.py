@@ -126,7 +126,7 @@ def _asked(project: Project, text: str) -> Asked | None:
     framework = _FRAMEWORK.search(text) or _FRAMEWORK.search(project.text("Directory.Build.props") or "")
     if framework:
         requirement = parse_requirement(framework[1])
-        return Asked(requirement, "The project's TargetFramework") if requirement else None
+        return Asked(requirement, "`TargetFramework`") if requirement else None
     if sdk := text_at(json_with_comments(project, GLOBAL), "sdk", "version"):
         requirement = parse_requirement(".".join(sdk.split(".")[:2]))
         return Asked(requirement, f"`{GLOBAL}`") if requirement else None

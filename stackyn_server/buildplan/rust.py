@@ -79,8 +79,16 @@ def _plan(project: Project) -> BuildPlan | None:
         COPY_ALL,
         *_build(project, wanted),
     ]
-    text = two_stages(project, choice, steps, command)
+    text = two_stages(project, choice, steps, command, environment=_environment(project, programs))
     return plan_of(project, RUNTIME.name, reasons, text, ignore=("target",))
+
+
+def _environment(project: Project, programs: list[Program]) -> list[str]:
+    """Return what has frameworks listen for visitors: Rocket does so on the machine's own address only."""
+    manifests = [toml(project, path) for path in {MANIFEST, *(program.manifest for program in programs)}]
+    if not any("rocket" in table(manifest, "dependencies") for manifest in manifests):
+        return []
+    return ["ROCKET_ADDRESS=0.0.0.0", f"ROCKET_PORT={project.port}"]
 
 
 def _build(project: Project, programs: list[Program]) -> list[str]:

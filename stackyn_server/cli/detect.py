@@ -11,7 +11,7 @@ from pathlib import Path
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.plan import make_plan
 from stackyn_server.buildplan.project import PlanOptions
-from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large
+from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large, may_be_passed_over
 from stackyn_server.config import Settings
 from stackyn_server.images.catalogue import toolchains
 
@@ -28,6 +28,8 @@ class Files(Mapping[str, bytes]):
         if path not in self.names or not file.is_file():
             raise KeyError(path)
         if file.stat().st_size > bytes_allowed(path):
+            if may_be_passed_over(path):
+                raise KeyError(path)
             raise file_too_large(path)
         return file.read_bytes()
 

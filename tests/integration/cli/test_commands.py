@@ -204,6 +204,12 @@ def test_detect_leaves_out_what_git_ignores(stackyn: Command, tmp_path: Path) ->
     assert stackyn("detect", tmp_path).out.startswith("Runtime: shell\n")
 
 
+def test_detect_passes_over_what_a_deployment_does(stackyn: Command, tmp_path: Path) -> None:
+    (tmp_path / "main.go").write_text("package main\n")
+    (tmp_path / "generated.go").write_text("package main\n" + "// long\n" * 40_000)
+    assert stackyn("detect", tmp_path).out.startswith("Runtime: go\n")
+
+
 def test_detect_says_what_is_missing(stackyn: Command, tmp_path: Path) -> None:
     (tmp_path / "main.swift").write_text("")
     ended = stackyn("detect", tmp_path)

@@ -76,6 +76,4 @@ def test_the_version_is_read_from_the_project(tree: Tree, version: str) -> None:
 
 def test_a_framework_that_is_not_there_is_refused() -> None:
     failure = refused({"A.csproj": project(framework="netcoreapp3.1")}, toolchains=EVERYTHING)
-    assert failure.message == (
-        "The project's TargetFramework asks for .NET 3.1, and this server has .NET 8.0 and 9.0."
-    )
+    assert failure.message == ("`TargetFramework` asks for .NET 3.1, and this server has .NET 8.0 and 9.0.")

@@ -119,6 +119,12 @@ def test_a_toolchain_that_is_not_there_is_refused(wanted: str) -> None:
     assert wanted in failure.message and "1.63 and 1.85" in failure.message
 
 
+def test_rocket_listens_for_visitors() -> None:
+    tree = {"Cargo.toml": PACKAGE + '[dependencies]\nrocket = "0.5"\n', "src/main.rs": MAIN}
+    settings = ["ENV ROCKET_ADDRESS=0.0.0.0", "ENV ROCKET_PORT=8080"]
+    assert [line for line in lines(planned(tree, toolchains=EVERYTHING)) if "ROCKET" in line] == settings
+
+
 def test_a_lock_is_kept_to() -> None:
     tree = {"Cargo.toml": PACKAGE, "src/main.rs": MAIN}
     assert "--locked" not in step(planned(tree, toolchains=EVERYTHING), "cargo build")
