@@ -31,7 +31,7 @@ from stackyn_server.buildplan.python_manifests import (
 )
 from stackyn_server.buildplan.python_start import Start, find_start
 from stackyn_server.buildplan.python_system import SystemPackages, system_packages
-from stackyn_server.buildplan.python_wheels import bounded
+from stackyn_server.buildplan.python_wheels import bounded, without_wheel
 from stackyn_server.buildplan.toolchains import Choice
 from stackyn_server.buildplan.versions import line_of
 from stackyn_server.domain.failures import DeploymentFailed
@@ -135,6 +135,7 @@ def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPac
         choice.image.version,
         is_debian_python=project.options.toolchains.source == "local",
         uses_git=manifests.uses_git,
+        without_wheel=without_wheel(manifests.pins, choice.image.version),
     )
 
 

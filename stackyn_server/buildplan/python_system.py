@@ -57,6 +57,14 @@ _NEEDS: Mapping[str, _Need] = {
     "gitpython": _Need(None, ("git",)),
     "dlib": _Need(("cmake",)),
 }
+# Of those that mostly come compiled, what they need where no wheel fits. Others need a compiler alone.
+_SOURCES: Mapping[str, _Need] = {
+    "psycopg2-binary": _NEEDS["psycopg2"],
+    "cffi": _Need(("libffi-dev",)),
+    "lxml": _Need(("libxml2-dev", "libxslt1-dev"), ("libxml2", "libxslt1.1")),
+    "pyzmq": _Need(("libzmq3-dev",), ("libzmq5",)),
+    "confluent-kafka": _Need(("librdkafka-dev",), ("librdkafka1",)),
+}
 _COMPILED = frozenset(
     ("uwsgi", "pyuwsgi", "netifaces", "fasttext", "hnswlib", "annoy", "python-snappy", "pyahocorasick")
 )
@@ -69,23 +77,26 @@ def system_packages(
     *,
     is_debian_python: bool,
     uses_git: bool,
+    without_wheel: Iterable[str] = (),
 ) -> SystemPackages:
     """Return what packages with these normalised names need. `extras` are those that the project asks for itself.
 
     `python_line` is as in `3.11`. `is_debian_python`: its headers are a package of Debian, as in a base image that is
-    made without a registry; an official image has them.
+    made without a registry; an official image has them. `without_wheel` are the names of what has to be compiled.
     """
     build: list[str] = ["git", "ca-certificates"] if uses_git else []
     run: list[str] = []
     causes: list[str] = []
     wanted = set(names)
+    compiled = frozenset(without_wheel)
     chosen = extras.get("psycopg", frozenset())
     if "c" in chosen:
         wanted.add("psycopg-c")
     if "binary" in chosen or "psycopg-binary" in wanted:
         wanted.discard("psycopg")
     for name in sorted(wanted):
-        need = _NEEDS.get(name) or (_Need(()) if name in _COMPILED else None)
+        need = _SOURCES.get(name, _Need(())) if name in compiled else _NEEDS.get(name)
+        need = need or (_Need(()) if name in _COMPILED else None)
         if need is None:
             continue
         causes.append(name)

@@ -86,6 +86,12 @@ def bounded(asked: Asked | None, pins: Mapping[str, str], least: Mapping[str, st
     return asked
 
 
+def without_wheel(pins: Mapping[str, str], python_line: str) -> list[str]:
+    """Return the names of what is pinned to a version that has no wheel for a Python such as `3.11`."""
+    line = line_of(python_line)
+    return [name for name, version in pins.items() if line and _first_without(name, version) <= line.low[1]]
+
+
 def _needed(name: str, version: str) -> int:
     """Return the minor of Python 3 that a version needs at least, 0 when any does."""
     first, minor = _NEEDS.get(name, ("", 0))
