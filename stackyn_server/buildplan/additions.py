@@ -33,6 +33,8 @@ _VARIABLES = {
 _PACKAGES = "RAILPACK_PACKAGES"
 # Tools that are all in /usr/local of their image, and what has to be set for them.
 _COPIED = {"node": "", "deno": "", "go": "ENV PATH=/usr/local/go/bin:$PATH"}
+# Runtimes whose programs run without what they were made with.
+_COMPILED = frozenset(("go", "rust", "java", "dotnet", "cpp"))
 # Those that are a package of Debian of the same name.
 _OF_DEBIAN = frozenset(("jq", "pipx", "ffmpeg", "imagemagick", "ripgrep", "sqlite", "protobuf", "graphviz"))
 _DEBIAN_NAMES = {"sqlite": "sqlite3", "protobuf": "protobuf-compiler"}
@@ -86,7 +88,8 @@ def with_additions(project: Project, plan: BuildPlan) -> BuildPlan:
         return plan
     additions = _additions(project, plan)
     has_tools = bool(additions.packages[_BUILD] - additions.packages[_RUN])
-    text = _rewritten(_apart(plan.generated) if has_tools else plan.generated, additions)
+    text = _apart(plan.generated) if has_tools else plan.generated
+    text = _rewritten(text, additions, runs_alone=plan.runtime in _COMPILED)
     images = plan.base_images if text == plan.generated else image_names(text)
     return replace(plan, generated=text, reasons=(*plan.reasons, *additions.reasons), base_images=images)
 
@@ -100,6 +103,8 @@ def _additions(project: Project, plan: BuildPlan) -> _Additions:
         if good:
             found.reasons.append(f"`{origin}` names packages of Debian: {', '.join(good)}.")
     there = {match[2] for line in (plan.generated or "").split("\n") if (match := _STAGE.fullmatch(line))}
+    if there <= {"static"}:
+        return found
     for tool in {
         tool.name: tool for tool in reversed([*_railpack_tools(project), *_mise_tools(project)])
     }.values():
@@ -161,7 +166,8 @@ def _apart(text: str) -> str:
     return "\n".join([*first, "", stage[0], *kept, *_OUTCOME, *lines[ending:]])
 
 
-def _rewritten(text: str, found: _Additions) -> str:
+def _rewritten(text: str, found: _Additions, *, runs_alone: bool) -> str:
+    """`runs_alone`: what the build makes needs none of its tools."""
     lines = text.split("\n")
     stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
     written: list[str] = []
@@ -172,6 +178,9 @@ def _rewritten(text: str, found: _Additions) -> str:
             written.append(line)
             continue
         added: list[str] = []
+        if runs_alone and is_last:
+            written += [line, *debian_packages(found.packages[_RUN])]
+            continue
         if found.swap and stage[2] in (*_COPIED, "base"):
             line = f"FROM {found.swap}{stage[3] or ''}"
             if setting := _COPIED.get(stage[2]):

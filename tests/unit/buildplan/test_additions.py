@@ -63,9 +63,18 @@ def test_what_is_built_leaves_its_tools_behind() -> None:
     assert "USER app" in run and run[-1].startswith("CMD ") and "EXPOSE 8080" in run
 
 
-def test_pages_get_no_packages() -> None:
-    tree = {"index.html": "", "Aptfile": "jq\n"}
-    assert not any("stackyn-settle" in line for line in lines(planned(tree, toolchains=EVERYTHING)))
+def test_pages_get_no_packages_and_no_tools() -> None:
+    plan = planned(
+        {"index.html": "", "Aptfile": "jq\n", "mise.toml": "[tools]\nnode='22'\n"}, toolchains=EVERYTHING
+    )
+    assert not any("stackyn-settle" in line or "/usr/local" in line for line in lines(plan))
+    assert not any("node" in reason for reason in plan.reasons)
+
+
+def test_a_compiled_program_runs_without_the_tools() -> None:
+    build, run = stages({**GO, "mise.toml": "[tools]\nnode = '22'\ngo = '1.25'\n"})
+    assert "COPY --from=stackyn/node:22 /usr/local/ /usr/local/" in build
+    assert not any("/usr/local" in line for line in run)
 
 
 def test_python_of_the_asked_version_is_under_a_tool_that_can_be_copied() -> None:
