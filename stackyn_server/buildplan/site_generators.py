@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.commands import given_command
 from stackyn_server.buildplan.generated import COPY_ALL, HEADER, run
+from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.node_manifest import MANIFEST as NODE_MANIFEST
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
@@ -82,7 +83,9 @@ def _mkdocs(project: Project) -> str | None:
     config = project.first(MKDOCS_FILES)
     if config is None or ("docs" not in project.folders and "docs_dir" not in (project.text(config) or "")):
         return None
-    return None if project.has(NODE_MANIFEST) or find_entries(project) else config
+    manifest = manifest_of_language(project.files)
+    is_beside_a_program = manifest is not None and manifest[1] != "Python"
+    return None if is_beside_a_program or find_entries(project) else config
 
 
 def _build_hugo(project: Project) -> list[str]:

@@ -43,6 +43,11 @@ def test_the_pages_are_built_and_served(tree: Tree, runtime: str, build: str, fo
     assert "ENV SINGLE_PAGE=1" not in lines(plan) and not any(line.startswith("CMD") for line in lines(plan))
 
 
+def test_documentation_beside_a_program_is_not_the_app() -> None:
+    go = {"go.mod": "module x\n\ngo 1.24\n", "main.go": "package main\n\nfunc main() {}\n"}
+    assert planned({**MKDOCS, **go}, toolchains=EVERYTHING).runtime == "go"
+
+
 def test_mkdocs_gets_its_theme() -> None:
     plan = planned({**MKDOCS, "mkdocs.yml": "theme:\n  name: material\n"}, toolchains=EVERYTHING)
     assert step(plan, "pip install").endswith("mkdocs-material")
