@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 _MOST_STEPS = 12
 _LONGEST_SCRIPT = 4_000
@@ -67,7 +68,7 @@ def uses_in(scripts: Mapping[str, str], name: str, program: str) -> bool:
 def option(command: str, *names: str) -> str | None:
     """Return the value of an option such as `--outDir build` or `--outDir=build`."""
     words = command[:_LONGEST_SCRIPT].split()
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
         name, equals, value = word.partition("=")
         if name in names and (value if equals else following):
             return (value if equals else following).strip("'\"")

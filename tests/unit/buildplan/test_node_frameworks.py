@@ -52,6 +52,8 @@ def folders(tree: Tree, **options: Any) -> list[str]:
         (app("@remix-run/dev", vite_config_ts="remix({ ssr: false })"), "build/client"),
         (app("gatsby", start="gatsby develop"), "public"),
         (app("vitepress", "vitepress build docs"), "docs/.vitepress/dist"),
+        (app("vitepress", ""), ".vitepress/dist"),
+        (app("vite", ""), "dist"),
         (app("@docusaurus/core", start="docusaurus start"), "build"),
         (app("@11ty/eleventy", start="eleventy --serve"), "_site"),
         (app("@11ty/eleventy", "eleventy --output=public"), "public"),
