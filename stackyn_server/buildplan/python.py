@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackyn_server.buildplan import cpp, node, python_django, python_entry
 from stackyn_server.buildplan.commands import PROCFILE, as_cmd, given_command
@@ -29,7 +30,7 @@ from stackyn_server.buildplan.python_manifests import (
     files_to_read,
     read_manifests,
 )
-from stackyn_server.buildplan.python_start import Start, find_start
+from stackyn_server.buildplan.python_start import PACKAGES, Start, find_start
 from stackyn_server.buildplan.python_system import SystemPackages, system_packages
 from stackyn_server.buildplan.python_wheels import bounded, without_wheel
 from stackyn_server.buildplan.toolchains import Choice
@@ -76,8 +77,10 @@ def _plan(project: Project) -> BuildPlan | None:
     manifests = read_manifests(project)
     start = find_start(project, manifests)
     has_manifest = project.first((*MANIFESTS, *CONDA)) is not None
-    if not has_manifest and (start is None or not _is_plain_python(project)):
-        return None
+    if not has_manifest:
+        start = _without_manifest(project, start)
+        if start is None:
+            return None
     is_named = project.is_said_to_be(RUNTIME.name)
     if not has_manifest and not is_named and given_command(project) and cpp.is_app(project):
         return None  # what is started is what those sources become
@@ -121,11 +124,48 @@ def _choice(project: Project, manifests: Manifests) -> Choice:
         return toolchains.choose("python", asked)
 
 
-def _is_plain_python(project: Project) -> bool:
-    """True for Python files without a manifest, where nothing says that they are only tools of another project."""
-    has_python = any(path.endswith(".py") for path in project.files)
-    is_tool = project.first((_NODE_MANIFEST, "index.html")) and not project.is_said_to_be(RUNTIME.name)
-    return has_python and not is_tool
+def _without_manifest(project: Project, start: Start | None) -> Start | None:
+    """Return the start of Python files without a manifest, with the frameworks added that they import.
+
+    None where they are only tools of another project, or a project of a folder. Raises `DeploymentFailed` for a web
+    application that imports more than frameworks.
+    """
+    entry = next(iter(python_entry.find_entries(project)), None)
+    if start is None or (entry and _is_of_folder(project, entry)):
+        return None
+    is_named = project.is_said_to_be(RUNTIME.name)
+    is_tool = not is_named and project.first((_NODE_MANIFEST, "index.html")) is not None
+    if is_tool and (entry is None or "/" in entry.path or project.has(_NODE_MANIFEST) or not _is_web(entry)):
+        return None
+    if project.options.install_command or project.options.build_command or entry is None:
+        return start if any(path.endswith(".py") for path in project.files) else None
+    missing = _missing_packages(project, entry)
+    if unknown := [name for name in missing if name not in PACKAGES]:
+        raise undetected(
+            f"`{entry.path}` imports {', '.join(unknown)}, and no file names the packages of this Python project.",
+            "Add a requirements.txt with them, one a line, then push again.",
+        )
+    added = [package for name in missing if (package := PACKAGES[name]) not in start.adds]
+    if not added:
+        return start
+    reason = f"`{entry.path}` imports {', '.join(added)}, and no manifest has it: it is added."
+    return replace(start, adds=(*added, *start.adds), reasons=(*start.reasons, reason))
+
+
+def _is_of_folder(project: Project, entry: python_entry.Entry) -> bool:
+    """True for an entry in a folder that has a manifest of its own: the root directory of that project is another."""
+    return any(project.has(f"{folder}{name}") for folder in entry.folders for name in MANIFESTS)
+
+
+def _is_web(entry: python_entry.Entry) -> bool:
+    return bool(entry.framework or entry.imports & PACKAGES.keys())
+
+
+def _missing_packages(project: Project, entry: python_entry.Entry) -> list[str]:
+    """Return what a web application imports that is neither Python's own nor in the project; empty for a plain script,
+    which may do without."""
+    own = {part.removesuffix(".py") for path in project.files for part in path.split("/")}
+    return sorted(entry.imports - own - sys.stdlib_module_names) if _is_web(entry) else []
 
 
 def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPackages:

@@ -101,6 +101,11 @@ class Entry:
     def target(self) -> str:
         return f"{self.module}:{self.variable}"
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders above the file but the root, each with a slash at its end."""
+        return tuple(place for place in _places(self.path) if place)
+
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:

@@ -30,6 +30,15 @@ _PROGRAMS = {
 }  # fmt: skip
 # Packages that bring uvicorn: always, or with one of these extras.
 _BRING_UVICORN = {"python-fasthtml": frozenset[str](), "fastapi": frozenset(("standard", "all"))}
+# The packages of web frameworks by what is imported of them.
+PACKAGES = {
+    **{
+        name: name
+        for name in ("bottle", "chainlit", "dash", "django", "falcon", "fastapi", "flask", "gradio")
+    },
+    **{name: name for name in ("litestar", "panel", "quart", "sanic", "starlette", "streamlit")},
+    "fasthtml": "python-fasthtml",
+}
 # Scripts that are started by their framework's own command.
 _LAUNCHERS = {
     "streamlit": "streamlit run {path} --server.address 0.0.0.0 --server.port $PORT --server.headless true",
@@ -73,7 +82,7 @@ def find_start(project: Project, manifests: Manifests) -> Start | None:
                 search_path=entry.search_path,
             )
     if entry.framework == "Flask":
-        target = shlex.quote(f"{entry.target}()") if entry.is_factory else entry.target
+        target = shlex.quote(f"{entry.target}()" if entry.is_factory else entry.target)
         command = f"flask --app {target} run --host 0.0.0.0 --port $PORT"
         return Start(command, (made, _development("Flask")), search_path=entry.search_path)
     package, command = _SERVERS[entry.kind][0]
@@ -127,7 +136,7 @@ def _has(manifests: Manifests, package: str) -> bool:
 
 def _serve(package: str, command: str, entry: Entry) -> str:
     if not entry.is_factory:
-        return f"{command} {entry.target}"
+        return f"{command} {shlex.quote(entry.target)}"
     if package in ("uvicorn", "granian"):
         return f"{command} --factory {entry.target}"
     return f"{command} '{entry.target}()'"

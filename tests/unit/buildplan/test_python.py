@@ -551,3 +551,40 @@ def test_the_commands_of_the_owner_install_and_build() -> None:
         < lines.index("RUN make pages")
     )
     assert not any("requirements.txt" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("tree", "added"),
+    [
+        ({"app.py": FLASK}, "flask"),
+        ({"app.py": FLASK, "index.html": ""}, "flask"),
+        ({"api/main.py": FASTAPI}, "fastapi uvicorn"),
+        ({"main.py": "from fasthtml.common import *\napp, rt = fast_app()\n"}, "python-fasthtml uvicorn"),
+    ],
+)  # fmt: skip
+def test_the_framework_that_no_manifest_has_is_added(tree: Tree, added: str) -> None:
+    assert f"RUN pip install --no-cache-dir {added}" in lines_of(tree)
+
+
+def test_a_web_application_whose_packages_no_file_names_is_refused() -> None:
+    source = "import os, helper, boto3, streamlit as st\nst.title('x')\n"
+    failure = refused({"dashboard.py": source, "helper.py": ""})
+    assert failure.message.startswith("`dashboard.py` imports boto3, and no file names the packages")
+    assert "requirements.txt" in failure.hint
+
+
+def test_packages_in_the_repository_need_no_manifest() -> None:
+    tree = {"app.py": "from bottle import Bottle\napp = Bottle()\n", "bottle.py": ""}
+    assert command(planned(tree)).endswith("app:app")
+
+
+@pytest.mark.parametrize("folder", ["backend", "services/api", "my app"])
+def test_an_app_with_its_own_manifest_in_a_folder_is_not_one_of_the_root(folder: str) -> None:
+    tree = {
+        f"{folder}/requirements.txt": "flask",
+        f"{folder}/app.py": FLASK,
+        "web/package.json": '{"scripts": {"start": "node a.js"}}',
+    }
+    hint = refused(tree).hint
+    assert "Set the root directory to " in hint
+    assert folder in hint
