@@ -8,13 +8,14 @@ import io
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.engine.builder import BuildRequest
+from stackyn_server.engine.builder import BuildRequest, container
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.container import BuilderSpec
 from stackyn_server.engine.builder.disk import DiskLimits, within_limits
@@ -102,9 +103,10 @@ class Workshop:
             limits=request.limits,
         )
         limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
+        pause = partial(container.paused, self._engine, request.deployment)
         running = run(self._engine, spec, control, _one_piece(context), telling.feed)
         try:
-            ended = await within_limits(self._cache, limits, running)
+            ended = await within_limits(self._cache, limits, pause, running)
         except DeploymentFailed as error:
             raise ImageNotMade(f"{recipe.name} was not made. {error.message}") from error
         await telling.finish()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -192,9 +193,10 @@ class Builder:
         control = control_tar(words, self._daemon_configuration(), request)
         progress = Progress()
         telling = Telling(progress, say)
+        pause = partial(container.paused, self._engine, request.deployment)
         running = run(self._engine, self._spec(request, base_images, cache), control, context, telling.feed)
         try:
-            ended = await within_limits(cache.folder, self._disk_limits, running)
+            ended = await within_limits(cache.folder, self._disk_limits, pause, running)
         except DeploymentFailed as error:
             if error.failure.code is FailureCode.BUILD_DISK:
                 raise _CacheUnusable(error) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -14,7 +16,7 @@ from stackyn_server.engine import containers
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import ContainerSummary
-from stackyn_server.engine.errors import InUse
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
 from stackyn_server.engine.hardening import Limits, host_config
 from stackyn_server.engine.labels import Role
 
@@ -76,6 +78,26 @@ async def remove_of(engine: Engine, deployment: DeploymentId) -> None:
     matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}
     for listed in await containers.list_ours(engine, matching):
         await containers.force_remove(engine, listed.id)
+
+
+@asynccontextmanager
+async def paused(engine: Engine, deployment: DeploymentId) -> AsyncIterator[None]:
+    """Let a deployment's builder do nothing until the block is left. One that has ended, or that the engine can't
+    pause, is left as it is."""
+    matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}
+    with suppress(EngineUnavailable, EngineRefused):
+        for listed in await containers.list_ours(engine, matching):
+            await engine.request_or_none("POST", f"containers/{listed.id}/pause")
+    try:
+        yield
+    finally:
+        await asyncio.shield(_go_on(engine, matching))
+
+
+async def _go_on(engine: Engine, matching: Mapping[str, str]) -> None:
+    with suppress(EngineUnavailable, EngineRefused):
+        for listed in await containers.list_ours(engine, matching):
+            await engine.request_or_none("POST", f"containers/{listed.id}/unpause")
 
 
 def _wanted(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The disk of one build, watched while it runs: nothing in the kernel limits what a volume takes.
 
 Looking at the file system costs nothing, counting files does. A build can have passed its limit only when the file
-system has lost what was left of it, so that is when its files are counted; and on a period, because others on the same
-file system free room meanwhile.
+system has lost what was left of it, so that is when its files are counted. It is paused meanwhile: else it would write
+on for as long as that takes, and make it take longer. They are also counted on a period, because others on the same
+file system free room.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -50,10 +52,14 @@ class _Free:
     files: int  # any number where the file system makes room for files as it goes
 
 
-async def within_limits(folder: Path, limits: DiskLimits, work: Coroutine[None, None, T]) -> T:
-    """Do `work`, and end it when it fills the disk. Raises `DeploymentFailed` with BUILD_DISK then."""
+Pause = Callable[[], AbstractAsyncContextManager[None]]
+
+
+async def within_limits(folder: Path, limits: DiskLimits, pause: Pause, work: Coroutine[None, None, T]) -> T:
+    """Do `work`, and end it when it fills the disk. Raises `DeploymentFailed` with BUILD_DISK then. `pause` keeps it
+    from writing until its block is left."""
     working = asyncio.create_task(work, name="build.run")
-    watching = asyncio.create_task(_watch(folder, limits), name="build.disk")
+    watching = asyncio.create_task(_watch(folder, limits, pause), name="build.disk")
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -65,7 +71,7 @@ async def within_limits(folder: Path, limits: DiskLimits, work: Coroutine[None, 
         await asyncio.wait((working, watching))
 
 
-async def _watch(folder: Path, limits: DiskLimits) -> None:
+async def _watch(folder: Path, limits: DiskLimits, pause: Pause) -> None:
     """Raise `DeploymentFailed` as soon as a limit is passed; never return."""
     most = Occupied(limits.disk_mb * _MEBIBYTE, limits.max_files)
     then = await asyncio.to_thread(_free, folder)
@@ -80,11 +86,12 @@ async def _watch(folder: Path, limits: DiskLimits) -> None:
         )
         if may_have_passed or time.monotonic() - counted_at > COUNT_SECONDS:
             began_at = time.monotonic()
-            counted, then = await asyncio.to_thread(occupied, [folder], most), now
-            counted_at = time.monotonic()
-            if counted.bytes > most.bytes or counted.files > most.files:
-                log.info("build.disk_limit", bytes=counted.bytes, files=counted.files)
-                raise _too_large(limits, by_files=counted.bytes <= most.bytes)
+            async with pause() if may_have_passed else nullcontext():
+                counted, then = await asyncio.to_thread(occupied, [folder], most), now
+                counted_at = time.monotonic()
+                if counted.bytes > most.bytes or counted.files > most.files:
+                    log.info("build.disk_limit", bytes=counted.bytes, files=counted.files)
+                    raise _too_large(limits, by_files=counted.bytes <= most.bytes)
             await asyncio.sleep(counted_at - began_at)  # counting may not keep a processor busy
         await asyncio.sleep(LOOK_SECONDS)
 

@@ -1,0 +1,82 @@
+"""The disk of a build is counted when it may have passed its limit, and the build waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
+from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.disk import DiskLimits, within_limits
+from stackyn_server.engine.builder.request import BuildRequest
+from stackyn_server.engine.client import Engine
+from tests.engine.builder.test_builds import in_mid_step
+
+LIMITS = DiskLimits(disk_mb=10, max_files=1000, free_disk_mb=1)
+MEBIBYTE = 1024 * 1024
+QUIET_SECONDS = 0.5
+
+
+async def test_build_is_paused_while_the_files_of_a_full_disk_are_counted(tmp_path: Path) -> None:
+    happened = []
+
+    @asynccontextmanager
+    async def pause() -> AsyncIterator[None]:
+        happened.append("paused")
+        yield
+
+    async def fill() -> None:
+        await asyncio.sleep(QUIET_SECONDS)  # the first count, which pauses nothing, finds nothing
+        happened.append("filled")
+        await asyncio.to_thread((tmp_path / "file").write_bytes, bytes(100 * MEBIBYTE))
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeploymentFailed) as caught:
+        await within_limits(tmp_path, LIMITS, pause, fill())
+
+    assert caught.value.failure.code is FailureCode.BUILD_DISK
+    assert happened[:2] == ["filled", "paused"]
+
+
+async def test_paused_build_does_nothing_and_goes_on_afterwards(
+    engine: Engine, base_image: str, builder: Builder, build_request: Callable[..., BuildRequest]
+) -> None:
+    async def is_paused() -> bool:
+        (listed,) = await container.list_all(engine)
+        found = await engine.request("GET", f"containers/{listed.id}/json")
+        return bool(found["State"]["Paused"])
+
+    request = build_request()
+    async with in_mid_step(builder, request, base_image, "sleep 3") as task:
+        async with container.paused(engine, request.deployment):
+            assert await is_paused()
+        assert not await is_paused()
+        await task
+
+
+async def test_paused_build_can_be_cancelled(
+    engine: Engine, base_image: str, builder: Builder, build_request: Callable[..., BuildRequest]
+) -> None:
+    request = build_request()
+    async with (
+        in_mid_step(builder, request, base_image) as task,
+        container.paused(engine, request.deployment),
+    ):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(2):
+                await task
+
+        assert await container.list_all(engine) == []
+
+
+async def test_nothing_is_paused_where_nothing_runs(
+    engine: Engine, build_request: Callable[..., BuildRequest]
+) -> None:
+    async with container.paused(engine, build_request().deployment):
+        pass
