@@ -144,6 +144,7 @@ def _recipe(
     workspace: Workspace, installation: Installation, product: Product | None, start: Start | None
 ) -> Recipe:
     project, root, app = workspace.app.project, workspace.root, workspace.app
+    toolchains = project.options.toolchains
     asked = asked_node(project, app.manifest) or asked_node(root.project, root.manifest)
     names = {*app.manifest.dependencies, *app.manifest.development, *root.manifest.dependencies}
     own = {tool.rpartition("@")[0] for tool in installation.tools}
@@ -152,7 +153,7 @@ def _recipe(
     adds = product.adds if isinstance(product, Server) and is_served else ()
     return Recipe(
         workspace=workspace,
-        choice=project.options.toolchains.choose("node", asked),
+        choice=toolchains.choose("node", asked),
         installation=installation,
         system=system_packages(root.project, names, uses_git=app.manifest.uses_git or root.manifest.uses_git),
         product=product,
@@ -162,7 +163,8 @@ def _recipe(
             *(tool_package(root.project, root.manifest, tool) for tool in called),
             *adds,
         ),
-        is_local=project.options.toolchains.source == "local",
+        is_local=toolchains.source == "local",
+        bare=toolchains.choose("base").image.name if "base" in toolchains.tools else "",
     )
 
 
@@ -170,6 +172,8 @@ def _base_images(recipe: Recipe) -> Iterator[str]:
     if recipe.is_compiled_apart and recipe.choice.build_image:
         yield recipe.choice.build_image.name
     yield recipe.choice.image.name
+    if recipe.needs_only_bun:
+        yield recipe.bare
     if recipe.start is None:
         yield recipe.app.project.options.toolchains.choose("static").image.name
 
@@ -179,7 +183,7 @@ def _reasons(recipe: Recipe) -> Iterator[str]:
     yield f"`{app.path(app.manifest.file)}` makes it a Node project."
     if app.folder:
         yield f"It is part of a workspace, which is installed from its root for `{app.folder}`."
-    yield recipe.choice.reason
+    yield "There are no packages: bun alone runs it." if recipe.needs_only_bun else recipe.choice.reason
     yield recipe.installation.reason
     if system.causes:
         compilers = "compilers are there while packages are installed" if system.is_compiled else ""

@@ -40,6 +40,8 @@ _GATHERED = "/tmp/site"
 _CACHES = ("node_modules/.cache", ".next/cache", ".parcel-cache", ".angular/cache", CACHE)
 # Of a range, the least that it allows.
 _AGENT = re.compile(r"([a-z]+/)[\^~>=v ]*(\d+(?:\.\d+)*)(?:\.[x*])?")
+_NODE_PROGRAMS = frozenset(("node", "npm", "npx", "pnpm", "yarn"))
+_BUN = "/usr/local/bin/bun"
 _WORD = re.compile(r"[\w@./+-]{1,200}")
 # Never pages of a site that is built in the root of its repository.
 _NOT_PAGES = (
@@ -50,7 +52,8 @@ _NOT_PAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that the Dockerfile is written from. `start` is None for a site of plain files."""
+    """All that the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without any
+    tool, "" where there is none."""
 
     workspace: Workspace
     choice: Choice
@@ -60,6 +63,7 @@ class Recipe:
     start: Start | None
     tools: tuple[str, ...]
     is_local: bool
+    bare: str = ""
 
     @property
     def app(self) -> Package:
@@ -72,6 +76,21 @@ class Recipe:
     @property
     def is_compiled_apart(self) -> bool:
         return not set(self.system.build) <= set(self.system.run)
+
+    @property
+    def needs_only_bun(self) -> bool:
+        """True when bun starts the app and there is no package, whose programs mostly call for Node."""
+        manifest = self.app.manifest
+        words = {word for script in manifest.scripts.values() for word in script[:4000].split()}
+        return (
+            bool(self.bare)
+            and self.start is not None
+            and self.start.command.startswith("bun ")
+            and self.tools == self.installation.tools
+            and not (manifest.dependencies or manifest.development or manifest.workspaces)
+            and not (self.workspace.is_shared or self.system.build or self.system.run)
+            and words.isdisjoint(_NODE_PROGRAMS)
+        )
 
     @property
     def uses_prisma(self) -> bool:
@@ -105,8 +124,12 @@ def app_dockerfile(recipe: Recipe) -> str:
         lines += debian_packages(recipe.system.run)
         lines += ["WORKDIR /app", *_tools(recipe), "USER app", copy_from_build("/app")]
     else:
-        lines += [f"FROM {image}", *debian_packages(recipe.system.run)]
-        lines += [*_installing(recipe, command), *_building(recipe, bool(prune))]
+        lines += [*(_bun_alone(recipe) if recipe.needs_only_bun else (f"FROM {image}",))]
+        lines += [
+            *debian_packages(recipe.system.run),
+            *_installing(recipe, command),
+            *_building(recipe, bool(prune)),
+        ]
     lines += ["", *_run_settings(recipe)]
     lines += [f"ENV PORT={project.port}", f"EXPOSE {project.port}", as_cmd(recipe.start.command)]
     return written(lines)
@@ -131,6 +154,13 @@ def site_build_dockerfile(recipe: Recipe) -> str:
     return written(lines) + site_dockerfile(recipe.app.project, pages, single_page=is_single_page)
 
 
+def _bun_alone(recipe: Recipe) -> Iterator[str]:
+    """Yield the stage that brings bun out of its package, and an image that has nothing else."""
+    yield f"FROM {recipe.choice.image.name} AS bun"
+    yield f"RUN {global_install(recipe.installation.tools)} && cp -L {_BUN} /bun"
+    yield from ("", f"FROM {recipe.bare}", f"COPY --from=bun /bun {_BUN}", f"RUN ln -s bun {_BUN}x")
+
+
 def _compilers(recipe: Recipe) -> Iterator[str]:
     yield from debian_packages([] if recipe.choice.build_image else recipe.system.build)
     if recipe.system.is_compiled and recipe.is_local and recipe.choice.build_image is None:
@@ -145,7 +175,7 @@ def _compilers(recipe: Recipe) -> Iterator[str]:
 
 
 def _tools(recipe: Recipe) -> Iterator[str]:
-    if recipe.tools:
+    if recipe.tools and not recipe.needs_only_bun:
         yield f"RUN {global_install(recipe.tools)}"
     yield from (f"ENV {setting}" for setting in recipe.installation.environment)
 

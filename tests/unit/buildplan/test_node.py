@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackyn_server.domain.failures import FailureCode
-from tests.unit.buildplan.trees import Tree, command, planned, refused
+from tests.unit.buildplan.trees import EVERYTHING, Tree, command, lines, planned, refused
 
 
 def package(**content: Any) -> str:
@@ -244,3 +244,24 @@ def test_a_package_file_that_is_no_object_is_explained(text: str) -> None:
 def test_values_of_other_types_are_no_error() -> None:
     odd = package(scripts=[1], dependencies="x", main=3, packageManager={}, devDependencies={"a": None})
     assert planned({"package.json": odd, "server.js": ""}).runtime == "node"
+
+
+BUN = {"scripts": {"start": "bun app.js"}}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "has_node"),
+    [
+        (BUN, False),
+        ({**BUN, "dependencies": {}, "engines": {"bun": ">=1"}}, False),
+        ({**BUN, "dependencies": {"hono": "4"}}, True),
+        ({**BUN, "devDependencies": {"typescript": "5"}}, True),
+        ({"scripts": {"start": "bun app.js", "build": "node build.js"}}, True),
+        ({"scripts": {"start": "node app.js", "dev": "bun app.js"}, "engines": {"bun": "1"}}, True),
+    ],
+)
+def test_bun_alone_runs_what_has_no_packages(manifest: dict[str, Any], has_node: bool) -> None:
+    plan = planned({"package.json": package(**manifest), "app.js": ""}, toolchains=EVERYTHING)
+    images = ["stackyn/node:22"] if has_node else ["stackyn/node:22 AS bun", "stackyn/base:12"]
+    assert [line for line in lines(plan) if line.startswith("FROM ")] == [f"FROM {image}" for image in images]
+    assert set(plan.base_images) == {image.split()[0] for image in images}
