@@ -145,6 +145,14 @@ _VERSIONS = (
         after=2,
     ),
     kind(
+        "no version for this Python",
+        _BUILD,
+        r"ERROR: Ignored the following versions that require a different python version: ",
+        "A version of a package that is asked for is there for another Python only, or not at all.",
+        "Name the Python that it needs in .python-version or requires-python, or choose a version that fits this one.",
+        after=2,
+    ),
+    kind(
         "unsupported Go version",
         _BUILD,
         r"go(?:\.mod|\.work)? requires go >= (?P<needed>\S+) \(running go (?P<present>[^;)]+)",
