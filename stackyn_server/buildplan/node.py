@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from stackyn_server.buildplan.commands import PROCFILE
 from stackyn_server.buildplan.node_dockerfile import Recipe, app_dockerfile, site_build_dockerfile
-from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, product_of
+from stackyn_server.buildplan.node_frameworks import (
+    Product,
+    Server,
+    Site,
+    build_script,
+    product_of,
+    usual_build,
+)
 from stackyn_server.buildplan.node_manifest import MANIFEST, MANIFESTS, VERSION_FILES, asked_node
 from stackyn_server.buildplan.node_packages import (
     LOCKS,
@@ -86,7 +93,10 @@ def is_app(project: Project) -> bool:
         product = product_of(workspace.app, installation.execute)
     except DeploymentFailed:
         return False
-    is_site = product is not None and build_script(workspace.app) is not None
+    is_site = (
+        product is not None
+        and (build_script(workspace.app) or usual_build(workspace.app, product)) is not None
+    )
     return is_site or own_start(workspace.app, installation, product) is not None
 
 
@@ -101,7 +111,7 @@ def _installation(workspace: Workspace) -> Installation:
 
 def _is_site(app: Package, product: Product | None) -> bool:
     """True when the `build` script makes pages: by a tool for that, or of pages that are in the repository."""
-    if build_script(app) is None and not app.project.options.build_command:
+    if not (build_script(app) or usual_build(app, product) or app.project.options.build_command):
         return False
     return isinstance(product, Site) or any(path.endswith(".html") for path in app.project.files)
 
@@ -194,6 +204,8 @@ def _reasons(recipe: Recipe) -> Iterator[str]:
         yield "The build command of the app is run."
     elif name := build_script(app):
         yield f"Its `{name}` script is run."
+    elif recipe.usual_build:
+        yield f"It has no `build` script: `{recipe.usual_build}` builds it."
     if recipe.start is not None:
         yield recipe.start.reason
     elif isinstance(product, Site):

@@ -18,7 +18,7 @@ from stackyn_server.buildplan.generated import (
     run,
     written,
 )
-from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script
+from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_manifest import MANIFESTS
 from stackyn_server.buildplan.node_packages import (
     CACHE,
@@ -91,6 +91,13 @@ class Recipe:
             and not (self.workspace.is_shared or self.system.build or self.system.run)
             and words.isdisjoint(_NODE_PROGRAMS)
         )
+
+    @property
+    def usual_build(self) -> str | None:
+        """How the framework builds what is served, where no script does."""
+        product, start = self.product, self.start
+        is_served = start is None or (isinstance(product, Server) and start.command == product.command)
+        return usual_build(self.app, product) if is_served else None
 
     @property
     def uses_prisma(self) -> bool:
@@ -215,10 +222,17 @@ def _build_steps(recipe: Recipe) -> list[str]:
         steps.append(f"{inside}{front}{own}")
     elif name is None and app.folder and recipe.workspace.root.has("nx.json"):
         steps.append(f"{front}{installation.execute} nx build {shlex.quote(app.manifest.name)}")
+    elif recipe.usual_build:
+        steps.append(f"{inside}{front}{installation.execute} {recipe.usual_build}")
     if name is not None:
         steps.append(f"{inside}{front}{installation.run} {name}")
     product, start = recipe.product, recipe.start
-    if (own or name) and isinstance(product, Server) and start and start.command == product.command:
+    if (
+        (own or name or recipe.usual_build)
+        and isinstance(product, Server)
+        and start
+        and start.command == product.command
+    ):
         steps += [f"{inside}{command}" for command in product.after_build]
     return steps
 

@@ -15,6 +15,8 @@ from stackyn_server.buildplan.project import undetected
 _SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
 _LONGEST_CONFIG = 100_000
 _LONGEST_LINE = 400
+# The adapter that SvelteKit's configuration imports, of those that are installed.
+_ADAPTER = re.compile(r"['\"](@sveltejs/adapter-[a-z-]+|svelte-adapter-bun)['\"]")
 _FOLDER = re.compile(r"[A-Za-z0-9_.@-][A-Za-z0-9_./@ -]{0,100}")
 # Hosts that a site is built for instead of for a server of its own.
 _FOREIGN = (
@@ -56,6 +58,14 @@ class Server:
 
 
 Product = Site | Server
+# How tools build, for projects that have no `build` script.
+_BUILDS = {
+    "next": "next build", "nuxt": "nuxt build", "SvelteKit": "vite build", "astro": "astro build", "vite": "vite build",
+    "React Router": "react-router build", "Angular": "ng build", "eleventy": "eleventy", "gatsby": "gatsby build",
+    "@docusaurus/core": "docusaurus build", "react-scripts": "react-scripts build", "hexo": "hexo generate",
+    "@vue/cli-service": "vue-cli-service build", "expo": "expo export --platform web",
+    "vitepress": "vitepress build", "vuepress": "vuepress build",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,20 @@ def product_of(package: Package, execute: str) -> Product | None:
 def build_script(package: Package) -> str | None:
     """Return the name of the script that builds: Heroku's own before the usual one."""
     return next((name for name in ("heroku-postbuild", "build") if name in package.manifest.scripts), None)
+
+
+def usual_build(package: Package, product: Product | None) -> str | None:
+    """Return how the tool itself builds a project that has no `build` script; None where a script or nothing does."""
+    if product is None or build_script(package) is not None:
+        return None
+    if product.tool == "vite" and not package.has(
+        f"{_vite_root(_App(package, ''))}/index.html".removeprefix("./")
+    ):
+        return None  # it is there for the tests, mostly
+    usual = _BUILDS.get(product.tool)
+    scripts = package.manifest.scripts
+    named = (effective(name, scripts) for name in scripts)  # such as `docs:build`
+    return next((command for command in named if usual and f"{command} ".startswith(f"{usual} ")), usual)
 
 
 def _next(app: _App) -> Product | None:
@@ -138,14 +162,19 @@ def _svelte_kit(app: _App) -> Product | None:
     if not app.uses("@sveltejs/kit"):
         return None
     config = app.config("svelte.config")
-    if app.uses("@sveltejs/adapter-static"):
+    named = next((found[1] for line in _lines(config) if (found := _ADAPTER.search(line))), None)
+
+    def has(adapter: str) -> bool:
+        return named == adapter if named else app.uses(adapter)
+
+    if has("@sveltejs/adapter-static"):
         folders = (_value(config, "pages") or "build", "build")
         return Site("SvelteKit", folders, _value(config, "fallback") is not None)
-    if app.uses("@sveltejs/adapter-node"):
+    if has("@sveltejs/adapter-node"):
         return Server("SvelteKit", f"node {_value(config, 'out') or 'build'}")
-    if app.uses("svelte-adapter-bun"):
+    if has("svelte-adapter-bun"):
         return Server("SvelteKit", "bun ./build/index.js", adds=("bun@1",))
-    if foreign := _foreign(app, "@sveltejs/adapter-"):
+    if foreign := next((name for host in _FOREIGN if has(name := f"@sveltejs/adapter-{host}")), None):
         raise _for_another_host(foreign, "@sveltejs/adapter-node in svelte.config.js")
     # The only variable by which adapter-auto chooses a server of its own.
     return Server("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
@@ -225,9 +254,10 @@ def _documents(app: _App) -> Product | None:
     """VitePress and VuePress build beside the documents, in the folder that the build script names."""
     for tool in ("vitepress", "vuepress"):
         if app.uses(tool):
-            words = app.build.split()
+            build = app.build or usual_build(app.package, Site(tool, ())) or ""
+            words = build.split()
             folder = next((word for word in words[2:] if not word.startswith("-")), ".")
-            given = option(app.build, "--outDir", "-d", "--dest")
+            given = option(build, "--outDir", "-d", "--dest")
             return Site(
                 tool, (given or normpath(f"{folder}/.{tool}/dist"), f".{tool}/dist", f"docs/.{tool}/dist")
             )
@@ -245,9 +275,13 @@ def _vite(app: _App) -> Product | None:
     if not app.uses("vite") and "vite" not in app.build.split()[:1]:
         return None
     config = app.config("vite.config")
-    root = option(app.build, "--root") or _value(config, "root") or "."
+    root = _vite_root(app)
     folder = option(app.build, "--outDir", "--out-dir") or _value(config, "outDir") or "dist"
     return Site("vite", (normpath(f"{root}/{folder}"), folder), True)
+
+
+def _vite_root(app: _App) -> str:
+    return option(app.build, "--root") or _value(app.config("vite.config"), "root") or "."
 
 
 @dataclass(frozen=True, slots=True)

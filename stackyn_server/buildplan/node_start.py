@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stackyn_server.buildplan.commands import given_command
-from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script
+from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_manifest import Manifest
 from stackyn_server.buildplan.node_packages import Installation
 from stackyn_server.buildplan.node_scripts import effective, is_development, tools_in
@@ -58,7 +58,9 @@ def own_start(package: Package, installation: Installation, product: Product | N
         return Start(
             product.command, f"{product.tool} serves it.", is_plain=product.command.startswith("node ")
         )
-    is_site = isinstance(product, Site) and build_script(package) is not None
+    is_site = (
+        isinstance(product, Site) and (build_script(package) or usual_build(package, product)) is not None
+    )
     if is_site and not manifest.uses(*_SERVERS):
         return None
     return _of_main_file(package, installation)
@@ -104,10 +106,30 @@ def _of_main_file(package: Package, installation: Installation) -> Start | None:
     named = [f"{entry}{rest}" for entry in entries for rest in ("", ".js", "/index.js")]
     suffixes = (*_SCRIPT_SUFFIXES, *_TYPED_SUFFIXES)
     found = package.first(*named, *(f"{name}{suffix}" for name in _MAIN_NAMES for suffix in suffixes))
-    if found is None:
+    if found is None or _is_of_page(package, found):
         return None
+    if build_script(package) and not package.first(*named) and (made := _made_by_build(package, entries)):
+        return Start(
+            f"node {shlex.quote(made)}",
+            f"There is no `start` script; `{made}`, which the build makes, is run.",
+            True,
+        )
     runner, is_plain = "bun" if by_bun else "node", True
     if found.endswith(_TYPED_SUFFIXES) and not by_bun and package.manifest.uses("tsx"):
         runner, is_plain = f"{installation.execute} tsx", False
     reason = f"There is no `start` script; `{found}` is run."
     return Start(f"{runner} {shlex.quote(found)}", reason, is_plain=is_plain)
+
+
+def _is_of_page(package: Package, script: str) -> bool:
+    """True for a script that the home page loads: it runs in browsers."""
+    return script in package.text("index.html") and not package.manifest.uses(*_SERVERS)
+
+
+def _made_by_build(package: Package, entries: list[str]) -> str | None:
+    """Return the main file that is in no folder of the repository: the build makes it, as `dist/index.js`."""
+    folders = {
+        path.removeprefix(f"{package.folder}/").split("/")[0] for path in package.project.files if "/" in path
+    }
+    made = (entry for entry in entries if "/" in entry and entry.endswith(_SCRIPT_SUFFIXES))
+    return next((entry for entry in made if entry.split("/")[0] not in folders), None)

@@ -52,8 +52,9 @@ def folders(tree: Tree, **options: Any) -> list[str]:
         (app("@remix-run/dev", vite_config_ts="remix({ ssr: false })"), "build/client"),
         (app("gatsby", start="gatsby develop"), "public"),
         (app("vitepress", "vitepress build docs"), "docs/.vitepress/dist"),
-        (app("vitepress", ""), ".vitepress/dist"),
-        (app("vite", ""), "dist"),
+        ({"package.json": package(scripts={"docs:build": "vitepress build docs"},
+                                  devDependencies={"vitepress": "1"})}, "docs/.vitepress/dist"),
+        (app("vite", "", index_html=""), "dist"),
         (app("@docusaurus/core", start="docusaurus start"), "build"),
         (app("@11ty/eleventy", start="eleventy --serve"), "_site"),
         (app("@11ty/eleventy", "eleventy --output=public"), "public"),
@@ -253,3 +254,56 @@ def test_the_commands_of_the_owner_stand_in_for_those_of_the_scripts() -> None:
     assert any(line.startswith("RUN make site && rm -rf") for line in lines)
     assert any("[ -d web ] || " in line and line.endswith("mv web /tmp/site") for line in lines)
     assert not any("npm ci" in line or "npm run" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "tool", "run"),
+    [
+        ({"dev": "vite"}, "vite", "npx vite build"),
+        ({"docs:dev": "vitepress dev site", "docs:build": "vitepress build site"}, "vitepress",
+         "npx vitepress build site"),
+        ({"build:prod": "vite build --mode live"}, "vite", "npx vite build --mode live"),
+        ({"dev": "next dev"}, "next", "npx next build"),
+        ({"start": "gatsby develop"}, "gatsby", "npx gatsby build"),
+    ],
+)  # fmt: skip
+def test_a_project_without_a_build_script_is_built_by_its_tool(
+    scripts: dict[str, str], tool: str, run: str
+) -> None:
+    tree = {
+        "package.json": package(scripts=scripts, dependencies={tool: "*"}),
+        "index.html": "",
+        "src/main.ts": "",
+    }
+    plan = planned(tree)
+    assert any(line.startswith(f"RUN {run} ") for line in (plan.generated or "").splitlines())
+    assert any("It has no `build` script" in reason for reason in plan.reasons)
+
+
+def test_a_tool_that_only_tests_use_builds_nothing() -> None:
+    manifest = package(
+        scripts={"start": "node a.js", "test": "vitest"}, devDependencies={"vite": "*", "vitest": "*"}
+    )
+    assert "vite build" not in (planned({"package.json": manifest, "a.js": ""}).generated or "")
+
+
+def test_the_adapter_in_the_configuration_is_the_one_that_counts() -> None:
+    both = "@sveltejs/kit @sveltejs/adapter-static @sveltejs/adapter-node @sveltejs/adapter-vercel"
+    imports = "import adapter from '@sveltejs/adapter-{}'"
+    assert command(planned(app(both, svelte_config_js=imports.format("node")))) == "exec node build"
+    assert folders(app(both, svelte_config_js=imports.format("static")))[0] == "build"
+    assert "adapter-vercel" in refused(app(both, svelte_config_js=imports.format("vercel"))).message
+
+
+def test_a_script_of_the_home_page_is_no_server() -> None:
+    page = {"index.html": "<script src='app.js'></script>", "app.js": "document.title"}
+    plan = planned({"package.json": package(scripts={"lint": "eslint ."}), **page})
+    assert plan.runtime == "static"
+    served = package(dependencies={"express": "4"})
+    assert command(planned({"package.json": served, **page})) == "exec node app.js"
+
+
+def test_the_main_file_that_the_build_makes_is_run() -> None:
+    tree = {"package.json": package(main="dist/index.js", scripts={"build": "tsc"}), "src/index.ts": ""}
+    assert command(planned(tree)) == "exec node dist/index.js"
+    assert command(planned({**tree, "dist/other.js": ""})) == "exec node src/index.ts"
