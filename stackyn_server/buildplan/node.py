@@ -113,7 +113,11 @@ def _is_site(app: Package, product: Product | None) -> bool:
     """True when the `build` script makes pages: by a tool for that, or of pages that are in the repository."""
     if not (build_script(app) or usual_build(app, product) or app.project.options.build_command):
         return False
-    return isinstance(product, Site) or any(path.endswith(".html") for path in app.project.files)
+    files = app.project.files
+    inside_others = tuple(path.removesuffix(MANIFEST) for path in files if path.endswith(f"/{MANIFEST}"))
+    return isinstance(product, Site) or any(
+        path.endswith(".html") and not path.startswith(inside_others) for path in files
+    )
 
 
 def _with_its_only_app(workspace: Workspace) -> Workspace:

@@ -73,6 +73,16 @@ def test_several_apps_of_a_workspace_are_named() -> None:
     assert "apps/a, apps/b" in failure.hint and "root directory" in failure.hint
 
 
+def test_pages_of_the_members_make_no_site_of_the_root() -> None:
+    tree = {
+        "package.json": package(scripts={"build": "turbo run build"}, workspaces=["packages/*"]),
+        "packages/lib/package.json": package(name="lib"),
+        "packages/lib/test/page.html": "",
+    }
+    failure = refused(tree)
+    assert failure.message == "This is a Node project (package.json), but nothing says how to start it."
+
+
 def test_a_site_of_a_workspace_is_gathered_in_its_folder() -> None:
     site = package(scripts={"build": "vite build"}, devDependencies={"vite": "5"})
     tree = {"package.json": package(workspaces=["apps/*"]), "apps/site/package.json": site}
