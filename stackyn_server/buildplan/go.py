@@ -32,6 +32,8 @@ _NOT_COMMANDS = re.compile(
 )
 _PREFERRED = ("server", "web", "api", "app", "main", "serve", "http")
 _MAIN_PACKAGE = re.compile(r"^package\s+main\b", re.MULTILINE)
+# Generators of code have this above their package.
+_IGNORED = re.compile(r"^//(?:go:build| ?\+build)[ \t]+ignore\b", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^[ \t]*(go|toolchain|module)[ \t]+(\S+)", re.MULTILINE)
 
 
@@ -125,11 +127,22 @@ def _build(project: Project, folders: list[str]) -> list[str]:
 
 
 def _commands(project: Project) -> list[str]:
-    """Return the folders with a `package main`, of the root as an empty text, those nearest to the root first."""
+    """Return the folders with a `package main`, of the root as an empty text, those nearest to the root first.
+
+    Without a workspace, Go builds what is in the module of the root only.
+    """
+    modules = (
+        ()
+        if project.has(WORKSPACE)
+        else [p.removesuffix(MODULE) for p in project.files if p.endswith(f"/{MODULE}")]
+    )
     folders: dict[str, None] = {}
     for path in _sources(project.files):
         folder = dirname(path)
-        if folder not in folders and _MAIN_PACKAGE.search(project.text(path) or ""):
+        if folder in folders or path.startswith(tuple(modules)):
+            continue
+        text = project.text(path) or ""
+        if _MAIN_PACKAGE.search(text) and not _IGNORED.search(text):
             folders[folder] = None
     return list(folders)
 

@@ -30,7 +30,19 @@ _BY_SUFFIX = {
     ".dart": "Dart", ".clj": "Clojure", ".hs": "Haskell", ".ml": "OCaml", ".cr": "Crystal", ".zig": "Zig",
     ".pl": "Perl", ".r": "R", ".jl": "Julia", ".nim": "Nim", ".lua": "Lua", ".ipynb": "Jupyter notebooks",
 }  # fmt: skip
-_ALSO_PROJECTS = ("dockerfile", "index.html", "index.php", "start.sh")
+_ALSO_PROJECTS = frozenset((
+    "dockerfile", "index.html", "index.php", "start.sh", "config.ru", "hugo.toml", "hugo.yaml", "mkdocs.yml",
+    "_config.yml",
+))  # fmt: skip
+# Their index.html is a part of pages.
+_TEMPLATES = frozenset(("templates", "views", "layouts", "_layouts", "_includes", "partials"))
+# Files that are read by their exact names, and what people call them, in small letters.
+_EXACT_NAMES = (*_BY_MANIFEST, "Procfile", "stackyn.toml", "index.html", "index.php", "start.sh", "config.ru")
+_OTHER_NAMES = {
+    **{name.lower(): name for name in _EXACT_NAMES}, "requirement.txt": "requirements.txt",
+    "requirments.txt": "requirements.txt", "requirements": "requirements.txt", "procfile.txt": "Procfile",
+    "index.htm": "index.html",
+}  # fmt: skip
 _MOST_FOLDERS, _DEEPEST = 8, 3
 
 
@@ -63,10 +75,21 @@ def projects_below(files: Iterable[str]) -> list[str]:
     for path in files:
         folder, _, name = path.rpartition("/")
         is_project = _is_manifest(name) or name.lower() in _ALSO_PROJECTS
-        if folder and is_project and folder.count("/") < _DEEPEST and "node_modules" not in folder:
+        if folder and is_project and folder.count("/") < _DEEPEST and not _is_part(folder.split("/"), name):
             found.add(folder)
     outermost = [folder for folder in found if found.isdisjoint(_parents(folder))]
     return sorted(outermost, key=lambda folder: (folder.count("/"), folder))[:_MOST_FOLDERS]
+
+
+def misnamed(files: frozenset[str]) -> list[tuple[str, str]]:
+    """Return (name, right name) of the files of the root that would be read under another name, and are not."""
+    found = ((name, _OTHER_NAMES.get(name.lower(), name)) for name in sorted(files) if "/" not in name)
+    return [(name, right) for name, right in found if name != right and right not in files]
+
+
+def _is_part(folders: list[str], name: str) -> bool:
+    is_hidden = any(folder.startswith(".") or folder == "node_modules" for folder in folders)
+    return is_hidden or (name == "index.html" and folders[-1] in _TEMPLATES)
 
 
 def _is_manifest(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -27,7 +28,12 @@ from stackyn_server.buildplan.additions import FILES as FILES_OF_ADDITIONS
 from stackyn_server.buildplan.additions import pinning, with_additions
 from stackyn_server.buildplan.generated import COPY_ALL
 from stackyn_server.buildplan.host_versions import with_versions_of_hosts
-from stackyn_server.buildplan.languages import language_of_sources, manifest_of_language, projects_below
+from stackyn_server.buildplan.languages import (
+    language_of_sources,
+    manifest_of_language,
+    misnamed,
+    projects_below,
+)
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
 from stackyn_server.buildplan.repeatable import is_repeatable
@@ -63,7 +69,9 @@ _OTHER_NAMES = {
     "html": "static", "staticfile": "static", "bash": "shell", "sh": "shell",
 }  # fmt: skip
 NAMES_SHOWN = 20
-_SET_THE_ROOT = "Set the root directory to"
+_OTHER_DOCKERFILE = re.compile(
+    r"(?:[^./][^/]*/){0,3}(?:(?:Dockerfile|Containerfile)\.[\w-]+|[\w-]+\.[Dd]ockerfile)|(?:[^./][^/]*/){1,3}Dockerfile"
+)
 
 
 def files_needed(paths: Iterable[str], options: PlanOptions) -> tuple[str, ...]:
@@ -87,14 +95,14 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
     try:
         runtime, plan = _first_plan(project)
     except DeploymentFailed as failed:
-        raise _with_folders(failed, project, options) from None
+        raise _with_advice(failed, project, options) from None
     plan = with_additions(project, plan)
     root = project.options.root_directory or "" if plan.root is None else plan.root
     start, about_start = start_of_image(plan, project.options)
     return replace(
         plan,
         repeatable=plan.repeatable if plan.generated is None else is_repeatable(plan.generated),
-        reasons=(*settled.reasons, *plan.reasons, *about_start),
+        reasons=(*settled.reasons, *plan.reasons, *about_start, *_about_names(project)),
         root=None if root == (options.root_directory or "") else root,
         copies=_sent(project, runtime, plan),
         deploying=replace(settled.deploying, start_command=start),
@@ -109,6 +117,8 @@ def _settled(
     if named := (options.runtime or "").lower():
         options = replace(options, runtime=_OTHER_NAMES.get(named, named))
     files = _below(prefix_of(options), everything)
+    if not everything:
+        raise undetected("The repository has no files.", "Commit the files of the app, then push again.")
     if not files:
         raise undetected(
             f"The root directory {options.root_directory} does not exist in the repository.",
@@ -190,7 +200,9 @@ def _nothing_detected(project: Project) -> Exception:
     looked_for = "; ".join(row.looked_for for row in _rows(project.options))
     manifest = manifest_of_language(project.files)
     language = manifest[1] if manifest else language_of_sources(project.files)
-    if project.options.is_own("runtime"):
+    if project.options.use_dockerfile:
+        message = "A Dockerfile is asked for (use_dockerfile), and there is none."
+    elif project.options.is_own("runtime"):
         message = f"The runtime is set to {project.options.runtime}, and nothing here fits it."
     elif manifest:
         message = f"This is a project in {language} (`{manifest[0]}`), which nothing here builds by itself."
@@ -198,27 +210,37 @@ def _nothing_detected(project: Project) -> Exception:
         message = f"The files are mostly {language}, and nothing says how to build and start them."
     else:
         message = compose.only_images(project) or "Nothing in the repository says how to build it."
+    others = [path for path in sorted(project.files) if _OTHER_DOCKERFILE.fullmatch(path)][:NAMES_SHOWN]
+    named = f"Set the app's Dockerfile path to build {' or '.join(others)}. " if others else ""
     return undetected(
         message,
-        "Add a Dockerfile, or set the root directory if the app is in a folder. "
+        f"{named}Add a Dockerfile, or set the root directory if the app is in a folder. "
         f"Looked for: {looked_for}. {_listing(project.files)}",
     )
 
 
-def _with_folders(failed: DeploymentFailed, project: Project, asked: PlanOptions) -> DeploymentFailed:
-    """Say which folders would do where the root directory doesn't, unless that has been said."""
+def _with_advice(failed: DeploymentFailed, project: Project, asked: PlanOptions) -> DeploymentFailed:
+    """Say which files have a wrong name, and which folders would do where the root directory doesn't, unless that has
+    been said."""
     failure = failed.failure
-    if failure.code is not FailureCode.NOTHING_DETECTED or _SET_THE_ROOT in failure.hint:
+    if failure.code is not FailureCode.NOTHING_DETECTED:
         return failed
+    hint = failure.hint
+    said = hint.partition("Looked for:")[0]
     folders = [project.prefix + folder for folder in projects_below(project.files)]
-    good = [folder for folder in folders if _would_do(project, replace(asked, root_directory=folder))]
+    unsaid = [folder for folder in folders if not re.search(rf"(?<![\w/]){re.escape(folder)}(?![\w/])", said)]
+    good = [folder for folder in unsaid if _would_do(project, replace(asked, root_directory=folder))]
     if good:
-        hint = f"{_SET_THE_ROOT} {', '.join(good)}, if the app is there. {failure.hint}"
-    elif folders:
-        hint = f"{failure.hint} These folders look like projects: {', '.join(folders)}."
-    else:
-        return failed
-    return DeploymentFailed(replace(failure, hint=hint))
+        hint = f"Set the root directory to {', '.join(good)}, if the app is there. {hint}"
+    elif unsaid == folders and folders:
+        hint = f"{hint} These folders look like projects: {', '.join(folders)}."
+    return DeploymentFailed(replace(failure, hint=" ".join((*_about_names(project), hint))))
+
+
+def _about_names(project: Project) -> list[str]:
+    return [
+        f"`{name}` is not read: it has to be called `{right}`." for name, right in misnamed(project.files)
+    ]
 
 
 def _would_do(project: Project, options: PlanOptions) -> bool:

@@ -82,3 +82,25 @@ def test_a_pinned_patch_is_fetched_by_go_itself() -> None:
 def test_a_version_that_is_too_new_is_refused_with_both() -> None:
     failure = refused({"go.mod": "module a\n\ngo 1.99\n", "main.go": MAIN}, toolchains=EVERYTHING)
     assert failure.message == "`go.mod` asks for Go >=1.99, and this server has Go 1.24 and 1.25."
+
+
+def test_a_generator_of_code_is_no_program() -> None:
+    generator = "//go:build ignore\n\npackage main\n"
+    tree = {
+        "go.mod": "module shop",
+        "gen.go": generator,
+        "shop.go": "package shop",
+        "cmd/web/main.go": "package main",
+    }
+    assert command(planned(tree, toolchains=EVERYTHING)) == "exec bin/web"
+
+
+def test_a_program_of_another_module_is_built_in_a_workspace_only() -> None:
+    tree = {
+        "go.mod": "module shop",
+        "shop.go": "package shop",
+        "web/go.mod": "module web",
+        "web/main.go": "package main",
+    }
+    assert "Set the root directory to web, " in refused(tree).hint
+    assert command(planned({**tree, "go.work": "use .\nuse ./web"}, toolchains=EVERYTHING)) == "exec bin/web"

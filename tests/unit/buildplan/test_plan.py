@@ -135,3 +135,36 @@ def test_folders_that_would_do_are_named_from_the_top() -> None:
 def test_a_setting_that_cannot_be_obeyed_is_no_reason_to_name_folders() -> None:
     tree = {"stackyn.toml": "colour = 1\n", "web/package.json": STARTED}
     assert "root directory to" not in refused(tree).hint
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"Package.json": "{}", "index.js": ""}, "`Package.json` is not read: it has to be called `package.json`."),
+        ({"index.htm": ""}, "`index.htm` is not read: it has to be called `index.html`."),
+        ({"Requirements.txt": "boto3", "app.py": "import boto3, flask\napp = flask.Flask('x')"}, "`Requirements.txt`"),
+        ({"Dockerfile.prod": "FROM x", "deploy/web.Dockerfile": ""}, "Dockerfile.prod or deploy/web.Dockerfile"),
+        ({"a/go.mod": "module a", "a/main.go": "package main", "go.mod": "module b", "b.go": "package b"},
+         "Set the root directory to a, "),
+        ({"docs/mkdocs.yml": "", "docs/docs/index.md": ""}, "Set the root directory to docs, "),
+        ({}, "Commit the files of the app"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_is_meant_by_another_name_or_folder(tree: Tree, words: str) -> None:
+    assert words in refused(tree).hint
+
+
+def test_a_wrong_name_is_told_where_the_plan_does_without() -> None:
+    plan = planned({"index.html": "", "stackyn.TOML": ""})
+    assert plan.reasons[-1] == "`stackyn.TOML` is not read: it has to be called `stackyn.toml`."
+
+
+@pytest.mark.parametrize("folder", [".devcontainer", ".github/x", "app/templates", "node_modules/a"])
+def test_a_folder_that_is_part_of_another_project_is_not_named(folder: str) -> None:
+    hint = refused({f"{folder}/index.html": "", f"{folder}/x/y/z/index.html": "", "README.md": ""}).hint
+    assert "Set the root directory to" not in hint
+
+
+def test_a_dockerfile_that_is_asked_for_and_missing_is_told() -> None:
+    failure = refused({"requirements.txt": ""}, use_dockerfile=True)
+    assert failure.message == "A Dockerfile is asked for (use_dockerfile), and there is none."
