@@ -45,6 +45,9 @@ _SHELL_WORDS = frozenset(
         *("umask", "unset", "wait"),
     )
 )
+# As Heroku reads them.
+_PROCESS = re.compile(r"([A-Za-z0-9_-]+)[ \t]*:[ \t]*(\S.*)")
+_LIKE_WEB = re.compile(r"[\s-]*['\"]?web(?![\w-])", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -66,10 +69,15 @@ def processes(procfile: str) -> dict[str, str]:
     """Return the commands of a Procfile by the names of their processes; of two with one name, the first."""
     found: dict[str, str] = {}
     for line in procfile.splitlines():
-        name, _, command = line.partition(":")
-        if command.strip() and not line[:1].isspace():
-            found.setdefault(name.rstrip(), command.strip())
+        if process := _PROCESS.match(line):
+            found.setdefault(process[1], process[2].strip())
     return found
+
+
+def meant_as_web(procfile: str) -> tuple[int, str] | None:
+    """Return (number, line) of the first line of a Procfile that looks like a `web` process and is none."""
+    lines = enumerate(procfile.splitlines(), 1)
+    return next(((number, line) for number, line in lines if _LIKE_WEB.match(line)), None)
 
 
 def as_cmd(command: str) -> str:

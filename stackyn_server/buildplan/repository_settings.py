@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stackyn_server.buildplan.commands import PROCFILE, origin_of_start, processes
+from stackyn_server.buildplan.commands import PROCFILE, meant_as_web, origin_of_start, processes
 from stackyn_server.buildplan.other_hosts import FILES, STARTS_IMAGES, said_elsewhere
 from stackyn_server.buildplan.outcome import BuildPlan, Deploying
 from stackyn_server.buildplan.project import SETTINGS, PlanOptions, Project, prefix_of, undetected
@@ -218,7 +218,15 @@ def _line(text: str, name: str) -> int:
 
 def _procfile(project: Project, has_start: bool) -> dict[str, Any]:
     """Return what the Procfile says; raises `DeploymentFailed` when nothing in it serves the web."""
-    found = processes(project.text(PROCFILE) or "")
+    text = project.text(PROCFILE) or ""
+    found = processes(text)
+    if not has_start and "web" not in found and (meant := meant_as_web(text)):
+        number, line = meant
+        raise undetected(
+            f"{PROCFILE}, line {number}: this is no `web` process.",
+            "Write it as `web: …`, with small letters, a colon and nothing before, and the command on the same line.",
+            f"{PROCFILE}:{number}: {line.strip()[:200]}",
+        )
     workers = [name for name in found if name not in ("web", "release")]
     if workers and "web" not in found and not has_start:
         raise undetected(

@@ -178,3 +178,23 @@ def test_a_dockerfile_can_be_left_aside_or_demanded() -> None:
     )
     assert planned(tree, toolchains=EVERYTHING).runtime == "dockerfile"
     assert "Dockerfile" in refused(SCRIPT, toolchains=EVERYTHING, use_dockerfile=True).hint
+
+
+@pytest.mark.parametrize(
+    "procfile",
+    ["web gunicorn app:app", "  web: gunicorn app:app", "- web: gunicorn", "Web: gunicorn app:app"],
+)
+def test_a_web_process_that_can_not_be_read_is_refused_with_its_line(procfile: str) -> None:
+    failure = refused(
+        {**SCRIPT, "Procfile": f"# how it runs\nworker: x\n{procfile}\n"}, toolchains=EVERYTHING
+    )
+    assert failure.message == "Procfile, line 3: this is no `web` process."
+    assert failure.evidence == f"Procfile:3: {procfile.strip()}"
+
+
+@pytest.mark.parametrize(
+    "procfile", ["web:x", "web : x", "web:\tx\r\n", "# web x\nweb: x\nweb: y\n", "website: a\nweb: x"]
+)
+def test_a_procfile_is_read_as_its_tools_do(procfile: str) -> None:
+    plan = planned({**SCRIPT, "Procfile": procfile}, toolchains=EVERYTHING)
+    assert command(plan) == "exec x"
