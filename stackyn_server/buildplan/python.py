@@ -113,6 +113,7 @@ def _plan(project: Project) -> BuildPlan | None:
         ignore=IGNORED,
         copies=installation.files if installation else (),
         base_images=tuple(image.name for image in (choice.build_image, choice.image) if image),
+        root=installation.member.root if installation and installation.member else None,
     )
 
 
@@ -272,8 +273,11 @@ def _files(recipe: _Recipe) -> Iterable[str]:
 
 
 def _starting(recipe: _Recipe) -> Iterable[str]:
-    search = recipe.start.search_path
-    yield f"ENV PYTHONPATH={f'/app/{search}:/app' if search else '/app'}"
+    search, home = recipe.start.search_path, "/app"
+    if recipe.installation and (member := recipe.installation.member):
+        home = f"/app/{member.folder}"
+        yield f"WORKDIR {home}"
+    yield f"ENV PYTHONPATH={f'{home}/{search}:{home}' if search else home}"
     if recipe.collect:
         yield run(recipe.collect)
     if recipe.project.options.build_command:

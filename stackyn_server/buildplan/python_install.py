@@ -19,6 +19,7 @@ from stackyn_server.buildplan.python_manifests import (
     table,
 )
 from stackyn_server.buildplan.python_poetry import as_requirements
+from stackyn_server.buildplan.python_workspace import Member, find_member
 from stackyn_server.buildplan.versions import Dialect, asked_of_tool_files
 
 # Where uv and Poetry would make it too; a committed one is left out of the context.
@@ -51,7 +52,7 @@ class Installation:
     """`files` are copied before `command` runs, so that its layer is kept until they change; empty: all are needed.
 
     `project` runs when the project's files are there. `is_bare`: the tool brings no setuptools, which packages of
-    before Python 3.12 expect.
+    before Python 3.12 expect. `member`: the package is one of a workspace, whose files are all needed.
     """
 
     reason: str
@@ -60,6 +61,7 @@ class Installation:
     project: str = ""
     tool: InstallTool | None = None
     is_bare: bool = False
+    member: Member | None = None
 
     @property
     def manifest(self) -> str:
@@ -129,7 +131,10 @@ def _installation(project: Project, manifests: Manifests) -> Installation | None
         return _of_requirements(manifests.requirements, manifests)
     if project.has(PIPFILE):
         return _unlocked(_BY_LOCK[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
-    if manifests.table("tool", "poetry", "dependencies") and not manifests.table("project"):
+    if member := find_member(project, manifests):
+        return _of_member(member)
+    is_dynamic = "dependencies" in _names(manifests.table("project").get("dynamic"))
+    if manifests.table("tool", "poetry", "dependencies") and (is_dynamic or not manifests.table("project")):
         return _of_poetry(project, manifests)
     if manifests.table("project") and (manifests.table("tool", "uv", "sources") or _is_workspace(manifests)):
         return _unlocked(_BY_LOCK["uv.lock"], PYPROJECT, ())
@@ -185,6 +190,17 @@ def _of_poetry(project: Project, manifests: Manifests) -> Installation:
     return Installation(reason, command, files, is_bare=True)
 
 
+def _of_member(member: Member) -> Installation:
+    locked = "`uv.lock` there pins the packages." if member.has_lock else f"Commit its `uv.lock`: {_NEWEST}."
+    place = member.root or "the top"
+    return Installation(
+        f"`{PYPROJECT}` makes it {member.name} of the workspace in {place}; uv installs it. {locked}",
+        f"uv sync{' --frozen' if member.has_lock else ''} --no-dev --package {shlex.quote(member.name)}",
+        tool=_UV,
+        member=member,
+    )
+
+
 def _unlocked(locker: Locker, manifest: str, files: tuple[str, ...]) -> Installation:
     reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
     return Installation(reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK)
@@ -210,9 +226,9 @@ def _of_project(project: Project, manifests: Manifests) -> Installation | None:
         and not (declared and PYPROJECT in project.files)
         and (old == SETUP_PY or "install_requires" in _cfg(project))
     ):
-        return Installation(
-            f"`{old}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
-        )
+        # pip looks for one of the other two files; an empty one will do.
+        command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
+        return Installation(f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True)
     if "build-system" in manifests.pyproject and (is_package or is_dynamic or (declared and not wanted)):
         reason = f"`{PYPROJECT}` makes it a package, and there is no lock file."
         return Installation(reason, f"{_PIP} .", is_bare=True)

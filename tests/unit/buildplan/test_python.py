@@ -330,7 +330,8 @@ def lines_of(tree: Tree) -> list[str]:
         ({"requirements/base.txt": "", "requirements/production.txt": "-r base.txt"},
          "RUN pip install --no-cache-dir -r requirements/production.txt"),
         ({"setup.py": "", "setup.cfg": ""}, "RUN pip install --no-cache-dir ."),
-        ({"setup.cfg": "[options]\ninstall_requires =\n  flask"}, "RUN pip install --no-cache-dir ."),
+        ({"setup.cfg": "[options]\ninstall_requires =\n  flask"},
+         "RUN touch pyproject.toml && pip install --no-cache-dir ."),
         ({"pyproject.toml": "[project]\nname='a'\ndynamic=['dependencies']"}, "RUN pip install --no-cache-dir ."),
         ({"pyproject.toml": "[project]\nname='a'\ndependencies=['b']\n[tool.uv.sources]\nb={path='b'}"},
          "RUN uv sync --no-dev"),
@@ -588,3 +589,35 @@ def test_an_app_with_its_own_manifest_in_a_folder_is_not_one_of_the_root(folder:
     hint = refused(tree).hint
     assert "Set the root directory to " in hint
     assert folder in hint
+
+
+def test_a_member_of_a_workspace_is_installed_from_the_root_of_it() -> None:
+    member = "[project]\nname='shop-api'\nversion='1'\ndependencies=['fastapi', 'uvicorn', 'core']\n"
+    tree = {
+        "py/pyproject.toml": "[tool.uv.workspace]\nmembers=['packages/*']\nexclude=['packages/old']\n",
+        "py/uv.lock": "",
+        "py/packages/api/pyproject.toml": f"{member}[tool.uv.sources]\ncore={{workspace=true}}\n",
+        "py/packages/api/src/shop/main.py": FASTAPI,
+        "py/packages/old/pyproject.toml": member,
+        "py/packages/old/main.py": FASTAPI,
+    }
+    plan = planned(tree, root_directory="py/packages/api")
+    assert plan.root == "py"
+    assert "RUN uv sync --frozen --no-dev --package shop-api" in lines(plan)
+    assert lines(plan).index("WORKDIR /app/packages/api") > lines(plan).index("COPY --chown=app:app . .")
+    assert "ENV PYTHONPATH=/app/packages/api/src:/app/packages/api" in lines(plan)
+    assert command(plan) == UVICORN + "shop.main:app"
+    assert planned(tree, root_directory="py/packages/old").root is None
+    unlocked = {path: text for path, text in tree.items() if not path.endswith(".lock")}
+    assert "RUN uv sync --no-dev --package shop-api" in lines(
+        planned(unlocked, root_directory="py/packages/api")
+    )
+
+
+def test_packages_that_poetry_names_beside_a_project_table_are_installed() -> None:
+    poetry = "[project]\nname='a'\ndynamic=['dependencies']\n[tool.poetry]\npackage-mode=false\n"
+    tree = {
+        "pyproject.toml": f"{poetry}[tool.poetry.dependencies]\nflask='3.1.0'\n[build-system]\n",
+        "app.py": FLASK,
+    }
+    assert "RUN pip install --no-cache-dir 'flask>=3.1.0,<3.1.1'" in lines_of(tree)
