@@ -29,7 +29,7 @@ class Tool:
     `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
     and where it is among those that are asked for; those of `seldom` only where no other is. With `has_all_patches`,
     each patch of a line can be had by its number, as with official images; else those of `releases` can, and a line has
-    one, whatever its number. With `has_build_image`, there is also `<repository>:<version>-build` with compilers and
+    one, whatever its number: that of `release_of_line`, where it is known. With `has_build_image`, there is also `<repository>:<version>-build` with compilers and
     the usual headers on top.
     What compilers make runs without them: `runs_on` names the image for that by version, with the same libraries of the
     system.
@@ -40,6 +40,7 @@ class Tool:
     default: str
     has_all_patches: bool = False
     releases: tuple[str, ...] = ()
+    release_of_line: Mapping[str, str] = field(default_factory=dict)
     has_build_image: bool = False
     runs_on: Mapping[str, str] = field(default_factory=dict)
     seldom: tuple[str, ...] = ()
@@ -120,8 +121,12 @@ class Toolchains:
                 f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
             )
         line = version
-        if exact := asked.requirement.narrowest:
-            version = exact if entry.has_all_patches else choose(asked.requirement, entry.releases) or version
+        exact, here = asked.requirement.narrowest, entry.release_of_line.get(line)
+        if exact and entry.has_all_patches:
+            version = exact
+        elif exact or (here and choose(asked.requirement, [here]) is None):
+            of_line = (release for release in entry.releases if release.startswith(f"{line}."))
+            version = choose(asked.requirement, of_line) or version
         return self._choice(
             tool, entry, version, f"{title} {version} is taken, because {asked.origin} asks for {text}.", line
         )

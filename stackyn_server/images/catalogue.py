@@ -38,6 +38,7 @@ def _tools(has_registry: bool) -> Iterator[tuple[str, Tool]]:
                     tool.default,
                     has_all_patches=is_official and tool.has_all_patches,
                     releases=() if is_official else tuple(tool.releases),
+                    release_of_line={} if is_official else dict(tool.release_of_line),
                     has_build_image=tool.has_build_image,
                     runs_on=_runs_on(tool, versions, is_official),
                     seldom=tuple(version for version in tool.seldom if version in versions),

@@ -1,7 +1,8 @@
-"""The releases of Node that npm has as packages of its program, by release line: `22` with `2.0` is 22.2.0."""
+"""The releases of Node that npm has as packages of its program, by release line, and which of them a line is here."""
 
 from __future__ import annotations
 
+# `22` with `2.0` is 22.2.0.
 _RELEASES = {
     "16": (
         "0.0 1.0 3.0 4.0 4.1 5.0 6.0 6.1 6.2 7.0 8.0 9.0 9.1 10.0 11.0 11.1 12.0 13.0 13.1 13.2 14.0 14.1 "
@@ -31,3 +32,17 @@ _RELEASES = {
     "26": "0.0 1.0 2.0 3.0 3.1 4.0 5.0 5.1 6.0 7.0 8.0 8.1 8.2 9.0 10.0 12.1",
 }
 NODE_RELEASES = tuple(f"{line}.{rest}" for line, releases in _RELEASES.items() for rest in releases.split())
+# As the locks of the recipes have them.
+NODE_OF_LINE = {
+    "16": "16.20.2",
+    "17": "17.9.1",
+    "18": "18.20.8",
+    "19": "19.8.1",
+    "20": "20.20.2",
+    "21": "21.7.3",
+    "22": "22.20.0",
+    "23": "23.6.0",
+    "24": "24.21.0",
+    "25": "25.9.0",
+    "26": "26.12.1",
+}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from stackyn_server.images.node_releases import NODE_RELEASES
+from stackyn_server.images.node_releases import NODE_OF_LINE, NODE_RELEASES
 
 BUILD = "-build"
 
@@ -33,7 +33,7 @@ class ToolImages:
     "" where there is none, and the image is made the same in both worlds.
 
     `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `releases` are full
-    versions that can be made here besides the lines. `seldom` are taken only where no other line will do. What the
+    versions that can be made here besides the lines, each of which is its `release_of_line`. `seldom` are taken only where no other line will do. What the
     tool makes runs in the image that `runs_on` names by line, or `runs_on_official` (with `{}`).
     """
 
@@ -45,6 +45,7 @@ class ToolImages:
     lines: tuple[str, ...] = ()
     has_all_patches: bool = False
     releases: Mapping[str, Here] = field(default_factory=dict)
+    release_of_line: Mapping[str, str] = field(default_factory=dict)
     has_build_image: bool = False
     seldom: tuple[str, ...] = ()
     runs_on: Mapping[str, str] = field(default_factory=dict)
@@ -147,6 +148,7 @@ TOOLS: Mapping[str, ToolImages] = {
             lines=_NODES,
             has_all_patches=True,
             releases=dict.fromkeys(NODE_RELEASES, _NODE_OF_NPM),
+            release_of_line=NODE_OF_LINE,
             seldom=_majors(range(17, 26, 2)),  # never supported for long
         ),
         ToolImages("static", {"1": _ON_12}, "1", "nginx:stable-bookworm", files=("site",)),

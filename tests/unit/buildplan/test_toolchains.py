@@ -12,7 +12,13 @@ CATALOGUE = Toolchains(
     {
         "python": Tool("stackyn/python", ("3.13", "3.11"), "3.13", has_build_image=True),
         "node": Tool("stackyn/node", ("20", "22", "23"), "22", has_all_patches=True, seldom=("23",)),
-        "bun": Tool("stackyn/bun", ("1", "2"), "1", releases=("1.1.0", "1.2.9", "1.2.10", "1.20.0")),
+        "bun": Tool(
+            "stackyn/bun",
+            ("1", "2"),
+            "1",
+            releases=("1.1.0", "1.2.9", "1.2.10", "1.20.0", "2.1.0"),
+            release_of_line={"1": "1.2.10"},
+        ),
     }
 )
 
@@ -38,6 +44,8 @@ def asked(text: str) -> Asked:
         ("bun", "~1.2.3", "stackyn/bun:1.2.10"),
         ("bun", "1.3.0", "stackyn/bun:1"),
         ("bun", "^1.1", "stackyn/bun:1"),
+        ("bun", ">=1.3", "stackyn/bun:1.20.0"),
+        ("bun", ">=1.30", "stackyn/bun:1"),
         ("bun", "2.0.0", "stackyn/bun:2"),
     ],
 )

