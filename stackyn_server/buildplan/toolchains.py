@@ -29,10 +29,9 @@ class Tool:
     `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
     and where it is among those that are asked for; those of `seldom` only where no other is. With `has_all_patches`,
     each patch of a line can be had by its number, as with official images; else those of `releases` can, and a line has
-    one, whatever its number: that of `release_of_line`, where it is known. With `has_build_image`, there is also `<repository>:<version>-build` with compilers and
-    the usual headers on top.
-    What compilers make runs without them: `runs_on` names the image for that by version, with the same libraries of the
-    system.
+    one, whatever its number: that of `release_of_line`, where it is known. With `has_build_image`, there is also
+    `<repository>:<version>-build` with compilers and the usual headers on top. What compilers make runs without them:
+    `runs_on` names the image for that by version, with the same libraries of the system.
     """
 
     repository: str

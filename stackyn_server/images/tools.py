@@ -33,8 +33,9 @@ class ToolImages:
     "" where there is none, and the image is made the same in both worlds.
 
     `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `releases` are full
-    versions that can be made here besides the lines, each of which is its `release_of_line`. `seldom` are taken only where no other line will do. What the
-    tool makes runs in the image that `runs_on` names by line, or `runs_on_official` (with `{}`).
+    versions that can be made here besides the lines, each of which is its `release_of_line`. `seldom` are taken only
+    where no other line will do. What the tool makes runs in the image that `runs_on` names by line, or
+    `runs_on_official` (with `{}`).
     """
 
     name: str
