@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine import labels as keys
@@ -24,6 +24,7 @@ from stackyn_server.engine.labels import Role
 __all__ = ["Cache", "Places", "Share", "ensure", "forget_told", "list_all", "remove", "surplus"]
 
 _TOLD = "control"  # what a build is told beside its files: secrets and credentials
+_GONE = "gone-"
 WORK = "work"  # made anew by each build: its time is when the cache was last used
 
 
@@ -129,7 +130,7 @@ async def remove(engine: Engine, cache: Cache) -> bool:
     filters = json.dumps({"volume": [cache.name]})
     if await engine.request("GET", "containers/json", params={"all": "true", "filters": filters}):
         return False
-    await _empty(cache.folder)
+    await empty(cache.folder)
     try:
         await engine.request_or_none("DELETE", f"volumes/{cache.name}")
     except InUse:
@@ -137,8 +138,10 @@ async def remove(engine: Engine, cache: Cache) -> bool:
     return True
 
 
-async def _empty(folder: Path) -> None:
-    """Remove what is in the folder, as far as it lets itself be removed. Cancelled, it stops."""
+async def empty(folder: Path) -> None:
+    """Remove what is in the folder, as far as it lets itself be removed. Cancelled, it stops: what is left is under
+    another name by then, so that no build begins with half a cache."""
+    await asyncio.to_thread(_set_aside, folder)
     process = await asyncio.create_subprocess_exec(
         *("find", str(folder), "-mindepth", "1", "-delete"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -151,6 +154,13 @@ async def _empty(folder: Path) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _set_aside(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        for entry in list(folder.iterdir()):
+            if not entry.name.startswith(_GONE):
+                entry.rename(folder / f"{_GONE}{uuid4().hex}")
 
 
 async def forget_told(cache: Cache) -> None:

@@ -55,6 +55,25 @@ async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
         assert again == 0
 
 
+async def test_a_removal_that_ends_early_leaves_no_half_of_a_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, folder = tmp_path / "programs", tmp_path / "cache"
+    (folder / "buildkit/snapshots/2").mkdir(parents=True)
+    (folder / "buildkit/metadata.db").write_text("")
+    programs.mkdir()
+    (programs / "find").write_text('#!/bin/sh\nrm "$1"/*/metadata.db\n')
+    (programs / "find").chmod(0o755)
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+        await caches.empty(folder)
+    assert not (folder / "buildkit").exists()
+
+    await caches.empty(folder)
+    assert not list(folder.iterdir())
+
+
 async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Builder) -> None:
     stays, goes = UserId(uuid.uuid4()), UserId(uuid.uuid4())
     kept, removed = await ensure(engine, stays, 0), await ensure(engine, goes, 0)
