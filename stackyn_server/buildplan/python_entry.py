@@ -6,10 +6,10 @@ import ast
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import islice
 
 from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.python_application import Kind, application_of
 
 # Larger files are data or generated, and parsing them would cost seconds.
 SOURCE_CHARACTERS = 256_000
@@ -33,49 +33,6 @@ _NO_SCRIPTS = (
     "gunicorn.conf.py",
 )
 MANAGE = "manage.py"
-
-
-class Kind(StrEnum):
-    WSGI = "WSGI"
-    ASGI = "ASGI"
-    SCRIPT = "script"
-
-
-# Constructors of web applications by their full names.
-_FRAMEWORKS = {
-    "flask.Flask": ("Flask", Kind.WSGI),
-    "bottle.Bottle": ("Bottle", Kind.WSGI),
-    "bottle.default_app": ("Bottle", Kind.WSGI),
-    "falcon.App": ("Falcon", Kind.WSGI),
-    "falcon.asgi.App": ("Falcon", Kind.ASGI),
-    "fastapi.FastAPI": ("FastAPI", Kind.ASGI),
-    "starlette.applications.Starlette": ("Starlette", Kind.ASGI),
-    "quart.Quart": ("Quart", Kind.ASGI),
-    "sanic.Sanic": ("Sanic", Kind.ASGI),
-    "litestar.Litestar": ("Litestar", Kind.ASGI),
-    "blacksheep.Application": ("BlackSheep", Kind.ASGI),
-    "connexion.FlaskApp": ("Connexion", Kind.ASGI),
-    "connexion.AsyncApp": ("Connexion", Kind.ASGI),
-    "socketio.ASGIApp": ("Socket.IO", Kind.ASGI),
-    "socketio.WSGIApp": ("Socket.IO", Kind.WSGI),
-    "fasthtml.common.fast_app": ("FastHTML", Kind.ASGI),
-    "fasthtml.common.FastHTML": ("FastHTML", Kind.ASGI),
-    "fasthtml.fast_app": ("FastHTML", Kind.ASGI),
-    "fasthtml.FastHTML": ("FastHTML", Kind.ASGI),
-    "django.core.wsgi.get_wsgi_application": ("Django", Kind.WSGI),
-    "django.core.asgi.get_asgi_application": ("Django", Kind.ASGI),
-}
-# Dash serves through the Flask app that it has as an attribute.
-_DASH = ("dash.Dash", "dash_extensions.enrich.DashProxy")
-_MODULES = {
-    "flask": ("Flask", Kind.WSGI),
-    "fastapi": ("FastAPI", Kind.ASGI),
-    "quart": ("Quart", Kind.ASGI),
-    "fasthtml": ("FastHTML", Kind.ASGI),
-}
-_VARIABLES = ("app", "application", "api", "server")
-_FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application")
-_RAW = {("scope", "receive", "send"): Kind.ASGI, ("environ", "start_response"): Kind.WSGI}
 _GATEWAY_FILES = {"wsgi.py": Kind.WSGI, "asgi.py": Kind.ASGI}
 
 
@@ -220,7 +177,7 @@ def _read(project: Project, path: str, around: _Surroundings) -> Entry | None:
     imported = dict(_imports(body))
     imports = frozenset(name.split(".")[0] for name in imported.values())
     module, search_path = _module_of(project, path, around, imports)
-    found = _application(body, imported) or _imported_application(path, imported, imports)
+    found = application_of(body, imported) or _imported_application(path, imported, imports)
     if found is not None:
         variable, framework, kind, is_factory = found
         return Entry(path, module, kind, framework, variable, is_factory, search_path, imports)
@@ -323,30 +280,6 @@ def _is_relative(body: Iterable[ast.stmt]) -> bool:
     return any(isinstance(node, ast.ImportFrom) and node.level for node in body)
 
 
-def _application(body: list[ast.stmt], imported: dict[str, str]) -> tuple[str, str, Kind, bool] | None:
-    """Return variable, framework, kind, and whether the variable is a factory, of a web application in this file."""
-    likely = next(
-        (_MODULES[module] for name in imported.values() if (module := name.split(".")[0]) in _MODULES), None
-    )
-    unknown = None
-    for node in body:
-        for variable, value in _assigned(node):
-            full_name = _full_name(value.func, imported)
-            if full_name in _FRAMEWORKS:
-                return variable, *_FRAMEWORKS[full_name], False
-            if full_name in _DASH:
-                return f"{variable}.server", "Dash", Kind.WSGI, False
-            if variable in _VARIABLES and full_name.split(".")[-1] in _FACTORIES:
-                unknown = variable, *(likely or ("", Kind.WSGI)), False
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            raw = _RAW.get(tuple(argument.arg for argument in node.args.args))
-            if raw and node.name in _VARIABLES:
-                return node.name, "", raw, False
-            if node.name in _FACTORIES and likely and unknown is None:
-                unknown = node.name, *likely, True
-    return unknown
-
-
 def _imported_application(
     path: str, imported: dict[str, str], imports: frozenset[str]
 ) -> tuple[str, str, Kind, bool] | None:
@@ -357,32 +290,6 @@ def _imported_application(
         return None
     is_asgi = not imports.isdisjoint(("fastapi", "starlette", "quart"))
     return variable, "", Kind.ASGI if is_asgi else kind, False
-
-
-def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the variables that get the result of a call, and the call; of several at once the first one."""
-    if isinstance(node, ast.If | ast.Try):
-        for inner in node.body:
-            yield from _assigned(inner)
-        return
-    if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Call):
-        return
-    for target in node.targets if isinstance(node, ast.Assign) else (node.target,):
-        first = target.elts[0] if isinstance(target, ast.Tuple) and target.elts else target
-        if isinstance(first, ast.Name):
-            yield first.id, node.value
-
-
-def _full_name(node: ast.expr, imported: dict[str, str]) -> str:
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return ""
-    star = imported.get("*", "").removesuffix(".*")
-    first = imported.get(node.id) or (f"{star}.{node.id}" if star else node.id)
-    return ".".join([first, *reversed(names)])
 
 
 def _does_something(body: Iterable[ast.stmt]) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from stackyn_server.buildplan import python_django
 from stackyn_server.buildplan.commands import given_command
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.python_entry import MANAGE, Entry, Kind, find_entries, manage_folder
+from stackyn_server.buildplan.python_application import Kind
+from stackyn_server.buildplan.python_entry import MANAGE, Entry, find_entries, manage_folder
 from stackyn_server.buildplan.python_manifests import Manifests
 
 _BIND = "0.0.0.0:$PORT"

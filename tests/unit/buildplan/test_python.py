@@ -621,3 +621,31 @@ def test_packages_that_poetry_names_beside_a_project_table_are_installed() -> No
         "app.py": FLASK,
     }
     assert "RUN pip install --no-cache-dir 'flask>=3.1.0,<3.1.1'" in lines_of(tree)
+
+
+CHANNELS = """
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+django_asgi_app = get_asgi_application()
+application = ProtocolTypeRouter({"http": django_asgi_app})
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "source", "run"),
+    [
+        ("django\nchannels\ndaphne", {"manage.py": "", "s/asgi.py": CHANNELS, "s/wsgi.py": DJANGO},
+         "exec daphne --bind 0.0.0.0 --port $PORT s.asgi:application"),
+        ("fastapi\nuvicorn\npython-socketio",
+         {"main.py": "import socketio\nfrom fastapi import FastAPI\nweb = FastAPI()\n"
+                     "app = socketio.ASGIApp(socketio.AsyncServer(), other_asgi_app=web)\n"}, UVICORN + "main:app"),
+        ("flask\ngunicorn", {"app.py": f"{FLASK}from flask_restful import Api\napi = Api(app)\n"},
+         GUNICORN + "app:app"),
+        ("flask\ngunicorn", {"app.py": "import flask, x\nweb = flask.Flask('a')\napp = x.Proxy(web, 1)\n"},
+         GUNICORN + "app:app"),
+        ("flask\ngunicorn", {"app.py": "import flask, x\nweb = flask.Flask('a')\nserver = x.Server(web)\n"},
+         GUNICORN + "app:web"),
+    ],
+)  # fmt: skip
+def test_what_is_put_around_an_application_is_served(packages: str, source: Tree, run: str) -> None:
+    assert command(planned({"requirements.txt": packages, **source})) == run
