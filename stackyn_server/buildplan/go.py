@@ -8,6 +8,7 @@ from posixpath import dirname
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
@@ -67,6 +68,8 @@ def _plan(project: Project) -> BuildPlan | None:
     manifest = project.first((MODULE, WORKSPACE, "main.go"))
     given = given_command(project)
     commands = _commands(project)
+    if not commands and has_other_app(project.files) and not project.is_said_to_be(RUNTIME.name):
+        return None
     if not commands and not project.options.build_command:
         raise undetected(
             f"This is a Go project ({manifest}), but no folder has a `package main` to run.",

@@ -34,6 +34,7 @@ _ALSO_PROJECTS = frozenset((
     "dockerfile", "index.html", "index.php", "start.sh", "config.ru", "hugo.toml", "hugo.yaml", "mkdocs.yml",
     "_config.yml",
 ))  # fmt: skip
+_OF_APPS = frozenset(("package.json", "requirements.txt", "pyproject.toml", "Pipfile", "setup.py"))
 # Their index.html is a part of pages.
 _TEMPLATES = frozenset(("templates", "views", "layouts", "_layouts", "_includes", "partials"))
 # Files that are read by their exact names, and what people call them, in small letters.
@@ -79,6 +80,12 @@ def projects_below(files: Iterable[str]) -> list[str]:
             found.add(folder)
     outermost = [folder for folder in found if found.isdisjoint(_parents(folder))]
     return sorted(outermost, key=lambda folder: (folder.count("/"), folder))[:_MOST_FOLDERS]
+
+
+def has_other_app(files: Iterable[str]) -> bool:
+    """True beside Node's or Python's manifest: another language without a program is a tool there, as a Gemfile for
+    fastlane or a crate for WebAssembly."""
+    return not _OF_APPS.isdisjoint(files)
 
 
 def misnamed(files: frozenset[str]) -> list[tuple[str, str]]:

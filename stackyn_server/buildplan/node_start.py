@@ -52,7 +52,7 @@ def find_start(package: Package, installation: Installation, product: Product | 
 def own_start(package: Package, installation: Installation, product: Product | None) -> Start | None:
     """Return how package.json and the files beside it say that the app is started."""
     manifest = package.manifest
-    if start := _of_scripts(manifest, installation, product):
+    if start := _of_scripts(package, installation, product):
         return start
     if isinstance(product, Server):
         return Start(
@@ -73,7 +73,8 @@ def tools_needed(manifest: Manifest, project: Project) -> frozenset[str]:
     return tools_in(*(manifest.scripts.get(name, "") for name in names), given[0] if given else "")
 
 
-def _of_scripts(manifest: Manifest, installation: Installation, product: Product | None) -> Start | None:
+def _of_scripts(package: Package, installation: Installation, product: Product | None) -> Start | None:
+    manifest = package.manifest
     scripts = manifest.scripts
     command = effective("start", scripts)
     program = command.split()[0] if command else ""
@@ -83,9 +84,17 @@ def _of_scripts(manifest: Manifest, installation: Installation, product: Product
     is_for_development = is_development(command)
     if production and (is_for_development or not command):
         return _script(production, scripts, installation)
-    if not command or (is_for_development and not manifest.uses(*_SERVERS)):
+    serves = manifest.uses(*_SERVERS) or (product is None and _serves_files(package, command))
+    if not command or (is_for_development and not serves):
         return None
     return _script("start", scripts, installation)
+
+
+def _serves_files(package: Package, command: str) -> bool:
+    """True for a command such as `http-server public`, where the pages are there and nothing has to be built."""
+    words = [word.strip("'\"").removeprefix("./").rstrip("/") for word in command.split()]
+    is_server = words[:1] in (["serve"], ["http-server"]) and build_script(package) is None
+    return is_server and any(package.has(f"{word}/index.html") for word in words[1:])
 
 
 def _script(name: str, scripts: Mapping[str, str], installation: Installation) -> Start:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.node_manifest import MANIFEST as NODE_MANIFEST
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
@@ -55,6 +56,7 @@ _LIBRARIES = {
     "typhoeus": ("libcurl4-openssl-dev", "libcurl4"), "charlock_holmes": ("libicu-dev", "libicu-dev"),
     "tiny_tds": ("freetds-dev", "freetds-bin"), "rugged": ("cmake", "ca-certificates"),
 }  # fmt: skip
+_PROGRAMS = frozenset(("ruby", "bundle", "rails", "rackup", "rake", "puma", "falcon", "unicorn", "thin"))
 _SINATRA = re.compile(r"^[ \t]*require[ \t]*\(?\s*['\"]sinatra(?:/base)?['\"]", re.MULTILINE)
 
 
@@ -71,14 +73,13 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 
 
 def _is_ruby(files: frozenset[str]) -> bool:
-    return GEMFILE in files or RACK in files or "app.rb" in files or "main.rb" in files
+    return not files.isdisjoint((GEMFILE, RACK, *SCRIPTS))
 
 
 def _plan(project: Project) -> BuildPlan | None:
     if not _is_ruby(project.files):
         return None
-    is_tool = not project.has(GEMFILE) and project.first((NODE_MANIFEST, "index.html"))
-    if is_tool and not project.is_said_to_be(RUNTIME.name):
+    if _is_tool(project) and not project.is_said_to_be(RUNTIME.name):
         return None
     gems = _gems(project)
     start = _start(project, gems)
@@ -107,6 +108,15 @@ def _plan(project: Project) -> BuildPlan | None:
         run_packages=(library for gem, (_, library) in _LIBRARIES.items() if gem in gems),
     )
     return plan_of(project, RUNTIME.name, (*reasons, *start.reasons), text, ignore=IGNORED)
+
+
+def _is_tool(project: Project) -> bool:
+    """True for Ruby that only helps beside a page or an app in another language, as a Gemfile for fastlane does."""
+    if not project.has(GEMFILE):
+        return project.first((NODE_MANIFEST, "index.html")) is not None
+    given = given_command(project)
+    is_started = given is not None and not _PROGRAMS.isdisjoint(re.split(r"[\s/;&|]+", given[0]))
+    return has_other_app(project.files) and not is_started and project.first((RAILS, RACK, *SCRIPTS)) is None
 
 
 _ENVIRONMENT = (

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
@@ -59,6 +60,8 @@ def _plan(project: Project) -> BuildPlan | None:
     programs = _programs(project)
     given = given_command(project)
     reasons = [f"`{MANIFEST}` makes it a Rust project."]
+    if not programs and has_other_app(project.files) and not project.is_said_to_be(RUNTIME.name):
+        return None
     if not programs and not project.options.build_command:
         raise undetected(
             f"This is a Rust project ({MANIFEST}), but it has no program, only a library.",

@@ -34,6 +34,18 @@ STATIC_PACKAGE = json.dumps({"devDependencies": {"prettier": "3"}})
         ({"index.html": "", "main.py": "print('a tool')"}, "static"),
         ({"package.json": EXPRESS, "server.js": "", "main.py": "print('a tool')"}, "node"),
         ({"package.json": EXPRESS, "index.html": ""}, "node"),
+        ({"package.json": EXPRESS, "server.js": "", "Gemfile": "gem 'fastlane'"}, "node"),
+        ({"requirements.txt": "flask", "app.py": FLASK, "Gemfile": "gem 'x'"}, "python"),
+        ({"package.json": EXPRESS, "Gemfile": "gem 'x'", "Procfile": "web: npm start"}, "node"),
+        ({"package.json": EXPRESS, "Cargo.toml": "[package]\nname='a'", "src/lib.rs": ""}, "node"),
+        ({"package.json": EXPRESS, "go.mod": "module a", "gen/gen.go": "package gen"}, "node"),
+        (
+            {
+                "package.json": '{"scripts": {"start": "http-server ./public -p $PORT"}}',
+                "public/index.html": "",
+            },
+            "node",
+        ),
         ({"package.json": STATIC_PACKAGE, "index.html": ""}, "static"),
         ({"index.html": ""}, "static"),
         ({"README.md": "", "docs/index.html": ""}, "static"),
