@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
@@ -28,6 +29,7 @@ _SDK = re.compile(r"<Project\b[^<>]{0,300}\bSdk\s*=\s*\"([\w.]+)", re.IGNORECASE
 _FRAMEWORK = re.compile(r"<TargetFrameworks?>\s*[^<]{0,100}?net(?:coreapp)?(\d+\.\d+)", re.IGNORECASE)
 _ASSEMBLY = re.compile(r"<AssemblyName>\s*([^<\s]{1,200})\s*<", re.IGNORECASE)
 _OUTPUT = re.compile(r"<OutputType>\s*(?:Exe|WinExe)\s*<", re.IGNORECASE)
+_WINDOWS = re.compile(r"<TargetFrameworkVersion>|<TargetFrameworks?>\s*net[2-4]\d{1,2}\s*[<;]", re.IGNORECASE)
 _TESTS = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true", re.IGNORECASE)
 
 
@@ -48,7 +50,7 @@ def _projects(files: Iterable[str]) -> list[str]:
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    paths = [path for path in _projects(project.files) if is_plain(path)]
+    paths = [path for path in _projects(project.files) if _can_be_named(path)]
     if not paths:
         return None
     path = _chosen(project, paths)
@@ -61,11 +63,11 @@ def _plan(project: Project) -> BuildPlan | None:
         command = given[0]
         reasons.append(given[1])
     else:
-        command = f"dotnet {folder}/{_assembly(path, text)}.dll"
+        command = f"dotnet {shlex.quote(f'{folder}/{_assembly(path, text)}.dll')}"
     # From outside, because global.json asks for a patch of the SDK that was current when it was written: the image has
     # the newest of that framework.
     publish = project.options.build_command or (
-        f"cd / && dotnet publish /app/{path} --configuration Release --output /app/{folder}"
+        f"cd / && dotnet publish {shlex.quote(f'/app/{path}')} --configuration Release --output /app/{folder}"
     )
     steps = [
         "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",
@@ -102,10 +104,20 @@ def _chosen(project: Project, paths: list[str]) -> str:
                 f"This .NET solution has {len(candidates)} programs, and nothing says which one serves.",
                 f"Set the root directory to the folder of one of them: {', '.join(candidates[:10])}.",
             )
+    if any(_WINDOWS.search(project.text(path) or "") for path in paths):
+        raise undetected(
+            f"This is a project of the .NET Framework ({paths[0]}), which runs on Windows only.",
+            "Move it to .NET 8 or newer, then push again.",
+        )
     raise undetected(
         f"This is a .NET project ({paths[0]}), but it has no program, only a library.",
         "Set the root directory to the folder of the program, or add `<OutputType>Exe</OutputType>`.",
     )
+
+
+def _can_be_named(path: str) -> bool:
+    """True for what a command can name, spaces included, as Visual Studio's projects often have them."""
+    return is_plain(path.replace(" ", "_"))
 
 
 def _sdk(text: str) -> str:
@@ -115,7 +127,7 @@ def _sdk(text: str) -> str:
 
 def _assembly(path: str, text: str) -> str:
     named = _ASSEMBLY.search(text)
-    if named and is_plain(named[1]):
+    if named and _can_be_named(named[1]):
         return named[1]
     return path.rpartition("/")[2].rpartition(".")[0]
 

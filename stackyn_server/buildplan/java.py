@@ -22,7 +22,7 @@ from stackyn_server.buildplan.versions import (
 
 POM = "pom.xml"
 GRADLE = ("build.gradle.kts", "build.gradle", "settings.gradle.kts", "settings.gradle")
-VERSION_FILE, SYSTEM_PROPERTIES = ".java-version", "system.properties"
+VERSION_FILE, SDKMAN, SYSTEM_PROPERTIES = ".java-version", ".sdkmanrc", "system.properties"
 WRAPPER_SETTINGS = "gradle/wrapper/gradle-wrapper.properties"
 _MOST_FILES = 300
 _DEEPEST = 12
@@ -88,7 +88,15 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if POM not in files and not files.intersection(GRADLE):
         return ()
     builds = (path for path in files if path.count("/") <= 2 and path.rpartition("/")[2] in (POM, *GRADLE))
-    fixed = (VERSION_FILE, SYSTEM_PROPERTIES, WRAPPER_SETTINGS, "gradle.properties", PROCFILE, *TOOL_FILES)
+    fixed = (
+        VERSION_FILE,
+        SDKMAN,
+        SYSTEM_PROPERTIES,
+        WRAPPER_SETTINGS,
+        "gradle.properties",
+        PROCFILE,
+        *TOOL_FILES,
+    )
     return (*fixed, *sorted(builds)[:_MOST_FILES], *_sources(files))
 
 
@@ -249,6 +257,9 @@ def _asked(project: Project, is_maven: bool) -> Asked | None:
         project.text(VERSION_FILE), VERSION_FILE, Dialect.NPM
     ):
         return _major(pinned)
+    if sdkman := re.search(r"^java=(\S+)", project.text(SDKMAN) or "", re.MULTILINE):
+        requirement = parse_requirement(sdkman[1].partition("-")[0])
+        return _major(Asked(requirement, f"`{SDKMAN}`")) if requirement else None
     if heroku := re.search(
         r"^java\.runtime\.version\s*=\s*(?:\w+-)?(\d[\d.]*)",
         project.text(SYSTEM_PROPERTIES) or "",

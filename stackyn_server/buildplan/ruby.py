@@ -69,7 +69,7 @@ class Start:
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if not _is_ruby(files):
         return ()
-    return (GEMFILE, LOCK, VERSION_FILE, *TOOL_FILES, PROCFILE, *SCRIPTS, NODE_MANIFEST)
+    return (GEMFILE, LOCK, RACK, VERSION_FILE, *TOOL_FILES, PROCFILE, *SCRIPTS, NODE_MANIFEST)
 
 
 def _is_ruby(files: frozenset[str]) -> bool:
@@ -155,7 +155,9 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
     if project.options.install_command:
         return [run(project.options.install_command)]
     if not project.has(GEMFILE):
-        return []
+        gems = _unnamed_gems(project)
+        reasons.extend([f"There is no {GEMFILE}: the newest {', '.join(gems)} is installed."] if gems else [])
+        return [run(f"gem install --no-document {' '.join(gems)}")] if gems else []
     is_local = any(path.startswith("vendor/cache/") for path in project.files)
     if is_local:
         reasons.append("Its gems are in `vendor/cache`, and are installed from there.")
@@ -168,6 +170,13 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
     # A lock made on a Mac or on Windows lacks this machine's platform, and Bundler would refuse it.
     platform = "bundle lock --add-platform x86_64-linux --local 2>/dev/null; " if project.has(LOCK) else ""
     return [run(f"{platform}bundle install --jobs 4 --retry 2{' --local' if is_local else ''}")]
+
+
+def _unnamed_gems(project: Project) -> list[str]:
+    """Return what serves a Rack or Sinatra app that has no Gemfile: none of it comes with Ruby."""
+    sources = "\n".join(project.text(path) or "" for path in (RACK, *SCRIPTS))
+    is_sinatra = _SINATRA.search(sources) is not None
+    return ["rack", "rackup", "puma", *["sinatra"] * is_sinatra] if is_sinatra or project.has(RACK) else []
 
 
 def _build(project: Project, gems: frozenset[str], reasons: list[str]) -> list[str]:
@@ -217,7 +226,7 @@ def _start(project: Project, gems: frozenset[str]) -> Start | None:
             f"{bundled}{command}", (f"`{RACK}` makes it a Rack app; {server or 'rackup'} serves it.",)
         )
     if script := project.first(SCRIPTS):
-        is_sinatra = "sinatra" in gems and _SINATRA.search(project.text(script) or "")
+        is_sinatra = ("sinatra" in gems or not bundled) and _SINATRA.search(project.text(script) or "")
         options = " -o 0.0.0.0 -p $PORT" if is_sinatra else ""
         return Start(f"{bundled}ruby {script}{options}", (f"`{script}` is run.",))
     return None

@@ -77,3 +77,20 @@ def test_the_version_is_read_from_the_project(tree: Tree, version: str) -> None:
 def test_a_framework_that_is_not_there_is_refused() -> None:
     failure = refused({"A.csproj": project(framework="netcoreapp3.1")}, toolchains=EVERYTHING)
     assert failure.message == ("`TargetFramework` asks for .NET 3.1, and this server has .NET 8.0 and 9.0.")
+
+
+def test_names_with_spaces_are_quoted() -> None:
+    plan = planned({"My Shop.sln": "", "My Shop/My Shop.csproj": project()}, toolchains=EVERYTHING)
+    assert "dotnet publish '/app/My Shop/My Shop.csproj' " in step(plan, "publish")
+    assert command(plan).endswith("exec dotnet 'out/My Shop.dll'")
+
+
+@pytest.mark.parametrize(
+    "framework",
+    ["<TargetFrameworkVersion>v4.8</TargetFrameworkVersion>", "<TargetFramework>net472</TargetFramework>"],
+)
+def test_the_framework_of_windows_is_refused_by_its_name(framework: str) -> None:
+    assert (
+        "Windows only"
+        in refused({"A.csproj": f"<Project>{framework}</Project>"}, toolchains=EVERYTHING).message
+    )

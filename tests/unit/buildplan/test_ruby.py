@@ -103,3 +103,21 @@ def test_a_gemfile_beside_another_app_is_ruby_where_ruby_is_started() -> None:
     tree = {"package.json": '{"scripts": {"start": "x"}}', "Gemfile": "gem 'rack'"}
     assert planned({**tree, "config.ru": ""}, toolchains=EVERYTHING).runtime == "ruby"
     assert planned({**tree, "Procfile": "web: bundle exec serve"}, toolchains=EVERYTHING).runtime == "ruby"
+
+
+@pytest.mark.parametrize(
+    ("tree", "gems", "start"),
+    [
+        (
+            {"config.ru": "run ->(env) { [200, {}, []] }"},
+            "rack rackup puma",
+            "rackup --host 0.0.0.0 --port $PORT",
+        ),
+        ({"app.rb": "require 'sinatra'"}, "rack rackup puma sinatra", "ruby app.rb -o 0.0.0.0 -p $PORT"),
+    ],
+)
+def test_what_serves_is_installed_where_there_is_no_gemfile(tree: Tree, gems: str, start: str) -> None:
+    plan = planned(tree, toolchains=EVERYTHING)
+    assert f"RUN gem install --no-document {gems}" in lines(plan)
+    assert command(plan) == f"exec {start}"
+    assert not any("gem install" in line for line in lines(planned({"app.rb": ""}, toolchains=EVERYTHING)))
