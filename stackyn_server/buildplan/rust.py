@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
@@ -57,10 +57,56 @@ def _manifests(files: Iterable[str]) -> list[str]:
 def _plan(project: Project) -> BuildPlan | None:
     if not project.has(MANIFEST):
         return None
+    workspace, folder = _workspace(project)
+    plan = _plan_package(workspace, folder)
+    return replace(plan, root=workspace.options.root_directory or "") if plan and folder else plan
+
+
+def _workspace(project: Project) -> tuple[Project, str]:
+    """Return the workspace above the root directory that has it as a member, and the way there: its manifest, its lock
+    and the packages beside are needed. Else the project itself, with an empty way."""
+    parts = (project.options.root_directory or "").split("/")
+    is_root = "workspace" in toml(project, MANIFEST)
+    for size in range(len(parts) - 1, -1, -1) if parts != [""] and not is_root else ():
+        above, folder = "/".join(parts[:size]), "/".join(parts[size:])
+        outer = _from(project, above, folder)
+        if (
+            is_plain(folder)
+            and outer.has(MANIFEST)
+            and f"{folder}/{MANIFEST}" in _members(outer, toml(outer, MANIFEST))
+        ):
+            return outer, folder
+    return project, ""
+
+
+def _from(project: Project, above: str, folder: str) -> Project:
+    """Return the same project from a folder above, where the owner's commands go to their own folder first."""
+    options = project.options
+    install, build = (
+        command and f"cd {folder} && {command}"
+        for command in (options.install_command, options.build_command)
+    )
+    options = replace(options, root_directory=above or None, install_command=install, build_command=build)
+    prefix = f"{above}/" if above else ""
+    files = frozenset(path.removeprefix(prefix) for path in project.everything if path.startswith(prefix))
+    return replace(project, files=files, options=options)
+
+
+def _plan_package(project: Project, folder: str) -> BuildPlan | None:
+    """Plan the package in a folder of a workspace, or whatever the project has."""
     programs = _programs(project)
+    if folder:
+        programs = [program for program in programs if program.manifest == f"{folder}/{MANIFEST}"]
     given = given_command(project)
     reasons = [f"`{MANIFEST}` makes it a Rust project."]
-    if not programs and has_other_app(project.files) and not project.is_said_to_be(RUNTIME.name):
+    if folder:
+        reasons.append(f"It is part of a workspace, and `{folder}` is built from the root of that.")
+    if (
+        not programs
+        and not folder
+        and has_other_app(project.files)
+        and not project.is_said_to_be(RUNTIME.name)
+    ):
         return None
     if not programs and not project.options.build_command:
         raise undetected(
@@ -74,6 +120,8 @@ def _plan(project: Project) -> BuildPlan | None:
     else:
         program = _chosen(_of_default_members(project, programs))
         command, wanted = f"bin/{program.name}", [program]
+        if folder:  # where it would find its files
+            command = f"cd {folder} && {'../' * (folder.count('/') + 1)}{command}"
         reasons.append(f"Its program {program.name} is built and run.")
     choice = project.options.toolchains.choose("rust", _asked(project))
     reasons.append(choice.reason)

@@ -134,3 +134,24 @@ def test_a_lock_is_kept_to() -> None:
 def test_a_manifest_that_is_no_toml_is_refused_with_its_line() -> None:
     failure = refused({"Cargo.toml": '[package]\nname = "shop\n'}, toolchains=EVERYTHING)
     assert failure.message == "Cargo.toml is not valid TOML." and "line 2" in failure.evidence
+
+
+def test_a_member_of_a_workspace_is_built_from_the_root_of_it() -> None:
+    tree = {
+        "rs/Cargo.toml": '[workspace]\nmembers = ["crates/*"]\n[workspace.package]\nedition = "2021"\n',
+        "rs/Cargo.lock": "",
+        "rs/crates/api/Cargo.toml": '[package]\nname = "api"\nedition.workspace = true\n',
+        "rs/crates/api/src/main.rs": MAIN,
+        "rs/crates/other/Cargo.toml": PACKAGE,
+        "rs/crates/other/src/main.rs": MAIN,
+    }
+    plan = planned(tree, root_directory="rs/crates/api", toolchains=EVERYTHING)
+    assert plan.root == "rs"
+    assert "cargo build --release --locked --manifest-path crates/api/Cargo.toml --bin api" in step(
+        plan, "cargo"
+    )
+    assert command(plan) == "cd crates/api && exec ../../bin/api"
+    own = planned(tree, root_directory="rs/crates/api", build_command="make", toolchains=EVERYTHING)
+    assert "cd crates/api && make" in step(own, "make")
+    alone = {path: text for path, text in tree.items() if path != "rs/Cargo.toml"}
+    assert planned(alone, root_directory="rs/crates/other", toolchains=EVERYTHING).root is None
