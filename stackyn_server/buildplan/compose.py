@@ -30,6 +30,7 @@ class Service:
     target: str | None
     ports: tuple[int, ...]
     has_command: bool
+    is_inline: bool
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
@@ -82,6 +83,11 @@ def _plan_service(project: Project, path: str, service: Service, context: str) -
     below = f"{context}/" if context else ""
     files = frozenset(name.removeprefix(below) for name in project.everything if name.startswith(below))
     plan = dockerfile.RUNTIME.plan(Project(files, project.contents, options, project.everything))
+    if plan is None and service.is_inline:
+        raise undetected(
+            f"The service {service.name} of {path} has its Dockerfile inside (dockerfile_inline), which is not read.",
+            "Put it into a file called Dockerfile, then push again.",
+        )
     if plan is None:
         raise undetected(
             f"The service {service.name} of {path} is built from {context or 'the root'}, which has no Dockerfile.",
@@ -107,6 +113,7 @@ def _service(name: str, entry: object) -> Service:
         target=text_at(details, "target"),
         ports=_ports(service),
         has_command="command" in service,
+        is_inline="dockerfile_inline" in details,
     )
 
 

@@ -23,6 +23,7 @@ from stackyn_server.buildplan.node_packages import (
     plan_installation,
     tool_package,
 )
+from stackyn_server.buildplan.node_scripts import effective
 from stackyn_server.buildplan.node_start import Start, find_start, own_start, tools_needed
 from stackyn_server.buildplan.node_system import system_packages
 from stackyn_server.buildplan.node_workspace import Package, Workspace, find_workspace, members
@@ -33,6 +34,7 @@ from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/node_modules",)
 _CONFIGS = ("next", "nuxt", "svelte", "astro", "vite", "react-router", "vue", "eleventy", ".eleventy")
+_ORCHESTRATORS = frozenset(("turbo", "nx", "lerna", "lage", "wsrun"))
 _PYTHON_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.py")
 
 
@@ -126,10 +128,16 @@ def _with_its_only_app(workspace: Workspace) -> Workspace:
     if workspace.is_shared or (not root.manifest.workspaces and not root.project.has("pnpm-workspace.yaml")):
         return workspace
     installation = _installation(workspace)
-    if find_start(root, installation, None) or build_script(root):
+    if find_start(root, installation, None) or (build_script(root) and not _builds_members(root)):
         return workspace
     apps = [package for package in members(root) if _is_whole(package, installation)]
     return Workspace(root, apps[0]) if len(apps) == 1 else workspace
+
+
+def _builds_members(root: Package) -> bool:
+    """True for a `build` script that has the members build themselves: `turbo build`, `npm run build --workspaces`."""
+    words = effective(build_script(root) or "", root.manifest.scripts).split()
+    return bool(words) and (words[0] in _ORCHESTRATORS or words[0].startswith("-") or "--workspaces" in words)
 
 
 def _is_whole(package: Package, installation: Installation) -> bool:

@@ -156,7 +156,9 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
         return [run(project.options.install_command)]
     if not project.has(GEMFILE):
         gems = _unnamed_gems(project)
-        reasons.extend([f"There is no {GEMFILE}: the newest {', '.join(gems)} is installed."] if gems else [])
+        reasons.extend(
+            [f"There is no {GEMFILE}: the newest {', '.join(gems)} are installed."] if gems else []
+        )
         return [run(f"gem install --no-document {' '.join(gems)}")] if gems else []
     is_local = any(path.startswith("vendor/cache/") for path in project.files)
     if is_local:

@@ -85,3 +85,8 @@ def test_a_compose_file_beside_a_manifest_is_for_development() -> None:
 
 def test_a_dockerfile_wins() -> None:
     assert planned({"compose.yaml": WEB, "Dockerfile": DOCKERFILE}).runtime == "dockerfile"
+
+
+def test_a_dockerfile_inside_the_file_is_refused_by_its_name() -> None:
+    text = "services:\n  app:\n    build:\n      context: .\n      dockerfile_inline: FROM nginx\n"
+    assert "(dockerfile_inline)" in refused({"compose.yaml": text}).message

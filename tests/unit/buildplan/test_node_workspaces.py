@@ -89,3 +89,19 @@ def test_a_site_of_a_workspace_is_gathered_in_its_folder() -> None:
     assert "RUN cd apps/site && for folder in dist " in (
         planned(tree, root_directory="apps/site").generated or ""
     )
+
+
+@pytest.mark.parametrize(
+    "build", ["turbo run build", "lerna run build", "pnpm -r build", "npm run build --workspaces"]
+)
+def test_the_only_app_is_found_where_the_root_has_its_members_build(build: str) -> None:
+    tree = {
+        "package.json": json.dumps({"workspaces": ["packages/*"], "scripts": {"build": build}}),
+        "packages/api/package.json": json.dumps(
+            {"name": "api", "scripts": {"start": "node a.js", "build": "tsc"}}
+        ),
+        "packages/lib/package.json": json.dumps({"name": "lib"}),
+    }
+    plan = planned(tree)
+    assert "RUN cd packages/api && npm run build" in (plan.generated or "")
+    assert command(plan) == "exec node a.js"
