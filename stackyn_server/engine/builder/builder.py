@@ -27,7 +27,7 @@ from stackyn_server.engine.builder.base_images import BaseImages
 from stackyn_server.engine.builder.caches import Cache, Places, Share
 from stackyn_server.engine.builder.container import BuilderSpec
 from stackyn_server.engine.builder.disk import DiskLimits, within_limits
-from stackyn_server.engine.builder.failures import explain, shown
+from stackyn_server.engine.builder.failures import cache_damaged, explain, is_cache_damaged, shown
 from stackyn_server.engine.builder.output import Limits, take_image
 from stackyn_server.engine.builder.progress import Progress
 from stackyn_server.engine.builder.pulls import Pulls
@@ -142,8 +142,8 @@ class Builder:
 
     @asynccontextmanager
     async def _cache(self, request: BuildRequest) -> AsyncIterator[Cache]:
-        """Hold a cache. One that overfilled the disk, or that no daemon starts with, is dropped, and its tenant's next
-        build waits until it is gone."""
+        """Hold a cache. One that overfilled the disk, is damaged, or that no daemon starts with, is dropped, and its
+        tenant's next build waits until it is gone."""
         await self._dropped(request.tenant)
         async with AsyncExitStack() as held:
             place = await held.enter_async_context(self._places.place(request.tenant))
@@ -203,7 +203,7 @@ class Builder:
             raise
         await telling.finish()
         if ended.exit_code != 0:
-            raise await self._explained(ended, progress, say)
+            raise await self._explained(ended, progress, cache, say)
 
     def _daemon_configuration(self) -> str:
         builds = self._settings.builds
@@ -211,7 +211,10 @@ class Builder:
         ours = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
         return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
 
-    async def _explained(self, ended: Ended, progress: Progress, say: Say) -> Exception:
+    async def _explained(self, ended: Ended, progress: Progress, cache: Cache, say: Say) -> Exception:
+        if is_cache_damaged(progress):
+            log.warning("cache.damaged", cache=cache.name, problem=progress.problem)
+            return _CacheUnusable(cache_damaged())
         for line in shown(progress):
             say(line)
         error = await asyncio.to_thread(explain, ended, progress, self._settings.builds.allowed_private)

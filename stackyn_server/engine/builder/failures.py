@@ -31,6 +31,12 @@ _DAEMON_GONE = re.compile(
     r"failed to list workers|closing transport|buildkitd\.sock",
     re.IGNORECASE,
 )
+# Its database of snapshots and their folders contradict each other. No path alone is enough: steps of a tenant fail
+# with paths of the cache too.
+_CACHE_DAMAGED = re.compile(
+    r"missing parent \S+ bucket|parent snapshot \S+ does not exist|failed to rename: rename \S+/snapshots/new-|"
+    r"failed to get unprivileged mount flags for .*/snapshots/\d+/fs .*no such file"
+)
 _FETCHING = re.compile(
     r"failed to resolve source metadata|failed to authorize|failed to do request|failed to copy|failed to fetch|"
     r"(?:get|head|post) \"?https?://|unexpected status|invalid response status|failed to read digest|dial tcp|"
@@ -94,6 +100,24 @@ def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = (
     if problem.exit_code is not None:
         return _step_failed(problem, progress, printed)
     return _without_exit_code(problem, progress, allowed)
+
+
+def is_cache_damaged(progress: Progress) -> bool:
+    """Say whether the builder could not read what earlier builds left in its cache."""
+    problem = progress.problem
+    if problem is None or problem.exit_code is not None or _DISK.search(problem.text):
+        return False
+    return _CACHE_DAMAGED.search(problem.text) is not None
+
+
+def cache_damaged() -> TransientFailure:
+    return TransientFailure(
+        Failure(
+            FailureCode.INTERNAL,
+            "The cache of this account's builds was damaged, and is removed.",
+            "Deploy again: the build has to do everything anew, once.",
+        )
+    )
 
 
 def lacks_base_image(progress: Progress) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stackyn_server import config
-from stackyn_server.domain.failures import FailureCode
+from stackyn_server.domain.failures import FailureCode, TransientFailure
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
@@ -23,6 +24,7 @@ from tests.engine.building import fails, succeeds
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 ANNA, BERT, GONE = (UserId(uuid.UUID(int=number)) for number in (1, 2, 3))
+SNAPSHOTS = "buildkit/runc-overlayfs/snapshots"
 SHARE = Share(tenant_bytes=10, total_bytes=15, unused=timedelta(days=30))
 
 
@@ -72,6 +74,41 @@ async def test_a_removal_that_ends_early_leaves_no_half_of_a_cache(
 
     await caches.empty(folder)
     assert not list(folder.iterdir())
+
+
+def lose_snapshots(folder: Path) -> None:
+    shutil.rmtree(folder / SNAPSHOTS / "snapshots")
+
+
+def lose_database(folder: Path) -> None:
+    (folder / SNAPSHOTS / "metadata.db").unlink()
+
+
+def lose_leases(folder: Path) -> None:
+    ((folder / SNAPSHOTS).parent / "containerdmeta.db").unlink()
+
+
+@pytest.mark.parametrize("lose", [lose_snapshots, lose_database, lose_leases])
+async def test_a_damaged_cache_is_removed_and_the_build_made_again(
+    engine: Engine,
+    builder: Builder,
+    base_image: str,
+    build_request: Callable[..., BuildRequest],
+    lose: Callable[[Path], None],
+) -> None:
+    """As a server leaves it that lost its power, or an operator who made room by hand."""
+    tenant = UserId(uuid.uuid4())
+    dockerfile = f"FROM {base_image}\nRUN echo first > /first\n"
+    await succeeds(builder, build_request(tenant=tenant), dockerfile)
+    made = await ensure(engine, tenant, 0)
+    await asyncio.to_thread(lose, made.folder)
+    dockerfile += "RUN echo second > /second\n"
+
+    error = await fails(builder, build_request(tenant=tenant), dockerfile)
+
+    assert isinstance(error, TransientFailure)
+    assert "damaged" in error.failure.message
+    await succeeds(builder, build_request(tenant=tenant), dockerfile)
 
 
 async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Builder) -> None:

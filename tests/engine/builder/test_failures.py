@@ -11,7 +11,7 @@ import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
-from stackyn_server.engine.builder.failures import explain, shown
+from stackyn_server.engine.builder.failures import explain, is_cache_damaged, shown
 from stackyn_server.engine.builder.progress import Progress
 from stackyn_server.engine.builder.run import Ended
 from stackyn_server.engine.errors import EngineUnavailable
@@ -145,6 +145,25 @@ def test_a_private_network_that_the_operator_opened_is_not_called_closed() -> No
     error = explain(Ended(1, False, ""), progress, [IPv4Network("10.1.2.0/24")])
 
     assert isinstance(error, TransientFailure)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_damaged"),
+    [
+        (
+            'failed to create snapshot: missing parent "buildkit/8/buildkit-layer-snapshot-v1-sha256-24e" bucket: '
+            "not found",
+            True,
+        ),
+        (
+            "mount /var/lib/build/buildkit/runc-overlayfs/snapshots/snapshots/3/fs: operation not permitted",
+            False,
+        ),
+        ("parent snapshot 1h6 does not exist: no space left on device", False),
+    ],
+)
+def test_a_damaged_cache_is_told_from_a_step_that_fails_in_it(text: str, is_damaged: bool) -> None:
+    assert is_cache_damaged(heard(text)) is is_damaged
 
 
 @pytest.mark.parametrize("words", ["server message: <secret>", "body: <secret>"])
