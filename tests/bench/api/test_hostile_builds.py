@@ -19,7 +19,7 @@ LONGEST_SECONDS = 1.0  # of 99 in 100 answers; clients give up after ten times t
 # In pairs, as many as build at once. Each says first that it is at work.
 HOSTILE = {
     "busy loops": "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done; wait",
-    "fork bomb": "bomb() { bomb | bomb & }; bomb; exec sleep 600",
+    "fork bomb": "bomb() { bomb | bomb & }; bomb & exec sleep 600",
     "memory bombs": "while :; do dd if=/dev/zero of=/dev/null bs=3000M count=1 || :; done",
     "endless output": "yes something-to-read-for-whoever-follows",
     "large files": "while :; do dd if=/dev/zero of=/big bs=1M count=2000; rm /big; done",

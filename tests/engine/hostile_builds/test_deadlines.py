@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.engine.builder import container
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
@@ -21,7 +22,9 @@ from tests.patience import patient
 DEADLINE_SECONDS = 3
 GONE_SECONDS = 2
 BUSY_MACHINE_SECONDS = 0.5
-FORK_BOMB = "bomb() { bomb | bomb & }; bomb; exec sleep 5"  # by then there is no room for one more process
+FORK_BOMB = (
+    "bomb() { bomb | bomb & }; bomb & exec sleep 5"  # forks once itself: soon there is no room for more
+)
 FULL = pytest.mark.full
 
 
@@ -31,7 +34,6 @@ FULL = pytest.mark.full
         pytest.param("busybox timeout 5 yes sixteen-and-more; true", id="endless output"),
         pytest.param("sleep 5", id="sleep", marks=FULL),
         pytest.param("busybox timeout 5 sh -c 'while :; do :; done'; true", id="busy loop", marks=FULL),
-        pytest.param(FORK_BOMB, id="fork bomb", marks=FULL),
     ],
 )
 async def test_deadline_ends_any_build(
@@ -56,3 +58,28 @@ async def test_deadline_ends_any_build(
 
     opened = await run(builder, build_request(), dockerfile)
     assert opened.error is None, "open: it goes on to its end"
+
+
+@FULL
+async def test_fork_bomb_ends_by_its_processes_or_its_deadline(
+    engine: Engine, base_image: str, builder: Builder, build_request: Make
+) -> None:
+    """Sooner or later it takes the builder's own daemon the processes that it needs."""
+    began = time.monotonic()
+    async with longest_wait() as waited:
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await builder.build(
+                    build_request(), context(f"FROM {base_image}\nRUN {FORK_BOMB}\n"), lambda _: None
+                )
+        except TimeoutError:
+            pass
+        except DeploymentFailed as failed:
+            assert failed.failure.code is FailureCode.BUILD_FAILED
+            assert "processes" in failed.failure.message
+        else:
+            pytest.fail("it went on to its end")
+
+    assert time.monotonic() - began < DEADLINE_SECONDS + GONE_SECONDS
+    assert await container.list_all(engine) == []
+    assert waited.seconds < patient(BUSY_MACHINE_SECONDS)
