@@ -104,3 +104,14 @@ def test_a_program_of_another_module_is_built_in_a_workspace_only() -> None:
     }
     assert "Set the root directory to web, " in refused(tree).hint
     assert command(planned({**tree, "go.work": "use .\nuse ./web"}, toolchains=EVERYTHING)) == "exec bin/web"
+
+
+def test_a_module_below_is_no_part_of_the_root() -> None:
+    main = "package main\n\nfunc main() {}\n"
+    tree = {
+        "go.mod": "module x\n",
+        "cmd/a/main.go": main,
+        "server/go.mod": "module y\n",
+        "server/main.go": main,
+    }
+    assert "./cmd/a" in step(planned(tree, toolchains=EVERYTHING), "go build")
