@@ -84,7 +84,6 @@ class Workshop:
         """
         request = self._request()
         words = arguments(request, below, has_registry=not is_local)
-        words[-1] += ",force-compression=true"  # to none, also the layers of an official image
         builds = self._settings.builds
         configuration = daemon_configuration(f"linux/{self._architecture}", _KEEP_MB)
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
