@@ -11,7 +11,7 @@ from stackyn_server.buildplan.generated import COPY_ALL, run
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
+from stackyn_server.buildplan.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.versions import (
     TOOL_FILES,
     Asked,
@@ -95,7 +95,8 @@ def _plan(project: Project) -> BuildPlan | None:
         *(["RUN go mod init app"] if not project.first((MODULE, WORKSPACE)) else []),
         *_build(project, targets),
     ]
-    return plan_of(project, RUNTIME.name, reasons, two_stages(project, choice, steps, command))
+    text = two_stages(project, choice, steps, command, environment=[PATH_OF_PROGRAMS])
+    return plan_of(project, RUNTIME.name, reasons, text)
 
 
 def _environment(asked: Asked | None) -> list[str]:

@@ -12,7 +12,7 @@ from stackyn_server.buildplan.generated import COPY_ALL, run
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
+from stackyn_server.buildplan.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.structured_files import Table, table, text_at, texts_at, toml
 from stackyn_server.buildplan.versions import (
     TOOL_FILES,
@@ -135,11 +135,11 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
 
 
 def _environment(project: Project, programs: list[Program]) -> list[str]:
-    """Return what has frameworks listen for visitors: Rocket does so on the machine's own address only."""
+    """Return where programs are found, and what has frameworks listen for visitors: Rocket does so on loopback only."""
     manifests = [toml(project, path) for path in {MANIFEST, *(program.manifest for program in programs)}]
     if not any("rocket" in table(manifest, "dependencies") for manifest in manifests):
-        return []
-    return ["ROCKET_ADDRESS=0.0.0.0", f"ROCKET_PORT={project.port}"]
+        return [PATH_OF_PROGRAMS]
+    return [PATH_OF_PROGRAMS, "ROCKET_ADDRESS=0.0.0.0", f"ROCKET_PORT={project.port}"]
 
 
 def _build(project: Project, programs: list[Program]) -> list[str]:

@@ -12,6 +12,8 @@ from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.toolchains import Choice
 
 COPY_APP = copy_from_build("/app/")
+# For start commands that name a built program alone, as on Heroku.
+PATH_OF_PROGRAMS = "PATH=/app/bin:$PATH"
 # Names that need no quoting anywhere: in Dockerfile instructions, in shell commands and in configuration files.
 _IMAGE = re.compile(r"^(?:FROM |COPY --from=)(\S+:\S+)", re.MULTILINE)
 _PLAIN = re.compile(r"[A-Za-z0-9_.@+][A-Za-z0-9_.@+/-]*")

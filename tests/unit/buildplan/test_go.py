@@ -54,6 +54,14 @@ def test_all_programs_are_built_for_a_start_command() -> None:
     assert command(plan) == "exec bin/two -http :$PORT"
 
 
+def test_a_start_command_may_name_the_program_alone() -> None:
+    """As in a Procfile for Heroku, whose Go apps have their programs on the path."""
+    plan = planned({"go.mod": MOD, "main.go": MAIN, "Procfile": "web: shop\n"}, toolchains=EVERYTHING)
+    assert "-o bin/shop" in step(plan, "go build")
+    assert command(plan) == "exec shop"
+    assert "ENV PATH=/app/bin:$PATH" in lines(plan)
+
+
 def test_a_library_is_refused() -> None:
     failure = refused({"go.mod": MOD, "store.go": LIBRARY}, toolchains=EVERYTHING)
     assert "Go project (go.mod)" in failure.message
