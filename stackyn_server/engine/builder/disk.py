@@ -1,9 +1,9 @@
 """The disk of one build, watched while it runs: nothing in the kernel limits what a volume takes.
 
 Looking at the file system costs nothing, counting files does. A build can have passed its limit only when the file
-system has lost what was left of it, so that is when its files are counted. It is paused meanwhile: else it would write
-on for as long as that takes, and make it take longer. They are also counted on a period, because others on the same
-file system free room.
+system has lost what was left of it, so that is when its files are counted. They are also counted on a period, because
+others on the same file system free room. It is paused meanwhile: else it would write on for as long as that takes, and
+make it take longer.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ async def _watch(folder: Path, limits: DiskLimits, pause: Pause) -> None:
     """Raise `DeploymentFailed` as soon as a limit is passed; never return."""
     most = Occupied(limits.disk_mb * _MEBIBYTE, limits.max_files)
     then = await asyncio.to_thread(_free, folder)
-    counted, counted_at = Occupied(0, 0), -math.inf
+    counted, counted_at, took, rested_at = Occupied(0, 0), -math.inf, 0.0, -math.inf
     while True:
         now = await asyncio.to_thread(_free, folder)
         if now.bytes < limits.free_disk_mb * _MEBIBYTE or now.files < limits.free_files:
@@ -84,15 +84,20 @@ async def _watch(folder: Path, limits: DiskLimits, pause: Pause) -> None:
             counted.bytes + then.bytes - now.bytes > most.bytes
             or counted.files + then.files - now.files > most.files
         )
-        if may_have_passed or time.monotonic() - counted_at > COUNT_SECONDS:
-            began_at = time.monotonic()
-            async with pause() if may_have_passed else nullcontext():
-                counted, then = await asyncio.to_thread(occupied, [folder], most), now
-                counted_at = time.monotonic()
+        began_at = time.monotonic()
+        is_due = began_at - counted_at > max(COUNT_SECONDS, took)
+        if is_due or (may_have_passed and began_at >= rested_at):
+            is_first = counted_at == -math.inf  # the build has written nothing yet
+            async with nullcontext() if is_first else pause():
+                then = await asyncio.to_thread(_free, folder)
+                counted = await asyncio.to_thread(occupied, [folder], most)
                 if counted.bytes > most.bytes or counted.files > most.files:
                     log.info("build.disk_limit", bytes=counted.bytes, files=counted.files)
                     raise _too_large(limits, by_files=counted.bytes <= most.bytes)
-            await asyncio.sleep(counted_at - began_at)  # counting may not keep a processor busy
+            counted_at = time.monotonic()
+            took = counted_at - began_at
+            # Where it was others who filled the disk, counting may not keep a processor busy.
+            rested_at = counted_at + (took if may_have_passed else 0.0)
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder import container, disk
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.disk import DiskLimits, within_limits
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.disk import Occupied
 from tests.engine.builder.test_builds import in_mid_step
 
 LIMITS = DiskLimits(disk_mb=10, max_files=1000, free_disk_mb=1)
@@ -41,6 +42,39 @@ async def test_build_is_paused_while_the_files_of_a_full_disk_are_counted(tmp_pa
 
     assert caught.value.failure.code is FailureCode.BUILD_DISK
     assert happened[:2] == ["filled", "paused"]
+
+
+async def test_build_is_paused_for_each_count_but_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only time has passed: a count that a build disturbs can take longer than filling the disk."""
+    monkeypatch.setattr(disk, "COUNT_SECONDS", 0.1)
+    monkeypatch.setattr(disk, "LOOK_SECONDS", 0.05)
+    is_paused, seen = False, list[bool]()
+    count, counted_often = disk.occupied, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    @asynccontextmanager
+    async def pause() -> AsyncIterator[None]:
+        nonlocal is_paused
+        is_paused = True
+        yield
+        is_paused = False
+
+    def counted(folders: Iterable[Path], enough: Occupied) -> Occupied:
+        seen.append(is_paused)
+        if len(seen) == 3:
+            loop.call_soon_threadsafe(counted_often.set)
+        return count(folders, enough)
+
+    monkeypatch.setattr(disk, "occupied", counted)
+
+    async def work() -> None:
+        await counted_often.wait()
+
+    await within_limits(tmp_path, LIMITS, pause, work())
+
+    assert seen[:3] == [False, True, True]
 
 
 async def test_paused_build_does_nothing_and_goes_on_afterwards(
