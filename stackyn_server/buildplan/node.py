@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from stackyn_server.buildplan.commands import PROCFILE
+from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.node_dockerfile import Recipe, app_dockerfile, site_build_dockerfile
+from stackyn_server.buildplan.node_elsewhere import WRANGLER_FILES, assets_of_worker, served_here
 from stackyn_server.buildplan.node_frameworks import (
     Product,
     Server,
@@ -43,7 +44,16 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
         return ()
     locks = (lock for names in LOCKS.values() for lock in names if lock != "bun.lockb")
     configs = (path for path in files if "/" not in path and path.startswith(_CONFIGS) and ".config." in path)
-    return (*MANIFESTS, PROCFILE, *VERSION_FILES, *SETTINGS, *locks, *configs, "angular.json")
+    return (
+        *MANIFESTS,
+        PROCFILE,
+        *VERSION_FILES,
+        *SETTINGS,
+        *locks,
+        *configs,
+        *WRANGLER_FILES,
+        "angular.json",
+    )
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -52,11 +62,14 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     workspace = _with_its_only_app(workspace)
     installation = _installation(workspace)
-    product = _published(project, product_of(workspace.app, installation.execute))
+    product = product_of(workspace.app, installation.execute)
+    if not given_command(project):
+        product = served_here(workspace.app, product)
+    product = _published(project, product)
     is_said = project.options.is_own("publish_directory")
     start = None if is_said else find_start(workspace.app, installation, product)
     if start is None and not _is_site(workspace.app, product):
-        if project.has(INDEX) or project.options.publish_directory:
+        if project.has(INDEX) or project.options.publish_directory or assets_of_worker(project):
             return None
         raise _undetected(workspace)
     recipe = _recipe(workspace, installation, product, start)

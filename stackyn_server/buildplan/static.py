@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from stackyn_server.buildplan.commands import given_command
 from stackyn_server.buildplan.languages import manifest_of_language
+from stackyn_server.buildplan.node_elsewhere import WRANGLER_FILES, assets_of_worker, is_single_page_of_worker
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.structured_files import json_with_comments, toml
@@ -24,6 +25,7 @@ NOT_PAGES = (
     STATICFILE,
     NETLIFY,
     VERCEL,
+    *WRANGLER_FILES,
     "stackyn.toml",
     "Procfile",
 )
@@ -32,7 +34,7 @@ _ROOT = re.compile(r"^[ \t]*root[ \t]*:[ \t]*['\"]?(?:\./)?([\w./-]+?)/?['\"]?[ 
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    return (STATICFILE, NETLIFY, VERCEL)
+    return (STATICFILE, NETLIFY, VERCEL, *WRANGLER_FILES)
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -67,9 +69,11 @@ def _folder(project: Project) -> str | None:
     said = project.options.publish_directory
     if said is None and (found := _ROOT.search(project.text(STATICFILE) or "")):
         said = found[1]
+    if said is None and (assets := assets_of_worker(project)) and _is_there(project, assets):
+        return assets
     if said is not None:
         folder = said.strip("/") or "."
-        if any(folder == "." or path.startswith(f"{folder}/") for path in project.files):
+        if _is_there(project, folder):
             return folder
         is_of_another_host = said == project.options.publish_directory and not project.options.is_own(
             "publish_directory"
@@ -85,6 +89,10 @@ def _folder(project: Project) -> str | None:
     return found_below.removesuffix(f"/{INDEX}") if found_below else None
 
 
+def _is_there(project: Project, folder: str) -> bool:
+    return folder == "." or any(path.startswith(f"{folder}/") for path in project.files)
+
+
 def is_single_page(project: Project, tool_says: bool = False) -> bool:
     """Return whether unknown paths show the home page: as the owner says, else as the tool that built the site does.
 
@@ -96,11 +104,13 @@ def is_single_page(project: Project, tool_says: bool = False) -> bool:
 
 
 def _rewrites_all(project: Project) -> bool:
-    """True where Netlify's or Vercel's settings show the home page for every path."""
+    """True where Netlify's, Cloudflare's or Vercel's settings show the home page for every path."""
     redirects = toml(project, NETLIFY).get("redirects")
     for rule in redirects if isinstance(redirects, list) else ():
         if isinstance(rule, dict) and rule.get("from") == "/*" and str(rule.get("to")).endswith(INDEX):
             return rule.get("status") == 200
+    if is_single_page_of_worker(project):
+        return True
     rewrites = json_with_comments(project, VERCEL).get("rewrites")
     return any(
         isinstance(rule, dict)
