@@ -142,6 +142,11 @@ def _nuxt(app: _App) -> Product | None:
         return Server("nuxt", f"{app.execute} nuxt start --hostname 0.0.0.0 --port $PORT")
     if "generate" in app.build.split():
         return Site("nuxt", (".output/public", "dist"), programs=("serve",))
+    preset = _value(app.config("nuxt.config"), "preset") or "node-server"
+    if preset in ("static", "github-pages", "github_pages"):
+        return Site("nuxt", (".output/public", "dist"), programs=("nuxt", "nuxi", "serve"))
+    if preset.replace("_", "-").startswith(_FOREIGN):
+        raise _for_another_host(f"the preset {preset}", "the preset node-server in nuxt.config.ts")
     return Server("nuxt", "node .output/server/index.mjs", programs=("nuxt", "nuxi"))
 
 
@@ -161,7 +166,7 @@ def _tanstack(app: _App) -> Product | None:
 def _svelte_kit(app: _App) -> Product | None:
     if not app.uses("@sveltejs/kit"):
         return None
-    config = app.config("svelte.config")
+    config = "\n".join(map(app.config, ("svelte.config", "vite.config")))  # the second since Kit 2.63
     named = next((found[1] for line in _lines(config) if (found := _ADAPTER.search(line))), None)
 
     def has(adapter: str) -> bool:
@@ -175,7 +180,7 @@ def _svelte_kit(app: _App) -> Product | None:
     if has("svelte-adapter-bun"):
         return Server("SvelteKit", "bun ./build/index.js", adds=("bun@1",))
     if foreign := next((name for host in _FOREIGN if has(name := f"@sveltejs/adapter-{host}")), None):
-        raise _for_another_host(foreign, "@sveltejs/adapter-node in svelte.config.js")
+        raise _for_another_host(foreign, "@sveltejs/adapter-node in the configuration of SvelteKit")
     # The only variable by which adapter-auto chooses a server of its own.
     return Server("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
 
@@ -248,6 +253,25 @@ def _angular_folders(app: _App) -> Iterator[str]:
         pass
     name = app.package.manifest.name
     yield from (f"dist/{name}/browser", f"dist/{name}", "dist/browser", "dist")
+
+
+def _qwik(app: _App) -> Product | None:
+    """Qwik City's pages are made by its adapter: without one the build leaves only their parts."""
+    if not app.uses("@builder.io/qwik-city", "@qwik.dev/router") or not app.build.startswith("qwik "):
+        return None
+    scripts = app.package.manifest.scripts
+    if "build.server" in scripts and scripts.get("serve", "").startswith("node "):
+        return Server("Qwik", scripts["serve"], programs=("vite",))
+    adapter = option(scripts.get("build.server", ""), "-c", "--config") or ""
+    if "static" in adapter:
+        return Site("Qwik", ("dist",), programs=("vite",))
+    raise undetected(
+        f"The project builds with Qwik's adapter `{adapter}`, and no script serves what that makes."
+        if adapter
+        else "This Qwik project has no adapter, so that its build makes neither pages nor a server.",
+        "Add one of a server of its own (`npm run qwik add express`) or of a static site (`npm run qwik add static`), "
+        "then push again.",
+    )
 
 
 def _documents(app: _App) -> Product | None:
@@ -335,7 +359,7 @@ def _of(app: _App, tools: tuple[_Tool, ...]) -> Product | None:
 
 # Frameworks before the bundlers that they are made with.
 _FRAMEWORKS: tuple[Callable[[_App], Product | None], ...] = (
-    _next, _nuxt, _tanstack, _svelte_kit, _astro, _react_router, _remix, _nest, _angular, _documents, _eleventy,
+    _next, _nuxt, _tanstack, _svelte_kit, _astro, _react_router, _remix, _nest, _angular, _qwik, _documents, _eleventy,
     _by_table, _vite, _by_bundler,
 )  # fmt: skip
 

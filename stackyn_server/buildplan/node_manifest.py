@@ -157,7 +157,9 @@ def _workspaces(wanted: Any) -> list[str]:
 def _is_short_hand(version: str) -> bool:
     """True for a repository on GitHub, as in `owner/name#tag`."""
     owner, slash, name = version.partition("/")
-    return bool(slash and owner and name) and not version.startswith((".", "@", "/", "~", "http", "npm:"))
+    return (
+        bool(slash and owner and name) and ":" not in owner and not version.startswith((".", "@", "/", "~"))
+    )
 
 
 def _text(value: Any) -> str:

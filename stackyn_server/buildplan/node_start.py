@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.commands import given_command
 from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, usual_build
-from stackyn_server.buildplan.node_manifest import Manifest
+from stackyn_server.buildplan.node_manifest import MANIFEST, Manifest
 from stackyn_server.buildplan.node_packages import Installation
 from stackyn_server.buildplan.node_scripts import effective, is_development, tools_in
 from stackyn_server.buildplan.node_workspace import Package
@@ -114,7 +114,8 @@ def _of_main_file(package: Package, installation: Installation) -> Start | None:
     by_bun = installation.tool == "bun"
     named = [f"{entry}{rest}" for entry in entries for rest in ("", ".js", "/index.js")]
     suffixes = (*_SCRIPT_SUFFIXES, *_TYPED_SUFFIXES)
-    found = package.first(*named, *(f"{name}{suffix}" for name in _MAIN_NAMES for suffix in suffixes))
+    usual = (f"{name}{suffix}" for name in _MAIN_NAMES for suffix in suffixes)
+    found = package.first(*named, *(name for name in usual if not _is_of_another(package, name)))
     if found is None or _is_of_page(package, found):
         return None
     if build_script(package) and not package.first(*named) and (made := _made_by_build(package, entries)):
@@ -128,6 +129,12 @@ def _of_main_file(package: Package, installation: Installation) -> Start | None:
         runner, is_plain = f"{installation.execute} tsx", False
     reason = f"There is no `start` script; `{found}` is run."
     return Start(f"{runner} {shlex.quote(found)}", reason, is_plain=is_plain)
+
+
+def _is_of_another(package: Package, script: str) -> bool:
+    """True for a script in a folder that is a project of its own: its packages are not those of this one."""
+    folder, slash, _ = script.partition("/")
+    return bool(slash) and package.has(f"{folder}/{MANIFEST}")
 
 
 def _is_of_page(package: Package, script: str) -> bool:

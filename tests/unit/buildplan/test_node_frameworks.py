@@ -45,6 +45,12 @@ def folders(tree: Tree, **options: Any) -> list[str]:
         (app("nuxt", "nuxt generate"), ".output/public"),
         (app("@sveltejs/kit @sveltejs/adapter-static vite"), "build"),
         (app("@sveltejs/kit @sveltejs/adapter-static", svelte_config_js="adapter({ pages: 'www' })"), "www"),
+        (app("@sveltejs/kit @sveltejs/adapter-static @sveltejs/adapter-auto", vite_config_ts="adapter({ pages: 'www' })"
+             "\nimport adapter from '@sveltejs/adapter-static';"), "www"),
+        (app("nuxt", "nuxt build", nuxt_config_ts="nitro: { preset: 'static' }"), ".output/public"),
+        ({"package.json": package(
+            scripts={"build": "qwik build", "build.server": "vite build -c adapters/static/vite.config.ts"},
+            devDependencies={"@builder.io/qwik-city": "1", "vite": "5"})}, "dist"),
         (app("astro vite", start="astro dev"), "dist"),
         (app("astro", astro_config_mjs="outDir: './public'"), "public"),
         (app("@react-router/dev @react-router/serve", start="react-router-serve ./build/server/index.js",
@@ -121,12 +127,57 @@ def test_adapter_auto_is_told_to_make_a_server() -> None:
     [
         app("@sveltejs/kit @sveltejs/adapter-vercel"),
         app("astro @astrojs/netlify", astro_config_mjs="output: 'server'"),
+        app("nuxt", nuxt_config_ts="nitro: { preset: 'vercel-edge' }"),
     ],
 )
 def test_an_adapter_for_another_host_is_refused_with_the_one_to_use(tree: Tree) -> None:
     failure = refused(tree)
     assert failure.code is FailureCode.NOTHING_DETECTED
     assert "another host" in failure.message and "node" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("scripts", "said"),
+    [
+        ({}, "has no adapter"),
+        (
+            {"build.server": "vite build -c adapters/cloudflare-pages/vite.config.ts"},
+            "adapters/cloudflare-pages",
+        ),
+    ],
+)
+def test_qwik_needs_an_adapter(scripts: dict[str, str], said: str) -> None:
+    scripts = {"build": "qwik build", "start": "vite --open --mode ssr", **scripts}
+    manifest = {"scripts": scripts, "devDependencies": {"@builder.io/qwik-city": "1", "vite": "5"}}
+    failure = refused({"package.json": package(**manifest)})
+    assert said in failure.message and "qwik add" in failure.hint
+
+
+def test_the_server_of_qwiks_adapter_is_started() -> None:
+    scripts = {
+        "build": "qwik build",
+        "build.server": "vite build -c adapters/express/vite.config.ts",
+        "serve": "node server/entry.express",
+        "start": "vite --open --mode ssr",
+    }
+    packages = {"@builder.io/qwik-city": "1", "vite": "5", "express": "4"}
+    tree = {"package.json": package(scripts=scripts, devDependencies=packages)}
+    assert command(planned(tree)) == "exec node server/entry.express"
+
+
+def test_a_main_file_of_another_project_below_is_not_started() -> None:
+    """Its packages are named by its own manifest, and would not be there."""
+    tree = {
+        "package.json": package(scripts={"dev": "concurrently a b"}),
+        "server/package.json": package(scripts={"start": "node index.js"}),
+        "server/index.js": "",
+    }
+    assert "Set the root directory to server" in refused(tree).hint
+
+
+def test_a_package_of_a_folder_needs_no_git() -> None:
+    manifest = package(scripts={"start": "node a.js"}, dependencies={"shared": "file:./shared"})
+    assert "git" not in (planned({"package.json": manifest, "shared/package.json": "{}"}).generated or "")
 
 
 def test_the_build_script_of_heroku_wins() -> None:
