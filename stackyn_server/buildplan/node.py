@@ -24,6 +24,7 @@ from stackyn_server.buildplan.node_packages import (
     plan_installation,
     tool_package,
 )
+from stackyn_server.buildplan.node_script import NEEDS, plan_script
 from stackyn_server.buildplan.node_scripts import effective
 from stackyn_server.buildplan.node_start import Start, find_start, own_start, tools_needed
 from stackyn_server.buildplan.node_system import system_packages
@@ -41,7 +42,7 @@ _PYTHON_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.py"
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if files.isdisjoint(MANIFESTS):
-        return ()
+        return NEEDS
     locks = (lock for names in LOCKS.values() for lock in names if lock != "bun.lockb")
     configs = (path for path in files if "/" not in path and path.startswith(_CONFIGS) and ".config." in path)
     return (
@@ -59,7 +60,7 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 def _plan(project: Project) -> BuildPlan | None:
     workspace = find_workspace(project)
     if workspace is None:
-        return None
+        return plan_script(project)
     workspace = _with_its_only_app(workspace)
     installation = _installation(workspace)
     product = product_of(workspace.app, installation.execute)
@@ -241,4 +242,4 @@ def _reasons(recipe: Recipe) -> Iterator[str]:
         yield f"The Python files make no web application, so `{found}` is not installed."
 
 
-RUNTIME = Runtime(name="node", looked_for=f"Node ({MANIFEST})", needs=_needs, plan=_plan)
+RUNTIME = Runtime(name="node", looked_for=f"Node ({MANIFEST}, server.js)", needs=_needs, plan=_plan)

@@ -113,12 +113,17 @@ def read_manifest(project: Project, folder: str = "") -> Manifest | None:
 
 def asked_node(project: Project, manifest: Manifest) -> Asked | None:
     """Return the Node that the project asks for: by a file for that, then by package.json."""
+    return asked_node_of_files(project) or _first_asked(
+        (("volta", manifest.pinned.get("node")), ("engines", manifest.engines.get("node")))
+    )
+
+
+def asked_node_of_files(project: Project) -> Asked | None:
+    """Return the Node that a file for that asks for."""
     for path in (".node-version", ".nvmrc"):
         if asked := asked_of_file(project.text(path), path, Dialect.NPM):
             return asked
-    if asked := asked_of_tool_files(project.text, "node", Dialect.NPM):
-        return asked
-    return _first_asked((("volta", manifest.pinned.get("node")), ("engines", manifest.engines.get("node"))))
+    return asked_of_tool_files(project.text, "node", Dialect.NPM)
 
 
 def asked_tool(project: Project, manifest: Manifest, tool: str) -> Asked | None:

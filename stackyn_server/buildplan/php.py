@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.generated import COPY_ALL, HEADER, run
+from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.node_manifest import MANIFEST as NODE_MANIFEST
 from stackyn_server.buildplan.node_manifest import asked_node, read_manifest
 from stackyn_server.buildplan.node_packages import global_install, plan_installation
@@ -51,8 +52,20 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 
 
 def _is_php(files: frozenset[str]) -> bool:
+    has_index = "index.php" in files or any(f"{folder}/index.php" in files for folder in FOLDERS)
+    return MANIFEST in files or has_index or _is_page_with_scripts(files)
+
+
+def _is_page_with_scripts(files: frozenset[str]) -> bool:
+    """True for a page with scripts of PHP beside it, such as forms/contact.php: a web server of plain files would
+    publish their source."""
     return (
-        MANIFEST in files or "index.php" in files or any(f"{folder}/index.php" in files for folder in FOLDERS)
+        "index.html" in files
+        and not has_other_app(files)
+        and any(
+            path.endswith(".php") and path.count("/") <= 1 and not path.startswith(("tests/", "docs/"))
+            for path in files
+        )
     )
 
 
@@ -71,7 +84,8 @@ def _plan(project: Project) -> BuildPlan | None:
             f"This is a PHP project ({MANIFEST}), but it has no index.php to serve.",
             f"Add an index.php in the root or in {', '.join(FOLDERS[:3])}, or set the app's start command.",
         )
-    named = project.first((MANIFEST, "index.php", f"{folder}/index.php"))
+    scripts = sorted(path for path in project.files if path.endswith(".php"))
+    named = project.first((MANIFEST, "index.php", f"{folder}/index.php", *scripts))
     choice = project.options.toolchains.choose("php", _asked(project, manifest))
     reasons = [f"`{named}` makes it a PHP project.", choice.reason]
     _refuse_missing_extensions(manifest)
@@ -105,7 +119,7 @@ def _document_root(project: Project) -> str | None:
     for folder in FOLDERS:
         if project.has(f"{folder}/index.php"):
             return folder
-    return "" if project.has("index.php") else None
+    return "" if project.has("index.php") or _is_page_with_scripts(project.files) else None
 
 
 def _ignored(project: Project) -> tuple[str, ...]:

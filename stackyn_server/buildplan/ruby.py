@@ -113,7 +113,8 @@ def _plan(project: Project) -> BuildPlan | None:
 def _is_tool(project: Project) -> bool:
     """True for Ruby that only helps beside a page or an app in another language, as a Gemfile for fastlane does."""
     if not project.has(GEMFILE):
-        return project.first((NODE_MANIFEST, "index.html")) is not None
+        is_web = project.has(RACK) or any(_SINATRA.search(project.text(script) or "") for script in SCRIPTS)
+        return project.has(NODE_MANIFEST) or (project.has("index.html") and not is_web)
     given = given_command(project)
     is_started = given is not None and not _PROGRAMS.isdisjoint(re.split(r"[\s/;&|]+", given[0]))
     return has_other_app(project.files) and not is_started and project.first((RAILS, RACK, *SCRIPTS)) is None

@@ -29,12 +29,19 @@ NOT_PAGES = (
     "stackyn.toml",
     "Procfile",
 )
+# Languages that no browser reads; those which one can be taught to are named by the page.
+_SOURCES = (
+    ".py", ".rb", ".php", ".go", ".rs", ".java", ".kt", ".cs", ".ex", ".exs", ".pl", ".sh", ".ps1", ".bat", ".sql",
+)  # fmt: skip
+# Where other hosts have small programs beside a site.
+_FUNCTIONS = ("api/", "functions/", "netlify/")
+_ODD = re.compile(r"[^\w./-]")
 _FALLBACK = re.compile(r"^[ \t]*(?:index_fallback|pushstate)[ \t]*:[ \t]*(\w+)", re.MULTILINE)
 _ROOT = re.compile(r"^[ \t]*root[ \t]*:[ \t]*['\"]?(?:\./)?([\w./-]+?)/?['\"]?[ \t]*$", re.MULTILINE)
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    return (STATICFILE, NETLIFY, VERCEL, *WRANGLER_FILES)
+    return (INDEX, STATICFILE, NETLIFY, VERCEL, *WRANGLER_FILES)
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -52,16 +59,29 @@ def _plan(project: Project) -> BuildPlan | None:
         )
     unused = (f"{given[1]} It is not run: files need none.",) if (given := given_command(project)) else ()
     where = "the root" if folder == "." else f"the folder {folder}"
+    sources = _sources(project) if folder == "." else []
+    left_out = (f"No pages, and not served: {', '.join(sources[:10])}.",) if sources else ()
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=(f"`{named}` is there: the files of {where} are served as they are.", *unused),
+        reasons=(f"`{named}` is there: the files of {where} are served as they are.", *left_out, *unused),
         dockerfile=GENERATED_DOCKERFILE,
         base_images=(project.options.toolchains.choose("static").image.name,),
         generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),
         port=project.port,
-        ignore=NOT_PAGES,
+        ignore=(*NOT_PAGES, *(_ODD.sub("?", path) for path in sources)),
         copies=(INDEX,) if folder == "." else (folder,),
     )
+
+
+def _sources(project: Project) -> list[str]:
+    """Return the scripts beside the home page that are for no browser, unless the page names them."""
+    page = project.text(INDEX) or ""
+    scripts = (
+        path
+        for path in project.files
+        if path.endswith(_SOURCES) and ("/" not in path or path.startswith(_FUNCTIONS))
+    )
+    return sorted(path for path in scripts if path not in page)
 
 
 def _folder(project: Project) -> str | None:

@@ -112,3 +112,16 @@ def test_an_extension_that_is_not_there_is_refused() -> None:
 
 def test_a_library_is_refused() -> None:
     assert "no index.php" in refused({"composer.json": composer()}, toolchains=EVERYTHING).message
+
+
+@pytest.mark.parametrize("script", ["contact.php", "forms/contact.php"])
+def test_a_page_with_scripts_beside_it_is_served_by_php(script: str) -> None:
+    """A web server of plain files would publish their source."""
+    plan = planned({"index.html": "", script: "<?php mail();"}, toolchains=EVERYTHING)
+    assert plan.runtime == "php" and script in plan.reasons[0]
+    assert "ENV DOCUMENT_ROOT=/app" in (plan.generated or "").splitlines()
+
+
+def test_a_script_of_php_beside_an_app_in_another_language_decides_nothing() -> None:
+    tree = {"index.html": "", "tool.php": "", "package.json": '{"scripts": {"start": "node a.js"}}'}
+    assert planned(tree, toolchains=EVERYTHING).runtime == "node"

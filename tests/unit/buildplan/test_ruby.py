@@ -121,3 +121,15 @@ def test_what_serves_is_installed_where_there_is_no_gemfile(tree: Tree, gems: st
     assert f"RUN gem install --no-document {gems}" in lines(plan)
     assert command(plan) == f"exec {start}"
     assert not any("gem install" in line for line in lines(planned({"app.rb": ""}, toolchains=EVERYTHING)))
+
+
+@pytest.mark.parametrize(
+    ("tree", "runtime"),
+    [
+        ({"app.rb": "require 'sinatra'"}, "ruby"),
+        ({"config.ru": "run App"}, "ruby"),
+        ({"main.rb": "puts 1"}, "static"),
+    ],
+)
+def test_a_server_beside_a_page_is_started_and_a_helper_is_not(tree: Tree, runtime: str) -> None:
+    assert planned({"index.html": "", **tree}, toolchains=EVERYTHING).runtime == runtime

@@ -100,3 +100,17 @@ def test_a_folder_that_is_not_there_is_refused() -> None:
     assert "pages" in refused({"index.html": ""}, publish_directory="pages").message
     plan = planned({"index.html": "", "netlify.toml": '[build]\npublish = "pages"\n'})
     assert "COPY . /srv/site/" in lines(plan), "what only another host's build makes"
+
+
+def test_scripts_that_no_browser_reads_are_not_published() -> None:
+    tree = {
+        "index.html": "<script type=py src=page.py>",
+        "page.py": "",
+        "my tool.py": "",
+        "api/hello.py": "",
+        "a.js": "",
+    }
+    plan = planned(tree)
+    assert set(plan.ignore) >= {"my?tool.py", "api/hello.py"}
+    assert not {"page.py", "a.js"} & set(plan.ignore)
+    assert "No pages, and not served: api/hello.py, my tool.py." in plan.reasons
