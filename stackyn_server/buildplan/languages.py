@@ -18,6 +18,10 @@ _BY_MANIFEST = {
     "build.zig": "Zig", "cpanfile": "Perl", "Makefile.PL": "Perl", "renv.lock": "R", "Project.toml": "Julia",
     "v.mod": "V", "global.json": ".NET",
 }  # fmt: skip
+# The languages that a runtime here is for.
+BUILT = frozenset(
+    ("Go", "Rust", "Java", "Kotlin", "PHP", "Ruby", "Elixir", "Deno", "Node", "Python", "C or C++", ".NET")
+)
 _BY_PROJECT_SUFFIX = {
     ".csproj": ".NET", ".fsproj": ".NET", ".vbproj": ".NET", ".sln": ".NET", ".slnx": ".NET", ".cabal": "Haskell",
     ".nimble": "Nim", ".gemspec": "Ruby",

@@ -29,6 +29,7 @@ from stackyn_server.buildplan.additions import pinning, with_additions
 from stackyn_server.buildplan.generated import COPY_ALL
 from stackyn_server.buildplan.host_versions import with_versions_of_hosts
 from stackyn_server.buildplan.languages import (
+    BUILT,
     language_of_sources,
     manifest_of_language,
     misnamed,
@@ -205,7 +206,12 @@ def _nothing_detected(project: Project) -> Exception:
     elif project.options.is_own("runtime"):
         message = f"The runtime is set to {project.options.runtime}, and nothing here fits it."
     elif manifest:
-        message = f"This is a project in {language} (`{manifest[0]}`), which nothing here builds by itself."
+        lacks = (
+            "but it has no program that can be started"
+            if manifest[1] in BUILT
+            else "which nothing here builds by itself"
+        )
+        message = f"This is a project in {language} (`{manifest[0]}`), {lacks}."
     elif language:
         message = f"The files are mostly {language}, and nothing says how to build and start them."
     else:

@@ -19,6 +19,7 @@ from stackyn_server.buildplan.generated import (
     run,
     written,
 )
+from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.python_install import VENV, Installation, plan_installation
@@ -78,6 +79,8 @@ def _plan(project: Project) -> BuildPlan | None:
     start = find_start(project, manifests)
     has_manifest = project.first((*MANIFESTS, *CONDA)) is not None
     if not has_manifest:
+        if start is None and manifest_of_language(project.files) is None and not project.has("index.html"):
+            _refuse_mistake(project, "project")
         start = _without_manifest(project, start)
         if start is None:
             return None
@@ -91,11 +94,7 @@ def _plan(project: Project) -> BuildPlan | None:
     if start is None or start.command.split()[0] in _NODE_PROGRAMS:
         if installation is None or (project.has(_NODE_MANIFEST) and not is_named):
             return None
-        raise undetected(
-            f"This is a Python project ({installation.manifest}), but nothing says how to start it.",
-            f"Set the app's start command, add a {PROCFILE} with a line such as `web: gunicorn app:app`, or name the "
-            "main file main.py or app.py.",
-        )
+        raise _without_start(project, installation.manifest)
     recipe = _Recipe(
         project,
         choice,
@@ -114,6 +113,32 @@ def _plan(project: Project) -> BuildPlan | None:
         copies=installation.files if installation else (),
         base_images=tuple(image.name for image in (choice.build_image, choice.image) if image),
         root=installation.member.root if installation and installation.member else None,
+    )
+
+
+def _refuse_mistake(project: Project, what: str) -> None:
+    if mistaken := python_entry.mistake(project):
+        raise undetected(
+            f"{mistaken}. Nothing else says how to start this Python {what}.",
+            "Correct that line, or set the app's start command, then push again.",
+        )
+
+
+def _without_start(project: Project, manifest: str) -> Exception:
+    _refuse_mistake(project, f"project ({manifest})")
+    several = python_entry.rivals(project)
+    if len(several) > 1:
+        names = ", ".join(f"`{entry.path}`" for entry in several[:10])
+        return undetected(
+            f"This Python project ({manifest}) has {len(several)} web applications, and nothing says which one to "
+            f"start: {names}.",
+            "Set the app's start command, or add a "
+            f"{PROCFILE} with a line such as `web: gunicorn {several[0].target}`.",
+        )
+    return undetected(
+        f"This is a Python project ({manifest}), but nothing says how to start it.",
+        f"Set the app's start command, add a {PROCFILE} with a line such as `web: gunicorn app:app`, or name the "
+        "main file main.py or app.py.",
     )
 
 

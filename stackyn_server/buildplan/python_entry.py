@@ -154,6 +154,31 @@ def find_entries(project: Project) -> list[Entry]:
     return [*web, *sorted(scripts, key=lambda entry: not entry.imports & _STARTED)]
 
 
+def rivals(project: Project) -> list[Entry]:
+    """Return the web applications that lie equally near to the root, where there are several and none is the entry."""
+    around = _Surroundings(
+        manage_folder(project.files), _modules_by_folder(project.files, _far(project.files))
+    )
+    found = [entry for path in _far(project.files) if (entry := _read(project, path, around))]
+    web = [entry for entry in found if entry.kind is not Kind.SCRIPT]
+    nearest = min((entry.path.count("/") for entry in web), default=0)
+    return [entry for entry in web if entry.path.count("/") == nearest]
+
+
+def mistake(project: Project) -> str | None:
+    """Return where the first file with a usual name is no Python: `app.py, line 2: '(' was never closed`."""
+    for path in candidates(project.files):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse((project.text(path) or "")[:SOURCE_CHARACTERS])
+        except SyntaxError as error:
+            return f"{path}, line {error.lineno or 1}: {error.msg}"
+        except (ValueError, RecursionError, MemoryError):
+            continue
+    return None
+
+
 def _nearest(entries: list[Entry]) -> list[Entry]:
     """Return the web application that lies nearest to the root, if it is the only one as near."""
     web = [entry for entry in entries if entry.kind is not Kind.SCRIPT]

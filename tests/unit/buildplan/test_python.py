@@ -281,3 +281,34 @@ def test_an_app_with_its_own_manifest_in_a_folder_is_not_one_of_the_root(folder:
 )  # fmt: skip
 def test_what_is_put_around_an_application_is_served(packages: str, source: Tree, run: str) -> None:
     assert command(planned({"requirements.txt": packages, **source})) == run
+
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+
+
+@pytest.mark.parametrize("manifest", [{"requirements.txt": "flask"}, {}])
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("from flask import Flask\napp = Flask(__name__\n\ndef a(): pass\n", "app.py, line 2: "),
+        ("from flask import Flask\n\n  app = Flask(__name__)\n", "app.py, line 3: unexpected indent"),
+    ],
+)
+def test_a_mistake_in_the_source_is_shown_with_its_line(manifest: Tree, source: str, said: str) -> None:
+    failure = refused({**manifest, "app.py": source})
+    assert failure.message.startswith(said) and "Correct that line" in failure.hint
+
+
+def test_several_applications_below_are_all_named() -> None:
+    failure = refused({"requirements.txt": "flask", "admin/app.py": FLASK, "shop/app.py": FLASK})
+    assert "2 web applications" in failure.message
+    assert "`admin/app.py`, `shop/app.py`" in failure.message
+    assert "web: gunicorn admin.app:app" in failure.hint
+
+
+def test_a_manifest_without_a_program_is_not_called_another_language() -> None:
+    failure = refused({"pyproject.toml": "[project]\nname = 'a'\nversion = '1'"})
+    assert (
+        failure.message
+        == "This is a project in Python (`pyproject.toml`), but it has no program that can be started."
+    )
