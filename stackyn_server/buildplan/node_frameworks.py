@@ -113,9 +113,9 @@ def usual_build(package: Package, product: Product | None) -> str | None:
 
 
 def _next(app: _App) -> Product | None:
-    if not app.uses("next"):
-        return None
     config = app.config("next.config")
+    if not (app.uses("next") or (config and app.package.folder)):
+        return None
     output = _value(config, "output")
     if output == "export":
         return Site("next", (_value(config, "distDir") or "out", "out"), programs=("next", "serve"))
@@ -296,9 +296,9 @@ def _eleventy(app: _App) -> Product | None:
 
 
 def _vite(app: _App) -> Product | None:
-    if not app.uses("vite") and "vite" not in app.build.split()[:1]:
+    config = app.config("vite.config")  # Nx has the package in the root of the workspace
+    if not (app.uses("vite") or (config and app.package.folder) or "vite" in app.build.split()[:1]):
         return None
-    config = app.config("vite.config")
     root = _vite_root(app)
     folder = option(app.build, "--outDir", "--out-dir") or _value(config, "outDir") or "dist"
     return Site("vite", (normpath(f"{root}/{folder}"), folder), True)

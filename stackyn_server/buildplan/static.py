@@ -35,6 +35,8 @@ _SOURCES = (
 )  # fmt: skip
 # Where other hosts have small programs beside a site.
 _FUNCTIONS = ("api/", "functions/", "netlify/")
+_MODULE = re.compile(r"<script\b[^<>]{0,300}\bsrc=['\"]([^'\"]{1,200}\.(?:tsx?|mts|jsx|vue|svelte))['\"]")
+_LONGEST_PAGE = 256_000
 _ODD = re.compile(r"[^\w./-]")
 _FALLBACK = re.compile(r"^[ \t]*(?:index_fallback|pushstate)[ \t]*:[ \t]*(\w+)", re.MULTILINE)
 _ROOT = re.compile(r"^[ \t]*root[ \t]*:[ \t]*['\"]?(?:\./)?([\w./-]+?)/?['\"]?[ \t]*$", re.MULTILINE)
@@ -56,6 +58,12 @@ def _plan(project: Project) -> BuildPlan | None:
             f"`{manifest}` makes this a project in {language}, whose sources would be public if `{named}` was served.",
             f"Add a Dockerfile that builds it. If only pages are to be served, remove `{manifest}`, or set the root "
             "directory to a folder that holds nothing else.",
+        )
+    if unbuilt := _unbuilt(project.text(named.removeprefix("./")) or ""):
+        raise undetected(
+            f"`{named}` loads `{unbuilt}`, which no browser reads before it is built.",
+            "Add the `build` script of its tool (such as `vite build`) to package.json, or set the build command and "
+            "the publish directory.",
         )
     unused = (f"{given[1]} It is not run: files need none.",) if (given := given_command(project)) else ()
     where = "the root" if folder == "." else f"the folder {folder}"
@@ -107,6 +115,12 @@ def _folder(project: Project) -> str | None:
         return "."
     found_below = project.first(f"{folder}/{INDEX}" for folder in FOLDERS)
     return found_below.removesuffix(f"/{INDEX}") if found_below else None
+
+
+def _unbuilt(page: str) -> str | None:
+    """Return the script of a page that a tool has to build first; none of a page that does so in the browser."""
+    found = _MODULE.search(page[:_LONGEST_PAGE])
+    return None if found is None or "babel" in page.lower() else found[1]
 
 
 def _is_there(project: Project, folder: str) -> bool:

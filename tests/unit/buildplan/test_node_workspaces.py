@@ -105,3 +105,17 @@ def test_the_only_app_is_found_where_the_root_has_its_members_build(build: str) 
     plan = planned(tree)
     assert "RUN cd packages/api && npm run build" in (plan.generated or "")
     assert command(plan) == "exec node a.js"
+
+
+@pytest.mark.parametrize("root", [None, "apps/web"])
+def test_an_app_of_nx_is_built_by_it_with_the_packages_of_the_root(root: str | None) -> None:
+    tree = {
+        "package.json": json.dumps({"devDependencies": {"nx": "23", "vite": "8"}, "workspaces": ["apps/*"]}),
+        "nx.json": "{}",
+        "apps/web/package.json": json.dumps({"name": "@nx/web"}),
+        "apps/web/vite.config.mts": "export default { build: { outDir: './dist' } }",
+        "apps/web/index.html": '<script type="module" src="/src/main.tsx"></script>',
+    }
+    generated = planned(tree, root_directory=root).generated or ""
+    assert "RUN npx nx build @nx/web" in generated
+    assert "cd apps/web && for folder in dist " in generated

@@ -114,3 +114,14 @@ def test_scripts_that_no_browser_reads_are_not_published() -> None:
     assert set(plan.ignore) >= {"my?tool.py", "api/hello.py"}
     assert not {"page.py", "a.js"} & set(plan.ignore)
     assert "No pages, and not served: api/hello.py, my tool.py." in plan.reasons
+
+
+def test_a_page_that_a_tool_has_to_build_is_not_served_as_it_is() -> None:
+    page = '<script type="module" src="/src/main.tsx"></script>'
+    failure = refused({"index.html": page, "package.json": '{"private": true}', "src/main.tsx": ""})
+    assert "`/src/main.tsx`, which no browser reads" in failure.message and "`build` script" in failure.hint
+
+
+def test_a_page_that_is_translated_in_the_browser_is_served() -> None:
+    page = '<script src="babel.min.js"></script><script type="text/babel" src="app.jsx"></script>'
+    assert planned({"index.html": page, "app.jsx": ""}).runtime == "static"
