@@ -17,6 +17,7 @@ from stackyn_server.buildplan.versions import TOOL_FILES, Asked, Dialect, asked_
 CONFIGURATIONS = ("deno.json", "deno.jsonc")
 LOCK = "deno.lock"
 VERSION_FILES = (".deno-version", ".dvmrc")
+_TASKS = ("start", "serve", "preview")
 IGNORED = ("node_modules", ".deno")
 ENTRIES = tuple(
     f"{folder}{name}{suffix}"
@@ -49,6 +50,9 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     document = next((json_with_comments(project, name) for name in CONFIGURATIONS if project.has(name)), {})
     tasks = table(document, "tasks")
+    is_started = given_command(project) or entry or any(_task(tasks, name) for name in _TASKS)
+    if not is_started and project.has("package.json") and not is_named:
+        return None
     choice = project.options.toolchains.choose("deno", _asked(project))
     reasons = [f"`{path or entry}` makes it a Deno project.", choice.reason]
     command = _start(project, tasks, entry, reasons)
@@ -84,7 +88,7 @@ def _start(project: Project, tasks: Table, entry: str | None, reasons: list[str]
     if given := given_command(project):
         reasons.append(given[1])
         return given[0]
-    for name in ("start", "serve", "preview"):
+    for name in _TASKS:
         if _task(tasks, name):
             reasons.append(f"Its `{name}` task starts the app.")
             return f"deno task {name}"

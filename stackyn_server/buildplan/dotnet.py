@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
-from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.generated import COPY_ALL, HEADER, run
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.stages import is_plain, plan_of, two_stages
+from stackyn_server.buildplan.static import site_dockerfile
 from stackyn_server.buildplan.structured_files import json_with_comments, text_at
+from stackyn_server.buildplan.toolchains import Choice
 from stackyn_server.buildplan.versions import (
     TOOL_FILES,
     Asked,
     Dialect,
     asked_of_tool_files,
+    line_of,
     parse_requirement,
 )
 
@@ -30,6 +34,11 @@ _FRAMEWORK = re.compile(r"<TargetFrameworks?>\s*[^<]{0,100}?net(?:coreapp)?(\d+\
 _ASSEMBLY = re.compile(r"<AssemblyName>\s*([^<\s]{1,200})\s*<", re.IGNORECASE)
 _OUTPUT = re.compile(r"<OutputType>\s*(?:Exe|WinExe)\s*<", re.IGNORECASE)
 _WINDOWS = re.compile(r"<TargetFrameworkVersion>|<TargetFrameworks?>\s*net[2-4]\d{1,2}\s*[<;]", re.IGNORECASE)
+_IN_BROWSERS = ".BlazorWebAssembly"
+_DEVICES = re.compile(
+    r"<(?:UseWPF|UseWindowsForms|UseMaui)>\s*true|<TargetFrameworks?>[^<]{0,200}-(?:windows|android|ios|maccatalyst)",
+    re.IGNORECASE,
+)
 _TESTS = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true", re.IGNORECASE)
 
 
@@ -56,8 +65,10 @@ def _plan(project: Project) -> BuildPlan | None:
     path = _chosen(project, paths)
     text = project.text(path) or ""
     asked = _asked(project, text)
-    choice = project.options.toolchains.choose("dotnet", asked)
-    reasons = [f"`{path}` makes it a .NET project; it is published and run.", choice.reason]
+    is_site = _sdk(text).endswith(_IN_BROWSERS)
+    choice = _with_sdk(project, project.options.toolchains.choose("dotnet", asked))
+    outcome = "its pages are served as files" if is_site else "run"
+    reasons = [f"`{path}` makes it a .NET project; it is published and {outcome}.", choice.reason]
     folder = "out"
     if given := given_command(project):
         command = given[0]
@@ -75,6 +86,12 @@ def _plan(project: Project) -> BuildPlan | None:
         *([run(project.options.install_command, "dotnet")] if project.options.install_command else []),
         run(publish, "dotnet"),
     ]
+    if is_site:
+        pages = f"COPY --from=build /app/{folder}/wwwroot/ /srv/site/"
+        site = site_dockerfile(project, pages, single_page=True).removeprefix(f"{HEADER}\n")
+        image = (choice.build_image or choice.image).name
+        lines = (HEADER, f"FROM {image} AS build", "WORKDIR /app", "USER app", *steps, "", site)
+        return plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
     # A published web app finds its settings and pages beside itself only when it is told to look there.
     environment = (
         f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
@@ -89,9 +106,34 @@ def _plan(project: Project) -> BuildPlan | None:
     return plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
 
 
+def _with_sdk(project: Project, choice: Choice) -> Choice:
+    """Have the SDK of global.json build where it is a newer one: it builds older frameworks, which stay what runs.
+
+    Raises `DeploymentFailed` with VERSION_UNAVAILABLE for one that is not here.
+    """
+    wanted = json_with_comments(project, GLOBAL)
+    version = ".".join((text_at(wanted, "sdk", "version") or "").split(".")[:2])
+    rolls = (text_at(wanted, "sdk", "rollForward") or "").lower()
+    requirement = (
+        parse_requirement(f">={version}" if rolls.endswith("major") else version) if version else None
+    )
+    built = choice.build_image or choice.image
+    sdk, framework = line_of(version), line_of(built.version)
+    if requirement is None or sdk is None or framework is None or sdk.low <= framework.low:
+        return choice
+    newer = project.options.toolchains.choose("dotnet", Asked(requirement, f"`{GLOBAL}`"))
+    return replace(
+        choice, build_image=newer.build_image or newer.image, reason=f"{choice.reason} {newer.reason}"
+    )
+
+
 def _chosen(project: Project, paths: list[str]) -> str:
     programs = {path: text for path in paths if not _TESTS.search(text := project.text(path) or "")}
-    web = [path for path, text in programs.items() if _sdk(text).endswith(".Web")]
+    if any_device := next((path for path, text in programs.items() if _DEVICES.search(text)), None):
+        programs = {path: text for path, text in programs.items() if not _DEVICES.search(text)}
+    web = [path for path, text in programs.items() if _sdk(text).endswith((".Web", _IN_BROWSERS))]
+    if len(web) > 1:  # one serves, and brings the other along
+        web = [path for path in web if not _sdk(programs[path]).endswith(_IN_BROWSERS)] or web
     others = [
         path for path, text in programs.items() if _OUTPUT.search(text) or _sdk(text).endswith(".Worker")
     ]
@@ -104,6 +146,11 @@ def _chosen(project: Project, paths: list[str]) -> str:
                 f"This .NET solution has {len(candidates)} programs, and nothing says which one serves.",
                 f"Set the root directory to the folder of one of them: {', '.join(candidates[:10])}.",
             )
+    if any_device:
+        raise undetected(
+            f"This .NET project ({any_device}) is an app for desktops or phones, which no server runs.",
+            "Push a project with a server, or set the root directory to the folder of one.",
+        )
     if any(_WINDOWS.search(project.text(path) or "") for path in paths):
         raise undetected(
             f"This is a project of the .NET Framework ({paths[0]}), which runs on Windows only.",

@@ -47,6 +47,15 @@ _GRADLE_VERSION = re.compile(
     r"(?:JavaLanguageVersion\.of\(\s*|jvmToolchain\(\s*|JavaVersion\.VERSION_(?:1_)?|"
     r"(?:source|target)Compatibility\s*=\s*['\"]?(?:1\.)?)(\d+)"
 )
+_ANDROID = re.compile(
+    r"com\.android\.(?:application|library|tools\.build)|\blibs\.plugins\.android|^[ \t]*android[ \t]*\{",
+    re.MULTILINE,
+)
+_SERVER_PLUGINS = re.compile(
+    r"org\.springframework\.boot|io\.ktor|libs\.plugins\.ktor|io\.quarkus|io\.micronaut|"
+    r"^[ \t]*application[ \t]*(?:$|\{)",
+    re.MULTILINE,
+)
 _IS_TOOLCHAIN = re.compile(r"JavaLanguageVersion\.of|jvmToolchain\(")
 _JVM = "java -XX:MaxRAMPercentage=70 $JAVA_OPTS"
 # The port as each framework takes it from the command line; the others find it in PORT.
@@ -218,6 +227,11 @@ def _gradle(project: Project, reasons: list[str]) -> Build:
         for path in sorted(project.files)
         if path.rpartition("/")[2] in GRADLE and path.count("/") <= 2
     )
+    if _ANDROID.search(scripts) and not _SERVER_PLUGINS.search(scripts) and not given_command(project):
+        raise undetected(
+            "This is an Android app, which runs on phones: its build makes a package for them and no server.",
+            "Push a project with a server, or set the root directory to the folder of one.",
+        )
     if not project.has("gradlew"):
         reasons.append(
             "The server's Gradle builds it. Commit the wrapper (`gradle wrapper`) to choose the release."

@@ -100,7 +100,8 @@ def misnamed(files: frozenset[str]) -> list[tuple[str, str]]:
 
 def _is_part(folders: list[str], name: str) -> bool:
     is_hidden = any(folder.startswith(".") or folder == "node_modules" for folder in folders)
-    return is_hidden or (name == "index.html" and folders[-1] in _TEMPLATES)
+    is_of_hugo = name.startswith("hugo.") and "config" in folders  # config/production, say
+    return is_hidden or is_of_hugo or (name == "index.html" and folders[-1] in _TEMPLATES)
 
 
 def _is_manifest(name: str) -> bool:

@@ -46,7 +46,7 @@ class Program:
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if MANIFEST not in files:
         return ()
-    return (MANIFEST, *TOOLCHAIN_FILES, *TOOL_FILES, PROCFILE, *_manifests(files))
+    return (MANIFEST, *TOOLCHAIN_FILES, *TOOL_FILES, PROCFILE, "index.html", *_manifests(files))
 
 
 def _manifests(files: Iterable[str]) -> list[str]:
@@ -108,6 +108,8 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
         and not project.is_said_to_be(RUNTIME.name)
     ):
         return None
+    if not given and not project.options.build_command:
+        _refuse_other_builders(project, folder)
     if not programs and not project.options.build_command:
         raise undetected(
             f"This is a Rust project ({MANIFEST}), but it has no program, only a library.",
@@ -132,6 +134,24 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
     ]
     text = two_stages(project, choice, steps, command, environment=_environment(project, programs))
     return plan_of(project, RUNTIME.name, reasons, text, ignore=("target",))
+
+
+def _refuse_other_builders(project: Project, folder: str) -> None:
+    """Raise `DeploymentFailed` for an app that another tool than Cargo builds, for browsers or for both sides."""
+    inside = f"{folder}/" if folder else ""
+    manifest = toml(project, inside + MANIFEST)
+    is_leptos = any(table(manifest, kind, "metadata").get("leptos") for kind in ("package", "workspace"))
+    is_trunk = project.has(f"{inside}Trunk.toml") or "data-trunk" in (
+        project.text(f"{inside}index.html") or ""
+    )
+    is_dioxus = project.has(f"{inside}Dioxus.toml")
+    tools = (("cargo-leptos", is_leptos), ("Trunk", is_trunk), ("Dioxus' `dx`", is_dioxus))
+    for tool, is_used in tools:
+        if is_used:
+            raise undetected(
+                f"This Rust project is built for browsers by {tool}, which this server does not have.",
+                "Add a Dockerfile that installs it and builds, or push what it builds as a repository of its own.",
+            )
 
 
 def _environment(project: Project, programs: list[Program]) -> list[str]:

@@ -20,8 +20,8 @@ from stackyn_server.buildplan.structured_files import table, toml
 from stackyn_server.buildplan.versions import TOOL_FILES, Asked, Dialect, asked_of_file, asked_of_tool_files
 
 HUGO_FILES = tuple(
-    f"{folder}hugo.{suffix}"
-    for folder in ("", "config/_default/")
+    f"{name}.{suffix}"
+    for name in ("hugo", "config/_default/hugo", "config/_default/config")
     for suffix in ("toml", "yaml", "yml", "json")
 )
 CONFIG = "config.toml"

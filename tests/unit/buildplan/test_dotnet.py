@@ -94,3 +94,51 @@ def test_the_framework_of_windows_is_refused_by_its_name(framework: str) -> None
         "Windows only"
         in refused({"A.csproj": f"<Project>{framework}</Project>"}, toolchains=EVERYTHING).message
     )
+
+
+def test_an_app_for_browsers_is_published_and_served_as_files() -> None:
+    plan = planned({"Shop.csproj": project("Microsoft.NET.Sdk.BlazorWebAssembly")}, toolchains=EVERYTHING)
+    assert {"COPY --from=build /app/out/wwwroot/ /srv/site/", "ENV SINGLE_PAGE=1"} <= set(lines(plan))
+    assert set(plan.base_images) == {"stackyn/dotnet:8.0", "stackyn/static:1"}
+
+
+def test_the_server_is_published_of_one_that_brings_its_app_for_browsers_along() -> None:
+    client = project("Microsoft.NET.Sdk.BlazorWebAssembly")
+    tree = {"Shop.sln": "", "Client/Client.csproj": client, "Server/Server.csproj": project()}
+    assert "/app/Server/Server.csproj" in step(planned(tree, toolchains=EVERYTHING), "publish")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        project(
+            "Microsoft.NET.Sdk", "<OutputType>WinExe</OutputType><UseWPF>true</UseWPF>", "net9.0-windows"
+        ),
+        PROGRAM.replace("<TargetFramework>net8.0<", "<TargetFrameworks>net8.0-android;net8.0-ios<"),
+    ],
+)
+def test_an_app_for_desktops_or_phones_is_refused_as_one(program: str) -> None:
+    assert "desktops or phones" in refused({"Shop.csproj": program}, toolchains=EVERYTHING).message
+    tree = {"Shop.sln": "", "App/App.csproj": program, "Api/Api.csproj": project()}
+    assert "/app/Api/Api.csproj" in step(planned(tree, toolchains=EVERYTHING), "publish")
+
+
+def test_a_newer_sdk_of_global_json_builds_what_runs_on_the_older_framework() -> None:
+    plan = planned(
+        {"A.csproj": project(), "global.json": '{"sdk": {"version": "9.0.100"}}'}, toolchains=EVERYTHING
+    )
+    assert [line for line in lines(plan) if line.startswith("FROM ")] == [
+        "FROM stackyn/dotnet:9.0 AS build",
+        "FROM stackyn/aspnet:8.0",
+    ]
+
+
+def test_an_sdk_that_is_not_here_is_refused_unless_a_newer_one_may_build() -> None:
+    tree = {"A.csproj": project(), "global.json": '{"sdk": {"version": "8.5.100"}}'}
+    message = refused(tree, toolchains=EVERYTHING).message
+    assert ".NET 8.5" in message and "8.0 and 9.0" in message
+    rolling = '{"sdk": {"version": "8.5.100", "rollForward": "latestMajor"}}'
+    assert (
+        planned({**tree, "global.json": rolling}, toolchains=EVERYTHING).base_images[0]
+        == "stackyn/dotnet:9.0"
+    )

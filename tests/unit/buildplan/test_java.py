@@ -116,3 +116,23 @@ def test_the_owners_command_finds_files_where_the_build_leaves_them() -> None:
     plan = planned({"pom.xml": SPRING, "Procfile": "web: java -jar target/shop.jar"}, toolchains=EVERYTHING)
     assert "COPY --from=build --chown=app:app /app/ /app/" in lines(plan)
     assert command(plan) == "exec java -jar target/shop.jar"
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {
+            "build.gradle.kts": "",
+            "app/build.gradle.kts": "plugins {\n  alias(libs.plugins.android.application)\n}\n",
+        },
+        {
+            "build.gradle": "classpath 'com.android.tools.build:gradle:7.0.4'",
+            "app/build.gradle": "android {\n}\n",
+        },
+        {"settings.gradle": "", "app/build.gradle": "plugins {\n  id 'com.android.application'\n}\n"},
+    ],
+)
+def test_an_app_for_phones_is_refused_as_one(tree: Tree) -> None:
+    assert "an Android app" in refused(tree, toolchains=EVERYTHING).message
+    server = {"server/build.gradle.kts": 'plugins {\n  id("io.ktor.plugin")\n}\n'}
+    assert planned({**tree, **server}, toolchains=EVERYTHING).runtime == "java"

@@ -155,3 +155,19 @@ def test_a_member_of_a_workspace_is_built_from_the_root_of_it() -> None:
     assert "cd crates/api && make" in step(own, "make")
     alone = {path: text for path, text in tree.items() if path != "rs/Cargo.toml"}
     assert planned(alone, root_directory="rs/crates/other", toolchains=EVERYTHING).root is None
+
+
+@pytest.mark.parametrize(
+    ("files", "tool"),
+    [
+        ({"Trunk.toml": ""}, "Trunk"),
+        ({"index.html": '<link data-trunk rel="rust"/>'}, "Trunk"),
+        ({"Dioxus.toml": ""}, "Dioxus"),
+        ({"Cargo.toml": PACKAGE + "[package.metadata.leptos]\nsite-root = 'a'\n"}, "cargo-leptos"),
+    ],
+)
+def test_what_cargo_does_not_build_alone_is_refused_with_the_tool(files: Tree, tool: str) -> None:
+    tree = {"Cargo.toml": PACKAGE, "src/main.rs": MAIN, **files}
+    failure = refused(tree, toolchains=EVERYTHING)
+    assert tool in failure.message and "Dockerfile" in failure.hint
+    assert planned(tree, toolchains=EVERYTHING, build_command="make", start_command="bin/a").runtime == "rust"

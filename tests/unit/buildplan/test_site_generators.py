@@ -6,7 +6,7 @@ import pytest
 
 from stackyn_server.buildplan.toolchains import Tool, Toolchains
 from tests.unit.buildplan.test_plan import FLASK
-from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, step
+from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, refused, step
 
 HUGO = {"hugo.toml": "baseURL = 'https://example.com/'\n", "content/a.md": ""}
 ZOLA = {"config.toml": 'base_url = "https://example.com"\n', "content/a.md": "", "templates/index.html": ""}
@@ -25,6 +25,7 @@ MKDOCS = {"mkdocs.yml": "site_name: Shop\n", "docs/index.md": ""}
             "public",
         ),
         ({"config/_default/hugo.yaml": "baseURL: x\n", "content/a.md": ""}, "hugo", "hugo ", "public"),
+        ({"config/_default/config.toml": "baseURL = 'x'\n", "content/a.md": ""}, "hugo", "hugo ", "public"),
         ({**HUGO, "hugo.toml": "publishDir = 'pages'\n"}, "hugo", "hugo ", "pages"),
         (ZOLA, "zola", "zola build", "public"),
         ({**ZOLA, "config.toml": 'base_url = "x"\noutput_dir = "html"\n'}, "zola", "zola build", "html"),
@@ -118,3 +119,8 @@ def test_the_version_of_the_generator_can_be_set() -> None:
         ),
     )
     assert "FROM stackyn/hugo:0.150 AS build" in lines(plan)
+
+
+def test_a_folder_of_hugos_settings_is_no_project() -> None:
+    tree = {"web/package.json": '{"scripts": {"start": "node a"}}', "site/config/production/hugo.toml": ""}
+    assert "config/production" not in refused(tree, toolchains=EVERYTHING).hint
