@@ -21,7 +21,9 @@ _LONGEST_TEXT = 200
 _TERM = re.compile(r"(~=|~>|===|==|!=|<=|>=|[=<>^~])? ?([^\s,<>=^~!]+)")
 # Names before the number in files of other tools: python-3.12, v20, go1.22.
 _VERSION = re.compile(
-    r"(?:cpython-|python-|node-|ruby-|php-|temurin-|openjdk-|go|v)?(\d{1,6})(?:\.(\d{1,6}|[x*]))?(?:\.(\d{1,6}|[x*]))?"
+    r"(?:cpython-|python-|node-|ruby-|php-|go|v|"
+    r"(?:temurin|openjdk|corretto|zulu|liberica|sapmachine|semeru|microsoft|oracle|dragonwell|adoptopenjdk)-(?:jre-)?)?"
+    r"(\d{1,6})(?:\.(\d{1,6}|[x*]))?(?:\.(\d{1,6}|[x*]))?"
     r"(?:\.(?:\d{1,6}|[x*])){0,2}((?:-|\+|rc|a|b|p|dev|post)[\w.+-]{0,40})?",
     re.IGNORECASE,
 )
@@ -214,8 +216,8 @@ def _alternative(text: str, dialect: Dialect) -> tuple[Range, ...] | None:
     if lowered in _ANY:
         return (Range(),)
     if lowered.startswith("lts/"):
-        major = _NODE_NAMES.get(lowered.removeprefix("lts/"))
-        return None if major is None else (Range((major, 0, 0), (major + 1, 0, 0)),)
+        major = _node_by_name(lowered.removeprefix("lts/"))
+        return () if major is None else (Range((major, 0, 0), (major + 1, 0, 0)),)
     if between := _HYPHEN_RANGE.fullmatch(text):
         return _alternative(f">={between.group(1)} <={between.group(2)}", Dialect.NPM)
     allowed = Range()
@@ -231,10 +233,25 @@ def _alternative(text: str, dialect: Dialect) -> tuple[Range, ...] | None:
     return (allowed,) if position and not text[position:].strip(" ,") else None
 
 
+def _node_by_name(name: str) -> int | None:
+    """Return the line of Node with a name, or so many before the newest of them: `iron`, `-1`.
+
+    A name that came later tells its line by its first letter: every second one is supported for long, in the order of
+    the alphabet.
+    """
+    lines = sorted(_NODE_NAMES.values(), reverse=True)
+    if re.fullmatch(r"-\d", name):
+        before = int(name[1:])
+        return lines[before] if before < len(lines) else None
+    if name in _NODE_NAMES or not re.fullmatch(r"[l-z][a-z]+", name):
+        return _NODE_NAMES.get(name)
+    return _NODE_NAMES["argon"] + 2 * (ord(name[0]) - ord("a"))
+
+
 def _is_variant(version: str) -> bool:
-    """True for builds of another kind: `3.14t` (without the global lock), `pypy3.10`, `graalvm-21`."""
+    """True for builds of another kind: `3.14t` (without the global lock), `pypy3.10`, `iojs`, `graalvm-21`."""
     return (
-        re.fullmatch(r"\d[\d.]*t|(?:pypy|graal|jruby|truffleruby|miniconda|anaconda)[\w.-]*", version)
+        re.fullmatch(r"\d[\d.]*t|(?:iojs|pypy|graal|jruby|truffleruby|miniconda|anaconda)[\w.-]*", version)
         is not None
     )
 

@@ -97,6 +97,8 @@ def test_what_gradle_is_asked_to_make(script: str, task: str, start: str) -> Non
         ({"pom.xml": SPRING, ".java-version": "temurin-17.0.9"}, "17"),
         ({"pom.xml": SPRING, ".tool-versions": "java temurin-17.0.9+9\n"}, "17"),
         ({"pom.xml": SPRING, "mise.toml": '[tools]\njava = "17"\n'}, "17"),
+        ({"pom.xml": SPRING, "mise.toml": '[tools]\njava = "corretto-17.0.9.8.1"\n'}, "17"),
+        ({"pom.xml": SPRING, ".java-version": "zulu-17"}, "17"),
         ({"pom.xml": SPRING, ".sdkmanrc": "# of sdk env\njava=17.0.9-tem\n"}, "17"),
         ({"pom.xml": SPRING, "system.properties": "java.runtime.version=17\n"}, "17"),
         ({"build.gradle.kts": GRADLE + "kotlin { jvmToolchain(17) }\n"}, "17"),

@@ -38,6 +38,11 @@ PYTHONS = ("3.11", "3.13", "3.14")
         ("lts/*", "22"),
         ("lts/iron", "20"),
         ("lts/Jod", "22"),
+        ("lts/-1", "22"),
+        ("lts/-2", "20"),
+        ("lts/nobody", None),
+        ("lts/-30", None),
+        ("iojs", None),
         ("node", "25"),
         ("latest", "25"),
         ("*", "22"),
@@ -117,7 +122,7 @@ def test_other_tools_have_their_own_operators(
 
 
 @pytest.mark.parametrize(
-    "text", ["please use yarn", ">=", "lts/unknown", "20; rm -rf /", "1" * 300, "a.b.c", "😀"]
+    "text", ["please use yarn", ">=", "unknown", "20; rm -rf /", "1" * 300, "a.b.c", "😀"]
 )
 def test_text_that_is_no_version_is_not_taken_for_one(text: str) -> None:
     assert parse_requirement(text) is None
@@ -180,3 +185,9 @@ def test_a_version_file_is_read_without_its_comments() -> None:
     asked = asked_of_file("# pinned\n\n  3.12.4  # why\n", ".python-version", Dialect.PYTHON)
     assert asked is not None and (asked.requirement.text, asked.origin) == ("3.12.4", "`.python-version`")
     assert asked_of_file("\n#\n", ".nvmrc", Dialect.NPM) is None
+
+
+def test_a_later_name_of_node_tells_its_line_by_its_first_letter() -> None:
+    requirement = parse_requirement("lts/later", Dialect.NPM)
+    assert requirement is not None
+    assert choose(requirement, ("24", "26", "28")) == "26"
