@@ -85,6 +85,8 @@ def _plan(project: Project) -> BuildPlan | None:
         command = f"bin/{_name(project, folder)}"
         targets = [folder]
         reasons.append(f"The program in `{folder or '.'}` is built and run.")
+        if others := [f"bin/{_name(project, other)}" for other in commands if other != folder]:
+            reasons.append(f"To have another one, set the start command: {', '.join(others[:10])}.")
     asked = _asked(project)
     choice = project.options.toolchains.choose("go", asked)
     reasons.append(choice.reason)

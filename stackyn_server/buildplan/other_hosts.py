@@ -62,6 +62,9 @@ _VARIABLES = {
     for host in ("RAILPACK", "NIXPACKS")
     for word in ("INSTALL", "BUILD", "START")
 }
+# Ends of lines that the next one belongs to.
+_GOES_ON = ("&&", "||", "|", ";", "then", "do", "else", "{", "(")
+_ENDS_BLOCK = frozenset(("fi", "done", "else", "elif", "esac", "}", ")"))
 # Those of its native runtimes that have the same name here.
 _RENDER_RUNTIMES = frozenset(("python", "node", "go", "ruby", "rust", "elixir"))
 
@@ -157,7 +160,26 @@ def _tables(entries: Any) -> list[Table]:
 
 
 def _texts(document: Table, host: str) -> Said:
-    return {name: said for keys, name in _TEXTS[host].items() if (said := text_at(document, *keys))}
+    return {
+        name: _one_line(said) for keys, name in _TEXTS[host].items() if (said := text_at(document, *keys))
+    }
+
+
+def _one_line(said: str) -> str:
+    """Return a command of several lines, which ends with the first that fails, as one line."""
+    joined = ""
+    for line in filter(None, map(str.strip, said.splitlines())):
+        if line.startswith("#"):
+            continue
+        if joined.endswith("\\"):
+            joined = f"{joined[:-1].rstrip()} {line}"
+        elif not joined or joined.endswith(_GOES_ON) or line.startswith(("&&", "||", "|")):
+            joined = f"{joined} {line}"
+        else:
+            joined = (
+                f"{joined}; {line}" if line.split()[0].rstrip(";") in _ENDS_BLOCK else f"{joined} && {line}"
+            )
+    return joined.strip()
 
 
 _READERS: dict[str, Callable[[Project, str], Said]] = {

@@ -227,6 +227,14 @@ def _procfile(project: Project, has_start: bool) -> dict[str, Any]:
             "Write it as `web: …`, with small letters, a colon and nothing before, and the command on the same line.",
             f"{PROCFILE}:{number}: {line.strip()[:200]}",
         )
+    written = [
+        line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if written and not found and not has_start:
+        raise undetected(
+            f"{PROCFILE} has no process: {written[0][:100]}",
+            "Write each as a name, a colon and a command on one line, such as `web: …`, or remove the file.",
+        )
     workers = [name for name in found if name not in ("web", "release")]
     if workers and "web" not in found and not has_start:
         raise undetected(

@@ -125,6 +125,8 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
         if folder:  # where it would find its files
             command = f"cd {folder} && {'../' * (folder.count('/') + 1)}{command}"
         reasons.append(f"Its program {program.name} is built and run.")
+        if others := [f"bin/{other.name}" for other in programs if other != program]:
+            reasons.append(f"To have another one, set the start command: {', '.join(others[:10])}.")
     choice = project.options.toolchains.choose("rust", _asked(project))
     reasons.append(choice.reason)
     steps = [

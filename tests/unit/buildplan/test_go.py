@@ -123,3 +123,10 @@ def test_a_module_below_is_no_part_of_the_root() -> None:
         "server/main.go": main,
     }
     assert "./cmd/a" in step(planned(tree, toolchains=EVERYTHING), "go build")
+
+
+def test_the_other_programs_are_named() -> None:
+    main = "package main\nfunc main() {}\n"
+    tree = {"go.mod": "module shop\n\ngo 1.24\n", "cmd/api/main.go": main, "cmd/seed/main.go": main}
+    said = "To have another one, set the start command: bin/seed."
+    assert said in planned(tree, toolchains=EVERYTHING).reasons

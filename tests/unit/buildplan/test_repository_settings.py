@@ -198,3 +198,26 @@ def test_a_web_process_that_can_not_be_read_is_refused_with_its_line(procfile: s
 def test_a_procfile_is_read_as_its_tools_do(procfile: str) -> None:
     plan = planned({**SCRIPT, "Procfile": procfile}, toolchains=EVERYTHING)
     assert command(plan) == "exec x"
+
+
+@pytest.mark.parametrize(
+    ("lines", "command"),
+    [
+        (("npm ci", "", "# then", "npm run build"), "npm ci && npm run build"),
+        (("pip install \\", "  -r a.txt", "make"), "pip install -r a.txt && make"),
+        (("a &&", "b", "|| c"), "a && b || c"),
+        (("if x; then", "  y", "else", "  z", "fi"), "if x; then y; else z; fi"),
+    ],
+)
+def test_a_build_command_of_several_lines_becomes_one(lines: tuple[str, ...], command: str) -> None:
+    block = "".join(f"      {line}\n" for line in lines)
+    render = f"services:\n  - type: web\n    startCommand: sh start.sh\n    buildCommand: |\n{block}"
+    assert f"RUN {command}" in (
+        planned({**SCRIPT, "render.yaml": render}, toolchains=EVERYTHING).generated or ""
+    )
+
+
+def test_a_procfile_without_a_process_is_refused_with_its_line() -> None:
+    failure = refused({**SCRIPT, "Procfile": "# how it runs\nnode server.js\n"}, toolchains=EVERYTHING)
+    assert failure.message == "Procfile has no process: node server.js"
+    assert planned({**SCRIPT, "Procfile": "# nothing\n"}, toolchains=EVERYTHING).runtime == "shell"

@@ -171,3 +171,9 @@ def test_what_cargo_does_not_build_alone_is_refused_with_the_tool(files: Tree, t
     failure = refused(tree, toolchains=EVERYTHING)
     assert tool in failure.message and "Dockerfile" in failure.hint
     assert planned(tree, toolchains=EVERYTHING, build_command="make", start_command="bin/a").runtime == "rust"
+
+
+def test_the_other_programs_are_named() -> None:
+    tree = {"Cargo.toml": PACKAGE, "src/main.rs": MAIN, "src/bin/seed.rs": MAIN}
+    said = "To have another one, set the start command: bin/seed."
+    assert said in planned(tree, toolchains=EVERYTHING).reasons
