@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
+from posixpath import commonpath, dirname, join, normpath
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.generated import COPY_ALL, HEADER, run
@@ -39,6 +40,7 @@ _DEVICES = re.compile(
     r"<(?:UseWPF|UseWindowsForms|UseMaui)>\s*true|<TargetFrameworks?>[^<]{0,200}-(?:windows|android|ios|maccatalyst)",
     re.IGNORECASE,
 )
+_REFERENCE = re.compile(r"<ProjectReference\b[^<>]{0,200}\bInclude\s*=\s*\"([^\"]{1,300})\"", re.IGNORECASE)
 _TESTS = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true", re.IGNORECASE)
 
 
@@ -64,11 +66,15 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     path = _chosen(project, paths)
     text = project.text(path) or ""
+    above, inside = _with_references(project, path)
     asked = _asked(project, text)
     is_site = _sdk(text).endswith(_IN_BROWSERS)
     choice = _with_sdk(project, project.options.toolchains.choose("dotnet", asked))
     outcome = "its pages are served as files" if is_site else "run"
     reasons = [f"`{path}` makes it a .NET project; it is published and {outcome}.", choice.reason]
+    if inside:
+        whole = above or "the whole repository"
+        reasons.append(f"It refers to projects beside its folder, so {whole} is sent to the build.")
     folder = "out"
     if given := given_command(project):
         command = given[0]
@@ -78,7 +84,7 @@ def _plan(project: Project) -> BuildPlan | None:
     # From outside, because global.json asks for a patch of the SDK that was current when it was written: the image has
     # the newest of that framework.
     publish = project.options.build_command or (
-        f"cd / && dotnet publish {shlex.quote(f'/app/{path}')} --configuration Release --output /app/{folder}"
+        f"cd / && dotnet publish {shlex.quote(f'/app/{inside}{path}')} --configuration Release --output /app/{folder}"
     )
     steps = [
         "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",
@@ -91,7 +97,8 @@ def _plan(project: Project) -> BuildPlan | None:
         site = site_dockerfile(project, pages, single_page=True).removeprefix(f"{HEADER}\n")
         image = (choice.build_image or choice.image).name
         lines = (HEADER, f"FROM {image} AS build", "WORKDIR /app", "USER app", *steps, "", site)
-        return plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
+        plan = plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
+        return replace(plan, root=above) if inside else plan
     # A published web app finds its settings and pages beside itself only when it is told to look there.
     environment = (
         f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
@@ -103,7 +110,26 @@ def _plan(project: Project) -> BuildPlan | None:
         f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; {command}",
         environment=environment,
     )
-    return plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
+    plan = plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
+    return replace(plan, root=above) if inside else plan
+
+
+def _with_references(project: Project, path: str) -> tuple[str, str]:
+    """Return (folder, way): the folder, from the top, that holds a project and all those that it refers to, and the way
+    from there to the root directory, with a slash behind it; empty where the root directory is that folder."""
+    root = project.options.root_directory or ""
+    if not root or not is_plain(root):
+        return root, ""
+    above, seen, waiting = root, {f"{root}/{path}"}, [f"{root}/{path}"]
+    while waiting and len(seen) <= _MOST_PROJECTS:
+        current = waiting.pop()
+        for found in _REFERENCE.findall(project.text_from_top(current) or ""):
+            other = normpath(join(dirname(current), found.replace("\\", "/")))
+            if other in project.everything and other not in seen:
+                seen.add(other)
+                waiting.append(other)
+                above = commonpath([above, dirname(other) or "."]) if dirname(other) else ""
+    return above, f"{root}/".removeprefix(f"{above}/" if above else "") if above != root else ""
 
 
 def _with_sdk(project: Project, choice: Choice) -> Choice:

@@ -36,6 +36,7 @@ from stackyn_server.buildplan.languages import (
     projects_below,
 )
 from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.outside import refuse_outside
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
 from stackyn_server.buildplan.repeatable import is_repeatable
 from stackyn_server.buildplan.repository_settings import Settled, files_of_settings, settle, start_of_image
@@ -95,6 +96,7 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
     settled, project = _settled(everything, contents, options)
     try:
         runtime, plan = _first_plan(project)
+        refuse_outside(project, plan)
     except DeploymentFailed as failed:
         raise _with_advice(failed, project, options) from None
     plan = with_additions(project, plan)
