@@ -8,14 +8,7 @@ from dataclasses import replace
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.node_dockerfile import Recipe, app_dockerfile, site_build_dockerfile
 from stackyn_server.buildplan.node_elsewhere import WRANGLER_FILES, assets_of_worker, served_here
-from stackyn_server.buildplan.node_frameworks import (
-    Product,
-    Server,
-    Site,
-    build_script,
-    product_of,
-    usual_build,
-)
+from stackyn_server.buildplan.node_frameworks import product_of
 from stackyn_server.buildplan.node_manifest import MANIFEST, MANIFESTS, VERSION_FILES, asked_node
 from stackyn_server.buildplan.node_packages import (
     LOCKS,
@@ -24,6 +17,7 @@ from stackyn_server.buildplan.node_packages import (
     plan_installation,
     tool_package,
 )
+from stackyn_server.buildplan.node_product import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_script import NEEDS, plan_script
 from stackyn_server.buildplan.node_scripts import effective
 from stackyn_server.buildplan.node_start import Start, find_start, own_start, tools_needed

@@ -18,7 +18,6 @@ from stackyn_server.buildplan.generated import (
     run,
     written,
 )
-from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_manifest import MANIFESTS
 from stackyn_server.buildplan.node_packages import (
     CACHE,
@@ -28,6 +27,7 @@ from stackyn_server.buildplan.node_packages import (
     global_install,
     has_hooks,
 )
+from stackyn_server.buildplan.node_product import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_start import Start
 from stackyn_server.buildplan.node_system import SystemPackages
 from stackyn_server.buildplan.node_workspace import Package, Workspace, builds_before

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from posixpath import normpath
 
-from stackyn_server.buildplan.node_frameworks import Product, Site, build_script
+from stackyn_server.buildplan.node_product import Product, Site, build_script
 from stackyn_server.buildplan.node_scripts import effective
 from stackyn_server.buildplan.node_workspace import Package
 from stackyn_server.buildplan.project import Project, undetected
@@ -31,6 +31,12 @@ def served_here(package: Package, product: Product | None) -> Product | None:
         raise _elsewhere(package, "an Electron app, which runs on desktops")
     if product is None and manifest.uses("react-native") and program in ("", "react-native"):
         raise _elsewhere(package, "a React Native app, which runs on phones")
+    if program == "meteor" or package.has(".meteor/release"):
+        raise undetected(
+            f"This is a Meteor app (`{package.path(manifest.file)}`), which Meteor's own tool builds, and this server "
+            "does not have it.",
+            "Add a Dockerfile that builds it by `meteor build` and starts what that makes with Node.",
+        )
     if _is_for_phones(package, product):
         raise undetected(
             f"This Expo app is for phones only: `{package.path(manifest.file)}` has no react-native-web.",

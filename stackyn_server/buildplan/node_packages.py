@@ -58,7 +58,8 @@ def plan_installation(
 ) -> Installation:
     """Choose the tool by `packageManager` or its lock file, and its version by what the project names.
 
-    `needed` are tools that scripts call by name; bun installs where it is one of them and nothing else is named.
+    `needed` are tools that scripts call by name; bun installs where it is one of them, or where its types are used, and
+    nothing else is named.
     """
     match chosen_tool(project, manifest, needed):
         case "pnpm":
@@ -80,7 +81,8 @@ def chosen_tool(project: Project, manifest: Manifest, needed: frozenset[str]) ->
         return locked[0]
     if project.has(PNPM_SETTINGS) or "pnpm" in manifest.engines or manifest.file != MANIFEST:
         return "pnpm"
-    return "bun" if "bun" in needed or "bun" in manifest.engines else "npm"
+    is_for_bun = "bun" in needed or "bun" in manifest.engines or manifest.uses("@types/bun", "bun-types")
+    return "bun" if is_for_bun else "npm"
 
 
 def needs_whole_project(project: Project, manifest: Manifest) -> bool:

@@ -22,6 +22,7 @@ _DEVELOPMENT = (  # program, first word behind it
     ("nuxi", "dev"), ("nuxt", "preview"), ("nuxi", "preview"), ("remix", "dev"), ("remix", "vite:dev"),
     ("react-router", "dev"), ("svelte-kit", "dev"), ("expo", "start"), ("rsbuild", "dev"), ("rspack", "serve"),
     ("storybook", "dev"), ("ember", "serve"), ("hexo", "server"), ("vinxi", "dev"), ("ionic", "serve"),
+    ("stencil", "build"), ("quasar", "dev"), ("preact", "watch"), ("rspress", "dev"),
 )  # fmt: skip
 # Programs that only serve files, and those that do so unless they are told to build.
 _FILE_SERVERS = frozenset(("webpack-dev-server", "serve", "http-server", "live-server", "browser-sync"))

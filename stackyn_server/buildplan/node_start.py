@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stackyn_server.buildplan.commands import given_command
-from stackyn_server.buildplan.node_frameworks import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_manifest import MANIFEST, Manifest
 from stackyn_server.buildplan.node_packages import Installation
+from stackyn_server.buildplan.node_product import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_scripts import effective, is_development, tools_in
 from stackyn_server.buildplan.node_workspace import Package
 from stackyn_server.buildplan.project import Project

@@ -92,3 +92,18 @@ def test_wrangler_says_that_unknown_paths_show_the_home_page() -> None:
 def test_a_folder_outside_of_the_project_is_not_served(folder: str) -> None:
     tree = {"index.html": "", "wrangler.json": json.dumps({"assets": {"directory": folder}})}
     assert "COPY . /srv/site/" in (planned(tree).generated or "")
+
+
+@pytest.mark.parametrize(("start", "files"), [("meteor run", {}), ("", {".meteor/release": ""})])
+def test_a_meteor_app_is_refused_with_the_way_out(start: str, files: Tree) -> None:
+    failure = refused({**project("meteor-node-stubs", start), **files})
+    assert "Meteor" in failure.message and "Dockerfile" in failure.hint
+
+
+def test_the_types_of_bun_tell_who_runs_a_project_without_a_lock() -> None:
+    tree = {
+        "package.json": '{"module": "index.ts", "devDependencies": {"@types/bun": "latest"}}',
+        "index.ts": "",
+    }
+    assert command(planned(tree)) == "exec bun index.ts"
+    assert command(planned({**tree, "package-lock.json": ""})) == "exec node index.ts"
