@@ -188,7 +188,7 @@ def _nearest(entries: list[Entry]) -> list[Entry]:
 
 
 # Packages with a command of their own that runs a script.
-_STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel"))
+_STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel", "shiny", "marimo"))
 
 
 def _read(project: Project, path: str, around: _Surroundings) -> Entry | None:

@@ -16,7 +16,13 @@ _BIND = "0.0.0.0:$PORT"
 _GUNICORN = f"gunicorn --bind {_BIND} --threads 4 --access-logfile -"
 # (package, command) in the order of preference; an ASGI app can't be served by the WSGI ones, nor the reverse.
 _SERVERS = {
-    Kind.WSGI: (("gunicorn", _GUNICORN), ("waitress", f"waitress-serve --listen={_BIND}")),
+    Kind.WSGI: (
+        ("gunicorn", _GUNICORN),
+        ("waitress", f"waitress-serve --listen={_BIND}"),
+        ("granian", "granian --interface wsgi --host 0.0.0.0 --port $PORT"),
+        ("uwsgi", f"uwsgi --http-socket {_BIND} --master --threads 4 --die-on-term --module"),
+        ("pyuwsgi", f"uwsgi --http-socket {_BIND} --master --threads 4 --die-on-term --module"),
+    ),
     Kind.ASGI: (
         ("uvicorn", "uvicorn --host 0.0.0.0 --port $PORT"),
         ("hypercorn", f"hypercorn --bind {_BIND}"),
@@ -28,16 +34,21 @@ _SERVERS = {
 _PROGRAMS = {
     "gunicorn": "gunicorn", "uvicorn": "uvicorn", "hypercorn": "hypercorn", "daphne": "daphne", "granian": "granian",
     "waitress-serve": "waitress", "streamlit": "streamlit", "uwsgi": "uwsgi", "chainlit": "chainlit",
+    "shiny": "shiny", "marimo": "marimo",
 }  # fmt: skip
 # Packages that bring uvicorn: always, or with one of these extras.
-_BRING_UVICORN = {"python-fasthtml": frozenset[str](), "fastapi": frozenset(("standard", "all"))}
+_BRING_UVICORN = {
+    "python-fasthtml": frozenset[str](),
+    "shiny": frozenset[str](),
+    "fastapi": frozenset(("standard", "all")),
+}
 # The packages of web frameworks by what is imported of them.
 PACKAGES = {
     **{
         name: name
-        for name in ("bottle", "chainlit", "dash", "django", "falcon", "fastapi", "flask", "gradio")
+        for name in ("bottle", "chainlit", "dash", "django", "falcon", "fastapi", "flask", "gradio", "marimo")
     },
-    **{name: name for name in ("litestar", "panel", "quart", "sanic", "starlette", "streamlit")},
+    **{name: name for name in ("litestar", "panel", "quart", "sanic", "shiny", "starlette", "streamlit")},
     "fasthtml": "python-fasthtml",
 }
 # Scripts that are started by their framework's own command.
@@ -45,6 +56,8 @@ _LAUNCHERS = {
     "streamlit": "streamlit run {path} --server.address 0.0.0.0 --server.port $PORT --server.headless true",
     "gradio": "env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python {path}",
     "chainlit": "chainlit run {path} --host 0.0.0.0 --port $PORT --headless",
+    "shiny": "shiny run --host 0.0.0.0 --port $PORT {path}",
+    "marimo": "marimo run {path} --host 0.0.0.0 --port $PORT --headless --no-token",
     "panel": "panel serve {path} --address 0.0.0.0 --port $PORT --allow-websocket-origin '*'",
 }
 

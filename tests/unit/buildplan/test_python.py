@@ -44,6 +44,31 @@ def lines_of(tree: Tree) -> list[str]:
         ),
         ("fastapi\nuvicorn", {"main.py": FASTAPI}, UVICORN + "main:app"),
         ("fastapi[standard]", {"app/main.py": FASTAPI, "app/__init__.py": ""}, UVICORN + "app.main:app"),
+        (
+            "flask\ngranian",
+            {"main.py": FLASK},
+            "exec granian --interface wsgi --host 0.0.0.0 --port $PORT main:app",
+        ),
+        (
+            "flask\nuwsgi",
+            {"main.py": FLASK},
+            "exec uwsgi --http-socket 0.0.0.0:$PORT --master --threads 4 --die-on-term --module main:app",
+        ),
+        (
+            "shiny",
+            {"app.py": "from shiny import App, ui\napp = App(ui.page_fluid(), None)"},
+            "exec uvicorn --host 0.0.0.0 --port $PORT app:app",
+        ),
+        (
+            "shiny",
+            {"app.py": "from shiny.express import ui\nui.h1('hello')"},
+            "exec shiny run --host 0.0.0.0 --port $PORT app.py",
+        ),
+        (
+            "marimo",
+            {"app.py": "import marimo\napp = marimo.App()\nif __name__ == '__main__':\n    app.run()"},
+            "exec marimo run app.py --host 0.0.0.0 --port $PORT --headless --no-token",
+        ),
         ("fastapi\nhypercorn", {"main.py": FASTAPI}, "exec hypercorn --bind 0.0.0.0:$PORT main:app"),
         ("starlette\nuvicorn", {"asgi.py": STARLETTE}, UVICORN + "asgi:api"),
         ("uvicorn", {"server.py": "async def app(scope, receive, send): ..."}, UVICORN + "server:app"),
