@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from posixpath import dirname
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
+from stackyn_server.buildplan.frontend import Frontend, concerns, folders_with_build, frontends, stages
 from stackyn_server.buildplan.generated import COPY_ALL, run
+from stackyn_server.buildplan.go_embed import Embedded, embedded
 from stackyn_server.buildplan.languages import has_other_app
+from stackyn_server.buildplan.node import IGNORED
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
@@ -90,15 +93,64 @@ def _plan(project: Project) -> BuildPlan | None:
     asked = _asked(project)
     choice = project.options.toolchains.choose("go", asked)
     reasons.append(choice.reason)
+    inside = _frontends(project, targets)
+    before, copies = stages(inside)
     steps = [
         *_environment(asked),
         COPY_ALL,
+        *copies,
         *_install(project),
         *(["RUN go mod init app"] if not project.first((MODULE, WORKSPACE)) else []),
         *_build(project, targets),
     ]
-    text = two_stages(project, choice, steps, command, environment=[PATH_OF_PROGRAMS])
-    return plan_of(project, RUNTIME.name, reasons, text)
+    text = two_stages(project, choice, steps, command, environment=[PATH_OF_PROGRAMS], before=before)
+    return plan_of(
+        project,
+        RUNTIME.name,
+        [*reasons, *(frontend.reason for frontend in inside)],
+        text,
+        ignore=IGNORED if inside else (),
+        copies=[path for frontend in inside for path in frontend.sent],
+    )
+
+
+def _frontends(project: Project, programs: list[str]) -> list[Frontend]:
+    """Return what makes the folders that the programs embed, as far as they are not in the repository.
+
+    Refuses what nothing makes, unless the owner's own commands may.
+    """
+    patterns = embedded(project, programs, _modules(project))
+    found = frontends(project, (pattern.place for pattern in patterns))
+    if project.options.install_command or project.options.build_command:
+        return found
+    made = [path for frontend in found for path in frontend.made]
+    for pattern in patterns:
+        if not pattern.is_in(project.files) and not any(concerns(path, pattern.place) for path in made):
+            raise _not_embedded(project, pattern)
+    return found
+
+
+def _not_embedded(project: Project, pattern: Embedded) -> Exception:
+    folders = folders_with_build(project)
+    script = (
+        f"have the `build` script of {' or '.join(folders[:3])} write it to `{pattern.place}`, "
+        if folders
+        else ""
+    )
+    return undetected(
+        f"`{pattern.source}` embeds `{pattern.pattern}` (//go:embed), which is not in the repository, and nothing says "
+        "how it is made.",
+        f"Commit `{pattern.place}`, {script}set the app's install command to what makes it, or add a Dockerfile.",
+    )
+
+
+def _modules(project: Project) -> dict[str, str]:
+    """Return the folders of the modules that are built from the repository, by their names."""
+    has_several = project.has(WORKSPACE) or "=> ./" in (project.text(MODULE) or "")
+    below = (path for path in sorted(project.files) if path.endswith(f"/{MODULE}"))
+    paths = [MODULE, *(below if has_several else ())]
+    names = ((_directives(project, path).get("module", "").strip('"'), dirname(path)) for path in paths)
+    return {name: folder for name, folder in names if name}
 
 
 def _environment(asked: Asked | None) -> list[str]:

@@ -110,6 +110,18 @@ def is_app(project: Project) -> bool:
     return is_site or own_start(workspace.app, installation, product) is not None
 
 
+def building(project: Project) -> Recipe | None:
+    """Return how the package of the root directory is installed and built; None without a package.json.
+
+    Raises `DeploymentFailed` for one that can't be.
+    """
+    workspace = find_workspace(project)
+    if workspace is None:
+        return None
+    installation = _installation(workspace)
+    return _recipe(workspace, installation, product_of(workspace.app, installation.execute), None)
+
+
 def _installation(workspace: Workspace) -> Installation:
     needed = tools_needed(workspace.app.manifest, workspace.app.project)
     installation = plan_installation(workspace.root.project, workspace.root.manifest, needed)

@@ -53,7 +53,8 @@ _NOT_PAGES = (
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """All that the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without any
-    tool, "" where there is none."""
+    tool, "" where there is none. `place` is the folder of the root of what is installed, "" where that is sent alone.
+    """
 
     workspace: Workspace
     choice: Choice
@@ -64,6 +65,7 @@ class Recipe:
     tools: tuple[str, ...]
     is_local: bool
     bare: str = ""
+    place: str = ""
 
     @property
     def app(self) -> Package:
@@ -144,21 +146,22 @@ def app_dockerfile(recipe: Recipe) -> str:
 
 def site_build_dockerfile(recipe: Recipe) -> str:
     """Return the Dockerfile of a site that is built once and served as files."""
-    image = (
-        (recipe.choice.build_image or recipe.choice.image)
-        if recipe.is_compiled_apart
-        else recipe.choice.image
-    )
-    lines = [HEADER, f"FROM {image.name} AS {BUILD_STAGE}", *_compilers(recipe)]
-    lines += [
-        *_installing(recipe, recipe.installation.install),
-        *_building(recipe, False),
-        _gather(recipe),
-        "",
-    ]
+    lines = [HEADER, *building_stage(recipe, BUILD_STAGE), _gather(recipe), ""]
     is_single_page = isinstance(recipe.product, Site) and recipe.product.is_single_page
     pages = f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/"
     return written(lines) + site_dockerfile(recipe.app.project, pages, single_page=is_single_page)
+
+
+def building_stage(recipe: Recipe, name: str) -> list[str]:
+    """Return the stage that installs all packages and builds."""
+    choice = recipe.choice
+    image = (choice.build_image or choice.image) if recipe.is_compiled_apart else choice.image
+    return [
+        f"FROM {image.name} AS {name}",
+        *_compilers(recipe),
+        *_installing(recipe, recipe.installation.install),
+        *_building(recipe, False),
+    ]
 
 
 def _bun_alone(recipe: Recipe) -> Iterator[str]:
@@ -190,10 +193,26 @@ def _tools(recipe: Recipe) -> Iterator[str]:
 def _installing(recipe: Recipe, command: str) -> Iterator[str]:
     files = recipe.installation.files
     yield from ("WORKDIR /app", *_tools(recipe), "USER app", "")
-    if not files:
+    if recipe.place:
+        yield from _installing_in_place(recipe, command)
+    elif files:
+        yield from (PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(files)} ./", run(command), "", COPY_ALL)
+    else:
         yield from (COPY_ALL, run(command))
-        return
-    yield from (PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(files)} ./", run(command), "", COPY_ALL)
+
+
+def _installing_in_place(recipe: Recipe, command: str) -> Iterator[str]:
+    """Everything that is sent is there, as scripts may read and write beside their own folder."""
+    place, files = recipe.place, recipe.installation.files
+    if files:
+        names = " ".join(f"{place}/{name}" for name in files)
+        yield from (PACKAGES_FIRST, f"COPY --chown=app:app {names} {place}/")
+    else:
+        yield COPY_ALL
+    # The user's own, because the folder is there by now.
+    yield from (f"WORKDIR /app/{place}", run(command))
+    if files:
+        yield from ("", "COPY --chown=app:app . /app/")
 
 
 def _building(recipe: Recipe, prunes: bool) -> Iterator[str]:

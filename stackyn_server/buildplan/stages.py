@@ -34,15 +34,17 @@ def two_stages(
     environment: Iterable[str] = (),
     build_packages: Iterable[str] = (),
     run_packages: Iterable[str] = (),
+    before: Iterable[str] = (),
 ) -> str:
     """Return a Dockerfile whose first stage ends with the `build` instructions, as the user app in /app.
 
     `copies` bring the outcome into the second, `environment` holds its settings (`NAME=value`). The packages are
-    Debian's, those of either stage.
+    Debian's, those of either stage. `before` are stages that the first one copies from.
     """
     tools = (choice.build_image or choice.image).name
     lines = [
         HEADER,
+        *before,
         f"FROM {tools} AS {BUILD_STAGE}",
         "WORKDIR /app",
         *debian_packages(build_packages),
@@ -77,7 +79,12 @@ def one_stage(
 
 
 def plan_of(
-    project: Project, runtime: str, reasons: Iterable[str], text: str, ignore: Iterable[str] = ()
+    project: Project,
+    runtime: str,
+    reasons: Iterable[str],
+    text: str,
+    ignore: Iterable[str] = (),
+    copies: Iterable[str] = (),
 ) -> BuildPlan:
     """Return the plan of a generated Dockerfile; its base images are read from the text."""
     return BuildPlan(
@@ -87,6 +94,7 @@ def plan_of(
         generated=text,
         port=project.port,
         ignore=tuple(ignore),
+        copies=tuple(copies),
         base_images=image_names(text),
     )
 

@@ -1,0 +1,121 @@
+"""What a Go program has inside of it: the files that `//go:embed` names in the packages that it is made of. Pure.
+
+Sources: the documentation of Go's package embed and of `go help buildconstraint`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from posixpath import dirname, join, normpath
+
+from stackyn_server.buildplan.project import Project
+
+_MOST_FILES = 1_000
+_DIRECTIVE = re.compile(r"^[ \t]*//go:embed[ \t]+(\S[^\n]*)$", re.MULTILINE)
+_PATTERN = re.compile(r"\"([^\"]+)\"|`([^`]+)`|(\S+)")
+_QUOTED = re.compile(r'"([\w.~/-]{1,300})"')
+_CONSTRAINT = re.compile(r"^//go:build[ \t]+([^\n]{1,300})$", re.MULTILINE)
+# What holds for a program that is built here. Every other tag is set by hand, or for another system.
+_TRUE_TAGS = re.compile(r"linux|unix|amd64|arm64|cgo|gc|go1\.\d+")
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A pattern of the file `source`. `path` is the same from the root directory, without what stands before a colon.
+
+    `with_hidden`: what begins with a dot or an underscore is taken out of folders too.
+    """
+
+    source: str
+    pattern: str
+    path: str
+    with_hidden: bool = False
+
+    @property
+    def place(self) -> str:
+        """The file or folder that is there before any wildcard."""
+        parts = self.path.split("/")
+        fixed = next((number for number, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
+        return "/".join(parts[:fixed])
+
+    def is_in(self, files: Iterable[str]) -> bool:
+        """True when the pattern matches any of the files, or a folder with one."""
+        return any(map(self._takes, files))
+
+    def _takes(self, file: str) -> bool:
+        wanted, parts = self.path.split("/"), file.split("/")
+        if len(parts) < len(wanted) or not all(map(fnmatchcase, parts, wanted)):
+            return False
+        below = parts[len(wanted) :]
+        return self.with_hidden or not any(part.startswith((".", "_")) for part in below)
+
+
+def embedded(project: Project, programs: Iterable[str], modules: Mapping[str, str]) -> list[Embedded]:
+    """Return what the programs in these folders embed, by themselves and by the packages that they import.
+
+    `modules` maps the name of each module that is part of the build to its folder.
+    """
+    packages = _packages(project.files)
+    waiting, seen, read = list(programs), set(programs), 0
+    found: list[Embedded] = []
+    while waiting and read < _MOST_FILES:
+        folder = waiting.pop(0)
+        for path in packages.get(folder, ()):
+            read += 1
+            text = project.text(path) or ""
+            if not _is_built(text):
+                continue
+            found += _directives(path, text)
+            imported = [
+                place for name in _QUOTED.findall(text) if (place := _place(name, modules)) is not None
+            ]
+            waiting += [place for place in dict.fromkeys(imported) if place not in seen]
+            seen.update(imported)
+    return found
+
+
+def _packages(files: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files of each folder's package, without its tests."""
+    packages: dict[str, list[str]] = {}
+    for path in sorted(files):
+        if path.endswith(".go") and not path.endswith("_test.go"):
+            packages.setdefault(dirname(path), []).append(path)
+    return packages
+
+
+def _directives(path: str, text: str) -> Iterator[Embedded]:
+    for line in _DIRECTIVE.findall(text):
+        for quoted in _PATTERN.findall(line):
+            written = next(filter(None, quoted))
+            pattern = written.removeprefix("all:")
+            place = normpath(join(dirname(path), pattern))
+            if not place.startswith(("/", "..")):
+                yield Embedded(path, written, place.removeprefix("./"), written != pattern)
+
+
+def _place(imported: str, modules: Mapping[str, str]) -> str | None:
+    """Return the folder of a package of these modules, None for one from elsewhere."""
+    name = imported
+    while name not in modules:
+        name, slash, _ = name.rpartition("/")
+        if not slash:
+            return None
+    return join(modules[name], imported.removeprefix(name).strip("/")).rstrip("/")
+
+
+def _is_built(text: str) -> bool:
+    """True unless the tags of a file leave it out of a usual build. Parentheses are rare, and read past."""
+    found = _CONSTRAINT.search(text)
+    if found is None:
+        return True
+    wanted = found[1].partition("//")[0].replace("(", " ").replace(")", " ")
+    return any(all(map(_holds, term.split("&&"))) for term in wanted.split("||"))
+
+
+def _holds(tag: str) -> bool:
+    tag = tag.strip()
+    return (_TRUE_TAGS.fullmatch(tag.removeprefix("!")) is not None) != tag.startswith("!")
