@@ -41,12 +41,12 @@ _ALSO_PROJECTS = frozenset((
 _OF_APPS = frozenset(("package.json", "requirements.txt", "pyproject.toml", "Pipfile", "setup.py"))
 # Their index.html is a part of pages.
 _TEMPLATES = frozenset(("templates", "views", "layouts", "_layouts", "_includes", "partials"))
-# Files that are read by their exact names, and what people call them, in small letters.
+# Files that are read by their exact names, and what people call them, in small letters. Buildpacks have a project.toml.
 _EXACT_NAMES = (*_BY_MANIFEST, "Procfile", "stackyn.toml", "index.html", "index.php", "start.sh", "config.ru")
 _OTHER_NAMES = {
-    **{name.lower(): name for name in _EXACT_NAMES}, "requirement.txt": "requirements.txt",
-    "requirments.txt": "requirements.txt", "requirements": "requirements.txt", "procfile.txt": "Procfile",
-    "index.htm": "index.html",
+    **{name.lower(): name for name in _EXACT_NAMES}, "project.toml": "project.toml",
+    "requirement.txt": "requirements.txt", "requirments.txt": "requirements.txt", "requirements": "requirements.txt",
+    "procfile.txt": "Procfile", "index.htm": "index.html",
 }  # fmt: skip
 _MOST_FOLDERS, _DEEPEST = 8, 3
 

@@ -171,6 +171,13 @@ def test_a_wrong_name_is_told_where_the_plan_does_without() -> None:
     assert plan.reasons[-1] == "`stackyn.TOML` is not read: it has to be called `stackyn.toml`."
 
 
+def test_the_description_for_buildpacks_has_its_right_name() -> None:
+    """Julia's Project.toml is another file."""
+    assert not any(
+        "is not read" in reason for reason in planned({"index.html": "", "project.toml": ""}).reasons
+    )
+
+
 @pytest.mark.parametrize("folder", [".devcontainer", ".github/x", "app/templates", "node_modules/a"])
 def test_a_folder_that_is_part_of_another_project_is_not_named(folder: str) -> None:
     hint = refused({f"{folder}/index.html": "", f"{folder}/x/y/z/index.html": "", "README.md": ""}).hint
