@@ -28,7 +28,8 @@ class DockerfileFacts:
 
     `base_images` are the images that they begin from, without what only the builder can work out. `syntax` is the
     frontend that the file asks for, or empty. `arguments` are the names that ARG declares anywhere. `started` are the
-    numbers of the stages that say what is started (CMD, ENTRYPOINT), or that begin from one that does.
+    numbers of the stages that say what is started (CMD, ENTRYPOINT), or that begin from one that does. `copied` are the
+    sources of the last stage's COPY lines that are of the context.
     """
 
     stages: tuple[str, ...]
@@ -36,6 +37,7 @@ class DockerfileFacts:
     syntax: str
     arguments: tuple[str, ...] = ()
     started: frozenset[int] = frozenset()
+    copied: tuple[str, ...] = ()
 
     def says_what_is_started(self, target: str | None) -> bool:
         """True for a frontend that may do anything. `target` is a stage by name or number, None the last one."""
@@ -67,6 +69,7 @@ def read_dockerfile(text: str) -> DockerfileFacts:
     base_images: dict[str, None] = {}
     declared: dict[str, None] = {}
     started: set[int] = set()
+    copied: list[str] = []
     for name, words in _instructions(lines, directives.get("escape", "\\")):
         if name == "ARG":
             declared.update(dict.fromkeys(_names(words)))
@@ -80,6 +83,9 @@ def read_dockerfile(text: str) -> DockerfileFacts:
                 started.add(len(stages))
             stages.append(stage)
             known.add(stage.lower())
+            copied.clear()
+        elif name == "COPY" and not any(word.startswith("--from") for word in words):
+            copied += [word for word in words if not word.startswith("--")][:-1]
         elif name in _STARTS and stages:
             started.add(len(stages) - 1)
     return DockerfileFacts(
@@ -88,6 +94,7 @@ def read_dockerfile(text: str) -> DockerfileFacts:
         directives.get("syntax", ""),
         tuple(declared)[:_MOST_ARGUMENTS],
         frozenset(started),
+        tuple(copied),
     )
 
 
@@ -111,9 +118,12 @@ def _instructions(lines: Iterable[str], escape: str) -> Iterator[tuple[str, list
             continue
         name, arguments = [*"".join(_continued(line, rest, escape)).split(None, 1), "", ""][:2]
         if (name := name.upper()) in _WITH_HEREDOCS:
-            for heredoc in _HEREDOC.finditer(arguments):
-                any(more.strip() == heredoc.group(2) for more in rest)
-        elif len(arguments) <= _ARGUMENTS_CHARACTERS:
+            heredocs = [heredoc.group(2) for heredoc in _HEREDOC.finditer(arguments)]
+            for end in heredocs:
+                any(more.strip() == end for more in rest)
+            if heredocs or name != "COPY":
+                continue
+        if len(arguments) <= _ARGUMENTS_CHARACTERS:
             yield name, arguments.split()
 
 

@@ -38,6 +38,7 @@ from stackyn_server.buildplan.languages import (
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.outside import refuse_outside
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
+from stackyn_server.buildplan.release_dockerfile import why_left_aside
 from stackyn_server.buildplan.repeatable import is_repeatable
 from stackyn_server.buildplan.repository_settings import Settled, files_of_settings, settle, start_of_image
 from stackyn_server.buildplan.versions import Asked, parse_requirement
@@ -105,7 +106,7 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
     return replace(
         plan,
         repeatable=plan.repeatable if plan.generated is None else is_repeatable(plan.generated),
-        reasons=(*settled.reasons, *plan.reasons, *about_start, *_about_names(project)),
+        reasons=(*settled.reasons, *plan.reasons, *about_start, *_about_files(project)),
         root=None if root == (options.root_directory or "") else root,
         copies=_sent(project, runtime, plan),
         deploying=replace(settled.deploying, start_command=start),
@@ -137,6 +138,8 @@ def _settled(
 def _first_plan(project: Project) -> tuple[Runtime, BuildPlan]:
     asked = _asked_version(project.options)
     for runtime in _rows(project.options):
+        if runtime is dockerfile.RUNTIME and why_left_aside(project):
+            continue
         if plan := runtime.plan(_pinned(project, runtime, asked)):
             return runtime, plan
     raise _nothing_detected(project)
@@ -242,13 +245,15 @@ def _with_advice(failed: DeploymentFailed, project: Project, asked: PlanOptions)
         hint = f"Set the root directory to {', '.join(good)}, if the app is there. {hint}"
     elif unsaid == folders and folders:
         hint = f"{hint} These folders look like projects: {', '.join(folders)}."
-    return DeploymentFailed(replace(failure, hint=" ".join((*_about_names(project), hint))))
+    return DeploymentFailed(replace(failure, hint=" ".join((*_about_files(project), hint))))
 
 
-def _about_names(project: Project) -> list[str]:
-    return [
+def _about_files(project: Project) -> list[str]:
+    """Say which files are not used, though they look as if they would be."""
+    unread = [
         f"`{name}` is not read: it has to be called `{right}`." for name, right in misnamed(project.files)
     ]
+    return [*filter(None, [why_left_aside(project)]), *unread]
 
 
 def _would_do(project: Project, options: PlanOptions) -> bool:
