@@ -223,7 +223,10 @@ def _yarn(project: Project, manifest: Manifest) -> Installation:
             ),
             agent=agent,
         )
-    install = f"yarn install{' --frozen-lockfile' if has_lock else ''} --cache-folder {CACHE}"
+    # As npm and pnpm do: what a package says of Node's version is a warning.
+    install = (
+        f"yarn install{' --frozen-lockfile' if has_lock else ''} --ignore-engines --cache-folder {CACHE}"
+    )
     return Installation(
         "yarn",
         reason,

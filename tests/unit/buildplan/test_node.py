@@ -101,7 +101,8 @@ def test_the_words_of_the_owner_win() -> None:
             {},
             [
                 "RUN npm install --global --force yarn@1.22.22 && npm cache clean --force",
-                "RUN yarn install --frozen-lockfile --cache-folder /tmp/packages --production && rm -rf /tmp/packages",
+                "RUN yarn install --frozen-lockfile --ignore-engines --cache-folder /tmp/packages --production "
+                "&& rm -rf /tmp/packages",
             ],
         ),
         (
