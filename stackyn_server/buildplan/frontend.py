@@ -12,12 +12,12 @@ from stackyn_server.buildplan.node_dockerfile import Recipe, building_stage
 from stackyn_server.buildplan.node_manifest import MANIFEST
 from stackyn_server.buildplan.node_product import Site, build_script
 from stackyn_server.buildplan.node_scripts import option
-from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.stages import is_plain
 from stackyn_server.domain.failures import DeploymentFailed
 
 STAGE = "frontend"
-_MOST_PACKAGES, _DEEPEST, _LONGEST_SCRIPT = 20, 4, 4_000
+_MOST_PACKAGES, _MOST_NAMED, _DEEPEST, _LONGEST_SCRIPT = 20, 3, 4, 4_000
 _NOT_APPS = re.compile(r"(?:^|/)(?:node_modules|testdata|tests?|examples?|docs?|vendor|[_.][^/]*)/")
 # Options that name the outcome, and nothing else.
 _OUTPUTS = ("--outDir", "--out-dir", "--outdir", "--dist-dir", "--output-path", "--dest")
@@ -43,7 +43,7 @@ class Frontend:
 
     @property
     def sent(self) -> tuple[str, ...]:
-        """What the stage copies, whatever the repository's `.dockerignore` says of it."""
+        """What the stage copies."""
         if self.recipe.place:
             return (self.recipe.place,)
         return (*self.recipe.installation.files, *filter(None, [dirname(self.manifest)]))
@@ -64,6 +64,11 @@ def concerns(made: str, place: str) -> bool:
     return made == place or made.startswith(f"{place}/") or place.startswith(f"{made}/")
 
 
+def sent(found: Iterable[Frontend]) -> list[str]:
+    """Return what the stages copy, which is sent whatever the repository's `.dockerignore` says of it."""
+    return [path for frontend in found for path in frontend.sent]
+
+
 def stages(found: Iterable[Frontend]) -> tuple[list[str], list[str]]:
     """Return the stages that build, and the lines that bring the outcome into a later one's working directory."""
     lines: list[str] = []
@@ -75,10 +80,22 @@ def stages(found: Iterable[Frontend]) -> tuple[list[str], list[str]]:
     return lines, copies
 
 
-def folders_with_build(project: Project) -> list[str]:
-    """Return the folders whose package.json has a `build` script; that of the root is named by its file."""
-    found = ((dirname(path), _recipe(project, dirname(path), None)) for path in _manifests(project.files))
-    return [folder or MANIFEST for folder, recipe in found if recipe and build_script(recipe.app)]
+def makes(found: Iterable[Frontend], place: str) -> bool:
+    """True when one of the frontends makes what a program wants."""
+    return any(concerns(path, place) for frontend in found for path in frontend.made)
+
+
+def not_made(project: Project, source: str, said: str, place: str) -> DeploymentFailed:
+    """Explain that the file `source` embeds a `place` which is not there. `said` is how it names that."""
+    builds = ((dirname(path), _recipe(project, dirname(path), None)) for path in _manifests(project.files))
+    folders = [folder or MANIFEST for folder, recipe in builds if recipe and build_script(recipe.app)][
+        :_MOST_NAMED
+    ]
+    script = f"have the `build` script of {' or '.join(folders)} write it to `{place}`, " if folders else ""
+    return undetected(
+        f"`{source}` embeds {said}, which is not in the repository, and nothing says how it is made.",
+        f"Commit `{place}`, {script}set the app's install command to what makes it, or add a Dockerfile.",
+    )
 
 
 def _manifests(files: Iterable[str]) -> list[str]:

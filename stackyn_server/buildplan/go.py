@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from posixpath import dirname
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
-from stackyn_server.buildplan.frontend import Frontend, concerns, folders_with_build, frontends, stages
+from stackyn_server.buildplan.frontend import Frontend, frontends, makes, not_made, sent, stages
 from stackyn_server.buildplan.generated import COPY_ALL, run
-from stackyn_server.buildplan.go_embed import Embedded, embedded
+from stackyn_server.buildplan.go_embed import embedded
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.node import IGNORED
 from stackyn_server.buildplan.outcome import BuildPlan
@@ -110,7 +110,7 @@ def _plan(project: Project) -> BuildPlan | None:
         [*reasons, *(frontend.reason for frontend in inside)],
         text,
         ignore=IGNORED if inside else (),
-        copies=[path for frontend in inside for path in frontend.sent],
+        copies=sent(inside),
     )
 
 
@@ -123,25 +123,10 @@ def _frontends(project: Project, programs: list[str]) -> list[Frontend]:
     found = frontends(project, (pattern.place for pattern in patterns))
     if project.options.install_command or project.options.build_command:
         return found
-    made = [path for frontend in found for path in frontend.made]
     for pattern in patterns:
-        if not pattern.is_in(project.files) and not any(concerns(path, pattern.place) for path in made):
-            raise _not_embedded(project, pattern)
+        if not pattern.is_in(project.files) and not makes(found, pattern.place):
+            raise not_made(project, pattern.source, f"`{pattern.pattern}` (//go:embed)", pattern.place)
     return found
-
-
-def _not_embedded(project: Project, pattern: Embedded) -> Exception:
-    folders = folders_with_build(project)
-    script = (
-        f"have the `build` script of {' or '.join(folders[:3])} write it to `{pattern.place}`, "
-        if folders
-        else ""
-    )
-    return undetected(
-        f"`{pattern.source}` embeds `{pattern.pattern}` (//go:embed), which is not in the repository, and nothing says "
-        "how it is made.",
-        f"Commit `{pattern.place}`, {script}set the app's install command to what makes it, or add a Dockerfile.",
-    )
 
 
 def _modules(project: Project) -> dict[str, str]:

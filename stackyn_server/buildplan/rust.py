@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
+from stackyn_server.buildplan.frontend import Frontend, frontends, makes, not_made, sent, stages
 from stackyn_server.buildplan.generated import COPY_ALL, run
 from stackyn_server.buildplan.languages import has_other_app
+from stackyn_server.buildplan.node import IGNORED
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.rust_embed import folders
 from stackyn_server.buildplan.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.structured_files import Table, table, text_at, texts_at, toml
 from stackyn_server.buildplan.versions import (
@@ -129,13 +132,44 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
             reasons.append(f"To have another one, set the start command: {', '.join(others[:10])}.")
     choice = project.options.toolchains.choose("rust", _asked(project))
     reasons.append(choice.reason)
+    inside = _frontends(project, wanted)
+    before, copies = stages(inside)
     steps = [
         "ENV CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/target CARGO_TERM_COLOR=never",
         COPY_ALL,
+        *copies,
         *_build(project, wanted),
     ]
-    text = two_stages(project, choice, steps, command, environment=_environment(project, programs))
-    return plan_of(project, RUNTIME.name, reasons, text, ignore=("target",))
+    environment = _environment(project, programs)
+    text = two_stages(project, choice, steps, command, environment=environment, before=before)
+    return plan_of(
+        project,
+        RUNTIME.name,
+        [*reasons, *(frontend.reason for frontend in inside)],
+        text,
+        ignore=("target", *(IGNORED if inside else ())),
+        copies=sent(inside),
+    )
+
+
+def _frontends(project: Project, programs: list[Program]) -> list[Frontend]:
+    """Return what makes the folders that the programs embed, as far as they are not in the repository.
+
+    Refuses what nothing makes, unless the owner's own commands or the package's build script may.
+    """
+    members = _members(project, toml(project, MANIFEST))
+    wanted = folders(project, dict.fromkeys((MANIFEST, *members)))
+    found = frontends(project, (folder.place for folder in wanted))
+    if project.options.install_command or project.options.build_command:
+        return found
+    packages = {program.manifest.removesuffix(MANIFEST) for program in programs}
+    sources = tuple(f"{package}src/" for package in packages if not project.has(f"{package}build.rs"))
+    for folder in wanted:
+        is_there = any(path.startswith(f"{folder.place}/") for path in project.files)
+        is_of_program = folder.source.startswith(sources)
+        if is_of_program and not is_there and not makes(found, folder.place):
+            raise not_made(project, folder.source, f"the folder `{folder.written}`", folder.place)
+    return found
 
 
 def _refuse_other_builders(project: Project, folder: str) -> None:

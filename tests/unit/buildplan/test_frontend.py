@@ -189,6 +189,46 @@ def test_a_package_of_a_workspace_is_part_of_the_program() -> None:
     assert brought({**tree, "ui/package.json": package()}) == ["ui/dist"]
 
 
+CARGO = '[package]\nname = "shop"\nversion = "1.0.0"\nedition = "2021"\n\n[dependencies]\n{} = "8"\n'
+
+
+def rust(source: str, crate: str = "rust-embed", **files: str) -> dict[str, str]:
+    return {"Cargo.toml": CARGO.format(crate), "src/main.rs": f"{source}\nfn main() {{}}\n", **files}
+
+
+@pytest.mark.parametrize(
+    ("source", "crate"),
+    [
+        ('#[derive(RustEmbed)]\n#[folder = "web/dist/"]\nstruct Pages;', "rust-embed"),
+        ('#[derive(Embed)]\n#[folder="$CARGO_MANIFEST_DIR/web/dist"]\nstruct Pages;', "rust-embed"),
+        ('static PAGES: Dir = include_dir!("$CARGO_MANIFEST_DIR/web/dist");', "include_dir"),
+    ],
+)
+def test_the_folder_that_a_rust_program_embeds_is_made(source: str, crate: str) -> None:
+    tree = rust(source, crate)
+    assert brought({**tree, "web/package.json": package()}) == ["web/dist"]
+    assert brought({**tree, "web/package.json": package(), "web/dist/app.js": ""}) == []
+    failure = refused(tree, toolchains=EVERYTHING)
+    assert (
+        failure.message.startswith("`src/main.rs` embeds the folder `")
+        and "Commit `web/dist`" in failure.hint
+    )
+    assert planned({**tree, "build.rs": ""}, toolchains=EVERYTHING).runtime == "rust"
+    assert planned({**tree, "web/dist/a.txt": ""}, toolchains=EVERYTHING).runtime == "rust"
+
+
+def test_a_rust_package_of_a_workspace_embeds_what_is_beside_it() -> None:
+    tree = {
+        "Cargo.toml": '[workspace]\nmembers = ["server", "assets"]\n',
+        "server/Cargo.toml": CARGO.format("axum"),
+        "server/src/main.rs": "fn main() {}\n",
+        "assets/Cargo.toml": CARGO.format("rust-embed").replace("shop", "assets"),
+        "assets/src/lib.rs": '#[folder = "../ui/dist"]\nstruct Pages;\n',
+    }
+    assert brought({**tree, "ui/package.json": package()}) == ["ui/dist"]
+    assert brought(tree) == []  # it may not be part of the program
+
+
 @pytest.mark.parametrize(
     ("made", "place", "expected"),
     [
