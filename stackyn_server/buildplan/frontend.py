@@ -192,9 +192,10 @@ def _paths(folder: str, words: Iterable[str]) -> list[str]:
 
 def _must_be(path: str, place: str, files: Collection[str]) -> bool:
     """True for a word of a command that can only be its outcome: it names what is wanted, and is not there."""
-    is_there = path in files or any(file.startswith(f"{path}/") for file in files)
     is_page = path.endswith(_BUILT) and path.startswith(f"{place}/")
-    return not is_there and (is_page or f"{place}/".startswith(f"{path}/"))
+    if not is_page and not f"{place}/".startswith(f"{path}/"):
+        return False
+    return path not in files and not any(file.startswith(f"{path}/") for file in files)
 
 
 def _is_built(path: str, files: Iterable[str]) -> bool:

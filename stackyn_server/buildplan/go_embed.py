@@ -13,7 +13,7 @@ from posixpath import dirname, join, normpath
 
 from stackyn_server.buildplan.project import Project
 
-_MOST_FILES = 1_000
+_MOST_FILES, _MOST_CHARACTERS, _MOST_PATTERNS = 1_000, 16_000_000, 200
 _DIRECTIVE = re.compile(r"^[ \t]*//go:embed[ \t]+(\S[^\n]*)$", re.MULTILINE)
 _PATTERN = re.compile(r"\"([^\"]+)\"|`([^`]+)`|(\S+)")
 _QUOTED = re.compile(r'"([\w.~/-]{1,300})"')
@@ -44,7 +44,8 @@ class Embedded:
 
     def is_in(self, files: Iterable[str]) -> bool:
         """True when the pattern matches any of the files, or a folder with one."""
-        return any(map(self._takes, files))
+        place = self.place
+        return any(self._takes(file) for file in files if file.startswith(place))
 
     def _takes(self, file: str) -> bool:
         wanted, parts = self.path.split("/"), file.split("/")
@@ -60,13 +61,13 @@ def embedded(project: Project, programs: Iterable[str], modules: Mapping[str, st
     `modules` maps the name of each module that is part of the build to its folder.
     """
     packages = _packages(project.files)
-    waiting, seen, read = list(programs), set(programs), 0
+    waiting, seen, files, characters = list(programs), set(programs), 0, 0
     found: list[Embedded] = []
-    while waiting and read < _MOST_FILES:
+    while waiting and files < _MOST_FILES and characters < _MOST_CHARACTERS:
         folder = waiting.pop(0)
         for path in packages.get(folder, ()):
-            read += 1
             text = project.text(path) or ""
+            files, characters = files + 1, characters + len(text)
             if not _is_built(text):
                 continue
             found += _directives(path, text)
@@ -75,7 +76,7 @@ def embedded(project: Project, programs: Iterable[str], modules: Mapping[str, st
             ]
             waiting += [place for place in dict.fromkeys(imported) if place not in seen]
             seen.update(imported)
-    return found
+    return found[:_MOST_PATTERNS]
 
 
 def _packages(files: Iterable[str]) -> dict[str, list[str]]:

@@ -241,3 +241,14 @@ def test_a_rust_package_of_a_workspace_embeds_what_is_beside_it() -> None:
 )
 def test_what_concerns_a_place(made: str, place: str, expected: bool) -> None:
     assert concerns(made, place) is expected
+
+
+def test_a_program_of_many_packages_is_read_up_to_a_limit() -> None:
+    """What is beyond is the compiler's to say, as a plan may read so many files only."""
+    packages = {f"p{number}/p.go": f"package p{number}\n" for number in range(1_100)}
+    imports = "".join(f'import "example.com/shop/p{number}"\n' for number in range(1_100))
+    tree = {"go.mod": MOD, "main.go": f"package main\n\n{imports}", **packages}
+    assert planned({**tree, "p1099/p.go": WEB.format("dist")}, toolchains=EVERYTHING).runtime == "go"
+    assert (
+        "`p1/p.go` embeds" in refused({**tree, "p1/p.go": WEB.format("dist")}, toolchains=EVERYTHING).message
+    )
