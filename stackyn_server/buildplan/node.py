@@ -150,8 +150,19 @@ def _with_its_only_app(workspace: Workspace) -> Workspace:
     installation = _installation(workspace)
     if find_start(root, installation, None) or (build_script(root) and not _builds_members(root)):
         return workspace
-    apps = [package for package in members(root) if _is_whole(package, installation)]
+    apps = _apps(root, installation)
     return Workspace(root, apps[0]) if len(apps) == 1 else workspace
+
+
+def _apps(root: Package, installation: Installation) -> list[Package]:
+    """Return the members that can be deployed by themselves; what others depend on is a part of those."""
+    packages = members(root)
+    parts = {name for package in packages for name in package.manifest.dependencies}
+    return [
+        package
+        for package in packages
+        if package.manifest.name not in parts and _is_whole(package, installation)
+    ]
 
 
 def _builds_members(root: Package) -> bool:
@@ -170,7 +181,7 @@ def _is_whole(package: Package, installation: Installation) -> bool:
 
 def _undetected(workspace: Workspace) -> Exception:
     installation = _installation(workspace)
-    folders = [package.folder for package in members(workspace.root) if _is_whole(package, installation)]
+    folders = [package.folder for package in _apps(workspace.root, installation)]
     if folders and not workspace.is_shared:
         return undetected(
             f"This is a workspace of several Node projects ({MANIFEST}), and nothing says which one to start.",

@@ -63,6 +63,23 @@ def test_the_only_app_of_a_workspace_is_started() -> None:
     assert any("`apps/web`" in reason for reason in plan.reasons)
 
 
+def test_what_an_app_depends_on_is_no_app_of_its_own() -> None:
+    ui = package(name="ui", scripts={"build": "vite build"}, devDependencies={"vite": "^7"})
+    tests = package(name="tests", devDependencies={"web": "*"})
+    server = package(name="web", scripts={"start": "node server.js"}, dependencies={"ui": "workspace:*"})
+    tree = {
+        "package.json": package(workspaces=["*"]),
+        "web/package.json": server,
+        "web/server.js": "",
+        "ui/package.json": ui,
+        "tests/package.json": tests,
+    }
+    plan = planned(tree)
+    assert "RUN cd ui && npm run build" in (plan.generated or "") and command(plan) == "exec node server.js"
+    program = package(name="web", bin="cli.js", dependencies={"ui": "*"})
+    assert "but nothing says how to start it" in refused({**tree, "web/package.json": program}).message
+
+
 def test_several_apps_of_a_workspace_are_named() -> None:
     tree = {
         "package.json": package(workspaces=["apps/*"]),
