@@ -135,6 +135,8 @@ def _is_site(app: Package, product: Product | None) -> bool:
     """True when the `build` script makes pages: by a tool for that, or of pages that are in the repository."""
     if not (build_script(app) or usual_build(app, product) or app.project.options.build_command):
         return False
+    if product is None and _builds_members(app):
+        return False  # they are not there, whatever other pages are
     files = app.project.files
     inside_others = tuple(path.removesuffix(MANIFEST) for path in files if path.endswith(f"/{MANIFEST}"))
     return isinstance(product, Site) or any(

@@ -77,7 +77,13 @@ def test_what_an_app_depends_on_is_no_app_of_its_own() -> None:
     plan = planned(tree)
     assert "RUN cd ui && npm run build" in (plan.generated or "") and command(plan) == "exec node server.js"
     program = package(name="web", bin="cli.js", dependencies={"ui": "*"})
-    assert "but nothing says how to start it" in refused({**tree, "web/package.json": program}).message
+    root = {
+        "package.json": package(workspaces=["*"], scripts={"build": "turbo run build"}),
+        "docs/logo.html": "",
+    }
+    assert (
+        "but nothing says how to start it" in refused({**tree, **root, "web/package.json": program}).message
+    )
 
 
 def test_several_apps_of_a_workspace_are_named() -> None:
