@@ -245,6 +245,8 @@ def _reasons(recipe: Recipe) -> Iterator[str]:
         libraries = f"the app runs with {', '.join(system.run)}" if system.run else ""
         needs = " and ".join(filter(None, (compilers, libraries)))
         yield f"Because of {', '.join(system.causes)}, {needs or 'more of the system is there'}."
+    if recipe.left_out:
+        yield f"The program that {', '.join(recipe.left_out)} downloads for development is left out."
     if app.project.options.build_command:
         yield "The build command of the app is run."
     elif name := build_script(app):

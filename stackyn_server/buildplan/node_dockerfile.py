@@ -29,7 +29,7 @@ from stackyn_server.buildplan.node_packages import (
 )
 from stackyn_server.buildplan.node_product import Product, Server, Site, build_script, usual_build
 from stackyn_server.buildplan.node_start import Start
-from stackyn_server.buildplan.node_system import SystemPackages
+from stackyn_server.buildplan.node_system import SystemPackages, downloads_left_out
 from stackyn_server.buildplan.node_workspace import Package, Workspace, builds_before
 from stackyn_server.buildplan.static import INDEX, site_dockerfile
 from stackyn_server.buildplan.toolchains import Choice
@@ -74,6 +74,11 @@ class Recipe:
     @property
     def folder(self) -> str:
         return f"/app/{self.app.folder}" if self.app.folder else "/app"
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Programs of development packages that are not downloaded, with the setting for it."""
+        return downloads_left_out((self.workspace.root.manifest, self.app.manifest))
 
     @property
     def is_compiled_apart(self) -> bool:
@@ -188,6 +193,7 @@ def _tools(recipe: Recipe) -> Iterator[str]:
     if recipe.tools and not recipe.needs_only_bun:
         yield f"RUN {global_install(recipe.tools)}"
     yield from (f"ENV {setting}" for setting in recipe.installation.environment)
+    yield from (f"ENV {setting}" for setting in recipe.left_out.values())
 
 
 def _installing(recipe: Recipe, command: str) -> Iterator[str]:

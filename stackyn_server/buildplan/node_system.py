@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stackyn_server.buildplan.node_manifest import Manifest
 from stackyn_server.buildplan.node_packages import LOCKS
 from stackyn_server.buildplan.project import Project
 
@@ -27,6 +28,11 @@ _LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 # What runs with more than a Node image has.
 _RUN_ONLY = {"prisma": ("openssl",), "@prisma/client": ("openssl",), "fluent-ffmpeg": ("ffmpeg",)}
+# Browsers and shells for tests, hundreds of megabytes, that would not start without libraries of a desktop.
+_DOWNLOADS = {
+    "puppeteer": "PUPPETEER_SKIP_DOWNLOAD=1", "cypress": "CYPRESS_INSTALL_BINARY=0",
+    "playwright": "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1", "electron": "ELECTRON_SKIP_BINARY_DOWNLOAD=1",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,17 @@ def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -
             run.extend(libraries)
             build.extend(libraries)
     return SystemPackages(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes), bool(compiled))
+
+
+def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """Return the development packages that download a program, with the setting that keeps each from it."""
+    manifests = tuple(manifests)
+    return {
+        name: setting
+        for name, setting in _DOWNLOADS.items()
+        if any(name in manifest.development for manifest in manifests)
+        and not any(name in manifest.dependencies for manifest in manifests)
+    }
 
 
 def _first_text(project: Project, paths: Iterable[str]) -> str | None:

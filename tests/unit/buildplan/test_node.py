@@ -266,3 +266,21 @@ def test_bun_alone_runs_what_has_no_packages(manifest: dict[str, Any], has_node:
     images = ["stackyn/node:22"] if has_node else ["stackyn/node:22 AS bun", "stackyn/base:12"]
     assert [line for line in lines(plan) if line.startswith("FROM ")] == [f"FROM {image}" for image in images]
     assert set(plan.base_images) == {image.split()[0] for image in images}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "setting"),
+    [
+        ({"devDependencies": {"puppeteer": "^25"}}, "ENV PUPPETEER_SKIP_DOWNLOAD=1"),
+        ({"devDependencies": {"cypress": "^14"}}, "ENV CYPRESS_INSTALL_BINARY=0"),
+        ({"devDependencies": {"puppeteer": "^25"}, "dependencies": {"puppeteer": "^25"}}, None),
+        ({"dependencies": {"puppeteer": "^25"}}, None),
+    ],
+)
+def test_a_browser_for_tests_is_not_downloaded(manifest: dict[str, Any], setting: str | None) -> None:
+    tree = {"package.json": json.dumps({**manifest, "scripts": {"start": "node app.js"}}), "app.js": ""}
+    plan = planned(tree)
+    assert [line for line in lines(plan) if "DOWNLOAD" in line or "BINARY" in line] == (
+        [setting] if setting else []
+    )
+    assert any("is left out" in reason for reason in plan.reasons) is (setting is not None)
