@@ -22,6 +22,7 @@ from stackyn_server.buildplan.generated import (
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.python_free_threading import free_threaded_if_asked
 from stackyn_server.buildplan.python_install import VENV, Installation, plan_installation
 from stackyn_server.buildplan.python_manifests import (
     CONDA,
@@ -144,10 +145,11 @@ def _without_start(project: Project, manifest: str) -> Exception:
 
 def _choice(project: Project, manifests: Manifests) -> Choice:
     asked, toolchains = asked_python(project, manifests), project.options.toolchains
+    best = bounded(asked, manifests.pins, manifests.least)
     try:
-        return toolchains.choose("python", bounded(asked, manifests.pins, manifests.least))
+        return toolchains.choose("python", free_threaded_if_asked(project, best))
     except DeploymentFailed:  # none is here: pip says what it can't do
-        return toolchains.choose("python", asked)
+        return toolchains.choose("python", free_threaded_if_asked(project, asked))
 
 
 def _without_manifest(project: Project, start: Start | None) -> Start | None:
@@ -195,11 +197,12 @@ def _missing_packages(project: Project, entry: python_entry.Entry) -> list[str]:
 
 
 def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPackages:
+    is_compiled = choice.image.version.endswith("t")
     return system_packages(
         manifests.all_names,
         manifests.names,
         choice.image.version,
-        is_debian_python=project.options.toolchains.source == "local",
+        is_debian_python=project.options.toolchains.source == "local" and not is_compiled,
         uses_git=manifests.uses_git,
         without_wheel=without_wheel(manifests.pins, choice.image.version),
     )

@@ -82,7 +82,8 @@ def bounded(asked: Asked | None, pins: Mapping[str, str], least: Mapping[str, st
         ranges = asked.requirement.ranges if asked else (Range(),)
         within = tuple(one for found in ranges if (one := found.within(limit)).low < one.high)
         if within and [(one.low, one.high) for one in within] != [(one.low, one.high) for one in ranges]:
-            asked = Asked(Requirement(text, within), f"`{origin}`")
+            is_free_threaded = asked is not None and asked.requirement.is_free_threaded
+            asked = Asked(Requirement(text, within, is_free_threaded), f"`{origin}`")
     return asked
 
 

@@ -120,7 +120,9 @@ class Toolchains:
                 f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
             )
         line = version
-        exact, here = asked.requirement.narrowest, entry.release_of_line.get(line)
+        # Of free-threaded builds each line has one.
+        exact = None if asked.requirement.is_free_threaded else asked.requirement.narrowest
+        here = entry.release_of_line.get(line)
         if exact and entry.has_all_patches:
             version = exact
         elif exact or (here and choose(asked.requirement, [here]) is None):

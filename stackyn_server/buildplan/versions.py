@@ -27,6 +27,8 @@ _VERSION = re.compile(
     r"(?:\.(?:\d{1,6}|[x*])){0,2}((?:-|\+|rc|a|b|p|dev|post)[\w.+-]{0,40})?",
     re.IGNORECASE,
 )
+# Python without its global lock, for pyenv and for uv.
+_FREE_THREADED = re.compile(r"(?<=\d)(?:t|\+freethreaded)(?![\w.])")
 _HYPHEN_RANGE = re.compile(r"(\S+) - (\S+)")
 _ANY = frozenset(("*", "x", "", "latest", "stable", "lts", "lts/*", "node", "current", "system", "default"))
 _NEWEST = frozenset(("latest", "current", "node"))
@@ -75,10 +77,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`text` is as the project has it. No ranges: a version that can be read, and that nobody has."""
+    """`text` is as the project has it. No ranges: a version that can be read, and that nobody has. `is_free_threaded`:
+    only of the builds of Python without its global lock, whose versions end with `t`."""
 
     text: str
     ranges: tuple[Range, ...]
+    is_free_threaded: bool = False
 
     @property
     def wants_newest(self) -> bool:
@@ -116,12 +120,13 @@ def parse_requirement(text: str, dialect: Dialect = Dialect.NPM) -> Requirement 
     if len(wanted) > _LONGEST_TEXT:
         return None
     ranges: list[Range] = []
-    for alternative in re.split(r"\|\|?", wanted):
+    usual, marks = _FREE_THREADED.subn("", wanted)
+    for alternative in re.split(r"\|\|?", usual):
         found = _alternative(alternative.strip(), dialect)
         if found is None:
             return None
         ranges.extend(found)
-    return Requirement(wanted, tuple(ranges))
+    return Requirement(wanted, tuple(ranges), is_free_threaded=marks > 0)
 
 
 def choose(requirement: Requirement, available: Iterable[str], preferred: str | None = None) -> str | None:
@@ -131,7 +136,11 @@ def choose(requirement: Requirement, available: Iterable[str], preferred: str | 
     `3.12` among `available` is a release line, of which the newest is at hand: lines whose newest is allowed win over
     those of which only some versions are, so `3.12.4` takes 3.12 where nothing fits better.
     """
-    lines = {version: line for version in available if (line := line_of(version)) is not None}
+    lines = {
+        version: line
+        for version in available
+        if version.endswith("t") == requirement.is_free_threaded and (line := line_of(version)) is not None
+    }
     newest_first = sorted(lines, key=lambda version: lines[version].low, reverse=True)
     if preferred in lines and not requirement.wants_newest:
         newest_first = [preferred, *(version for version in newest_first if version != preferred)]
@@ -143,8 +152,8 @@ def choose(requirement: Requirement, available: Iterable[str], preferred: str | 
 
 
 def line_of(version: str) -> Range | None:
-    """Return the versions that a release line such as `3.12`, or a full version, stands for."""
-    found = _VERSION.fullmatch(version.strip())
+    """Return the versions that a release line such as `3.12` or `3.14t`, or a full version, stands for."""
+    found = _VERSION.fullmatch(_FREE_THREADED.sub("", version.strip()))
     if found is None:
         return None
     numbers = _numbers(found)
@@ -249,10 +258,9 @@ def _node_by_name(name: str) -> int | None:
 
 
 def _is_variant(version: str) -> bool:
-    """True for builds of another kind: `3.14t` (without the global lock), `pypy3.10`, `iojs`, `graalvm-21`."""
+    """True for builds of another kind, such as `pypy3.10`, `iojs` and `graalvm-21`."""
     return (
-        re.fullmatch(r"\d[\d.]*t|(?:iojs|pypy|graal|jruby|truffleruby|miniconda|anaconda)[\w.-]*", version)
-        is not None
+        re.fullmatch(r"(?:iojs|pypy|graal|jruby|truffleruby|miniconda|anaconda)[\w.-]*", version) is not None
     )
 
 

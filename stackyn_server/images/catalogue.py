@@ -34,7 +34,7 @@ def _tools(has_registry: bool) -> Iterator[tuple[str, Tool]]:
                 tool.name,
                 Tool(
                     f"{OURS}{tool.name}",
-                    versions,
+                    (*versions, *tool.variants),
                     tool.default,
                     has_all_patches=is_official and tool.has_all_patches,
                     releases=() if is_official else tuple(tool.releases),

@@ -26,7 +26,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.images.tools import BUILD, TOOLS, WITHOUT
 
 FILES = Path(__file__).with_name("recipes")
-_NAME = re.compile(r"stackyn/([a-z]+):([0-9]+(?:\.[0-9]+){0,3})(-build)?")
+_NAME = re.compile(r"stackyn/([a-z]+):([0-9]+(?:\.[0-9]+){0,3}t?)(-build)?")
 
 
 class NoSuchImage(StackynError):
@@ -89,7 +89,11 @@ class Recipe:
         if not self.suite:
             below = self.below if is_local else self.official
             text = f"{self._stages(text, is_local)}FROM {below}\n{_text('common.Dockerfile')}{text}"
-        return text.replace("@VERSION@", self.version).replace("@SUITE@", self.suite)
+        return (
+            text.replace("@VERSION@", self.version)
+            .replace("@SUITE@", self.suite)
+            .replace("@BELOW@", self.below)
+        )
 
     def context(self) -> Iterator[Path]:
         """Yield our files that the Dockerfile copies, or that decide what it becomes."""
@@ -144,7 +148,8 @@ def _recipe(name: str) -> Recipe | None:
     tool = TOOLS.get(found[1]) if found else None
     if found is None or tool is None:
         return None
-    official, here = tool.official_of(found[2]), {**tool.releases, **tool.here}.get(found[2], WITHOUT)
+    official = tool.official_of(found[2])
+    here = {**tool.releases, **tool.here, **tool.variants}.get(found[2], WITHOUT)
     recipe = Recipe(
         name,
         official,
@@ -172,7 +177,7 @@ RECIPES: Mapping[str, Recipe] = {
         *(
             f"stackyn/{tool.name}:{version}{suffix}"
             for tool in TOOLS.values()
-            for version in tool.here
+            for version in (*tool.here, *tool.variants)
             for suffix in (("", BUILD) if tool.has_build_image else ("",))
         ),
     )

@@ -33,9 +33,10 @@ class ToolImages:
     "" where there is none, and the image is made the same in both worlds.
 
     `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `releases` are full
-    versions that can be made here besides the lines, each of which is its `release_of_line`. `seldom` are taken only
-    where no other line will do. What the tool makes runs in the image that `runs_on` names by line, or
-    `runs_on_official` (with `{}`).
+    versions that can be made here besides the lines, each of which is its `release_of_line`. `variants` are builds of
+    another kind, asked for by their own name (`3.14t`): no official image has one, and they are made here in both
+    worlds. `seldom` are taken only where no other line will do. What the tool makes runs in the image that `runs_on`
+    names by line, or `runs_on_official` (with `{}`).
     """
 
     name: str
@@ -47,6 +48,7 @@ class ToolImages:
     has_all_patches: bool = False
     releases: Mapping[str, Here] = field(default_factory=dict)
     release_of_line: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Here] = field(default_factory=dict)
     has_build_image: bool = False
     seldom: tuple[str, ...] = ()
     runs_on: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class ToolImages:
 
     def official_of(self, version: str) -> str:
         """Return the name of the official image of a version, "" where there is none."""
+        if version in self.variants:
+            return ""
         if not isinstance(self.official, str):
             return self.official.get(version, "")
         return self.official.format(version)
@@ -127,6 +131,14 @@ TOOLS: Mapping[str, ToolImages] = {
             "3.10",
         ),
         ToolImages(
+            "freethreaded",
+            {
+                line: Here(below, "freethreaded.stages", (below,))
+                for line, below in {"3.13": "stackyn/base:13", "3.14": "stackyn/ubuntu:26.04"}.items()
+            },
+            "3.14",
+        ),
+        ToolImages(
             "python",
             {
                 **{line: Here(f"stackyn/cpython:{line}") for line in _CPYTHONS},
@@ -139,6 +151,7 @@ TOOLS: Mapping[str, ToolImages] = {
             "python:{}-slim-bookworm",
             lines=_minors(3, range(7, 15)),
             has_all_patches=True,
+            variants={f"{line}t": Here(f"stackyn/freethreaded:{line}") for line in ("3.13", "3.14")},
             seldom=("3.14",),  # many packages have no wheels for the newest yet
         ),
         ToolImages(

@@ -9,6 +9,7 @@ from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import Tree, planned, refused
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+FLAVOUR = "[settings]\npython.precompiled_flavor = 'freethreaded+pgo'"
 DECLARED = "[project]\nname='a'\ndependencies=['flask>=3', 'x; python_version > \"3\"']"
 
 
@@ -82,10 +83,17 @@ def test_the_python_is_one_that_what_is_pinned_has_wheels_for(requirements: str,
         ({"Pipfile": "[requires]\npython_version='3.11'"}, "3.11"),
         ({".python-version": "3.11", "pyproject.toml": "[project]\nrequires-python='>=3.14'"}, "3.11"),
         ({}, "3.13"),
+        ({".python-version": "3.14t"}, "3.14t"),
+        ({".python-version": "cpython-3.13.2+freethreaded"}, "3.13t"),
+        ({"mise.toml": "[tools]\npython='latest'\n[env]\nPYTHON_BUILD_FREE_THREADING=1"}, "3.14t"),
+        ({"mise.toml": "[env]\nPYTHON_BUILD_FREE_THREADING='1'"}, "3.14t"),
+        ({"mise.toml": FLAVOUR, ".python-version": "3.13"}, "3.13t"),
+        ({"mise.toml": "[tools]\npython='3.13'\n[env]\nPYTHON_BUILD_FREE_THREADING=0"}, "3.13"),
     ],
 )
 def test_the_python_that_the_project_asks_for_is_taken(files: Tree, image: str) -> None:
-    catalogue = Toolchains({"python": Tool("stackyn/python", ("3.11", "3.13", "3.14"), "3.13")})
+    versions = ("3.11", "3.13", "3.13t", "3.14", "3.14t")
+    catalogue = Toolchains({"python": Tool("stackyn/python", versions, "3.13")})
     plan = planned({"requirements.txt": "flask", "app.py": FLASK, **files}, toolchains=catalogue)
     assert plan.base_images == (f"stackyn/python:{image}",)
 

@@ -89,6 +89,7 @@ def test_every_version_that_is_offered_has_a_recipe(catalogue: Toolchains) -> No
         ("3.11", "stackyn/python:3.11", "stackyn/python:3.11"),
         (">=3.13", "stackyn/python:3.13", "stackyn/python:3.13"),
         ("3.10", "stackyn/python:3.10", "stackyn/python:3.10"),
+        ("3.14t", "stackyn/python:3.14t", "stackyn/python:3.14t"),
         ("3.6", None, None),
     ],
 )
