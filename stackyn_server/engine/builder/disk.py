@@ -27,6 +27,8 @@ from stackyn_server.engine.disk import LEAST_FILE_BYTES, Occupied, occupied
 
 LOOK_SECONDS = 0.5
 COUNT_SECONDS = 15.0
+# At least so many times as long as a count takes lies between two on the period: builds are paused for a tenth of it.
+_RUNS_PER_COUNT = 9
 _MEBIBYTE = 1024 * 1024
 
 log = structlog.get_logger()
@@ -85,7 +87,7 @@ async def _watch(folder: Path, limits: DiskLimits, pause: Pause) -> None:
             or counted.files + then.files - now.files > most.files
         )
         began_at = time.monotonic()
-        is_due = began_at - counted_at > max(COUNT_SECONDS, took)
+        is_due = began_at - counted_at > max(COUNT_SECONDS, _RUNS_PER_COUNT * took)
         if is_due or (may_have_passed and began_at >= rested_at):
             is_first = counted_at == -math.inf  # the build has written nothing yet
             async with nullcontext() if is_first else pause():

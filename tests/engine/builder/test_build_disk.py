@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,33 @@ async def test_build_is_paused_for_each_count_but_the_first(
     await within_limits(tmp_path, LIMITS, pause, work())
 
     assert seen[:3] == [False, True, True]
+
+
+async def test_slow_counts_leave_a_build_most_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(disk, "LOOK_SECONDS", 0.01)
+    counts: list[tuple[float, float]] = []
+    loop, counted_often = asyncio.get_running_loop(), asyncio.Event()
+
+    def counted(folders: Iterable[Path], enough: Occupied) -> Occupied:
+        began = time.monotonic()
+        time.sleep(0.05)
+        counts.append((began, time.monotonic()))
+        if len(counts) == 3:
+            loop.call_soon_threadsafe(counted_often.set)
+        return Occupied(0, 0)
+
+    monkeypatch.setattr(disk, "occupied", counted)
+
+    async def work() -> None:
+        await counted_often.wait()
+
+    await within_limits(tmp_path, LIMITS, nullcontext, work())
+
+    for (began, ended), (next_began, _) in pairwise(counts):
+        assert next_began - ended > 9 * (ended - began)
 
 
 async def test_paused_build_does_nothing_and_goes_on_afterwards(
