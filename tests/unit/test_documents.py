@@ -13,7 +13,14 @@ HOSTILE_BUILDS = REPOSITORY / "tests/engine/hostile_builds"
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "tests/engine/hostile_builds/README.md"]
+    "name",
+    [
+        "README.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "tests/engine/hostile_builds/README.md",
+    ],
 )
 def test_every_link_leads_to_a_file(name: str) -> None:
     document = REPOSITORY / name
