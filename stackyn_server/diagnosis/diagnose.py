@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from stackyn_server.diagnosis import building, compiling, installing, machine, registries, starting
+from stackyn_server.diagnosis import (
+    building,
+    compiling,
+    installing,
+    javascript,
+    machine,
+    registries,
+    starting,
+)
 from stackyn_server.diagnosis.kind import Diagnosis, Kind, Where
 from stackyn_server.diagnosis.transcript import Line
 
@@ -13,6 +21,7 @@ from stackyn_server.diagnosis.transcript import Line
 KINDS: tuple[Kind, ...] = (
     *machine.KINDS,
     *installing.KINDS,
+    *javascript.KINDS,
     *compiling.KINDS,
     *building.KINDS,
     *registries.KINDS,

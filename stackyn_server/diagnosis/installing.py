@@ -239,4 +239,28 @@ _GIT = (
     ),
 )
 
-KINDS: tuple[Kind, ...] = (_HOST, *_LOCKS, *_VERSIONS, *_GIT)
+_SYSTEM = (
+    kind(
+        "pip refused by the system's Python",
+        _BUILD,
+        r"^error: externally-managed-environment",
+        "pip refuses to install into the Python of Debian or Ubuntu, which is the system's own.",
+        "In your Dockerfile, install into an environment (`RUN python3 -m venv /venv`, then "
+        "`ENV PATH=/venv/bin:$PATH`), or begin with an image of Python (`FROM python:3-slim`).",
+        after=2,
+    ),
+    kind(
+        "package of the system unknown",
+        _BUILD,
+        (
+            r"E: Unable to locate package (?P<name>\S+)",
+            r"E: Package '(?P<name>[^']+)' has no installation candidate",
+        ),
+        "Debian or Ubuntu has no package {name} in the release of this image.",
+        "Correct its name (packages.debian.org knows them by release), and have `apt-get update` run in the same step "
+        "of the Dockerfile.",
+        before=1,
+    ),
+)
+
+KINDS: tuple[Kind, ...] = (_HOST, *_LOCKS, *_VERSIONS, *_GIT, *_SYSTEM)
