@@ -6,49 +6,12 @@ import json
 import re
 
 from stackyn_server.buildplan.project import PlanOptions, Project
+from stackyn_server.domain.start_command import foreground
 
 PROCFILE = "Procfile"
-# `exec` needs a program: with one of these words, or an assignment, at its front the shell has to stay.
-_SHELL_WORDS = frozenset(
-    (
-        *(
-            "if",
-            "then",
-            "else",
-            "fi",
-            "for",
-            "while",
-            "until",
-            "do",
-            "done",
-            "case",
-            "esac",
-            "[",
-            "!",
-            ":",
-            ".",
-        ),
-        *(
-            "cd",
-            "eval",
-            "exec",
-            "exit",
-            "export",
-            "read",
-            "readonly",
-            "set",
-            "source",
-            "test",
-            "trap",
-            "ulimit",
-        ),
-        *("umask", "unset", "wait"),
-    )
-)
 # As Heroku reads them.
 _PROCESS = re.compile(r"([A-Za-z0-9_-]+)[ \t]*:[ \t]*(\S.*)")
 _LIKE_WEB = re.compile(r"[\s-]*['\"]?web(?![\w-])", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
 def given_command(project: Project) -> tuple[str, str] | None:
@@ -83,45 +46,3 @@ def meant_as_web(procfile: str) -> tuple[int, str] | None:
 def as_cmd(command: str) -> str:
     """Return the CMD instruction that runs a shell command, with $PORT expanded and signals reaching the app."""
     return f"CMD {json.dumps(['sh', '-c', foreground(command)], ensure_ascii=False)}"
-
-
-def foreground(command: str) -> str:
-    """Put `exec` before the last command of a line such as `migrate && serve`, so that it becomes process 1.
-
-    A shell that stays process 1 does not pass SIGTERM on, and the app would be killed after its grace period.
-    Anything with pipes, background jobs or groups is left as it is.
-    """
-    start = _last_command(command)
-    if start is None:
-        return command
-    last = command[start:].lstrip()
-    words = last.split()
-    if not words or words[0] in _SHELL_WORDS or _ASSIGNMENT.match(words[0]):
-        return command
-    return f"{command[:start]}{' ' if start else ''}exec {last}"
-
-
-def _last_command(command: str) -> int | None:
-    """Return where the last command of an `&&` or `;` list starts, or None for any other construct."""
-    start, position, quote, last_brace = 0, 0, "", command.rfind("}")
-    while position < len(command):
-        character = command[position]
-        if quote:
-            position += 2 if character == "\\" and quote == '"' else 1
-            quote = "" if character == quote else quote
-            continue
-        if character in "'\"":
-            quote = character
-        elif character == "\\":
-            position += 1
-        elif command.startswith("&&", position):
-            start = position + 2
-            position += 1
-        elif character == ";":
-            start = position + 1
-        elif command.startswith("${", position) and position < last_brace:
-            position = command.index("}", position)
-        elif character in "|&(){}`\n#":
-            return None
-        position += 1
-    return None if quote else start

@@ -14,10 +14,10 @@ from typing import Any
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
 from stackyn_server.domain.seats import Bridge
+from stackyn_server.domain.start_command import foreground
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine import logs
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.commands import shell_arguments
 from stackyn_server.engine.container_state import ContainerState, ContainerSummary, full_state, summary
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, InUse
 from stackyn_server.engine.hardening import Limits, host_config
@@ -297,8 +297,7 @@ def _wanted(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]
         },
     }
     if spec.command is not None:
-        shell, *arguments = shell_arguments(spec.command)
-        wanted |= {"Entrypoint": [shell], "Cmd": arguments}
+        wanted |= {"Entrypoint": ["/bin/sh"], "Cmd": ["-c", foreground(spec.command)]}
     return wanted
 
 
