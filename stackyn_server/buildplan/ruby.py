@@ -144,7 +144,12 @@ def _other_patch(project: Project, version: str, reasons: list[str]) -> list[str
     """Return the step that has Bundler do with the patch of Ruby that is there, where the Gemfile names one."""
     asked = _asked_of_gemfile(project)
     exact = asked.requirement.narrowest if asked else None
-    if exact is None or exact.count(".") < 2 or exact == version:
+    is_named = asked is not None and exact is not None and exact.count(".") == 2
+    if asked is None or not is_named or exact == version or asked.requirement.allows_all_of(version):
+        return []
+    if project.options.toolchains.tools["ruby"].has_all_patches and asked.requirement.allows_newest_of(
+        version
+    ):
         return []
     reasons.append(
         f"This server has one patch of Ruby {version}: the Gemfile is read without its `ruby` line."

@@ -124,7 +124,8 @@ class Toolchains:
         exact = None if asked.requirement.is_free_threaded else asked.requirement.narrowest
         here = entry.release_of_line.get(line)
         if exact and entry.has_all_patches:
-            version = exact
+            # The image of a line is its newest patch, which is mended the longest.
+            version = line if asked.requirement.allows_newest_of(line) else exact
         elif exact or (here and choose(asked.requirement, [here]) is None):
             of_line = (release for release in entry.releases if release.startswith(f"{line}."))
             version = choose(asked.requirement, of_line) or version

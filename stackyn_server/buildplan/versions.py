@@ -93,9 +93,23 @@ class Requirement:
     def allows_any(self) -> bool:
         return Range() in self.ranges
 
+    def allows_newest_of(self, version: str) -> bool:
+        """True when the newest of a release line is allowed."""
+        line = line_of(version)
+        return line is not None and any(allowed.has_newest_of(line) for allowed in self.ranges)
+
+    def allows_all_of(self, version: str) -> bool:
+        """True when each version of a release line is allowed."""
+        line = line_of(version)
+        return line is not None and any(
+            allowed.low <= line.low and allowed.high >= line.high and not allowed.excluded
+            for allowed in self.ranges
+        )
+
     @property
     def narrowest(self) -> str | None:
-        """The version to name where all patches of a line can be had: `20.11.1`, `20.11`, or None for wide ranges."""
+        """The version to name where all patches can be had and the newest of a line is not allowed: `20.11.1`, `20.11`,
+        or None for wide ranges."""
         if len(self.ranges) != 1:
             return None
         low, high = self.ranges[0].low, self.ranges[0].high

@@ -45,7 +45,13 @@ def test_how_it_is_started(tree: Tree, start: str) -> None:
 
 @pytest.mark.parametrize(
     ("gemfile", "is_left_out"),
-    [("ruby '3.1.4'\n", True), ("ruby '~> 3.1.4'\n", True), ("ruby '3.1'\n", False), ("", False)],
+    [
+        ("ruby '3.1.4'\n", True),
+        ("ruby '~> 3.1.4'\n", True),
+        ("ruby '3.1'\n", False),
+        ("ruby '>= 3.1', '< 3.3'\n", False),
+        ("", False),
+    ],
 )
 def test_a_patch_in_the_gemfile_that_is_not_here_is_left_out(gemfile: str, is_left_out: bool) -> None:
     plan = planned({"Gemfile": gemfile, "app.rb": ""}, toolchains=EVERYTHING)

@@ -12,6 +12,7 @@ CATALOGUE = Toolchains(
     {
         "python": Tool("stackyn/python", ("3.13", "3.11"), "3.13", has_build_image=True),
         "node": Tool("stackyn/node", ("20", "22", "23"), "22", has_all_patches=True, seldom=("23",)),
+        "php": Tool("stackyn/php", ("8.2", "8.3", "8.4"), "8.4", has_all_patches=True),
         "bun": Tool(
             "stackyn/bun",
             ("1", "2"),
@@ -40,6 +41,10 @@ def asked(text: str) -> Asked:
         ("node", "20", "stackyn/node:20"),
         ("node", "latest", "stackyn/node:23"),
         ("node", "*", "stackyn/node:22"),
+        ("node", ">=20.11.2,<20.15", "stackyn/node:20.11.2"),
+        ("php", ">=8.1,<8.4", "stackyn/php:8.3"),
+        ("php", "~=8.2.3", "stackyn/php:8.2"),
+        ("php", "8.2.3", "stackyn/php:8.2.3"),
         ("bun", "1.1.0", "stackyn/bun:1.1.0"),
         ("bun", "~1.2.3", "stackyn/bun:1.2.10"),
         ("bun", "1.3.0", "stackyn/bun:1"),
