@@ -53,6 +53,7 @@ class _Tool:
 
 _TOOLS = (
     _Tool("gatsby", "public"),
+    _Tool("gridsome", "dist"),
     _Tool("@docusaurus/core", "build", options=("--out-dir",)),
     _Tool("react-scripts", "build", True),
     _Tool("react-app-rewired", "build", True),

@@ -72,6 +72,7 @@ _OTHER_NAMES = {
     "html": "static", "staticfile": "static", "bash": "shell", "sh": "shell",
 }  # fmt: skip
 NAMES_SHOWN = 20
+_WORDS = frozenset(("app", "build", "folder", "main", "project", "script", "server", "site", "start"))
 _OTHER_DOCKERFILE = re.compile(
     r"(?:[^./][^/]*/){0,3}(?:(?:Dockerfile|Containerfile)\.[\w-]+|[\w-]+\.[Dd]ockerfile)|(?:[^./][^/]*/){1,3}Dockerfile"
 )
@@ -220,7 +221,7 @@ def _nothing_detected(project: Project) -> Exception:
     elif language:
         message = f"The files are mostly {language}, and nothing says how to build and start them."
     else:
-        message = compose.only_images(project) or "Nothing in the repository says how to build it."
+        message = compose.only_images(project) or _about_pages(project)
     others = [path for path in sorted(project.files) if _OTHER_DOCKERFILE.fullmatch(path)][:NAMES_SHOWN]
     named = f"Set the app's Dockerfile path to build {' or '.join(others)}. " if others else ""
     return undetected(
@@ -228,6 +229,13 @@ def _nothing_detected(project: Project) -> Exception:
         f"{named}Add a Dockerfile, or set the root directory if the app is in a folder. "
         f"Looked for: {looked_for}. {_listing(project.files)}",
     )
+
+
+def _about_pages(project: Project) -> str:
+    pages = sorted(path for path in project.files if "/" not in path and path.endswith(".html"))
+    if pages:
+        return f"There are pages ({', '.join(pages[:5])}), and none is called index.html, the one that is shown first."
+    return "Nothing in the repository says how to build it."
 
 
 def _with_advice(failed: DeploymentFailed, project: Project, asked: PlanOptions) -> DeploymentFailed:
@@ -239,13 +247,21 @@ def _with_advice(failed: DeploymentFailed, project: Project, asked: PlanOptions)
     hint = failure.hint
     said = hint.partition("Looked for:")[0]
     folders = [project.prefix + folder for folder in projects_below(project.files)]
-    unsaid = [folder for folder in folders if not re.search(rf"(?<![\w/]){re.escape(folder)}(?![\w/])", said)]
+    unsaid = [folder for folder in folders if not _is_named(folder, said)]
     good = [folder for folder in unsaid if _would_do(project, replace(asked, root_directory=folder))]
     if good:
         hint = f"Set the root directory to {', '.join(good)}, if the app is there. {hint}"
     elif unsaid == folders and folders:
         hint = f"{hint} These folders look like projects: {', '.join(folders)}."
     return DeploymentFailed(replace(failure, hint=" ".join((*_about_files(project), hint))))
+
+
+def _is_named(folder: str, said: str) -> bool:
+    """True where a sentence names a folder. One that is a word of most sentences, as `app`, has to stand in a list."""
+    name = re.escape(folder)
+    if folder in _WORDS:
+        return re.search(rf"(?:[:,] |\(|\bto )`?{name}`?(?=[,;.)]|$)", said) is not None
+    return re.search(rf"(?<![\w/]){name}(?![\w/])", said) is not None
 
 
 def _about_files(project: Project) -> list[str]:
@@ -258,7 +274,8 @@ def _about_files(project: Project) -> list[str]:
 
 def _would_do(project: Project, options: PlanOptions) -> bool:
     try:
-        _first_plan(_settled(project.everything, project.contents, options)[1])
+        below = _settled(project.everything, project.contents, options)[1]
+        refuse_outside(below, _first_plan(below)[1])
     except DeploymentFailed as failed:
         return failed.failure.code not in (FailureCode.NOTHING_DETECTED, FailureCode.DOCKERFILE_INVALID)
     return True

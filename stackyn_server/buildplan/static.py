@@ -34,7 +34,7 @@ _SOURCES = (
     ".py", ".rb", ".php", ".go", ".rs", ".java", ".kt", ".cs", ".ex", ".exs", ".pl", ".sh", ".ps1", ".bat", ".sql",
 )  # fmt: skip
 # Where other hosts have small programs beside a site.
-_FUNCTIONS = ("api/", "functions/", "netlify/")
+_FUNCTIONS = ("api/", "cgi-bin/", "functions/", "netlify/")
 _MODULE = re.compile(r"<script\b[^<>]{0,300}\bsrc=['\"]([^'\"]{1,200}\.(?:tsx?|mts|jsx|vue|svelte))['\"]")
 _LONGEST_PAGE = 256_000
 _ODD = re.compile(r"[^\w./-]")

@@ -132,6 +132,8 @@ def test_bytes_that_are_no_text_do_not_break_detection(path: str) -> None:
         ({"requirements.txt": "", "x/a/Dockerfile": "FROM a"}, ("directory to x/a, if", "Python")),
         ({"web/package.json": "{}", "web/src/index.html": ""}, ("look like projects: web.",)),
         ({"docker-compose.yml": "services:\n  db:\n    image: postgres\n"}, ("db (image postgres)",)),
+        ({"app/index.html": ""}, ("directory to app, if",)),
+        ({"home.html": "", "about.html": ""}, ("about.html, home.html", "called index.html")),
     ],
 )
 def test_nothing_detected_says_what_it_saw_and_what_would_do(tree: Tree, words: tuple[str, ...]) -> None:
