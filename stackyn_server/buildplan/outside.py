@@ -24,7 +24,7 @@ _REQUIRED = re.compile(
 )
 _REPLACED = re.compile(r"=>[ \t]+(\.\.(?:/\S*)?)[ \t]*$", re.MULTILINE)
 _GEM_PATH = re.compile(r"\bpath(?::|['\"]?[ \t]*=>)[ \t]*['\"](\.\./[^'\"]*)['\"]")
-_POM_PARENT = re.compile(r"<parent>(.*?)</parent>", re.DOTALL)
+_LONGEST_PARENT = 2000
 _POM_NAME = re.compile(r"<artifactId>\s*([\w.-]+)\s*<")
 _POM_PLACE = re.compile(r"<relativePath>\s*([^<\s]*)\s*<|<relativePath\s*/>")
 _SETTINGS_OF_GRADLE = ("settings.gradle.kts", "settings.gradle")
@@ -121,7 +121,7 @@ def _of_java(project: Project) -> Needs:
     path = _parent_pom(project.text("pom.xml") or "")
     if path:
         above = project.text_from_top(normpath(join(project.prefix, path[0]))) or ""
-        if _POM_NAME.findall(_POM_PARENT.sub("", above))[:1] == [path[1]]:
+        if _POM_NAME.findall("".join(_parted(above)[::2]))[:1] == [path[1]]:
             yield "pom.xml", path[0]
     folder = (project.options.root_directory or "").rpartition("/")[2]
     build = project.first(("build.gradle.kts", "build.gradle"))
@@ -134,15 +134,22 @@ def _of_java(project: Project) -> Needs:
 
 def _parent_pom(pom: str) -> tuple[str, str] | None:
     """Return (path, name) of the parent that Maven looks for in the folders around; None without."""
-    parent = _POM_PARENT.search(pom)
-    name = _POM_NAME.search(parent[1]) if parent else None
-    if parent is None or name is None:
+    parent = _parted(pom)[1][:_LONGEST_PARENT]
+    name = _POM_NAME.search(parent)
+    if name is None:
         return None
-    place = _POM_PLACE.search(parent[1])
+    place = _POM_PLACE.search(parent)
     path = (place[1] or "") if place else "../pom.xml"
     if not path:
         return None
     return path if path.endswith(".xml") else f"{path.rstrip('/')}/pom.xml", name[1]
+
+
+def _parted(pom: str) -> tuple[str, str, str]:
+    """Return what is before, in and behind the element `parent`."""
+    before, _, rest = pom.partition("<parent>")
+    parent, _, behind = rest.partition("</parent>")
+    return before, parent, behind
 
 
 def _paths(dependencies: Table) -> Iterator[str]:

@@ -41,6 +41,7 @@ from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, pref
 from stackyn_server.buildplan.release_dockerfile import why_left_aside
 from stackyn_server.buildplan.repeatable import is_repeatable
 from stackyn_server.buildplan.repository_settings import Settled, files_of_settings, settle, start_of_image
+from stackyn_server.buildplan.unread_versions import about_unread_versions
 from stackyn_server.buildplan.versions import Asked, parse_requirement
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 
@@ -107,7 +108,13 @@ def make_plan(paths: Iterable[str], contents: Mapping[str, bytes], options: Plan
     return replace(
         plan,
         repeatable=plan.repeatable if plan.generated is None else is_repeatable(plan.generated),
-        reasons=(*settled.reasons, *plan.reasons, *about_start, *_about_files(project)),
+        reasons=(
+            *settled.reasons,
+            *plan.reasons,
+            *about_unread_versions(project, plan.runtime),
+            *about_start,
+            *_about_files(project),
+        ),
         root=None if root == (options.root_directory or "") else root,
         copies=_sent(project, runtime, plan),
         deploying=replace(settled.deploying, start_command=start),

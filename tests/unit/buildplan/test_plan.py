@@ -189,3 +189,17 @@ def test_a_folder_that_is_part_of_another_project_is_not_named(folder: str) -> N
 def test_a_dockerfile_that_is_asked_for_and_missing_is_told() -> None:
     failure = refused({"requirements.txt": ""}, use_dockerfile=True)
     assert failure.message == "A Dockerfile is asked for (use_dockerfile), and there is none."
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({".python-version": "# of pyenv\nmyenv\n"}, "`.python-version` says myenv, which is no version"),
+        ({".python-version": "3.11"}, None),
+        ({".nvmrc": "nonsense"}, None),  # of another runtime
+    ],
+)
+def test_a_version_file_without_a_version_is_mentioned(files: Tree, said: str | None) -> None:
+    reasons = planned({"requirements.txt": "flask", "app.py": FLASK, **files}).reasons
+    assert any("which is no version" in reason for reason in reasons) is (said is not None)
+    assert said is None or any(reason.startswith(said) for reason in reasons)
