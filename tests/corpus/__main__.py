@@ -30,6 +30,8 @@ TABLES: dict[str, dict[str, object]] = {
     "probe": {"steady_seconds": 1},
     "deadlines": {"probing": 60, "switching": 30, "building": 900},
     "retries": {"attempts": 2},
+    # Else what is beyond a share of the caches is removed between any two builds, in the seconds of a test.
+    "reconcile": {"garbage_seconds": 300},
 }
 
 

@@ -194,9 +194,10 @@ class Builder:
         progress = Progress()
         telling = Telling(progress, say)
         pause = partial(container.paused, self._engine, request.deployment)
+        others = await asyncio.to_thread(_left_aside, cache)
         running = run(self._engine, self._spec(request, base_images, cache), control, context, telling.feed)
         try:
-            ended = await within_limits(cache.folder, self._disk_limits, pause, running)
+            ended = await within_limits(cache.folder, self._disk_limits, pause, running, others)
         except DeploymentFailed as error:
             if error.failure.code is FailureCode.BUILD_DISK:
                 raise _CacheUnusable(error) from error
@@ -257,6 +258,10 @@ class Builder:
     def _disk_limits(self) -> DiskLimits:
         builds = self._settings.builds
         return DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
+
+
+def _left_aside(cache: Cache) -> Occupied:
+    return occupied(caches.left_aside(cache.folder), Occupied(sys.maxsize, sys.maxsize))
 
 
 class _CacheUnusable(Exception):

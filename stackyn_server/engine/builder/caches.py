@@ -156,6 +156,14 @@ async def empty(folder: Path) -> None:
             await process.wait()
 
 
+def left_aside(folder: Path) -> list[Path]:
+    """Return what is to be removed from a cache, and is not gone yet: removing takes minutes, and may be broken off.
+    It blocks."""
+    with suppress(FileNotFoundError):
+        return [entry for entry in folder.iterdir() if entry.name.startswith(_GONE)]
+    return []
+
+
 def _set_aside(folder: Path) -> None:
     with suppress(FileNotFoundError):
         for entry in list(folder.iterdir()):

@@ -29,6 +29,7 @@ LOOK_SECONDS = 0.5
 COUNT_SECONDS = 15.0
 # At least so many times as long as a count takes lies between two on the period: builds are paused for a tenth of it.
 _RUNS_PER_COUNT = 9
+NOTHING = Occupied(0, 0)
 _MEBIBYTE = 1024 * 1024
 
 log = structlog.get_logger()
@@ -57,11 +58,17 @@ class _Free:
 Pause = Callable[[], AbstractAsyncContextManager[None]]
 
 
-async def within_limits(folder: Path, limits: DiskLimits, pause: Pause, work: Coroutine[None, None, T]) -> T:
+async def within_limits(
+    folder: Path,
+    limits: DiskLimits,
+    pause: Pause,
+    work: Coroutine[None, None, T],
+    others: Occupied = NOTHING,
+) -> T:
     """Do `work`, and end it when it fills the disk. Raises `DeploymentFailed` with BUILD_DISK then. `pause` keeps it
-    from writing until its block is left."""
+    from writing until its block is left. `others` is what the folder has from before, and is no part of the build."""
     working = asyncio.create_task(work, name="build.run")
-    watching = asyncio.create_task(_watch(folder, limits, pause), name="build.disk")
+    watching = asyncio.create_task(_watch(folder, limits, others, pause), name="build.disk")
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -73,9 +80,9 @@ async def within_limits(folder: Path, limits: DiskLimits, pause: Pause, work: Co
         await asyncio.wait((working, watching))
 
 
-async def _watch(folder: Path, limits: DiskLimits, pause: Pause) -> None:
+async def _watch(folder: Path, limits: DiskLimits, others: Occupied, pause: Pause) -> None:
     """Raise `DeploymentFailed` as soon as a limit is passed; never return."""
-    most = Occupied(limits.disk_mb * _MEBIBYTE, limits.max_files)
+    most = Occupied(limits.disk_mb * _MEBIBYTE + others.bytes, limits.max_files + others.files)
     then = await asyncio.to_thread(_free, folder)
     counted, counted_at, took, rested_at = Occupied(0, 0), -math.inf, 0.0, -math.inf
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.engine.builder import container, disk
+from stackyn_server.engine.builder import caches, container, disk
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.disk import DiskLimits, within_limits
 from stackyn_server.engine.builder.request import BuildRequest
@@ -44,6 +45,26 @@ async def test_build_is_paused_while_the_files_of_a_full_disk_are_counted(tmp_pa
 
     assert caught.value.failure.code is FailureCode.BUILD_DISK
     assert happened[:2] == ["filled", "paused"]
+
+
+async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) -> None:
+    """Removing one can be broken off, and what is left of it was charged to every later build."""
+    others = await asyncio.to_thread(_removals_broken_off, tmp_path)
+
+    async def write(mebibytes: int) -> None:
+        await asyncio.to_thread((tmp_path / "buildkit").write_bytes, bytes(mebibytes * MEBIBYTE))
+        await asyncio.sleep(4 * disk.LOOK_SECONDS)
+
+    await within_limits(tmp_path, LIMITS, nullcontext, write(8), others)
+    with pytest.raises(DeploymentFailed):
+        await within_limits(tmp_path, LIMITS, nullcontext, write(12), others)
+
+
+def _removals_broken_off(folder: Path) -> Occupied:
+    for name in ("a", "b"):
+        (folder / f"{caches._GONE}{name}").mkdir()
+        (folder / f"{caches._GONE}{name}" / "layer").write_bytes(bytes(8 * MEBIBYTE))
+    return disk.occupied(caches.left_aside(folder), Occupied(sys.maxsize, sys.maxsize))
 
 
 async def test_build_is_paused_for_each_count_but_the_first(
