@@ -49,6 +49,17 @@ __all__ = [
 UPDATE_ATTEMPTS = 10
 
 _START_PROBLEM = re.compile(r"(exec: .*?|unable to find (?:user|group) [^:]*: .*?)(?:: unknown)?$", re.DOTALL)
+# What the engine says of an image whose USER, WORKDIR, VOLUME or files are none that a container can have; most of it
+# as a fault of its own (500). Tried on 20.10.
+_IMAGE_PROBLEM = re.compile(
+    r"(uids and gids must be in range.*|cannot mkdir: .* is not a directory|the working directory .* is invalid.*|"
+    r"cannot mount volume over existing file.*|[^:]*: file name too long|[^:]*: not a directory|"
+    r"[^:]*: too many levels of symbolic links|error during container init: (?:mkdir|chdir) .*|"
+    r"error mounting .* to rootfs at .*|invalid signal: .*)",
+    re.IGNORECASE | re.DOTALL,
+)
+# The folder of the machine that holds the files of a container.
+_FILES_OF_CONTAINER = re.compile(r"/\S+?/(?:merged|rootfs)(?=/)")
 
 
 class AddressTaken(TransientFailure):
@@ -317,6 +328,15 @@ def _start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable
                 "The app's start command could not be run in its image.",
                 "Check the start command, and that its program and user exist in the image.",
                 problem[1],
+            )
+        )
+    if problem := _IMAGE_PROBLEM.search(reason):
+        return DeploymentFailed(
+            Failure(
+                FailureCode.APP_EXITED,
+                "No container can be made of the app's image.",
+                "Check USER, WORKDIR and VOLUME in the Dockerfile, and which files the image has where they point.",
+                _FILES_OF_CONTAINER.sub("", problem[1])[:1000],
             )
         )
     return error

@@ -37,6 +37,48 @@ async def test_an_image_that_can_not_be_started_fails_with_its_reason_and_leaves
 
 
 @pytest.mark.parametrize(
+    ("settings", "evidence"),
+    [
+        ("USER -5", "uids and gids must be in range"),
+        ("USER 1000:4294967295", "uids and gids must be in range"),
+        ("WORKDIR /bin/busybox", "/bin/busybox is not a directory"),
+        ("WORKDIR /bin/busybox/below", "not a directory"),
+        ("WORKDIR /proc/below", "mkdir /proc/below"),
+        (f"WORKDIR /{'long' * 70}", "file name too long"),
+        ("VOLUME /bin/busybox", "/bin/busybox"),
+        (f"VOLUME /{'long' * 70}", "file name too long"),
+    ],
+)
+async def test_settings_that_no_container_can_have_are_the_images_fault(
+    engine: Engine, spec: Spec, settings: str, evidence: str
+) -> None:
+    """The engine reports most of them as faults of its own."""
+    image = await imported(engine, tar(busybox_files()), settings, 'CMD ["/bin/sh"]')
+    try:
+        with pytest.raises(DeploymentFailed, match="No container can be made") as caught:
+            await containers.start(engine, wanted := spec(command=None, image=image))
+        assert not caught.value.retryable
+        assert evidence in caught.value.failure.evidence
+        assert "/overlay" not in caught.value.failure.evidence, "the machine's own folders are not shown"
+        assert await containers.find(engine, wanted.instance) is None
+    finally:
+        await engine.request_or_none("DELETE", f"images/{image}")
+
+
+async def test_a_folder_in_the_place_of_the_engines_own_file_is_the_images_fault(
+    engine: Engine, spec: Spec
+) -> None:
+    files = {**busybox_files(), "etc/hosts/file": b"text"}
+    image = await imported(engine, tar(files), 'CMD ["/bin/sh"]')
+    try:
+        with pytest.raises(DeploymentFailed, match="No container can be made") as caught:
+            await containers.start(engine, spec(command=None, image=image))
+        assert not caught.value.retryable
+    finally:
+        await engine.request_or_none("DELETE", f"images/{image}")
+
+
+@pytest.mark.parametrize(
     ("changes", "program"),
     [
         ({"command": "sleep 1", "image": "{nothing}"}, "/bin/sh"),
