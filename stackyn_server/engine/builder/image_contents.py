@@ -24,7 +24,7 @@ _CONFIG_TYPES = frozenset({CONFIG_TYPE, "application/vnd.docker.container.image.
 _MOST_LAYERS = 127  # of the engine's overlay
 _INDEX_BYTES = 64 * 1024
 _MANIFEST_BYTES = 256 * 1024
-_CONFIG_BYTES = 1024 * 1024  # the whole history of commands is in it
+_CONFIG_BYTES = 4 * 1024 * 1024  # labels, environment and ports, and the commands that made them once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read_contents(
     if not isinstance(manifest, dict):
         raise malformed("the manifest is no object")
     digest = _digest_of_config(manifest)
-    found = _owner(digest, built, base).json_blob(digest, _CONFIG_BYTES)
+    found = _config(digest, _owner(digest, built, base))
     layers = tuple(_layers(manifest, built, base, limits))
     digests = [layer.digest for layer in layers]
     config = _written(written_anew(found, labels, digests, architecture))
@@ -110,6 +110,15 @@ def _digest_of_config(manifest: Mapping[str, Any]) -> str:
     if not isinstance(config, dict) or config.get("mediaType") not in _CONFIG_TYPES:
         raise malformed("the manifest has no configuration of an image")
     return _digest(config)
+
+
+def _config(digest: str, owner: Layout) -> object:
+    if (size := owner.blob(digest)[1]) > _CONFIG_BYTES:
+        raise ImageRefused(
+            f"The image's configuration has {size:,} bytes; at most {_CONFIG_BYTES:,} are possible.",
+            "Shorten its labels, environment variables, ports or commands in the Dockerfile, then deploy again.",
+        )
+    return owner.json_blob(digest, _CONFIG_BYTES)
 
 
 def _digest(descriptor: Mapping[str, Any]) -> str:
