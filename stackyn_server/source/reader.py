@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 import stackyn_server
-from stackyn_server.buildplan.conversation import options_as_json
+from stackyn_server.buildplan.conversation import MESSAGE_BYTES, options_as_json
 from stackyn_server.buildplan.exits import OUT_OF_MEMORY
 from stackyn_server.buildplan.outcome import BuildPlan, Deploying
 from stackyn_server.buildplan.project import PlanOptions
@@ -32,8 +32,6 @@ from stackyn_server.source.tree import Blobs, blobs
 
 log = structlog.get_logger()
 
-# A plan has a Dockerfile of some kilobytes; a question has some hundred paths.
-MESSAGE_BYTES = 1 << 20
 # What one plan may read: more than any honest project has that is planned.
 FILES_READ, BYTES_READ = 2_000, 96 << 20
 _OPEN_FILES = 32

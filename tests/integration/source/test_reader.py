@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import select
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from stackyn_server.buildplan import conversation
 from stackyn_server.buildplan.conversation import options_as_json
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.plan import PlanOptions
@@ -250,6 +252,30 @@ async def test_a_plan_that_makes_sense_is_taken(
     """The table above would prove nothing if this failed too."""
     monkeypatch.setattr(reader, "_START", says({"plan": PLAN}))
     assert (await planned(fetched, clone, {"Dockerfile": "FROM x"})).as_json() == PLAN
+
+
+async def test_an_endless_sentence_is_cut_and_the_repositorys_own_fault(
+    fetched: Fetched, clone: Path
+) -> None:
+    with pytest.raises(DeploymentFailed, match="there is no setting kkk") as failed:
+        await planned(fetched, clone, {"index.html": "", "stackyn.toml": f"{'k' * 1_500_000} = 1"})
+    assert failed.value.failure.code is not FailureCode.INTERNAL and not failed.value.retryable
+
+
+def test_a_plan_that_is_too_long_is_the_repositorys_own_fault() -> None:
+    outgoing = io.BytesIO()
+    conversation.send(outgoing, {"plan": {"copies": ["é" * 300_000]}})
+    size, message = outgoing.getvalue().split(b"\n", 1)
+    assert int(size) == len(message) < conversation.MESSAGE_BYTES
+    assert json.loads(message)["failed"]["code"] == "SOURCE_TOO_LARGE"
+
+
+async def test_many_long_paths_are_asked_for_in_several_questions(fetched: Fetched, clone: Path) -> None:
+    name = "é" * 120
+    package = "/".join(f"{name}{depth}" for depth in range(5))
+    sources = {f"{number}/src/main/java/{package}/App.java": "" for number in range(300)}
+    plan = await planned(fetched, clone, {**sources, "pom.xml": "<project/>", "Dockerfile": "FROM x"})
+    assert plan.runtime == "dockerfile"
 
 
 async def test_what_one_plan_reads_is_bounded(
