@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from stackyn_server.buildplan.generated import debian_packages
@@ -47,6 +48,7 @@ _OUTCOME = (
     "COPY --from=build --chown=app:app /home/app/ /home/app/",
     "COPY --from=build --chown=app:app /app/ /app/",
 )
+_PIPX = "pipx:"
 _TOOL_NAMES = {"nodejs": "node", "golang": "go"}
 
 
@@ -114,7 +116,7 @@ def _additions(project: Project, plan: BuildPlan) -> _Additions:
 
 
 def _add_tool(project: Project, tool: _Tool, there: set[str], found: _Additions) -> None:
-    package = tool.name.removeprefix("pipx:")
+    package = tool.name.removeprefix(_PIPX)
     if package != tool.name and _NAME.fullmatch(package):
         found.lines.append(_pipx(package))
         found.packages[_BUILD].update(_PYTHON_OF_DEBIAN)
@@ -201,34 +203,36 @@ def _wanted_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], l
     railpack = json_with_comments(project, RAILPACK)
     yield RAILPACK, (_BUILD,), _texts(railpack.get("buildAptPackages"))
     yield RAILPACK, (_RUN,), _texts(table(railpack, "deploy").get("aptPackages"))
-    for phase in table(toml(project, NIXPACKS), "phases").values():
-        if isinstance(phase, Mapping):
-            yield NIXPACKS, (_BUILD, _RUN), _texts(phase.get("aptPkgs"))
+    phases = table(toml(project, NIXPACKS), "phases").values()
+    of_phases = (_texts(phase.get("aptPkgs")) for phase in phases if isinstance(phase, Mapping))
+    yield NIXPACKS, (_BUILD, _RUN), [name for names in of_phases for name in names]
     for name, places in _VARIABLES.items():
         yield name, places, re.split(r"[\s,]+", project.options.hosts_variables.get(name, ""))
 
 
 def _railpack_tools(project: Project) -> Iterator[_Tool]:
-    for word in project.options.hosts_variables.get(_PACKAGES, "").split():
-        name, _, version = word.partition("@")
-        yield _Tool(_TOOL_NAMES.get(name, name), version, _PACKAGES)
-    yield from _tools(table(json_with_comments(project, RAILPACK), "packages"), RAILPACK)
+    words = (word.partition("@") for word in project.options.hosts_variables.get(_PACKAGES, "").split())
+    yield from _tools(project, {name: version for name, _, version in words}, _PACKAGES)
+    yield from _tools(project, table(json_with_comments(project, RAILPACK), "packages"), RAILPACK)
 
 
 def _mise_tools(project: Project) -> Iterator[_Tool]:
     for path in MISE_FILES:
-        yield from _tools(table(toml(project, path), "tools"), path)
+        yield from _tools(project, table(toml(project, path), "tools"), path)
 
 
-def _tools(named: Mapping[str, Any], origin: str) -> Iterator[_Tool]:
-    for name, wanted in named.items():
+def _tools(project: Project, named: Mapping[str, Any], origin: str) -> Iterator[_Tool]:
+    """Yield those that can be had here, the first ones."""
+    short_names = ((str(name).removeprefix("core:"), wanted) for name, wanted in named.items())
+    tools = ((_TOOL_NAMES.get(short, short), wanted) for short, wanted in short_names)
+    known = ((name, wanted) for name, wanted in tools if _is_known(project, name))
+    for name, wanted in islice(known, _MOST):
         version = wanted.get("version") if isinstance(wanted, Mapping) else wanted
-        short = str(name).removeprefix("core:")
-        yield _Tool(
-            _TOOL_NAMES.get(short, short),
-            str(version) if isinstance(version, str | int | float) else "",
-            origin,
-        )
+        yield _Tool(name, str(version) if isinstance(version, str | int | float) else "", origin)
+
+
+def _is_known(project: Project, name: str) -> bool:
+    return name in _OF_DEBIAN or name.startswith(_PIPX) or name in project.options.toolchains.tools
 
 
 def _texts(value: Any) -> list[str]:

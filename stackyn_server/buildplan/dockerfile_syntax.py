@@ -70,6 +70,7 @@ def read_dockerfile(text: str) -> DockerfileFacts:
     declared: dict[str, None] = {}
     started: set[int] = set()
     copied: list[str] = []
+    starting: set[str] = set()  # their names
     for name, words in _instructions(lines, directives.get("escape", "\\")):
         if name == "ARG":
             declared.update(dict.fromkeys(_names(words)))
@@ -79,15 +80,17 @@ def read_dockerfile(text: str) -> DockerfileFacts:
             image, stage = _from(words, arguments)
             if image and image.lower() not in known:
                 base_images[image] = None
-            if image and any(image.lower() == stages[number].lower() for number in started):
-                started.add(len(stages))
             stages.append(stage)
             known.add(stage.lower())
             copied.clear()
+            if image and image.lower() in starting:
+                started.add(len(stages) - 1)
+                starting.add(stage.lower())
         elif name == "COPY" and not any(word.startswith("--from") for word in words):
             copied += [word for word in words if not word.startswith("--")][:-1]
         elif name in _STARTS and stages:
             started.add(len(stages) - 1)
+            starting.add(stages[-1].lower())
     return DockerfileFacts(
         tuple(stages),
         tuple(base_images),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from itertools import islice
 
 from stackyn_server.buildplan.node_manifest import MANIFESTS, Manifest, read_manifest
 from stackyn_server.buildplan.node_packages import PNPM_SETTINGS
+from stackyn_server.buildplan.patterns import matches, names_folder
 from stackyn_server.buildplan.project import Project
 from stackyn_server.domain.failures import DeploymentFailed
 
 _MOST_MEMBERS = 200
+# Each is compared with each pattern.
+_MOST_FOLDERS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,9 @@ def find_workspace(project: Project) -> Workspace | None:
 def members(root: Package) -> list[Package]:
     """Return the packages that the root's patterns name, by their folders; those that can't be read are left out."""
     patterns = _patterns(root.project, root.manifest)
-    found = []
-    for path in sorted(root.project.files):
-        folder, _, name = path.rpartition("/")
-        if folder and name in MANIFESTS and "node_modules/" not in path and _has_member(patterns, folder):
-            found.append(folder)
+    places = (path.rpartition("/") for path in sorted(root.project.files) if "node_modules/" not in path)
+    folders = (folder for folder, _, name in places if folder and name in MANIFESTS)
+    found = [folder for folder in islice(folders, _MOST_FOLDERS) if _has_member(patterns, folder)]
     return [package for folder in found[:_MOST_MEMBERS] if (package := _member(root, folder)) is not None]
 
 
@@ -142,6 +143,5 @@ def _has_member(patterns: list[str], folder: str) -> bool:
 def _matches(pattern: str, folder: str) -> bool:
     """True when a pattern names a folder: `*` within one name, `**` over any number of them at the end."""
     if pattern.endswith("/**"):
-        return folder.startswith(pattern.removesuffix("**")) or fnmatchcase(folder, pattern)
-    names, wanted = folder.split("/"), pattern.split("/")
-    return len(names) == len(wanted) and all(map(fnmatchcase, names, wanted))
+        return folder.startswith(pattern.removesuffix("**")) or matches(folder, pattern)
+    return names_folder(pattern, folder)

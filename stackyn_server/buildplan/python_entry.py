@@ -13,6 +13,7 @@ from stackyn_server.buildplan.python_application import Kind, application_of
 
 # Larger files are data or generated, and parsing them would cost seconds.
 SOURCE_CHARACTERS = 256_000
+_MOST_NAME_PARTS = 100
 MOST_FILES = 80
 NAMES = (
     "main", "app", "wsgi", "asgi", "server", "application", "api", "run", "web", "bot", "index", "streamlit_app",
@@ -215,12 +216,24 @@ def _read(project: Project, path: str, around: _Surroundings) -> Entry | None:
 
 
 def _parsed(text: str) -> list[ast.stmt] | None:
+    if _has_endless_name(text):
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tenant's code, not ours
             return ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _has_endless_name(text: str) -> bool:
+    """True for a name such as `a.b.c` with very many parts, which Python reads in quadratic time after `import`."""
+    in_a_row = 0
+    for part in text.replace("\\\n", "").split("."):
+        in_a_row = in_a_row + 1 if part.strip().isidentifier() else 0
+        if in_a_row > _MOST_NAME_PARTS:
+            return True
+    return False
 
 
 def _top_level_parts(text: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from stackyn_server.buildplan.versions import (
     asked_of_tool_files,
     parse_requirement,
 )
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 # Files of requirements in the order of preference: what runs in production before what all share.
 REQUIREMENTS = (
@@ -33,8 +34,11 @@ CONDA = ("environment.yml", "environment.yaml", "conda-lock.yml")
 MANIFESTS = (*REQUIREMENTS, PYPROJECT, SETUP_PY, SETUP_CFG, PIPFILE, PIPFILE_LOCK, *TOML_LOCKS)
 _VERSION_FILES = (".python-version", "runtime.txt")
 _MOST_REQUIREMENT_FILES = 40
-_NAME = re.compile(r" *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[([^\]]{0,200})\])?")
-_VERSIONED = r" *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[[^\]]{0,200}\])? *(?:%s) *([0-9][0-9.]{0,20})"
+# Hashes continue the line of their requirement: honest files have some thousands.
+_MOST_LINES = 200_000
+# With `*+`, what is not followed by the rest is not tried again with fewer spaces.
+_NAME = re.compile(r" *([A-Za-z0-9][A-Za-z0-9._-]*) *+(?:\[([^\]]{0,200})\])?")
+_VERSIONED = r" *([A-Za-z0-9][A-Za-z0-9._-]*) *+(?:\[[^\]]{0,200}\])? *+(?:%s) *([0-9][0-9.]{0,20})"
 # Without a marker: those are of another Python, mostly.
 _PIN = re.compile(_VERSIONED % "==" + r" *(?:--hash.*)?$")
 _LEAST = re.compile(_VERSIONED % "==|>=|~=" + r"[^;]*$")
@@ -189,17 +193,37 @@ def _is_requirements(path: str) -> bool:
 
 
 def _requirement_lines(project: Project, path: str) -> Iterator[str]:
-    """Yield the lines of a file of requirements and of those that it includes, each file once."""
+    """Yield the lines of a file of requirements and of those that it includes, each file once.
+
+    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for very many lines.
+    """
     waiting, seen = [path], {path}
+    count = 0
     while waiting:
         current = waiting.pop()
-        for line in requirement_lines(project.text(current) or ""):
+        named: set[str] = set()
+        lines = requirement_lines(project.text(current) or "")
+        count += len(lines)
+        if count > _MOST_LINES:
+            raise _too_many_lines(current)
+        for line in lines:
             yield line
-            if found := _OTHER_FILE.match(line):
+            if (found := _OTHER_FILE.match(line)) and found.group(1) not in named:
+                named.add(found.group(1))
                 other = _joined(current, found.group(1))
                 if other not in seen:
                     seen.add(other)
                     waiting.append(other)
+
+
+def _too_many_lines(path: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_TOO_LARGE,
+            f"{path} and the files that it names have more than {_MOST_LINES:,} requirements.",
+            "Make them shorter, then deploy again.",
+        )
+    )
 
 
 def _joined(path: str, other: str) -> str:
@@ -222,7 +246,7 @@ def _reads_files(line: str) -> bool:
     return "://" not in line and _LOCAL_WHEEL.match(line) is not None
 
 
-def _toml(project: Project, path: str) -> dict[str, Any]:
+def _toml(project: Project, path: str) -> Mapping[str, Any]:
     text = project.text(path)
     if text is None:
         return {}

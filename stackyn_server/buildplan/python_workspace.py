@@ -5,10 +5,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from stackyn_server.buildplan.documents import parse_toml
+from stackyn_server.buildplan.patterns import names_folder
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.python_manifests import PYPROJECT, Manifests, table
 from stackyn_server.buildplan.stages import is_plain
@@ -50,15 +50,9 @@ def _pyproject(project: Project, above: str) -> Mapping[str, Any]:
 
 def _names(workspace: Mapping[str, Any], key: str, folder: str) -> bool:
     return any(
-        _matches(pattern.removeprefix("./").strip("/"), folder) for pattern in _texts(workspace.get(key))
+        names_folder(pattern.removeprefix("./").strip("/"), folder) for pattern in _texts(workspace.get(key))
     )
 
 
 def _texts(value: object) -> Iterator[str]:
     yield from (text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
-
-
-def _matches(pattern: str, folder: str) -> bool:
-    """Match folder by folder, because a star in `packages/*` stands for one of them."""
-    parts, wanted = folder.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))

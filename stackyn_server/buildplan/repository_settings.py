@@ -212,8 +212,9 @@ def _checked(path: str, project: Project) -> dict[str, Any]:
 
 def _line(text: str, name: str) -> int:
     """Return the number of the line that sets a key, or opens a table of its name."""
-    pattern = re.compile(rf"[ \t]*(?:\[{{0,2}})[ \t]*['\"]?{re.escape(name)}\b")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+    pattern = re.compile(rf"\[{{0,2}}[ \t]*['\"]?{re.escape(name)}\b")
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if pattern.match(line.lstrip(" \t"))), 1)
 
 
 def _procfile(project: Project, has_start: bool) -> dict[str, Any]:

@@ -27,9 +27,9 @@ VERSION_FILE = ".ruby-version"
 RAILS = "config/application.rb"
 SCRIPTS = ("app.rb", "main.rb", "server.rb", "web.rb", "index.rb")
 IGNORED = ("vendor/bundle", "vendor/gems", ".bundle", "log/*.log", "tmp/cache")
-_GEM = re.compile(r"^[ \t]*gem[ \t]*\(?\s*['\"]([\w.-]+)['\"]", re.MULTILINE)
+_GEM = re.compile(r"^[ \t]*gem[ \t]*+\(?\s*['\"]([\w.-]+)['\"]", re.MULTILINE)
 _LOCKED = re.compile(r"^ {4}([\w.-]+) \(", re.MULTILINE)
-_RUBY = re.compile(r"^[ \t]*ruby[ \t]*\(?\s*((?:['\"][^'\"\n]{1,40}['\"](?:\s*,\s*)?)+)", re.MULTILINE)
+_RUBY = re.compile(r"^[ \t]*ruby[ \t]*+\(?\s*((?:['\"][^'\"\n]{1,40}['\"](?:\s*,\s*)?)+)", re.MULTILINE)
 _PIPELINES = (
     "sprockets",
     "sprockets-rails",
@@ -57,7 +57,7 @@ _LIBRARIES = {
     "tiny_tds": ("freetds-dev", "freetds-bin"), "rugged": ("cmake", "ca-certificates"),
 }  # fmt: skip
 _PROGRAMS = frozenset(("ruby", "bundle", "rails", "rackup", "rake", "puma", "falcon", "unicorn", "thin"))
-_SINATRA = re.compile(r"^[ \t]*require[ \t]*\(?\s*['\"]sinatra(?:/base)?['\"]", re.MULTILINE)
+_SINATRA = re.compile(r"^[ \t]*require[ \t]*+\(?\s*['\"]sinatra(?:/base)?['\"]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

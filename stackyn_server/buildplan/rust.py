@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from stackyn_server.buildplan.commands import PROCFILE, given_command
 from stackyn_server.buildplan.frontend import Frontend, frontends, makes, not_made, sent, stages
@@ -13,6 +12,7 @@ from stackyn_server.buildplan.generated import COPY_ALL, run
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.node import IGNORED
 from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.patterns import names_folder
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.rust_embed import folders
 from stackyn_server.buildplan.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
@@ -242,15 +242,11 @@ def _members(project: Project, root: Table, key: str = "members") -> list[str]:
     members = []
     for path in _manifests(project.files):
         folder = path.removesuffix(f"/{MANIFEST}")
-        if folder not in excluded and any(_matches(folder, pattern) for pattern in patterns[:_MOST_PACKAGES]):
+        if folder not in excluded and any(
+            names_folder(pattern, folder) for pattern in patterns[:_MOST_PACKAGES]
+        ):
             members.append(path)
     return members
-
-
-def _matches(folder: str, pattern: str) -> bool:
-    """Match folder by folder, because a star in `crates/*` stands for one of them."""
-    parts, wanted = folder.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _programs_of(project: Project, path: str, manifest: Table) -> Iterable[Program]:

@@ -13,12 +13,15 @@ from typing import Any
 
 _DEEPEST, _MOST_ALIASES, _LONGEST = 40, 200, 128 * 1024
 _KEY = re.compile(
-    r"""("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'\[{#&*!|>%@`-][^#]*?|-[^\s#][^#]*?|\*[^\s:]+)[ ]*:(?=[ ]|$)"""
+    r"""("(?:[^"\\]|\\.)*"[ ]*|'[^']*'[ ]*|[^\s"'\[{#&*!|>%@`-][^#]*?|-[^\s#][^#]*?|\*[^\s:]+[ ]*):(?=[ ]|$)"""
 )
 _ANCHOR = re.compile(r"&([^\s,\[\]{}]+)(?:[ ]+|$)")
 _TAG = re.compile(r"![^\s,\[\]{}]*(?:[ ]+|$)")
 _BLOCK_TEXT = re.compile(r"[|>][+\-0-9]{0,2}$")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'""")
+# What begins with a double quote that nothing ends is looked through once, not from each quote in it.
+_SINGLE = re.compile(r"'[^']*'")
+_QUOTED_OR_OPEN = re.compile(rf""""(?:[^"\\]|\\.)*+("?)|{_SINGLE.pattern}""")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "e": "\x1b"}
 
 
@@ -85,7 +88,9 @@ class _Reader:
         found: dict[str, Any] = {}
         while (line := self.line) and line.indent == indent and (key := _KEY.match(line.text)):
             self.position += 1
-            found[_scalar(key[1])] = self._value(line, line.text[key.end() :].strip(" "), indent, depth)
+            found[_scalar(key[1].rstrip(" "))] = self._value(
+                line, line.text[key.end() :].strip(" "), indent, depth
+            )
         self._end_of_block(indent)
         return found
 
@@ -276,10 +281,14 @@ def _without_comment(text: str) -> str:
 
 
 def _balance(text: str) -> int:
-    quoteless = re.sub(r""""(?:[^"\\]|\\.)*"|'[^']*'""", "", text)
+    quoteless = _QUOTED_OR_OPEN.sub(_without_quoted, text)
     return sum(character in "[{" for character in quoteless) - sum(
         character in "]}" for character in quoteless
     )
+
+
+def _without_quoted(found: re.Match[str]) -> str:
+    return _SINGLE.sub("", found[0]) if found[1] == "" else ""
 
 
 def _scalar(text: str) -> str:
