@@ -13,6 +13,10 @@ from stackyn_server.engine.answering import Reply
 from stackyn_server.engine.sockets import Listener
 
 
+# Each is asked with each look, and EXPOSE takes ranges.
+_MOST_KNOWN = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What was seen at `at` (seconds of any clock): the replies of those ports that were asked and accept connections,
@@ -31,7 +35,7 @@ class PortSearch:
 
     def __init__(self, expected: int, known: tuple[int, ...], patience_seconds: float | None) -> None:
         self.expected = expected
-        self._known = tuple(port for port in known if port != expected)
+        self._known = tuple(port for port in known if port != expected)[:_MOST_KNOWN]
         self._patience = patience_seconds
         self._rival: int | None = None
         self._rival_since = 0.0

@@ -72,6 +72,12 @@ def test_which_port_is_chosen_and_when(
     assert chosen_at(PortSearch(8080, known, PATIENCE), story) == expected
 
 
+def test_of_an_image_that_exposes_all_ports_the_lowest_are_asked() -> None:
+    search = PortSearch(8080, tuple(range(1, 65_536)), PATIENCE)
+    assert search.first_asked == (8080, *range(1, 21))
+    assert chosen_at(search, [seen({3000: OK})] * 20) == (3000, 30.0)
+
+
 def test_a_numbered_release_has_no_other_port() -> None:
     search = PortSearch(8080, (5000,), None)
     assert search.first_asked == (8080,)
