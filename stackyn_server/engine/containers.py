@@ -55,7 +55,7 @@ _IMAGE_PROBLEM = re.compile(
     r"(uids and gids must be in range.*|cannot mkdir: .* is not a directory|the working directory .* is invalid.*|"
     r"cannot mount volume over existing file.*|[^:]*: file name too long|[^:]*: not a directory|"
     r"[^:]*: too many levels of symbolic links|error during container init: (?:mkdir|chdir) .*|"
-    r"error mounting .* to rootfs at .*|invalid signal: .*)",
+    r"(?<= to rootfs at )\S+|invalid signal: .*)",
     re.IGNORECASE | re.DOTALL,
 )
 # The folder of the machine that holds the files of a container.
