@@ -11,8 +11,9 @@ server and that program:
     `control/secrets/<id>`      secrets of the build
   The second has the build context, all of it below `context/`.
 - /var/lib/build: the cache volume of a tenant and place. `buildkit/` is the daemon's, `work/` gets both tars, `out/`
-  the OCI image layout of the result (a folder, layers uncompressed). The program empties `work/` and `out/` first and
-  puts links into `out/blobs/sha256` to the blobs of /oci, so that layers of base images are not copied.
+  the OCI image layout of the result (a folder, layers uncompressed), which the server removes when the engine has it.
+  The program empties `work/` and `out/` first and puts links into `out/blobs/sha256` to the blobs of /oci, so that
+  layers of base images are not copied.
 - /oci: the base images (`[images] directory`), an OCI image layout, read-only.
 - Standard error: what `buildctl --progress=rawjson` writes, a JSON object in each line; other lines are its complaint.
 - Standard output: after a failure `oom_kill <count>`, what the kernel killed for memory, and the last lines of a daemon

@@ -40,7 +40,6 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.disk import Occupied, occupied
 from stackyn_server.engine.errors import EngineUnavailable
 
-OUT = "out"
 _MEBIBYTE = 1024 * 1024
 
 log = structlog.get_logger()
@@ -111,7 +110,7 @@ class Builder:
         for cache in found:
             with self._places.reserved(cache.tenant, cache.place) as is_free:
                 if is_free:
-                    await caches.forget_told(cache)  # of a build that was killed together with its server
+                    await caches.forget_build(cache)  # of a build that was killed together with its server
         sizes = {cache: await self._size(cache) for cache in found}
         self._sizes = sizes
         removed = []
@@ -154,7 +153,7 @@ class Builder:
                 self._drop(cache, held.pop_all())
                 raise unusable.error from None
             finally:
-                await asyncio.shield(caches.forget_told(cache))
+                await asyncio.shield(caches.forget_build(cache))
 
     def _drop(self, cache: Cache, held: AsyncExitStack) -> None:
         """Remove a cache, and free its place then. That can take minutes, and nobody need wait for it to learn why the
@@ -228,7 +227,7 @@ class Builder:
         async with self._pulls.one():
             taken = await take_image(
                 self._engine,
-                cache.folder / OUT,
+                cache.folder / caches.OUT,
                 base_images,
                 labels=self._engine.labels.app_image(request.app, request.deployment),
                 tag=request.tag,

@@ -21,10 +21,11 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
 
-__all__ = ["Cache", "Places", "Share", "ensure", "forget_told", "list_all", "remove", "surplus"]
+__all__ = ["Cache", "Places", "Share", "ensure", "forget_build", "list_all", "remove", "surplus"]
 
 _TOLD = "control"  # what a build is told beside its files: secrets and credentials
 _GONE = "gone-"
+OUT = "out"  # the image that a build leaves
 WORK = "work"  # made anew by each build: its time is when the cache was last used
 
 
@@ -171,9 +172,20 @@ def _set_aside(folder: Path) -> None:
                 entry.rename(folder / f"{_GONE}{uuid4().hex}")
 
 
-async def forget_told(cache: Cache) -> None:
-    """Remove the secrets and credentials of a build that has ended."""
+async def forget_build(cache: Cache) -> None:
+    """Remove the secrets and credentials of a build that has ended, and the image that it left, which is taken."""
     await asyncio.to_thread(_forget_told, cache.folder)
+    await asyncio.to_thread(_forget_image, cache.folder)
+
+
+def _forget_image(folder: Path) -> None:
+    # Without following a link in its place. What can't be removed now is by the next build.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            shutil.rmtree(OUT, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _forget_told(folder: Path) -> None:

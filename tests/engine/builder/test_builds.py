@@ -87,6 +87,19 @@ async def test_the_next_build_of_a_tenant_finds_its_layers_and_another_tenants_d
     assert not [line for line in of_another if "CACHED" in line]
 
 
+async def test_the_blobs_of_an_image_go_when_it_is_taken(
+    engine: Engine, base_image: str, builder: Builder, build_request: Make
+) -> None:
+    request = build_request()
+
+    image, _ = await succeeds(builder, request, f"FROM {base_image}\nRUN echo made > /made\n")
+
+    (cache,) = [cache for cache in await caches.list_all(engine) if cache.tenant == request.tenant]
+    left = {entry.name for entry in await asyncio.to_thread(lambda: list(cache.folder.iterdir()))}
+    assert left == {"buildkit", "work"}
+    assert await images.inspect(engine, image) is not None
+
+
 async def test_two_builds_of_a_tenant_at_once_take_two_places(
     engine: Engine, base_image: str, builder: Builder, build_request: Make
 ) -> None:
