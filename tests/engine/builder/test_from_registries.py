@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,8 @@ from tests.engine.builder.layouts import layer
 from tests.engine.builder.own_registry import PASSWORD, USER, OwnRegistry, own_registry
 from tests.engine.building import fails, succeeds
 from tests.engine.conftest import BUILDER
-from tests.engine.own_host import own_host
+from tests.engine.own_host import OwnHost, own_host
+from tests.patience import within
 
 Make = Callable[..., BuildRequest]
 NAME = "team/tool"
@@ -31,6 +35,7 @@ NAME = "team/tool"
 class Registries:
     """An open registry, which is also Docker Hub's mirror, and a private one; both have `NAME`."""
 
+    host: OwnHost
     open: OwnRegistry
     private: OwnRegistry
     builder: Builder
@@ -60,11 +65,12 @@ async def registries(
                 source="registry",
             ),
             builds=config.Builds(
-                plain_http_registries=(plain.address, private.address),
+                plain_http_registries=(plain.address, private.address, f"{host.public}:5002"),
+                allowed_private=(IPv4Network(f"{host.private}/32"),),
                 mirrors={"docker.io": (plain.address,)},
             ),
         )
-        yield Registries(plain, private, Builder(engine, settings, Registry(settings)))
+        yield Registries(host, plain, private, Builder(engine, settings, Registry(settings)))
         await firewall.open_all(engine)
 
 
@@ -113,6 +119,54 @@ async def test_a_private_image_stays_closed_to_others(
     )
     told = f"{failed.failure}"
     assert "the realm of the registry" not in told and "UNAUTHORIZED" not in told, "the registry's own words"
+
+
+REDIRECTING = """
+import sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+elsewhere = sys.argv[1]
+class Asked(BaseHTTPRequestHandler):
+    def do_GET(self):
+        is_signed_in = "Authorization" in self.headers
+        is_first = self.server.server_port == 5002
+        print("first" if is_first else "second", is_signed_in, flush=True)
+        self.send_response(404 if not is_first else 307 if is_signed_in else 401)
+        self.send_header("WWW-Authenticate", 'Basic realm="x"')
+        self.send_header("Location", f"http://{elsewhere}:5003{self.path}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    do_HEAD = do_GET
+    def log_message(self, *args):
+        pass
+servers = [ThreadingHTTPServer(("0.0.0.0", port), Asked) for port in (5002, 5003)]
+for server in servers:
+    threading.Thread(target=server.serve_forever).start()
+print("ready", flush=True)
+"""
+
+
+async def test_a_redirect_to_another_host_does_not_carry_the_password(
+    registries: Registries, build_request: Make
+) -> None:
+    """The other host is in a private network that the operator has opened for this."""
+    host = registries.host
+    process = await asyncio.create_subprocess_exec(
+        *("ip", "netns", "exec", host.space, sys.executable, "-c", REDIRECTING, str(host.private)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with within(20):
+            assert await process.stdout.readline() == b"ready\n"
+        address = f"{host.public}:5002"
+        request = build_request(docker_config=signed_in([(address, USER)]))
+        await fails(registries.builder, request, f"FROM {address}/{NAME}:1\n")
+    finally:
+        process.kill()
+        seen = set((await process.stdout.read()).decode().splitlines())
+        await process.wait()
+    assert {"first False", "first True"} <= seen, "its own host gets the password"
+    assert "second False" in seen and "second True" not in seen
 
 
 async def test_an_image_that_a_registry_lacks_is_named(registries: Registries, build_request: Make) -> None:
