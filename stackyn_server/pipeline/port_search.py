@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from stackyn_server.engine.answering import Reply
 from stackyn_server.engine.sockets import Listener
 
-
 # Each is asked with each look, and EXPOSE takes ranges.
 _MOST_KNOWN = 20
 
