@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -30,6 +31,7 @@ NODE = {
     "package.json": '{"scripts": {"build": "vite build", "start": "node s.js"}, "dependencies": {"vite": "5"}}'
 }
 STATIC = {"index.html": "hello"}
+JAVA = "class A { public static void main(String[] a) {} }"
 
 # The files beside which a file is read, by what they are.
 AROUND: Mapping[str, Tree] = {
@@ -40,8 +42,8 @@ AROUND: Mapping[str, Tree] = {
     "node": {**NODE, "s.js": "", "packages/a/package.json": "{}"},
     "go": {"go.mod": "module x\n\ngo 1.22\n", "main.go": "package main\nfunc main() {}\n"},
     "rust": {"Cargo.toml": "[package]\nname = 'a'\n", "src/main.rs": "", "a/Cargo.toml": "[package]\nname = 'b'\n"},
-    "java": {"pom.xml": "<project/>", "src/main/java/A.java": "class A {}"},
-    "gradle": {"build.gradle": "", "src/main/java/A.java": "class A {}"},
+    "java": {"pom.xml": "<project/>", "src/main/java/A.java": JAVA},
+    "gradle": {"build.gradle": "", "src/main/java/A.java": JAVA},
     "php": {"composer.json": "{}", "index.php": ""},
     "ruby": {"Gemfile": "gem 'sinatra'\n", "app.rb": ""},
     "dotnet": {"A.csproj": '<Project Sdk="Microsoft.NET.Sdk.Web"/>'},
@@ -59,6 +61,7 @@ FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "compose.yaml": ("", ("a", 'a: ["', '\\"', "a: &a [*a]\n", "services:\n", "  - ")),
     "stackyn.toml": ("", ("a = 1\n", "[a]\n")),
     "Procfile": ("node", ("web: ", "web: a\n", "${", "a && ")),
+    "wrangler.json": ("node", ('{"main": "',)), "wrangler.jsonc": ("node", ()), "wrangler.toml": ("node", ()),
     "Aptfile": ("python", ("a b\n",)),
     "railpack.json": ("node", ('{"packages": {"a": ', '["a",')),
     "nixpacks.toml": ("node", ("[phases.a]\naptPkgs = ['a']\n",)),
@@ -96,7 +99,7 @@ FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "main.go": ("go", ("package\n", "//go:build \n")),
     "Cargo.toml": ("rust", ("[[bin]]\nname = 'a'\n",)), "rust-toolchain.toml": ("rust", ()),
     "rust-toolchain": ("rust", ()),
-    "pom.xml": ("java", ("<mainClass> ", "<module>a", "<!ENTITY a '&a;&a;'>", "<plugin><artifactId>maven-jar-plugin")),
+    "pom.xml": ("java", ("<parent>", "<mainClass> ", "<module>a", "<!ENTITY a '&a;&a;'>", "<plugin><artifactId>maven-jar-plugin")),
     "build.gradle": ("gradle", ("mainClass = '", "application {", "jar { attributes(")),
     "build.gradle.kts": ("gradle", ()), "settings.gradle": ("gradle", ("include ':a'\n",)),
     "settings.gradle.kts": ("gradle", ()), "system.properties": ("java", ("java.runtime.version=",)),
@@ -187,11 +190,8 @@ def seconds_to_plan(path: str, text: str) -> float:
     tree = {**AROUND[FILES[path][0]], path: text.encode("utf-8", "surrogatepass")}
     contents = {name: encoded(content) for name, content in tree.items()}
     began = time.process_time()
-    try:
-        plan = make_plan(tree, contents, PlanOptions(EVERYTHING, default_port=8080))
-        json.dumps(plan.as_json())
-    except DeploymentFailed:
-        pass
+    with suppress(DeploymentFailed):
+        json.dumps(make_plan(tree, contents, PlanOptions(EVERYTHING, default_port=8080)).as_json())
     return time.process_time() - began
 
 
@@ -211,6 +211,33 @@ def test_the_largest_file_is_read_within_the_limit_of_its_process(path: str) -> 
     slowest = max((seconds_to_plan(path, text), text[:40]) for text in texts)
     print(f"{path} {bytes_allowed(path):,} bytes: {slowest[0]:.1f} s, {slowest[1]!r}")
     assert slowest[0] < Reading().cpu_seconds
+
+
+PARENT = "<project><parent><artifactId>a</artifactId></parent></project>"
+ABOVE: Mapping[str, tuple[Tree, tuple[str, ...]]] = {
+    "pom.xml": (
+        {"web/pom.xml": PARENT, "web/src/main/java/A.java": JAVA},
+        ("<parent>", "<parent>\n", "<artifactId> "),
+    ),
+    "settings.gradle": ({"web/build.gradle": "", "web/src/main/java/A.java": JAVA}, ("'web", ":web")),
+    "package.json": ({"web/package.json": '{"scripts": {"start": "node ."}}'}, ('{"workspaces": ["',)),
+    "pyproject.toml": ({"web/pyproject.toml": "[project]\nname = 'a'\n"}, ("[tool.uv.workspace]\n",)),
+    "Cargo.toml": ({"web/Cargo.toml": "[package]\nname = 'a'\n", "web/src/main.rs": ""}, ("[workspace]\n",)),
+    "go.mod": ({"web/go.mod": "module a\n", "web/main.go": "package main"}, ("module a => ../b\n",)),
+}
+
+
+@pytest.mark.parametrize("path", ABOVE)
+def test_no_file_above_the_root_directory_takes_long(path: str) -> None:
+    tree, pieces = ABOVE[path]
+    options = PlanOptions(EVERYTHING, default_port=8080, root_directory="web")
+    for piece in (*PIECES, *pieces):
+        above = piece * (bytes_allowed(path) // 20 // len(piece.encode()))
+        contents = {name: encoded(text) for name, text in {**tree, path: above}.items()}
+        began = time.process_time()
+        with suppress(DeploymentFailed):
+            make_plan(contents, contents, options)
+        assert time.process_time() - began < 2, piece
 
 
 LISTS: Mapping[str, Callable[[int], str]] = {
