@@ -99,7 +99,10 @@ FILES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "main.go": ("go", ("package\n", "//go:build \n")),
     "Cargo.toml": ("rust", ("[[bin]]\nname = 'a'\n",)), "rust-toolchain.toml": ("rust", ()),
     "rust-toolchain": ("rust", ()),
-    "pom.xml": ("java", ("<parent>", "<mainClass> ", "<module>a", "<!ENTITY a '&a;&a;'>", "<plugin><artifactId>maven-jar-plugin")),
+    "pom.xml": (
+        "java",
+        ("<parent>", "<mainClass> ", "<module>a", "<!ENTITY a '&a;&a;'>", "<plugin><artifactId>maven-jar-plugin"),
+    ),
     "build.gradle": ("gradle", ("mainClass = '", "application {", "jar { attributes(")),
     "build.gradle.kts": ("gradle", ()), "settings.gradle": ("gradle", ("include ':a'\n",)),
     "settings.gradle.kts": ("gradle", ()), "system.properties": ("java", ("java.runtime.version=",)),
