@@ -295,13 +295,13 @@ class ServerProcess:
 
         await self.until(is_kept_up, 20, f"app {app} has shown that it stays")
 
-    async def visit(self, slug: str, path: str = "/") -> tuple[int, str]:
+    async def visit(self, slug: str, path: str = "/", accept: str = "*/*") -> tuple[int, str]:
         """Ask the ingress for an app's page, as a visitor would; (0, reason) when nobody answers."""
         url = f"http://127.0.0.1:{self.ingress_port}{path}"
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patient(10))) as session,
-                session.get(url, headers={"Host": f"{slug}.localhost"}) as answer,
+                session.get(url, headers={"Host": f"{slug}.localhost", "Accept": accept}) as answer,
             ):
                 return answer.status, await answer.text()
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -21,6 +21,8 @@ _LINE_LENGTH = 200
 _TAG = re.compile(r"<[^>]*>")
 _OUR_ADDRESS = "127.0.0.1"
 _USER_AGENT = "Stackyn-Health"
+# As browsers ask for a page: servers of single-page apps answer other requests for it with 404.
+ACCEPT = "text/html,application/xhtml+xml,*/*;q=0.8"
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 # RFC 9113, section 3.4: the client's preface and its settings, here none; the server's first frame is its settings.
@@ -51,6 +53,7 @@ class Visitor:
             "X-Forwarded-Proto": self.scheme,
             "X-Real-Ip": _OUR_ADDRESS,
             "User-Agent": _USER_AGENT,
+            "Accept": ACCEPT,
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from stackyn_server.config import Settings
-from stackyn_server.engine.answering import described
+from stackyn_server.engine.answering import ACCEPT, described
 from stackyn_server.ingress import dial
 from stackyn_server.ingress.driver import Ingress
 
@@ -28,9 +28,8 @@ async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | 
             f"{slug}.{settings.public.base_domain}",
             "/",
             timeout=_SECONDS,
-            headers={
-                "X-Forwarded-Proto": scheme
-            },  # counts where loopback is trusted, as TLS in front of us is
+            # The second counts where loopback is trusted, as TLS in front of us is.
+            headers={"Accept": ACCEPT, "X-Forwarded-Proto": scheme},
         )
     except dial.NoAnswer as error:
         return f"Asked for / once, the ingress {error.message}."

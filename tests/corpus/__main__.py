@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stackyn_server.engine.answering import ACCEPT
 from tests.corpus.cases import Case, Corpus, without_versions
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running
@@ -116,7 +117,7 @@ async def judged(
         return ("loose" if is_loose else "built"), "output"
     if found["status"] != "running":
         return ("built" if code.startswith("APP_") else "fail"), ""
-    status, body = await server.visit(slug, case.path)
+    status, body = await server.visit(slug, case.path, accept=ACCEPT)
     is_right = (status < 400 if case.status is None else status == case.status) and case.text in body
     return ("pass" if status and is_right else "built"), f"{status} {body.strip()[:80]!r}"
 

@@ -57,6 +57,7 @@ async def test_the_request_is_a_visitors() -> None:
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
     assert headers["host"] == headers["x-forwarded-host"] == "shop.example.test"
     assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("https", "443")
+    assert headers["accept"].startswith("text/html,")
 
 
 @pytest.mark.parametrize(
