@@ -198,7 +198,7 @@ def _asked_version(options: PlanOptions) -> Asked | None:
             "Give a version such as 3.12 or >=20.",
         )
     origin = options.said_by.get("runtime_version")
-    return Asked(requirement, f"`{origin}`" if origin else "The app's setting")
+    return Asked(requirement, f"`{origin}`" if origin else "the app's setting")
 
 
 def _pinned(project: Project, runtime: Runtime, asked: Asked | None) -> Project:

@@ -10,7 +10,7 @@ from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.node_elsewhere import WRANGLER_FILES, assets_of_worker, is_single_page_of_worker
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.structured_files import json_with_comments, toml
+from stackyn_server.buildplan.structured_files import Table, json_with_comments, toml
 
 INDEX = "index.html"
 FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "docs")
@@ -38,6 +38,8 @@ _FUNCTIONS = ("api/", "cgi-bin/", "functions/", "netlify/")
 _MODULE = re.compile(r"<script\b[^<>]{0,300}\bsrc=['\"]([^'\"]{1,200}\.(?:tsx?|mts|jsx|vue|svelte))['\"]")
 _LONGEST_PAGE = 256_000
 _ODD = re.compile(r"[^\w./-]")
+# As Vercel writes it: `/(.*)`, `/((?!api/).*)`, `/:path*`.
+_EVERY_PATH = re.compile(r"/\(.{0,200}|/:\w{1,50}\*")
 _FALLBACK = re.compile(r"^[ \t]*(?:index_fallback|pushstate)[ \t]*:[ \t]*(\w+)", re.MULTILINE)
 _ROOT = re.compile(r"^[ \t]*root[ \t]*:[ \t]*['\"]?(?:\./)?([\w./-]+?)/?['\"]?[ \t]*$", re.MULTILINE)
 
@@ -52,7 +54,11 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     named = f"{folder}/{INDEX}".removeprefix("./")
     other = manifest_of_language(project.files)
-    if other and other[1] != "Node":
+    # Only that folder is copied: what lies beside it is not public.
+    is_said_alone = folder != "." and (
+        project.is_said_to_be(RUNTIME.name) or project.options.is_own("publish_directory")
+    )
+    if other and other[1] != "Node" and not is_said_alone:
         manifest, language = other
         raise undetected(
             f"`{manifest}` makes this a project in {language}, whose sources would be public if `{named}` was served.",
@@ -139,19 +145,22 @@ def is_single_page(project: Project, tool_says: bool = False) -> bool:
 
 def _rewrites_all(project: Project) -> bool:
     """True where Netlify's, Cloudflare's or Vercel's settings show the home page for every path."""
-    redirects = toml(project, NETLIFY).get("redirects")
-    for rule in redirects if isinstance(redirects, list) else ():
-        if isinstance(rule, dict) and rule.get("from") == "/*" and str(rule.get("to")).endswith(INDEX):
+    for rule in _rules(toml(project, NETLIFY).get("redirects")):
+        if rule.get("from") == "/*" and str(rule.get("to")).endswith(INDEX):
             return rule.get("status") == 200
     if is_single_page_of_worker(project):
         return True
-    rewrites = json_with_comments(project, VERCEL).get("rewrites")
+    vercel = json_with_comments(project, VERCEL)
+    rules = [rule for key in ("rewrites", "routes") for rule in _rules(vercel.get(key))]
     return any(
-        isinstance(rule, dict)
-        and str(rule.get("source")).startswith("/(")
-        and str(rule.get("destination")) in ("/", f"/{INDEX}")
-        for rule in (rewrites if isinstance(rewrites, list) else ())
+        _EVERY_PATH.fullmatch(str(rule.get("source") or rule.get("src")))
+        and str(rule.get("destination") or rule.get("dest")) in ("/", INDEX, f"/{INDEX}")
+        for rule in rules
     )
+
+
+def _rules(value: object) -> list[Table]:
+    return [rule for rule in value if isinstance(rule, dict)] if isinstance(value, list) else []
 
 
 def site_dockerfile(project: Project, *files: str, single_page: bool = False) -> str:

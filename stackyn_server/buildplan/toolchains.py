@@ -115,8 +115,9 @@ class Toolchains:
         usual = (version for version in entry.versions if version not in seldom)
         version = choose(asked.requirement, usual, entry.default) or choose(asked.requirement, seldom)
         if version is None:
+            who = f"{asked.origin[:1].upper()}{asked.origin[1:]}"
             raise _unavailable(
-                f"{asked.origin} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",
+                f"{who} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",
                 f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
             )
         line = version

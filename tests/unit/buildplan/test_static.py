@@ -125,3 +125,22 @@ def test_a_page_that_a_tool_has_to_build_is_not_served_as_it_is() -> None:
 def test_a_page_that_is_translated_in_the_browser_is_served() -> None:
     page = '<script src="babel.min.js"></script><script type="text/babel" src="app.jsx"></script>'
     assert planned({"index.html": page, "app.jsx": ""}).runtime == "static"
+
+
+@pytest.mark.parametrize(
+    ("vercel", "is_single"),
+    [
+        ('{"rewrites": [{"source": "/:path*", "destination": "/index.html"}]}', True),
+        ('{"routes": [{"handle": "filesystem"}, {"src": "/(.*)", "dest": "/index.html"}]}', True),
+        ('{"rewrites": [{"source": "/api/(.*)", "destination": "/index.html"}]}', False),
+        ('{"routes": [{"src": "/(.*)", "dest": "/api/index.js"}]}', False),
+    ],
+)
+def test_vercels_rules_for_every_path_make_a_single_page(vercel: str, is_single: bool) -> None:
+    assert ("ENV SINGLE_PAGE=1" in lines(planned({"index.html": "", "vercel.json": vercel}))) is is_single
+
+
+@pytest.mark.parametrize("said", [{"runtime": "static"}, {"runtime": "static", "publish_directory": "dist"}])
+def test_a_folder_that_the_owner_names_is_served_beside_sources(said: dict[str, str]) -> None:
+    tree = {"Cargo.toml": "[package]", "src/main.rs": "", "dist/index.html": ""}
+    assert "COPY dist/ /srv/site/" in lines(planned(tree, toolchains=EVERYTHING, **said))
