@@ -109,8 +109,9 @@ class Builder:
         found = await caches.list_all(self._engine)
         for cache in found:
             with self._places.reserved(cache.tenant, cache.place) as is_free:
-                if is_free:
-                    await caches.forget_build(cache)  # of a build that was killed together with its server
+                if is_free:  # what a server was killed over
+                    await caches.forget_build(cache)
+                    await caches.finish_removal(cache.folder)
         sizes = {cache: await self._size(cache) for cache in found}
         self._sizes = sizes
         removed = []
@@ -148,12 +149,13 @@ class Builder:
             place = await held.enter_async_context(self._places.place(request.tenant))
             cache = await caches.ensure(self._engine, request.tenant, place)
             try:
-                yield cache
+                try:
+                    yield cache
+                finally:
+                    await asyncio.shield(caches.forget_build(cache))
             except _CacheUnusable as unusable:
                 self._drop(cache, held.pop_all())
                 raise unusable.error from None
-            finally:
-                await asyncio.shield(caches.forget_build(cache))
 
     def _drop(self, cache: Cache, held: AsyncExitStack) -> None:
         """Remove a cache, and free its place then. That can take minutes, and nobody need wait for it to learn why the

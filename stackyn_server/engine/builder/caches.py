@@ -143,8 +143,16 @@ async def empty(folder: Path) -> None:
     """Remove what is in the folder, as far as it lets itself be removed. Cancelled, it stops: what is left is under
     another name by then, so that no build begins with half a cache."""
     await asyncio.to_thread(_set_aside, folder)
+    await finish_removal(folder)
+
+
+async def finish_removal(folder: Path) -> None:
+    """Remove what has been set aside to be removed, as far as it lets itself be."""
+    paths = await asyncio.to_thread(left_aside, folder)
+    if not paths:
+        return
     process = await asyncio.create_subprocess_exec(
-        *("find", str(folder), "-mindepth", "1", "-delete"),
+        *("find", *map(str, paths), "-delete"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

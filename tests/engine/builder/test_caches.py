@@ -64,7 +64,7 @@ async def test_a_removal_that_ends_early_leaves_no_half_of_a_cache(
     (folder / "buildkit/snapshots/2").mkdir(parents=True)
     (folder / "buildkit/metadata.db").write_text("")
     programs.mkdir()
-    (programs / "find").write_text('#!/bin/sh\nrm "$1"/*/metadata.db\n')
+    (programs / "find").write_text('#!/bin/sh\nrm "$1"/metadata.db\n')
     (programs / "find").chmod(0o755)
 
     with monkeypatch.context() as patch:
@@ -119,6 +119,22 @@ async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Bui
 
     names = {one.name for one in await list_all(engine)}
     assert kept.name in names and removed.name not in names
+
+
+async def test_removal_that_broke_off_is_finished(engine: Engine, builder: Builder) -> None:
+    tenant = UserId(uuid.uuid4())
+    made = await ensure(engine, tenant, 0)
+
+    def leave_aside() -> None:
+        (made.folder / "buildkit").mkdir()
+        (made.folder / f"{caches._GONE}1").mkdir()
+        (made.folder / f"{caches._GONE}1" / "layer").touch()
+
+    await asyncio.to_thread(leave_aside)
+
+    await builder.tidy_caches({tenant}, datetime.now(UTC))
+
+    assert await asyncio.to_thread(lambda: [entry.name for entry in made.folder.iterdir()]) == ["buildkit"]
 
 
 async def test_what_a_failed_build_had_done_is_there_for_the_next(
