@@ -18,14 +18,18 @@ HOSTILE_BUILDS = REPOSITORY / "tests/engine/hostile_builds"
         "README.md",
         "SECURITY.md",
         "CONTRIBUTING.md",
-        "docs/architecture.md",
         "tests/engine/hostile_builds/README.md",
+        *(f"docs/{document.name}" for document in (REPOSITORY / "docs").glob("*.md")),
     ],
 )
 def test_every_link_leads_to_a_file(name: str) -> None:
     document = REPOSITORY / name
     links = re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8"))
     assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
+
+
+def test_the_readme_stays_a_front_door() -> None:
+    assert len((REPOSITORY / "README.md").read_text("utf-8").splitlines()) <= 120
 
 
 def test_every_threat_that_is_defended_names_a_test() -> None:
