@@ -8,6 +8,7 @@ import json
 import os
 import select
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from stackyn_server.source import reader
 from stackyn_server.source.children import Child
 from tests.git_server import Link, Tree
 from tests.integration.source.conftest import Fetched, lose_objects
+from tests.loop import longest_wait
 
 READING = Reading()
 TOOLCHAINS = Toolchains.of_images(
@@ -185,6 +187,18 @@ async def test_too_much_memory_is_the_files_fault(fetched: Fetched, clone: Path)
     with pytest.raises(DeploymentFailed, match="48 MiB of memory") as failed:
         await planned(fetched, clone, tree, Reading(memory_mb=48))
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE and not failed.value.retryable
+
+
+async def test_the_loop_goes_on_while_large_files_are_read(fetched: Fetched, clone: Path) -> None:
+    hashed = "".join(f"a{number}==1 --hash=sha256:{'0' * 64}\n" for number in range(150_000))
+    tree = {"requirements.txt": hashed, "app.py": FLASK}
+    commit = await fetched(tree)
+
+    began = time.monotonic()
+    async with longest_wait() as waited:
+        await reader.plan(READING, clone, commit, tree, OPTIONS)
+
+    assert waited.seconds < (time.monotonic() - began) / 5
 
 
 SPINS = "while True: pass"
