@@ -82,10 +82,11 @@ class Publisher:
 
     async def prepare(self) -> int:
         """At server start: remove what a dead server left, and publish. Errors as of `publish`."""
-        try:
-            await asyncio.to_thread(self._file.sweep)
-        except OSError as error:
-            raise unwritable(error) from error
+        async with self._turn:  # what a job publishes meanwhile looks the same on the disk
+            try:
+                await asyncio.to_thread(self._file.sweep)
+            except OSError as error:
+                raise unwritable(error) from error
         return await self.publish()
 
     async def publish(self) -> int:

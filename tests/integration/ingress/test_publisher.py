@@ -41,6 +41,22 @@ async def test_a_confirmed_route_is_served(stage: Stage) -> None:
             assert await get(stage.proxy.entry_points[0], host) == (200, "hello")
 
 
+async def test_the_start_removes_nothing_that_is_being_written(stage: Stage) -> None:
+    """A job that a killed server left publishes as soon as the next one has started."""
+    starting: list[asyncio.Task[int]] = []
+
+    async def start() -> None:
+        if not starting:
+            starting.append(asyncio.create_task(publisher.prepare()))
+            await asyncio.sleep(0.2)
+
+    publisher = stage.publisher(still_leading=start)
+
+    number = await publisher.publish()
+
+    assert await starting[0] == number + 1
+
+
 async def test_every_entry_point_is_asked(make_stage: MakeStage) -> None:
     stage: Stage = await make_stage(tls=True, https_port=8443)
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
