@@ -85,16 +85,15 @@ def surplus(
     out. `caches` with the bytes that they occupy. Pure."""
     gone, total, of_tenant = [], 0, Counter[UserId]()
     for cache, size in sorted(caches, key=lambda one: one[0].used_at, reverse=True):
-        if (
-            cache.tenant not in tenants
-            or now - cache.used_at > share.unused
-            or of_tenant[cache.tenant] + size > share.tenant_bytes
-            or total + size > share.total_bytes
-        ):
+        if cache.tenant not in tenants or now - cache.used_at > share.unused:
             gone.append(cache)
-        else:
-            total += size
-            of_tenant[cache.tenant] += size
+            continue
+        # Counted also where it goes, so that none that is older stays in its place.
+        of_tenant[cache.tenant] += size
+        is_within = of_tenant[cache.tenant] <= share.tenant_bytes
+        total += size if is_within else 0
+        if not is_within or total > share.total_bytes:
+            gone.append(cache)
     return gone
 
 

@@ -41,6 +41,14 @@ def test_caches_go_by_owner_age_and_share_the_oldest_first() -> None:
     assert set(map(id, surplus(sizes, {ANNA, BERT}, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
 
 
+def test_no_cache_outlives_a_newer_one_of_its_tenant() -> None:
+    newest, second, oldest = cache(ANNA, 0, 1), cache(ANNA, 1, 2), cache(ANNA, 2, 3)
+    others = cache(BERT, 0, 4)
+    sizes = [(newest, 6), (second, 5), (oldest, 3), (others, 9)]
+
+    assert surplus(sizes, {ANNA, BERT}, SHARE, NOW) == [second, oldest]
+
+
 def test_all_caches_together_have_a_bound() -> None:
     first, last = cache(ANNA, 0, 1), cache(BERT, 0, 2)
 
