@@ -57,7 +57,7 @@ _SERVER_PLUGINS = re.compile(
     re.MULTILINE,
 )
 _IS_TOOLCHAIN = re.compile(r"JavaLanguageVersion\.of|jvmToolchain\(")
-_JVM = "java -XX:MaxRAMPercentage=70 $JAVA_OPTS"
+_JVM = "java -XX:MaxRAMPercentage=70.0 $JAVA_OPTS"
 # The port as each framework takes it from the command line; the others find it in PORT.
 _PORTS = {
     "org.springframework.boot": "-Dserver.port=$PORT",
@@ -254,7 +254,7 @@ def _gradle(project: Project, reasons: list[str]) -> Build:
             'cp -r "$home/.." run && for script in run/bin/*; do '
             'case $script in *.bat) ;; *) ln -s "$(basename "$script")" run/bin/start-app ;; esac; done'
         )
-        start = f'env JAVA_OPTS="-XX:MaxRAMPercentage=70 {port}$JAVA_OPTS" bin/start-app'
+        start = f'env JAVA_OPTS="-XX:MaxRAMPercentage=70.0 {port}$JAVA_OPTS" bin/start-app'
         return Build(f"{program} --no-daemon installDist -x test", start, (gather,))
     reasons.append("The archive that it makes has a main class, and is run.")
     task = "bootJar" if "org.springframework.boot" in scripts and "war" not in scripts else "assemble"
