@@ -50,7 +50,7 @@ UPDATE_ATTEMPTS = 10
 
 _START_PROBLEM = re.compile(r"(exec: .*?|unable to find (?:user|group) [^:]*: .*?)(?:: unknown)?$", re.DOTALL)
 # What the engine says of an image whose USER, WORKDIR, VOLUME or files are none that a container can have; most of it
-# as a fault of its own (500). Tried on 20.10.
+# as a fault of its own (500). Tried on 20.10 and 28.5.
 _IMAGE_PROBLEM = re.compile(
     r"(uids and gids must be in range.*|cannot mkdir: .* is not a directory|the working directory .* is invalid.*|"
     r"cannot mount volume over existing file.*|[^:]*: file name too long|[^:]*: not a directory|"
@@ -58,8 +58,8 @@ _IMAGE_PROBLEM = re.compile(
     r"(?<= to rootfs at )\S+|invalid signal: .*)",
     re.IGNORECASE | re.DOTALL,
 )
-# The folder of the machine that holds the files of a container.
-_FILES_OF_CONTAINER = re.compile(r"/\S+?/(?:merged|rootfs)(?=/)")
+# The folder of the machine that holds the files of a container, with overlay2 and with containerd's store.
+_FILES_OF_CONTAINER = re.compile(r"/\S+?/(?:merged|rootfs(?:/\w+/[0-9a-f]{64})?)(?=/)")
 
 
 class AddressTaken(TransientFailure):
