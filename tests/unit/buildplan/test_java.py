@@ -109,6 +109,11 @@ def test_the_version_is_read_from_the_project(tree: Tree, version: str) -> None:
     assert f"FROM stackyn/jre:{version}" in lines(planned(tree, toolchains=EVERYTHING))
 
 
+def test_the_share_of_memory_is_a_fraction() -> None:
+    """Java 8 starts with no other."""
+    assert "-XX:MaxRAMPercentage=70.0 " in command(planned({"pom.xml": SPRING}, toolchains=EVERYTHING))
+
+
 def test_a_version_that_is_not_there_is_refused() -> None:
     failure = refused({"pom.xml": SPRING.replace("17", "99")}, toolchains=EVERYTHING)
     assert failure.message == "`pom.xml` asks for Java >=99, and this server has Java 17 and 21."
