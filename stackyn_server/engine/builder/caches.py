@@ -21,10 +21,8 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
 
-__all__ = ["Cache", "Places", "Share", "ensure", "forget_build", "list_all", "remove", "surplus"]
-
 _TOLD = "control"  # what a build is told beside its files: secrets and credentials
-_GONE = "gone-"
+GONE = "gone-"  # begins the names of what is set aside to be removed
 OUT = "out"  # the image that a build leaves
 WORK = "work"  # made anew by each build: its time is when the cache was last used
 
@@ -168,15 +166,15 @@ def left_aside(folder: Path) -> list[Path]:
     """Return what is to be removed from a cache, and is not gone yet: removing takes minutes, and may be broken off.
     It blocks."""
     with suppress(FileNotFoundError):
-        return [entry for entry in folder.iterdir() if entry.name.startswith(_GONE)]
+        return [entry for entry in folder.iterdir() if entry.name.startswith(GONE)]
     return []
 
 
 def _set_aside(folder: Path) -> None:
     with suppress(FileNotFoundError):
         for entry in list(folder.iterdir()):
-            if not entry.name.startswith(_GONE):
-                entry.rename(folder / f"{_GONE}{uuid4().hex}")
+            if not entry.name.startswith(GONE):
+                entry.rename(folder / f"{GONE}{uuid4().hex}")
 
 
 async def forget_build(cache: Cache) -> None:

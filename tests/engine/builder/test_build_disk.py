@@ -63,8 +63,8 @@ async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) 
 
 def _removals_broken_off(folder: Path) -> Occupied:
     for name in ("a", "b"):
-        (folder / f"{caches._GONE}{name}").mkdir()
-        (folder / f"{caches._GONE}{name}" / "layer").write_bytes(bytes(8 * MEBIBYTE))
+        (folder / f"{caches.GONE}{name}").mkdir()
+        (folder / f"{caches.GONE}{name}" / "layer").write_bytes(bytes(8 * MEBIBYTE))
     return disk.occupied(caches.left_aside(folder), Occupied(sys.maxsize, sys.maxsize))
 
 

@@ -135,8 +135,8 @@ async def test_removal_that_broke_off_is_finished(engine: Engine, builder: Build
 
     def leave_aside() -> None:
         (made.folder / "buildkit").mkdir()
-        (made.folder / f"{caches._GONE}1").mkdir()
-        (made.folder / f"{caches._GONE}1" / "layer").touch()
+        (made.folder / f"{caches.GONE}1").mkdir()
+        (made.folder / f"{caches.GONE}1" / "layer").touch()
 
     await asyncio.to_thread(leave_aside)
 
