@@ -36,7 +36,7 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
-class Server(Table):
+class ServerSettings(Table):
     data_dir: Path = Path("/var/lib/stackyn")
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -46,7 +46,7 @@ class Server(Table):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Public(Table):
+class PublicSettings(Table):
     base_domain: str = "localhost"
     scheme: Literal["http", "https"] = "http"
     port: OptionalPort = 0
@@ -58,7 +58,7 @@ class Public(Table):
         return self.base_domain == "localhost" or self.base_domain.endswith((".localhost", ".test"))
 
 
-class Database(Table):
+class DatabaseSettings(Table):
     url: str = ""
     binaries: str = ""
     pool_size: Count = 10
@@ -66,7 +66,7 @@ class Database(Table):
     connect_seconds: Seconds = 5
 
 
-class Engine(Table):
+class EngineSettings(Table):
     socket: Path = Path("/var/run/docker.sock")
     request_seconds: Seconds = 30
 
@@ -74,14 +74,14 @@ class Engine(Table):
 LONGEST_APP_PREFIX = 21  # one bridge full of seats
 
 
-class Network(Table):
+class NetworkSettings(Table):
     subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.0.0/16")
     build_subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.214.0.0/20")
     close_host: bool = True
     quarantine_seconds: Seconds = 60  # on top of the longest hold
 
 
-class Ingress(Table):
+class IngressSettings(Table):
     provider: Literal["traefik", "none"] = "traefik"
     managed: bool = True
     http_port: Port = 80
@@ -103,7 +103,7 @@ class Ingress(Table):
     reaches_loopback: bool = False
 
 
-class Hold(Table):
+class HoldSettings(Table):
     """How the proxy keeps requests while an app wakes up or is swapped in place."""
 
     port: Port = 8471
@@ -112,7 +112,7 @@ class Hold(Table):
     refuse_seconds: Seconds = 10
 
 
-class Images(Table):
+class ImagesSettings(Table):
     python: str = "stackyn/python:3.11"
     node: str = "stackyn/node:22"
     static: str = "stackyn/static:1"
@@ -122,7 +122,7 @@ class Images(Table):
     keep_days: Count = 30
 
 
-class Source(Table):
+class SourceSettings(Table):
     schemes: tuple[str, ...] = ("https",)
     allowed_private: tuple[str, ...] = ()
     max_mb: Count = 512
@@ -130,7 +130,7 @@ class Source(Table):
     stall_seconds: Seconds = 20
 
 
-class Reading(Table):
+class ReadingSettings(Table):
     """Limits of the processes that read tenants' files: for the plan, and to filter the build context."""
 
     memory_mb: Count = 256
@@ -138,7 +138,7 @@ class Reading(Table):
     context_cpu_seconds: Count = 120
 
 
-class Builds(Table):
+class BuildsSettings(Table):
     concurrency: Count = 2
     memory_mb: Count = 1024
     cpu: float = Field(default=1.0, gt=0)
@@ -166,7 +166,7 @@ Capability = Literal[
 ]  # fmt: skip
 
 
-class Apps(Table):
+class AppsSettings(Table):
     default_memory_mb: Count = 256
     default_disk_mb: Count = 1024
     default_cpu: float = Field(default=0.5, gt=0)
@@ -191,7 +191,7 @@ class Apps(Table):
     )  # fmt: skip
 
 
-class Deadlines(Table):
+class DeadlinesSettings(Table):
     """Seconds from the start of a phase until it ends the deployment."""
 
     fetching: Seconds = 300
@@ -205,7 +205,7 @@ class Deadlines(Table):
     recording: Seconds = 60
 
 
-class Probe(Table):
+class ProbeSettings(Table):
     """How a candidate is asked whether it is ready."""
 
     interval_seconds: Seconds = 0.25
@@ -216,7 +216,7 @@ class Probe(Table):
     other_port_seconds: Seconds = 30
 
 
-class Retries(Table):
+class RetriesSettings(Table):
     attempts: Count = 8
     first_seconds: Seconds = 2
     factor: float = Field(default=2.0, ge=1)
@@ -224,7 +224,7 @@ class Retries(Table):
     jitter: float = Field(default=0.2, ge=0, le=1)
 
 
-class Jobs(Table):
+class JobsSettings(Table):
     sweep_seconds: Seconds = 30
     release_pool: Count = 8
     retire_pool: Count = 64
@@ -241,7 +241,7 @@ class Jobs(Table):
     pause_longest_seconds: Seconds = 5
 
 
-class Reconcile(Table):
+class ReconcileSettings(Table):
     period_seconds: Seconds = 30
     steady_seconds: Seconds = 2
     garbage_seconds: Seconds = 300
@@ -249,7 +249,7 @@ class Reconcile(Table):
     idle_seconds: Seconds = 10
 
 
-class Health(Table):
+class HealthSettings(Table):
     """How serving apps of plans with `health_checks` are asked whether they are well."""
 
     interval_seconds: Seconds = 15
@@ -260,7 +260,7 @@ class Health(Table):
     at_once: Count = 16
 
 
-class Samples(Table):
+class SamplesSettings(Table):
     period_seconds: Seconds = 15
     at_once: Count = 16
     disk_seconds: Seconds = 60
@@ -269,7 +269,7 @@ class Samples(Table):
     coarse_days: Count = 30
 
 
-class Firebase(Table):
+class FirebaseSettings(Table):
     project_id: str = ""
     web_api_key: str = ""
     certificates_url: str = (
@@ -281,7 +281,7 @@ class Firebase(Table):
     session_hours: Count = 24
 
 
-class Auth(Table):
+class AuthSettings(Table):
     token_hours: Count = 24
     signup: bool = True
     development_codes: bool = False
@@ -289,10 +289,10 @@ class Auth(Table):
     code_attempts: Count = 5
     code_cooldown_seconds: Seconds = 60
     keep_days: Count = 7
-    firebase: Firebase = Firebase()
+    firebase: FirebaseSettings = FirebaseSettings()
 
 
-class Mail(Table):
+class MailSettings(Table):
     provider: Literal["log", "smtp", "resend"] = "log"
     sender: str = "Stackyn <no-reply@localhost>"
     smtp_host: str = ""
@@ -304,7 +304,7 @@ class Mail(Table):
     resend_key_file: str = ""
 
 
-class Billing(Table):
+class BillingSettings(Table):
     provider: Literal["none", "lemonsqueezy"] = "none"
     default_plan: str = "free"
     admin_plan: str = "pro"
@@ -335,7 +335,7 @@ class Plan(Table):
     manual_deploy_only: bool = False
 
 
-class Rates(Table):
+class RatesSettings(Table):
     """`<count>/<period>` in the notation of the `limits` library."""
 
     authentication_per_address: str = "60/minute"
@@ -344,11 +344,11 @@ class Rates(Table):
     read_per_user: str = "1200/minute"
 
 
-class Metrics(Table):
+class MetricsSettings(Table):
     token_file: str = ""
 
 
-class Frontend(Table):
+class FrontendSettings(Table):
     """Folders of built web clients."""
 
     console: str = ""
@@ -385,32 +385,32 @@ def _shipped_plans() -> dict[str, Plan]:
 
 
 class Settings(Table):
-    server: Server = Server()
-    public: Public = Public()
-    database: Database = Database()
-    engine: Engine = Engine()
-    network: Network = Network()
-    ingress: Ingress = Ingress()
-    hold: Hold = Hold()
-    images: Images = Images()
-    source: Source = Source()
-    reading: Reading = Reading()
-    builds: Builds = Builds()
-    apps: Apps = Apps()
-    deadlines: Deadlines = Deadlines()
-    probe: Probe = Probe()
-    retries: Retries = Retries()
-    jobs: Jobs = Jobs()
-    reconcile: Reconcile = Reconcile()
-    health: Health = Health()
-    samples: Samples = Samples()
-    auth: Auth = Auth()
-    mail: Mail = Mail()
-    billing: Billing = Billing()
+    server: ServerSettings = ServerSettings()
+    public: PublicSettings = PublicSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    engine: EngineSettings = EngineSettings()
+    network: NetworkSettings = NetworkSettings()
+    ingress: IngressSettings = IngressSettings()
+    hold: HoldSettings = HoldSettings()
+    images: ImagesSettings = ImagesSettings()
+    source: SourceSettings = SourceSettings()
+    reading: ReadingSettings = ReadingSettings()
+    builds: BuildsSettings = BuildsSettings()
+    apps: AppsSettings = AppsSettings()
+    deadlines: DeadlinesSettings = DeadlinesSettings()
+    probe: ProbeSettings = ProbeSettings()
+    retries: RetriesSettings = RetriesSettings()
+    jobs: JobsSettings = JobsSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
+    health: HealthSettings = HealthSettings()
+    samples: SamplesSettings = SamplesSettings()
+    auth: AuthSettings = AuthSettings()
+    mail: MailSettings = MailSettings()
+    billing: BillingSettings = BillingSettings()
     plans: Mapping[str, Plan] = Field(default_factory=_shipped_plans)
-    rates: Rates = Rates()
-    metrics: Metrics = Metrics()
-    frontend: Frontend = Frontend()
+    rates: RatesSettings = RatesSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    frontend: FrontendSettings = FrontendSettings()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Settings:

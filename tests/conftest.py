@@ -59,7 +59,7 @@ def blocking_calls_fail() -> Iterator[None]:
 async def postgres_url() -> AsyncIterator[str]:
     """The address of one embedded cluster for this run; the database in it is empty."""
     with _folder_in_memory() as folder:
-        postgres = EmbeddedPostgres(folder, config.Database(), extra=NOT_DURABLE)
+        postgres = EmbeddedPostgres(folder, config.DatabaseSettings(), extra=NOT_DURABLE)
         try:
             yield await postgres.start()
         finally:
@@ -99,7 +99,7 @@ async def database_url(postgres_url: str, template_database: str) -> AsyncIterat
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """An open `Database` on a fresh, migrated database."""
-    database = await Database.open(database_url, config.Database(), application_name="stackyn test")
+    database = await Database.open(database_url, config.DatabaseSettings(), application_name="stackyn test")
     yield database
     await database.close()
 
@@ -109,7 +109,7 @@ def settings(tmp_path: Path) -> config.Settings:
     """The shipped defaults over an empty data directory of this test."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
-    return config.Settings(server=config.Server(data_dir=data_dir))
+    return config.Settings(server=config.ServerSettings(data_dir=data_dir))
 
 
 def url_of(cluster_url: str, name: str) -> str:

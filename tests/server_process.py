@@ -342,7 +342,9 @@ async def remove_everything(server: ServerProcess) -> None:
     """Leave nothing of this installation on this machine."""
     if not server.log_file.exists() or "server.started" not in server.log_file.read_text():
         return  # it never had an installation
-    async with Engine(config.Engine(socket=engine_socket()), config.Network(), server.installation) as engine:
+    async with Engine(
+        config.EngineSettings(socket=engine_socket()), config.NetworkSettings(), server.installation
+    ) as engine:
         await clean_up(engine)
 
 

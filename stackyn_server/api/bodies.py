@@ -45,7 +45,7 @@ class NotJson(InvalidRequest):
     code = "INVALID_JSON"
 
 
-async def read(request: web.Request, settings: config.Server) -> bytes:
+async def read(request: web.Request, settings: config.ServerSettings) -> bytes:
     """Return the whole body. Raises `BodyTooLarge`, and `InvalidRequest` for one that doesn't arrive in time."""
     limit = settings.body_limit_bytes
     too_large = BodyTooLarge(f"The request body may have up to {limit} bytes.")

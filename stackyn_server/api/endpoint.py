@@ -27,7 +27,9 @@ Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger("stackyn.api")
 
 
-def endpoint(route: Route, services: Services, settings: config.Server, throttle: Throttle) -> Endpoint:
+def endpoint(
+    route: Route, services: Services, settings: config.ServerSettings, throttle: Throttle
+) -> Endpoint:
     """Make the aiohttp handler of a route. Raises TypeError when the handler does not fit its entry."""
     binding = bind(route)
     answer = TypeAdapter(binding.answer) if route.media is Media.JSON else None
@@ -82,7 +84,7 @@ async def _caller(
 
 
 async def _arguments(
-    route: Route, binding: Binding, request: web.Request, settings: config.Server, throttle: Throttle
+    route: Route, binding: Binding, request: web.Request, settings: config.ServerSettings, throttle: Throttle
 ) -> dict[str, Any]:
     """Take from the request what the handler asks for. A body is only read where a model wants one."""
     arguments: dict[str, Any] = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from stackyn_server.config import Frontend
+from stackyn_server.config import FrontendSettings
 from stackyn_server.errors import StackynError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Site:
     base: str = "/"
 
 
-def sites(settings: Frontend) -> dict[str, Site]:
+def sites(settings: FrontendSettings) -> dict[str, Site]:
     """Return the configured clients by label of their host name. Raises `FrontendMissing` where no page is."""
     for label, folder in settings.folders.items():
         if not (Path(folder) / _INDEX).is_file():

@@ -13,7 +13,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from stackyn_server.api.routing import Rate
 from stackyn_server.api.wire.base import AccountBody
-from stackyn_server.config import Rates
+from stackyn_server.config import RatesSettings
 from stackyn_server.domain.ids import UserId
 from stackyn_server.errors import RateLimited
 
@@ -28,7 +28,7 @@ Trusted = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 class Throttle:
     """Counts with a sliding window: two counters a key, however large the allowance is."""
 
-    def __init__(self, rates: Rates, trusted_proxies: Trusted = ()) -> None:
+    def __init__(self, rates: RatesSettings, trusted_proxies: Trusted = ()) -> None:
         self._trusted_proxies = trusted_proxies
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._per_address = parse(rates.authentication_per_address)

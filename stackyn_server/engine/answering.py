@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 
 import aiohttp
 
-from stackyn_server.config import Public
+from stackyn_server.config import PublicSettings
 from stackyn_server.domain.apps import Protocol
 
 _CONNECT_SECONDS = 2.0
@@ -39,7 +39,7 @@ class Visitor:
     port: int = 80
 
     @classmethod
-    def of(cls, public: Public, slug: str) -> Visitor:
+    def of(cls, public: PublicSettings, slug: str) -> Visitor:
         port = public.port or _USUAL_PORTS[public.scheme]
         return cls(f"{slug}.{public.base_domain}", public.scheme, port)
 

@@ -78,7 +78,9 @@ class Stream:
 class Engine:
     """The engine behind one socket, as seen by one installation. Use it with `async with`, or `open` and `close`."""
 
-    def __init__(self, settings: config.Engine, network: config.Network, installation: str) -> None:
+    def __init__(
+        self, settings: config.EngineSettings, network: config.NetworkSettings, installation: str
+    ) -> None:
         self.settings = settings
         self.network = network
         self.labels = Labels(installation)

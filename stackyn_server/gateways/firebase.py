@@ -19,7 +19,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_pem_x509_certificate
 
-from stackyn_server.config import Firebase as Settings
+from stackyn_server.config import FirebaseSettings
 from stackyn_server.errors import Unavailable
 
 log = structlog.get_logger("stackyn.firebase")
@@ -66,7 +66,7 @@ def looks_like_firebase(token: str) -> bool:
 
 
 class Firebase:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: FirebaseSettings) -> None:
         self._settings = settings
         self._keys: dict[str, RSAPublicKey] = {}
         self._fresh_until = 0.0

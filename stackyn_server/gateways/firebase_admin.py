@@ -17,7 +17,7 @@ import jwt
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from stackyn_server.config import Firebase as Settings
+from stackyn_server.config import FirebaseSettings
 from stackyn_server.errors import Conflict, InvalidRequest
 from stackyn_server.gateways.firebase import FirebaseUnavailable
 
@@ -39,7 +39,7 @@ class _Credential(BaseModel):
 
 
 class FirebaseAdmin:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: FirebaseSettings) -> None:
         self._settings = settings
         self._token = ""
         self._good_until = float("-inf")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from stackyn_server.buildplan.toolchains import Tool, Toolchains
-from stackyn_server.config import Images
+from stackyn_server.config import ImagesSettings
 from stackyn_server.images.tools import TOOLS, ToolImages
 
 OURS = "stackyn/"
 
 
-def toolchains(images: Images, *, has_registry: bool) -> Toolchains:
+def toolchains(images: ImagesSettings, *, has_registry: bool) -> Toolchains:
     """Return the catalogue: all tools in the versions that can be had, with the images of `[images]` as defaults."""
     tools = dict(_tools(has_registry))
     for name, image in (("python", images.python), ("node", images.node), ("static", images.static)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress import alphabet
 
@@ -29,13 +29,13 @@ class EntryPointInvalid(StackynError):
     code = "CONFIG_INVALID"
 
 
-def managed(settings: Ingress) -> tuple[EntryPoint, ...]:
+def managed(settings: IngressSettings) -> tuple[EntryPoint, ...]:
     """Return the entry points of our own proxy: plain HTTP, and TLS when `https_port` is set."""
     plain = EntryPoint(PLAIN, settings.http_port)
     return (plain, EntryPoint(TLS, settings.https_port, tls=True)) if settings.https_port else (plain,)
 
 
-def external(settings: Ingress) -> tuple[EntryPoint, ...]:
+def external(settings: IngressSettings) -> tuple[EntryPoint, ...]:
     """Read `[ingress] entry_points` of an operator's proxy. Each is `name`, `name:port`, `name/tls` or `name:port/tls`.
 
     Without a port it is `https_port` for a TLS one and `http_port` for any other. Raises `EntryPointInvalid`.
@@ -47,7 +47,7 @@ def external(settings: Ingress) -> tuple[EntryPoint, ...]:
     return tuple(_read(text, settings) for text in settings.entry_points)
 
 
-def _read(text: str, settings: Ingress) -> EntryPoint:
+def _read(text: str, settings: IngressSettings) -> EntryPoint:
     tls = text.endswith(_TLS_MARK)
     name, _, digits = text.removesuffix(_TLS_MARK).partition(":")
     usual = settings.https_port if tls else settings.http_port

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.ingress import alphabet, fallback
 from stackyn_server.ingress.entry_points import LOOPBACK, METRICS, PLAIN, EntryPoint
 
@@ -23,7 +23,7 @@ RESOLVER = "stackyn"
 class Static:
     """`directory` is the configuration directory as the proxy sees it. `metrics_port` on loopback, None for none."""
 
-    settings: Ingress
+    settings: IngressSettings
     entry_points: tuple[EntryPoint, ...]
     directory: PurePosixPath
     metrics_port: int | None = None
@@ -34,7 +34,7 @@ def arguments(static: Static) -> tuple[str, ...]:
     return tuple(f"--{argument}" for argument in _arguments(static))
 
 
-def resolver_name(settings: Ingress) -> str:
+def resolver_name(settings: IngressSettings) -> str:
     """Return the certificate resolver that TLS routers name, "" for none."""
     if not settings.managed:
         return settings.certificate_resolver
@@ -66,7 +66,7 @@ def _arguments(static: Static) -> Iterator[str]:
         yield from _acme(static.settings, directory)
 
 
-def _entry_point(entry_point: EntryPoint, settings: Ingress) -> Iterator[str]:
+def _entry_point(entry_point: EntryPoint, settings: IngressSettings) -> Iterator[str]:
     name = f"entrypoints.{alphabet.word(entry_point.name, 'An entry point')}"
     yield f"{name}.address=:{alphabet.port(entry_point.port)}"
     # So that the next proxy can listen before this one stops.
@@ -88,7 +88,7 @@ def _entry_point(entry_point: EntryPoint, settings: Ingress) -> Iterator[str]:
     yield f"{name}.http.aliasheadersstrategy=delete"
 
 
-def _acme(settings: Ingress, directory: str) -> Iterator[str]:
+def _acme(settings: IngressSettings, directory: str) -> Iterator[str]:
     name = f"certificatesresolvers.{alphabet.word(resolver_name(settings), '[ingress] certificate_resolver')}.acme"
     yield f"{name}.storage={directory}/{ACME}/{ACME}.json"
     yield f"{name}.keytype=EC256"

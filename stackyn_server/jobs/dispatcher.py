@@ -65,7 +65,7 @@ class Dispatcher:
         handlers: Mapping[Kind, Handler],
         pools: Mapping[Pool, int],
         policy: RetryPolicy,
-        settings: config.Jobs,
+        settings: config.JobsSettings,
         *,
         jitter: Callable[[], float] = lambda: random.uniform(-1, 1),
     ) -> None:

@@ -31,7 +31,7 @@ class Leadership:
     """Made by `take`. `lost` is set once another server has taken over: end the process, touching nothing."""
 
     def __init__(
-        self, database: Database, settings: config.Jobs, epoch: int, host: str, asked_at: float
+        self, database: Database, settings: config.JobsSettings, epoch: int, host: str, asked_at: float
     ) -> None:
         self.epoch = epoch
         self.host = host
@@ -41,7 +41,7 @@ class Leadership:
         self._confirmed_at = asked_at
 
     @classmethod
-    async def take(cls, database: Database, settings: config.Jobs, host: str) -> Leadership:
+    async def take(cls, database: Database, settings: config.JobsSettings, host: str) -> Leadership:
         """Begin a new epoch, once the data directory is ours and the tables are there. Waits for the database.
 
         `host` is `DataDirectory.identity`. Raises `LedElsewhere` while another host's heartbeat is fresh, and
@@ -134,7 +134,9 @@ class Leadership:
         raise LeadershipLost
 
 
-async def _take(cls: type[Leadership], database: Database, settings: config.Jobs, host: str) -> Leadership:
+async def _take(
+    cls: type[Leadership], database: Database, settings: config.JobsSettings, host: str
+) -> Leadership:
     async with database.connection() as connection:
         before = await installation.standing(connection, settings.stale_seconds)
         _refuse_if_led_elsewhere(before, host, settings)
@@ -153,7 +155,7 @@ async def _take(cls: type[Leadership], database: Database, settings: config.Jobs
     return cls(database, settings, epoch, host, asked_at)
 
 
-def _refuse_if_led_elsewhere(standing: Standing, host: str, settings: config.Jobs) -> None:
+def _refuse_if_led_elsewhere(standing: Standing, host: str, settings: config.JobsSettings) -> None:
     if not standing.is_fresh or standing.host == host:
         return
     raise LedElsewhere(

@@ -22,7 +22,7 @@ class Pause:
         self._next = self.first_seconds
 
     @classmethod
-    def of(cls, settings: config.Jobs) -> Pause:
+    def of(cls, settings: config.JobsSettings) -> Pause:
         return cls(settings.pause_first_seconds, settings.pause_longest_seconds)
 
     @property

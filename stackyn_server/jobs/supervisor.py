@@ -44,7 +44,7 @@ class Supervisor:
     One that raises `LeadershipLost` is over too: the whole server is.
     """
 
-    def __init__(self, settings: config.Jobs) -> None:
+    def __init__(self, settings: config.JobsSettings) -> None:
         self._settings = settings
         self._owned: dict[str, _Owned] = {}
 

@@ -42,7 +42,9 @@ class _Unstored:
 class Journal:
     """`run()` is supervised by the server. Everything that `write` took before a `flush` is durable after it."""
 
-    def __init__(self, database: Database, settings: config.Builds, *, redact: Redact = redact) -> None:
+    def __init__(
+        self, database: Database, settings: config.BuildsSettings, *, redact: Redact = redact
+    ) -> None:
         self._database = database
         self._settings = settings
         self._redact = redact

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from stackyn_server.config import Probe
+from stackyn_server.config import ProbeSettings
 from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.failures import DeploymentFailed, Failure
@@ -64,7 +64,7 @@ def _say_nothing(_: str) -> None:
 async def until_ready(
     engine: Engine,
     target: Target,
-    settings: Probe,
+    settings: ProbeSettings,
     *,
     within_seconds: float,
     steady_seconds: float = 0,
@@ -86,7 +86,7 @@ async def until_ready(
 class _Watch:
     """One candidate from its start until it is ready."""
 
-    def __init__(self, engine: Engine, target: Target, settings: Probe, say: Say) -> None:
+    def __init__(self, engine: Engine, target: Target, settings: ProbeSettings, say: Say) -> None:
         self._engine = engine
         self._target = target
         self._settings = settings

@@ -39,7 +39,7 @@ class Crashes:
 
     def __init__(
         self,
-        settings: config.Apps,
+        settings: config.AppsSettings,
         database: Database,
         engine: Engine,
         clock: Callable[[], float] = time.monotonic,

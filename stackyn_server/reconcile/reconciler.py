@@ -32,8 +32,8 @@ class Reconciler:
 
     def __init__(
         self,
-        settings: config.Reconcile,
-        network: config.Network,
+        settings: config.ReconcileSettings,
+        network: config.NetworkSettings,
         database: Database,
         engine: Engine,
         clock: Callable[[], float] = time.monotonic,

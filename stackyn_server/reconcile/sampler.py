@@ -38,7 +38,7 @@ class _Measured:
 class Sampler:
     def __init__(
         self,
-        settings: config.Samples,
+        settings: config.SamplesSettings,
         database: Database,
         engine: Engine,
         reached: asyncio.Event,

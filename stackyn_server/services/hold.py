@@ -38,7 +38,7 @@ class Answer:
 class Holding:
     """Lets requests wait for an app at rest, and has it woken. What it lets through has been ready just now."""
 
-    def __init__(self, database: Database, gates: Gates, settings: config.Hold) -> None:
+    def __init__(self, database: Database, gates: Gates, settings: config.HoldSettings) -> None:
         self._database = database
         self._gates = gates
         self._settings = settings

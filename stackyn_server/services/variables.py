@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from stackyn_server.config import Apps
+from stackyn_server.config import AppsSettings
 from stackyn_server.domain.apps import Amount, check_amount, valid_variable, variable_bytes
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.errors import NotFound
@@ -27,7 +27,7 @@ class VariableView:
 
 
 class Variables:
-    def __init__(self, database: Database, settings: Apps, sealer: Sealer) -> None:
+    def __init__(self, database: Database, settings: AppsSettings, sealer: Sealer) -> None:
         self._database = database
         self._most = Amount(settings.variables, settings.variables_bytes)
         self._sealer = sealer

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 
@@ -93,7 +93,7 @@ def take_apart(text: str) -> BrowsedAddress:
     return BrowsedAddress(text)
 
 
-def parse_url(settings: Source, text: str) -> RepositoryUrl:
+def parse_url(settings: SourceSettings, text: str) -> RepositoryUrl:
     """Check a repository URL without any I/O, or raise `InvalidRequest` (details: the field `repo_url`).
 
     No sentence repeats a part of the input, which may hold a password.
@@ -122,7 +122,7 @@ def parse_url(settings: Source, text: str) -> RepositoryUrl:
     return RepositoryUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], path)
 
 
-def parse_origin(settings: Source, text: str) -> RepositoryUrl:
+def parse_origin(settings: SourceSettings, text: str) -> RepositoryUrl:
     """Check scheme, host and port of an address that is not a repository's (its path and query are anybody's).
 
     Raises `InvalidRequest`.
@@ -139,7 +139,7 @@ def parse_origin(settings: Source, text: str) -> RepositoryUrl:
     return RepositoryUrl(parts.scheme, _check_host(parts), port or _DEFAULT_PORTS[parts.scheme], "")
 
 
-def _check_shape(settings: Source, text: str, parts: SplitResult) -> None:
+def _check_shape(settings: SourceSettings, text: str, parts: SplitResult) -> None:
     allowed = [scheme for scheme in settings.schemes if scheme in _DEFAULT_PORTS]
     if parts.scheme not in allowed:
         names = " or ".join(f"{scheme}://" for scheme in allowed)
@@ -168,7 +168,7 @@ def _invalid(sentence: str) -> InvalidRequest:
     return InvalidRequest(sentence, details={"field": "repo_url"})
 
 
-def is_reachable_for_tenants(settings: Source, address: Address) -> bool:
+def is_reachable_for_tenants(settings: SourceSettings, address: Address) -> bool:
     """True for addresses of the public internet, and for those in the networks of `allowed_private`."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
@@ -188,7 +188,7 @@ def _within(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Net
     return address.version == network.version and address in network
 
 
-async def vet(settings: Source, url: RepositoryUrl) -> tuple[Address, ...]:
+async def vet(settings: SourceSettings, url: RepositoryUrl) -> tuple[Address, ...]:
     """Resolve the host and return the addresses that git may be pinned to, in the resolver's order.
 
     Raises `DeploymentFailed` when there are only internal ones (SOURCE_REFUSED), or when there is no such name
@@ -208,7 +208,7 @@ async def vet(settings: Source, url: RepositoryUrl) -> tuple[Address, ...]:
     return good
 
 
-async def _resolved(settings: Source, url: RepositoryUrl) -> list[Any]:
+async def _resolved(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
     """Ask the resolver, more than once before a name counts as one that does not exist: a new name takes a moment."""
     loop = asyncio.get_running_loop()
     for pause_seconds in (*_ASK_AGAIN_SECONDS, None):
@@ -228,7 +228,7 @@ async def _resolved(settings: Source, url: RepositoryUrl) -> list[Any]:
     raise AssertionError("the last try returns or raises")
 
 
-async def reach(settings: Source, url: RepositoryUrl, addresses: tuple[Address, ...]) -> Address:
+async def reach(settings: SourceSettings, url: RepositoryUrl, addresses: tuple[Address, ...]) -> Address:
     """Return the first address that accepts a connection, so that git is pinned to one that works.
 
     git itself would wait two minutes for an address that drops packets. Raises `TransientFailure`.

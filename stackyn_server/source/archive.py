@@ -13,7 +13,7 @@ from stackyn_server.buildplan.context import ContextRequest
 from stackyn_server.buildplan.exits import CUT_OFF
 from stackyn_server.buildplan.outcome import BuildPlan
 from stackyn_server.buildplan.text import clean
-from stackyn_server.config import Reading
+from stackyn_server.config import ReadingSettings
 from stackyn_server.source import diagnosis, git, reader
 from stackyn_server.source.children import ChildFailed
 from stackyn_server.source.tree import read_files
@@ -25,7 +25,7 @@ _PIPE_BYTES = 1 << 20
 
 
 async def archive(
-    settings: Reading,
+    settings: ReadingSettings,
     directory: Path,
     sha: str,
     plan: BuildPlan,

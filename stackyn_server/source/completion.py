@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.source import diagnosis, git, lfs, submodules
 from stackyn_server.source.addresses import RepositoryUrl
@@ -31,7 +31,9 @@ class _Parts:
     files: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-async def complete(settings: Source, directory: Path, url: RepositoryUrl, commit: str, say: Say) -> str:
+async def complete(
+    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, say: Say
+) -> str:
     """Return the id of the tree of `commit` with its submodules and LFS objects, which are fetched into `directory`.
 
     Every address is vetted like the repository's own, and all together obey `max_mb` and `max_files`. Raises
@@ -53,7 +55,7 @@ async def complete(settings: Source, directory: Path, url: RepositoryUrl, commit
 
 
 async def _collect(
-    settings: Source,
+    settings: SourceSettings,
     directory: Path,
     url: RepositoryUrl,
     commit: str,

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.source.addresses import Address
 
 
@@ -44,7 +44,7 @@ class _Pinned(AbstractResolver):
 
 
 @asynccontextmanager
-async def pinned_session(settings: Source, address: Address) -> AsyncIterator[aiohttp.ClientSession]:
+async def pinned_session(settings: SourceSettings, address: Address) -> AsyncIterator[aiohttp.ClientSession]:
     """Open a client whose connections all go to `address`, by whatever name. Without proxy, cookies or redirects by
     itself; a server that is silent for `stall_seconds` is given up."""
     context = await asyncio.to_thread(ssl.create_default_context)

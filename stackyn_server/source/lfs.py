@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import diagnosis, git
@@ -66,7 +66,7 @@ def parse_pointer(content: bytes) -> Pointer | None:
 
 
 async def fetch_objects(
-    settings: Source, directory: Path, url: RepositoryUrl, commit: str, tree: Tree, say: Say
+    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, tree: Tree, say: Say
 ) -> list[Stored]:
     """Fetch what the pointers of a commit stand for, and put it into the bare repository `directory`.
 
@@ -128,11 +128,13 @@ async def _store(directory: Path, file: Path) -> str:
 class _Server:
     """The LFS server of one repository."""
 
-    def __init__(self, settings: Source, url: RepositoryUrl) -> None:
+    def __init__(self, settings: SourceSettings, url: RepositoryUrl) -> None:
         self._settings, self._url = settings, url
 
     @classmethod
-    async def found(cls, settings: Source, directory: Path, url: RepositoryUrl, commit: str) -> _Server:
+    async def found(
+        cls, settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str
+    ) -> _Server:
         """By the repository's `.lfsconfig`, else beside the repository itself."""
         try:
             named = await git.output(

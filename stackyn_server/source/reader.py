@@ -24,7 +24,7 @@ from stackyn_server.buildplan.outcome import BuildPlan, Deploying
 from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.sizes import bytes_allowed
 from stackyn_server.buildplan.text import clean
-from stackyn_server.config import Reading
+from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.source import children
 from stackyn_server.source.children import Child, ChildFailed, Limits
@@ -43,7 +43,7 @@ _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
 
 @asynccontextmanager
 async def child(
-    settings: Reading, cpu_seconds: int, *arguments: str, pass_fds: tuple[int, ...] = ()
+    settings: ReadingSettings, cpu_seconds: int, *arguments: str, pass_fds: tuple[int, ...] = ()
 ) -> AsyncIterator[Child]:
     """Start the process that reads, with its standard input and output as pipes."""
     command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _START, _PACKAGE, *arguments]
@@ -55,7 +55,7 @@ async def child(
 
 
 async def plan(
-    settings: Reading, directory: Path, sha: str, paths: Iterable[str], options: PlanOptions
+    settings: ReadingSettings, directory: Path, sha: str, paths: Iterable[str], options: PlanOptions
 ) -> BuildPlan:
     """Decide how a commit is built. `paths` are all of its files, `directory` is its bare repository.
 
@@ -195,7 +195,7 @@ class ReaderDied(TransientFailure):
     """The process that reads was ended, and not by its own limits: it may go well once more, not for ever."""
 
 
-def ended(failed: ChildFailed, settings: Reading, cpu_seconds: int) -> DeploymentFailed:
+def ended(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: int) -> DeploymentFailed:
     """Explain how a process that reads tenants' files has ended."""
     too_much = None
     if failed.returncode == -signal.SIGXCPU:

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import diagnosis, git, refs
@@ -39,7 +39,7 @@ class Remote:
     """`url` is where it answered last; `has_moved`: its host has said that this is for good."""
 
     def __init__(
-        self, settings: Source, directory: Path, url: RepositoryUrl, address: Address, say: Say
+        self, settings: SourceSettings, directory: Path, url: RepositoryUrl, address: Address, say: Say
     ) -> None:
         self.url = url
         self.has_moved = False
@@ -47,7 +47,7 @@ class Remote:
         self._max_bytes = settings.max_mb * _MEGABYTE
 
     @classmethod
-    async def reached(cls, settings: Source, directory: Path, url: RepositoryUrl, say: Say) -> Self:
+    async def reached(cls, settings: SourceSettings, directory: Path, url: RepositoryUrl, say: Say) -> Self:
         """Resolve and vet the host, and choose an address that accepts connections.
 
         Raises `DeploymentFailed` or `TransientFailure` (SOURCE_REFUSED, SOURCE_UNREACHABLE).

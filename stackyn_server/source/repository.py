@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import diagnosis, git, refs
@@ -34,7 +34,7 @@ class Fetched:
 
 
 async def fetch(
-    settings: Source, directory: Path, url: str, branch: str, commit: str | None, say: Say
+    settings: SourceSettings, directory: Path, url: str, branch: str, commit: str | None, say: Say
 ) -> Fetched:
     """Fetch `commit`, or what `branch` (a branch, tag, commit id or HEAD) means now, into the bare `directory`.
 
@@ -70,7 +70,7 @@ async def remove(directory: Path) -> None:
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
-def _checked(settings: Source, url: str) -> RepositoryUrl:
+def _checked(settings: SourceSettings, url: str) -> RepositoryUrl:
     """Check the stored URL again: the settings may have become stricter since the app was created."""
     try:
         return parse_url(settings, url)

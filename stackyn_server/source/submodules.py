@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git
@@ -23,7 +23,7 @@ _SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([A-Za-z0-9.-]+)(?::(?!//)|/)(?:\d+/
 
 
 async def addresses(
-    settings: Source, directory: Path, url: RepositoryUrl, commit: str, tree: Tree
+    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, tree: Tree
 ) -> dict[str, RepositoryUrl]:
     """Return the address of each submodule of `tree` by its path; `url` is what relative ones are relative to.
 

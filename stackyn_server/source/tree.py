@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.source import diagnosis, git
 
 # A tree bomb can make few files with endless paths; the longest path that a build can use is 4,096 bytes.
@@ -41,7 +41,7 @@ class Tree:
     submodules: Mapping[str, str]
 
 
-async def list_files(settings: Source, directory: Path, sha: str) -> Tree:
+async def list_files(settings: SourceSettings, directory: Path, sha: str) -> Tree:
     """List a commit's files, bounded while git still speaks: a tree bomb ends at the limit.
 
     Raises `DeploymentFailed` with SOURCE_TOO_LARGE (`max_files`, or `max_mb` of contents) or SOURCE_EMPTY.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stackyn_server.config import Apps
+from stackyn_server.config import AppsSettings
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.store import events, instances
 from stackyn_server.store.apps import App
@@ -31,7 +31,9 @@ class Crash:
     last_lines: str = ""
 
 
-async def record(connection: Connection, app: App, instance: InstanceId, crash: Crash, limits: Apps) -> bool:
+async def record(
+    connection: Connection, app: App, instance: InstanceId, crash: Crash, limits: AppsSettings
+) -> bool:
     """Record it and count it; at `restart_limit` within `restart_window_seconds` stop the app, with the reason.
 
     Returns True when the app was stopped.

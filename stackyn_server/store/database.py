@@ -109,14 +109,14 @@ class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
 class Database:
     """Made by `open`. Errors of the database leave both context managers as the classes of `store.failures`."""
 
-    def __init__(self, pool: Any, url: str, settings: config.Database, application_name: str) -> None:
+    def __init__(self, pool: Any, url: str, settings: config.DatabaseSettings, application_name: str) -> None:
         self._pool = pool
         self._url = url
         self._settings = settings
         self._application_name = application_name
 
     @classmethod
-    async def open(cls, url: str, settings: config.Database, *, application_name: str) -> Database:
+    async def open(cls, url: str, settings: config.DatabaseSettings, *, application_name: str) -> Database:
         """Make the pool without connecting. Raises `DatabaseRefused` when `url` isn't a PostgreSQL address."""
         arguments = _connect_arguments(settings, application_name)
         try:
@@ -245,7 +245,7 @@ def _as_json(value: Any) -> str:
     return json.dumps(storable_json(value))
 
 
-def _connect_arguments(settings: config.Database, application_name: str) -> dict[str, Any]:
+def _connect_arguments(settings: config.DatabaseSettings, application_name: str) -> dict[str, Any]:
     return {
         "timeout": settings.connect_seconds,
         "command_timeout": settings.statement_seconds + _ANSWER_MARGIN_SECONDS,

@@ -89,7 +89,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(
-        self, data_dir: Path, settings: config.Database, *, extra: Mapping[str, str] | None = None
+        self, data_dir: Path, settings: config.DatabaseSettings, *, extra: Mapping[str, str] | None = None
     ) -> None:
         self._data_dir = data_dir
         self._settings = settings

@@ -61,7 +61,9 @@ KEYS = Keys(signing=b"s" * 32, sealing={1: b"k" * 32})
 PASSWORDS = Passwords()
 
 # Every test asks from one address.
-GENEROUS = config.Rates(authentication_per_address="10000/minute", authentication_per_account="1000/minute")
+GENEROUS = config.RatesSettings(
+    authentication_per_address="10000/minute", authentication_per_account="1000/minute"
+)
 
 _numbers = itertools.count(1)
 
@@ -180,7 +182,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
 
     async def start(**tables: Any) -> Platform:
         settings = config.Settings(
-            **{"server": config.Server(data_dir=tmp_path), "rates": GENEROUS, **tables}
+            **{"server": config.ServerSettings(data_dir=tmp_path), "rates": GENEROUS, **tables}
         )
         sessions = Sessions(database, settings, Tokens(KEYS.signing, KEYS.legacy_signing))
         sealer = Sealer(KEYS.sealing)

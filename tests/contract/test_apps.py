@@ -146,7 +146,7 @@ async def test_the_plan_limits_the_memory_of_builds(platform: Platform) -> None:
 async def test_of_two_hundred_parallel_creates_exactly_as_many_succeed_as_the_plan_allows(
     launch: Callable[..., Any],
 ) -> None:
-    platform = await launch(rates=config.Rates(write_per_user="1000/minute"))
+    platform = await launch(rates=config.RatesSettings(write_per_user="1000/minute"))
     person = await platform.person(plan="builder")
     answers = await asyncio.gather(*(create(person, name=f"app {number}") for number in range(200)))
     assert sorted(answer.status for answer in answers) == [201] * 3 + [403] * 197
@@ -299,7 +299,7 @@ async def test_a_variable_is_replaced_in_place(platform: Platform) -> None:
 
 
 async def test_variables_have_a_limit_in_number_and_bytes(launch: Any) -> None:
-    platform = await launch(apps=config.Apps(variables=3, variables_bytes=100))
+    platform = await launch(apps=config.AppsSettings(variables=3, variables_bytes=100))
     person = await platform.person()
     too_many = [{"key": f"K{number}", "value": ""} for number in range(4)]
     assert is_error(await create(person, env_vars=too_many), 400, "INVALID_REQUEST")
@@ -373,7 +373,7 @@ async def test_a_deleted_variable_path_that_a_browser_shortens_deletes_no_app(pl
 
 async def test_a_minute_of_polling_and_of_typing_into_the_search_meets_no_limit(launch: Any) -> None:
     """All of it from one account, and within the minute that is counted."""
-    platform = await launch(rates=config.Rates())
+    platform = await launch(rates=config.RatesSettings())
     admin = await platform.person(is_admin=True)
     app = await admin.new_app()
     deployment = (await admin.get(f"/api/v1/apps/{app}/deployments")).json[0]["id"]

@@ -49,7 +49,7 @@ NEVER_RAN = {
 @pytest.fixture
 async def platform(launch: Callable[..., Any]) -> Platform:
     """The API with every endpoint switched on."""
-    started: Platform = await launch(billing=config.Billing(test_endpoint=True))
+    started: Platform = await launch(billing=config.BillingSettings(test_endpoint=True))
     return started
 
 

@@ -87,17 +87,17 @@ async def an_app(platform: Platform, person: Person, state: str) -> AppId:
 
 
 @pytest.fixture(scope="module")
-async def firebase() -> AsyncIterator[tuple[Google, config.Firebase]]:
+async def firebase() -> AsyncIterator[tuple[Google, config.FirebaseSettings]]:
     async with served() as (google, settings):
-        yield google, config.Firebase(**settings)
+        yield google, config.FirebaseSettings(**settings)
 
 
 @pytest.fixture
-async def world(launch: Callable[..., Any], firebase: tuple[Google, config.Firebase]) -> World:
+async def world(launch: Callable[..., Any], firebase: tuple[Google, config.FirebaseSettings]) -> World:
     google, settings = firebase
     platform = await launch(
-        billing=config.Billing(provider="lemonsqueezy"),
-        auth=config.Auth(firebase=settings, development_codes=True),
+        billing=config.BillingSettings(provider="lemonsqueezy"),
+        auth=config.AuthSettings(firebase=settings, development_codes=True),
         plans=ROOMY,
         rates=GENEROUS,
     )

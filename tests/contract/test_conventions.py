@@ -76,7 +76,7 @@ async def test_any_options_is_answered_before_anything_is_checked(
 
 async def test_a_list_of_origins_answers_the_asking_one_and_no_other(launch: Callable[..., Any]) -> None:
     ours = ("https://console.example.test", "https://cms.example.test")
-    platform = await launch(public=config.Public(allowed_origins=ours))
+    platform = await launch(public=config.PublicSettings(allowed_origins=ours))
     for origin, allowed in [(ours[1], ours[1]), ("https://evil.example.test", ours[0])]:
         answer = await platform.nobody.get("/api/apps", headers={"Origin": origin})
         assert answer.headers["Access-Control-Allow-Origin"] == allowed
@@ -180,7 +180,7 @@ async def test_unknown_keys_are_ignored_and_no_content_type_is_needed(platform: 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 async def test_a_body_over_the_limit_is_413(launch: Callable[..., Any], is_chunked: bool) -> None:
-    platform = await launch(server=config.Server(body_limit_bytes=1000))
+    platform = await launch(server=config.ServerSettings(body_limit_bytes=1000))
 
     async def pieces() -> Any:
         for _ in range(20):
@@ -201,7 +201,7 @@ async def test_ten_megabytes_are_refused_under_the_shipped_limit(platform: Platf
 async def test_a_body_that_does_not_arrive_is_given_up_and_delays_nobody(
     launch: Callable[..., Any], drip_seconds: float
 ) -> None:
-    platform = await launch(server=config.Server(body_seconds=0.5))
+    platform = await launch(server=config.ServerSettings(body_seconds=0.5))
 
     async def slow() -> bytes:
         reader, writer = await asyncio.open_connection(platform.client.host, platform.client.port)

@@ -20,17 +20,17 @@ from tests.firebase import ADDRESS, HOUR, PROJECT, Google, served
 
 
 @pytest.fixture
-async def google() -> AsyncIterator[tuple[Google, config.Firebase]]:
+async def google() -> AsyncIterator[tuple[Google, config.FirebaseSettings]]:
     async with served() as (service, settings):
-        yield service, config.Firebase(**settings)
+        yield service, config.FirebaseSettings(**settings)
 
 
 @pytest.fixture
 async def world(
-    launch: Callable[..., Any], google: tuple[Google, config.Firebase]
+    launch: Callable[..., Any], google: tuple[Google, config.FirebaseSettings]
 ) -> tuple[Platform, Google]:
     service, settings = google
-    return await launch(auth=config.Auth(firebase=settings)), service
+    return await launch(auth=config.AuthSettings(firebase=settings)), service
 
 
 async def me(platform: Platform, token: str) -> Answer:

@@ -25,7 +25,7 @@ class World:
 @pytest.fixture
 async def world(launch: Callable[..., Any]) -> AsyncIterator[World]:
     async with served() as (google, settings):
-        platform = await launch(auth=config.Auth(firebase=config.Firebase(**settings)))  # type: ignore[arg-type]
+        platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**settings)))  # type: ignore[arg-type]
         yield World(google, settings, platform)
 
 
@@ -102,7 +102,7 @@ async def test_an_outage_or_an_unusable_credential_is_503(
     no_key.write_text('{"client_email": "a", "private_key": "no key", "token_uri": "http://127.0.0.1:1/"}')
     for file in (tmp_path / "missing", nonsense, no_key):
         chosen = {**world.settings, "admin_credential_file": str(file)}
-        platform = await launch(auth=config.Auth(firebase=config.Firebase(**chosen)))  # type: ignore[arg-type]
+        platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**chosen)))  # type: ignore[arg-type]
         assert is_error(await sign_up(platform), 503, "TEMPORARILY_UNAVAILABLE")
 
 
@@ -110,7 +110,7 @@ async def test_without_a_credential_it_is_503_with_the_words_of_the_contract(
     world: World, launch: Callable[..., Any]
 ) -> None:
     chosen = {**world.settings, "admin_credential_file": ""}
-    platform = await launch(auth=config.Auth(firebase=config.Firebase(**chosen)))  # type: ignore[arg-type]
+    platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**chosen)))  # type: ignore[arg-type]
     answer = await sign_up(platform)
     assert is_error(answer, 503, "NOT_CONFIGURED")
     assert answer.json["error"] == "Firebase Auth not configured"

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from stackyn_server.api.frontend import FrontendMissing, Site, create_frontend_app, sites
-from stackyn_server.config import Frontend
+from stackyn_server.config import FrontendSettings
 
 CONSOLE, CMS = "console.example.test", "cms.example.test"
 FILES = {"index.html": "the page", "assets/index-3f9a.js": "the script", "logo.svg": "<svg/>"}
@@ -31,7 +31,7 @@ def served(tmp_path: Path) -> dict[str, Site]:
     (tmp_path / "console" / "link.html").symlink_to(tmp_path / "secret.html")
     (tmp_path / "console-other").mkdir()
     (tmp_path / "console-other" / "a.html").write_text("secret")
-    return sites(Frontend(console=console, cms=cms))
+    return sites(FrontendSettings(console=console, cms=cms))
 
 
 @pytest.fixture
@@ -106,5 +106,5 @@ async def test_a_page_that_did_not_change_is_not_sent_again(client: TestClient[A
 
 def test_a_folder_without_pages_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FrontendMissing, match=r"\[frontend\] cms names"):
-        sites(Frontend(cms=str(tmp_path)))
-    assert sites(Frontend()) == {}
+        sites(FrontendSettings(cms=str(tmp_path)))
+    assert sites(FrontendSettings()) == {}

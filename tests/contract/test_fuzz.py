@@ -16,7 +16,7 @@ from tests import firebase
 from tests.contract import fuzz_hooks
 from tests.contract.conftest import Person, Platform
 
-BOUNDLESS = config.Rates(
+BOUNDLESS = config.RatesSettings(
     authentication_per_address="1000000/minute",
     authentication_per_account="1000000/minute",
     write_per_user="1000000/minute",
@@ -61,7 +61,7 @@ async def test_nothing_that_is_sent_breaks_the_description(
 ) -> None:
     async with firebase.served() as (_, identity_service):
         platform = await launch(
-            rates=BOUNDLESS, auth=config.Auth(firebase=config.Firebase(**identity_service))
+            rates=BOUNDLESS, auth=config.AuthSettings(firebase=config.FirebaseSettings(**identity_service))
         )
         person = await platform.person(is_admin=True)
         await person.new_app()

@@ -123,7 +123,7 @@ async def test_nobody_sets_or_deletes_somebody_elses(platform: Platform) -> None
 
 
 async def test_an_account_keeps_so_many_and_no_more(launch: Callable[..., Any]) -> None:
-    platform = await launch(builds=config.Builds(registry_credentials=3))
+    platform = await launch(builds=config.BuildsSettings(registry_credentials=3))
     person = await platform.person()
     app = await person.new_app()
     answers = await asyncio.gather(

@@ -213,7 +213,7 @@ async def test_an_imported_token_without_jti_stays_valid_until_the_sessions_end(
 
 async def test_guessing_is_limited_for_each_account_and_each_address(launch: Callable[..., Any]) -> None:
     # Windows follow the clock: in a test, a minute would now and then end between two attempts.
-    rates = config.Rates(authentication_per_account="3/day", authentication_per_address="8/day")
+    rates = config.RatesSettings(authentication_per_account="3/day", authentication_per_address="8/day")
     platform = await launch(rates=rates)
     statuses = [(await log_in(platform, "A@b.test", "x")).status for _ in range(4)]
     assert statuses == [401, 401, 401, 429]
@@ -227,7 +227,7 @@ async def test_guessing_is_limited_for_each_account_and_each_address(launch: Cal
 
 
 async def test_behind_our_ingress_the_address_is_the_one_it_saw(launch: Callable[..., Any]) -> None:
-    platform = await launch(rates=config.Rates(authentication_per_address="1/day"))
+    platform = await launch(rates=config.RatesSettings(authentication_per_address="1/day"))
 
     async def attempt(forwarded: str) -> int:
         body = {"email": "a@b.test", "password": "x"}

@@ -194,7 +194,7 @@ async def test_a_sign_up_that_lacks_something_is_400(platform: Platform, body: d
 
 
 async def test_sign_up_can_be_switched_off(launch: Callable[..., Any]) -> None:
-    platform = await launch(auth=config.Auth(signup=False))
+    platform = await launch(auth=config.AuthSettings(signup=False))
     assert is_error(await ask(platform, "signup", email=ADDRESS, password=PASSWORD), 403, "FORBIDDEN")
 
 
@@ -222,7 +222,7 @@ async def test_a_proven_account_keeps_its_password_and_sessions_with_a_further_c
 
 
 async def test_a_development_server_shows_its_codes(launch: Callable[..., Any]) -> None:
-    platform = await launch(auth=config.Auth(development_codes=True))
+    platform = await launch(auth=config.AuthSettings(development_codes=True))
     code = (await ask(platform, "send-otp", email=ADDRESS)).json["otp"]
     assert (await ask(platform, "verify-otp", email=ADDRESS, otp=code)).status == 200
 

@@ -37,7 +37,7 @@ async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
 @pytest.fixture
 async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     """The operator's own database, as far as the server knows."""
-    postgres = EmbeddedPostgres(cluster_dir, config.Database())
+    postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings())
     yield postgres
     await postgres.stop()
 

@@ -32,7 +32,7 @@ async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
 async def test_a_server_frozen_in_a_claim_does_nothing_more_after_another_took_over(
     git: GitServer, cluster_dir: Path
 ) -> None:
-    postgres = EmbeddedPostgres(cluster_dir, config.Database())
+    postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings())
     url = await postgres.start()
     tables = {
         "database": {"url": url},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.config import Images
+from stackyn_server.config import ImagesSettings
 from stackyn_server.images.layout import Layout
 from stackyn_server.images.recipes import FIRST
 from tests.git_server import GitServer
@@ -27,7 +27,7 @@ APP: Tree = {"deno.json": "{}", "main.ts": MAIN}
 @pytest.fixture
 def images() -> Iterator[Path]:
     """A folder with the images that a server begins with, and nothing else that this machine has."""
-    there = Layout(Images().directory)
+    there = Layout(ImagesSettings().directory)
     # On the same file system: links of the blobs take no room.
     with tempfile.TemporaryDirectory(dir=there.folder.parent, prefix="stackyn-test-images-") as folder:
         layout = Layout(Path(folder) / "images")
@@ -60,7 +60,7 @@ def last_used_long_ago(layout: Layout, name: str) -> None:
     blob = layout.blob(layout.entries()[name].digest)
     aged = blob.with_name("aged")
     shutil.copyfile(blob, aged)  # another image folder may have the same file
-    long_ago = time.time() - (Images().keep_days + 1) * 86_400
+    long_ago = time.time() - (ImagesSettings().keep_days + 1) * 86_400
     os.utime(aged, (long_ago, long_ago))
     aged.replace(blob)
 

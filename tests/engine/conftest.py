@@ -30,15 +30,15 @@ from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar
 from tests.patience import patient
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
-BUILDER = os.environ.get("STACKYN_TEST_BUILDER_IMAGE", config.Images().builder)
+BUILDER = os.environ.get("STACKYN_TEST_BUILDER_IMAGE", config.ImagesSettings().builder)
 BASE_NAME = "stackyn-test/busybox"
 
 
-def _own_networks() -> config.Network:
+def _own_networks() -> config.NetworkSettings:
     """Choose among 10.64.0.0/10: other test sessions run on the same engine."""
     second = RANDOM.randrange(64, 128)
     quarter = RANDOM.randrange(0, 3) * 64
-    return config.Network(
+    return config.NetworkSettings(
         subnet=IPv4Network(f"10.{second}.{quarter}.0/18"),
         build_subnet=IPv4Network(f"10.{second}.{RANDOM.randrange(192, 256)}.0/24"),
     )
@@ -46,7 +46,7 @@ def _own_networks() -> config.Network:
 
 @pytest.fixture(scope="session")
 async def engine() -> AsyncIterator[Engine]:
-    settings = config.Engine(socket=SOCKET, request_seconds=round(patient(30)))
+    settings = config.EngineSettings(socket=SOCKET, request_seconds=round(patient(30)))
     async with Engine(settings, _own_networks(), str(uuid.uuid4())) as opened:
         try:
             yield opened
@@ -115,12 +115,12 @@ def build_settings(engine: Engine, base_images: Path) -> config.Settings:
     """No registry is asked, and one build may take little room."""
     return config.Settings(
         network=engine.network,
-        images=config.Images(
+        images=config.ImagesSettings(
             builder=BUILDER,
             directory=base_images,
             source="local",
         ),
-        builds=config.Builds(disk_mb=512, free_disk_mb=64),
+        builds=config.BuildsSettings(disk_mb=512, free_disk_mb=64),
     )
 
 

@@ -159,7 +159,7 @@ async def until_answers(address: IPv4Address, port: int, seconds: float = 10) ->
                 return
 
 
-def containers_place(network: config.Network) -> tuple[Bridge, IPv4Address]:
+def containers_place(network: config.NetworkSettings) -> tuple[Bridge, IPv4Address]:
     """The first seat of a network."""
     return bridge_of(network.subnet, 0), address_of(network.subnet, 0, 0)
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from stackyn_server.config import Public
+from stackyn_server.config import PublicSettings
 from stackyn_server.domain.apps import Protocol
 from stackyn_server.engine.answering import Reply, Visitor, accepts, ask, last_line_of
 from tests.server_process import free_port
@@ -63,11 +63,11 @@ async def test_the_request_is_a_visitors() -> None:
 @pytest.mark.parametrize(
     ("public", "visitor"),
     [
-        (Public(base_domain="example.org", scheme="https"), Visitor("a.example.org", "https", 443)),
-        (Public(base_domain="example.org", port=8000), Visitor("a.example.org", "http", 8000)),
+        (PublicSettings(base_domain="example.org", scheme="https"), Visitor("a.example.org", "https", 443)),
+        (PublicSettings(base_domain="example.org", port=8000), Visitor("a.example.org", "http", 8000)),
     ],
 )
-def test_a_visitor_of_the_public_side(public: Public, visitor: Visitor) -> None:
+def test_a_visitor_of_the_public_side(public: PublicSettings, visitor: Visitor) -> None:
     assert Visitor.of(public, "a") == visitor
 
 

@@ -42,13 +42,13 @@ class Told:
 @pytest.fixture
 def settings(tmp_path: Path) -> config.Settings:
     """A folder with this machine's Debian, if it has one, and without anything made on it."""
-    machine = Layout(config.Images().directory)
+    machine = Layout(config.ImagesSettings().directory)
     own = Layout(tmp_path / "images")
     for name in recipes.FIRST_ROOTS:
         if (entry := machine.entries().get(name)) is not None:
             (tar,) = machine.layers(entry)
             own.take_root(name, entry.recipe, tar, "amd64")
-    return config.Settings(images=config.Images(directory=own.folder, source="local"))
+    return config.Settings(images=config.ImagesSettings(directory=own.folder, source="local"))
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ async def test_registry_gives_the_official_image_of_a_version(
         await registry.push("library/node", layers, {"Env": ["NODE_VERSION=22.4.0"]}, "22.4.0-bookworm-slim")
         settings = settings.model_copy(
             update={
-                "images": config.Images(directory=settings.images.directory, source="registry"),
-                "builds": config.Builds(
+                "images": config.ImagesSettings(directory=settings.images.directory, source="registry"),
+                "builds": config.BuildsSettings(
                     plain_http_registries=(registry.address,), mirrors={"docker.io": (registry.address,)}
                 ),
             }
@@ -121,7 +121,7 @@ async def test_registry_gives_the_official_image_of_a_version(
 
 
 def layers_of_debian() -> list[bytes]:
-    machine = Layout(config.Images().directory)
+    machine = Layout(config.ImagesSettings().directory)
     return [layer.read_bytes() for layer in machine.layers(machine.entries()["stackyn/debian:12"])]
 
 

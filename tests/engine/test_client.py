@@ -57,10 +57,10 @@ def test_an_engine_without_a_common_version_is_refused_with_a_sentence(
 
 
 async def test_an_absent_engine_is_an_outage_and_leaves_nothing_open(tmp_path: Path) -> None:
-    settings = config.Engine(socket=tmp_path / "nothing.sock")
+    settings = config.EngineSettings(socket=tmp_path / "nothing.sock")
 
     with pytest.raises(EngineUnavailable) as caught:
-        async with Engine(settings, config.Network(), "nobody"):
+        async with Engine(settings, config.NetworkSettings(), "nobody"):
             pass
 
     assert isinstance(caught.value, TransientFailure)
@@ -75,9 +75,9 @@ async def test_an_engine_that_does_not_answer_is_an_outage(tmp_path: Path) -> No
 
     server = await asyncio.start_unix_server(silence, tmp_path / "silent.sock")
     async with server:
-        settings = config.Engine(socket=tmp_path / "silent.sock", request_seconds=0.2)
+        settings = config.EngineSettings(socket=tmp_path / "silent.sock", request_seconds=0.2)
         with pytest.raises(EngineUnavailable):
-            await Engine(settings, config.Network(), "nobody").open()
+            await Engine(settings, config.NetworkSettings(), "nobody").open()
 
 
 async def test_a_refusal_keeps_the_engines_words_for_the_log_alone(engine: Engine) -> None:
@@ -96,7 +96,7 @@ async def test_an_answer_that_is_no_json_is_none(engine: Engine) -> None:
 
 
 async def test_a_closed_client_says_unavailable() -> None:
-    engine = Engine(config.Engine(socket=SOCKET), config.Network(), "nobody")
+    engine = Engine(config.EngineSettings(socket=SOCKET), config.NetworkSettings(), "nobody")
     await engine.open()
     await engine.close()
     await engine.close()

@@ -41,7 +41,7 @@ NUMBERS = {  # of capabilities, from the kernel's include/uapi/linux/capability.
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("given", [(), config.Apps().capabilities], ids=["none", "default"])
+@pytest.mark.parametrize("given", [(), config.AppsSettings().capabilities], ids=["none", "default"])
 async def test_apps_have_their_capabilities_and_gain_none(
     engine: Engine, spec: Spec, given: tuple[str, ...]
 ) -> None:

@@ -144,7 +144,7 @@ def test_the_interface_name_fits_into_the_kernels_fifteen_characters(engine: Eng
 
 
 def test_each_build_slot_has_a_subnet_of_its_own() -> None:
-    whole = config.Network().build_subnet
+    whole = config.NetworkSettings().build_subnet
 
     slots = [networks.build_subnet_of(whole, slot) for slot in range(4)]
 

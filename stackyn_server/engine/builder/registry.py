@@ -43,7 +43,7 @@ class Registry:
             return any(await asyncio.gather(*(_answers(session, address) for address in self._addresses)))
 
 
-def addresses(builds: config.Builds) -> list[str]:
+def addresses(builds: config.BuildsSettings) -> list[str]:
     """Return where builds look for an image whose name has no host: the mirrors of Docker Hub, then Docker Hub."""
     mirrors = (mirror.partition("/")[0] for mirror in builds.mirrors.get(DOCKER_HUB, ()))
     plain = frozenset(builds.plain_http_registries)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stackyn_server.config import ConfigInvalid, Mail
+from stackyn_server.config import ConfigInvalid, MailSettings
 from stackyn_server.gateways.mail.log import LogCarrier
 from stackyn_server.gateways.mail.message import Carrier
 from stackyn_server.gateways.mail.resend import ResendCarrier
 from stackyn_server.gateways.mail.smtp import SmtpCarrier
 
 
-def choose_carrier(settings: Mail) -> Carrier:
+def choose_carrier(settings: MailSettings) -> Carrier:
     """Return the configured carrier. Raises `ConfigInvalid` for one that lacks what it needs."""
     if settings.provider == "smtp":
         if not settings.smtp_host:

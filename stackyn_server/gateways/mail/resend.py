@@ -6,7 +6,7 @@ import asyncio
 
 import aiohttp
 
-from stackyn_server.config import Mail as Settings
+from stackyn_server.config import MailSettings
 from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable, read_secret
 
 _ANSWER_SECONDS = 30.0
@@ -15,7 +15,7 @@ _PERMANENT = frozenset({400, 422})
 
 
 class ResendCarrier:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
 
     async def send(self, mail: Mail) -> None:

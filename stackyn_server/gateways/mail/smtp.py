@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import formatdate, parseaddr
 
-from stackyn_server.config import Mail as Settings
+from stackyn_server.config import MailSettings
 from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable, read_secret
 
 _ANSWER_SECONDS = 30.0
@@ -18,7 +18,7 @@ _PERMANENT = 500  # SMTP reply codes from here on say: do not try again
 
 
 class SmtpCarrier:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
 
     async def send(self, mail: Mail) -> None:

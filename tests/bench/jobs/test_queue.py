@@ -30,7 +30,7 @@ LETTERS = 300
 TENANTS, BUILDS, CAP, WORK_SECONDS = 20, 500, 2, 0.005
 # Limits on a loaded machine; the goals are in the printed lines.
 LONGEST_CLAIM_SECONDS, LONGEST_LOOK_SECONDS, LONGEST_START_SECONDS = 0.25, 0.5, 0.5
-SETTINGS = config.Jobs()
+SETTINGS = config.JobsSettings()
 POLICY = RetryPolicy(attempts=3, first_seconds=1, factor=2, longest_seconds=10, jitter=0)
 
 Say = Callable[[str], None]
@@ -38,9 +38,9 @@ Say = Callable[[str], None]
 
 @pytest.fixture
 async def durable(cluster_dir: Path) -> AsyncIterator[Database]:
-    postgres = EmbeddedPostgres(cluster_dir, config.Database())
+    postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings())
     database = await Database.open(
-        await postgres.start(), config.Database(), application_name="stackyn bench"
+        await postgres.start(), config.DatabaseSettings(), application_name="stackyn bench"
     )
     async with database.connection() as connection:
         await migrate(connection)

@@ -19,7 +19,9 @@ async def shop_platform(launch: Callable[..., Any], tmp_path: Path) -> Platform:
     secret = tmp_path / "secret"
     secret.write_text(SECRET + "\n")
     platform: Platform = await launch(
-        billing=config.Billing(provider="lemonsqueezy", variants=VARIANTS, webhook_secret_file=str(secret)),
-        auth=config.Auth(development_codes=True, code_cooldown_seconds=0.001),
+        billing=config.BillingSettings(
+            provider="lemonsqueezy", variants=VARIANTS, webhook_secret_file=str(secret)
+        ),
+        auth=config.AuthSettings(development_codes=True, code_cooldown_seconds=0.001),
     )
     return platform

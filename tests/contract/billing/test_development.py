@@ -16,7 +16,7 @@ from tests.contract.test_conventions import is_error
 
 
 async def test_a_developer_walks_through_every_status(launch: Callable[..., Any]) -> None:
-    platform = await launch(billing=config.Billing(test_endpoint=True))
+    platform = await launch(billing=config.BillingSettings(test_endpoint=True))
     person = await platform.person(plan="free")
     app = await person.new_app()
     for body, expected, wish in [
@@ -50,7 +50,7 @@ async def test_a_developer_walks_through_every_status(launch: Callable[..., Any]
      {"trial_ends_at": "0001-01-01T00:00:00+14:00"}, {"trial_ends_at": "2030-01-01T00:00:00"}, {"plan": "a\0"}],
 )  # fmt: skip
 async def test_a_developer_is_told_what_is_wrong(launch: Callable[..., Any], body: dict[str, Any]) -> None:
-    platform = await launch(billing=config.Billing(test_endpoint=True))
+    platform = await launch(billing=config.BillingSettings(test_endpoint=True))
     answer = await (await platform.person()).post("/api/v1/test/billing", json=body)
     assert is_error(answer, 400, "INVALID_REQUEST")
 

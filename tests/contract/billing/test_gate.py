@@ -22,7 +22,7 @@ OVER = "UPDATE account SET billing_status = 'trial', trial_started_at = $2, tria
 @pytest.fixture
 async def platform(launch: Callable[..., Any]) -> Platform:
     """The API where plans are sold."""
-    started: Platform = await launch(billing=config.Billing(provider="lemonsqueezy"))
+    started: Platform = await launch(billing=config.BillingSettings(provider="lemonsqueezy"))
     return started
 
 

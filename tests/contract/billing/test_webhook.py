@@ -41,7 +41,7 @@ async def test_only_the_right_signature_of_the_raw_body_is_taken(shop_platform: 
 async def test_without_a_secret_everything_is_refused(
     launch: Callable[..., Any], given: dict[str, Any]
 ) -> None:
-    platform = await launch(billing=config.Billing(**{"provider": "lemonsqueezy", **given}))
+    platform = await launch(billing=config.BillingSettings(**{"provider": "lemonsqueezy", **given}))
     body = Shop(platform.nobody, "a@example.test").event("subscription_created", "active")
     for signed in (signature(body), signature(body, "")):
         assert is_error(await deliver(platform.nobody, body, signed), 401, "SIGN_IN_REQUIRED")
@@ -55,7 +55,7 @@ async def test_an_empty_or_missing_secret_file_opens_nothing(
     body = Shop(None, "a@example.test").event("subscription_created", "active")
     for file, status in ((empty, 401), (tmp_path / "missing", 503)):
         platform = await launch(
-            billing=config.Billing(provider="lemonsqueezy", webhook_secret_file=str(file))
+            billing=config.BillingSettings(provider="lemonsqueezy", webhook_secret_file=str(file))
         )
         assert (await deliver(platform.nobody, body, signature(body, ""))).status == status
 

@@ -115,7 +115,7 @@ async def test_own_dockerfile_mounts_secrets_and_gets_what_it_declares(
 async def test_as_many_variables_as_an_app_may_have_fit_into_a_build(
     base_image: str, builder: Builder, build_request: Make
 ) -> None:
-    limits = config.Apps()
+    limits = config.AppsSettings()
     names = [f"VARIABLE_{number:03}" for number in range(limits.variables)]
     size = limits.variables_bytes // limits.variables - len(names[0])
     steps = "env | wc -c", "env | grep -c VARIABLE_"

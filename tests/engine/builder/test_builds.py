@@ -234,7 +234,7 @@ async def test_a_broken_context_comes_out_as_itself(builder: Builder, build_requ
 async def test_a_build_that_fills_the_disk_is_ended_and_its_cache_goes(
     engine: Engine, base_image: str, build_request: Make, build_settings: config.Settings
 ) -> None:
-    tight = build_settings.model_copy(update={"builds": config.Builds(disk_mb=100, free_disk_mb=64)})
+    tight = build_settings.model_copy(update={"builds": config.BuildsSettings(disk_mb=100, free_disk_mb=64)})
     builder = Builder(engine, tight, Registry(tight))
     request = build_request()
 

@@ -201,7 +201,7 @@ async def test_a_reason_does_not_wait_for_the_removal_of_a_cache_and_its_tenants
     build_request: Callable[..., BuildRequest],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tight = build_settings.model_copy(update={"builds": config.Builds(disk_mb=50, free_disk_mb=64)})
+    tight = build_settings.model_copy(update={"builds": config.BuildsSettings(disk_mb=50, free_disk_mb=64)})
     builder, tenant = Builder(engine, tight, Registry(tight)), UserId(uuid.uuid4())
     may_go_on = asyncio.Event()
 

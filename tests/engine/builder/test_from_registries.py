@@ -59,12 +59,12 @@ async def registries(
             await registry.push(NAME, [layer({"tool": b"a tool"})], {"ExposedPorts": {"4711/tcp": {}}})
         settings = config.Settings(
             network=engine.network,
-            images=config.Images(
+            images=config.ImagesSettings(
                 builder=BUILDER,
                 directory=base_images,
                 source="registry",
             ),
-            builds=config.Builds(
+            builds=config.BuildsSettings(
                 plain_http_registries=(plain.address, private.address, f"{host.public}:5002"),
                 allowed_private=(IPv4Network(f"{host.private}/32"),),
                 mirrors={"docker.io": (plain.address,)},

@@ -147,7 +147,7 @@ class Arsenal:
 
 
 @asynccontextmanager
-async def watched(folder: Path, limits: config.Builds) -> AsyncIterator[Taken]:
+async def watched(folder: Path, limits: config.BuildsSettings) -> AsyncIterator[Taken]:
     """Note what the file system of `folder` loses until the block is left; others may use it too."""
     before = os.statvfs(folder)
     room = before.f_bavail * before.f_frsize - limits.free_disk_mb * MIB
@@ -195,7 +195,7 @@ async def test_real_bomb_ends_at_the_limit_of_the_defaults(arsenal: Arsenal, nam
     assert free > ROOM_BYTES, f"the open variant needs {ROOM_BYTES} bytes of the disk, and {free} are free"
 
     # The tests' own limit of the disk is low, and would be reached first.
-    builds = arsenal.settings.builds.model_copy(update={"disk_mb": config.Builds().disk_mb})
+    builds = arsenal.settings.builds.model_copy(update={"disk_mb": config.BuildsSettings().disk_mb})
     settings = arsenal.settings.model_copy(update={"builds": builds})
     await replace(arsenal, settings=settings).defuse(name, REAL_BOMBS[name])
 

@@ -71,10 +71,10 @@ def data_dir_of(config_file: Path) -> Path:
 
 
 async def account_of(data_dir: Path, email: str) -> Account | None:
-    postgres = EmbeddedPostgres(data_dir, config.Database())
+    postgres = EmbeddedPostgres(data_dir, config.DatabaseSettings())
     try:
         url = await postgres.start()
-        database = await Database.open(url, config.Database(), application_name="cli test")
+        database = await Database.open(url, config.DatabaseSettings(), application_name="cli test")
         async with database.connection() as connection:
             account = await accounts.by_email(connection, email)
         await database.close()
@@ -137,7 +137,7 @@ def test_the_first_admin_gets_a_password_that_is_shown_once(stackyn: Command, co
     assert said == f"{EMAIL} is an admin."
     password = shown.removeprefix("Password (shown only now): ")
     account = asyncio.run(account_of(data_dir_of(config_file), EMAIL))
-    assert account is not None and account.is_admin and account.plan == config.Billing().admin_plan
+    assert account is not None and account.is_admin and account.plan == config.BillingSettings().admin_plan
     assert fits(password, account)
     again = stackyn("admin", "create", "--email", EMAIL.upper(), "--config", config_file)
     assert again.out.splitlines()[1] == "The account keeps its password."
@@ -172,8 +172,10 @@ def test_a_reset_for_nobody_and_a_short_password_are_refused_in_a_sentence(
 
 def test_a_command_uses_the_database_of_a_running_server(config_file: Path) -> None:
     async def beside_a_server() -> Account | None:
-        postgres = EmbeddedPostgres(data_dir_of(config_file), config.Database())
-        database = await Database.open(await postgres.start(), config.Database(), application_name="server")
+        postgres = EmbeddedPostgres(data_dir_of(config_file), config.DatabaseSettings())
+        database = await Database.open(
+            await postgres.start(), config.DatabaseSettings(), application_name="server"
+        )
         try:
             untouched = await _run("admin", "create", "--email", EMAIL, "--config", str(config_file))
             assert untouched.stderr.decode().startswith("The database's tables are older than this release")

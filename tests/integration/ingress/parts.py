@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.ingress import static
 from stackyn_server.ingress.binary import packaged
 from stackyn_server.ingress.entry_points import EntryPoint
@@ -45,11 +45,15 @@ class Proxy:
     """The packaged Traefik with our static configuration; `directory` is its configuration directory."""
 
     def __init__(
-        self, directory: Path, points: Sequence[EntryPoint], settings: Ingress | None = None, **more: int
+        self,
+        directory: Path,
+        points: Sequence[EntryPoint],
+        settings: IngressSettings | None = None,
+        **more: int,
     ) -> None:
         self.directory = directory
         self.entry_points = tuple(points)
-        self.settings = settings or Ingress()
+        self.settings = settings or IngressSettings()
         self._more = more
         self._process: asyncio.subprocess.Process | None = None
         (directory / static.ROUTES).mkdir(parents=True, exist_ok=True)

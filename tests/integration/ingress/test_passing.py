@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.ingress import static
 from stackyn_server.ingress.directory import Directory
 from tests.acme_server import OVER_HTTP, OVER_TLS, AcmeServer
@@ -118,7 +118,7 @@ async def test_a_large_upload_without_a_length_arrives_whole(shop: Stage) -> Non
 async def test_a_slow_upload_has_as_long_as_the_settings_say(
     make_stage: MakeStage, read_seconds: float, arrives: bool
 ) -> None:
-    stage = await _running(make_stage, Ingress(read_seconds=read_seconds))
+    stage = await _running(make_stage, IngressSettings(read_seconds=read_seconds))
     async with backend(address(0), stage.port, mirror):
         assert await _slow_upload(stage, seconds=2.0) is arrives
 
@@ -126,7 +126,7 @@ async def test_a_slow_upload_has_as_long_as_the_settings_say(
 @pytest.mark.full
 @pytest.mark.timeout(180)
 async def test_an_upload_of_more_than_a_minute_is_not_cut(make_stage: MakeStage) -> None:
-    stage = await _running(make_stage, Ingress())
+    stage = await _running(make_stage, IngressSettings())
     began = time.monotonic()
     async with backend(address(0), stage.port, mirror):
         assert await _slow_upload(stage, seconds=70.0)
@@ -174,7 +174,7 @@ async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: Ma
     plain, tls = stage.proxy.entry_points
     authority = AcmeServer(free_port(), plain.port if kind == OVER_HTTP else tls.port, kind)
     await authority.start(stage.proxy.directory)
-    settings = Ingress(
+    settings = IngressSettings(
         http_port=80 if kind == OVER_HTTP else plain.port,  # an authority asks on port 80 only
         https_port=tls.port,
         acme_email="ops@example.test",
@@ -210,7 +210,7 @@ async def _once_trusted(port: int, context: ssl.SSLContext) -> str:
                 await asyncio.sleep(0.1)
 
 
-async def _running(make_stage: MakeStage, settings: Ingress) -> Stage:
+async def _running(make_stage: MakeStage, settings: IngressSettings) -> Stage:
     stage: Stage = await make_stage(start=False)
     stage.proxy.settings = settings
     await stage.proxy.start()

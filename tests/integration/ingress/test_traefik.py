@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, web
 from cryptography import x509
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.domain.ingress import IngressState
 from stackyn_server.ingress import static
 from stackyn_server.ingress.binary import BinaryUnusable, locate
@@ -39,7 +39,7 @@ class Own:
         directory = Directory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
         file = RouteFile(directory.routes, directory.staging)
         publisher = stage.publisher(file=file, confirm_seconds=confirm_seconds)
-        given = Ingress.model_validate(
+        given = IngressSettings.model_validate(
             {"confirm_seconds": confirm_seconds, "http_port": stage.proxy.entry_points[0].port, **settings}
         )
         configuration = static.Static(given, stage.proxy.entry_points, directory.seen)
@@ -249,7 +249,7 @@ async def test_the_metrics_port_counts_requests_of_each_service(make_stage: Make
     metrics_port = free_port()
     seen = PurePosixPath(stage.proxy.directory)
     await stage.proxy.start(
-        static.arguments(static.Static(Ingress(), stage.proxy.entry_points, seen, metrics_port))
+        static.arguments(static.Static(IngressSettings(), stage.proxy.entry_points, seen, metrics_port))
     )
     app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     await stage.publisher().apply({HOST: instance})

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import backend
@@ -42,7 +42,7 @@ async def mirror() -> Mirror:
 
 async def serving(make_stage: MakeStage, *trusted: str) -> Stage:
     stage: Stage = await make_stage(start=False)
-    stage.proxy.settings = Ingress(trusted_proxies=trusted)
+    stage.proxy.settings = IngressSettings(trusted_proxies=trusted)
     await stage.proxy.start()
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     await stage.publisher().apply({HOST: instance})

@@ -28,7 +28,7 @@ from stackyn_server.store import claims
 from stackyn_server.store.database import Connection, Database
 from tests.patience import patient
 
-SETTINGS = config.Jobs(
+SETTINGS = config.JobsSettings(
     heartbeat_seconds=0.2,
     stale_seconds=1.0,
     take_over_seconds=patient(2),  # the holder has this long to stop in order
@@ -100,7 +100,9 @@ async def serve(url: str, data_dir: Path, flags: list[str]) -> None:
         data_dir, take_over="--take-over" in flags, take_over_seconds=SETTINGS.take_over_seconds
     )
     database = await Database.open(
-        url, config.Database(statement_seconds=3, connect_seconds=2), application_name="stackyn starting"
+        url,
+        config.DatabaseSettings(statement_seconds=3, connect_seconds=2),
+        application_name="stackyn starting",
     )
     leadership = await Leadership.take(database, SETTINGS, directory.identity)
     say("leads", leadership.epoch)

@@ -19,7 +19,7 @@ from stackyn_server.store.jobs import Job
 from tests.patience import within
 
 # So that nothing in a test waits for what production may wait for.
-QUICK = config.Jobs(
+QUICK = config.JobsSettings(
     sweep_seconds=30,
     heartbeat_seconds=0.2,
     stale_seconds=1,
@@ -33,7 +33,7 @@ POOLS = {pool: 4 for pool in Pool}
 PATIENCE_SECONDS = 10.0
 
 
-async def lead(database: Database, host: str = "here", settings: config.Jobs = QUICK) -> Leadership:
+async def lead(database: Database, host: str = "here", settings: config.JobsSettings = QUICK) -> Leadership:
     return await Leadership.take(database, settings, host)
 
 
@@ -44,7 +44,7 @@ async def dispatching(
     *,
     leadership: Leadership | None = None,
     pools: Mapping[Pool, int] | None = None,
-    settings: config.Jobs = QUICK,
+    settings: config.JobsSettings = QUICK,
     policy: RetryPolicy = POLICY,
     drain_seconds: float = 0,
 ) -> AsyncIterator[Dispatcher]:

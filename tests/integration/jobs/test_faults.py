@@ -22,13 +22,13 @@ from tests.integration.jobs.stage import dispatching, forever, lead, nothing, pu
 from tests.patience import patient
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-IMPATIENT = config.Database(statement_seconds=patient(1), connect_seconds=patient(1))
+IMPATIENT = config.DatabaseSettings(statement_seconds=patient(1), connect_seconds=patient(1))
 
 
 @pytest.fixture
 async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A cluster of this test's own, to be mistreated."""
-    postgres = EmbeddedPostgres(cluster_dir, config.Database(), extra=NOT_DURABLE)
+    postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings(), extra=NOT_DURABLE)
     yield postgres
     await postgres.stop()
 

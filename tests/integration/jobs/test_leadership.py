@@ -91,7 +91,7 @@ async def test_a_fenced_transaction_that_is_under_way_at_a_take_over_leaves_noth
     database: Database, database_url: str
 ) -> None:
     leader = await lead(database)
-    elsewhere = await Database.open(database_url, config.Database(), application_name="stackyn test")
+    elsewhere = await Database.open(database_url, config.DatabaseSettings(), application_name="stackyn test")
     with pytest.raises(DatabaseUnavailable):
         async with database.transaction() as connection:
             await leader.check(connection)
@@ -139,7 +139,9 @@ async def _is_dead(connection: asyncpg.Connection) -> bool:
 
 async def test_a_server_waits_for_a_database_that_is_away_at_its_start() -> None:
     nowhere = await Database.open(
-        "postgresql://nobody@/nothing?host=/nonexistent", config.Database(), application_name="stackyn test"
+        "postgresql://nobody@/nothing?host=/nonexistent",
+        config.DatabaseSettings(),
+        application_name="stackyn test",
     )
     with capture_logs() as said:
         taking = asyncio.create_task(Leadership.take(nowhere, QUICK, "here"), name="take")

@@ -44,7 +44,7 @@ async def about_an_app(database: Database, journal: Journal) -> Written:
 
 @pytest.fixture
 async def written(database: Database) -> AsyncIterator[Written]:
-    journal = Journal(database, config.Builds(log_limit_bytes=100_000))
+    journal = Journal(database, config.BuildsSettings(log_limit_bytes=100_000))
     running = asyncio.create_task(journal.run())
     yield await about_an_app(database, journal)
     running.cancel()
@@ -114,7 +114,7 @@ async def test_the_limit_holds_over_a_restart(written: Written) -> None:
     await written.journal.flush(written.deployment)
     full = await written.stored()
     assert full.count("\n[This log has reached its limit of 0.0954 MiB; the rest is not kept.]\n") == 1
-    after_restart = Journal(written.database, config.Builds(log_limit_bytes=100_000))
+    after_restart = Journal(written.database, config.BuildsSettings(log_limit_bytes=100_000))
     after_restart.write(written.app, written.deployment, "build", "more\n")
     await after_restart.close()
     assert await written.stored() == full
@@ -134,7 +134,7 @@ async def test_the_logs_of_a_deleted_app_are_left_out_and_others_stored(written:
 async def test_a_commit_without_an_answer_stores_nothing_twice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(database, config.Builds())
+    journal = Journal(database, config.BuildsSettings())
     written = await about_an_app(database, journal)
     written.write("once\n")
     write = journal._write
@@ -156,12 +156,12 @@ async def test_nothing_is_lost_while_the_database_is_away_and_memory_stays_bound
 ) -> None:
     monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(module, "_BACKLOG_BYTES", 50_000)
-    postgres = EmbeddedPostgres(cluster_dir, config.Database())  # type: ignore[arg-type]
+    postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings())  # type: ignore[arg-type]
     url = await postgres.start()
-    database = await Database.open(url, config.Database(), application_name="journal test")
+    database = await Database.open(url, config.DatabaseSettings(), application_name="journal test")
     async with database.connection() as connection:
         await migrate(connection)
-    journal = Journal(database, config.Builds())
+    journal = Journal(database, config.BuildsSettings())
     written = await about_an_app(database, journal)
     running = asyncio.create_task(journal.run())
     try:
@@ -193,7 +193,7 @@ async def test_nothing_is_lost_while_the_database_is_away_and_memory_stays_bound
 
 
 async def test_close_stores_what_is_left(database: Database) -> None:
-    journal = Journal(database, config.Builds())
+    journal = Journal(database, config.BuildsSettings())
     written = await about_an_app(database, journal)
     written.write("last words")
     await journal.close()

@@ -67,8 +67,8 @@ async def smtp_server(**replies: str) -> AsyncIterator[SmtpServer]:
         yield server
 
 
-def smtp(port: int, **values: Any) -> config.Mail:
-    return config.Mail(
+def smtp(port: int, **values: Any) -> config.MailSettings:
+    return config.MailSettings(
         provider="smtp", sender=SENDER, smtp_host="127.0.0.1", smtp_port=port, smtp_tls="none", **values
     )
 
@@ -139,7 +139,9 @@ async def test_resend_gets_the_key_that_makes_repetitions_harmless(
     secret = tmp_path / "key"
     await asyncio.to_thread(secret.write_text, "re_123\n")
     async with resend_service(status) as (url, received):
-        settings = config.Mail(provider="resend", sender=SENDER, resend_url=url, resend_key_file=str(secret))
+        settings = config.MailSettings(
+            provider="resend", sender=SENDER, resend_url=url, resend_key_file=str(secret)
+        )
         carrier = choose_carrier(settings)
         if error is None:
             await carrier.send(MAIL)
@@ -158,7 +160,7 @@ async def test_resend_gets_the_key_that_makes_repetitions_harmless(
 
 
 async def test_a_missing_secret_is_for_now_and_named() -> None:
-    settings = config.Mail(provider="resend", resend_key_file="/nonexistent/key")
+    settings = config.MailSettings(provider="resend", resend_key_file="/nonexistent/key")
     with pytest.raises(MailUnavailable, match="secret file"):
         await choose_carrier(settings).send(MAIL)
 
@@ -166,7 +168,7 @@ async def test_a_missing_secret_is_for_now_and_named() -> None:
 def test_a_provider_that_lacks_what_it_needs_is_a_wrong_configuration() -> None:
     for provider in ("smtp", "resend"):
         with pytest.raises(ConfigInvalid, match=provider):
-            choose_carrier(config.Mail(provider=provider))
+            choose_carrier(config.MailSettings(provider=provider))
 
 
 VALUES = {"code": "123456", "minutes": "10", "plan": "<Pro>", "ends": "tomorrow"}

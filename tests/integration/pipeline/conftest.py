@@ -15,7 +15,7 @@ __all__ = ["plain_log"]
 
 @pytest.fixture
 async def journal(database: Database) -> AsyncIterator[Journal]:
-    journal = Journal(database, config.Builds())
+    journal = Journal(database, config.BuildsSettings())
     running = asyncio.create_task(journal.run(), name="journal")
     yield journal
     running.cancel()

@@ -144,11 +144,11 @@ async def test_a_step_and_a_retry_that_are_refused_end_it(database: Database, jo
 
 async def test_an_ending_that_takes_for_ever_meets_a_deadline(database_url: str) -> None:
     """A statement that the database ends again and again looks like a database that is away."""
-    slow = config.Database(statement_seconds=0.2)
+    slow = config.DatabaseSettings(statement_seconds=0.2)
     database = await Database.open(database_url, slow, application_name="stackyn test")
-    journal = Journal(database, config.Builds())
+    journal = Journal(database, config.BuildsSettings())
     running = asyncio.create_task(journal.run(), name="journal")
-    settings = Settings(deadlines=config.Deadlines(recording=0.5))
+    settings = Settings(deadlines=config.DeadlinesSettings(recording=0.5))
 
     async def steps(walk: Walk) -> None:
         raise FAILED

@@ -24,8 +24,8 @@ PORT = 8080  # of the builder's releases
 
 @pytest.fixture
 def settings(settings: config.Settings) -> config.Settings:
-    health = config.Health(failures=2, successes=2, timeout_seconds=2, path="/well")
-    network = config.Network(subnet=LOOPBACK)
+    health = config.HealthSettings(failures=2, successes=2, timeout_seconds=2, path="/well")
+    network = config.NetworkSettings(subnet=LOOPBACK)
     return settings.model_copy(update={"health": health, "network": network})
 
 

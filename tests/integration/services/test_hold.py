@@ -43,7 +43,7 @@ async def proxy(
     database: Database, gates: Gates, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     monkeypatch.setattr(hold, "HOLD_TURN_SECONDS", TURN_SECONDS)
-    holding = Holding(database, gates, config.Hold(most_per_app=MOST))
+    holding = Holding(database, gates, config.HoldSettings(most_per_app=MOST))
     async with TestClient(TestServer(create_hold_app(holding, RETRY_SECONDS))) as client:
         yield client
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.source.repository import fetch
 from tests.git_server import GitServer, Tree
 
-SETTINGS = Source(
+SETTINGS = SourceSettings(
     schemes=("http",), allowed_private=("127.0.0.0/8",), stall_seconds=2, max_mb=4, max_files=200
 )
 

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
-from stackyn_server.config import Reading
+from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.source import archive as archive_module
 from tests.git_server import Link, Program
 from tests.integration.source.conftest import Fetched, git_processes, lose_objects
 
-READING = Reading()
+READING = ReadingSettings()
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n"
 OURS = {GENERATED_DOCKERFILE, f"{GENERATED_DOCKERFILE}.dockerignore"}
 
@@ -221,7 +221,7 @@ async def test_a_filter_that_needs_too_long_is_ended_with_a_sentence(fetched: Fe
     patterns = "\n".join(f"**/[a-y]*{number}*[a-y]" for number in range(3_000))
     files = {f"{number:04}{'ab' * 98}": "" for number in range(3_000)}
     sha = await fetched({".dockerignore": patterns, **files})
-    hurried = Reading(context_cpu_seconds=1)
+    hurried = ReadingSettings(context_cpu_seconds=1)
     with pytest.raises(DeploymentFailed, match="1 seconds of processor time") as failed:
         [chunk async for chunk in archive_module.archive(hurried, clone, sha, own())]
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE and not failed.value.retryable

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source.repository import fetch, remove
 from stackyn_server.source.tree import list_files
@@ -164,14 +164,14 @@ async def test_an_internal_address_is_refused_before_anything_connects(
     server: GitServer, clone: Path
 ) -> None:
     url, _ = await server.publish("app", HELLO)
-    failed = await failure(fetch(Source(schemes=("http",)), clone, url, "main", None, SILENT))
+    failed = await failure(fetch(SourceSettings(schemes=("http",)), clone, url, "main", None, SILENT))
     assert (failed.failure.code, failed.retryable) == (FailureCode.SOURCE_REFUSED, False)
     assert server.requests == []
 
 
 async def test_a_scheme_that_is_no_longer_allowed_is_refused(server: GitServer, clone: Path) -> None:
     url, _ = await server.publish("app", HELLO)
-    failed = await failure(fetch(Source(), clone, url, "main", None, SILENT))
+    failed = await failure(fetch(SourceSettings(), clone, url, "main", None, SILENT))
     assert failed.failure.code is FailureCode.SOURCE_REFUSED
 
 
@@ -220,9 +220,9 @@ async def test_a_cancelled_fetch_leaves_no_git_process(server: GitServer, clone:
 
 FETCH_FOREVER = """
 import asyncio, pathlib, sys
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.source.repository import fetch
-settings = Source(schemes=("http",), allowed_private=("127.0.0.0/8",), stall_seconds=600)
+settings = SourceSettings(schemes=("http",), allowed_private=("127.0.0.0/8",), stall_seconds=600)
 asyncio.run(fetch(settings, pathlib.Path(sys.argv[1]), sys.argv[2], "main", None, print))
 """
 

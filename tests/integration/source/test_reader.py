@@ -22,7 +22,7 @@ from stackyn_server.buildplan.plan import PlanOptions
 from stackyn_server.buildplan.rights import NOBODY
 from stackyn_server.buildplan.sizes import bytes_allowed
 from stackyn_server.buildplan.toolchains import Toolchains
-from stackyn_server.config import Reading
+from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source import reader
 from stackyn_server.source.children import Child
@@ -30,7 +30,7 @@ from tests.git_server import Link, Tree
 from tests.integration.source.conftest import Fetched, lose_objects
 from tests.loop import longest_wait
 
-READING = Reading()
+READING = ReadingSettings()
 TOOLCHAINS = Toolchains.of_images(
     python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1"
 )
@@ -39,7 +39,11 @@ FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 
 
 async def planned(
-    fetched: Fetched, clone: Path, tree: Tree, reading: Reading = READING, options: PlanOptions = OPTIONS
+    fetched: Fetched,
+    clone: Path,
+    tree: Tree,
+    reading: ReadingSettings = READING,
+    options: PlanOptions = OPTIONS,
 ) -> BuildPlan:
     return await reader.plan(reading, clone, await fetched(tree), tree, options)
 
@@ -150,12 +154,12 @@ async def test_the_process_imports_nothing_of_the_server() -> None:
 
 CHILD_FOREVER = """
 import asyncio
-from stackyn_server.config import Reading
+from stackyn_server.config import ReadingSettings
 from stackyn_server.source import reader
 async def main():
     reader._START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.rights import *; "
     reader._START += "give_up_rights(); print(1, flush=True); import signal; signal.pause()"
-    async with reader.child(Reading(), 30, "plan") as running:
+    async with reader.child(ReadingSettings(), 30, "plan") as running:
         await running.stdout.readline()
         print(running.process.pid, flush=True)
         await asyncio.sleep(600)
@@ -185,7 +189,7 @@ async def test_the_process_ends_with_a_killed_server() -> None:
 async def test_too_much_memory_is_the_files_fault(fetched: Fetched, clone: Path) -> None:
     tree = {"requirements.txt": b"flask\n" * 1_000_000, "app.py": FLASK}
     with pytest.raises(DeploymentFailed, match="48 MiB of memory") as failed:
-        await planned(fetched, clone, tree, Reading(memory_mb=48))
+        await planned(fetched, clone, tree, ReadingSettings(memory_mb=48))
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE and not failed.value.retryable
 
 
@@ -210,7 +214,7 @@ async def test_too_much_time_is_the_files_fault(
 ) -> None:
     monkeypatch.setattr(reader, "_START", SPINS)
     with pytest.raises(DeploymentFailed, match="1 seconds of processor time") as failed:
-        await planned(fetched, clone, {"Dockerfile": "FROM x"}, Reading(cpu_seconds=1))
+        await planned(fetched, clone, {"Dockerfile": "FROM x"}, ReadingSettings(cpu_seconds=1))
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE and not failed.value.retryable
 
 

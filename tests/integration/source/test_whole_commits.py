@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source.repository import Fetched, fetch
 from stackyn_server.source.tree import list_files, read_files
@@ -137,7 +137,7 @@ async def test_move_on_the_same_host_is_followed(server: GitServer, clone: Path)
 async def test_host_that_does_not_exist_fails_soon(clone: Path) -> None:
     began = time.monotonic()
     failed = await failure(
-        fetch(Source(), clone, "https://no-such-host.invalid/a/b.git", "main", None, print)
+        fetch(SourceSettings(), clone, "https://no-such-host.invalid/a/b.git", "main", None, print)
     )
     assert (failed.failure.code, failed.retryable) == (FailureCode.SOURCE_UNREACHABLE, False)
     assert time.monotonic() - began < 30

@@ -11,7 +11,7 @@ from stackyn_server.store.crashes import CRASHED, REPAIR_FAILED, RESTARTED, Cras
 from stackyn_server.store.database import Connection, Database
 from tests.rows import a_serving_app
 
-LIMITS = config.Apps(restart_limit=3, restart_window_seconds=600)
+LIMITS = config.AppsSettings(restart_limit=3, restart_window_seconds=600)
 
 
 async def wish(connection: Connection, app: apps.App) -> Desired:

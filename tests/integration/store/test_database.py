@@ -58,7 +58,7 @@ async def test_a_faulty_statement_leaks_no_sql(database: Database) -> None:
 
 async def test_a_slow_statement_is_ended_by_the_database(database_url: str) -> None:
     database = await Database.open(
-        database_url, config.Database(statement_seconds=0.1), application_name="slow"
+        database_url, config.DatabaseSettings(statement_seconds=0.1), application_name="slow"
     )
     with pytest.raises(DatabaseUnavailable):
         async with database.transaction() as connection:
@@ -86,7 +86,7 @@ async def test_a_deadlock_is_contention_for_one_and_success_for_the_other(databa
 
 
 async def test_a_full_pool_answers_unavailable_after_the_time_limit(database_url: str) -> None:
-    impatient = config.Database(pool_size=1, connect_seconds=0.1)
+    impatient = config.DatabaseSettings(pool_size=1, connect_seconds=0.1)
     database = await Database.open(database_url, impatient, application_name="full")
     async with database.connection():
         with pytest.raises(DatabaseUnavailable):
@@ -112,7 +112,7 @@ async def test_a_frozen_session_is_unavailable_and_the_pool_goes_on(
 ) -> None:
     monkeypatch.setattr(store, "_ANSWER_MARGIN_SECONDS", 0.1)
     monkeypatch.setattr(store, "_GIVE_BACK_SECONDS", 0.1)
-    impatient = config.Database(pool_size=1, statement_seconds=0.2)
+    impatient = config.DatabaseSettings(pool_size=1, statement_seconds=0.2)
     database = await Database.open(database_url, impatient, application_name="frozen")
     async with database.connection() as connection:
         pid = await connection.fetchval("SELECT pg_backend_pid()")
@@ -132,7 +132,7 @@ async def test_a_frozen_session_is_unavailable_and_the_pool_goes_on(
 async def test_the_pool_opens_while_the_database_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     nowhere = tmp_path_factory.mktemp("none")
     database = await Database.open(
-        f"postgresql://somebody@/x?host={nowhere}", config.Database(), application_name="early"
+        f"postgresql://somebody@/x?host={nowhere}", config.DatabaseSettings(), application_name="early"
     )
     with pytest.raises(DatabaseUnavailable):
         async with database.connection():
@@ -142,7 +142,7 @@ async def test_the_pool_opens_while_the_database_is_away(tmp_path_factory: pytes
 
 async def test_a_refused_sign_in_names_the_setting(database_url: str) -> None:
     database = await Database.open(
-        database_url.replace("stackyn@", "nobody@"), config.Database(), application_name="x"
+        database_url.replace("stackyn@", "nobody@"), config.DatabaseSettings(), application_name="x"
     )
     with pytest.raises(DatabaseRefused) as raised:
         async with database.connection():

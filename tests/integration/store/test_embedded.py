@@ -20,7 +20,7 @@ from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
 from tests.patience import within
 
-SETTINGS = config.Database()
+SETTINGS = config.DatabaseSettings()
 AS_ROOT = os.geteuid() == 0
 GONE_WITHIN_SECONDS = 1.0
 
@@ -32,7 +32,7 @@ from stackyn_server import config
 from stackyn_server.store.embedded import EmbeddedPostgres
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 async def main():
-    postgres = EmbeddedPostgres(Path(sys.argv[1]), config.Database())
+    postgres = EmbeddedPostgres(Path(sys.argv[1]), config.DatabaseSettings())
     await postgres.start()
     print(postgres.pid, flush=True)
     await asyncio.Event().wait()
@@ -85,7 +85,7 @@ async def test_the_first_start_makes_a_cluster_that_only_the_socket_reaches(
 
 
 async def test_the_first_start_takes_longer_than_a_statement_may(cluster_dir: Path) -> None:
-    postgres = EmbeddedPostgres(cluster_dir, config.Database(statement_seconds=0.001))
+    postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings(statement_seconds=0.001))
     try:
         url = await postgres.start()
         assert await ask(url, "SELECT current_database()") == cluster.DATABASE
@@ -299,7 +299,7 @@ async def test_a_cluster_directory_below_a_closed_folder_says_which(cluster_dir:
 
 
 async def test_a_folder_without_programs_is_refused(cluster_dir: Path) -> None:
-    settings = config.Database(binaries=str(cluster_dir))
+    settings = config.DatabaseSettings(binaries=str(cluster_dir))
     with pytest.raises(EmbeddedFailed, match=r"\[database\] binaries"):
         await EmbeddedPostgres(cluster_dir, settings).start()
 

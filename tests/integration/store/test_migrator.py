@@ -37,7 +37,7 @@ async def empty(postgres_url: str) -> AsyncIterator[Database]:
     await admin.execute(f'CREATE DATABASE "{name}"')
     before, _, host = postgres_url.partition("?")
     url = f"{before.rpartition('/')[0]}/{name}?{host}"
-    database = await Database.open(url, config.Database(), application_name="migrator test")
+    database = await Database.open(url, config.DatabaseSettings(), application_name="migrator test")
     yield database
     await database.close()
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -97,7 +97,7 @@ async def test_a_migration_below_the_applied_ones_is_refused(empty: Database) ->
 
 async def test_a_migration_may_take_longer_than_a_statement(empty: Database) -> None:
     slow = Migration("0001_slow.sql", "SELECT pg_sleep(0.4);")
-    impatient = config.Database(statement_seconds=0.1)
+    impatient = config.DatabaseSettings(statement_seconds=0.1)
     database = await Database.open(empty._url, impatient, application_name="migrator test")
     async with database.connection() as connection:
         assert await migrate(connection, [slow]) == [slow.name]

@@ -20,7 +20,7 @@ from stackyn_server.buildplan.languages import _BY_MANIFEST
 from stackyn_server.buildplan.plan import RUNTIMES, PlanOptions, make_plan
 from stackyn_server.buildplan.repository_settings import files_of_settings
 from stackyn_server.buildplan.sizes import bytes_allowed
-from stackyn_server.config import Reading
+from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from tests.unit.buildplan.trees import EVERYTHING, Tree, encoded
 
@@ -213,7 +213,7 @@ def test_the_largest_file_is_read_within_the_limit_of_its_process(path: str) -> 
     texts = (text for size in sizes for text in hostile(path, size))
     slowest = max((seconds_to_plan(path, text), text[:40]) for text in texts)
     print(f"{path} {bytes_allowed(path):,} bytes: {slowest[0]:.1f} s, {slowest[1]!r}")
-    assert slowest[0] < Reading().cpu_seconds
+    assert slowest[0] < ReadingSettings().cpu_seconds
 
 
 PARENT = "<project><parent><artifactId>a</artifactId></parent></project>"

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from stackyn_server.buildplan.toolchains import Toolchains
-from stackyn_server.config import Images
+from stackyn_server.config import ImagesSettings
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.images.catalogue import toolchains
 from stackyn_server.images.recipes import RECIPES, is_known, recipe_of
 from tests.unit.buildplan.trees import Tree, planned, refused
 
-REGISTRY, LOCAL = (toolchains(Images(), has_registry=answer) for answer in (True, False))
+REGISTRY, LOCAL = (toolchains(ImagesSettings(), has_registry=answer) for answer in (True, False))
 
 POM = "<project><artifactId>a</artifactId><properties><java.version>{}</java.version></properties></project>"
 CSPROJ = (
@@ -127,7 +127,7 @@ def test_release_of_node_is_taken_where_it_can_be_had(asked: str, with_registry:
 
 def test_image_of_the_operator_is_the_only_version() -> None:
     catalogue = toolchains(
-        Images(python="registry.example/python:3.9", node="stackyn/node:24"), has_registry=False
+        ImagesSettings(python="registry.example/python:3.9", node="stackyn/node:24"), has_registry=False
     )
 
     assert catalogue.tools["python"].versions == ("3.9",)

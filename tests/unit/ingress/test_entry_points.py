@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.ingress.entry_points import EntryPoint, EntryPointInvalid, external, managed
 
 
 def test_our_own_proxy_has_tls_only_with_an_https_port() -> None:
-    assert managed(Ingress(http_port=8000)) == (EntryPoint("web", 8000),)
-    assert managed(Ingress(http_port=80, https_port=443)) == (
+    assert managed(IngressSettings(http_port=8000)) == (EntryPoint("web", 8000),)
+    assert managed(IngressSettings(http_port=80, https_port=443)) == (
         EntryPoint("web", 80),
         EntryPoint("websecure", 443, tls=True),
     )
@@ -24,7 +24,7 @@ def test_our_own_proxy_has_tls_only_with_an_https_port() -> None:
     ],
 )
 def test_an_operators_entry_points_are_read(text: str, expected: EntryPoint) -> None:
-    assert external(Ingress(https_port=443, entry_points=(text,))) == (expected,)
+    assert external(IngressSettings(https_port=443, entry_points=(text,))) == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -32,16 +32,16 @@ def test_an_operators_entry_points_are_read(text: str, expected: EntryPoint) -> 
 )
 def test_an_unreadable_entry_point_is_named(text: str) -> None:
     with pytest.raises(EntryPointInvalid, match="entry_points"):
-        external(Ingress(entry_points=(text,)))
+        external(IngressSettings(entry_points=(text,)))
 
 
 def test_a_tls_entry_point_without_any_port_is_refused() -> None:
     with pytest.raises(EntryPointInvalid) as raised:
-        external(Ingress(https_port=0, entry_points=("websecure/tls",)))
+        external(IngressSettings(https_port=0, entry_points=("websecure/tls",)))
 
     assert "https_port" in raised.value.hint
 
 
 def test_no_entry_point_at_all_is_refused() -> None:
     with pytest.raises(EntryPointInvalid):
-        external(Ingress(entry_points=()))
+        external(IngressSettings(entry_points=()))

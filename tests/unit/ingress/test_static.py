@@ -4,18 +4,18 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from stackyn_server.config import Ingress
+from stackyn_server.config import IngressSettings
 from stackyn_server.ingress.alphabet import RouteRefused
 from stackyn_server.ingress.entry_points import managed
 from stackyn_server.ingress.static import Static, arguments, resolver_name
 
 
-def arguments_for(settings: Ingress, metrics_port: int | None = None) -> tuple[str, ...]:
+def arguments_for(settings: IngressSettings, metrics_port: int | None = None) -> tuple[str, ...]:
     return arguments(Static(settings, managed(settings), PurePosixPath("/etc/stackyn"), metrics_port))
 
 
 def test_the_plain_case_is_exactly_this() -> None:
-    assert arguments_for(Ingress(http_port=8000, read_seconds=600)) == (
+    assert arguments_for(IngressSettings(http_port=8000, read_seconds=600)) == (
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
         "--log.level=WARN",
@@ -33,20 +33,20 @@ def test_the_plain_case_is_exactly_this() -> None:
 
 
 def test_metrics_listen_on_loopback_only_and_only_when_asked() -> None:
-    with_metrics = arguments_for(Ingress(), metrics_port=9191)
+    with_metrics = arguments_for(IngressSettings(), metrics_port=9191)
 
     assert "--entrypoints.metrics.address=127.0.0.1:9191" in with_metrics
-    assert not any("metrics" in argument for argument in arguments_for(Ingress()))
+    assert not any("metrics" in argument for argument in arguments_for(IngressSettings()))
 
 
 def test_neither_dashboard_nor_trusted_forwarded_headers_are_ever_on() -> None:
-    given = " ".join(arguments_for(Ingress(https_port=443, acme_email="a@example.test"), 9191))
+    given = " ".join(arguments_for(IngressSettings(https_port=443, acme_email="a@example.test"), 9191))
 
     assert "api" not in given and "insecure" not in given and "trustedips" not in given
 
 
 def test_only_the_operators_proxies_are_trusted_on_every_entry_point() -> None:
-    given = arguments_for(Ingress(https_port=443, trusted_proxies=("192.0.2.7", "2001:db8::/32")))
+    given = arguments_for(IngressSettings(https_port=443, trusted_proxies=("192.0.2.7", "2001:db8::/32")))
 
     for name in ("web", "websecure"):
         assert f"--entrypoints.{name}.forwardedheaders.trustedips=192.0.2.7/32,2001:db8::/32" in given
@@ -56,8 +56,8 @@ def test_only_the_operators_proxies_are_trusted_on_every_entry_point() -> None:
 
 
 def test_an_acme_address_makes_a_resolver_with_the_challenge_that_the_port_allows() -> None:
-    standard = arguments_for(Ingress(https_port=443, acme_email="ops@example.test"))
-    other_port = arguments_for(Ingress(http_port=8000, https_port=443, acme_email="ops@example.test"))
+    standard = arguments_for(IngressSettings(https_port=443, acme_email="ops@example.test"))
+    other_port = arguments_for(IngressSettings(http_port=8000, https_port=443, acme_email="ops@example.test"))
 
     assert "--certificatesresolvers.stackyn.acme.httpchallenge.entrypoint=web" in standard
     assert "--certificatesresolvers.stackyn.acme.tlschallenge=true" in other_port
@@ -66,26 +66,26 @@ def test_an_acme_address_makes_a_resolver_with_the_challenge_that_the_port_allow
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        (Ingress(acme_email="a@b.test"), ""),
-        (Ingress(https_port=443), ""),
-        (Ingress(https_port=443, acme_email="a@b.test"), "stackyn"),
-        (Ingress(https_port=443, certificate_resolver="le"), "le"),
-        (Ingress(https_port=443, acme_email="a@b.test", certificate_file="/c"), ""),
-        (Ingress(managed=False, certificate_resolver="le"), "le"),
+        (IngressSettings(acme_email="a@b.test"), ""),
+        (IngressSettings(https_port=443), ""),
+        (IngressSettings(https_port=443, acme_email="a@b.test"), "stackyn"),
+        (IngressSettings(https_port=443, certificate_resolver="le"), "le"),
+        (IngressSettings(https_port=443, acme_email="a@b.test", certificate_file="/c"), ""),
+        (IngressSettings(managed=False, certificate_resolver="le"), "le"),
     ],
 )
-def test_which_resolver_routers_name(settings: Ingress, name: str) -> None:
+def test_which_resolver_routers_name(settings: IngressSettings, name: str) -> None:
     assert resolver_name(settings) == name
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        Ingress(https_port=443, acme_email="a b"),
-        Ingress(https_port=443, acme_email="a@b.test", acme_server="http://ca.test/directory"),
-        Ingress(https_port=443, certificate_resolver="a.b=c"),
+        IngressSettings(https_port=443, acme_email="a b"),
+        IngressSettings(https_port=443, acme_email="a@b.test", acme_server="http://ca.test/directory"),
+        IngressSettings(https_port=443, certificate_resolver="a.b=c"),
     ],
 )
-def test_a_value_that_could_be_read_as_another_option_is_refused(settings: Ingress) -> None:
+def test_a_value_that_could_be_read_as_another_option_is_refused(settings: IngressSettings) -> None:
     with pytest.raises(RouteRefused):
         arguments_for(settings)

@@ -10,7 +10,7 @@ from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.store.installation import LeadershipLost
 from tests.patience import patient
 
-QUICK = config.Jobs(pause_first_seconds=0.001, pause_longest_seconds=0.01)
+QUICK = config.JobsSettings(pause_first_seconds=0.001, pause_longest_seconds=0.01)
 
 
 async def eventually(event: asyncio.Event) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.config import Source
+from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source.addresses import is_reachable_for_tenants, parse_url, reach, vet
 
-DEFAULT = Source()
-LOCAL = Source(schemes=("https", "http"), allowed_private=("127.0.0.0/8",), stall_seconds=2)
+DEFAULT = SourceSettings()
+LOCAL = SourceSettings(schemes=("https", "http"), allowed_private=("127.0.0.0/8",), stall_seconds=2)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_public_addresses_are_within_reach(address: str) -> None:
 
 
 def test_a_private_network_is_within_reach_when_the_operator_allows_it() -> None:
-    settings = Source(allowed_private=("10.5.0.0/16", "fd00::/8"))
+    settings = SourceSettings(allowed_private=("10.5.0.0/16", "fd00::/8"))
     addresses = ("10.5.1.1", "::ffff:10.5.1.1", "fd00::1", "10.6.0.1", "127.0.0.1")
     assert [is_reachable_for_tenants(settings, ipaddress.ip_address(a)) for a in addresses] == [
         True, True, True, False, False,
@@ -142,9 +142,9 @@ def test_a_private_network_is_within_reach_when_the_operator_allows_it() -> None
 
 
 async def test_a_host_with_only_internal_addresses_is_refused() -> None:
-    url = parse_url(Source(schemes=("http",)), "http://localhost:8000/a.git")
+    url = parse_url(SourceSettings(schemes=("http",)), "http://localhost:8000/a.git")
     with pytest.raises(DeploymentFailed) as refused:
-        await vet(Source(schemes=("http",)), url)
+        await vet(SourceSettings(schemes=("http",)), url)
     assert refused.value.failure.code is FailureCode.SOURCE_REFUSED
     assert not refused.value.retryable
 
