@@ -17,17 +17,17 @@ class Streak:
         return Streak(successes=self.successes + 1) if answered else Streak(failures=self.failures + 1)
 
 
-class Verdict(Enum):
-    NOTHING_NEW = auto()
+class HealthChange(Enum):
+    NONE = auto()
     UNHEALTHY = auto()
     RECOVERED = auto()
 
 
-def judge(streak: Streak, *, was_unhealthy: bool, failures: int, successes: int) -> Verdict:
+def judge(streak: Streak, *, was_unhealthy: bool, failures: int, successes: int) -> HealthChange:
     """`failures` and `successes` in a row make the difference. After an unhealthy one is started again, a new streak
     begins."""
     if streak.failures >= failures:
-        return Verdict.UNHEALTHY
+        return HealthChange.UNHEALTHY
     if was_unhealthy and streak.successes >= successes:
-        return Verdict.RECOVERED
-    return Verdict.NOTHING_NEW
+        return HealthChange.RECOVERED
+    return HealthChange.NONE

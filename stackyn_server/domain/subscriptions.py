@@ -13,7 +13,7 @@ from enum import StrEnum
 TRIAL, ACTIVE, EXPIRED = "trial", "active", "expired"
 
 
-class Status(StrEnum):
+class SubscriptionStatus(StrEnum):
     """The provider's words. `past_due`: a payment failed and is tried again; `unpaid`: all tries have failed."""
 
     ON_TRIAL = "on_trial"
@@ -26,27 +26,27 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Subscription:
     """A subscription as the provider last described it. `is_served`: the service goes on while it is paused."""
 
     provider_id: str
     variant: str
-    status: Status
+    status: SubscriptionStatus
     is_served: bool
     ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class PricedSubscription:
     """What a subscription is for: the billing plan that its variant stands for, with its price."""
 
-    picture: Picture
+    subscription: Subscription
     plan: str
     price: int
 
     @property
     def key(self) -> str:
-        return f"{self.picture.provider_id}:{self.picture.variant}"
+        return f"{self.subscription.provider_id}:{self.subscription.variant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +66,20 @@ class Standing:
         return {TRIAL: self.trial_ends_at, ACTIVE: self.paid_until}.get(self.billing_status)
 
 
-def entitles(picture: Picture, now: datetime) -> bool:
+def entitles(subscription: Subscription, now: datetime) -> bool:
     """Say whether the service is owed now. A cancelled one is paid until its end, or until the provider ends it."""
-    match picture.status:
-        case Status.ON_TRIAL | Status.ACTIVE | Status.PAST_DUE:
+    match subscription.status:
+        case SubscriptionStatus.ON_TRIAL | SubscriptionStatus.ACTIVE | SubscriptionStatus.PAST_DUE:
             return True
-        case Status.PAUSED:
-            return picture.is_served
-        case Status.CANCELLED:
-            return picture.ends_at is None or picture.ends_at > now
-        case Status.UNPAID | Status.EXPIRED:
+        case SubscriptionStatus.PAUSED:
+            return subscription.is_served
+        case SubscriptionStatus.CANCELLED:
+            return subscription.ends_at is None or subscription.ends_at > now
+        case SubscriptionStatus.UNPAID | SubscriptionStatus.EXPIRED:
             return False
 
 
-def decide(before: Standing, offers: Sequence[Offer], now: datetime) -> Standing:
+def decide(before: Standing, offers: Sequence[PricedSubscription], now: datetime) -> Standing:
     """Return where the account stands now.
 
     Of several subscriptions the dearest that entitles counts, so the end of an old one ends nothing. Once there was
@@ -87,15 +87,21 @@ def decide(before: Standing, offers: Sequence[Offer], now: datetime) -> Standing
     subscription, another variant or none pays for the account.
     """
     best = max(
-        (offer for offer in offers if entitles(offer.picture, now)),
-        key=lambda offer: (offer.price, offer.picture.status is not Status.CANCELLED, offer.key),
+        (offer for offer in offers if entitles(offer.subscription, now)),
+        key=lambda offer: (
+            offer.price,
+            offer.subscription.status is not SubscriptionStatus.CANCELLED,
+            offer.key,
+        ),
         default=None,
     )
     paid_by = best.key if best else None
     granted = before.granted_plan if paid_by == before.paid_by else None
     kept = replace(before, granted_plan=granted, paid_by=paid_by, paid_until=None)
     if best is not None:
-        paid_until = best.picture.ends_at if best.picture.status is Status.CANCELLED else None
+        paid_until = (
+            best.subscription.ends_at if best.subscription.status is SubscriptionStatus.CANCELLED else None
+        )
         return replace(kept, billing_status=ACTIVE, plan=granted or best.plan, paid_until=paid_until)
     if granted is not None:
         return replace(kept, billing_status=ACTIVE, plan=granted)

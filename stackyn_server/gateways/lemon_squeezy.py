@@ -26,7 +26,7 @@ from pydantic import (
     ValidationError,
 )
 
-from stackyn_server.domain.subscriptions import Picture, Status
+from stackyn_server.domain.subscriptions import Subscription, SubscriptionStatus
 from stackyn_server.domain.text import is_storable
 from stackyn_server.errors import InvalidRequest, SignInRequired, Unavailable
 
@@ -51,10 +51,10 @@ _PAYMENTS = {
 }
 # Where the object says nothing else. An end is an end, whatever the object says.
 _IMPLIED = {
-    "subscription_cancelled": Status.CANCELLED,
-    "subscription_expired": Status.EXPIRED,
-    "subscription_paused": Status.PAUSED,
-    "subscription_payment_failed": Status.PAST_DUE,
+    "subscription_cancelled": SubscriptionStatus.CANCELLED,
+    "subscription_expired": SubscriptionStatus.EXPIRED,
+    "subscription_paused": SubscriptionStatus.PAUSED,
+    "subscription_payment_failed": SubscriptionStatus.PAST_DUE,
 }
 
 
@@ -68,7 +68,7 @@ class Event:
 
     name: str
     subscription: str | None = None
-    picture: Picture | None = None
+    picture: Subscription | None = None
     payment: Payment | None = None
     buyer: UUID | None = None
     email: str = ""
@@ -114,9 +114,9 @@ def read_event(body: bytes) -> Event:
 def _about_subscription(sent: _Sent) -> Event:
     name = sent.meta.event_name
     picture = None
-    facts: _Subscription | _Invoice
+    facts: _SubscriptionAttributes | _Invoice
     if sent.data.type == _SUBSCRIPTION:
-        facts = _Subscription.model_validate(sent.data.attributes)
+        facts = _SubscriptionAttributes.model_validate(sent.data.attributes)
         subscription = sent.data.id
         picture = _picture(name, subscription, facts)
     else:
@@ -133,11 +133,11 @@ def _about_subscription(sent: _Sent) -> Event:
     )
 
 
-def _picture(name: str, subscription: str, facts: _Subscription) -> Picture:
-    implied = _IMPLIED.get(name, Status.ACTIVE)
-    status = Status.EXPIRED if implied is Status.EXPIRED else facts.status or implied
+def _picture(name: str, subscription: str, facts: _SubscriptionAttributes) -> Subscription:
+    implied = _IMPLIED.get(name, SubscriptionStatus.ACTIVE)
+    status = SubscriptionStatus.EXPIRED if implied is SubscriptionStatus.EXPIRED else facts.status or implied
     is_served = facts.pause is not None and facts.pause.mode == "free"
-    return Picture(subscription, facts.variant_id, status, is_served, facts.ends_at)
+    return Subscription(subscription, facts.variant_id, status, is_served, facts.ends_at)
 
 
 def _buyer(custom_data: Any) -> UUID | None:
@@ -195,9 +195,9 @@ class _Pause(_Part):
     mode: Literal["void", "free"] | None = None
 
 
-class _Subscription(_Part):
+class _SubscriptionAttributes(_Part):
     variant_id: _Id
-    status: Status | None = None
+    status: SubscriptionStatus | None = None
     user_email: _Text | None = None
     pause: _Pause | None = None
     ends_at: _Moment | None = None

@@ -16,7 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from stackyn_server.domain.ids import JobId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.jobs.store import PostgresJobStore
-from stackyn_server.store.claims import Alarm
+from stackyn_server.store.claims import Timer
 
 log = structlog.get_logger()
 
@@ -25,16 +25,16 @@ _OPTIONS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 
 class Clock:
-    """Rings the dispatcher for rows with a time. An alarm never claims "its" row: at a cap of 2, 500 alarms would
+    """Rings the dispatcher for rows with a time. A timer never claims "its" row: at a cap of 2, 500 timers would
     consume 498 rows for nothing."""
 
-    def __init__(self, kinds: Collection[Kind], rung: Callable[[JobId], None]) -> None:
+    def __init__(self, kinds: Collection[Kind], fired: Callable[[JobId], None]) -> None:
         self.store = PostgresJobStore([kind.value for kind in kinds])
         self._kinds = frozenset(kind.value for kind in kinds)
-        self._rung = rung
+        self._fired = fired
         self.scheduler: Any = AsyncIOScheduler(
             jobstores={"default": self.store},
-            executors={"default": _Bell(rung)},
+            executors={"default": _TimerExecutor(fired)},
             job_defaults=_OPTIONS,
             timezone=UTC,
         )
@@ -43,19 +43,19 @@ class Clock:
     def is_running(self) -> bool:
         return bool(self.scheduler.running)
 
-    def load(self, alarms: Iterable[Alarm]) -> None:
+    def load(self, timers: Iterable[Timer]) -> None:
         """Take all rows that have a time or a schedule, and start. Loading 10,000 takes 0.2 s."""
-        self.store.load(self._runnable(alarms))
+        self.store.load(self._runnable(timers))
         self.scheduler.start()
 
-    def arm(self, alarms: Iterable[Alarm]) -> None:
-        """Set or move the alarms of some rows."""
-        for alarm in self._runnable(alarms):
-            self.store.arm(alarm)
+    def arm(self, timers: Iterable[Timer]) -> None:
+        """Set or move the timers of some rows."""
+        for timer in self._runnable(timers):
+            self.store.arm(timer)
         self.scheduler.wakeup()
 
     def disarm(self, jobs: Iterable[JobId]) -> None:
-        """Drop the alarms of rows that wait no more."""
+        """Drop the timers of rows that wait no more."""
         for job in jobs:
             self.store.disarm(str(job))
 
@@ -68,25 +68,25 @@ class Clock:
         self.scheduler.shutdown(wait=False)  # only asks the event loop to do it
         await stopped.wait()
 
-    def _runnable(self, alarms: Iterable[Alarm]) -> list[Alarm]:
+    def _runnable(self, timers: Iterable[Timer]) -> list[Timer]:
         """A row of a kind that this release doesn't know waits for one that does."""
         known = []
-        for alarm in alarms:
-            if alarm.kind in self._kinds:
-                known.append(alarm)
+        for timer in timers:
+            if timer.kind in self._kinds:
+                known.append(timer)
             else:
-                log.warning("job.kind_unknown", job=alarm.id, kind=alarm.kind)
+                log.warning("job.kind_unknown", job=timer.id, kind=timer.kind)
         return known
 
 
-class _Bell(BaseExecutor):  # type: ignore[misc]
+class _TimerExecutor(BaseExecutor):  # type: ignore[misc]
     """Rings instead of running: no task, no thread, nothing to cancel when the scheduler stops."""
 
-    def __init__(self, rung: Callable[[JobId], None]) -> None:
+    def __init__(self, fired: Callable[[JobId], None]) -> None:
         super().__init__()
-        self._rung = rung
+        self._fired = fired
 
     def _do_submit_job(self, job: ScheduledJob, run_times: list[datetime]) -> None:
-        self._rung(JobId(int(job.id)))
+        self._fired(JobId(int(job.id)))
         # The base class counts the job as running after this call, so it ends in the loop's next round.
         asyncio.get_running_loop().call_soon(self._run_job_success, job.id, [])

@@ -1,4 +1,4 @@
-"""The one place where work starts. Commits, freed places, alarms and the sweep only wake it; it claims what can run."""
+"""The one place where work starts. Commits, freed places, timers and the sweep only wake it; it claims what can run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stackyn_server.store.failures import Contention
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.jobs import Job
 
-__all__ = ["Dispatcher", "Handler", "Status"]
+__all__ = ["Dispatcher", "DispatcherStatus", "Handler"]
 
 log = structlog.get_logger()
 
@@ -33,12 +33,12 @@ log = structlog.get_logger()
 _CLOCK_STEP_SECONDS = 2.0
 
 
-# Marks of a notification about a running row (the table's trigger, and `hasten` in jobs.sql).
-_CANCEL, _HASTEN = "cancel", "hasten"
+# Marks of a notification about a running row (the table's trigger, and `deadline` in jobs.sql).
+_CANCEL, _DEADLINE = "cancel", "deadline"
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class DispatcherStatus:
     """What the dispatcher is doing. `pause_reason` is a sentence while the database can't be asked, else None."""
 
     is_running: bool
@@ -80,7 +80,7 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._look_at: set[JobId] = set()  # rows that were heard of or rang: their time may lie ahead
         # Marks heard between a claim's commit and the start of its task.
-        self._told_early: dict[JobId, set[str]] = {}
+        self._early_signals: dict[JobId, set[str]] = {}
         self._sweep_at = 0.0
         self._clock_seen: tuple[datetime, float] | None = None
         self._is_running = self._is_draining = self._is_over = False
@@ -90,9 +90,9 @@ class Dispatcher:
         """Look at the queue soon. Cheap, from anywhere on the loop."""
         self._woken.set()
 
-    def status(self) -> Status:
+    def status(self) -> DispatcherStatus:
         running = tuple(live.run.job for live in self._live.values())
-        return Status(self._is_running, self._pause_reason, running)
+        return DispatcherStatus(self._is_running, self._pause_reason, running)
 
     async def run(self) -> None:
         """Dispatch until `stop`. Raises `LeadershipLost`: then end the process at once, touching nothing.
@@ -100,7 +100,7 @@ class Dispatcher:
         Running jobs outlive a death of this task; started again, it goes on with them.
         """
         self._sweep_at = 0.0
-        clock = Clock(self._handlers, self._rung)
+        clock = Clock(self._handlers, self._fired)
         listener = Listener(
             self._database,
             self._heard,
@@ -177,9 +177,9 @@ class Dispatcher:
     async def _arm(self, clock: Clock) -> None:
         ids, self._look_at = self._look_at, set()
         async with self._database.connection() as connection:
-            alarms = await claims.alarms(connection, ids)
+            timers = await claims.timers(connection, ids)
         clock.disarm(ids)
-        clock.arm(alarms)
+        clock.arm(timers)
 
     async def _claim_runnable(self) -> None:
         free = [pool for pool in self._pools if self._has_place(pool)]
@@ -210,7 +210,7 @@ class Dispatcher:
 
     def _start(self, job: Job) -> None:
         run = JobRun(job, self._leadership, self._policy, self._jitter)
-        _tell(run, self._told_early.pop(job.id, set()))
+        _tell(run, self._early_signals.pop(job.id, set()))
         task = asyncio.create_task(self._perform(run), name=f"job.{job.kind}.{run.moved_by}")
         self._live[job.id, job.attempt] = _Live(run, task)
         task.add_done_callback(lambda ended: self._ended(job, ended))
@@ -235,12 +235,12 @@ class Dispatcher:
         self._sweep_at = 0.0
         self.wake()
 
-    def _rung(self, job: JobId) -> None:
+    def _fired(self, job: JobId) -> None:
         self._look_at.add(job)  # by the database's clock it may be early
         self.wake()
 
     def _heard(self, payload: str) -> None:
-        """`<id> <state> [cancel | hasten]`"""
+        """`<id> <state> [cancel | deadline]`"""
         number, state, *marks = payload.split(" ")
         job = JobId(int(number))
         if state != "running":
@@ -251,7 +251,7 @@ class Dispatcher:
         for run in runs:
             _tell(run, set(marks))
         if not runs:
-            self._told_early.setdefault(job, set()).update(marks)
+            self._early_signals.setdefault(job, set()).update(marks)
 
     # The sweep ------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class Dispatcher:
         # Before anything is asked: who wants another sweep during this one gets it.
         self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
         epoch, live = self._leadership.epoch, [key[0] for key in self._live]
-        self._told_early.clear()
+        self._early_signals.clear()
         self._look_at.clear()
         async with self._database.transaction() as connection:
             returned = await claims.return_stale(connection, epoch, live)
@@ -271,14 +271,14 @@ class Dispatcher:
                 log.warning("clock.jumped_back", seconds=-jump, jobs=shifted)
             # All rows once; then what was missed is of interest only shortly before its time.
             horizon = 2 * self._settings.sweep_seconds if clock.is_running else None
-            alarms = await claims.alarms(connection, within_seconds=horizon)
+            timers = await claims.timers(connection, within_seconds=horizon)
         for row in returned:
             log.warning("job.returned", job=row.id, kind=row.kind, subject=row.subject)
         for row in jobless:
             log.error("deployment.had_no_job", deployment=row.subject, job=row.id, kind=row.kind)
         for (job, _), other in self._live.items():
-            _tell(other.run, {_HASTEN, _CANCEL} if job in cancelled else {_HASTEN})
-        clock.arm(alarms) if clock.is_running else clock.load(alarms)
+            _tell(other.run, {_DEADLINE, _CANCEL} if job in cancelled else {_DEADLINE})
+        clock.arm(timers) if clock.is_running else clock.load(timers)
 
     def _clock_jump(self, database_now: datetime) -> float:
         """Seconds by which the database's clock went further than time did since the last sweep."""
@@ -288,8 +288,8 @@ class Dispatcher:
 
 
 def _tell(run: JobRun, marks: set[str]) -> None:
-    """Let a handler know. `hasten` only makes it read its arguments again, so once too often does no harm."""
+    """Let a handler know. `deadline` only makes it read its arguments again, so once too often does no harm."""
     if _CANCEL in marks:
         run.cancel.set()
-    if _HASTEN in marks:
-        run.hastened.set()
+    if _DEADLINE in marks:
+        run.deadline_changed.set()

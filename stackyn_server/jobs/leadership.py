@@ -13,7 +13,7 @@ from stackyn_server.jobs.pause import Pause
 from stackyn_server.store import installation
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.failures import Contention, DatabaseRefused, DatabaseUnavailable
-from stackyn_server.store.installation import LeadershipLost, Standing
+from stackyn_server.store.installation import CurrentLeader, LeadershipLost
 
 __all__ = ["Leadership", "LeadershipLost", "LedElsewhere"]
 
@@ -138,12 +138,12 @@ async def _take(
     cls: type[Leadership], database: Database, settings: config.JobsSettings, host: str
 ) -> Leadership:
     async with database.connection() as connection:
-        before = await installation.standing(connection, settings.stale_seconds)
+        before = await installation.current_leader(connection, settings.stale_seconds)
         _refuse_if_led_elsewhere(before, host, settings)
         # First the sessions: one that is frozen in the middle of a write holds the row that we lock next.
         await installation.end_sessions(connection, before.epoch)
     async with database.transaction() as connection:
-        now = await installation.standing(connection, settings.stale_seconds, for_update=True)
+        now = await installation.current_leader(connection, settings.stale_seconds, for_update=True)
         _refuse_if_led_elsewhere(now, host, settings)
         asked_at = _clock()
         epoch = await installation.next_epoch(connection, host)
@@ -155,7 +155,7 @@ async def _take(
     return cls(database, settings, epoch, host, asked_at)
 
 
-def _refuse_if_led_elsewhere(standing: Standing, host: str, settings: config.JobsSettings) -> None:
+def _refuse_if_led_elsewhere(standing: CurrentLeader, host: str, settings: config.JobsSettings) -> None:
     if not standing.is_fresh or standing.host == host:
         return
     raise LedElsewhere(

@@ -85,11 +85,11 @@ class PeriodicWork:
                 raise
             raise TookTooLong(f"It took longer than {work.limit:.0f} s and was ended.") from error
 
-    async def plant(self) -> None:
+    async def upsert(self) -> None:
         """Make the rows: new names run soon, known ones when they are due, old ones no more."""
         async with self._database.transaction() as connection:
             schedules = {work.name: work.every for work in self._works.values()}
-            await claims.plant(connection, self._leadership.epoch, schedules)
+            await claims.upsert_periodic(connection, self._leadership.epoch, schedules)
 
     async def report(self) -> list[Punctuality]:
         """Say how each is doing, by name. Raises `DatabaseUnavailable`."""
@@ -115,7 +115,7 @@ class PeriodicWork:
         """Make the rows, then record an event whenever one becomes late or recovers. Run it as a supervised task."""
         while True:
             try:
-                await self.plant()
+                await self.upsert()
                 while True:
                     await self._look()
                     await asyncio.sleep(self._watch_seconds)

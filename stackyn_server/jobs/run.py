@@ -32,7 +32,8 @@ class JobRun:
     """What a handler gets.
 
     A handler ends its row in the transaction of its last result with `finish`, `retry` or `bury`; for one that
-    doesn't, the dispatcher does. `cancel` is set when the job was asked to stop, `hastened` when its deadline moved.
+    doesn't, the dispatcher does. `cancel` is set when the job was asked to stop,
+    `deadline_changed` when its deadline moved.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class JobRun:
         self.epoch = leadership.epoch
         self.moved_by = f"{job.id}:{job.attempt}"
         self.cancel = asyncio.Event()
-        self.hastened = asyncio.Event()
+        self.deadline_changed = asyncio.Event()
         if job.cancel_requested:
             self.cancel.set()
         self._leadership = leadership
@@ -111,7 +112,7 @@ class JobRun:
         """Job → dead, in the caller's transaction. Raises `LeadershipLost`, `NotRunning`."""
         await claims.bury(connection, self.job, self.epoch, reason)
 
-    async def until_handed_over(self, connection: Connection) -> None:
+    async def hand_over(self, connection: Connection) -> None:
         """Begin a transaction that hands this job's work to another one: a cancellation finds either of the two.
 
         Raises `JobCancelled`.
@@ -127,8 +128,8 @@ class JobRun:
         return await claims.count(connection, self.job, self.epoch, what, by)
 
     async def arguments(self, connection: Connection) -> dict[str, Any]:
-        """Return the row's arguments as they are now, and clear `hastened`."""
-        self.hastened.clear()
+        """Return the row's arguments as they are now, and clear `deadline_changed`."""
+        self.deadline_changed.clear()
         return await claims.arguments(connection, self.job.id)
 
     async def still_leading(self) -> None:

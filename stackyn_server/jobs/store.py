@@ -2,7 +2,7 @@
 
 The rows are the truth and PostgreSQL keeps them; this is their synchronous index, for APScheduler calls all eight
 methods on the event loop, where nothing may wait. It is loaded from the rows before the scheduler starts and kept in
-step by the dispatcher. An alarm only ever says "look at the queue": removing one loses nothing.
+step by the dispatcher. A timer only ever says "look at the queue": removing one loses nothing.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from stackyn_server.errors import StackynError
-from stackyn_server.store.claims import Alarm
+from stackyn_server.store.claims import Timer
 
 _NEVER = float("inf")
 
 
 class UnregisteredKind(StackynError):
-    """An alarm for a kind of job that this release doesn't know: nobody could run it."""
+    """A timer for a kind of job that this release doesn't know: nobody could run it."""
 
     code = "UNREGISTERED_KIND"
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    rings_at: datetime | None  # None: paused
+    due_at: datetime | None  # None: paused
     id: str
     kind: str
     schedule: float | None
 
     @property
     def key(self) -> tuple[float, str]:
-        return (_NEVER if self.rings_at is None else self.rings_at.timestamp(), self.id)
+        return (_NEVER if self.due_at is None else self.due_at.timestamp(), self.id)
 
 
-def ring() -> None:
-    """What every alarm runs, by name. The executor of `jobs.clock` wakes the dispatcher instead of calling it."""
+def fire() -> None:
+    """What every timer runs, by name. The executor of `jobs.clock` wakes the dispatcher instead of calling it."""
 
 
 class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
@@ -60,17 +60,17 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
 
     # What the dispatcher tells it -----------------------------------------------------------------------------
 
-    def load(self, alarms: Iterable[Alarm]) -> None:
+    def load(self, timers: Iterable[Timer]) -> None:
         """Take these rows and no others: before the scheduler starts."""
-        self._entries = {entry.id: entry for entry in map(self._entry_of_row, alarms)}
+        self._entries = {entry.id: entry for entry in map(self._entry_of_row, timers)}
         self._order = sorted(entry.key for entry in self._entries.values())
 
-    def arm(self, alarm: Alarm) -> None:
-        """Add the alarm of a row, or move it."""
-        self._put(self._entry_of_row(alarm))
+    def arm(self, timer: Timer) -> None:
+        """Add the timer of a row, or move it."""
+        self._put(self._entry_of_row(timer))
 
     def disarm(self, job_id: str) -> None:
-        """Drop the alarm of a row that waits no more, if it has one."""
+        """Drop the timer of a row that waits no more, if it has one."""
         if job_id in self._entries:
             self._drop(job_id)
 
@@ -85,7 +85,7 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         return [self._as_job(self._entries[job_id]) for _, job_id in self._order[:count]]
 
     def get_next_run_time(self) -> datetime | None:
-        return self._entries[self._order[0][1]].rings_at if self._order else None
+        return self._entries[self._order[0][1]].due_at if self._order else None
 
     def get_all_jobs(self) -> list[ScheduledJob]:
         return [self._as_job(self._entries[job_id]) for _, job_id in self._order]
@@ -104,7 +104,7 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         self._put(self._entry_of_job(job))
 
     def remove_job(self, job_id: str) -> None:
-        """Drop the alarm, never the row."""
+        """Drop the timer, never the row."""
         if job_id not in self._entries:
             raise JobLookupError(job_id)
         self._drop(job_id)
@@ -115,9 +115,9 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
 
     # ----------------------------------------------------------------------------------------------------------
 
-    def _entry_of_row(self, alarm: Alarm) -> _Entry:
-        rings_at = self._now() + timedelta(seconds=alarm.seconds)
-        return _Entry(rings_at, str(alarm.id), self._known(alarm.kind), alarm.schedule)
+    def _entry_of_row(self, timer: Timer) -> _Entry:
+        due_at = self._now() + timedelta(seconds=timer.seconds)
+        return _Entry(due_at, str(timer.id), self._known(timer.kind), timer.schedule)
 
     def _entry_of_job(self, job: ScheduledJob) -> _Entry:
         trigger = job.trigger
@@ -133,7 +133,7 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         options: dict[str, Any] = {
             "id": entry.id,
             "name": entry.kind,
-            "func": ring,
+            "func": fire,
             "args": (),
             "kwargs": {},
             "trigger": _trigger(entry),
@@ -141,7 +141,7 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
             "misfire_grace_time": None,
             "coalesce": True,
             "max_instances": 1,
-            "next_run_time": entry.rings_at,
+            "next_run_time": entry.due_at,
         }
         job = ScheduledJob(self._scheduler, **options)
         job._jobstore_alias = self._alias
@@ -160,5 +160,5 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
 
 def _trigger(entry: _Entry) -> DateTrigger | IntervalTrigger:
     if entry.schedule is None:
-        return DateTrigger(entry.rings_at, timezone=UTC)
-    return IntervalTrigger(seconds=entry.schedule, start_date=entry.rings_at, timezone=UTC)
+        return DateTrigger(entry.due_at, timezone=UTC)
+    return IntervalTrigger(seconds=entry.schedule, start_date=entry.due_at, timezone=UTC)

@@ -127,7 +127,7 @@ class Build:
                 image=image,
                 build_key=key,
                 plan={**(walk.deployment.plan or {}), "base_digests": made_of},
-                first=walk.run.until_handed_over,
+                first=walk.run.hand_over,
                 also=self._hand_over(walk),
             )
         crash_point("build.built")

@@ -64,7 +64,7 @@ class Retire:
         """Let a while pass; True as soon as a stop or delete has made the deadline earlier."""
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                return await run.hastened.wait()
+                return await run.deadline_changed.wait()
         except TimeoutError:
             return False
 

@@ -50,7 +50,7 @@ class Remove(Story):
         self._gates.refuse(app.id)  # who waits for it to wake up waits in vain
         async with self._database.transaction() as connection:
             await retire_all(connection, run, app, self._settings.apps.stop_grace_seconds)
-            await jobs.hasten_retires(connection, app.id, 0)
+            await jobs.shorten_retire_deadlines(connection, app.id, 0)
             busy = await apps.has_other_work(connection, app.id, run.job.id)
             if busy or await instances.present_of_app(connection, app.id):
                 soon = run.now() + timedelta(seconds=_LOOK_AGAIN_SECONDS)

@@ -9,7 +9,7 @@ from collections import Counter
 import structlog
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.health import Streak, Verdict, judge
+from stackyn_server.domain.health import HealthChange, Streak, judge
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
@@ -75,20 +75,20 @@ class HealthChecks:
     async def _act(self, target: Checked, streak: Streak) -> bool:
         """Do what the streak asks for; True when the app is to be started again."""
         chosen = self._settings.health
-        verdict = judge(
+        change = judge(
             streak,
             was_unhealthy=target.is_unhealthy,
             failures=chosen.failures,
             successes=chosen.successes,
         )
-        if verdict is Verdict.UNHEALTHY:
+        if change is HealthChange.UNHEALTHY:
             await self._restart(target, streak)
-        elif verdict is Verdict.RECOVERED:
+        elif change is HealthChange.RECOVERED:
             async with self._database.transaction() as connection:
                 if await instances.set_healthy(connection, target.instance):
                     await events.append(connection, "app.recovered", tenant=target.tenant, app=target.app)
                     log.info("app.recovered", app=target.app, instance=target.instance)
-        return verdict is Verdict.UNHEALTHY
+        return change is HealthChange.UNHEALTHY
 
     async def _restart(self, target: Checked, streak: Streak) -> None:
         """Have it started again under its app's lock. What is started again is counted, not what does not answer: an

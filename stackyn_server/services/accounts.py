@@ -115,7 +115,7 @@ class Accounts:
             password = secrets.token_urlsafe(_MADE_PASSWORD_BYTES)
         password_hash = await self._passwords.hash(valid_password(password)) if password else None
         async with self._database.transaction() as connection:
-            await accounts.take_turn(connection, email)
+            await accounts.lock_address(connection, email)
             account = await accounts.lock_by_email(connection, email)
             made = await self._promoted(connection, account, email, password_hash)
             await audit.append(connection, "admin.made", actor=None, subject=made.id)

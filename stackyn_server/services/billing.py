@@ -17,9 +17,9 @@ from stackyn_server.domain.subscriptions import (
     ACTIVE,
     EXPIRED,
     TRIAL,
-    Offer,
-    Picture,
+    PricedSubscription,
     Standing,
+    Subscription,
     decide,
 )
 from stackyn_server.gateways.mail.templates import MailTemplate
@@ -143,11 +143,11 @@ class Billing:
             return replace(before, billing_status=ACTIVE, paid_by=None, paid_until=None)
         return decide(before, self._offers(await subscriptions.of_account(connection, account.id)), now)
 
-    def _offers(self, pictures: list[Picture]) -> list[Offer]:
+    def _offers(self, pictures: list[Subscription]) -> list[PricedSubscription]:
         """A variant that the configuration doesn't know neither entitles nor ends anything."""
         plans, variants = self._settings.plans, self._settings.billing.variants
         return [
-            Offer(picture, variants[picture.variant], plans[variants[picture.variant]].price)
+            PricedSubscription(picture, variants[picture.variant], plans[variants[picture.variant]].price)
             for picture in pictures
             if picture.variant in variants
         ]

@@ -72,7 +72,7 @@ class Codes:
         code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}}"
         lifetime = timedelta(minutes=auth.code_minutes)
         async with self._database.transaction() as connection:
-            await codes.take_turn(connection, email, purpose)
+            await codes.lock_address(connection, email, purpose)
             newest = await codes.newest(connection, email, purpose)
             if newest and not newest.is_used and newest.age_seconds < auth.code_cooldown_seconds:
                 return None
@@ -101,7 +101,7 @@ class Codes:
         Raises `CodeWrong`, `CodeExpired` and `CodeLocked`; a wrong code is counted even so.
         """
         async with self._database.transaction() as connection:
-            await codes.take_turn(connection, email.strip(), purpose)
+            await codes.lock_address(connection, email.strip(), purpose)
             newest = await codes.newest(connection, email.strip(), purpose)
             problem = self._problem(newest, self._hash(email.strip(), purpose, code.strip()))
             if newest is not None and problem is None:

@@ -133,7 +133,7 @@ class Deployments:
             found = await lock_app(connection, app, tenant)
             release = await self._source(connection, found, number)
             deployment = await run_again(connection, found, release, cause, mover)
-            await jobs.hasten_retires(connection, app, self._settings.apps.stop_grace_seconds)
+            await jobs.shorten_retire_deadlines(connection, app, self._settings.apps.stop_grace_seconds)
             return await self._wanted(connection, found, deployment)
 
     async def _source(self, connection: Connection, app: App, number: int | None) -> Release:

@@ -58,7 +58,7 @@ class PaidApps:
         release = await releases.get(connection, found.current_release) if found.current_release else None
         if release is not None and release.image_removed_at is None:
             await run_again(connection, found, release, Cause.START, mover)
-            await jobs.hasten_retires(connection, app, self._settings.apps.stop_grace_seconds)
+            await jobs.shorten_retire_deadlines(connection, app, self._settings.apps.stop_grace_seconds)
         else:
             await build_again(connection, found, build_priority(self._settings, owner.plan), mover)
         await apps.set_desired(connection, app, Desired.RUNNING)

@@ -43,7 +43,7 @@ async def of_proven_address(
     An unverified account is nobody's: its password, sessions, tokens and what it set for
     registries end with the first proof.
     """
-    await accounts.take_turn(connection, email)
+    await accounts.lock_address(connection, email)
     account = await accounts.lock_by_email(connection, email)
     if account is None:
         new = new_account(settings, email, email_verified=True, firebase_uid=firebase_uid)

@@ -60,7 +60,7 @@ class SignUp:
         email = valid_email(email)
         password_hash = await self._passwords.hash(valid_password(password))
         async with self._database.transaction() as connection:
-            await accounts.take_turn(connection, email)
+            await accounts.lock_address(connection, email)
             if await accounts.by_email(connection, email) is not None:
                 raise Conflict("Email already registered", code="EMAIL_TAKEN")
             new = new_account(self._settings, email, password_hash=password_hash)

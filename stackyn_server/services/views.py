@@ -15,7 +15,7 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.status import active_status, app_phase, app_status
 from stackyn_server.store.apps import AppState
 from stackyn_server.store.deployments import Deployment
-from stackyn_server.store.jobs import Because, Waiting
+from stackyn_server.store.jobs import Waiting, WaitReason
 from stackyn_server.store.routes import RouteState
 
 MEBIBYTE = 1024**2
@@ -145,10 +145,10 @@ def _usage(state: AppState) -> Usage | None:
 
 
 _REASONS = {
-    Because.TIME: "It is tried again soon.",
-    Because.LOCK: "Another job of this app has to finish first.",
-    Because.SLOT: "The previous release is still finishing its requests.",
-    Because.PLACE: "It waits for a free place.",
+    WaitReason.TIME: "It is tried again soon.",
+    WaitReason.LOCK: "Another job of this app has to finish first.",
+    WaitReason.SLOT: "The previous release is still finishing its requests.",
+    WaitReason.PLACE: "It waits for a free place.",
 }
 
 
@@ -156,7 +156,7 @@ def wait_of(deployment: Deployment, waiting: Iterable[Waiting]) -> Wait | None:
     """Return why `deployment` waits, from the waiting jobs of its app."""
     for job in waiting:
         if job.kind in (Kind.BUILD, Kind.RELEASE) and job.subject == str(deployment.id):
-            reason = (job.error if job.because is Because.TIME else None) or _REASONS[job.because]
+            reason = (job.error if job.reason is WaitReason.TIME else None) or _REASONS[job.reason]
             return Wait(reason, job.position, job.attempt, job.run_at)
     return None
 

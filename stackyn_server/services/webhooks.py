@@ -10,7 +10,7 @@ import structlog
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import UserId
-from stackyn_server.domain.subscriptions import Status
+from stackyn_server.domain.subscriptions import SubscriptionStatus
 from stackyn_server.gateways.lemon_squeezy import Event, Payment, check_signature, read_event, read_secret
 from stackyn_server.gateways.mail.templates import MailTemplate
 from stackyn_server.services.account_views import NO_PROVIDER
@@ -23,8 +23,8 @@ log = structlog.get_logger("stackyn.billing")
 
 # What a payment says of its subscription, when the description that the provider sends beside it is late.
 _AFTER = {
-    Payment.FAILED: (Status.PAST_DUE, (Status.ACTIVE,)),
-    Payment.PAID: (Status.ACTIVE, (Status.PAST_DUE, Status.UNPAID)),
+    Payment.FAILED: (SubscriptionStatus.PAST_DUE, (SubscriptionStatus.ACTIVE,)),
+    Payment.PAID: (SubscriptionStatus.ACTIVE, (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)),
 }
 
 
@@ -57,8 +57,8 @@ class BillingWebhooks:
         if event.subscription is None:
             return "of no interest", None
         # The turns come before the rows, and the address's first: a proof of it holds that one, then takes the rows.
-        await accounts.take_turn(connection, event.email)
-        await subscriptions.take_turn(connection, event.subscription)
+        await accounts.lock_address(connection, event.email)
+        await subscriptions.lock_subscription(connection, event.subscription)
         account = await self._account(connection, event, event.subscription)
         if not await self._record(connection, event, event.subscription, account):
             return "out of date", account.id if account else None

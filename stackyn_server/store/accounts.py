@@ -109,9 +109,9 @@ async def lock_by_email(connection: Connection, email: str) -> Account | None:
     return _account(await connection.fetchrow(SQL.lock_by_email, email))
 
 
-async def take_turn(connection: Connection, email: str) -> None:
+async def lock_address(connection: Connection, email: str) -> None:
     """Let one transaction at a time decide whether there is an account for this address, and create it."""
-    await connection.execute(SQL.take_turn, email)
+    await connection.execute(SQL.lock_address, email)
 
 
 async def set_profile(

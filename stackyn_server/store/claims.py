@@ -1,4 +1,4 @@
-"""Rows of `job` as the leader's dispatcher sees them: claim, end, take back what nobody works on, alarms.
+"""Rows of `job` as the leader's dispatcher sees them: claim, end, take back what nobody works on, timers.
 
 All writes carry the epoch. `LeadershipLost` means another server leads now; `NotRunning` that this attempt's row
 has been ended already, or went with its app.
@@ -31,7 +31,7 @@ class NotRunning(Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class Timer:
     """When to look at a row again: `seconds` from now, and for periodic work each `schedule` seconds after."""
 
     id: JobId
@@ -136,15 +136,15 @@ async def give_jobs(connection: Connection, epoch: int) -> list[Returned]:
     return [Returned(row["id"], row["kind"], row["subject"]) for row in rows]
 
 
-async def alarms(
+async def timers(
     connection: Connection, ids: Collection[JobId] | None = None, *, within_seconds: float | None = None
-) -> list[Alarm]:
+) -> list[Timer]:
     """Return the rows (of `ids`, default all) that have a time in the future or a schedule.
 
     `within_seconds` leaves out those whose time is farther ahead.
     """
-    rows = await connection.fetch(SQL.alarms, None if ids is None else list(ids), within_seconds)
-    return [Alarm(**dict(row)) for row in rows]
+    rows = await connection.fetch(SQL.timers, None if ids is None else list(ids), within_seconds)
+    return [Timer(**dict(row)) for row in rows]
 
 
 async def cancelled(connection: Connection, live: Collection[JobId]) -> list[JobId]:
@@ -178,11 +178,11 @@ async def shift(connection: Connection, epoch: int, seconds: float) -> int:
     return len(await connection.fetch(SQL.shift, epoch, seconds))
 
 
-async def plant(connection: Connection, epoch: int, schedules: Mapping[str, float]) -> None:
+async def upsert_periodic(connection: Connection, epoch: int, schedules: Mapping[str, float]) -> None:
     """Make the rows of periodic work (name → seconds between runs) and end those of names that are no more."""
     kind, names, seconds = Kind.HOUSEKEEPING, list(schedules), list(schedules.values())
-    await connection.execute(SQL.plant, epoch, kind, POOL_OF[kind], names, seconds)
-    await connection.execute(SQL.uproot, epoch, kind, names)
+    await connection.execute(SQL.upsert_periodic, epoch, kind, POOL_OF[kind], names, seconds)
+    await connection.execute(SQL.retire_periodic, epoch, kind, names)
 
 
 async def periodic(connection: Connection, up_seconds: float) -> list[PeriodicRow]:

@@ -33,9 +33,9 @@ async def insert(
     return code
 
 
-async def take_turn(connection: Connection, email: str, purpose: Purpose) -> None:
+async def lock_address(connection: Connection, email: str, purpose: Purpose) -> None:
     """Let one transaction at a time decide about this address."""
-    await connection.execute(SQL.take_turn, email, purpose.value)
+    await connection.execute(SQL.lock_address, email, purpose.value)
 
 
 async def newest(connection: Connection, email: str, purpose: Purpose) -> Code | None:

@@ -36,7 +36,7 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CurrentLeader:
     """Who leads by the database's clock. `heartbeat_age` is in seconds, None before the first heartbeat."""
 
     epoch: int
@@ -57,11 +57,15 @@ async def get(connection: Connection) -> Installation:
     return Installation(**dict(row))
 
 
-async def standing(connection: Connection, stale_seconds: float, *, for_update: bool = False) -> Standing:
+async def current_leader(
+    connection: Connection, stale_seconds: float, *, for_update: bool = False
+) -> CurrentLeader:
     """Read who leads. `for_update` waits for all fenced writes that are under way and holds off new ones."""
-    row = await connection.fetchrow(SQL.standing_for_update if for_update else SQL.standing, stale_seconds)
+    row = await connection.fetchrow(
+        SQL.current_leader_for_update if for_update else SQL.current_leader, stale_seconds
+    )
     assert row is not None, "the first migration makes the row"
-    return Standing(**dict(row))
+    return CurrentLeader(**dict(row))
 
 
 async def next_epoch(connection: Connection, host: str) -> int:

@@ -60,7 +60,7 @@ class Job:
         return cls(**values)
 
 
-class Because(StrEnum):
+class WaitReason(StrEnum):
     """What a waiting job waits for."""
 
     TIME = "time"  # its `run_at`: the next attempt
@@ -81,7 +81,7 @@ class Waiting:
     error: str | None
     queued_at: datetime
     position: int | None
-    because: Because
+    reason: WaitReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +167,20 @@ async def request_cancel(
     return [row["subject"] for row in await connection.fetch(SQL.request_cancel, app, kind, subject)]
 
 
-async def hasten_retires(connection: Connection, app: AppId, grace_seconds: float) -> None:
+async def shorten_retire_deadlines(connection: Connection, app: AppId, grace_seconds: float) -> None:
     """Let the app's open retire jobs drain for at most `grace_seconds` from now.
 
     Their `arguments["deadline"]` (seconds since the epoch, by the database's clock) moves earlier, never later.
     """
-    await connection.execute(SQL.hasten, Kind.RETIRE, app, grace_seconds)
+    await connection.execute(SQL.shorten_deadline, Kind.RETIRE, app, grace_seconds)
 
 
 async def waiting(connection: Connection, apps: Iterable[AppId], priority_minutes: int) -> list[Waiting]:
     """Return the waiting jobs of `apps`, oldest first. `priority_minutes` is that of `[jobs]`."""
     rows = await connection.fetch(SQL.waiting, list(apps), priority_minutes * 60.0)
-    return [Waiting(**{**row, "kind": Kind(row["kind"]), "because": Because(row["because"])}) for row in rows]
+    return [
+        Waiting(**{**row, "kind": Kind(row["kind"]), "reason": WaitReason(row["reason"])}) for row in rows
+    ]
 
 
 async def overview(connection: Connection) -> list[Queue]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from stackyn_server.domain.ids import UserId
-from stackyn_server.domain.subscriptions import Picture, Status
+from stackyn_server.domain.subscriptions import Subscription, SubscriptionStatus
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -22,8 +22,8 @@ async def end_event(connection: Connection, digest: bytes, outcome: str, account
     await connection.execute(SQL.end_event, digest, outcome, account)
 
 
-async def take_turn(connection: Connection, provider_id: str) -> None:
-    await connection.execute(SQL.take_turn, provider_id)
+async def lock_subscription(connection: Connection, provider_id: str) -> None:
+    await connection.execute(SQL.lock_subscription, provider_id)
 
 
 async def owner(connection: Connection, provider_id: str) -> UserId | None:
@@ -33,12 +33,12 @@ async def owner(connection: Connection, provider_id: str) -> UserId | None:
 
 
 async def put(
-    connection: Connection, picture: Picture, *, account: UserId | None, email: str, as_of: datetime
+    connection: Connection, described: Subscription, *, account: UserId | None, email: str, as_of: datetime
 ) -> bool:
-    """Keep the newest picture. False when a newer one is known."""
-    values = (picture.status.value, picture.is_served, picture.ends_at, as_of)
+    """Keep the newest description. False when a newer one is known."""
+    values = (described.status.value, described.is_served, described.ends_at, as_of)
     return (
-        await connection.fetchval(SQL.put, picture.provider_id, account, email, picture.variant, *values)
+        await connection.fetchval(SQL.put, described.provider_id, account, email, described.variant, *values)
         is not None
     )
 
@@ -46,9 +46,9 @@ async def put(
 async def set_status(
     connection: Connection,
     provider_id: str,
-    status: Status,
+    status: SubscriptionStatus,
     *,
-    instead_of: Collection[Status],
+    instead_of: Collection[SubscriptionStatus],
     as_of: datetime,
 ) -> bool:
     """Change the status from one of `instead_of`, unless the subscription was described after `as_of`."""
@@ -61,9 +61,9 @@ async def claim(connection: Connection, account: UserId, email: str) -> int:
     return len(await connection.fetch(SQL.claim, account, email))
 
 
-async def of_account(connection: Connection, account: UserId) -> list[Picture]:
+async def of_account(connection: Connection, account: UserId) -> list[Subscription]:
     rows = await connection.fetch(SQL.of_account, account)
-    return [Picture(**{**row, "status": Status(row["status"])}) for row in rows]
+    return [Subscription(**{**row, "status": SubscriptionStatus(row["status"])}) for row in rows]
 
 
 async def forget(connection: Connection, account: UserId) -> None:

@@ -20,7 +20,7 @@ SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL;
 -- name: lock_by_email
 SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL FOR NO KEY UPDATE;
 
--- name: take_turn
+-- name: lock_address
 -- Whoever may create an account for an address queues up here, so that there is one at most.
 SELECT pg_advisory_xact_lock(hashtextextended('account:' || lower($1), 0));
 

@@ -126,8 +126,8 @@ WHERE NOT EXISTS (
 ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO NOTHING
 RETURNING id, kind, subject;
 
--- name: alarms
--- Periodic work that is due or running already is looked at again after its interval: an alarm for now would ring
+-- name: timers
+-- Periodic work that is due or running already is looked at again after its interval: a timer for now would ring
 -- for ever while it waits for a place.
 SELECT id, kind, schedule,
        (CASE WHEN run_at > now() THEN extract(epoch FROM run_at - clock_timestamp()) ELSE schedule END)
@@ -160,7 +160,7 @@ FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader
 WHERE state = 'waiting' AND run_at > now() AND (attempt > 0 OR schedule IS NOT NULL)
 RETURNING id;
 
--- name: plant
+-- name: upsert_periodic
 -- Names are unique among open rows (job_open); a shorter interval takes effect at once.
 INSERT INTO job (kind, subject, pool, schedule, run_at)
 SELECT $2, name, $3, seconds, now()
@@ -170,7 +170,7 @@ ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running')
     DO UPDATE SET schedule = EXCLUDED.schedule,
                   run_at = least(job.run_at, now() + make_interval(secs => EXCLUDED.schedule));
 
--- name: uproot
+-- name: retire_periodic
 UPDATE job SET state = 'done', ended_at = now(), schedule = NULL
 FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader
 WHERE kind = $2 AND schedule IS NOT NULL AND state IN ('waiting', 'running') AND NOT subject = ANY($3::text[]);

@@ -3,7 +3,7 @@ INSERT INTO one_time_code (email, purpose, code_hash, expires_at)
 VALUES (lower($1), $2, $3, now() + make_interval(secs => $4))
 RETURNING id;
 
--- name: take_turn
+-- name: lock_address
 -- Requests for codes of one address queue up here: the cool-down is decided for one at a time.
 SELECT pg_advisory_xact_lock(hashtextextended($2 || ':' || lower($1), 0));
 

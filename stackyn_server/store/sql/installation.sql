@@ -1,7 +1,7 @@
 -- name: get
 SELECT id, secret, epoch, host, heartbeat_at, created_at FROM installation;
 
--- name: standing
+-- name: current_leader
 -- A heartbeat in the future is a clock that jumped back: no sign of life either.
 SELECT epoch, host, heartbeat_at,
        heartbeat_at IS NOT NULL
@@ -9,7 +9,7 @@ SELECT epoch, host, heartbeat_at,
        extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision AS heartbeat_age
 FROM installation;
 
--- name: standing_for_update
+-- name: current_leader_for_update
 -- FOR UPDATE, so that it waits for (and is waited for by) every write that holds the row FOR KEY SHARE.
 SELECT epoch, host, heartbeat_at,
        heartbeat_at IS NOT NULL

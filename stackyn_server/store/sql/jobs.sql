@@ -22,7 +22,7 @@ UPDATE job SET run_at = NULL
 WHERE kind = $1 AND state = 'waiting' AND run_at > now() AND arguments -> $2 ? $3;
 
 -- name: enqueue_at
--- An alarm: one row for each subject, whose time moves. A running row looks again by itself.
+-- A timer: one row for each subject, whose time moves. A running row looks again by itself.
 INSERT INTO job (kind, subject, tenant, priority, pool, run_at)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO UPDATE SET run_at = EXCLUDED.run_at
@@ -52,9 +52,9 @@ WITH cancelled AS (
 )
 SELECT subject FROM cancelled WHERE state = 'done';
 
--- name: hasten
+-- name: shorten_deadline
 -- Open jobs of a kind get an earlier deadline; the running ones are told, for the trigger speaks of waiting rows only.
-WITH hastened AS (
+WITH shortened AS (
     UPDATE job SET
         arguments = jsonb_set(arguments, '{deadline}', to_jsonb(extract(epoch FROM now())::double precision + $3)),
         run_at = CASE state WHEN 'waiting' THEN NULL ELSE run_at END
@@ -63,7 +63,7 @@ WITH hastened AS (
           > extract(epoch FROM now())::double precision + $3
     RETURNING id, state
 )
-SELECT pg_notify('stackyn_job', id || ' ' || state || ' hasten') FROM hastened;
+SELECT pg_notify('stackyn_job', id || ' ' || state || ' deadline') FROM shortened;
 
 -- name: waiting
 -- Open and not yet running jobs of some apps: the place in the pool's order, and what each waits for. The order gives
@@ -113,7 +113,7 @@ SELECT mine.app, mine.kind, mine.subject, mine.attempt, mine.run_at, mine.error,
                WHERE instance.app = mine.app AND instance.state <> 'gone'
                  AND instance.deployment IS DISTINCT FROM mine.subject::bigint) THEN 'slot'
            ELSE 'place'
-       END AS because
+       END AS reason
 FROM mine LEFT JOIN places ON places.id = mine.id
 ORDER BY mine.app, mine.id;
 

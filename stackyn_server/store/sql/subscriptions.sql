@@ -7,7 +7,7 @@ RETURNING digest;
 -- name: end_event
 UPDATE billing_event SET outcome = $2, account = $3 WHERE digest = $1;
 
--- name: take_turn
+-- name: lock_subscription
 -- Events about one subscription queue up here, so that each sees what the one before has done.
 SELECT pg_advisory_xact_lock(hashtextextended('subscription:' || $1, 0));
 

@@ -79,10 +79,10 @@ async def test_loading_ten_thousand_alarms(durable: Database, say: Say) -> None:
     async with durable.transaction() as connection:
         await connection.execute("UPDATE job SET run_at = now() + interval '1 day' WHERE state = 'waiting'")
         began = perf_counter()
-        alarms = await claims.alarms(connection)
+        timers = await claims.timers(connection)
     clock = Clock(list(Kind), lambda _: None)
-    clock.load(alarms)
-    say(f"load {len(alarms)} alarms at the start: {(perf_counter() - began) * 1000:.0f} ms")
+    clock.load(timers)
+    say(f"load {len(timers)} timers at the start: {(perf_counter() - began) * 1000:.0f} ms")
     await clock.stop()
 
 

@@ -1,4 +1,4 @@
-"""Whoever is cancelled or hastened learns of it, wherever the row is just then."""
+"""Whoever is cancelled or deadline_changed learns of it, wherever the row is just then."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_hastening_reaches_the_running_retire(database: Database) -> None:
 
     async def retire(run: JobRun) -> None:
         while deadlines[-1] == far:  # a sweep tells everybody to look, for nothing mostly
-            await run.hastened.wait()
+            await run.deadline_changed.wait()
             async with database.connection() as connection:
                 deadlines.append((await run.arguments(connection))["deadline"])
 
@@ -82,8 +82,8 @@ async def test_hastening_reaches_the_running_retire(database: Database) -> None:
         job = await put(database, Kind.RETIRE, 1, app=app.id, arguments={"deadline": far})
         await until_state(database, job, JobState.RUNNING)
         async with database.transaction() as connection:
-            await jobs.hasten_retires(connection, app.id, 5)
-            await jobs.hasten_retires(connection, app.id, 500)
+            await jobs.shorten_retire_deadlines(connection, app.id, 5)
+            await jobs.shorten_retire_deadlines(connection, app.id, 500)
         await until_state(database, job, JobState.DONE)
     assert deadlines[-1] < far - 3000, "earlier, and never later again"
     assert deadlines[-1] < datetime.now(UTC).timestamp() + 10
@@ -117,6 +117,6 @@ async def test_a_cancellation_between_a_claim_and_the_start_of_its_task_is_not_l
         await asyncio.wait_for(committed.wait(), patient(5))
         async with database.transaction() as connection:
             await jobs.request_cancel(connection, subject="1")
-        await until(lambda: bool(dispatcher._told_early), "the notification has arrived")
+        await until(lambda: bool(dispatcher._early_signals), "the notification has arrived")
         go_on.set()
         await until_state(database, job, JobState.DONE)

@@ -17,18 +17,18 @@ from stackyn_server.jobs.clock import Clock
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.jobs.store import UnregisteredKind, ring
 from stackyn_server.store import claims
-from stackyn_server.store.claims import Alarm
+from stackyn_server.store.claims import Timer
 from stackyn_server.store.database import Connection, Database
 from tests.integration.jobs.stage import dispatching, lead, nothing, put, row, rows, until
 from tests.patience import patient
 
 
 @asynccontextmanager
-async def clock(database: Database, rung: list[JobId] | None = None) -> AsyncIterator[Clock]:
+async def clock(database: Database, fired: list[JobId] | None = None) -> AsyncIterator[Clock]:
     """A scheduler as after a start of the server: its store loaded from the rows."""
-    clock = Clock([Kind.MAIL, Kind.HOUSEKEEPING], (rung if rung is not None else []).append)
+    clock = Clock([Kind.MAIL, Kind.HOUSEKEEPING], (fired if fired is not None else []).append)
     async with database.connection() as connection:
-        clock.load(await claims.alarms(connection))
+        clock.load(await claims.timers(connection))
     try:
         yield clock
     finally:
@@ -73,7 +73,7 @@ async def test_all_eight_methods_with_a_restart_between_each(database: Database)
         one.scheduler.modify_job(str(third), next_run_time=in_seconds(10))
         assert one.scheduler.get_jobs()[0].id == str(third)
         assert (await row(database, third)).run_at == later
-    async with clock(database) as one:  # remove_job: the alarm goes, the row stays
+    async with clock(database) as one:  # remove_job: the timer goes, the row stays
         assert near(one.scheduler.get_job(str(third)).next_run_time, later), "the row's time counts again"
         one.scheduler.remove_job(str(third))
         with pytest.raises(JobLookupError):
@@ -91,22 +91,22 @@ async def test_all_eight_methods_with_a_restart_between_each(database: Database)
 async def test_an_alarm_rings_once_and_is_gone(database: Database) -> None:
     await lead(database)
     job = await put(database, Kind.MAIL, 1, run_at=in_seconds(patient(0.2)))
-    rung: list[JobId] = []
-    async with clock(database, rung) as one:
-        await until(lambda: rung == [job], "it rings")
+    fired: list[JobId] = []
+    async with clock(database, fired) as one:
+        await until(lambda: fired == [job], "it rings")
         assert one.scheduler.get_jobs() == []
         await asyncio.sleep(0)
-    assert rung == [job]
+    assert fired == [job]
 
 
 async def test_a_periodic_alarm_rings_again_and_moves_no_row(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
-        await claims.plant(connection, 1, {"garbage": 0.1})
+        await claims.upsert_periodic(connection, 1, {"garbage": 0.1})
     (before,) = await rows(database)
-    rung: list[JobId] = []
-    async with clock(database, rung):
-        await until(lambda: len(rung) >= 3, "it rings three times")
+    fired: list[JobId] = []
+    async with clock(database, fired):
+        await until(lambda: len(fired) >= 3, "it rings three times")
     (after,) = await rows(database)
     assert after == before
 
@@ -124,19 +124,19 @@ async def test_an_alarm_that_rings_before_the_databases_time_rings_again(
 ) -> None:
     """The clocks of two machines differ: the dispatcher looks at the row by the database's, and sets it anew."""
     times: list[float] = []
-    original, early = claims.alarms, list[float]()
+    original, early = claims.timers, list[float]()
 
     async def note(run: JobRun) -> None:
         times.append(asyncio.get_running_loop().time())
 
     async def ringing_early(
         connection: Connection, ids: Collection[JobId] | None = None, *, within_seconds: float | None = None
-    ) -> list[Alarm]:
+    ) -> list[Timer]:
         found = await original(connection, ids, within_seconds=within_seconds)
         by = early.pop() if found and early else 0.0
-        return [replace(alarm, seconds=alarm.seconds - by) for alarm in found]
+        return [replace(timer, seconds=timer.seconds - by) for timer in found]
 
-    monkeypatch.setattr(claims, "alarms", ringing_early)
+    monkeypatch.setattr(claims, "timers", ringing_early)
     async with dispatching(database, {Kind.MAIL: note}):
         await put(database, Kind.MAIL, "first")
         await until(lambda: bool(times), "the dispatcher hears")

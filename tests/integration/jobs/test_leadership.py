@@ -218,7 +218,7 @@ async def test_a_leader_that_comes_back_before_the_other_looks_cannot_finish_its
             await claims.finish(connection, job, leader.epoch)
 
     async with database.transaction() as connection:
-        await installation.standing(connection, QUICK.stale_seconds, for_update=True)
+        await installation.current_leader(connection, QUICK.stale_seconds, for_update=True)
         finishing = asyncio.create_task(finish(), name="finish")
         await until(lambda: _somebody_waits(database), "the finish waits")
         await installation.next_epoch(connection, "there")
@@ -241,7 +241,7 @@ async def _heartbeat(database: Database) -> datetime:
 
 async def _is_stale(database: Database) -> bool:
     async with database.connection() as connection:
-        return not (await installation.standing(connection, QUICK.stale_seconds)).is_fresh
+        return not (await installation.current_leader(connection, QUICK.stale_seconds)).is_fresh
 
 
 async def _has_no_session(database: Database, epoch: int) -> bool:

@@ -31,7 +31,7 @@ def registry(database: Database, leadership: Leadership, *works: Periodic) -> Pe
 async def running(database: Database, *works: Periodic) -> AsyncIterator[PeriodicWork]:
     leadership = await lead(database)
     periodic = registry(database, leadership, *works)
-    await periodic.plant()
+    await periodic.upsert()
     async with dispatching(database, {Kind.HOUSEKEEPING: periodic}, leadership=leadership):
         yield periodic
 
@@ -62,7 +62,7 @@ async def test_run_at_moves_only_when_a_run_ends(database: Database) -> None:
 
     leadership = await lead(database)
     periodic = registry(database, leadership, some_work("garbage", work))
-    await periodic.plant()
+    await periodic.upsert()
     planted = await the_row(database, "garbage")
     async with dispatching(database, {Kind.HOUSEKEEPING: periodic}, leadership=leadership):
         await began.wait()
@@ -165,7 +165,7 @@ async def _said(database: Database, name: str) -> bool:
 async def test_silence_from_before_the_start_is_not_lateness(database: Database) -> None:
     leadership = await lead(database)
     periodic = registry(database, leadership, some_work("garbage", nothing, late_after=60))
-    await periodic.plant()
+    await periodic.upsert()
     async with database.transaction() as connection:
         await connection.execute(
             "UPDATE job SET last_success = now() - interval '1 day', queued_at = now() - interval '2 days'"
@@ -178,11 +178,11 @@ async def test_planting_again_keeps_the_row_takes_a_shorter_period_and_drops_old
     database: Database,
 ) -> None:
     leadership = await lead(database)
-    await registry(database, leadership, some_work("kept", nothing), some_work("old", nothing)).plant()
+    await registry(database, leadership, some_work("kept", nothing), some_work("old", nothing)).upsert()
     before = await the_row(database, "kept")
     async with database.transaction() as connection:
         await connection.execute("UPDATE job SET run_at = now() + interval '1 hour'")
-    await registry(database, leadership, some_work("kept", nothing, every=60)).plant()
+    await registry(database, leadership, some_work("kept", nothing, every=60)).upsert()
     after = await the_row(database, "kept")
     assert (after.id, after.schedule) == (before.id, 60)
     assert after.run_at is not None and before.run_at is not None

@@ -13,7 +13,7 @@ from stackyn_server.store import claims, jobs
 from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Database
 from stackyn_server.store.installation import LeadershipLost
-from stackyn_server.store.jobs import Because, Job
+from stackyn_server.store.jobs import Job, WaitReason
 from tests.integration.jobs.stage import QUICK, claim, lead, put, row, rows, until
 from tests.rows import a_deployment, a_release, an_app
 
@@ -170,7 +170,7 @@ async def test_a_release_waits_until_a_slot_is_free_and_says_so(database: Databa
     assert await claim(database, 1, Pool.RELEASE, 9) is None
     async with database.connection() as connection:
         (waiting,) = await jobs.waiting(connection, [app.id], QUICK.priority_minutes)
-    assert waiting.because is Because.SLOT
+    assert waiting.reason is WaitReason.SLOT
     async with database.transaction() as connection:
         await connection.execute("UPDATE instance SET state = 'gone' WHERE slot = 1")
     assert await claim(database, 1, Pool.RELEASE, 9) is not None
@@ -210,7 +210,7 @@ async def test_position_and_reason_of_waiting_follow_the_order_of_service(
     positions = {waiting.subject: waiting.position for waiting in found}
     order = [job.subject for job in await served(database, sum(builds) - served_before)]
     assert {subject: order.index(subject) + 1 for subject in order} == positions
-    assert {waiting.because for waiting in found} == {Because.PLACE}
+    assert {waiting.reason for waiting in found} == {WaitReason.PLACE}
 
 
 async def test_positions_count_who_has_waited_into_a_higher_class_first(database: Database) -> None:
@@ -240,9 +240,9 @@ async def test_a_locked_job_and_a_later_one_say_what_they_wait_for(database: Dat
     await put(database, Kind.BUILD, 3, app=app.id, run_at=later)
     async with database.connection() as connection:
         found = await jobs.waiting(connection, [app.id], QUICK.priority_minutes)
-    assert [(each.subject, each.because, each.run_at) for each in found] == [
-        ("2", Because.LOCK, None),
-        ("3", Because.TIME, later),
+    assert [(each.subject, each.reason, each.run_at) for each in found] == [
+        ("2", WaitReason.LOCK, None),
+        ("3", WaitReason.TIME, later),
     ]
 
 
@@ -335,7 +335,7 @@ async def test_rows_of_an_older_epoch_go_back_to_waiting_and_keep_their_attempts
 async def test_retries_move_forward_when_the_clock_jumped_back(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
-        await claims.plant(connection, 1, {"garbage": 60})
+        await claims.upsert_periodic(connection, 1, {"garbage": 60})
         await connection.execute("UPDATE job SET run_at = now() + interval '61 minutes'")
     mail = await put(database, Kind.MAIL, 1, run_at=datetime.now(UTC) + timedelta(hours=5))
     before = await row(database, mail)

@@ -210,7 +210,7 @@ async def test_a_cancel_finds_the_job_or_the_one_after_it(database: Database) ->
         await cancelled.wait()
         try:
             async with database.transaction() as connection:
-                await run.until_handed_over(connection)
+                await run.hand_over(connection)
                 await jobs.enqueue(connection, Kind.RELEASE, run.job.subject)
         except JobCancelled:
             outcomes.append("cancelled")

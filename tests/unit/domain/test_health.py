@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from stackyn_server.domain.health import Streak, Verdict, judge
+from stackyn_server.domain.health import HealthChange, Streak, judge
 
 
 def verdicts(answers: str, *, was_unhealthy: bool = False) -> str:
     """`.` is an answered check, `x` a failed one; the result has U where it counts as unhealthy, R as recovered."""
-    letters = {Verdict.NOTHING_NEW: "-", Verdict.UNHEALTHY: "U", Verdict.RECOVERED: "R"}
+    letters = {HealthChange.NONE: "-", HealthChange.UNHEALTHY: "U", HealthChange.RECOVERED: "R"}
     streak, found = Streak(), ""
     for mark in answers:
         streak = streak.followed_by(mark == ".")
-        verdict = judge(streak, was_unhealthy=was_unhealthy, failures=3, successes=2)
-        found += letters[verdict]
-        if verdict is Verdict.UNHEALTHY:
+        change = judge(streak, was_unhealthy=was_unhealthy, failures=3, successes=2)
+        found += letters[change]
+        if change is HealthChange.UNHEALTHY:
             streak = Streak()  # it is started again
     return found
 

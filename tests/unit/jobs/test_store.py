@@ -10,7 +10,7 @@ from apscheduler.triggers.date import DateTrigger
 
 from stackyn_server.domain.ids import JobId
 from stackyn_server.jobs.store import PostgresJobStore, UnregisteredKind, ring
-from stackyn_server.store.claims import Alarm
+from stackyn_server.store.claims import Timer
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -22,8 +22,8 @@ def store() -> PostgresJobStore:
     return store
 
 
-def alarm(number: int, seconds: float, schedule: float | None = None, kind: str = "mail") -> Alarm:
-    return Alarm(JobId(number), kind, schedule, seconds)
+def timer(number: int, seconds: float, schedule: float | None = None, kind: str = "mail") -> Timer:
+    return Timer(JobId(number), kind, schedule, seconds)
 
 
 def scheduled(store: PostgresJobStore, number: int, at: datetime | None, name: str = "mail") -> ScheduledJob:
@@ -38,42 +38,42 @@ def ids(jobs: list[ScheduledJob]) -> list[str]:
 
 
 def test_due_jobs_come_in_order_of_their_time_and_include_the_very_moment(store: PostgresJobStore) -> None:
-    store.load([alarm(1, 30), alarm(2, 10), alarm(3, 20), alarm(4, 20.001)])
+    store.load([timer(1, 30), timer(2, 10), timer(3, 20), timer(4, 20.001)])
     assert ids(store.get_due_jobs(NOW + timedelta(seconds=20))) == ["2", "3"]
     assert ids(store.get_all_jobs()) == ["2", "3", "4", "1"]
 
 
 def test_the_next_time_is_the_earliest(store: PostgresJobStore) -> None:
     assert store.get_next_run_time() is None
-    store.load([alarm(1, 30), alarm(2, 10)])
+    store.load([timer(1, 30), timer(2, 10)])
     assert store.get_next_run_time() == NOW + timedelta(seconds=10)
 
 
 def test_arming_again_moves_the_alarm(store: PostgresJobStore) -> None:
-    store.arm(alarm(1, 30))
-    store.arm(alarm(1, 5))
+    store.arm(timer(1, 30))
+    store.arm(timer(1, 5))
     assert ids(store.get_due_jobs(NOW + timedelta(seconds=5))) == ["1"]
     assert len(store.get_all_jobs()) == 1
 
 
 def test_disarming_what_has_no_alarm_is_no_error(store: PostgresJobStore) -> None:
-    store.arm(alarm(1, 30))
+    store.arm(timer(1, 30))
     store.disarm("1")
     store.disarm("1")
     assert store.get_all_jobs() == []
 
 
 def test_a_date_job_has_no_next_time_and_a_periodic_one_has(store: PostgresJobStore) -> None:
-    store.load([alarm(1, 10), alarm(2, 10, schedule=60, kind="housekeeping")])
+    store.load([timer(1, 10), timer(2, 10, schedule=60, kind="housekeeping")])
     once, periodic = store.lookup_job("1"), store.lookup_job("2")
-    rings_at = NOW + timedelta(seconds=10)
-    assert once.trigger.get_next_fire_time(rings_at, rings_at) is None
-    assert periodic.trigger.get_next_fire_time(rings_at, rings_at) == rings_at + timedelta(seconds=60)
+    due_at = NOW + timedelta(seconds=10)
+    assert once.trigger.get_next_fire_time(due_at, due_at) is None
+    assert periodic.trigger.get_next_fire_time(due_at, due_at) == due_at + timedelta(seconds=60)
     assert (once.misfire_grace_time, once.coalesce, once.max_instances) == (None, True, 1)
 
 
 def test_paused_jobs_come_last_and_are_never_due(store: PostgresJobStore) -> None:
-    store.arm(alarm(1, 10))
+    store.arm(timer(1, 10))
     store.add_job(scheduled(store, 2, None))
     assert ids(store.get_all_jobs()) == ["1", "2"]
     assert ids(store.get_due_jobs(NOW + timedelta(days=999))) == ["1"]
@@ -85,7 +85,7 @@ def test_an_unregistered_kind_is_refused(store: PostgresJobStore) -> None:
     with pytest.raises(UnregisteredKind):
         store.add_job(scheduled(store, 1, NOW, name="unheard-of"))
     with pytest.raises(UnregisteredKind):
-        store.arm(alarm(1, 1, kind="unheard-of"))
+        store.arm(timer(1, 1, kind="unheard-of"))
 
 
 def test_an_id_is_added_once_and_only_what_is_there_is_updated_or_removed(store: PostgresJobStore) -> None:
@@ -100,7 +100,7 @@ def test_an_id_is_added_once_and_only_what_is_there_is_updated_or_removed(store:
 
 
 def test_many_alarms_at_the_same_moment_keep_their_identity(store: PostgresJobStore) -> None:
-    store.load(alarm(number, 10) for number in range(200))
+    store.load(timer(number, 10) for number in range(200))
     for number in range(0, 200, 2):
         store.remove_job(str(number))
     assert sorted(ids(store.get_due_jobs(NOW + timedelta(seconds=10))), key=int) == [
