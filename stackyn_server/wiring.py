@@ -12,7 +12,6 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
-from stackyn_server.errors import StackynError
 from stackyn_server.gateways.firebase import Firebase
 from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.gateways.mail.choose import choose_carrier
@@ -36,13 +35,16 @@ from stackyn_server.pipeline.sleep import Sleep
 from stackyn_server.pipeline.stop import Remove, Stop
 from stackyn_server.pipeline.story import Parts
 from stackyn_server.pipeline.wake import Wake
-from stackyn_server.reconcile.crashes import Crashes
-from stackyn_server.reconcile.garbage import Garbage
+from stackyn_server.reconcile.crashes import CrashCounter
+from stackyn_server.reconcile.engine_connection import EngineConnection
+from stackyn_server.reconcile.engine_events import EngineEvents
+from stackyn_server.reconcile.garbage import GarbageCollector
 from stackyn_server.reconcile.health import HealthChecks
-from stackyn_server.reconcile.idle import Idle
+from stackyn_server.reconcile.idle_apps import IdleApps
+from stackyn_server.reconcile.ingress_keeper import IngressKeeper
+from stackyn_server.reconcile.reconcile_loop import ReconcileLoop
 from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.reconcile.sampler import Sampler
-from stackyn_server.reconcile.watch import EngineWatch
 from stackyn_server.security.keys import Keys
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.security.sealing import Sealer
@@ -102,16 +104,15 @@ class Server:
             epoch=leadership.epoch,
             still_leading=leadership.still_leading,
         )
-        self.watch = EngineWatch(
-            settings,
-            engine,
-            ingress,
-            Reconciler(settings.reconcile, settings.network, database, engine),
-            Crashes(settings.apps, database, engine),
-            [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port],
-        )
+        self.connection = EngineConnection(engine, Pause.of(settings.jobs))
+        connected = self.connection.connected
+        self.ingress = IngressKeeper(settings, engine, connected, ingress)
+        reconciler = Reconciler(settings.reconcile, settings.network, database, engine)
+        crashes = CrashCounter(settings.apps, database, engine)
+        self.reconcile = ReconcileLoop(settings.reconcile, connected, reconciler, crashes)
+        self.events = EngineEvents(engine, connected, reconciler, crashes, self.reconcile)
         self.gates = Gates()
-        parts = Parts(settings, database, engine, ingress, self.watch.ingress_ready, self.gates, Room())
+        parts = Parts(settings, database, engine, ingress, self.ingress.ready, self.gates, Room())
         at_the_engine: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(
                 settings,
@@ -134,24 +135,24 @@ class Server:
             Kind.REMOVE: Remove(parts),
             Kind.REPAIR: Repair(settings, database, engine, sealer),
         }
-        garbage = Garbage(settings, database, engine, builder, clones)
+        garbage = GarbageCollector(settings, database, engine, builder, clones)
         mail = MailQueue(sealer)
         billing = Billing(database, settings, leadership, mail)
         checks = self.health_checks = HealthChecks(settings, database)
-        idle = Idle(settings, database, engine, ingress, checks)
+        idle = IdleApps(settings, database, engine, ingress, checks)
         self.periodic = PeriodicWork(
             database,
             leadership,
             [
                 _periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect),
                 _periodic("billing", settings.billing.check_seconds, billing.settle_all),
-                _periodic("idle", settings.reconcile.idle_seconds, idle.look),
+                _periodic("idle", settings.reconcile.idle_seconds, idle.enqueue_jobs),
             ],
             watch_seconds=settings.reconcile.period_seconds,
             pause=Pause.of(settings.jobs),
         )
         handlers: Mapping[Kind, Handler] = {
-            **{kind: self.watch.when_asked(handler) for kind, handler in at_the_engine.items()},
+            **{kind: self.connection.delayed(handler) for kind, handler in at_the_engine.items()},
             Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
             Kind.EXPIRY: billing.expire,
             Kind.HOUSEKEEPING: self.periodic,
@@ -163,12 +164,12 @@ class Server:
         self.engine = engine
         self.journal = journal
         self.dispatcher = Dispatcher(database, leadership, handlers, _pools(settings), policy, settings.jobs)
-        self.sampler = Sampler(settings.samples, database, engine, self.watch.reached)
+        self.sampler = Sampler(settings.samples, database, engine, connected)
         health = Health(
             {
                 "database": self._database_answers,
-                "engine": self._engine_answers,
-                "ingress": self._ingress_serves,
+                "engine": self.connection.check,
+                "ingress": self.ingress.check,
             },
             self.periodic.report,
         )
@@ -210,10 +211,10 @@ class Server:
         supervisor.start("leadership", self.leadership.keep)
         supervisor.start("journal", self.journal.run)
         supervisor.start("registry", self.registry.decide)
-        supervisor.start("engine", self.watch.connect)
-        supervisor.start("engine.events", self.watch.listen)
-        supervisor.start("ingress", self.watch.keep_ingress)
-        supervisor.start("reconcile", self.watch.compare)
+        supervisor.start("engine", self.connection.connect)
+        supervisor.start("engine.events", self.events.listen)
+        supervisor.start("ingress", self.ingress.run)
+        supervisor.start("reconcile", self.reconcile.run)
         supervisor.start("health", self.health_checks.run)
         supervisor.start("samples", self.sampler.run)
         supervisor.start("dispatcher", self.dispatcher.run)
@@ -232,15 +233,6 @@ class Server:
     async def _database_answers(self) -> None:
         async with self.database.connection() as connection:
             await connection.execute("SELECT 1")
-
-    async def _engine_answers(self) -> None:
-        if not self.watch.reached.is_set():
-            raise StackynError(self.watch.problem)
-        await self.engine.request("GET", "_ping")
-
-    async def _ingress_serves(self) -> None:
-        if self.watch.ingress_problem:
-            raise StackynError(self.watch.ingress_problem)
 
 
 def _periodic(name: str, every: float, work: Handler) -> Periodic:

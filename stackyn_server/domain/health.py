@@ -1,4 +1,4 @@
-"""When an app that is asked again and again counts as unhealthy, and when as well again. Pure."""
+"""When a health-checked app becomes unhealthy, and when it has recovered. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """Checks in a row that failed, or succeeded: one of the two is zero."""
+    """Consecutive checks with the same result: one of the two numbers is 0."""
 
     failures: int = 0
     successes: int = 0
@@ -24,8 +24,7 @@ class HealthChange(Enum):
 
 
 def judge(streak: Streak, *, was_unhealthy: bool, failures: int, successes: int) -> HealthChange:
-    """`failures` and `successes` in a row make the difference. After an unhealthy one is started again, a new streak
-    begins."""
+    """Return what changes after `failures` or `successes` equal results in a row. A restart begins a new streak."""
     if streak.failures >= failures:
         return HealthChange.UNHEALTHY
     if was_unhealthy and streak.successes >= successes:

@@ -1,2 +1,1 @@
-"""Desired against actual. It looks, and where something is amiss it enqueues the job that looks again under
-its lock."""
+"""Compares what should run with what runs, and enqueues jobs for the differences."""

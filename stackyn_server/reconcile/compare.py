@@ -1,4 +1,4 @@
-"""What is amiss, decided from what the rows want and what the engine has. Pure."""
+"""Compares the instances that should run with the engine's containers. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from stackyn_server.domain.ids import AppId, InstanceId
 
 RUNNING = "running"
-BROUGHT_BACK_BY_THE_ENGINE = frozenset({RUNNING, "restarting", "paused"})
+KEPT_BY_THE_ENGINE = frozenset({RUNNING, "restarting", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An instance that should be up: its app is to run and its route serves it. `is_down`: it is recorded that its
-    container does not run. `is_busy`: a job is about the app, and will see to it."""
+class DesiredInstance:
+    """An instance that should run: its app is wanted running, and the app's route serves it.
+
+    `is_down`: the instance is recorded as not running. `is_busy`: a job works on the app, and repairs it if needed.
+    """
 
     app: AppId
     instance: InstanceId
@@ -23,9 +25,11 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """`lost`: apps whose serving container is gone or ended. `orphans`: containers that no row accounts for. `down` and
-    `back`: instances that are not recorded as what they are."""
+class Differences:
+    """`lost`: apps whose serving container is gone or has ended. `orphans`: containers without a row.
+
+    `down`, `back`: instances that stopped or run again, and whose rows do not say so yet.
+    """
 
     lost: tuple[AppId, ...] = ()
     orphans: tuple[InstanceId, ...] = ()
@@ -34,29 +38,29 @@ class Findings:
 
 
 def compare(
-    wanted: Iterable[Wanted],
-    known: Set[InstanceId],
+    desired: Iterable[DesiredInstance],
+    with_slot: Set[InstanceId],
     *,
-    earlier: Mapping[InstanceId, str],
-    later: Mapping[InstanceId, str],
-) -> Findings:
-    """`known` are the instances that hold a slot. `earlier` and `later` map an instance to its container's engine
-    state, listed before and after the rows were read."""
-    wanted = list(wanted)
-    running = {want.instance for want in wanted if later.get(want.instance) == RUNNING}
-    return Findings(
-        lost=tuple(
-            sorted(
-                {
-                    want.app
-                    for want in wanted
-                    if not want.is_busy and later.get(want.instance) not in BROUGHT_BACK_BY_THE_ENGINE
-                }
-            )
-        ),
-        orphans=tuple(sorted(earlier.keys() - known)),
+    listed_before: Mapping[InstanceId, str],
+    listed_after: Mapping[InstanceId, str],
+) -> Differences:
+    """Return what differs.
+
+    `with_slot`: the instances that hold a slot. `listed_before` and `listed_after`: the engine's state of each
+    instance's container, listed before and after the rows were read.
+    """
+    desired = list(desired)
+    running = {row.instance for row in desired if listed_after.get(row.instance) == RUNNING}
+    lost = {
+        row.app
+        for row in desired
+        if not row.is_busy and listed_after.get(row.instance) not in KEPT_BY_THE_ENGINE
+    }
+    return Differences(
+        lost=tuple(sorted(lost)),
+        orphans=tuple(sorted(listed_before.keys() - with_slot)),
         down=tuple(
-            sorted(want.instance for want in wanted if not want.is_down and want.instance not in running)
+            sorted(row.instance for row in desired if not row.is_down and row.instance not in running)
         ),
-        back=tuple(sorted(want.instance for want in wanted if want.is_down and want.instance in running)),
+        back=tuple(sorted(row.instance for row in desired if row.is_down and row.instance in running)),
     )

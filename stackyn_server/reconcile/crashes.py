@@ -1,8 +1,8 @@
-"""Containers that end by themselves: counted, named, and stopped for good when it happens too often.
+"""Counts the crashes of apps.
 
-The engine's restart policy brings a crashed container back, also without us, and counts. What it has counted and we
-have not, happened since we last looked. So a stop by hand, a restart of the engine and our own restarts are no
-crashes, and what happened while this server was away is none the less known.
+The engine's restart policy restarts a crashed container, also while this server is away, and counts the restarts. The
+difference between the engine's count and the recorded one is the number of new crashes. A stop by hand, a restart of
+the engine and a restart by this server do not raise the engine's count, so none of them is taken for a crash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import KILLED, ContainerState
 from stackyn_server.engine.events import Action, EngineEvent
-from stackyn_server.reconcile.turns import in_turns
+from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import apps, crashes, events, instances
 from stackyn_server.store.crashes import CRASHED, Crash
 from stackyn_server.store.database import Database
@@ -27,15 +27,14 @@ from stackyn_server.store.instances import InstanceState, Serving
 
 log = structlog.get_logger()
 
-_SAME_END_SECONDS = (
-    10.0  # an `oom` event comes before or after the `die` that it explains, depending on the engine
-)
-_TOLD_SECONDS = 60.0  # a container that is short of memory sends many events
+# An `oom` event arrives before or after the `die` event that it explains, depending on the engine.
+_OUT_OF_MEMORY_BEFORE_END_SECONDS = 10.0
+_OUT_OF_MEMORY_AGAIN_SECONDS = 60.0  # a container without enough memory sends many events: one is reported
 _AT_ONCE = 16
 
 
-class Crashes:
-    """After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped with the reason."""
+class CrashCounter:
+    """Records crashes. After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped."""
 
     def __init__(
         self,
@@ -48,26 +47,30 @@ class Crashes:
         self._database = database
         self._engine = engine
         self._clock = clock
-        self._out_of_memory: dict[str, float] = {}
+        self._out_of_memory_at: dict[str, float] = {}  # by container
 
-    async def heard(self, event: EngineEvent) -> None:
-        """Take an event. Raises `EngineUnavailable`, `DatabaseUnavailable`; then `recount` finds what was missed."""
+    async def handle(self, event: EngineEvent) -> None:
+        """Count the crash that an event reports.
+
+        Raises `EngineUnavailable`, `DatabaseUnavailable`: then `count_missed` has to be called.
+        """
         if event.action is Action.OUT_OF_MEMORY and event.instance is not None:
             now = self._clock()
-            self._out_of_memory = {
-                container: at for container, at in self._out_of_memory.items() if at > now - _TOLD_SECONDS
+            oldest = now - _OUT_OF_MEMORY_AGAIN_SECONDS
+            self._out_of_memory_at = {
+                container: at for container, at in self._out_of_memory_at.items() if at > oldest
             }
-            is_news = event.container not in self._out_of_memory
-            self._out_of_memory[event.container] = now
-            if is_news:
-                await self._tell_out_of_memory(event.instance)
+            is_reported = event.container in self._out_of_memory_at
+            self._out_of_memory_at[event.container] = now
+            if not is_reported:
+                await self._report_out_of_memory(event.instance)
         elif event.action in (Action.DIE, Action.START) and event.instance is not None:
             await self._count(event.instance, event.exit_code, was_seen=True)
 
-    async def _tell_out_of_memory(self, of: InstanceId) -> None:
-        """Also when the app goes on, because it was not its first process: its owner has to know."""
+    async def _report_out_of_memory(self, instance_id: InstanceId) -> None:
+        """Report it also when only a child process was killed and the app goes on."""
         async with self._database.transaction() as connection:
-            instance = await instances.get(connection, of)
+            instance = await instances.get(connection, instance_id)
             app = await apps.get(connection, instance.app) if instance else None
             if instance is None or app is None or instance.state is not InstanceState.UP:
                 return
@@ -76,18 +79,18 @@ class Crashes:
                 connection, "app.out_of_memory", tenant=app.tenant, app=app.id, data={"reason": reason}
             )
 
-    async def recount(self) -> None:
-        """Count what happened while nobody looked: before this server, or while the engine's events were lost."""
+    async def count_missed(self) -> None:
+        """Count the crashes before this server started, and those whose events were lost."""
         async with self._database.connection() as connection:
             serving = await instances.serving_now(connection)
-        await in_turns(serving, self._count_missed, at_once=_AT_ONCE)
+        await bounded_map(serving, self._count_missed_of, at_once=_AT_ONCE)
 
-    async def _count_missed(self, one: Serving) -> None:
-        await self._count(one.instance, None, was_seen=False)
+    async def _count_missed_of(self, target: Serving) -> None:
+        await self._count(target.instance, None, was_seen=False)
 
-    async def _count(self, of: InstanceId, exit_code: int | None, *, was_seen: bool) -> None:
+    async def _count(self, instance_id: InstanceId, exit_code: int | None, *, was_seen: bool) -> None:
         async with self._database.connection() as connection:
-            instance = await instances.get(connection, of)
+            instance = await instances.get(connection, instance_id)
             app = await apps.get(connection, instance.app) if instance else None
         if instance is None or app is None or app.desired is not Desired.RUNNING:
             return
@@ -96,14 +99,14 @@ class Crashes:
         state = await containers.find(self._engine, instance.id)
         if state is None or state.restart_count == instance.engine_restarts:
             return
-        # A smaller count than before began anew: the container was started by hand, by us, or with the engine.
+        # A smaller count restarted at 0: the container was started by hand, by this server, or with the engine.
         counted = instance.engine_restarts if state.restart_count > instance.engine_restarts else 0
         crash = await self._crash(state, exit_code, state.restart_count - counted, was_seen)
         async with self._database.transaction() as connection:
-            is_ours = await instances.count_to(
+            is_recorded = await instances.count_to(
                 connection, instance.id, instance.engine_restarts, state.restart_count
             )
-            if is_ours and crash.count:
+            if is_recorded and crash.count:
                 await instances.set_down(connection, [instance.id])
                 log.info(
                     "app.crashed", app=app.id, instance=instance.id, count=crash.count, reason=crash.reason
@@ -115,8 +118,8 @@ class Crashes:
             return Crash(CRASHED, "", count=0)
         if exit_code is None and state.restarting:
             exit_code = state.exit_code
-        at = self._out_of_memory.get(state.id)
-        out_of_memory = state.out_of_memory or (at is not None and at > self._clock() - _SAME_END_SECONDS)
+        oldest = self._clock() - _OUT_OF_MEMORY_BEFORE_END_SECONDS
+        out_of_memory = state.out_of_memory or self._out_of_memory_at.get(state.id, oldest) > oldest
         return Crash(
             name=CRASHED,
             reason=_reason(out_of_memory, exit_code),

@@ -1,4 +1,4 @@
-"""What nobody needs any more: by label and record, never host-wide."""
+"""Removes what is not needed any more: rows, images, containers and clones of this installation only."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _SAMPLES_AT_ONCE = 50_000
 _SECONDS_PER_DAY = 86_400.0
 
 
-class Garbage:
-    """Run on a period. Everything it takes is safe to have been taken already."""
+class GarbageCollector:
+    """Run on a period. Each step is idempotent."""
 
     def __init__(
         self, settings: config.Settings, database: Database, engine: Engine, builder: Builder, clones: Path
@@ -52,17 +52,17 @@ class Garbage:
         self._clones = clones
 
     async def collect(self, _: JobRun) -> None:
-        await self._forget_apps()
-        await self._images_beyond_rollback()
-        await self._images_and_rows()
-        await self._what_builds_left()
-        await self._unused_base_images()
-        await self._what_release_commands_left()
-        await self._clones_of_ended()
-        await self._old_rows()
-        await self._old_samples()
+        await self._forget_deleted_apps()
+        await self._remove_images_beyond_rollback()
+        await self._match_images_with_rows()
+        await self._remove_leftovers_of_builds()
+        await self._remove_unused_base_images()
+        await self._remove_leftovers_of_release_commands()
+        await self._remove_clones_of_ended_builds()
+        await self._remove_old_rows()
+        await self._condense_old_samples()
 
-    async def _old_rows(self) -> None:
+    async def _remove_old_rows(self) -> None:
         async with self._database.transaction() as connection:
             await jobs.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
             await instances.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
@@ -77,28 +77,28 @@ class Garbage:
             async with self._database.transaction() as connection:
                 await logs.trim(connection, app, kind, keep)
 
-    async def _forget_apps(self) -> None:
-        """The seat of a deleted app returns once no proxy can still hold a request for it."""
+    async def _forget_deleted_apps(self) -> None:
+        """Free the addresses of a deleted app once no proxy can still hold a request for it."""
         async with self._database.transaction() as connection:
             quarantine = self._settings.hold.seconds + self._settings.network.quarantine_seconds
             forgotten = await apps.forget(connection, quarantine)
         if forgotten:
             log.info("apps.forgotten", apps=forgotten)
 
-    async def _old_samples(self) -> None:
-        """Old measurements become coarse, and very old ones go."""
-        chosen = self._settings.samples
+    async def _condense_old_samples(self) -> None:
+        """Merge samples older than `keep_hours`, and remove those older than `coarse_days`."""
+        limits = self._settings.samples
         async with self._database.transaction() as connection:
             await samples.condense(
                 connection,
-                older_than_seconds=chosen.keep_hours * 3600,
-                step_seconds=chosen.coarse_seconds,
+                older_than_seconds=limits.keep_hours * 3600,
+                step_seconds=limits.coarse_seconds,
                 limit=_SAMPLES_AT_ONCE,
             )
-            await samples.purge(connection, chosen.coarse_days)
+            await samples.purge(connection, limits.coarse_days)
 
-    async def _images_beyond_rollback(self) -> None:
-        """Recorded first and under the app's lock, so that nobody is offered what is about to go."""
+    async def _remove_images_beyond_rollback(self) -> None:
+        """Record the removal before it happens, under the app's lock: no rollback to a removed image is offered."""
         keep = self._settings.apps.keep_releases
         async with self._database.connection() as connection:
             surplus = await releases.images_to_remove(connection, keep)
@@ -111,24 +111,27 @@ class Garbage:
             if await images.remove(self._engine, image):
                 log.info("image.removed", app=app, image=image)
 
-    async def _images_and_rows(self) -> None:
-        """The engine is asked between the rows: what is built meanwhile is taken neither for lost nor for needless."""
+    async def _match_images_with_rows(self) -> None:
+        """List the engine's images between two reads of the rows.
+
+        In this order, an image that is built meanwhile is taken neither for a lost one nor for an unneeded one.
+        """
         async with self._database.connection() as connection:
             offered = await releases.images_offered(connection)
         present = await images.present(self._engine)
-        await self._forget_lost(offered, {image.id for image in present})
-        await self._remove_needless([image for image in present if image.deployment is not None])
+        await self._record_lost_images(offered, {image.id for image in present})
+        await self._remove_unneeded_images([image for image in present if image.deployment is not None])
 
-    async def _forget_lost(self, offered: Sequence[tuple[AppId, str]], present: Set[str]) -> None:
-        """A release whose image somebody removed by hand is not offered any more."""
+    async def _record_lost_images(self, offered: Sequence[tuple[AppId, str]], present: Set[str]) -> None:
+        """Stop offering releases whose image was removed by hand."""
         for app, image in offered:
             if image not in present:
                 log.warning("image.lost", app=app, image=image)
                 async with self._database.transaction() as connection:
                     await releases.image_removed(connection, app, image)
 
-    async def _remove_needless(self, present: Sequence[images.PresentImage]) -> None:
-        """What a crash or a forgotten app left behind."""
+    async def _remove_unneeded_images(self, present: Sequence[images.PresentImage]) -> None:
+        """Remove the images that a crash or a deleted app left behind."""
         async with self._database.connection() as connection:
             needed = await releases.images_needed(connection)
             unfinished = await deployments.unfinished(connection)
@@ -137,39 +140,39 @@ class Garbage:
             if image.deployment not in kept and await images.remove(self._engine, image.id):
                 log.info("image.removed", app=image.app, image=image.id)
 
-    async def _what_builds_left(self) -> None:
+    async def _remove_leftovers_of_builds(self) -> None:
         await self._builder.remove_leftovers()
         await self._builder.free_left_by_pulls()
         async with self._database.connection() as connection:
             tenants = await apps.tenants(connection)
         await self._builder.tidy_caches(tenants, datetime.now(UTC))
 
-    async def _unused_base_images(self) -> None:
-        """Those that were made for deployments; the first ones stay, and what `[images]` names."""
-        chosen = self._settings.images
-        layout = Layout(chosen.directory)
+    async def _remove_unused_base_images(self) -> None:
+        """Remove unused base images, except the first ones and those that `[images]` names."""
+        settings = self._settings.images
+        layout = Layout(settings.directory)
         if not await asyncio.to_thread(layout.folder.is_dir):
             return
-        kept = {*FIRST, *FIRST_ROOTS, chosen.python, chosen.node, chosen.static}
-        unused = await asyncio.to_thread(layout.unused, chosen.keep_days * _SECONDS_PER_DAY)
+        kept = {*FIRST, *FIRST_ROOTS, settings.python, settings.node, settings.static}
+        unused = await asyncio.to_thread(layout.unused, settings.keep_days * _SECONDS_PER_DAY)
         names = [name for name in unused if name not in kept]
         if names:
             await asyncio.to_thread(layout.remove, names)
             log.info("base_images.removed", images=names)
         await asyncio.to_thread(layout.prune)
 
-    async def _what_release_commands_left(self) -> None:
-        """The engine first: what is begun meanwhile belongs to a deployment that is not finished."""
+    async def _remove_leftovers_of_release_commands(self) -> None:
+        """List the containers before the deployments: one that starts meanwhile belongs to an unfinished deployment."""
         listed = await release_containers.list_all(self._engine)
         async with self._database.connection() as connection:
             unfinished = await deployments.unfinished(connection)
-        for one in listed:
-            if one.deployment not in unfinished:
-                await containers.force_remove(self._engine, one.id)
-                log.info("release_command.removed", container=one.name)
+        for container in listed:
+            if container.deployment not in unfinished:
+                await containers.force_remove(self._engine, container.id)
+                log.info("release_command.removed", container=container.name)
 
-    async def _clones_of_ended(self) -> None:
-        names = await asyncio.to_thread(_names, self._clones)
+    async def _remove_clones_of_ended_builds(self) -> None:
+        names = await asyncio.to_thread(_file_names, self._clones)
         ids = {int(name[1:]): name for name in names if name[:1] == "d" and name[1:].isdecimal()}
         async with self._database.connection() as connection:
             building = await deployments.needing_clone(connection, list(ids))
@@ -177,5 +180,5 @@ class Garbage:
             await asyncio.to_thread(shutil.rmtree, self._clones / ids[deployment], ignore_errors=True)
 
 
-def _names(folder: Path) -> list[str]:
+def _file_names(folder: Path) -> list[str]:
     return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []

@@ -1,5 +1,7 @@
-"""Health checks: serving apps of plans that have them are asked on a period, as a candidate is before it serves. One
-that does not answer several times in a row is started again, which counts like a crash, and its recovery is noticed."""
+"""Health checks of serving apps, for plans that include them.
+
+An app that fails several checks in a row is restarted, which counts as a crash. Its recovery is recorded too.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine.answering import Visitor, accepts, ask
 from stackyn_server.errors import StackynError
-from stackyn_server.reconcile.turns import in_turns
+from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import events, instances, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Checked
@@ -28,35 +30,39 @@ class HealthChecks:
         self._settings = settings
         self._database = database
         self._streaks: dict[InstanceId, Streak] = {}
-        self.answered: Counter[InstanceId] = Counter()  # each was a connection of ours
+        self.answered: Counter[InstanceId] = (
+            Counter()
+        )  # checks that an app answered: each opened a connection to it
 
     async def run(self) -> None:
-        """Ask on the period. Run it as a supervised task; it needs no engine."""
+        """Check on the period. Run it as a supervised task; it needs no engine."""
         while True:
             try:
-                await self.ask()
+                await self.check_all()
             except StackynError as error:
                 log.warning("health.unasked", reason=error.message)
             await asyncio.sleep(self._settings.health.interval_seconds)
 
-    async def ask(self) -> None:
-        """Ask each app once. Raises `DatabaseUnavailable`."""
+    async def check_all(self) -> None:
+        """Check each app once. Raises `DatabaseUnavailable`."""
         plans = [name for name, plan in self._settings.plans.items() if plan.health_checks]
         async with self._database.connection() as connection:
             targets = await instances.to_check(connection, plans)
-        answered = await in_turns(targets, self._answers, at_once=self._settings.health.at_once)
+        results = await bounded_map(targets, self._answers, at_once=self._settings.health.at_once)
         streaks = {}
-        for target, is_answer in zip(targets, answered, strict=True):
-            self.answered[target.instance] += is_answer
-            streak = self._streaks.get(target.instance, Streak()).followed_by(is_answer)
+        for target, has_answered in zip(targets, results, strict=True):
+            self.answered[target.instance] += has_answered
+            streak = self._streaks.get(target.instance, Streak()).followed_by(has_answered)
             is_restarted = await self._act(target, streak)
             streaks[target.instance] = Streak() if is_restarted else streak
         self._streaks = streaks
         self.answered = Counter({instance: self.answered[instance] for instance in streaks})
 
     async def _answers(self, target: Checked) -> bool:
-        """With a path, a visitor's request must be answered with a success; without one, accepting a connection is
-        enough: nobody said that the app's home page may be asked for every few seconds."""
+        """Request the health path as a visitor would and expect a success; without a path, expect a connection.
+
+        The home page is not requested instead: loading it every few seconds may be expensive for the app.
+        """
         chosen = self._settings.health
         address = address_of(self._settings.network.subnet, target.seat, target.slot)
         path = target.health_path or chosen.path
@@ -73,7 +79,7 @@ class HealthChecks:
         return reply is not None and reply.is_success
 
     async def _act(self, target: Checked, streak: Streak) -> bool:
-        """Do what the streak asks for; True when the app is to be started again."""
+        """Restart the app, or record its recovery, when its streak is long enough. Return True for a restart."""
         chosen = self._settings.health
         change = judge(
             streak,
@@ -91,8 +97,10 @@ class HealthChecks:
         return change is HealthChange.UNHEALTHY
 
     async def _restart(self, target: Checked, streak: Streak) -> None:
-        """Have it started again under its app's lock. What is started again is counted, not what does not answer: an
-        engine that is starting has many apps that don't."""
+        """Enqueue the restart, which happens under the app's lock.
+
+        The restart is counted as a crash, not the failed check: while an engine starts, many apps fail their checks.
+        """
         log.info("app.unhealthy", app=target.app, instance=target.instance, failures=streak.failures)
         reason = f"The app did not answer {streak.failures} health checks in a row."
         async with self._database.transaction() as connection:

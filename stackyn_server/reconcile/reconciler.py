@@ -1,4 +1,4 @@
-"""The comparison itself: at start, after engine events, and on a period, because a stream alone is never trusted."""
+"""One comparison of the rows with the engine, and the jobs that repair what differs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from stackyn_server.engine import containers
 from stackyn_server.engine.answering import accepts
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.labels import Role
-from stackyn_server.reconcile.compare import Findings, Wanted, compare
-from stackyn_server.reconcile.turns import in_turns
+from stackyn_server.reconcile.bounded_map import bounded_map
+from stackyn_server.reconcile.compare import DesiredInstance, Differences, compare
 from stackyn_server.store import apps, instances, jobs, work
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.instances import Checked
 
 log = structlog.get_logger()
 
-_DIALS_AT_ONCE = 16
-_DIAL_SECONDS = 1.0
+_CONNECTIONS_AT_ONCE = 16
+_CONNECT_SECONDS = 1.0
 
 
 class Reconciler:
-    """Never touches an instance itself: `repair` and `retire` jobs look again under their lock."""
+    """Changes no container itself: it enqueues `repair` and `retire` jobs, which look again under their lock."""
 
     def __init__(
         self,
@@ -47,73 +47,76 @@ class Reconciler:
 
     @property
     def is_settling(self) -> bool:
-        """True while something runs again and has yet to show that it stays: look again soon."""
+        """True while an instance runs again but is not yet recorded as running: compare again soon."""
         return bool(self._back_since)
 
-    def ended(self, instance: InstanceId) -> None:
-        """It has ended, even if it is back before anybody looks."""
+    def instance_ended(self, instance: InstanceId) -> None:
+        """Restart the instance's `steady_seconds`: it may run again before the next comparison."""
         self._back_since.pop(instance, None)
 
-    async def look(self) -> Findings:
-        """Compare once and enqueue what has to be done. Raises `EngineUnavailable`, `DatabaseUnavailable`.
+    async def compare(self) -> Differences:
+        """Compare once and enqueue the repairs. Raises `EngineUnavailable`, `DatabaseUnavailable`.
 
-        The engine is listed before the rows are read, for orphans, and again after, for lost ones: in any other
-        order something young would be taken for one of them.
+        The containers are listed before the rows are read, to find orphans, and again afterwards, to find lost
+        instances. In any other order, an instance that was just created would be taken for one of the two.
         """
-        earlier = await self._containers()
+        listed_before = await self._containers()
         async with self._database.connection() as connection:
-            wanted = [Wanted(*row) for row in await instances.wanted_up(connection)]
-            known = await instances.holding_slots(connection)
-        later = await self._containers()
-        findings = compare(wanted, known, earlier=earlier, later=later)
-        await self._record(findings)
-        if findings.lost or findings.orphans:
-            log.warning("reconcile.found", lost=findings.lost, orphans=findings.orphans)
+            desired = [DesiredInstance(*row) for row in await instances.wanted_up(connection)]
+            with_slot = await instances.holding_slots(connection)
+        listed_after = await self._containers()
+        differences = compare(desired, with_slot, listed_before=listed_before, listed_after=listed_after)
+        await self._record(differences)
+        if differences.lost or differences.orphans:
+            log.warning("reconcile.found", lost=differences.lost, orphans=differences.orphans)
             async with self._database.transaction() as connection:
-                for app in findings.lost:
+                for app in differences.lost:
                     await self._repair(connection, app)
-                for instance in findings.orphans:
+                for instance in differences.orphans:
                     await jobs.enqueue(connection, Kind.RETIRE, instance, arguments={"deadline": 0})
-        return findings
+        return differences
 
-    async def look_without_engine(self) -> None:
-        """The engine can't be asked: an app that does not even accept a connection is down, whatever the reason."""
+    async def compare_without_engine(self) -> None:
+        """Record apps as down that accept no connection. Works while the engine is unavailable."""
         async with self._database.connection() as connection:
             targets = await instances.to_check(connection, None)
-        answered = await in_turns(targets, self._accepts, at_once=_DIALS_AT_ONCE)
-        down = [one.instance for one, is_up in zip(targets, answered, strict=True) if not is_up]
+        accepting = await bounded_map(targets, self._accepts, at_once=_CONNECTIONS_AT_ONCE)
+        down = [target.instance for target, is_up in zip(targets, accepting, strict=True) if not is_up]
         if down:
             async with self._database.transaction() as connection:
                 await instances.set_down(connection, down)
 
-    async def _accepts(self, one: Checked) -> bool:
-        address = address_of(self._network.subnet, one.seat, one.slot)
-        return await accepts(address, one.port, timeout_seconds=_DIAL_SECONDS)
+    async def _accepts(self, target: Checked) -> bool:
+        address = address_of(self._network.subnet, target.seat, target.slot)
+        return await accepts(address, target.port, timeout_seconds=_CONNECT_SECONDS)
 
-    async def _record(self, findings: Findings) -> None:
-        """Write down at once what is down, and what is back when it has stayed for `steady_seconds`: an app that
-        crashes all the time must not be shown as running whenever it is about to crash again."""
+    async def _record(self, differences: Differences) -> None:
+        """Record a stopped instance at once, and one that runs again after `steady_seconds`.
+
+        Without the delay, an app that crashes again and again would be shown as running between two crashes.
+        """
         now = self._clock()
-        self._back_since = {instance: self._back_since.get(instance, now) for instance in findings.back}
+        self._back_since = {instance: self._back_since.get(instance, now) for instance in differences.back}
         steady = [
             instance
             for instance, since in self._back_since.items()
             if now - since >= self._settings.steady_seconds
         ]
-        if findings.down or steady:
+        if differences.down or steady:
             async with self._database.transaction() as connection:
-                await instances.set_down(connection, findings.down)
+                await instances.set_down(connection, differences.down)
                 await instances.set_back(connection, steady)
         for instance in steady:
             del self._back_since[instance]
 
     async def _containers(self) -> dict[InstanceId, str]:
-        listed = await containers.list_ours(self._engine)
         return {
-            one.instance: one.state for one in listed if one.role == Role.APP and one.instance is not None
+            container.instance: container.state
+            for container in await containers.list_ours(self._engine)
+            if container.role == Role.APP and container.instance is not None
         }
 
     @staticmethod
-    async def _repair(connection: Connection, app: AppId) -> None:
-        found = await apps.get(connection, app)
-        await work.for_app(connection, Kind.REPAIR, app, found.tenant if found else None)
+    async def _repair(connection: Connection, app_id: AppId) -> None:
+        app = await apps.get(connection, app_id)
+        await work.for_app(connection, Kind.REPAIR, app_id, app.tenant if app else None)

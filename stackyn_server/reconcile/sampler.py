@@ -1,5 +1,7 @@
-"""What every serving app uses, measured on a period at a fixed cost: one question to the engine for each app, a few at
-a time, and one statement. More disk than the app may have stops it: overlay2 keeps no quota."""
+"""Measures on a period what each serving app uses: one engine request for each app, a few at a time, and one statement.
+
+An app that uses more disk than its limit is stopped, because overlay2 has no quota.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from stackyn_server.domain.usage import Reading, rates
 from stackyn_server.engine import disk, stats
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
-from stackyn_server.reconcile.turns import in_turns
+from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import events, instances, samples
 from stackyn_server.store.database import Database
 from stackyn_server.store.giving_up import give_up
@@ -29,10 +31,14 @@ _MEBIBYTE = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
+class _Measurement:
     target: Serving
     reading: Reading
     memory_bytes: int
+
+    @property
+    def instance(self) -> InstanceId:
+        return self.target.instance
 
 
 class Sampler:
@@ -41,26 +47,26 @@ class Sampler:
         settings: config.SamplesSettings,
         database: Database,
         engine: Engine,
-        reached: asyncio.Event,
+        connected: asyncio.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
-        self._reached = reached
+        self._connected = connected
         self._clock = clock
         self._readings: dict[InstanceId, Reading] = {}
-        self._disks: dict[InstanceId, tuple[float, int]] = {}
-        self.last_pass: float | None = None  # of the clock, for those who ask how old the samples are
+        self._disks: dict[InstanceId, tuple[float, int]] = {}  # when it was measured, and the bytes
+        self._last_pass: float | None = None
 
     @property
     def age_seconds(self) -> float | None:
         """Since the last complete pass; None before the first one."""
-        return None if self.last_pass is None else self._clock() - self.last_pass
+        return None if self._last_pass is None else self._clock() - self._last_pass
 
     async def run(self) -> None:
         """Measure on the period. Run it as a supervised task."""
-        await self._reached.wait()
+        await self._connected.wait()
         while True:
             began = self._clock()
             try:
@@ -73,53 +79,52 @@ class Sampler:
         """Measure every serving app once. Raises `EngineUnavailable`, `DatabaseUnavailable`."""
         async with self._database.connection() as connection:
             targets = await instances.serving_now(connection)
-        found = await in_turns(targets, self._measure, at_once=self._settings.at_once)
-        measured = [one for one in found if one is not None]
-        await in_turns(measured, self._look_at_disk, at_once=self._settings.at_once)
-        taken = [self._sample(one) for one in measured if one.target.instance in self._disks]
-        if taken:
+        results = await bounded_map(targets, self._measure, at_once=self._settings.at_once)
+        measured = [measurement for measurement in results if measurement is not None]
+        await bounded_map(measured, self._measure_disk, at_once=self._settings.at_once)
+        rows = [self._sample(measurement) for measurement in measured if measurement.instance in self._disks]
+        if rows:
             async with self._database.transaction() as connection:
-                await samples.record(connection, taken)
-        self._forget({target.instance for target in targets})
-        self._readings |= {one.target.instance: one.reading for one in measured}
-        self.last_pass = self._clock()
-        for one in measured:
-            await self._stop_if_full(one.target)
+                await samples.record(connection, rows)
+        self._forget_all_but({target.instance for target in targets})
+        self._readings |= {measurement.instance: measurement.reading for measurement in measured}
+        self._last_pass = self._clock()
+        for measurement in measured:
+            await self._stop_if_full(measurement.target)
 
-    async def _measure(self, target: Serving) -> _Measured | None:
-        found = await stats.sample(self._engine, target.container)
-        if found is None:
+    async def _measure(self, target: Serving) -> _Measurement | None:
+        usage = await stats.sample(self._engine, target.container)
+        if usage is None:
             return None
         reading = Reading(
             target.container,
             self._clock(),
-            found.cpu_seconds_total,
-            found.received_bytes,
-            found.sent_bytes,
+            usage.cpu_seconds_total,
+            usage.received_bytes,
+            usage.sent_bytes,
         )
-        return _Measured(target, reading, found.memory_bytes)
+        return _Measurement(target, reading, usage.memory_bytes)
 
-    async def _look_at_disk(self, one: _Measured) -> None:
-        """Less often than the rest: the engine walks the layer for it."""
-        looked_at, _ = self._disks.get(one.target.instance, (None, 0))
-        if looked_at is not None and self._clock() - looked_at < self._settings.disk_seconds:
+    async def _measure_disk(self, measurement: _Measurement) -> None:
+        """Measure every `disk_seconds` only: the engine reads the whole layer for it."""
+        target = measurement.target
+        measured_at, _ = self._disks.get(target.instance, (None, 0))
+        if measured_at is not None and self._clock() - measured_at < self._settings.disk_seconds:
             return
-        used = await disk.used_bytes(
-            self._engine, one.target.container, enough=one.target.disk_mb * _MEBIBYTE
-        )
+        used = await disk.used_bytes(self._engine, target.container, enough=target.disk_mb * _MEBIBYTE)
         if used is not None:
-            self._disks[one.target.instance] = (self._clock(), used)
+            self._disks[target.instance] = (self._clock(), used)
 
-    def _sample(self, one: _Measured) -> NewSample:
-        since = rates(self._readings.get(one.target.instance), one.reading)
+    def _sample(self, measurement: _Measurement) -> NewSample:
+        since_last = rates(self._readings.get(measurement.instance), measurement.reading)
         return NewSample(
-            app=one.target.app,
-            instance=one.target.instance,
-            cpu=since.cpu,
-            memory_bytes=one.memory_bytes,
-            received_bytes=since.received_bytes,
-            sent_bytes=since.sent_bytes,
-            disk_bytes=self._disks[one.target.instance][1],
+            app=measurement.target.app,
+            instance=measurement.instance,
+            cpu=since_last.cpu,
+            memory_bytes=measurement.memory_bytes,
+            received_bytes=since_last.received_bytes,
+            sent_bytes=since_last.sent_bytes,
+            disk_bytes=self._disks[measurement.instance][1],
         )
 
     async def _stop_if_full(self, target: Serving) -> None:
@@ -141,7 +146,7 @@ class Sampler:
                 )
                 log.info("app.disk_full", app=target.app, instance=target.instance, disk_bytes=used)
 
-    def _forget(self, present: set[InstanceId]) -> None:
+    def _forget_all_but(self, present: set[InstanceId]) -> None:
         for instance in self._readings.keys() - present:
             del self._readings[instance]
         for instance in self._disks.keys() - present:

@@ -1,4 +1,4 @@
-"""Health checks ask the real addresses of apps; here those are addresses of this machine's loopback."""
+"""Health checks connect to the real addresses of apps; here those are addresses of this machine's loopback."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def settings(settings: config.Settings) -> config.Settings:
 
 @asynccontextmanager
 async def answering(app: App, status: int) -> AsyncIterator[list[str]]:
-    """Answer at the app's address, and remember what was asked for."""
-    asked: list[str] = []
+    """Answer at the app's address, and yield the paths that were requested."""
+    paths: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
-        asked.append(request.path)
+        paths.append(request.path)
         return web.Response(status=status)
 
     application = web.Application()
@@ -45,7 +45,7 @@ async def answering(app: App, status: int) -> AsyncIterator[list[str]]:
     assert app.seat is not None
     await web.TCPSite(runner, str(address_of(LOOPBACK, app.seat, 0)), PORT).start()
     try:
-        yield asked
+        yield paths
     finally:
         await runner.cleanup()
 
@@ -58,10 +58,10 @@ async def serving(database: Database, **values: str) -> tuple[App, Instance]:
     return app, instance
 
 
-async def happened(database: Database, app: App) -> list[str]:
+async def app_events(database: Database, app: App) -> list[str]:
     async with database.connection() as connection:
-        found = [event.name for event in await events.list_of_app(connection, app.id)]
-    return [name for name in reversed(found) if name.startswith("app.")]
+        names = [event.name for event in await events.list_of_app(connection, app.id)]
+    return [name for name in reversed(names) if name.startswith("app.")]
 
 
 async def finish_repair(database: Database) -> dict[str, object]:
@@ -73,7 +73,7 @@ async def finish_repair(database: Database) -> dict[str, object]:
         return dict(row["arguments"])
 
 
-async def test_an_app_that_answers_is_left_alone_at_its_own_path_or_the_configured_one(
+async def test_the_apps_own_health_path_replaces_the_configured_one(
     database: Database, settings: config.Settings
 ) -> None:
     first, _ = await serving(database)
@@ -81,58 +81,58 @@ async def test_an_app_that_answers_is_left_alone_at_its_own_path_or_the_configur
     checks = HealthChecks(settings, database)
     async with answering(first, 200) as of_first, answering(second, 302) as of_second:
         for _ in range(3):
-            await checks.ask()
+            await checks.check_all()
     assert (of_first, of_second) == (["/well"] * 3, ["/own"] * 3)
-    assert await happened(database, first) == await happened(database, second) == []
+    assert await app_events(database, first) == await app_events(database, second) == []
 
 
-async def test_one_that_fails_in_a_row_is_restarted_once_and_recovers(
+async def test_an_unhealthy_app_is_restarted_once_and_recovers(
     database: Database, settings: config.Settings
 ) -> None:
     app, instance = await serving(database)
     checks = HealthChecks(settings, database)
     async with answering(app, 500):
-        await checks.ask()
-        assert await happened(database, app) == []
-        await checks.ask()
-        assert await happened(database, app) == ["app.unhealthy"]
-        await checks.ask()
-        await checks.ask()
-    assert await happened(database, app) == ["app.unhealthy"], "not asked while its repair is under way"
+        await checks.check_all()
+        assert await app_events(database, app) == []
+        await checks.check_all()
+        assert await app_events(database, app) == ["app.unhealthy"]
+        await checks.check_all()
+        await checks.check_all()
+    assert await app_events(database, app) == ["app.unhealthy"], "not checked while its repair is under way"
     assert (await finish_repair(database))["restart"] == instance.id
     async with database.connection() as connection:
         (state,) = await apps.view(connection, app=app.id)
-    assert state.is_unhealthy and state.restart_count == 0, "what is started again is counted, by its job"
+    assert state.is_unhealthy and state.restart_count == 0, "the repair job counts the restart"
     async with answering(app, 200):
-        await checks.ask()
-        assert await happened(database, app) == ["app.unhealthy"]
-        await checks.ask()
-    assert await happened(database, app) == ["app.unhealthy", "app.recovered"]
+        await checks.check_all()
+        assert await app_events(database, app) == ["app.unhealthy"]
+        await checks.check_all()
+    assert await app_events(database, app) == ["app.unhealthy", "app.recovered"]
     async with database.connection() as connection:
         (state,) = await apps.view(connection, app=app.id)
     assert not state.is_unhealthy
 
 
-async def test_one_that_never_answers_is_started_again_each_time(
+async def test_an_app_that_never_answers_is_restarted_each_time(
     database: Database, settings: config.Settings
 ) -> None:
     app, _ = await serving(database)
     checks = HealthChecks(settings, database)
     for number in (1, 2):
-        await checks.ask()
-        assert await happened(database, app) == ["app.unhealthy"] * (number - 1)
-        await checks.ask()
-        assert await happened(database, app) == ["app.unhealthy"] * number
+        await checks.check_all()
+        assert await app_events(database, app) == ["app.unhealthy"] * (number - 1)
+        await checks.check_all()
+        assert await app_events(database, app) == ["app.unhealthy"] * number
         reason = (await finish_repair(database))["reason"]
         assert reason == "The app did not answer 2 health checks in a row."
 
 
-async def test_plans_without_health_checks_are_not_asked(
+async def test_apps_of_plans_without_health_checks_are_not_checked(
     database: Database, settings: config.Settings
 ) -> None:
     app, _ = await serving(database, plan="free")
     checks = HealthChecks(settings, database)
-    async with answering(app, 500) as asked:
+    async with answering(app, 500) as paths:
         for _ in range(3):
-            await checks.ask()
-    assert asked == [] and await happened(database, app) == []
+            await checks.check_all()
+    assert paths == [] and await app_events(database, app) == []

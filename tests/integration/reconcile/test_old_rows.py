@@ -1,4 +1,4 @@
-"""What the garbage collection deletes of sign-ins: what ended long ago, and nothing that still counts."""
+"""The garbage collector deletes sessions and codes that ended long ago, and no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackyn_server import config
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry import Registry
 from stackyn_server.engine.client import Engine
-from stackyn_server.reconcile.garbage import Garbage
+from stackyn_server.reconcile.garbage import GarbageCollector
 from stackyn_server.store import codes, sessions
 from stackyn_server.store.codes import Purpose
 from stackyn_server.store.database import Database
@@ -23,10 +23,10 @@ LATELY = timedelta(days=6)
 async def collect(database: Database, settings: config.Settings, clones: Path) -> None:
     async with Engine(settings.engine, settings.network, "old-rows-test") as engine:
         builder = Builder(engine, settings, Registry(settings))
-        await Garbage(settings, database, engine, builder, clones).collect(None)  # type: ignore[arg-type]
+        await GarbageCollector(settings, database, engine, builder, clones).collect(None)  # type: ignore[arg-type]
 
 
-async def test_sessions_and_codes_that_ended_long_ago_go_and_all_others_stay(
+async def test_only_sessions_and_codes_that_ended_long_ago_are_deleted(
     database: Database, settings: config.Settings, tmp_path: Path
 ) -> None:
     async with database.transaction() as connection:

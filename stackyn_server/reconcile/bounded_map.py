@@ -1,4 +1,4 @@
-"""The same work for many apps, a few at a time: a look at a hundred must not be a hundred questions at once."""
+"""Apply one coroutine to many items with bounded concurrency."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-async def in_turns(
+async def bounded_map(
     items: Iterable[Item], work: Callable[[Item], Awaitable[Result]], *, at_once: int
 ) -> list[Result]:
-    """Return the results in the order of `items`. The first error ends the rest, and is raised."""
-    turns = asyncio.Semaphore(at_once)
+    """Return the results in the order of `items`. The first error cancels the other calls and is raised."""
+    semaphore = asyncio.Semaphore(at_once)
 
-    async def one(item: Item) -> Result:
-        async with turns:
+    async def call(item: Item) -> Result:
+        async with semaphore:
             return await work(item)
 
-    tasks = [asyncio.create_task(one(item), name=f"{work.__qualname__}") for item in items]
+    tasks = [asyncio.create_task(call(item), name=work.__qualname__) for item in items]
     try:
         return list(await asyncio.gather(*tasks))
     finally:

@@ -1,0 +1,32 @@
+"""Closes the networks of apps and builds, and makes the first networks before any deployment needs them."""
+
+from __future__ import annotations
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.engine import firewall, networks
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.errors import EngineRefused
+
+log = structlog.get_logger()
+
+
+async def close_networks(settings: config.Settings, engine: Engine) -> None:
+    """Write the firewall rules again, since others may have removed them, and make missing networks.
+
+    What only deployments need is logged and not raised: each deployment meets the same problem and reports it.
+    """
+    if settings.network.close_host:
+        ingress_ports = [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port]
+        state = await firewall.close_host(engine, ingress_ports)
+        if state.warning:
+            log.warning("host.open_to_containers", reason=state.warning)
+    try:
+        await firewall.close_builds(engine, settings.builds.allowed_private)
+    except firewall.BuildsNotClosed as error:
+        log.warning("builds.not_closed", reason=error.reason)
+    try:
+        await networks.ensure_first(engine, settings.builds.concurrency)
+    except EngineRefused as error:
+        log.warning("networks.not_ready", reason=error.reason)

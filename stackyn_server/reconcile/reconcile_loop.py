@@ -1,0 +1,76 @@
+"""When to compare: after engine events, on a period, and sooner while something is amiss."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from stackyn_server import config
+from stackyn_server.engine.errors import EngineUnavailable
+from stackyn_server.errors import StackynError
+from stackyn_server.reconcile.crashes import CrashCounter
+from stackyn_server.reconcile.reconciler import Reconciler
+from stackyn_server.store.database import DatabaseUnavailable
+
+log = structlog.get_logger()
+
+_PERIOD_WITHOUT_ENGINE_SECONDS = 1.0
+_PERIOD_WHILE_SETTLING_SECONDS = 0.5
+
+
+class ReconcileLoop:
+    def __init__(
+        self,
+        settings: config.ReconcileSettings,
+        connected: asyncio.Event,
+        reconciler: Reconciler,
+        crashes: CrashCounter,
+    ) -> None:
+        self._settings = settings
+        self._connected = connected
+        self._reconciler = reconciler
+        self._crashes = crashes
+        self._comparison_requested = asyncio.Event()
+        self._is_recount_requested = False
+        self._is_engine_away = False
+
+    def request_comparison(self) -> None:
+        """Compare now. Requests that arrive during a comparison are answered by one more comparison."""
+        self._comparison_requested.set()
+
+    def request_recount(self) -> None:
+        """Count missed crashes after the next comparison."""
+        self._is_recount_requested = True
+
+    async def run(self) -> None:
+        """Compare for ever. Run it as a supervised task."""
+        await self._connected.wait()
+        while True:
+            self._comparison_requested.clear()
+            seconds = await self._compare()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._comparison_requested.wait()
+
+    async def _compare(self) -> float:
+        """Compare once and return the seconds until the next time. Without the engine, probe the apps instead."""
+        try:
+            await self._reconciler.compare()
+            self._is_engine_away = False
+            if self._is_recount_requested:
+                self._is_recount_requested = False
+                await self._crashes.count_missed()
+        except EngineUnavailable as error:
+            if not self._is_engine_away:
+                log.warning("reconcile.without_engine", reason=error.message, notes=error.notes)
+            self._is_engine_away = True
+            with suppress(DatabaseUnavailable):
+                await self._reconciler.compare_without_engine()
+            return _PERIOD_WITHOUT_ENGINE_SECONDS
+        except StackynError as error:
+            log.warning("reconcile.failed", reason=error.message, notes=error.notes)
+        if self._reconciler.is_settling:
+            return _PERIOD_WHILE_SETTLING_SECONDS
+        return self._settings.period_seconds
