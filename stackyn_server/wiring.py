@@ -15,7 +15,7 @@ from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.gateways.firebase import Firebase
 from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.gateways.mail.choose import choose_carrier
-from stackyn_server.ingress.choose import choose
+from stackyn_server.ingress.provider import create_ingress
 from stackyn_server.jobs.dispatcher import Dispatcher
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.pause import Pause
@@ -96,7 +96,7 @@ class Server:
         journal = Journal(database, settings.builds)
         self.registry = Registry(settings)
         builder = Builder(engine, settings, self.registry)
-        ingress = choose(
+        ingress = create_ingress(
             settings,
             database,
             IngressContainer(engine),

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address
 
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.ingress import dial
+from stackyn_server.ingress import proxy_client
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.frame import Frame, Mark
+from stackyn_server.ingress.render_context import PublicationId, RenderContext
 
 _ANSWER = re.compile(r"http://stackyn\.internal/(?:(\d{1,19})/)?(\d{1,19})-(\d{1,19})", re.ASCII)
 _REDIRECTS = (301, 302, 307, 308)
@@ -45,19 +45,21 @@ class _Question:
     host: str
     path: str
     instance: int | None
-    mark: Mark
+    publication: PublicationId
     is_marker: bool = False
 
 
 class Confirmation:
     """Asks until everything is answered as it must be. Holds the complaint that is still open meanwhile."""
 
-    def __init__(self, frame: Frame, mark: Mark, come_from: IPv4Address | None = None) -> None:
-        self._frame = frame
-        self._come_from = come_from
-        self._mark = mark
+    def __init__(
+        self, context: RenderContext, publication: PublicationId, source_address: IPv4Address | None = None
+    ) -> None:
+        self._context = context
+        self._source_address = source_address
+        self._publication = publication
         self._complaints: dict[_Question, str] = {}
-        self._has_tls = any(entry_point.tls for entry_point in frame.entry_points)
+        self._has_tls = any(entry_point.tls for entry_point in context.entry_points)
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -70,17 +72,21 @@ class Confirmation:
     async def wait(self, changed: Mapping[str, InstanceId | None]) -> None:
         """Return when every entry point serves the publication, and `changed` as it says. Goes on without end."""
         async with asyncio.TaskGroup() as group:
-            for entry_point in self._frame.entry_points:
+            for entry_point in self._context.entry_points:
                 group.create_task(
                     self._entry_point(entry_point, changed), name=f"ingress.confirm.{entry_point.name}"
                 )
 
     async def _entry_point(self, entry_point: EntryPoint, changed: Mapping[str, InstanceId | None]) -> None:
-        marker = _Question(entry_point, self._frame.marker_host, "/", None, self._mark, is_marker=True)
+        marker = _Question(
+            entry_point, self._context.marker_host, "/", None, self._publication, is_marker=True
+        )
         await self._until_satisfied(marker)
         async with asyncio.TaskGroup() as group:
             for host, instance in changed.items():
-                question = _Question(entry_point, host, self._frame.confirm_path, instance, self._mark)
+                question = _Question(
+                    entry_point, host, self._context.confirm_path, instance, self._publication
+                )
                 group.create_task(self._until_satisfied(question), name=f"ingress.confirm.{host}")
 
     async def _until_satisfied(self, question: _Question) -> None:
@@ -96,32 +102,36 @@ class Confirmation:
 
     async def _complaint(self, question: _Question) -> str | None:
         try:
-            answer = await dial.ask(
+            answer = await proxy_client.get(
                 question.entry_point,
                 question.host,
                 question.path,
                 timeout=_ANSWER_SECONDS,
-                come_from=self._come_from,
+                source_address=self._source_address,
             )
-        except dial.NoAnswer as error:
+        except proxy_client.NoResponse as error:
             return error.message
         if self._is_operators_redirect(question, answer):
             return None
-        instance, mark = _read(answer)
+        instance, publication = _read(answer)
         about = "the marker" if question.is_marker else question.host
         if question.is_marker:
-            if mark is None:
+            if publication is None:
                 return f"does not know {about} of this server: {_described(answer)}"
-            return None if _reached(mark, question.mark) else f"still serves older routes ({about} is behind)"
+            return (
+                None
+                if _reached(publication, question.publication)
+                else f"still serves older routes ({about} is behind)"
+            )
         if question.instance is None:
-            return None if mark is None else f"still answers for {about}, which was withdrawn"
-        if mark is None:
+            return None if publication is None else f"still answers for {about}, which was withdrawn"
+        if publication is None:
             return f"does not serve {about}: {_described(answer)}"
-        if instance != question.instance or not _reached(mark, question.mark):
+        if instance != question.instance or not _reached(publication, question.publication):
             return f"still answers for {about} with another instance"
         return None
 
-    def _is_operators_redirect(self, question: _Question, answer: dial.Answer) -> bool:
+    def _is_operators_redirect(self, question: _Question, answer: proxy_client.ProxyResponse) -> bool:
         """An operator's entry point may redirect everything to HTTPS; then its TLS entry point has to answer."""
         return (
             self._has_tls
@@ -138,19 +148,19 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)
 
 
-def _read(answer: dial.Answer) -> tuple[int | None, Mark | None]:
+def _read(answer: proxy_client.ProxyResponse) -> tuple[int | None, PublicationId | None]:
     found = _ANSWER.fullmatch(answer.location) if answer.status in _REDIRECTS else None
     if found is None:
         return None, None
     instance, epoch, number = found.groups()
-    return (int(instance) if instance else None), Mark(int(epoch), int(number))
+    return (int(instance) if instance else None), PublicationId(int(epoch), int(number))
 
 
-def _reached(served: Mark, wanted: Mark) -> bool:
+def _reached(served: PublicationId, wanted: PublicationId) -> bool:
     return served.epoch == wanted.epoch and served.number >= wanted.number
 
 
-def _described(answer: dial.Answer) -> str:
+def _described(answer: proxy_client.ProxyResponse) -> str:
     """Say what a status means, without its number: clients take some numbers in a text for a signal."""
     if answer.status in _REDIRECTS:
         return "it redirects elsewhere"

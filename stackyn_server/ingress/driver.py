@@ -7,7 +7,7 @@ from typing import Protocol
 
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.files import FileState
+from stackyn_server.ingress.route_file import RouteFileState
 
 
 class Ingress(Protocol):
@@ -50,7 +50,7 @@ class Ingress(Protocol):
         """Publish and confirm."""
         ...
 
-    async def repair(self) -> FileState:
+    async def repair(self) -> RouteFileState:
         """Put right what somebody else broke (the file, a proxy that is gone); returns the file's state as found."""
         ...
 

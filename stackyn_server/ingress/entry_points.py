@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from stackyn_server.config import IngressSettings
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress import alphabet
+from stackyn_server.ingress import validators
 
 LOOPBACK = IPv4Address("127.0.0.1")
 PLAIN, TLS = "web", "websecure"
@@ -53,8 +53,8 @@ def _read(text: str, settings: IngressSettings) -> EntryPoint:
     usual = settings.https_port if tls else settings.http_port
     try:
         port = int(digits) if digits else usual
-        return EntryPoint(alphabet.word(name, "An entry point"), alphabet.port(port), tls)
-    except (ValueError, alphabet.RouteRefused) as error:
+        return EntryPoint(validators.word(name, "An entry point"), validators.port(port), tls)
+    except (ValueError, validators.RouteRefused) as error:
         raise EntryPointInvalid(
             f"[ingress] entry_points: {text!r} is not `name`, `name:port`, `name/tls` or `name:port/tls`.",
             hint="A TLS entry point without a port needs [ingress] https_port.",

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.files import FileState
 from stackyn_server.ingress.publisher import Publisher
+from stackyn_server.ingress.route_file import RouteFileState
 
 FILE = "stackyn.yml"  # read by a proxy that watches a directory; JSON is YAML
 
@@ -22,11 +22,11 @@ class ExternalIngress:
 
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
-        return self._publisher.frame.entry_points
+        return self._publisher.context.entry_points
 
     @property
     def can_hold(self) -> bool:
-        return self._publisher.frame.hold_port is not None
+        return self._publisher.context.hold_port is not None
 
     async def requests(self) -> Mapping[AppId, int] | None:
         return None
@@ -43,7 +43,7 @@ class ExternalIngress:
     async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
         return await self._publisher.apply(changed)
 
-    async def repair(self) -> FileState:
+    async def repair(self) -> RouteFileState:
         return await self._publisher.repair()
 
     async def replace(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stackyn_server.ingress import alphabet
+from stackyn_server.ingress import validators
 from stackyn_server.ingress.entry_points import LOOPBACK, METRICS
 
 MODULE = "stackyn.internal/unavailable"
@@ -48,12 +48,12 @@ def router() -> Section:
 
 def server(metrics_port: int) -> str:
     """Return where that router is reached; by its own name, not the visitor's."""
-    return alphabet.server_url(LOOPBACK, metrics_port)
+    return validators.server_url(LOOPBACK, metrics_port)
 
 
 def middlewares(origins: tuple[str, ...]) -> Section:
     """`origins` that can't be written into the route file are left out."""
-    allowed = [origin for origin in origins if alphabet.is_origin(origin)]
+    allowed = [origin for origin in origins if validators.is_origin(origin)]
     return {
         ANSWER: {"plugin": {PLUGIN: {"origins": allowed}}},
         MIDDLEWARE: {

@@ -14,11 +14,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stackyn_server.domain.ids import AppId, InstanceId
-from stackyn_server.ingress import listing
+from stackyn_server.ingress import routes_json
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.files import FileState
 from stackyn_server.ingress.publisher import Publisher, unwritable
+from stackyn_server.ingress.route_file import RouteFileState
 
 
 class NoIngress:
@@ -51,7 +51,7 @@ class NoIngress:
     async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
         """Return when the file says what `changed` says and the instances accept connections."""
         try:
-            routes = listing.read(await asyncio.to_thread(self._file.read_text, "utf-8"))
+            routes = routes_json.read(await asyncio.to_thread(self._file.read_text, "utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotConfirmed("routes.json is missing or was changed by another program") from error
         for host, instance in changed.items():
@@ -69,7 +69,7 @@ class NoIngress:
         await self.confirm(number, changed)
         return number
 
-    async def repair(self) -> FileState:
+    async def repair(self) -> RouteFileState:
         return await self._publisher.repair()
 
     async def replace(self) -> None:

@@ -13,10 +13,10 @@ import structlog
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress.alphabet import RouteRefused
 from stackyn_server.ingress.confirmation import Confirmation, NotConfirmed
-from stackyn_server.ingress.files import FileState, RouteFile
-from stackyn_server.ingress.frame import Frame, Mark
+from stackyn_server.ingress.render_context import PublicationId, RenderContext
+from stackyn_server.ingress.route_file import RouteFile, RouteFileState
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.store import publications, routes
 from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteRow
@@ -29,14 +29,14 @@ class NotPublished(TransientFailure):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RenderedFile:
     """The text of a route file. `refused` says for each host that was left out why."""
 
     text: str
     refused: Mapping[str, RouteRefused] = field(default_factory=dict)
 
 
-Writer = Callable[[Frame, Mark, Sequence[RouteRow]], Page]
+Renderer = Callable[[RenderContext, PublicationId, Sequence[RouteRow]], RenderedFile]
 
 
 class _Batch:
@@ -52,19 +52,19 @@ class Publisher:
         self,
         database: Database,
         file: RouteFile,
-        frame: Frame,
-        writer: Writer,
+        context: RenderContext,
+        renderer: Renderer,
         *,
         epoch: int,
         still_leading: Callable[[], Awaitable[None]],
         confirm_seconds: float,
     ) -> None:
-        """`writer` makes the text, in a thread; `still_leading` raises when another server leads: awaited before each
+        """`renderer` makes the text, in a thread; `still_leading` raises when another server leads: awaited before each
         rename."""
         self._database = database
         self._file = file
-        self._frame = frame
-        self._writer = writer
+        self._context = context
+        self._renderer = renderer
         self._epoch = epoch
         self._still_leading = still_leading
         self._confirm_seconds = confirm_seconds
@@ -73,12 +73,12 @@ class Publisher:
         self._refused: Mapping[str, RouteRefused] = {}
 
     @property
-    def frame(self) -> Frame:
-        return self._frame
+    def context(self) -> RenderContext:
+        return self._context
 
-    def reframe(self, frame: Frame) -> None:
+    def use_context(self, context: RenderContext) -> None:
         """Take other surroundings for the publications from now on."""
-        self._frame = frame
+        self._context = context
 
     async def prepare(self) -> int:
         """At server start: remove what a dead server left, and publish. Errors as of `publish`."""
@@ -113,24 +113,24 @@ class Publisher:
         number: int,
         changed: Mapping[str, InstanceId | None],
         *,
-        come_from: IPv4Address | None = None,
+        source_address: IPv4Address | None = None,
     ) -> None:
         """Wait until the proxy serves publication `number` or a later one over every entry point, and each host of
-        `changed` from its instance (0 is this server, None: from nobody). `come_from` is where we ask from.
+        `changed` from its instance (0 is this server, None: from nobody). `source_address` is where we ask from.
 
         Raises `NotConfirmed` after `confirm_seconds`, `RouteRefused` when a host's route can't be written.
         """
         for host, instance in changed.items():
             if instance is not None and host in self._refused:
                 raise self._refused[host]
-        confirmation = Confirmation(self._frame, Mark(self._epoch, number), come_from)
+        confirmation = Confirmation(self._context, PublicationId(self._epoch, number), source_address)
         try:
             async with asyncio.timeout(self._confirm_seconds):
                 await confirmation.wait(changed)
         except TimeoutError as error:
             await self._still_leading()
             complaints = confirmation.complaints or ["the proxy did not answer"]
-            if (state := await self._state()) is not FileState.INTACT:
+            if (state := await self._state()) is not RouteFileState.INTACT:
                 complaints.append(f"the route file {state}")
             raise NotConfirmed(complaints[0], "\n".join(complaints)) from error
 
@@ -140,14 +140,14 @@ class Publisher:
         await self.confirm(number, changed)
         return number
 
-    async def repair(self) -> FileState:
+    async def repair(self) -> RouteFileState:
         """Publish again when the file isn't what we wrote. Returns what was found; called on a period."""
-        if (state := await self._state()) is not FileState.INTACT:
+        if (state := await self._state()) is not RouteFileState.INTACT:
             log.warning("route_file.repair", found=state)
             await self.publish()
         return state
 
-    async def _state(self) -> FileState:
+    async def _state(self) -> RouteFileState:
         try:
             return await asyncio.to_thread(self._file.state)
         except OSError as error:
@@ -157,24 +157,24 @@ class Publisher:
         async with self._database.transaction() as connection:
             number = await publications.next_number(connection, self._epoch)
             rows = await routes.snapshot(connection)
-        mark, frame = Mark(self._epoch, number), self._frame
+        publication, context = PublicationId(self._epoch, number), self._context
 
-        def stage() -> tuple[Page, Path]:
-            page = self._writer(frame, mark, rows)
-            return page, self._file.stage(page.text)
+        def stage() -> tuple[RenderedFile, Path]:
+            rendered = self._renderer(context, publication, rows)
+            return rendered, self._file.stage(rendered.text)
 
         try:
-            page, staged = await asyncio.to_thread(stage)
+            rendered, staged = await asyncio.to_thread(stage)
             try:
                 await self._still_leading()
-                await asyncio.to_thread(self._file.commit, staged, mark)
+                await asyncio.to_thread(self._file.commit, staged, publication)
             finally:
                 await asyncio.to_thread(self._file.discard, staged)
         except OSError as error:
             raise unwritable(error) from error
-        for host in page.refused.keys() - self._refused.keys():
-            log.error("route.refused", host=host, reason=page.refused[host].message)
-        self._refused = page.refused
+        for host in rendered.refused.keys() - self._refused.keys():
+            log.error("route.refused", host=host, reason=rendered.refused[host].message)
+        self._refused = rendered.refused
         log.info("routes.published", number=number, routes=len(rows))
         return number
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackyn_server.ingress import alphabet, fallback
-from stackyn_server.ingress.alphabet import RouteRefused
+from stackyn_server.ingress import fallback, validators
 from stackyn_server.ingress.entry_points import METRICS, EntryPoint
-from stackyn_server.ingress.frame import Frame, Mark
-from stackyn_server.ingress.publisher import Page
+from stackyn_server.ingress.publisher import RenderedFile
 from stackyn_server.ingress.readback import validate
-from stackyn_server.ingress.sites import Site, assign
+from stackyn_server.ingress.render_context import PublicationId, RenderContext
+from stackyn_server.ingress.upstreams import Upstream, assign_hosts
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.store.routes import RouteRow
 
 Section = dict[str, Any]
@@ -35,7 +35,7 @@ UNFORGED = "stackyn-unforged"
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class DynamicConfiguration:
     """`refused` says for each host that was left out why: one bad value never keeps other apps from being served."""
 
     configuration: Section
@@ -49,85 +49,89 @@ class Rendered:
         return text + "\n"
 
 
-def write(frame: Frame, mark: Mark, routes: Sequence[RouteRow]) -> Page:
-    """Render and read back: the publisher's `Writer` for Traefik. Raises `RouteRefused` or `RouteFileInvalid`."""
-    rendered = render(frame, mark, routes)
+def render_file(
+    context: RenderContext, publication: PublicationId, routes: Sequence[RouteRow]
+) -> RenderedFile:
+    """Render and read back: the publisher's `Renderer` for Traefik. Raises `RouteRefused` or `RouteFileInvalid`."""
+    rendered = render(context, publication, routes)
     text = rendered.as_text()
-    validate(text, [METRICS, *(entry_point.name for entry_point in frame.entry_points)])
-    return Page(text, rendered.refused)
+    validate(text, [METRICS, *(entry_point.name for entry_point in context.entry_points)])
+    return RenderedFile(text, rendered.refused)
 
 
-def marker_answer(mark: Mark) -> str:
-    return f"http://stackyn.internal/{mark}"
+def marker_answer(publication: PublicationId) -> str:
+    return f"http://stackyn.internal/{publication}"
 
 
-def site_answer(instance: int, mark: Mark) -> str:
-    return f"http://stackyn.internal/{alphabet.number(instance)}/{mark}"
+def upstream_answer(instance: int, publication: PublicationId) -> str:
+    return f"http://stackyn.internal/{validators.number(instance)}/{publication}"
 
 
-def render(frame: Frame, mark: Mark, routes: Sequence[RouteRow]) -> Rendered:
-    """Return the configuration that serves `routes`, in no particular order. Raises `RouteRefused` for a bad frame."""
-    sites, refused = assign(frame, routes)
-    routers: Section = dict(_markers(frame))
+def render(
+    context: RenderContext, publication: PublicationId, routes: Sequence[RouteRow]
+) -> DynamicConfiguration:
+    """Return the configuration that serves `routes`, in any order. Raises `RouteRefused` for a bad `context`."""
+    upstreams, refused = assign_hosts(context, routes)
+    routers: Section = dict(_markers(context))
     services: Section = {}
-    middlewares: Section = {MARKER: _redirect(marker_answer(mark)), UNFORGED: _without("Forwarded")}
-    if frame.https_port is not None:
+    middlewares: Section = {MARKER: _redirect(marker_answer(publication)), UNFORGED: _without("Forwarded")}
+    if context.https_port is not None:
         middlewares[TO_HTTPS] = {
             "redirectScheme": {
                 "scheme": "https",
-                "port": str(alphabet.port(frame.https_port)),
+                "port": str(validators.port(context.https_port)),
                 "permanent": True,
             }
         }
-    if frame.metrics_port is not None:
+    if context.metrics_port is not None:
         routers[fallback.ANSWER] = fallback.router()
-        middlewares.update(fallback.middlewares(frame.allowed_origins))
-        services[fallback.SERVICE] = _service(fallback.server(frame.metrics_port), passHostHeader=False)
-    for site in sites:
-        services[site.key] = _service(site.url)
-        middlewares[_confirmation(site)] = _redirect(site_answer(site.instance, mark))
-        middlewares.update(_holds(frame, site))
-        routers.update(_routers(frame, site))
+        middlewares.update(fallback.middlewares(context.allowed_origins))
+        services[fallback.SERVICE] = _service(fallback.server(context.metrics_port), passHostHeader=False)
+    for upstream in upstreams:
+        services[upstream.key] = _service(upstream.url)
+        middlewares[_confirmation(upstream)] = _redirect(upstream_answer(upstream.instance, publication))
+        middlewares.update(_holds(context, upstream))
+        routers.update(_routers(context, upstream))
     http = {
         "routers": routers,
         "middlewares": middlewares,
         "serversTransports": {TRANSPORT: _transport()},
         **({"services": services} if services else {}),  # the proxy refuses a file with an empty map
     }
-    return Rendered({"http": http, **_tls(frame)}, refused)
+    return DynamicConfiguration({"http": http, **_tls(context)}, refused)
 
 
-def _routers(frame: Frame, site: Site) -> Iterator[tuple[str, Section]]:
-    rule = " || ".join(f"Host(`{host}`)" for host in site.hosts)
-    holds = list(_holds(frame, site))
-    for entry_point in frame.entry_points:
-        name = alphabet.word(entry_point.name, "An entry point")
-        redirected = frame.https_port is not None and not entry_point.tls
+def _routers(context: RenderContext, upstream: Upstream) -> Iterator[tuple[str, Section]]:
+    rule = " || ".join(f"Host(`{host}`)" for host in upstream.hosts)
+    holds = list(_holds(context, upstream))
+    for entry_point in context.entry_points:
+        name = validators.word(entry_point.name, "An entry point")
+        redirected = context.https_port is not None and not entry_point.tls
         before = [UNFORGED, *([TO_HTTPS] if redirected else holds)]
-        after_all = [fallback.MIDDLEWARE] if site.speaks_json and frame.metrics_port is not None else []
-        shared = {"entryPoints": [name], "service": site.key, **_router_tls(frame, entry_point)}
+        after_all = [fallback.MIDDLEWARE] if upstream.is_api and context.metrics_port is not None else []
+        shared = {"entryPoints": [name], "service": upstream.key, **_router_tls(context, entry_point)}
         yield (
-            f"{site.key}-{name}",
+            f"{upstream.key}-{name}",
             {"rule": rule, "priority": APP_PRIORITY, "middlewares": [*before, *after_all], **shared},
         )
         yield (
-            f"confirm-{site.key}-{name}",
+            f"confirm-{upstream.key}-{name}",
             {
-                "rule": f"({rule}) && Path(`{frame.confirm_path}`)",
+                "rule": f"({rule}) && Path(`{context.confirm_path}`)",
                 "priority": CONFIRM_PRIORITY,
-                "middlewares": [_confirmation(site), *before],
+                "middlewares": [_confirmation(upstream), *before],
                 **shared,
             },
         )
 
 
-def _markers(frame: Frame) -> Iterator[tuple[str, Section]]:
-    for entry_point in frame.entry_points:
-        name = alphabet.word(entry_point.name, "An entry point")
+def _markers(context: RenderContext) -> Iterator[tuple[str, Section]]:
+    for entry_point in context.entry_points:
+        name = validators.word(entry_point.name, "An entry point")
         yield (
             f"marker-{name}",
             {
-                "rule": f"Host(`{frame.marker_host}`)",
+                "rule": f"Host(`{context.marker_host}`)",
                 "priority": CONFIRM_PRIORITY,
                 "entryPoints": [name],
                 "service": NOTHING,
@@ -137,25 +141,27 @@ def _markers(frame: Frame) -> Iterator[tuple[str, Section]]:
         )
 
 
-def _router_tls(frame: Frame, entry_point: EntryPoint) -> Section:
+def _router_tls(context: RenderContext, entry_point: EntryPoint) -> Section:
     if not entry_point.tls:
         return {}
-    if not frame.certificate_resolver:
+    if not context.certificate_resolver:
         return {"tls": {}}
     return {
-        "tls": {"certResolver": alphabet.word(frame.certificate_resolver, "[ingress] certificate_resolver")}
+        "tls": {
+            "certResolver": validators.word(context.certificate_resolver, "[ingress] certificate_resolver")
+        }
     }
 
 
-def _holds(frame: Frame, site: Site) -> Section:
+def _holds(context: RenderContext, upstream: Upstream) -> Section:
     """Return the chain in front of a held app, in order: turn i of k waits and answers 200, the last may refuse."""
-    if site.held_app is None or frame.hold_port is None:
+    if upstream.held_app is None or context.hold_port is None:
         return {}
-    turns, port = frame.hold_turns, alphabet.port(frame.hold_port)
+    turns, port = context.hold_turns, validators.port(context.hold_port)
     return {
-        f"hold-{site.key}-{turn:02}": {
+        f"hold-{upstream.key}-{turn:02}": {
             "forwardAuth": {
-                "address": f"http://127.0.0.1:{port}/hold/{site.held_app}/{turn}/{turns}",
+                "address": f"http://127.0.0.1:{port}/hold/{upstream.held_app}/{turn}/{turns}",
                 "trustForwardHeader": False,
                 "authRequestHeaders": [HARMLESS_HEADER],
                 "maxResponseBodySize": HOLD_ANSWER_BYTES,
@@ -165,8 +171,8 @@ def _holds(frame: Frame, site: Site) -> Section:
     }
 
 
-def _confirmation(site: Site) -> str:
-    return f"confirm-{site.key}"
+def _confirmation(upstream: Upstream) -> str:
+    return f"confirm-{upstream.key}"
 
 
 def _redirect(location: str) -> Section:
@@ -189,9 +195,9 @@ def _transport() -> Section:
     }
 
 
-def _tls(frame: Frame) -> Section:
-    if frame.certificate is None:
+def _tls(context: RenderContext) -> Section:
+    if context.certificate is None:
         return {}
-    chain, key = (alphabet.path(path, "A certificate's path") for path in frame.certificate)
+    chain, key = (validators.path(path, "A certificate's path") for path in context.certificate)
     pair = {"certFile": chain, "keyFile": key}
     return {"tls": {"certificates": [pair], "stores": {"default": {"defaultCertificate": pair}}}}

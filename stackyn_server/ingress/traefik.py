@@ -14,13 +14,14 @@ import structlog
 
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.domain.ingress import IngressState
-from stackyn_server.ingress import binary, counts, static
+from stackyn_server.ingress import binary, request_counts
+from stackyn_server.ingress.configuration_directory import ConfigurationDirectory
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.directory import Directory
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.files import FileState
 from stackyn_server.ingress.listeners import listening, one_more_on_each
 from stackyn_server.ingress.publisher import Publisher, unwritable
+from stackyn_server.ingress.route_file import RouteFileState
+from stackyn_server.ingress.static_configuration import StaticConfiguration
 from stackyn_server.ingress.steering import OURS, Steering
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,8 @@ class IngressEngine(Protocol):
     it writable. `arguments` follow the binary, which is the image's entry point.
 
     **A running one is replaced side by side**: the new container is started under another name (their listeners share
-    the ports), `ready()` is awaited, then the old one is stopped with SIGTERM and `static.GRACE_SECONDS` plus a margin,
-    and removed. When `ready()` raises, the new one's last lines are logged, it is removed, the old one stays, and the
+    the ports), `ready()` is awaited, then the old one is stopped with SIGTERM and `GRACE_SECONDS` plus a margin, and
+    removed. When `ready()` raises, the new one's last lines are logged, it is removed, the old one stays, and the
     error is passed on. (Stopping the old one first refused all connections for 10 s.)
     A crash in between leaves two: the next call keeps one that runs and removes the other.
     """
@@ -76,7 +77,11 @@ class IngressEngine(Protocol):
 
 class TraefikIngress:
     def __init__(
-        self, publisher: Publisher, engine: IngressEngine, configuration: static.Static, directory: Directory
+        self,
+        publisher: Publisher,
+        engine: IngressEngine,
+        configuration: StaticConfiguration,
+        directory: ConfigurationDirectory,
     ) -> None:
         self._publisher = publisher
         self._engine = engine
@@ -90,11 +95,11 @@ class TraefikIngress:
 
     @property
     def can_hold(self) -> bool:
-        return self._publisher.frame.hold_port is not None
+        return self._publisher.context.hold_port is not None
 
     async def requests(self) -> Mapping[AppId, int] | None:
         port = self._configuration.metrics_port
-        return None if port is None else await counts.read(port)
+        return None if port is None else await request_counts.read(port)
 
     async def prepare(self) -> None:
         try:
@@ -122,7 +127,7 @@ class TraefikIngress:
     async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
         return await self._publisher.apply(changed)
 
-    async def repair(self) -> FileState:
+    async def repair(self) -> RouteFileState:
         """Also takes a renewed certificate, and starts a container that is gone or stopped."""
         found = await self._publisher.repair()
         if await self._take_certificate():
@@ -131,7 +136,7 @@ class TraefikIngress:
         if container is None or not container.running:
             log.warning("ingress.repair", container=container.container if container else None)
             await self.ensure()
-        if found is not FileState.INTACT:
+        if found is not RouteFileState.INTACT:
             await self._have_it_read()
         return found
 
@@ -163,7 +168,7 @@ class TraefikIngress:
             await put(
                 image,
                 config_dir=self._directory.host,
-                arguments=static.arguments(self._configuration),
+                arguments=self._configuration.arguments(),
                 memory_mb=settings.memory_mb,
                 ready=partial(self._serves, before, steering, existing is not None and existing.running),
             )
@@ -185,7 +190,7 @@ class TraefikIngress:
         await self._listens(before, is_beside)
         if steering is not None:
             await self._publisher.confirm(
-                0, {}, come_from=OURS
+                0, {}, source_address=OURS
             )  # the marker of any publication of this epoch
             await _succeeds(steering.turn_to_new)
 
@@ -209,7 +214,7 @@ class TraefikIngress:
 
     async def _take_certificate(self) -> bool:
         """Copy the operator's certificate in; return whether it is another than before."""
-        settings, frame = self._configuration.settings, self._publisher.frame
+        settings, context = self._configuration.settings, self._publisher.context
         if not settings.certificate_file:
             return False
         try:
@@ -218,8 +223,8 @@ class TraefikIngress:
             )
         except OSError as error:
             raise unwritable(error) from error
-        self._publisher.reframe(replace(frame, certificate=pair))
-        return pair != frame.certificate
+        self._publisher.use_context(replace(context, certificate=pair))
+        return pair != context.certificate
 
 
 async def _succeeds(steer: Callable[[], None]) -> bool:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from stackyn_server.config import Settings
 from stackyn_server.engine.answering import ACCEPT, described
-from stackyn_server.ingress import dial
+from stackyn_server.ingress import proxy_client
 from stackyn_server.ingress.driver import Ingress
 
 _SECONDS = 3.0
@@ -23,7 +23,7 @@ async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | 
     if not by_preference:
         return None
     try:
-        answer = await dial.ask(
+        answer = await proxy_client.get(
             by_preference[0],
             f"{slug}.{settings.public.base_domain}",
             "/",
@@ -31,7 +31,7 @@ async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | 
             # The second counts where loopback is trusted, as TLS in front of us is.
             headers={"Accept": ACCEPT, "X-Forwarded-Proto": scheme},
         )
-    except dial.NoAnswer as error:
+    except proxy_client.NoResponse as error:
         return f"Asked for / once, the ingress {error.message}."
     if answer.status >= HTTPStatus.BAD_REQUEST:
         return f"It is live, but its visitors get {described(answer.status)} for /."

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.ingress.alphabet import RouteRefused
 from stackyn_server.ingress.driver import Ingress
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.store import routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection

@@ -11,10 +11,10 @@ import pytest
 
 from stackyn_server.domain.seats import address_of
 from stackyn_server.ingress import fallback
-from stackyn_server.ingress.files import RouteFile
-from stackyn_server.ingress.frame import Frame, OwnSite
 from stackyn_server.ingress.publisher import Publisher
-from stackyn_server.ingress.render import write
+from stackyn_server.ingress.render import render_file
+from stackyn_server.ingress.render_context import OwnUpstream, RenderContext
+from stackyn_server.ingress.route_file import RouteFile
 from stackyn_server.store.database import Database
 from tests.integration.ingress.parts import Proxy, entry_points, free_port
 from tests.patience import patient
@@ -39,7 +39,7 @@ class Stage:
 
     database: Database
     proxy: Proxy
-    frame: Frame
+    context: RenderContext
     port: int
 
     def publisher(self, **changes: Any) -> Publisher:
@@ -47,12 +47,14 @@ class Stage:
             "epoch": EPOCH,
             "still_leading": leading,
             "confirm_seconds": CONFIRM_SECONDS,
-            "frame": self.frame,
-            "writer": write,
+            "context": self.context,
+            "renderer": render_file,
             "file": RouteFile(self.proxy.routes, self.proxy.directory),
             **changes,
         }
-        return Publisher(self.database, given.pop("file"), given.pop("frame"), given.pop("writer"), **given)
+        return Publisher(
+            self.database, given.pop("file"), given.pop("context"), given.pop("renderer"), **given
+        )
 
 
 MakeStage = Callable[..., Any]
@@ -63,22 +65,22 @@ async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeSt
     """Call it with `tls=True` for a TLS entry point beside the plain one; `start=False` leaves the proxy off."""
     made: list[Stage] = []
 
-    async def make(*, tls: bool = False, start: bool = True, **frame: Any) -> Stage:
+    async def make(*, tls: bool = False, start: bool = True, **context: Any) -> Stage:
         async with database.transaction() as connection:
             await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
             secret = await connection.fetchval("SELECT secret FROM installation")
-        more = {"metrics_port": frame["metrics_port"]} if "metrics_port" in frame else {}
+        more = {"metrics_port": context["metrics_port"]} if "metrics_port" in context else {}
         proxy = Proxy(tmp_path / f"proxy-{len(made)}", entry_points(tls=tls), **more)
         await asyncio.to_thread(fallback.install, proxy.directory)
-        surroundings = {
+        settings = {
             "base_domain": "example.test",
             "subnet": LOOPBACK_SEATS,
             "secret": secret,
             "entry_points": proxy.entry_points,
-            "own_sites": (OwnSite("api", IPv4Address("127.0.0.1"), free_port(), speaks_json=True),),
-            **frame,
+            "own_upstreams": (OwnUpstream("api", IPv4Address("127.0.0.1"), free_port(), is_api=True),),
+            **context,
         }
-        stage = Stage(database, proxy, Frame(**surroundings), free_port())
+        stage = Stage(database, proxy, RenderContext(**settings), free_port())
         made.append(stage)
         number = (
             await stage.publisher().publish()

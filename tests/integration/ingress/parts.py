@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from stackyn_server.config import IngressSettings
-from stackyn_server.ingress import static
 from stackyn_server.ingress.binary import packaged
+from stackyn_server.ingress.configuration_directory import ROUTE_FILE, ROUTES
 from stackyn_server.ingress.entry_points import EntryPoint
+from stackyn_server.ingress.static_configuration import StaticConfiguration
 from tests.patience import within
 
 _PR_SET_PDEATHSIG = 1
@@ -56,11 +57,11 @@ class Proxy:
         self.settings = settings or IngressSettings()
         self._more = more
         self._process: asyncio.subprocess.Process | None = None
-        (directory / static.ROUTES).mkdir(parents=True, exist_ok=True)
+        (directory / ROUTES).mkdir(parents=True, exist_ok=True)
 
     @property
     def routes(self) -> Path:
-        return self.directory / static.ROUTES / static.ROUTE_FILE
+        return self.directory / ROUTES / ROUTE_FILE
 
     @property
     def pid(self) -> int:
@@ -73,9 +74,9 @@ class Proxy:
 
     def arguments(self) -> tuple[str, ...]:
         seen = PurePosixPath(self.directory)
-        return static.arguments(
-            static.Static(self.settings, self.entry_points, seen, self._more.get("metrics_port"))
-        )
+        return StaticConfiguration(
+            self.settings, self.entry_points, seen, self._more.get("metrics_port")
+        ).arguments()
 
     async def start(self, arguments: Sequence[str] | None = None) -> None:
         program = await asyncio.to_thread(packaged)

@@ -53,9 +53,9 @@ async def test_what_it_answers_itself_is_left_alone(api: Stage, status: int) -> 
     async def says(request: web.Request) -> web.Response:
         return web.json_response({"mine": status}, status=status, headers={"X-Mine": "yes"})
 
-    site = api.frame.own_sites[0]
+    upstream = api.context.own_upstreams[0]
     async with (
-        backend(str(site.address), site.port, says),
+        backend(str(upstream.address), upstream.port, says),
         aiohttp.ClientSession() as session,
         session.get(url(api), headers={"Host": HOST}) as answer,
     ):
@@ -83,8 +83,8 @@ async def test_its_streams_and_sockets_pass(api: Stage) -> None:
         await stream.write(b"data: 2\n\n")
         return stream
 
-    site, headers = api.frame.own_sites[0], {"Host": HOST}
-    async with backend(str(site.address), site.port, serves), aiohttp.ClientSession() as session:
+    upstream, headers = api.context.own_upstreams[0], {"Host": HOST}
+    async with backend(str(upstream.address), upstream.port, serves), aiohttp.ClientSession() as session:
         async with session.ws_connect(url(api, "/ws"), headers=headers) as socket:
             await socket.send_str("hello")
             assert await socket.receive_str(timeout=patient(5)) == "hello"

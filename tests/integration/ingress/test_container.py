@@ -13,8 +13,8 @@ import pytest
 from stackyn_server.config import Settings
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
-from stackyn_server.ingress.choose import choose
 from stackyn_server.ingress.driver import Ingress
+from stackyn_server.ingress.provider import create_ingress
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.engine.conftest import engine
@@ -53,7 +53,7 @@ async def ingress(database: Database, container: IngressContainer, tmp_path: Pat
     async with database.transaction() as connection:
         await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
         secret = await connection.fetchval("SELECT secret FROM installation")
-    return choose(settings, database, container, secret=secret, epoch=EPOCH, still_leading=leading)
+    return create_ingress(settings, database, container, secret=secret, epoch=EPOCH, still_leading=leading)
 
 
 async def test_apps_are_served_from_the_container_over_every_entry_point(

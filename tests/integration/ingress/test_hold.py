@@ -53,8 +53,8 @@ async def digest(request: web.Request) -> web.Response:
     return web.Response(text=hashlib.sha256(await request.read()).hexdigest())
 
 
-async def held(make_stage: MakeStage, **frame: float) -> Stage:
-    stage: Stage = await make_stage(hold_port=free_port(), **frame)
+async def held(make_stage: MakeStage, **context: float) -> Stage:
+    stage: Stage = await make_stage(hold_port=free_port(), **context)
     app, instance = await rows.add_app(stage.database, "sleepy", port=stage.port, seat=0)
     await rows.hold(stage.database, app)
     await stage.publisher().apply({HOST: instance})
@@ -62,8 +62,8 @@ async def held(make_stage: MakeStage, **frame: float) -> Stage:
 
 
 def hold_port(stage: Stage) -> int:
-    assert stage.frame.hold_port is not None
-    return stage.frame.hold_port
+    assert stage.context.hold_port is not None
+    return stage.context.hold_port
 
 
 def url(stage: Stage) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from stackyn_server.config import Settings
-from stackyn_server.ingress.choose import IngressMisconfigured, choose
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.external import ExternalIngress
 from stackyn_server.ingress.none import NoIngress
+from stackyn_server.ingress.provider import IngressMisconfigured, create_ingress
 from stackyn_server.ingress.publisher import NotPublished
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
@@ -45,7 +45,7 @@ async def chosen(database: Database, settings: Settings, folder: Path) -> Ingres
         await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
         secret = await connection.fetchval("SELECT secret FROM installation")
     engine = ProcessEngine(Proxy(folder, ()))
-    return choose(settings, database, engine, secret=secret, epoch=EPOCH, still_leading=leading)
+    return create_ingress(settings, database, engine, secret=secret, epoch=EPOCH, still_leading=leading)
 
 
 @pytest.fixture
@@ -150,8 +150,8 @@ async def test_settings_that_contradict_each_other_are_named(
 
 
 async def test_the_api_is_reached_through_the_proxy_only_under_its_own_host(stage: Stage) -> None:
-    site = stage.frame.own_sites[0]
-    async with backend(str(site.address), site.port, says("the api")):
+    upstream = stage.context.own_upstreams[0]
+    async with backend(str(upstream.address), upstream.port, says("the api")):
         await stage.publisher().apply({})
 
         assert await get(stage.proxy.entry_points[0], "api.example.test") == (200, "the api")

@@ -15,8 +15,8 @@ import pytest
 from aiohttp import web
 
 from stackyn_server.config import IngressSettings
-from stackyn_server.ingress import static
-from stackyn_server.ingress.directory import Directory
+from stackyn_server.ingress.configuration_directory import ACME, CA_BUNDLE, ConfigurationDirectory
+from stackyn_server.ingress.static_configuration import StaticConfiguration
 from tests.acme_server import OVER_HTTP, OVER_TLS, AcmeServer
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
@@ -181,9 +181,9 @@ async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: Ma
         acme_server=authority.directory,
     )
     seen = PurePosixPath(stage.proxy.directory)
-    await asyncio.to_thread(Directory(stage.proxy.directory, seen).make)
-    await asyncio.to_thread((stage.proxy.directory / static.CA_BUNDLE).write_text, authority.root)
-    await stage.proxy.start(static.arguments(static.Static(settings, (plain, tls), seen)))
+    await asyncio.to_thread(ConfigurationDirectory(stage.proxy.directory, seen).make)
+    await asyncio.to_thread((stage.proxy.directory / CA_BUNDLE).write_text, authority.root)
+    await stage.proxy.start(StaticConfiguration(settings, (plain, tls), seen).arguments())
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     await stage.publisher().apply({HOST: instance})
     async with backend(address(0), stage.port, says("hello")):
@@ -192,7 +192,7 @@ async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: Ma
     await authority.stop()
 
     assert HOST in authority.issued
-    kept = stage.proxy.directory / static.ACME / f"{static.ACME}.json"
+    kept = stage.proxy.directory / ACME / f"{ACME}.json"
     assert kept.stat().st_mode & 0o777 == 0o600
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress.alphabet import RouteRefused
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.files import FileState, RouteFile
-from stackyn_server.ingress.frame import Frame, Mark
-from stackyn_server.ingress.publisher import NotPublished, Page
+from stackyn_server.ingress.publisher import NotPublished, RenderedFile
 from stackyn_server.ingress.render import render
+from stackyn_server.ingress.render_context import PublicationId, RenderContext
+from stackyn_server.ingress.route_file import RouteFile, RouteFileState
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 from tests.integration.ingress import rows
@@ -70,7 +70,7 @@ async def test_every_entry_point_is_asked(make_stage: MakeStage) -> None:
 
 async def test_an_entry_point_that_nobody_serves_is_named(stage: Stage) -> None:
     points = (*stage.proxy.entry_points, EntryPoint("second", free_port()))
-    publisher = stage.publisher(frame=_with(stage, entry_points=points), confirm_seconds=BRIEFLY)
+    publisher = stage.publisher(context=_with(stage, entry_points=points), confirm_seconds=BRIEFLY)
 
     with pytest.raises(NotConfirmed, match="`second` refuses connections"):
         await publisher.apply({})
@@ -104,10 +104,10 @@ async def test_another_instance_than_the_expected_one_is_not_confirmed(stage: St
 
 
 def _break(change: Any) -> Any:
-    def broken(frame: Frame, mark: Mark, routes: Any) -> Page:
-        rendered = render(frame, mark, routes)
+    def broken(context: RenderContext, publication: PublicationId, routes: Any) -> RenderedFile:
+        rendered = render(context, publication, routes)
         change(rendered.configuration["http"])
-        return Page(rendered.as_text())
+        return RenderedFile(rendered.as_text())
 
     return broken
 
@@ -139,7 +139,7 @@ async def test_the_marker_alone_does_not_confirm_a_host_that_the_proxy_left_out(
     assert app == 1
 
     with pytest.raises(NotConfirmed, match="does not serve shop"):
-        await stage.publisher(writer=_break(damage), confirm_seconds=BRIEFLY).apply(
+        await stage.publisher(renderer=_break(damage), confirm_seconds=BRIEFLY).apply(
             {"shop.example.test": instance}
         )
 
@@ -150,7 +150,7 @@ async def test_a_file_that_the_proxy_rejects_leaves_the_old_routes_and_is_not_co
         await stage.publisher().apply({"shop.example.test": instance})
 
         rejected = stage.publisher(
-            writer=lambda *_: Page('{"http":{"routers":5}}\n'), confirm_seconds=BRIEFLY
+            renderer=lambda *_: RenderedFile('{"http":{"routers":5}}\n'), confirm_seconds=BRIEFLY
         )
         with pytest.raises(NotConfirmed, match="the marker is behind"):
             await rejected.apply({"shop.example.test": instance})
@@ -243,8 +243,8 @@ async def test_a_truncated_file_is_seen_and_repaired_while_the_old_routes_are_se
         await stage.publisher(confirm_seconds=BRIEFLY).confirm(number + 1, {})
     assert "the route file" in raised.value.failure.evidence
 
-    assert await publisher.repair() is FileState.TRUNCATED
-    assert await publisher.repair() is FileState.INTACT
+    assert await publisher.repair() is RouteFileState.TRUNCATED
+    assert await publisher.repair() is RouteFileState.INTACT
     await publisher.confirm(number + 1, {"shop.example.test": instance})
 
 
@@ -253,7 +253,7 @@ async def test_a_removed_file_is_repaired(stage: Stage) -> None:
     await publisher.apply({})
     stage.proxy.routes.unlink()
 
-    assert await publisher.repair() is FileState.MISSING
+    assert await publisher.repair() is RouteFileState.MISSING
     assert stage.proxy.routes.exists()
 
 
@@ -343,7 +343,7 @@ async def test_the_operators_redirect_of_everything_counts_when_tls_answers(make
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
 
     await stage.publisher().apply({"shop.example.test": instance})
-    only_plain = stage.publisher(frame=_with(stage, entry_points=(plain,)), confirm_seconds=BRIEFLY)
+    only_plain = stage.publisher(context=_with(stage, entry_points=(plain,)), confirm_seconds=BRIEFLY)
     with pytest.raises(NotConfirmed, match="redirects elsewhere"):
         await only_plain.apply({})
 
@@ -361,5 +361,5 @@ async def test_numbers_are_kept_few(
     assert [row["number"] for row in kept] == [last - 2, last - 1, last]
 
 
-def _with(stage: Stage, **changes: Any) -> Frame:
-    return replace(stage.frame, **changes)
+def _with(stage: Stage, **changes: Any) -> RenderContext:
+    return replace(stage.context, **changes)

@@ -74,8 +74,8 @@ async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[i
     await rows.hold(stage.database, app)
     await stage.publisher().apply({LEFT: instance})
     url = f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/"
-    assert stage.frame.hold_port is not None
-    async with aiohttp.ClientSession() as session, backend("127.0.0.1", stage.frame.hold_port, gate.answer):
+    assert stage.context.hold_port is not None
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", stage.context.hold_port, gate.answer):
         post = session.post(url, headers={"Host": LEFT}, data=os.urandom(BODY_BYTES))
         visit = asyncio.create_task(post.__aenter__())
         await gate.arrival()

@@ -14,11 +14,11 @@ from cryptography import x509
 
 from stackyn_server.config import IngressSettings
 from stackyn_server.domain.ingress import IngressState
-from stackyn_server.ingress import static
 from stackyn_server.ingress.binary import BinaryUnusable, locate
+from stackyn_server.ingress.configuration_directory import CertificateUnusable, ConfigurationDirectory
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.directory import CertificateUnusable, Directory
-from stackyn_server.ingress.files import FileState, RouteFile
+from stackyn_server.ingress.route_file import RouteFile, RouteFileState
+from stackyn_server.ingress.static_configuration import StaticConfiguration
 from stackyn_server.ingress.traefik import TraefikIngress
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, MakeStage, Stage, address
@@ -36,13 +36,13 @@ class Own:
     def __init__(self, stage: Stage, confirm_seconds: float = CONFIRM_SECONDS, **settings: object) -> None:
         self.stage = stage
         self.engine = ProcessEngine(stage.proxy)
-        directory = Directory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
+        directory = ConfigurationDirectory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
         file = RouteFile(directory.routes, directory.staging)
         publisher = stage.publisher(file=file, confirm_seconds=confirm_seconds)
         given = IngressSettings.model_validate(
             {"confirm_seconds": confirm_seconds, "http_port": stage.proxy.entry_points[0].port, **settings}
         )
-        configuration = static.Static(given, stage.proxy.entry_points, directory.seen)
+        configuration = StaticConfiguration(given, stage.proxy.entry_points, directory.seen)
         self.ingress = TraefikIngress(publisher, self.engine, configuration, directory)
 
 
@@ -87,7 +87,7 @@ async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start
         while "Cannot start the provider" not in await impatient.stage.proxy.log():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    assert await impatient.ingress.repair() is FileState.MISSING
+    assert await impatient.ingress.repair() is RouteFileState.MISSING
 
     assert impatient.engine.started == 2
     await impatient.ingress.apply({})
@@ -95,7 +95,7 @@ async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start
 
 async def test_a_stopped_proxy_is_started_again_and_nothing_else_is_done_to_a_running_one(own: Own) -> None:
     await own.ingress.prepare()
-    assert await own.ingress.repair() is FileState.INTACT
+    assert await own.ingress.repair() is RouteFileState.INTACT
     assert own.engine.started == 1
 
     await own.stage.proxy.stop()
@@ -203,7 +203,7 @@ async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
 def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         self_signed(f"{name}.example.test", tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
-    directory = Directory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
+    directory = ConfigurationDirectory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
     directory.make()
 
     with pytest.raises(CertificateUnusable):
@@ -213,7 +213,7 @@ def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(tmp_pat
 
 def test_a_private_key_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     self_signed("a.example.test", tmp_path / "a.pem", tmp_path / "a.key")
-    directory = Directory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
+    directory = ConfigurationDirectory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
     directory.make()
 
     chain, key = directory.install_certificate(str(tmp_path / "a.pem"), str(tmp_path / "a.key"))
@@ -249,7 +249,7 @@ async def test_the_metrics_port_counts_requests_of_each_service(make_stage: Make
     metrics_port = free_port()
     seen = PurePosixPath(stage.proxy.directory)
     await stage.proxy.start(
-        static.arguments(static.Static(IngressSettings(), stage.proxy.entry_points, seen, metrics_port))
+        StaticConfiguration(IngressSettings(), stage.proxy.entry_points, seen, metrics_port).arguments()
     )
     app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     await stage.publisher().apply({HOST: instance})

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.frame import Frame, OwnSite
+from stackyn_server.ingress.render_context import OwnUpstream, RenderContext
 from stackyn_server.store.routes import RouteRow, RouteState
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -16,20 +16,20 @@ PLAIN = EntryPoint("web", 80)
 TLS = EntryPoint("websecure", 443, tls=True)
 
 
-def a_frame(**changes: Any) -> Frame:
-    frame = Frame(
+def a_context(**changes: Any) -> RenderContext:
+    context = RenderContext(
         base_domain="example.test",
         subnet=IPv4Network("10.213.0.0/16"),
         secret=SECRET,
         entry_points=(PLAIN,),
-        own_sites=(OwnSite("api", IPv4Address("127.0.0.1"), 8080),),
+        own_upstreams=(OwnUpstream("api", IPv4Address("127.0.0.1"), 8080),),
         hold_port=8081,
     )
-    return replace(frame, **changes)
+    return replace(context, **changes)
 
 
-def an_https_frame(**changes: Any) -> Frame:
-    return a_frame(**{"entry_points": (PLAIN, TLS), "https_port": 443, **changes})
+def an_https_context(**changes: Any) -> RenderContext:
+    return a_context(**{"entry_points": (PLAIN, TLS), "https_port": 443, **changes})
 
 
 def a_route(app: int = 1, **changes: Any) -> RouteRow:

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.ingress.frame import Mark
 from stackyn_server.ingress.readback import RouteFileInvalid, validate
 from stackyn_server.ingress.render import render
-from tests.unit.ingress.builders import a_route, an_https_frame
+from stackyn_server.ingress.render_context import PublicationId
+from tests.unit.ingress.builders import a_route, an_https_context
 
 POINTS = ["web", "websecure"]
 
 
 def text_after(damage: Callable[[dict[str, Any]], object]) -> str:
-    configuration = render(an_https_frame(), Mark(1, 1), [a_route(1)]).configuration
+    configuration = render(an_https_context(), PublicationId(1, 1), [a_route(1)]).configuration
     damage(configuration["http"])
     return json.dumps(configuration)
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackyn_server.ingress.alphabet import RouteRefused
-from stackyn_server.ingress.frame import Mark
 from stackyn_server.ingress.readback import validate
-from stackyn_server.ingress.render import render, write
+from stackyn_server.ingress.render import render, render_file
+from stackyn_server.ingress.render_context import PublicationId
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.store.routes import RouteState
-from tests.unit.ingress.builders import SECRET, a_frame, a_route, an_https_frame
+from tests.unit.ingress.builders import SECRET, a_context, a_route, an_https_context
 
-MARK = Mark(3, 17)
+PUBLICATION = PublicationId(3, 17)
 ATTACKS = [
     '{{ env "HOME" }}',
     "{{",
@@ -41,13 +41,13 @@ ATTACKS = [
 ]
 
 
-def http(frame: Any, *routes: Any) -> dict[str, Any]:
-    section: dict[str, Any] = render(frame, MARK, routes).configuration["http"]
+def http(context: Any, *routes: Any) -> dict[str, Any]:
+    section: dict[str, Any] = render(context, PUBLICATION, routes).configuration["http"]
     return section
 
 
 def test_one_app_on_plain_http_is_rendered_exactly_so() -> None:
-    assert http(a_frame(own_sites=()), a_route(1, hosts=("www.shop.org",))) == {
+    assert http(a_context(own_upstreams=()), a_route(1, hosts=("www.shop.org",))) == {
         "routers": {
             "app-1-web": {
                 "rule": "Host(`app1.example.test`) || Host(`www.shop.org`)",
@@ -98,14 +98,14 @@ def test_one_app_on_plain_http_is_rendered_exactly_so() -> None:
 
 
 def test_the_api_is_a_site_on_the_loopback_port_of_the_server() -> None:
-    rendered = http(a_frame())
+    rendered = http(a_context())
 
     assert rendered["routers"]["api-web"]["rule"] == "Host(`api.example.test`)"
     assert rendered["services"]["api"]["loadBalancer"]["servers"] == [{"url": "http://127.0.0.1:8080"}]
 
 
 def test_with_https_plain_routers_redirect_and_tls_routers_serve() -> None:
-    routers = http(an_https_frame(), a_route(1))["routers"]
+    routers = http(an_https_context(), a_route(1))["routers"]
 
     assert routers["app-1-web"]["middlewares"] == ["stackyn-unforged", "stackyn-to-https"]
     assert routers["app-1-websecure"]["middlewares"] == ["stackyn-unforged"]
@@ -113,7 +113,7 @@ def test_with_https_plain_routers_redirect_and_tls_routers_serve() -> None:
 
 
 def test_confirmation_answers_before_the_redirect_to_https() -> None:
-    routers = http(an_https_frame(), a_route(1))["routers"]
+    routers = http(an_https_context(), a_route(1))["routers"]
 
     chain = routers["confirm-app-1-web"]["middlewares"]
     assert chain == ["confirm-app-1", "stackyn-unforged", "stackyn-to-https"]
@@ -121,13 +121,13 @@ def test_confirmation_answers_before_the_redirect_to_https() -> None:
 
 
 def test_the_redirect_names_the_public_port() -> None:
-    middlewares = http(an_https_frame(https_port=8443), a_route(1))["middlewares"]
+    middlewares = http(an_https_context(https_port=8443), a_route(1))["middlewares"]
 
     assert middlewares["stackyn-to-https"]["redirectScheme"]["port"] == "8443"
 
 
 def test_tls_routers_name_the_resolver_but_the_marker_never_asks_for_a_certificate() -> None:
-    routers = http(an_https_frame(certificate_resolver="letsencrypt"), a_route(1))["routers"]
+    routers = http(an_https_context(certificate_resolver="letsencrypt"), a_route(1))["routers"]
 
     assert routers["app-1-websecure"]["tls"] == {"certResolver": "letsencrypt"}
     assert routers["confirm-app-1-websecure"]["tls"] == {"certResolver": "letsencrypt"}
@@ -135,7 +135,7 @@ def test_tls_routers_name_the_resolver_but_the_marker_never_asks_for_a_certifica
 
 
 def test_an_operators_certificate_is_the_default_one() -> None:
-    rendered = render(an_https_frame(certificate=("/c/a.crt", "/c/a.key")), MARK, [])
+    rendered = render(an_https_context(certificate=("/c/a.crt", "/c/a.key")), PUBLICATION, [])
 
     pair = {"certFile": "/c/a.crt", "keyFile": "/c/a.key"}
     assert rendered.configuration["tls"] == {
@@ -146,7 +146,7 @@ def test_an_operators_certificate_is_the_default_one() -> None:
 
 @pytest.mark.parametrize(("hold_seconds", "turns"), [(20, 1), (25, 1), (26, 2), (60, 3), (75, 3)])
 def test_a_held_app_waits_in_turns_of_at_most_25_seconds(hold_seconds: float, turns: int) -> None:
-    rendered = http(a_frame(hold_seconds=hold_seconds), a_route(7, state=RouteState.HELD))
+    rendered = http(a_context(hold_seconds=hold_seconds), a_route(7, state=RouteState.HELD))
 
     _, *chain = rendered["routers"]["app-7-web"]["middlewares"]
     addresses = [rendered["middlewares"][name]["forwardAuth"]["address"] for name in chain]
@@ -154,14 +154,14 @@ def test_a_held_app_waits_in_turns_of_at_most_25_seconds(hold_seconds: float, tu
 
 
 def test_more_than_nine_turns_stay_in_order() -> None:
-    rendered = http(a_frame(hold_seconds=300), a_route(7, state=RouteState.HELD))
+    rendered = http(a_context(hold_seconds=300), a_route(7, state=RouteState.HELD))
 
     _, *chain = rendered["routers"]["app-7-web"]["middlewares"]
     assert chain == sorted(chain) and len(chain) == 12
 
 
 def test_the_hold_endpoint_gets_no_credentials_of_visitors() -> None:
-    middlewares = http(a_frame(), a_route(7, state=RouteState.HELD))["middlewares"]
+    middlewares = http(a_context(), a_route(7, state=RouteState.HELD))["middlewares"]
 
     asked = middlewares["hold-app-7-01"]["forwardAuth"]
     assert asked["authRequestHeaders"] == ["X-Stackyn-Hold"]
@@ -170,26 +170,26 @@ def test_the_hold_endpoint_gets_no_credentials_of_visitors() -> None:
 
 
 def test_only_the_held_app_is_held() -> None:
-    routers = http(a_frame(), a_route(7, state=RouteState.HELD), a_route(8))["routers"]
+    routers = http(a_context(), a_route(7, state=RouteState.HELD), a_route(8))["routers"]
 
     assert routers["app-8-web"]["middlewares"] == ["stackyn-unforged"]
 
 
 def test_an_h2c_app_is_reached_over_http2_without_tls() -> None:
-    services = http(a_frame(), a_route(1, protocol="h2c"), a_route(2))["services"]
+    services = http(a_context(), a_route(1, protocol="h2c"), a_route(2))["services"]
 
     assert services["app-1"]["loadBalancer"]["servers"] == [{"url": "h2c://10.213.4.0:8000"}]
     assert services["app-2"]["loadBalancer"]["servers"][0]["url"].startswith("http://")
 
 
 def test_a_protocol_that_is_none_is_refused() -> None:
-    rendered = render(a_frame(), MARK, [a_route(1, protocol="https"), a_route(2)])
+    rendered = render(a_context(), PUBLICATION, [a_route(1, protocol="https"), a_route(2)])
 
     assert set(rendered.refused) == {"app1.example.test"}
 
 
 def test_a_held_app_is_refused_where_nobody_could_release_it() -> None:
-    rendered = render(a_frame(hold_port=None), MARK, [a_route(7, state=RouteState.HELD), a_route(8)])
+    rendered = render(a_context(hold_port=None), PUBLICATION, [a_route(7, state=RouteState.HELD), a_route(8)])
 
     assert set(rendered.refused) == {"app7.example.test"}
     assert "app-8-web" in rendered.configuration["http"]["routers"]
@@ -197,7 +197,7 @@ def test_a_held_app_is_refused_where_nobody_could_release_it() -> None:
 
 @pytest.mark.parametrize("host", ATTACKS)
 def test_a_bad_custom_domain_is_left_out_with_a_reason_and_nothing_else_is(host: str) -> None:
-    rendered = render(a_frame(), MARK, [a_route(1, hosts=(host, "good.org")), a_route(2)])
+    rendered = render(a_context(), PUBLICATION, [a_route(1, hosts=(host, "good.org")), a_route(2)])
 
     routers = rendered.configuration["http"]["routers"]
     assert routers["app-1-web"]["rule"] == "Host(`app1.example.test`) || Host(`good.org`)"
@@ -207,21 +207,23 @@ def test_a_bad_custom_domain_is_left_out_with_a_reason_and_nothing_else_is(host:
 
 @pytest.mark.parametrize("slug", ["a`b", "{{x}}", "a.b\n", "Ä", "a b", ""])
 def test_a_bad_slug_takes_only_its_own_app_out(slug: str) -> None:
-    rendered = render(a_frame(), MARK, [a_route(1, slug=slug), a_route(2)])
+    rendered = render(a_context(), PUBLICATION, [a_route(1, slug=slug), a_route(2)])
 
     assert set(rendered.configuration["http"]["services"]) == {"api", "app-2"}
     assert list(rendered.refused) == [f"{slug}.example.test"]
 
 
 def test_the_api_host_is_never_an_apps() -> None:
-    rendered = render(a_frame(), MARK, [a_route(1, slug="api"), a_route(2, hosts=("api.example.test",))])
+    rendered = render(
+        a_context(), PUBLICATION, [a_route(1, slug="api"), a_route(2, hosts=("api.example.test",))]
+    )
 
     assert "app-1" not in rendered.configuration["http"]["services"]
     assert rendered.configuration["http"]["routers"]["app-2-web"]["rule"] == "Host(`app2.example.test`)"
 
 
 def test_a_custom_domain_can_not_take_the_slug_host_of_a_younger_app() -> None:
-    rendered = render(a_frame(), MARK, [a_route(1, hosts=("app2.example.test",)), a_route(2)])
+    rendered = render(a_context(), PUBLICATION, [a_route(1, hosts=("app2.example.test",)), a_route(2)])
 
     routers = rendered.configuration["http"]["routers"]
     assert routers["app-1-web"]["rule"] == "Host(`app1.example.test`)"
@@ -231,11 +233,11 @@ def test_a_custom_domain_can_not_take_the_slug_host_of_a_younger_app() -> None:
 def test_the_marker_host_can_not_be_taken() -> None:
     marker = f"generation-{SECRET}.internal"
 
-    assert marker in render(a_frame(), MARK, [a_route(1, hosts=(marker,))]).refused
+    assert marker in render(a_context(), PUBLICATION, [a_route(1, hosts=(marker,))]).refused
 
 
 def test_a_seat_outside_the_subnet_is_refused() -> None:
-    assert "app1.example.test" in render(a_frame(), MARK, [a_route(1, seat=10**9)]).refused
+    assert "app1.example.test" in render(a_context(), PUBLICATION, [a_route(1, seat=10**9)]).refused
 
 
 @pytest.mark.parametrize(
@@ -254,22 +256,27 @@ def test_a_seat_outside_the_subnet_is_refused() -> None:
 )
 def test_a_bad_frame_is_refused_whole(changes: dict[str, Any]) -> None:
     with pytest.raises(RouteRefused):
-        render(an_https_frame(**changes), MARK, [a_route(1)])
+        render(an_https_context(**changes), PUBLICATION, [a_route(1)])
 
 
 def test_equal_rows_in_any_order_give_equal_text() -> None:
     rows = [a_route(app, hosts=("b.org", "a.org") if app == 2 else ()) for app in range(1, 6)]
 
-    assert write(a_frame(), MARK, rows).text == write(a_frame(), MARK, rows[::-1]).text
+    assert (
+        render_file(a_context(), PUBLICATION, rows).text
+        == render_file(a_context(), PUBLICATION, rows[::-1]).text
+    )
 
 
 def test_without_any_service_the_map_is_absent_because_the_proxy_refuses_an_empty_one() -> None:
-    assert "services" not in http(a_frame(own_sites=()))
+    assert "services" not in http(a_context(own_upstreams=()))
 
 
 @given(host=st.text(max_size=80), slug=st.text(max_size=40), port=st.integers(-1, 70_000))
 def test_no_text_of_a_row_makes_a_file_that_reads_back_differently(host: str, slug: str, port: int) -> None:
-    text = write(a_frame(), MARK, [a_route(1, slug=slug, hosts=(host,), port=port), a_route(2)]).text
+    text = render_file(
+        a_context(), PUBLICATION, [a_route(1, slug=slug, hosts=(host,), port=port), a_route(2)]
+    ).text
 
     validate(text, ["web"])
     assert "{{" not in text

@@ -6,35 +6,35 @@ import math
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from stackyn_server.ingress import alphabet
+from stackyn_server.ingress import validators
 from stackyn_server.ingress.entry_points import EntryPoint
 
 HOLD_TURN_SECONDS = 25  # the proxy gives up on one forwardAuth after exactly 30 s
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class PublicationId:
     """Which publication this is. Ordered: a later epoch, then a later number."""
 
     epoch: int
     number: int
 
     def __str__(self) -> str:
-        return f"{alphabet.number(self.epoch)}-{alphabet.number(self.number)}"
+        return f"{validators.number(self.epoch)}-{validators.number(self.number)}"
 
 
 @dataclass(frozen=True, slots=True)
-class OwnSite:
-    """`<label>.<base domain>`, served by ourselves on the host. `speaks_json`: its visitors are programs."""
+class OwnUpstream:
+    """`<label>.<base domain>`, served by ourselves on the host. `is_api`: its visitors are programs."""
 
     label: str
     address: IPv4Address
     port: int
-    speaks_json: bool = False
+    is_api: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RenderContext:
     """Everything around the routes. `https_port` is where plain requests are redirected to, None without HTTPS.
 
     `metrics_port` is our own proxy's loopback entry point, and `allowed_origins` are those whose pages may read what
@@ -45,7 +45,7 @@ class Frame:
     subnet: IPv4Network
     secret: str
     entry_points: tuple[EntryPoint, ...]
-    own_sites: tuple[OwnSite, ...] = ()
+    own_upstreams: tuple[OwnUpstream, ...] = ()
     https_port: int | None = None
     certificate_resolver: str = ""
     certificate: tuple[str, str] | None = None  # paths of chain and key, as the proxy sees them
@@ -60,11 +60,11 @@ class Frame:
 
     @property
     def marker_host(self) -> str:
-        return f"generation-{alphabet.secret(self.secret)}.internal"
+        return f"generation-{validators.secret(self.secret)}.internal"
 
     @property
     def confirm_path(self) -> str:
-        return f"/.stackyn-{alphabet.secret(self.secret)}"
+        return f"/.stackyn-{validators.secret(self.secret)}"
 
     def host_of(self, label: str) -> str:
-        return alphabet.host(f"{label}.{self.base_domain}")
+        return validators.host(f"{label}.{self.base_domain}")

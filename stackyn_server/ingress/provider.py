@@ -8,15 +8,16 @@ from pathlib import Path
 
 from stackyn_server.config import Settings
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress import entry_points, external, listing, render, static
-from stackyn_server.ingress.directory import Directory
+from stackyn_server.ingress import entry_points, external, render, routes_json
+from stackyn_server.ingress.configuration_directory import ConfigurationDirectory
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.external import ExternalIngress
-from stackyn_server.ingress.files import RouteFile
-from stackyn_server.ingress.frame import Frame, OwnSite
 from stackyn_server.ingress.none import NoIngress
-from stackyn_server.ingress.publisher import Publisher, Writer
+from stackyn_server.ingress.publisher import Publisher, Renderer
+from stackyn_server.ingress.render_context import OwnUpstream, RenderContext
+from stackyn_server.ingress.route_file import RouteFile
+from stackyn_server.ingress.static_configuration import StaticConfiguration, resolver_name
 from stackyn_server.ingress.traefik import MOUNT, IngressEngine, TraefikIngress
 from stackyn_server.store.database import Database
 
@@ -28,7 +29,7 @@ class IngressMisconfigured(StackynError):
     code = "CONFIG_INVALID"
 
 
-def choose(
+def create_ingress(
     settings: Settings,
     database: Database,
     engine: IngressEngine,
@@ -43,12 +44,12 @@ def choose(
     """
     ingress = settings.ingress
 
-    def publisher(file: RouteFile, writer: Writer, points: tuple[EntryPoint, ...]) -> Publisher:
+    def publisher(file: RouteFile, renderer: Renderer, points: tuple[EntryPoint, ...]) -> Publisher:
         return Publisher(
             database,
             file,
-            _frame(settings, points, secret),
-            writer,
+            _context(settings, points, secret),
+            renderer,
             epoch=epoch,
             still_leading=still_leading,
             confirm_seconds=ingress.confirm_seconds,
@@ -57,7 +58,9 @@ def choose(
     own_directory = Path(ingress.directory) if ingress.directory else settings.server.data_dir / "ingress"
     if ingress.provider == "none":
         file = own_directory / "routes.json"
-        return NoIngress(publisher(RouteFile(file), listing.write, ()), file, ingress.confirm_seconds)
+        return NoIngress(
+            publisher(RouteFile(file), routes_json.render_file, ()), file, ingress.confirm_seconds
+        )
     if not ingress.managed:
         if not ingress.directory:
             raise IngressMisconfigured(
@@ -68,35 +71,37 @@ def choose(
                 "[ingress] certificate_file belongs into your own Traefik's configuration."
             )
         points = entry_points.external(ingress)
-        return ExternalIngress(publisher(RouteFile(own_directory / external.FILE), render.write, points))
+        return ExternalIngress(
+            publisher(RouteFile(own_directory / external.FILE), render.render_file, points)
+        )
     if ingress.certificate_file and not ingress.https_port:
         raise IngressMisconfigured("[ingress] certificate_file needs https_port.")
     points = entry_points.managed(ingress)
-    directory = Directory(own_directory, MOUNT)
+    directory = ConfigurationDirectory(own_directory, MOUNT)
     return TraefikIngress(
-        publisher(RouteFile(directory.routes, directory.staging), render.write, points),
+        publisher(RouteFile(directory.routes, directory.staging), render.render_file, points),
         engine,
-        static.Static(ingress, points, MOUNT, ingress.metrics_port),
+        StaticConfiguration(ingress, points, MOUNT, ingress.metrics_port),
         directory,
     )
 
 
-def _frame(
+def _context(
     settings: Settings,
     points: tuple[EntryPoint, ...],
     secret: str,
-) -> Frame:
+) -> RenderContext:
     can_hold = settings.ingress.managed or settings.ingress.reaches_loopback
     has_tls = any(point.tls for point in points)
     redirects = has_tls and settings.public.scheme == "https"
-    return Frame(
+    return RenderContext(
         base_domain=settings.public.base_domain,
         subnet=settings.network.subnet,
         secret=secret,
         entry_points=points,
-        own_sites=_own_sites(settings),
+        own_upstreams=_own_upstreams(settings),
         https_port=(settings.public.port or settings.ingress.https_port or HTTPS_PORT) if redirects else None,
-        certificate_resolver=static.resolver_name(settings.ingress),
+        certificate_resolver=resolver_name(settings.ingress),
         hold_port=settings.hold.port if can_hold else None,
         hold_seconds=settings.hold.seconds,
         metrics_port=settings.ingress.metrics_port if settings.ingress.managed else None,
@@ -104,10 +109,10 @@ def _frame(
     )
 
 
-def _own_sites(settings: Settings) -> tuple[OwnSite, ...]:
-    api = OwnSite(API, _own_address(settings.server.host), settings.server.port, speaks_json=True)
+def _own_upstreams(settings: Settings) -> tuple[OwnUpstream, ...]:
+    api = OwnUpstream(API, _own_address(settings.server.host), settings.server.port, is_api=True)
     port = settings.frontend.port
-    clients = [OwnSite(label, entry_points.LOOPBACK, port) for label in settings.frontend.folders]
+    clients = [OwnUpstream(label, entry_points.LOOPBACK, port) for label in settings.frontend.folders]
     return (api, *clients)
 
 

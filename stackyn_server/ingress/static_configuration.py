@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from stackyn_server.config import IngressSettings
-from stackyn_server.ingress import alphabet, fallback
+from stackyn_server.ingress import fallback, validators
+from stackyn_server.ingress.configuration_directory import ACME, CA_BUNDLE, ROUTE_FILE, ROUTES
 from stackyn_server.ingress.entry_points import LOOPBACK, METRICS, PLAIN, EntryPoint
 
-ROUTE_FILE = "routes.yml"  # the proxy refuses the ending .json; JSON is YAML
-ROUTES, ACME, CERTIFICATES = "routes", "acme", "certificates"  # directories below the configuration directory
-CA_BUNDLE = "ca.pem"
 THROTTLE = "50ms"  # at the default of 2 s a switch takes as long
 GRACE_SECONDS = 10  # that a proxy which is being replaced gives its requests
 RESOLVER = "stackyn"
 
 
 @dataclass(frozen=True, slots=True)
-class Static:
+class StaticConfiguration:
     """`directory` is the configuration directory as the proxy sees it. `metrics_port` on loopback, None for none."""
 
     settings: IngressSettings
@@ -28,10 +26,9 @@ class Static:
     directory: PurePosixPath
     metrics_port: int | None = None
 
-
-def arguments(static: Static) -> tuple[str, ...]:
-    """Return the command line of Traefik v3 without the program. Deterministic. Raises `RouteRefused`."""
-    return tuple(f"--{argument}" for argument in _arguments(static))
+    def arguments(self) -> tuple[str, ...]:
+        """Return the command line of Traefik v3 without the program. Deterministic. Raises `RouteRefused`."""
+        return tuple(f"--{argument}" for argument in _arguments(self))
 
 
 def resolver_name(settings: IngressSettings) -> str:
@@ -43,8 +40,8 @@ def resolver_name(settings: IngressSettings) -> str:
     return settings.certificate_resolver or (RESOLVER if settings.acme_email else "")
 
 
-def _arguments(static: Static) -> Iterator[str]:
-    directory = alphabet.path(str(static.directory), "The ingress directory")
+def _arguments(configuration: StaticConfiguration) -> Iterator[str]:
+    directory = validators.path(str(configuration.directory), "The ingress directory")
     yield "global.checknewversion=false"
     yield "global.sendanonymoususage=false"
     yield "log.level=WARN"
@@ -53,22 +50,22 @@ def _arguments(static: Static) -> Iterator[str]:
     yield f"providers.file.filename={directory}/{ROUTES}/{ROUTE_FILE}"
     yield "providers.file.watch=true"
     yield f"providers.providersthrottleduration={THROTTLE}"
-    for entry_point in static.entry_points:
-        yield from _entry_point(entry_point, static.settings)
-    if static.metrics_port is not None:
-        yield f"entrypoints.{METRICS}.address={LOOPBACK}:{alphabet.port(static.metrics_port)}"
+    for entry_point in configuration.entry_points:
+        yield from _entry_point(entry_point, configuration.settings)
+    if configuration.metrics_port is not None:
+        yield f"entrypoints.{METRICS}.address={LOOPBACK}:{validators.port(configuration.metrics_port)}"
         yield f"entrypoints.{METRICS}.reuseport=true"  # as below: a proxy is replaced side by side
         yield f"metrics.prometheus.entrypoint={METRICS}"
         yield "metrics.prometheus.addserviceslabels=true"
         yield "metrics.prometheus.addentrypointslabels=false"
         yield from fallback.arguments()
-    if resolver_name(static.settings):
-        yield from _acme(static.settings, directory)
+    if resolver_name(configuration.settings):
+        yield from _acme(configuration.settings, directory)
 
 
 def _entry_point(entry_point: EntryPoint, settings: IngressSettings) -> Iterator[str]:
-    name = f"entrypoints.{alphabet.word(entry_point.name, 'An entry point')}"
-    yield f"{name}.address=:{alphabet.port(entry_point.port)}"
+    name = f"entrypoints.{validators.word(entry_point.name, 'An entry point')}"
+    yield f"{name}.address=:{validators.port(entry_point.port)}"
     # So that the next proxy can listen before this one stops.
     yield f"{name}.reuseport=true"
     # The default of 60 s cuts long uploads.
@@ -89,14 +86,14 @@ def _entry_point(entry_point: EntryPoint, settings: IngressSettings) -> Iterator
 
 
 def _acme(settings: IngressSettings, directory: str) -> Iterator[str]:
-    name = f"certificatesresolvers.{alphabet.word(resolver_name(settings), '[ingress] certificate_resolver')}.acme"
+    name = f"certificatesresolvers.{validators.word(resolver_name(settings), '[ingress] certificate_resolver')}.acme"
     yield f"{name}.storage={directory}/{ACME}/{ACME}.json"
     yield f"{name}.keytype=EC256"
     yield f"{name}.cacertificates={directory}/{CA_BUNDLE}"  # the container holds nothing but the binary
     if settings.acme_email:
-        yield f"{name}.email={alphabet.mail(settings.acme_email, '[ingress] acme_email')}"
+        yield f"{name}.email={validators.mail(settings.acme_email, '[ingress] acme_email')}"
     if settings.acme_server:
-        yield f"{name}.caserver={alphabet.url(settings.acme_server, '[ingress] acme_server')}"
+        yield f"{name}.caserver={validators.url(settings.acme_server, '[ingress] acme_server')}"
     if settings.http_port == 80:
         yield f"{name}.httpchallenge.entrypoint={PLAIN}"
     else:

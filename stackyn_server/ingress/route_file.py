@@ -9,12 +9,12 @@ import threading
 from enum import StrEnum
 from pathlib import Path
 
-from stackyn_server.ingress.frame import Mark
+from stackyn_server.ingress.render_context import PublicationId
 
 _READABLE = 0o644  # an operator's proxy may run as another user; the file holds public names and addresses
 
 
-class FileState(StrEnum):
+class RouteFileState(StrEnum):
     """What became of the file since we wrote it. Values are the ends of sentences that begin with "The route file"."""
 
     INTACT = "is intact"
@@ -33,7 +33,7 @@ class RouteFile:
         self.path = path
         self._staging = staging or path.parent
         self._lock = threading.Lock()
-        self._written: tuple[Mark, bytes] | None = None
+        self._written: tuple[PublicationId, bytes] | None = None
 
     def stage(self, text: str) -> Path:
         """Write `text` durably under a temporary name, read it back, and return that name."""
@@ -54,32 +54,32 @@ class RouteFile:
             raise
         return staged
 
-    def commit(self, staged: Path, mark: Mark) -> None:
+    def commit(self, staged: Path, publication: PublicationId) -> None:
         """Put a staged file in the place of the route file, durably. An older publication is dropped instead."""
         with self._lock:
-            if self._written is not None and self._written[0] > mark:
+            if self._written is not None and self._written[0] > publication:
                 staged.unlink(missing_ok=True)
                 return
             digest = _digest(staged)
             os.rename(staged, self.path)
             _sync_directory(self.path.parent)
-            self._written = (mark, digest)
+            self._written = (publication, digest)
 
     def discard(self, staged: Path) -> None:
         staged.unlink(missing_ok=True)
 
-    def state(self) -> FileState:
+    def state(self) -> RouteFileState:
         """Compare what lies on the disk with what we wrote."""
         with self._lock:
             if self._written is None:
-                return FileState.UNWRITTEN
+                return RouteFileState.UNWRITTEN
             try:
                 content = self.path.read_bytes()
             except FileNotFoundError:
-                return FileState.MISSING
+                return RouteFileState.MISSING
             if hashlib.sha256(content).digest() == self._written[1]:
-                return FileState.INTACT
-            return FileState.CHANGED if content.endswith(b"}\n") else FileState.TRUNCATED
+                return RouteFileState.INTACT
+            return RouteFileState.CHANGED if content.endswith(b"}\n") else RouteFileState.TRUNCATED
 
     def sweep(self) -> None:
         """Remove what a server that died between writing and renaming left behind."""

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.ingress.files import FileState, RouteFile
-from stackyn_server.ingress.frame import Mark
+from stackyn_server.ingress.render_context import PublicationId
+from stackyn_server.ingress.route_file import RouteFile, RouteFileState
 
 
 def put(file: RouteFile, text: str, number: int = 1) -> None:
-    file.commit(file.stage(text), Mark(1, number))
+    file.commit(file.stage(text), PublicationId(1, number))
 
 
 def test_what_was_put_is_there_and_intact(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_what_was_put_is_there_and_intact(tmp_path: Path) -> None:
     put(file, "{}\n")
 
     assert file.path.read_text() == "{}\n"
-    assert file.state() is FileState.INTACT
+    assert file.state() is RouteFileState.INTACT
     assert os.listdir(tmp_path) == ["routes.yml"]
 
 
@@ -28,7 +28,7 @@ def test_before_the_first_publication_the_file_counts_as_unwritten_whatever_lies
 ) -> None:
     (tmp_path / "routes.yml").write_text("{}\n")
 
-    assert RouteFile(tmp_path / "routes.yml").state() is FileState.UNWRITTEN
+    assert RouteFile(tmp_path / "routes.yml").state() is RouteFileState.UNWRITTEN
 
 
 def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_removed_file_is_noticed(tmp_path: Path) -> None:
     put(file, "{}\n")
     file.path.unlink()
 
-    assert file.state() is FileState.MISSING
+    assert file.state() is RouteFileState.MISSING
 
 
 def test_a_truncated_file_is_noticed(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_truncated_file_is_noticed(tmp_path: Path) -> None:
     put(file, '{"http":{}}\n')
     os.truncate(file.path, 5)
 
-    assert file.state() is FileState.TRUNCATED
+    assert file.state() is RouteFileState.TRUNCATED
 
 
 def test_a_file_with_other_content_is_noticed(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_file_with_other_content_is_noticed(tmp_path: Path) -> None:
     put(file, '{"http":{}}\n')
     file.path.write_text('{"tcp":{}}\n')
 
-    assert file.state() is FileState.CHANGED
+    assert file.state() is RouteFileState.CHANGED
 
 
 def test_a_late_thread_can_not_turn_the_routes_back(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_late_thread_can_not_turn_the_routes_back(tmp_path: Path) -> None:
     late = file.stage("old\n")
     put(file, "new}\n", number=2)
 
-    file.commit(late, Mark(1, 1))
+    file.commit(late, PublicationId(1, 1))
 
     assert file.path.read_text() == "new}\n"
     assert os.listdir(tmp_path) == ["routes.yml"]
@@ -70,7 +70,7 @@ def test_a_new_epoch_goes_on_from_its_own_first_number(tmp_path: Path) -> None:
     file = RouteFile(tmp_path / "routes.yml")
     put(file, "old}\n", number=9)
 
-    file.commit(file.stage("new}\n"), Mark(2, 1))
+    file.commit(file.stage("new}\n"), PublicationId(2, 1))
 
     assert file.path.read_text() == "new}\n"
 
@@ -97,7 +97,7 @@ def test_nothing_is_left_when_the_disk_refuses(tmp_path: Path) -> None:
     staged = file.stage("{}\n")
 
     with pytest.raises(OSError):
-        file.commit(staged, Mark(1, 1))
+        file.commit(staged, PublicationId(1, 1))
     file.discard(staged)
 
     assert os.listdir(tmp_path) == []

@@ -12,10 +12,13 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress import fallback, static
+from stackyn_server.ingress import fallback
 
 log = structlog.get_logger(__name__)
 
+ROUTE_FILE = "routes.yml"  # the proxy refuses the ending .json; JSON is YAML
+ROUTES, ACME, CERTIFICATES = "routes", "acme", "certificates"  # directories below it
+CA_BUNDLE = "ca.pem"
 _USUAL_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 _OWNER_ONLY = 0o600
 _CERTIFICATES_KEPT = 2  # the running proxy may still be told of the one before
@@ -26,7 +29,7 @@ class CertificateUnusable(StackynError):
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class ConfigurationDirectory:
     """`host` is where it lies, `seen` the same place as the proxy sees it. Blocking: call it in a thread."""
 
     host: Path
@@ -34,7 +37,7 @@ class Directory:
 
     @property
     def routes(self) -> Path:
-        return self.host / static.ROUTES / static.ROUTE_FILE
+        return self.host / ROUTES / ROUTE_FILE
 
     @property
     def staging(self) -> Path:
@@ -45,18 +48,18 @@ class Directory:
         for part in (
             self.routes.parent,
             self.staging,
-            self.host / static.ACME,
-            self.host / static.CERTIFICATES,
+            self.host / ACME,
+            self.host / CERTIFICATES,
         ):
             part.mkdir(parents=True, exist_ok=True)
         fallback.install(self.host)
-        for private in (static.ACME, static.CERTIFICATES):
+        for private in (ACME, CERTIFICATES):
             (self.host / private).chmod(0o700)
         bundle = next((path for path in _bundles() if path.is_file()), None)
         if bundle is None:
             log.warning("ca_bundle.missing", searched=[str(path) for path in _bundles()])
         else:
-            shutil.copyfile(bundle, self.host / static.CA_BUNDLE)
+            shutil.copyfile(bundle, self.host / CA_BUNDLE)
 
     def install_certificate(self, chain: str, key: str) -> tuple[str, str]:
         """Copy an operator's certificate in under names made of its content; return both paths as the proxy sees them.
@@ -73,16 +76,19 @@ class Directory:
             ) from error
         name = hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
         names = f"{name}.crt", f"{name}.key"
-        place = self.host / static.CERTIFICATES
+        place = self.host / CERTIFICATES
         for file, content in zip(names, contents, strict=True):
             if not (place / file).exists():
                 _write_private(place / file, content)
         self._forget_old(name)
-        chain_seen, key_seen = (str(self.seen / static.CERTIFICATES / file) for file in names)
+        chain_seen, key_seen = (str(self.seen / CERTIFICATES / file) for file in names)
         return chain_seen, key_seen
 
     def _forget_old(self, current: str) -> None:
-        kept = sorted((self.host / static.CERTIFICATES).glob("*.crt"), key=lambda path: path.stat().st_mtime)
+        kept = sorted(
+            (self.host / CERTIFICATES).glob("*.crt"),
+            key=lambda path: path.stat().st_mtime,
+        )
         for old in kept[:-_CERTIFICATES_KEPT]:
             if old.stem != current:
                 old.unlink()

@@ -15,29 +15,29 @@ _HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProxyResponse:
     """Status code, and the Location header or ""."""
 
     status: int
     location: str
 
 
-class NoAnswer(Unavailable):
+class NoResponse(Unavailable):
     """The proxy gave no answer; `message` completes "the entry point …"."""
 
 
-async def ask(
+async def get(
     entry_point: EntryPoint,
     host: str,
     path: str,
     *,
     timeout: float,
-    come_from: IPv4Address | None = None,
+    source_address: IPv4Address | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """GET `path` of `host`, without following redirects, from the address `come_from` of this host if it matters.
+) -> ProxyResponse:
+    """GET `path` of `host`, without following redirects, from the address `source_address` of this host if it matters.
 
-    Raises `NoAnswer`; takes at most `timeout` seconds.
+    Raises `NoResponse`; takes at most `timeout` seconds.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -46,7 +46,7 @@ async def ask(
                 entry_point.port,
                 ssl=_unverified() if entry_point.tls else None,
                 server_hostname=host if entry_point.tls else None,
-                local_addr=(str(come_from), 0) if come_from else None,
+                local_addr=(str(source_address), 0) if source_address else None,
             )
             try:
                 named = {"Host": host, "Connection": "close", **(headers or {})}
@@ -56,21 +56,21 @@ async def ask(
             finally:
                 writer.transport.abort()  # a polite end of TLS would wait for a proxy that hangs
     except TimeoutError as error:
-        raise NoAnswer("accepted the request but did not answer") from error
+        raise NoResponse("accepted the request but did not answer") from error
     except ConnectionRefusedError as error:
-        raise NoAnswer("refuses connections") from error
+        raise NoResponse("refuses connections") from error
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
-        raise NoAnswer("broke off the connection") from error
+        raise NoResponse("broke off the connection") from error
 
 
-def _parsed(head: bytes) -> Answer:
+def _parsed(head: bytes) -> ProxyResponse:
     status_line, *lines = head.decode("latin-1").split("\r\n")
     protocol, status, *_ = status_line.split(" ")
     if not protocol.startswith("HTTP/1."):
         raise ValueError("not an answer of HTTP/1")
     headers = (line.partition(":") for line in lines)
     location = next((value.strip() for name, _, value in headers if name.lower() == "location"), "")
-    return Answer(int(status), location)
+    return ProxyResponse(int(status), location)
 
 
 def _unverified() -> ssl.SSLContext:

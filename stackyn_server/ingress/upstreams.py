@@ -1,4 +1,4 @@
-"""Who owns which host name. A site is an app, or a part of ourselves, behind the proxy."""
+"""Who owns which host name. A upstream is an app, or a part of ourselves, behind the proxy."""
 
 from __future__ import annotations
 
@@ -7,48 +7,50 @@ from dataclasses import dataclass
 
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.seats import address_of
-from stackyn_server.ingress import alphabet
-from stackyn_server.ingress.alphabet import RouteRefused
-from stackyn_server.ingress.frame import Frame
+from stackyn_server.ingress import validators
+from stackyn_server.ingress.render_context import RenderContext
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.store.routes import RouteRow, RouteState
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Upstream:
     key: str
     hosts: tuple[str, ...]
     url: str
     instance: int
     held_app: AppId | None = None
-    speaks_json: bool = False
+    is_api: bool = False
 
 
-def assign(frame: Frame, routes: Sequence[RouteRow]) -> tuple[list[Site], dict[str, RouteRefused]]:
+def assign_hosts(
+    context: RenderContext, routes: Sequence[RouteRow]
+) -> tuple[list[Upstream], dict[str, RouteRefused]]:
     """Give each host one owner: first ourselves, then the slugs, then custom domains in the order of their apps."""
     refused: dict[str, RouteRefused] = {}
-    taken = {frame.marker_host}
-    sites = [
-        Site(
-            site.label,
-            (frame.host_of(site.label),),
-            alphabet.server_url(site.address, site.port),
+    taken = {context.marker_host}
+    upstreams = [
+        Upstream(
+            upstream.label,
+            (context.host_of(upstream.label),),
+            validators.server_url(upstream.address, upstream.port),
             0,
-            speaks_json=site.speaks_json,
+            is_api=upstream.is_api,
         )
-        for site in frame.own_sites
+        for upstream in context.own_upstreams
     ]
-    taken.update(host for site in sites for host in site.hosts)
+    taken.update(host for upstream in upstreams for host in upstream.hosts)
     ordered = sorted(routes, key=lambda route: route.app)
-    slugs = {route.app: _claim([f"{route.slug}.{frame.base_domain}"], taken, refused) for route in ordered}
+    slugs = {route.app: _claim([f"{route.slug}.{context.base_domain}"], taken, refused) for route in ordered}
     for route in ordered:
         hosts = slugs[route.app] + _claim(sorted(route.hosts), taken, refused)
         if not hosts:
             continue
         try:
-            sites.append(_site(frame, route, hosts))
+            upstreams.append(_upstream(context, route, hosts))
         except RouteRefused as error:
             refused.update(dict.fromkeys(hosts, error))
-    return sites, refused
+    return upstreams, refused
 
 
 def _claim(names: Iterable[str], taken: set[str], refused: dict[str, RouteRefused]) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def _claim(names: Iterable[str], taken: set[str], refused: dict[str, RouteRefuse
     claimed = []
     for name in names:
         try:
-            host = alphabet.host(name)
+            host = validators.host(name)
         except RouteRefused as error:
             refused[name] = error
             continue
@@ -68,21 +70,21 @@ def _claim(names: Iterable[str], taken: set[str], refused: dict[str, RouteRefuse
     return tuple(claimed)
 
 
-def _site(frame: Frame, route: RouteRow, hosts: tuple[str, ...]) -> Site:
+def _upstream(context: RenderContext, route: RouteRow, hosts: tuple[str, ...]) -> Upstream:
     held = route.state is RouteState.HELD
-    if held and frame.hold_port is None:
+    if held and context.hold_port is None:
         raise RouteRefused(
             "The app can't be held: this server has no hold endpoint.",
             "It is a fault of the server's set-up: tell its operator.",
         )
     try:
-        address = address_of(frame.subnet, route.seat, route.slot)
+        address = address_of(context.subnet, route.seat, route.slot)
     except ValueError as error:
         raise RouteRefused("The app's address lies outside the configured [network] subnet.") from error
-    return Site(
-        f"app-{alphabet.number(route.app)}",
+    return Upstream(
+        f"app-{validators.number(route.app)}",
         hosts,
-        alphabet.server_url(address, route.port, route.protocol),
-        alphabet.number(route.instance),
+        validators.server_url(address, route.port, route.protocol),
+        validators.number(route.instance),
         route.app if held else None,
     )

@@ -5,13 +5,14 @@ from pathlib import PurePosixPath
 import pytest
 
 from stackyn_server.config import IngressSettings
-from stackyn_server.ingress.alphabet import RouteRefused
 from stackyn_server.ingress.entry_points import managed
-from stackyn_server.ingress.static import Static, arguments, resolver_name
+from stackyn_server.ingress.static_configuration import StaticConfiguration, resolver_name
+from stackyn_server.ingress.validators import RouteRefused
 
 
 def arguments_for(settings: IngressSettings, metrics_port: int | None = None) -> tuple[str, ...]:
-    return arguments(Static(settings, managed(settings), PurePosixPath("/etc/stackyn"), metrics_port))
+    seen = PurePosixPath("/etc/stackyn")
+    return StaticConfiguration(settings, managed(settings), seen, metrics_port).arguments()
 
 
 def test_the_plain_case_is_exactly_this() -> None:

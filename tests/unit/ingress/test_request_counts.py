@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.ingress.counts import parse
+from stackyn_server.ingress.request_counts import parse
 
 METRICS = """\
 # HELP traefik_service_requests_total How many HTTP requests processed on a service.

@@ -1,0 +1,34 @@
+"""`routes.json`, for people with a proxy of their own: which host names go to which address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from stackyn_server.ingress.publisher import RenderedFile
+from stackyn_server.ingress.render_context import PublicationId, RenderContext
+from stackyn_server.ingress.upstreams import assign_hosts
+from stackyn_server.store.routes import RouteRow
+
+
+def render_file(
+    context: RenderContext, publication: PublicationId, routes: Sequence[RouteRow]
+) -> RenderedFile:
+    """Return `{"publication": "<epoch>-<n>", "routes": [{"hosts": […], "url": "http://…", "instance": n}, …]}`.
+
+    The publisher's `Renderer` without a proxy. Instance 0 is this server itself.
+    """
+    upstreams, refused = assign_hosts(context, routes)
+    listed = [
+        {"hosts": list(upstream.hosts), "url": upstream.url, "instance": upstream.instance}
+        for upstream in upstreams
+    ]
+    return RenderedFile(
+        json.dumps({"publication": str(publication), "routes": listed}, indent=1) + "\n", refused
+    )
+
+
+def read(text: str) -> dict[str, dict[str, Any]]:
+    """Return the listed routes by host."""
+    return {host: route for route in json.loads(text)["routes"] for host in route["hosts"]}
