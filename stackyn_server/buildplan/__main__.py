@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from stackyn_server.buildplan.exits import ABANDONED, CUT_OFF, OUT_OF_MEMORY, CutOff
-from stackyn_server.buildplan.rights import give_up_rights
+from stackyn_server.buildplan.child.exits import ABANDONED, CUT_OFF, OUT_OF_MEMORY, CutOff
+from stackyn_server.buildplan.child.rights import give_up_rights
 
 # Else they are imported when they are first used.
 _ENCODINGS = ("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "latin-1")
@@ -38,13 +38,13 @@ def main(mode: str, *arguments: str) -> int:
 
 
 def _planning() -> Callable[[], None]:
-    from stackyn_server.buildplan.conversation import converse
+    from stackyn_server.buildplan.child.conversation import converse
 
     return lambda: converse(sys.stdin.buffer, sys.stdout.buffer)
 
 
 def _filtering(archive: int) -> Callable[[], None]:
-    from stackyn_server.buildplan.context import filter_context
+    from stackyn_server.buildplan.context.filter import filter_context
 
     def work() -> None:
         with open(archive, "rb", buffering=0) as tar:

@@ -1,4 +1,4 @@
-"""From a commit's file list to its build plan: an ordered table of runtimes, the first that fits wins. Pure."""
+"""From a commit's file list to its build plan: settings, the first runtime that fits, additions. Pure."""
 
 from __future__ import annotations
 
@@ -6,28 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from stackyn_server.buildplan import (
-    compose,
-    cpp,
-    deno,
-    dockerfile,
-    dotnet,
-    elixir,
-    go,
-    java,
-    node,
-    php,
-    python,
-    ruby,
-    rust,
-    shell,
-    site_generators,
-    static,
-)
-from stackyn_server.buildplan.additions import FILES as FILES_OF_ADDITIONS
-from stackyn_server.buildplan.additions import pinning, with_additions
-from stackyn_server.buildplan.generated import COPY_ALL
-from stackyn_server.buildplan.host_versions import with_versions_of_hosts
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.generated.additions import FILES as FILES_OF_ADDITIONS
+from stackyn_server.buildplan.generated.additions import pinning, with_additions
+from stackyn_server.buildplan.generated.instructions import COPY_ALL
 from stackyn_server.buildplan.languages import (
     BUILT,
     language_of_sources,
@@ -35,43 +17,21 @@ from stackyn_server.buildplan.languages import (
     misnamed,
     projects_below,
 )
-from stackyn_server.buildplan.outcome import BuildPlan
-from stackyn_server.buildplan.outside import refuse_outside
+from stackyn_server.buildplan.local_dependencies import refuse_outside
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
-from stackyn_server.buildplan.release_dockerfile import why_left_aside
-from stackyn_server.buildplan.repeatable import is_repeatable
-from stackyn_server.buildplan.repository_settings import Settled, files_of_settings, settle, start_of_image
-from stackyn_server.buildplan.unread_versions import about_unread_versions
-from stackyn_server.buildplan.versions import Asked, parse_requirement
+from stackyn_server.buildplan.runtimes import compose
+from stackyn_server.buildplan.runtimes.dockerfile import runtime as dockerfile
+from stackyn_server.buildplan.runtimes.dockerfile.prebuilt import why_left_aside
+from stackyn_server.buildplan.runtimes.dockerfile.repeatable import is_repeatable
+from stackyn_server.buildplan.runtimes.table import OTHER_NAMES, RUNTIMES
+from stackyn_server.buildplan.settings.repository import Settled, files_of_settings, settle, start_of_image
+from stackyn_server.buildplan.versions.other_hosts import with_versions_of_hosts
+from stackyn_server.buildplan.versions.requirement import Asked, parse_requirement
+from stackyn_server.buildplan.versions.unread_files import about_unread_versions
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 
 __all__ = ["RUNTIMES", "BuildPlan", "PlanOptions", "files_needed", "make_plan"]
 
-# What says more plainly how it is built comes first; what is often only a helper beside another language comes later.
-RUNTIMES: tuple[Runtime, ...] = (
-    dockerfile.RUNTIME,
-    compose.RUNTIME,
-    *site_generators.RUNTIMES,
-    deno.RUNTIME,
-    go.RUNTIME,
-    rust.RUNTIME,
-    java.RUNTIME,
-    php.RUNTIME,
-    ruby.RUNTIME,
-    dotnet.RUNTIME,
-    elixir.RUNTIME,
-    python.RUNTIME,
-    node.RUNTIME,
-    cpp.RUNTIME,
-    shell.RUNTIME,
-    static.RUNTIME,
-)
-# What people call them, too.
-_OTHER_NAMES = {
-    "bun": "node", "nodejs": "node", "javascript": "node", "typescript": "node", "golang": "go", "kotlin": "java",
-    "c": "cpp", "c++": "cpp", "csharp": "dotnet", "c#": "dotnet", ".net": "dotnet", "docker": "dockerfile",
-    "html": "static", "staticfile": "static", "bash": "shell", "sh": "shell",
-}  # fmt: skip
 NAMES_SHOWN = 20
 _WORDS = frozenset(("app", "build", "folder", "main", "project", "script", "server", "site", "start"))
 _OTHER_DOCKERFILE = re.compile(
@@ -127,7 +87,7 @@ def _settled(
     settled = settle(everything, contents, options)
     options = settled.options
     if named := (options.runtime or "").lower():
-        options = replace(options, runtime=_OTHER_NAMES.get(named, named))
+        options = replace(options, runtime=OTHER_NAMES.get(named, named))
     files = _below(prefix_of(options), everything)
     if not everything:
         raise undetected("The repository has no files.", "Commit the files of the app, then push again.")

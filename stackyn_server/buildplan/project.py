@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from stackyn_server.buildplan.outcome import BuildPlan
-from stackyn_server.buildplan.text import decode
-from stackyn_server.buildplan.toolchains import Toolchains
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.formats.text import decode
+from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 # The file in a repository that speaks to this platform alone.

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.file_sizes import bytes_allowed, file_too_large, may_be_passed_over
 from stackyn_server.buildplan.plan import make_plan
 from stackyn_server.buildplan.project import PlanOptions
-from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large, may_be_passed_over
 from stackyn_server.config import Settings
 from stackyn_server.images.catalogue import toolchains
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stackyn_server.buildplan.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
 from stackyn_server.config import ImagesSettings
 from stackyn_server.images.tools import TOOLS, ToolImages
 

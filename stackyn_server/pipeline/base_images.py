@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.domain.jobs import WAITS_FOR, Kind
 from stackyn_server.images.layout import Layout

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.memory import build_mb

@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from stackyn_server.buildplan import host_versions
-from stackyn_server.buildplan.build_variables import with_variables
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.generated.build_variables import with_variables
+from stackyn_server.buildplan.versions import other_hosts
 from stackyn_server.domain.ids import UserId
 
 _NAMES_SHOWN = 5
@@ -51,7 +51,7 @@ class BuildVariables:
         return {
             name: value
             for name, value in self.values.items()
-            if name.startswith(_OF_HOSTS) or name in host_versions.VARIABLES
+            if name.startswith(_OF_HOSTS) or name in other_hosts.VARIABLES
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from stackyn_server.buildplan.outcome import Deploying
+from stackyn_server.buildplan.build_plan import Deploying
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.pipeline.walk import Walk
 from stackyn_server.source import reader

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stackyn_server.buildplan.context import ContextRequest
-from stackyn_server.buildplan.exits import CUT_OFF
-from stackyn_server.buildplan.outcome import BuildPlan
-from stackyn_server.buildplan.text import clean
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.child.exits import CUT_OFF
+from stackyn_server.buildplan.context.filter import ContextRequest
+from stackyn_server.buildplan.formats.text import clean
 from stackyn_server.config import ReadingSettings
 from stackyn_server.source import diagnosis, git, reader
 from stackyn_server.source.children import ChildFailed

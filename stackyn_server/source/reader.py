@@ -18,12 +18,12 @@ from typing import Any
 import structlog
 
 import stackyn_server
-from stackyn_server.buildplan.conversation import MESSAGE_BYTES, options_as_json
-from stackyn_server.buildplan.exits import OUT_OF_MEMORY
-from stackyn_server.buildplan.outcome import BuildPlan, Deploying
+from stackyn_server.buildplan.build_plan import BuildPlan, Deploying
+from stackyn_server.buildplan.child.conversation import MESSAGE_BYTES, options_as_json
+from stackyn_server.buildplan.child.exits import OUT_OF_MEMORY
+from stackyn_server.buildplan.file_sizes import bytes_allowed
+from stackyn_server.buildplan.formats.text import clean
 from stackyn_server.buildplan.project import PlanOptions
-from stackyn_server.buildplan.sizes import bytes_allowed
-from stackyn_server.buildplan.text import clean
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.source import children

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackyn_server.buildplan.sizes import bytes_allowed, file_too_large
+from stackyn_server.buildplan.file_sizes import bytes_allowed, file_too_large
 from stackyn_server.config import SourceSettings
 from stackyn_server.source import diagnosis, git
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from stackyn_server.buildplan.build_variables import without_variables
+from stackyn_server.buildplan.generated.build_variables import without_variables
 from stackyn_server.diagnosis.transcript import Line, Transcript
 from stackyn_server.domain.terminal import Lines, clean
 from stackyn_server.engine.timestamps import engine_time

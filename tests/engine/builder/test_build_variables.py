@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stackyn_server import config
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder

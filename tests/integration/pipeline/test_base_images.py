@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.buildplan.outcome import GENERATED_DOCKERFILE, BuildPlan
+from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.source import archive as archive_module

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.buildplan import conversation
-from stackyn_server.buildplan.conversation import options_as_json
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.child import conversation
+from stackyn_server.buildplan.child.conversation import options_as_json
+from stackyn_server.buildplan.child.rights import NOBODY
+from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.buildplan.plan import PlanOptions
-from stackyn_server.buildplan.rights import NOBODY
-from stackyn_server.buildplan.sizes import bytes_allowed
-from stackyn_server.buildplan.toolchains import Toolchains
+from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source import reader
@@ -141,7 +141,7 @@ async def test_the_process_has_no_rights(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_the_process_imports_nothing_of_the_server() -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); import stackyn_server.buildplan.conversation;"
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import stackyn_server.buildplan.child.conversation;"
         "print([name for name in sys.modules if name.split('.')[0] in ('pydantic', 'asyncio', 'structlog')"
         " or name.startswith(('stackyn_server.config', 'stackyn_server.source', 'stackyn_server.store'))])"
     )
@@ -157,7 +157,8 @@ import asyncio
 from stackyn_server.config import ReadingSettings
 from stackyn_server.source import reader
 async def main():
-    reader._START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.rights import *; "
+    reader._START = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    reader._START += "from stackyn_server.buildplan.child.rights import *; "
     reader._START += "give_up_rights(); print(1, flush=True); import signal; signal.pause()"
     async with reader.child(ReadingSettings(), 30, "plan") as running:
         await running.stdout.readline()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.buildplan.sizes import bytes_allowed
+from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source.repository import fetch
 from stackyn_server.source.tree import PATHS_BYTES, Entry, list_files, read_files

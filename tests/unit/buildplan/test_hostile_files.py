@@ -14,12 +14,12 @@ from itertools import pairwise
 
 import pytest
 
-from stackyn_server.buildplan import compose
-from stackyn_server.buildplan.additions import FILES as FILES_OF_ADDITIONS
+from stackyn_server.buildplan.file_sizes import bytes_allowed
+from stackyn_server.buildplan.generated.additions import FILES as FILES_OF_ADDITIONS
 from stackyn_server.buildplan.languages import _BY_MANIFEST
 from stackyn_server.buildplan.plan import RUNTIMES, PlanOptions, make_plan
-from stackyn_server.buildplan.repository_settings import files_of_settings
-from stackyn_server.buildplan.sizes import bytes_allowed
+from stackyn_server.buildplan.runtimes import compose
+from stackyn_server.buildplan.settings.repository import files_of_settings
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from tests.unit.buildplan.trees import EVERYTHING, Tree, encoded

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
-from stackyn_server.buildplan.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure
 
 TODAY = Toolchains.of_images(python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stackyn_server.buildplan.toolchains import Toolchains
+from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.config import ImagesSettings
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.images.catalogue import toolchains

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from stackyn_server.buildplan.outcome import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.ids import UserId
 from stackyn_server.pipeline.build_variables import BuildVariables, told
 

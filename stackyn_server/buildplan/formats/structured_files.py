@@ -1,0 +1,110 @@
+"""TOML, JSON and YAML files of a repository, as mappings; what can't be read is refused with the file and the line."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from stackyn_server.buildplan.formats.json5 import as_json
+from stackyn_server.buildplan.formats.toml import parse_toml
+from stackyn_server.buildplan.formats.yaml_subset import YamlError, parse_yaml
+from stackyn_server.buildplan.project import Project, undetected
+
+Table = Mapping[str, Any]
+_NOTHING: Table = {}
+# Read in Python, token by token: settings are smaller than this.
+_LONGEST_COMMENTED = 128 * 1024
+
+
+def toml(project: Project, path: str) -> Table:
+    """Read a TOML file; empty when there is none. Raises `DeploymentFailed` when it is not valid."""
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        return parse_toml(text.replace("\r\n", "\n"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise unreadable(path, "TOML", error) from error
+
+
+def json_with_comments(project: Project, path: str) -> Table:
+    """Read a JSON object that may be JSON5, with comments and trailing commas; empty when there is no such file.
+
+    Raises `DeploymentFailed` when it is not valid.
+    """
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        found = _relaxed_json(text)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, "JSON", error) from error
+    return found if isinstance(found, dict) else _NOTHING
+
+
+def table(document: Table, *keys: str) -> Table:
+    """Return the table under a path of keys; empty where there is none."""
+    for key in keys:
+        found = document.get(key)
+        if not isinstance(found, Mapping):
+            return _NOTHING
+        document = found
+    return document
+
+
+def text_at(document: Table, *keys: str) -> str | None:
+    """Return the text under a path of keys; None where there is none, or something else."""
+    found = table(document, *keys[:-1]).get(keys[-1])
+    return found.strip() if isinstance(found, str) and found.strip() else None
+
+
+def texts_at(document: Table, *keys: str) -> tuple[str, ...]:
+    """Return the texts in the list under a path of keys."""
+    found = table(document, *keys[:-1]).get(keys[-1])
+    return tuple(item for item in found if isinstance(item, str)) if isinstance(found, list) else ()
+
+
+def unreadable(path: str, form: str, error: Exception) -> Exception:
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return undetected(f"{path} is not valid {form}.", "Correct it, then push again.", f"{path}: {reason}")
+
+
+def _relaxed_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        if len(text) > _LONGEST_COMMENTED:
+            raise
+    return json.loads(as_json(text))
+
+
+def yaml(project: Project, path: str) -> Table:
+    """Read a YAML mapping, every scalar as text; empty when there is no such file.
+
+    Raises `DeploymentFailed` when it is not valid, or larger, deeper or more entangled than such files are. Merge keys
+    (`<<`) are left to `merged`.
+    """
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        found = parse_yaml(text)
+    except YamlError as error:
+        raise unreadable(path, "YAML", error) from error
+    return found if isinstance(found, dict) else _NOTHING
+
+
+def merged(entry: Any) -> Table:
+    """Return a mapping with those that its merge key (`<<`) names below it, one level deep."""
+    if not isinstance(entry, Mapping):
+        return _NOTHING
+    below = entry.get("<<")
+    result: dict[str, Any] = {}
+    for other in reversed(below if isinstance(below, list) else [below]):
+        if isinstance(other, Mapping):
+            result.update(other)
+    result.update(entry)
+    result.pop("<<", None)
+    return result

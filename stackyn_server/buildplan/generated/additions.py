@@ -1,0 +1,243 @@
+"""What an image has beside its runtime because the project says so: packages of Debian, and other tools.
+
+Sources: Heroku's Aptfile, the published references of railpack.json, nixpacks.toml, their variables and mise.toml.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.formats.structured_files import json_with_comments, table, toml
+from stackyn_server.buildplan.generated.instructions import debian_packages
+from stackyn_server.buildplan.generated.stages import image_names
+from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.versions.requirement import MISE_FILES, Asked, Dialect, parse_requirement
+from stackyn_server.buildplan.versions.toolchains import Toolchains
+from stackyn_server.domain.failures import DeploymentFailed
+
+APTFILE, RAILPACK, NIXPACKS = "Aptfile", "railpack.json", "nixpacks.toml"
+FILES = (APTFILE, RAILPACK, NIXPACKS, *MISE_FILES)
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{1,80}")
+_MOST = 60
+# Where the packages are needed.
+_BUILD, _RUN = "build", "run"
+_VARIABLES = {
+    "RAILPACK_BUILD_APT_PACKAGES": (_BUILD,),
+    "RAILPACK_DEPLOY_APT_PACKAGES": (_RUN,),
+    "NIXPACKS_APT_PKGS": (_BUILD, _RUN),
+}
+_PACKAGES = "RAILPACK_PACKAGES"
+# Tools that are all in /usr/local of their image, and what has to be set for them.
+_COPIED = {"node": "", "deno": "", "go": "ENV PATH=/usr/local/go/bin:$PATH"}
+# Runtimes whose programs run without what they were made with.
+_COMPILED = frozenset(("go", "rust", "java", "dotnet", "cpp"))
+# Those that are a package of Debian of the same name.
+_OF_DEBIAN = frozenset(("jq", "pipx", "ffmpeg", "imagemagick", "ripgrep", "sqlite", "protobuf", "graphviz"))
+_DEBIAN_NAMES = {"sqlite": "sqlite3", "protobuf": "protobuf-compiler"}
+_PYTHON_OF_DEBIAN = ("python3", "python3-venv")
+_STAGE = re.compile(r"FROM (\S+/([a-z]+):\S+)( AS \S+)?")
+# Where generated Dockerfiles put what they install and build.
+_OUTCOME = (
+    "COPY --from=build /usr/local/ /usr/local/",
+    "COPY --from=build /opt/ /opt/",
+    "COPY --from=build --chown=app:app /home/app/ /home/app/",
+    "COPY --from=build --chown=app:app /app/ /app/",
+)
+_PIPX = "pipx:"
+_TOOL_NAMES = {"nodejs": "node", "golang": "go"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """A tool by its name in the catalogue, or `pipx:NAME`; `version` is empty for any."""
+
+    name: str
+    version: str
+    origin: str
+
+    def asked(self) -> Asked | None:
+        requirement = parse_requirement(self.version, Dialect.NPM) if self.version else None
+        return Asked(requirement, f"`{self.origin}`") if requirement else None
+
+
+@dataclass(slots=True)
+class _Additions:
+    """What is added to the stages; `swap` is the image of Python that takes the place of one that can be copied."""
+
+    packages: dict[str, set[str]]
+    lines: list[str]
+    reasons: list[str]
+    swap: str = ""
+
+
+def pinning(project: Project) -> Toolchains:
+    """Return the catalogue in which the versions that Railpack's settings name win over the project's files."""
+    toolchains = project.options.toolchains
+    for tool in _railpack_tools(project):
+        if asked := tool.asked():
+            toolchains = toolchains.pinning(tool.name, asked)
+    return toolchains
+
+
+def with_additions(project: Project, plan: BuildPlan) -> BuildPlan:
+    """Return the plan with what the project wants beside its runtime, which is not said of an own Dockerfile."""
+    if plan.generated is None:
+        return plan
+    additions = _additions(project, plan)
+    has_tools = bool(additions.packages[_BUILD] - additions.packages[_RUN])
+    text = _apart(plan.generated) if has_tools else plan.generated
+    text = _rewritten(text, additions, runs_alone=plan.runtime in _COMPILED)
+    images = plan.base_images if text == plan.generated else image_names(text)
+    return replace(plan, generated=text, reasons=(*plan.reasons, *additions.reasons), base_images=images)
+
+
+def _additions(project: Project, plan: BuildPlan) -> _Additions:
+    found = _Additions({_BUILD: set(), _RUN: set()}, [], [])
+    for origin, places, names in _wanted_packages(project):
+        good = [name for name in names if _NAME.fullmatch(name)][:_MOST]
+        for place in places:
+            found.packages[place].update(good)
+        if good:
+            found.reasons.append(f"`{origin}` names packages of Debian: {', '.join(good)}.")
+    there = {match[2] for line in (plan.generated or "").split("\n") if (match := _STAGE.fullmatch(line))}
+    if there <= {"static"}:
+        return found
+    for tool in {
+        tool.name: tool for tool in reversed([*_railpack_tools(project), *_mise_tools(project)])
+    }.values():
+        if tool.name not in there and f"--from=stackyn/{tool.name}:" not in (plan.generated or ""):
+            _add_tool(project, tool, there, found)
+    return found
+
+
+def _add_tool(project: Project, tool: _Tool, there: set[str], found: _Additions) -> None:
+    package = tool.name.removeprefix(_PIPX)
+    if package != tool.name and _NAME.fullmatch(package):
+        found.lines.append(_pipx(package))
+        found.packages[_BUILD].update(_PYTHON_OF_DEBIAN)
+        found.packages[_RUN].update(_PYTHON_OF_DEBIAN)
+    elif tool.name in _OF_DEBIAN:
+        for place in found.packages.values():
+            place.add(_DEBIAN_NAMES.get(tool.name, tool.name))
+    elif tool.name == "python" or tool.name in _COPIED:
+        try:
+            choice = project.options.toolchains.choose(tool.name, tool.asked())
+        except DeploymentFailed as failed:  # the app may do without it
+            found.reasons.append(f"{failed.failure.message} It is left out.")
+            return
+        image = choice.build_image or choice.image  # what a compiler makes runs in an image without it
+        if tool.name in _COPIED:
+            found.lines[:0] = [
+                f"COPY --from={image.name} /usr/local/ /usr/local/",
+                *filter(None, [_COPIED[tool.name]]),
+            ]
+        elif there <= {*_COPIED, "base", "static"}:
+            found.swap = image.name
+        else:
+            for place in found.packages.values():
+                place.update(_PYTHON_OF_DEBIAN)
+    else:
+        return
+    found.reasons.append(f"{package} is there too, because `{tool.origin}` names it.")
+
+
+def _pipx(package: str) -> str:
+    place = f"/opt/{package}"
+    return (
+        f"RUN python3 -m venv {place} && {place}/bin/pip install --no-cache-dir {package} && "
+        f"find {place}/bin -type f -perm -u+x ! -name 'pip*' ! -name 'activate*' -exec ln -s -t /usr/local/bin {{}} +"
+    )
+
+
+def _apart(text: str) -> str:
+    """Return a Dockerfile of one stage as one of two: what is needed for building only is not where the app runs."""
+    lines = text.split("\n")
+    stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
+    ending = next((number for number, line in enumerate(lines) if line.startswith("ENV PORT=")), 0)
+    stage = _STAGE.fullmatch(lines[stages[0]]) if len(stages) == 1 else None
+    if stage is None or stage[2] == "static" or not ending:
+        return text
+    body = lines[stages[0] + 1 : ending]
+    kept = [line for line in body if line.startswith(("WORKDIR ", "USER ", "ENV "))]
+    first = [*lines[: stages[0]], f"{stage[0]} AS build", *body]
+    return "\n".join([*first, "", stage[0], *kept, *_OUTCOME, *lines[ending:]])
+
+
+def _rewritten(text: str, found: _Additions, *, runs_alone: bool) -> str:
+    """`runs_alone`: what the build makes needs none of its tools."""
+    lines = text.split("\n")
+    stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
+    written: list[str] = []
+    for number, line in enumerate(lines):
+        stage = _STAGE.fullmatch(line)
+        is_last = bool(stages) and number == stages[-1]
+        if stage is None or stage[2] == "static" or not (is_last or line.endswith(" AS build")):
+            written.append(line)
+            continue
+        added: list[str] = []
+        if runs_alone and is_last:
+            written += [line, *debian_packages(found.packages[_RUN])]
+            continue
+        if found.swap and stage[2] in (*_COPIED, "base"):
+            line = f"FROM {found.swap}{stage[3] or ''}"
+            if setting := _COPIED.get(stage[2]):
+                added.append(setting)
+            if stage[2] != "base":
+                added.append(f"COPY --from={stage[1]} /usr/local/ /usr/local/")
+        packages = found.packages[_RUN] | (set() if is_last and len(stages) > 1 else found.packages[_BUILD])
+        if found.swap:
+            packages = packages.difference(_PYTHON_OF_DEBIAN)
+        written += [line, *debian_packages(packages), *added, *found.lines]
+    return "\n".join(written)
+
+
+def _wanted_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+    """Yield (where it is said, where they are needed, names)."""
+    lines = (line.split("#", 1)[0].strip() for line in (project.text(APTFILE) or "").splitlines())
+    yield APTFILE, (_BUILD, _RUN), [line for line in lines if line]
+    railpack = json_with_comments(project, RAILPACK)
+    yield RAILPACK, (_BUILD,), _texts(railpack.get("buildAptPackages"))
+    yield RAILPACK, (_RUN,), _texts(table(railpack, "deploy").get("aptPackages"))
+    phases = table(toml(project, NIXPACKS), "phases").values()
+    of_phases = (_texts(phase.get("aptPkgs")) for phase in phases if isinstance(phase, Mapping))
+    yield NIXPACKS, (_BUILD, _RUN), [name for names in of_phases for name in names]
+    for name, places in _VARIABLES.items():
+        yield name, places, re.split(r"[\s,]+", project.options.hosts_variables.get(name, ""))
+
+
+def _railpack_tools(project: Project) -> Iterator[_Tool]:
+    words = (word.partition("@") for word in project.options.hosts_variables.get(_PACKAGES, "").split())
+    yield from _tools(project, {name: version for name, _, version in words}, _PACKAGES)
+    yield from _tools(project, table(json_with_comments(project, RAILPACK), "packages"), RAILPACK)
+
+
+def _mise_tools(project: Project) -> Iterator[_Tool]:
+    for path in MISE_FILES:
+        yield from _tools(project, table(toml(project, path), "tools"), path)
+
+
+def _tools(project: Project, named: Mapping[str, Any], origin: str) -> Iterator[_Tool]:
+    """Yield those that can be had here, the first ones."""
+    short_names = ((str(name).removeprefix("core:"), wanted) for name, wanted in named.items())
+    tools = ((_TOOL_NAMES.get(short, short), wanted) for short, wanted in short_names)
+    known = ((name, wanted) for name, wanted in tools if _is_known(project, name))
+    for name, wanted in islice(known, _MOST):
+        version = wanted.get("version") if isinstance(wanted, Mapping) else wanted
+        yield _Tool(name, str(version) if isinstance(version, str | int | float) else "", origin)
+
+
+def _is_known(project: Project, name: str) -> bool:
+    return name in _OF_DEBIAN or name.startswith(_PIPX) or name in project.options.toolchains.tools
+
+
+def _texts(value: Any) -> list[str]:
+    return (
+        [text for text in value if isinstance(text, str)]
+        if isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+        else []
+    )

@@ -1,0 +1,131 @@
+"""Deno: a task of deno.json, or the file that serves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, table
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
+from stackyn_server.buildplan.generated.stages import one_stage, plan_of
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.versions.requirement import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    asked_of_file,
+    asked_of_tool_files,
+)
+
+CONFIGURATIONS = ("deno.json", "deno.jsonc")
+LOCK = "deno.lock"
+VERSION_FILES = (".deno-version", ".dvmrc")
+_TASKS = ("start", "serve", "preview")
+IGNORED = ("node_modules", ".deno")
+ENTRIES = tuple(
+    f"{folder}{name}{suffix}"
+    for folder in ("", "src/")
+    for name in ("main", "server", "mod", "index", "app")
+    for suffix in (".ts", ".tsx", ".js", ".jsx", ".mjs")
+)
+_SERVES_ITSELF = re.compile(r"^export\s+default\s+(?:\{|app\b|server\b|router\b)", re.MULTILINE)
+_DENO_SOURCE = re.compile(r"\bDeno\.\w|from\s+['\"](?:jsr:|npm:|https://deno\.land/|https://jsr\.io/)")
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    entries = [path for path in ENTRIES if path in files]
+    if not entries and files.isdisjoint((*CONFIGURATIONS, LOCK)):
+        return ()
+    return (*CONFIGURATIONS, *VERSION_FILES, *TOOL_FILES, PROCFILE, "package.json", *entries)
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    path = project.first((*CONFIGURATIONS, LOCK))
+    entry = project.first(ENTRIES)
+    is_named = project.is_said_to_be(RUNTIME.name)
+    if project.has("package.json") and not is_named and not _is_started_by_deno(project):
+        return None
+    if (
+        path is None
+        and not (entry and is_named)
+        and not (entry and _DENO_SOURCE.search(project.text(entry) or ""))
+    ):
+        return None
+    document = next((json_with_comments(project, name) for name in CONFIGURATIONS if project.has(name)), {})
+    tasks = table(document, "tasks")
+    is_started = given_command(project) or entry or any(_task(tasks, name) for name in _TASKS)
+    if not is_started and project.has("package.json") and not is_named:
+        return None
+    choice = project.options.toolchains.choose("deno", _asked(project))
+    reasons = [f"`{path or entry}` makes it a Deno project.", choice.reason]
+    command = _start(project, tasks, entry, reasons)
+    lines = [COPY_ALL, *_install(project, entry)]
+    build = project.options.build_command or ("deno task build" if _task(tasks, "build") else None)
+    if build:
+        reasons.append(
+            "Its `build` task is run." if not project.options.build_command else "The build command is run."
+        )
+        lines.append(run(build))
+    # Packages are kept in the image: a start needs no network.
+    environment = ("DENO_DIR=/app/.deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1",)
+    text = one_stage(
+        project,
+        choice.image.name,
+        lines,
+        f"export DENO_SERVE_ADDRESS=tcp:0.0.0.0:$PORT; {command}",
+        environment,
+    )
+    return plan_of(project, RUNTIME.name, reasons, text, ignore=IGNORED)
+
+
+def _is_started_by_deno(project: Project) -> bool:
+    """True for a package.json beside Deno's own files that has nothing which Node would start."""
+    scripts = table(json_with_comments(project, "package.json"), "scripts")
+    start = scripts.get("start")
+    return not project.first(("package-lock.json", "yarn.lock", "pnpm-lock.yaml")) and (
+        start is None or (isinstance(start, str) and start.startswith("deno "))
+    )
+
+
+def _start(project: Project, tasks: Table, entry: str | None, reasons: list[str]) -> str:
+    if given := given_command(project):
+        reasons.append(given[1])
+        return given[0]
+    for name in _TASKS:
+        if _task(tasks, name):
+            reasons.append(f"Its `{name}` task starts the app.")
+            return f"deno task {name}"
+    if entry is None:
+        raise undetected(
+            "This is a Deno project, but nothing says how to start it.",
+            "Add a `start` task to deno.json, name the main file main.ts, or set the app's start command.",
+        )
+    if _SERVES_ITSELF.search(project.text(entry) or ""):
+        reasons.append(f"`{entry}` exports a server; `deno serve` runs it.")
+        return f"deno serve --allow-all --host 0.0.0.0 --port $PORT {entry}"
+    reasons.append(f"`{entry}` is run.")
+    return f"deno run --allow-all {entry}"
+
+
+def _task(tasks: Table, name: str) -> bool:
+    task: Any = tasks.get(name)
+    return isinstance(task, str) or (isinstance(task, dict) and isinstance(task.get("command"), str))
+
+
+def _install(project: Project, entry: str | None) -> list[str]:
+    if project.options.install_command:
+        return [run(project.options.install_command)]
+    return [run(f"deno cache {entry}" if entry else "deno install")]
+
+
+def _asked(project: Project) -> Asked | None:
+    for path in VERSION_FILES:
+        if asked := asked_of_file(project.text(path), path, Dialect.NPM):
+            return asked
+    return asked_of_tool_files(project.text, "deno", Dialect.NPM)
+
+
+RUNTIME = Runtime(name="deno", looked_for="Deno (deno.json, deno.lock)", needs=_needs, plan=_plan)

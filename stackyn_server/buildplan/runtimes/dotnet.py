@@ -1,0 +1,221 @@
+""".NET: one project is published, the one of a web server first."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from posixpath import commonpath, dirname, join, normpath
+
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.formats.structured_files import json_with_comments, text_at
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, HEADER, run
+from stackyn_server.buildplan.generated.stages import is_plain, plan_of, two_stages
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
+from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.versions.requirement import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    asked_of_tool_files,
+    line_of,
+    parse_requirement,
+)
+from stackyn_server.buildplan.versions.toolchains import Choice
+
+GLOBAL = "global.json"
+SUFFIXES = (".csproj", ".fsproj", ".vbproj")
+IGNORED = ("**/bin", "**/obj")
+_SOLUTIONS = (".sln", ".slnx")
+_DEEPEST, _MOST_PROJECTS = 3, 100
+_SDK = re.compile(r"<Project\b[^<>]{0,300}\bSdk\s*=\s*\"([\w.]+)", re.IGNORECASE)
+_FRAMEWORK = re.compile(r"<TargetFrameworks?>\s*[^<]{0,100}?net(?:coreapp)?(\d+\.\d+)", re.IGNORECASE)
+_ASSEMBLY = re.compile(r"<AssemblyName>\s*([^<\s]{1,200})\s*<", re.IGNORECASE)
+_OUTPUT = re.compile(r"<OutputType>\s*(?:Exe|WinExe)\s*<", re.IGNORECASE)
+_WINDOWS = re.compile(r"<TargetFrameworkVersion>|<TargetFrameworks?>\s*net[2-4]\d{1,2}\s*[<;]", re.IGNORECASE)
+_IN_BROWSERS = ".BlazorWebAssembly"
+_DEVICES = re.compile(
+    r"<(?:UseWPF|UseWindowsForms|UseMaui)>\s*true|<TargetFrameworks?>[^<]{0,200}-(?:windows|android|ios|maccatalyst)",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"<ProjectReference\b[^<>]{0,200}\bInclude\s*=\s*\"([^\"]{1,300})\"", re.IGNORECASE)
+_TESTS = re.compile(r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>\s*true", re.IGNORECASE)
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    projects = _projects(files)
+    return (*projects, GLOBAL, "Directory.Build.props", PROCFILE, *TOOL_FILES) if projects else ()
+
+
+def _projects(files: Iterable[str]) -> list[str]:
+    """Return the project files, where one is in the root or a solution there says that some are below."""
+    files = list(files)
+    in_root = [path for path in files if "/" not in path and path.endswith(SUFFIXES)]
+    has_solution = any("/" not in path and path.endswith(_SOLUTIONS) for path in files)
+    if not in_root and not has_solution and GLOBAL not in files:
+        return []
+    found = (path for path in files if path.endswith(SUFFIXES) and path.count("/") <= _DEEPEST)
+    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_PROJECTS]
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    paths = [path for path in _projects(project.files) if _can_be_named(path)]
+    if not paths:
+        return None
+    path = _chosen(project, paths)
+    text = project.text(path) or ""
+    above, inside = _with_references(project, path)
+    asked = _asked(project, text)
+    is_site = _sdk(text).endswith(_IN_BROWSERS)
+    choice = _with_sdk(project, project.options.toolchains.choose("dotnet", asked))
+    outcome = "its pages are served as files" if is_site else "run"
+    reasons = [f"`{path}` makes it a .NET project; it is published and {outcome}.", choice.reason]
+    if inside:
+        whole = above or "the whole repository"
+        reasons.append(f"It refers to projects beside its folder, so {whole} is sent to the build.")
+    folder = "out"
+    if given := given_command(project):
+        command = given[0]
+        reasons.append(given[1])
+    else:
+        command = f"dotnet {shlex.quote(f'{folder}/{_assembly(path, text)}.dll')}"
+    # From outside, because global.json asks for a patch of the SDK that was current when it was written: the image has
+    # the newest of that framework.
+    publish = project.options.build_command or (
+        f"cd / && dotnet publish {shlex.quote(f'/app/{inside}{path}')} --configuration Release --output /app/{folder}"
+    )
+    steps = [
+        "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",
+        COPY_ALL,
+        *([run(project.options.install_command, "dotnet")] if project.options.install_command else []),
+        run(publish, "dotnet"),
+    ]
+    if is_site:
+        pages = f"COPY --from=build /app/{folder}/wwwroot/ /srv/site/"
+        site = site_dockerfile(project, pages, single_page=True).removeprefix(f"{HEADER}\n")
+        image = (choice.build_image or choice.image).name
+        lines = (HEADER, f"FROM {image} AS build", "WORKDIR /app", "USER app", *steps, "", site)
+        plan = plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
+        return replace(plan, root=above) if inside else plan
+    # A published web app finds its settings and pages beside itself only when it is told to look there.
+    environment = (
+        f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
+    )
+    dockerfile = two_stages(
+        project,
+        choice,
+        steps,
+        f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; {command}",
+        environment=environment,
+    )
+    plan = plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
+    return replace(plan, root=above) if inside else plan
+
+
+def _with_references(project: Project, path: str) -> tuple[str, str]:
+    """Return (folder, way): the folder, from the top, that holds a project and all those that it refers to, and the way
+    from there to the root directory, with a slash behind it; empty where the root directory is that folder."""
+    root = project.options.root_directory or ""
+    if not root or not is_plain(root):
+        return root, ""
+    above, seen, waiting = root, {f"{root}/{path}"}, [f"{root}/{path}"]
+    while waiting and len(seen) <= _MOST_PROJECTS:
+        current = waiting.pop()
+        for found in _REFERENCE.findall(project.text_from_top(current) or ""):
+            other = normpath(join(dirname(current), found.replace("\\", "/")))
+            if other in project.everything and other not in seen:
+                seen.add(other)
+                waiting.append(other)
+                above = commonpath([above, dirname(other) or "."]) if dirname(other) else ""
+    return above, f"{root}/".removeprefix(f"{above}/" if above else "") if above != root else ""
+
+
+def _with_sdk(project: Project, choice: Choice) -> Choice:
+    """Have the SDK of global.json build where it is a newer one: it builds older frameworks, which stay what runs.
+
+    Raises `DeploymentFailed` with VERSION_UNAVAILABLE for one that is not here.
+    """
+    wanted = json_with_comments(project, GLOBAL)
+    version = ".".join((text_at(wanted, "sdk", "version") or "").split(".")[:2])
+    rolls = (text_at(wanted, "sdk", "rollForward") or "").lower()
+    requirement = (
+        parse_requirement(f">={version}" if rolls.endswith("major") else version) if version else None
+    )
+    built = choice.build_image or choice.image
+    sdk, framework = line_of(version), line_of(built.version)
+    if requirement is None or sdk is None or framework is None or sdk.low <= framework.low:
+        return choice
+    newer = project.options.toolchains.choose("dotnet", Asked(requirement, f"`{GLOBAL}`"))
+    return replace(
+        choice, build_image=newer.build_image or newer.image, reason=f"{choice.reason} {newer.reason}"
+    )
+
+
+def _chosen(project: Project, paths: list[str]) -> str:
+    programs = {path: text for path in paths if not _TESTS.search(text := project.text(path) or "")}
+    if any_device := next((path for path, text in programs.items() if _DEVICES.search(text)), None):
+        programs = {path: text for path, text in programs.items() if not _DEVICES.search(text)}
+    web = [path for path, text in programs.items() if _sdk(text).endswith((".Web", _IN_BROWSERS))]
+    if len(web) > 1:  # one serves, and brings the other along
+        web = [path for path in web if not _sdk(programs[path]).endswith(_IN_BROWSERS)] or web
+    others = [
+        path for path, text in programs.items() if _OUTPUT.search(text) or _sdk(text).endswith(".Worker")
+    ]
+    for candidates in (web, others):
+        in_root = [path for path in candidates if "/" not in path]
+        if len(in_root or candidates) == 1:
+            return (in_root or candidates)[0]
+        if candidates:
+            raise undetected(
+                f"This .NET solution has {len(candidates)} programs, and nothing says which one serves.",
+                f"Set the root directory to the folder of one of them: {', '.join(candidates[:10])}.",
+            )
+    if any_device:
+        raise undetected(
+            f"This .NET project ({any_device}) is an app for desktops or phones, which no server runs.",
+            "Push a project with a server, or set the root directory to the folder of one.",
+        )
+    if any(_WINDOWS.search(project.text(path) or "") for path in paths):
+        raise undetected(
+            f"This is a project of the .NET Framework ({paths[0]}), which runs on Windows only.",
+            "Move it to .NET 8 or newer, then push again.",
+        )
+    raise undetected(
+        f"This is a .NET project ({paths[0]}), but it has no program, only a library.",
+        "Set the root directory to the folder of the program, or add `<OutputType>Exe</OutputType>`.",
+    )
+
+
+def _can_be_named(path: str) -> bool:
+    """True for what a command can name, spaces included, as Visual Studio's projects often have them."""
+    return is_plain(path.replace(" ", "_"))
+
+
+def _sdk(text: str) -> str:
+    found = _SDK.search(text)
+    return found[1] if found else ""
+
+
+def _assembly(path: str, text: str) -> str:
+    named = _ASSEMBLY.search(text)
+    if named and _can_be_named(named[1]):
+        return named[1]
+    return path.rpartition("/")[2].rpartition(".")[0]
+
+
+def _asked(project: Project, text: str) -> Asked | None:
+    """Return the version: of the SDK in global.json, else of the framework; a newer SDK builds older ones, but what
+    runs has to be that framework's own."""
+    framework = _FRAMEWORK.search(text) or _FRAMEWORK.search(project.text("Directory.Build.props") or "")
+    if framework:
+        requirement = parse_requirement(framework[1])
+        return Asked(requirement, "`TargetFramework`") if requirement else None
+    if sdk := text_at(json_with_comments(project, GLOBAL), "sdk", "version"):
+        requirement = parse_requirement(".".join(sdk.split(".")[:2]))
+        return Asked(requirement, f"`{GLOBAL}`") if requirement else None
+    return asked_of_tool_files(project.text, "dotnet", Dialect.NPM)
+
+
+RUNTIME = Runtime(name="dotnet", looked_for=".NET (*.csproj, *.fsproj, *.sln)", needs=_needs, plan=_plan)

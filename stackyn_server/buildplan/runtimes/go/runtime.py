@@ -1,0 +1,249 @@
+"""Go: modules, workspaces and vendored packages; the commands are built, and one of them runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from posixpath import dirname
+
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
+from stackyn_server.buildplan.generated.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
+from stackyn_server.buildplan.languages import has_other_app
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.runtimes.go.embedded_files import embedded
+from stackyn_server.buildplan.runtimes.node.frontend import Frontend, frontends, makes, not_made, sent, stages
+from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
+from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.versions.requirement import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    asked_of_file,
+    asked_of_tool_files,
+    parse_requirement,
+)
+
+MODULE, WORKSPACE = "go.mod", "go.work"
+VERSION_FILE = ".go-version"
+# The Go toolchain fetches itself in the version that a file pins; older ones than this can't be fetched so.
+_FIRST_FETCHED = (1, 21)
+_MOST_SOURCES = 400
+_DEEPEST = 4
+_SOURCE = re.compile(r"(?!.*_test\.go$).*\.go")
+_NOT_COMMANDS = re.compile(
+    r"(?:^|/)(?:vendor|testdata|examples?|docs?|test|tests|tools|scripts|internal/[^/]*test[^/]*|node_modules|[_.][^/]*)/"
+)
+_PREFERRED = ("server", "web", "api", "app", "main", "serve", "http")
+_MAIN_PACKAGE = re.compile(r"^package\s+main\b", re.MULTILINE)
+# Generators of code have this above their package.
+_IGNORED = re.compile(r"^//(?:go:build| ?\+build)[ \t]+ignore\b", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^[ \t]*(go|toolchain|module)[ \t]+(\S+)", re.MULTILINE)
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    if not _is_go(files):
+        return ()
+    modules = (path for path in files if path.endswith(f"/{MODULE}"))
+    return (MODULE, WORKSPACE, VERSION_FILE, PROCFILE, *TOOL_FILES, *modules, *_sources(files))
+
+
+def _is_go(files: frozenset[str]) -> bool:
+    return MODULE in files or WORKSPACE in files or "main.go" in files
+
+
+def _sources(files: Iterable[str]) -> list[str]:
+    """Return the files that may hold a command, those nearest to the root first."""
+    found = (
+        path
+        for path in files
+        if path.count("/") < _DEEPEST
+        and _SOURCE.fullmatch(path)
+        and is_plain(path)
+        and not _NOT_COMMANDS.search(path)
+    )
+    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_SOURCES]
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    if not _is_go(project.files):
+        return None
+    manifest = project.first((MODULE, WORKSPACE, "main.go"))
+    given = given_command(project)
+    commands = _commands(project)
+    if not commands and has_other_app(project.files) and not project.is_said_to_be(RUNTIME.name):
+        return None
+    if not commands and not project.options.build_command:
+        raise undetected(
+            f"This is a Go project ({manifest}), but no folder has a `package main` to run.",
+            "Set the root directory to the folder of the program, or set the build and start commands of the app.",
+        )
+    reasons = [f"`{manifest}` makes it a Go project."]
+    if given:
+        command, said = given
+        reasons.append(said)
+        targets = commands
+    else:
+        folder = _chosen(project, commands)
+        command = f"bin/{_name(project, folder)}"
+        targets = [folder]
+        reasons.append(f"The program in `{folder or '.'}` is built and run.")
+        if others := [f"bin/{_name(project, other)}" for other in commands if other != folder]:
+            reasons.append(f"To have another one, set the start command: {', '.join(others[:10])}.")
+    asked = _asked(project)
+    choice = project.options.toolchains.choose("go", asked)
+    reasons.append(choice.reason)
+    inside = _frontends(project, targets)
+    before, copies = stages(inside)
+    steps = [
+        *_environment(asked),
+        COPY_ALL,
+        *copies,
+        *_install(project),
+        *(["RUN go mod init app"] if not project.first((MODULE, WORKSPACE)) else []),
+        *_build(project, targets),
+    ]
+    text = two_stages(project, choice, steps, command, environment=[PATH_OF_PROGRAMS], before=before)
+    return plan_of(
+        project,
+        RUNTIME.name,
+        [*reasons, *(frontend.reason for frontend in inside)],
+        text,
+        ignore=IGNORED if inside else (),
+        copies=sent(inside),
+    )
+
+
+def _frontends(project: Project, programs: list[str]) -> list[Frontend]:
+    """Return what makes the folders that the programs embed, as far as they are not in the repository.
+
+    Refuses what nothing makes, unless the owner's own commands may.
+    """
+    patterns = embedded(project, programs, _modules(project))
+    found = frontends(project, (pattern.place for pattern in patterns))
+    if project.options.install_command or project.options.build_command:
+        return found
+    for pattern in patterns:
+        if not pattern.is_in(project.files) and not makes(found, pattern.place):
+            raise not_made(project, pattern.source, f"`{pattern.pattern}` (//go:embed)", pattern.place)
+    return found
+
+
+def _modules(project: Project) -> dict[str, str]:
+    """Return the folders of the modules that are built from the repository, by their names."""
+    has_several = project.has(WORKSPACE) or "=> ./" in (project.text(MODULE) or "")
+    below = (path for path in sorted(project.files) if path.endswith(f"/{MODULE}"))
+    paths = [MODULE, *(below if has_several else ())]
+    names = ((_directives(project, path).get("module", "").strip('"'), dirname(path)) for path in paths)
+    return {name: folder for name, folder in names if name}
+
+
+def _environment(asked: Asked | None) -> list[str]:
+    settings = ["GOMODCACHE=/cache/modules", "GOCACHE=/cache/build", "GOFLAGS=-buildvcs=false"]
+    if asked and (exact := _exact(asked)):
+        settings.append(f"GOTOOLCHAIN=go{exact}")
+    return [f"ENV {' '.join(settings)}"]
+
+
+def _exact(asked: Asked) -> str | None:
+    """Return the full version that a file pins, where the tools can fetch it by themselves."""
+    found = re.fullmatch(r"(?:go)?(\d+)\.(\d+)\.(\d+)", asked.requirement.text)
+    if found is None or (int(found[1]), int(found[2])) < _FIRST_FETCHED:
+        return None
+    return ".".join(found.groups())
+
+
+def _install(project: Project) -> list[str]:
+    if project.options.install_command:
+        return [run(project.options.install_command, "go")]
+    return []
+
+
+def _build(project: Project, folders: list[str]) -> list[str]:
+    if project.options.build_command:
+        return [run(f"mkdir -p bin && {project.options.build_command}", "go")]
+    lines = [
+        f"go build -ldflags='-s -w' -o bin/{_name(project, folder)} ./{folder}".rstrip("/")
+        for folder in folders
+    ]
+    return [run(f"mkdir -p bin && {' && '.join(lines)}", "go")]
+
+
+def _commands(project: Project) -> list[str]:
+    """Return the folders with a `package main`, of the root as an empty text, those nearest to the root first.
+
+    Without a workspace, Go builds what is in the module of the root only.
+    """
+    modules = (
+        ()
+        if project.has(WORKSPACE)
+        else [p.removesuffix(MODULE) for p in project.files if p.endswith(f"/{MODULE}")]
+    )
+    folders: dict[str, None] = {}
+    for path in _sources(project.files):
+        folder = dirname(path)
+        if folder in folders or path.startswith(tuple(modules)):
+            continue
+        text = project.text(path) or ""
+        if _MAIN_PACKAGE.search(text) and not _IGNORED.search(text):
+            folders[folder] = None
+    return list(folders)
+
+
+def _chosen(project: Project, commands: list[str]) -> str:
+    """Return the folder of the program that serves: the root, else the only one, else the one with a usual name."""
+    if "" in commands or len(commands) == 1:
+        return "" if "" in commands else commands[0]
+    below_cmd = [folder for folder in commands if folder == "cmd" or folder.startswith("cmd/")]
+    candidates = below_cmd or commands
+    if len(candidates) == 1:
+        return candidates[0]
+    by_name = {folder.rpartition("/")[2]: folder for folder in reversed(candidates)}
+    for name in (_module_name(project), *_PREFERRED):
+        if name in by_name:
+            return by_name[name]
+    names = ", ".join(f"bin/{_name(project, folder)} ({folder})" for folder in candidates[:10])
+    raise undetected(
+        f"This Go project has {len(candidates)} programs, and nothing says which one serves.",
+        f"Set the app's start command to one of them, or add a {PROCFILE} with `web:` and it: {names}.",
+    )
+
+
+def _name(project: Project, folder: str) -> str:
+    """Return what the program of a folder is called, as `go install` would."""
+    name = folder.rpartition("/")[2] or _module_name(project)
+    return name if is_plain(name) and "/" not in name else "app"
+
+
+def _module_name(project: Project) -> str:
+    module = _directives(project, MODULE).get("module", "app").strip('"').rstrip("/")
+    name = module.rpartition("/")[2]
+    if re.fullmatch(r"v\d+", name):
+        name = module.rpartition("/")[0].rpartition("/")[2]
+    return name or "app"
+
+
+def _directives(project: Project, path: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in _DIRECTIVE.findall(project.text(path) or ""):
+        found.setdefault(name, value)
+    return found
+
+
+def _asked(project: Project) -> Asked | None:
+    """Return the version: pinned by a file of a version manager, else the least one that go.mod or go.work wants."""
+    pinned = asked_of_tool_files(project.text, "go", Dialect.NPM) or asked_of_file(
+        project.text(VERSION_FILE), VERSION_FILE, Dialect.NPM
+    )
+    if pinned:
+        return pinned
+    for path in (WORKSPACE, MODULE):
+        directives = _directives(project, path)
+        for name in ("toolchain", "go"):
+            version = directives.get(name, "").removeprefix("go")
+            if requirement := parse_requirement(f">={version}") if version else None:
+                return Asked(requirement, f"`{path}`")
+    return None
+
+
+RUNTIME = Runtime(name="go", looked_for=f"Go ({MODULE}, {WORKSPACE}, main.go)", needs=_needs, plan=_plan)

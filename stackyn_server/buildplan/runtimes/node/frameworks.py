@@ -1,0 +1,245 @@
+"""What the framework of a Node project makes: a site of plain files in a folder, or a server and its command."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from stackyn_server.buildplan.project import undetected
+from stackyn_server.buildplan.runtimes.node.product import (
+    App,
+    Product,
+    Server,
+    Site,
+    build_script,
+    is_off,
+    lines,
+    value,
+)
+from stackyn_server.buildplan.runtimes.node.scripts import effective, option
+from stackyn_server.buildplan.runtimes.node.site_tools import by_bundler, by_table, documents, eleventy, vite
+from stackyn_server.buildplan.runtimes.node.workspace import Package
+
+# The adapter that SvelteKit's configuration imports, of those that are installed.
+_ADAPTER = re.compile(r"['\"](@sveltejs/adapter-[a-z-]+|svelte-adapter-bun)['\"]")
+_FOLDER = re.compile(r"[A-Za-z0-9_.@-][A-Za-z0-9_./@ -]{0,100}")
+# Hosts that a site is built for instead of for a server of its own.
+_FOREIGN = (
+    "vercel",
+    "netlify",
+    "cloudflare",
+    "cloudflare-workers",
+    "cloudflare-pages",
+    "aws",
+    "deno",
+    "begin",
+)
+
+
+def product_of(package: Package, execute: str) -> Product | None:
+    """Return what the project's framework makes; None for a project without a known one.
+
+    Raises `DeploymentFailed` for a framework that is set to build for another host.
+    """
+    app = App(package, execute, effective(build_script(package) or "", package.manifest.scripts))
+    return next((product for make in _FRAMEWORKS if (product := make(app)) is not None), None)
+
+
+def _next(app: App) -> Product | None:
+    config = app.config("next.config")
+    if not (app.uses("next") or (config and app.package.folder)):
+        return None
+    output = value(config, "output")
+    if output == "export":
+        return Site("next", (value(config, "distDir") or "out", "out"), programs=("next", "serve"))
+    if output == "standalone" and not app.package.folder:
+        place = value(config, "distDir") or ".next"
+        return Server(
+            "next",
+            f"env HOSTNAME=0.0.0.0 node {place}/standalone/server.js",
+            (
+                f"cp -r {place}/static {place}/standalone/{place}/",
+                f"if [ -d public ]; then cp -r public {place}/standalone/; fi",
+            ),
+            programs=("next",),
+        )
+    return Server("next", f"{app.execute} next start --hostname 0.0.0.0 --port $PORT")
+
+
+def _nuxt(app: App) -> Product | None:
+    if not app.uses("nuxt", "nuxt3", "nuxt-nightly"):
+        return None
+    if re.match(r"[~^]?2", app.package.manifest.wanted("nuxt")):
+        if "generate" in app.build.split():
+            return Site("nuxt", ("dist",))
+        return Server("nuxt", f"{app.execute} nuxt start --hostname 0.0.0.0 --port $PORT")
+    if "generate" in app.build.split():
+        return Site("nuxt", (".output/public", "dist"), programs=("serve",))
+    preset = value(app.config("nuxt.config"), "preset") or "node-server"
+    if preset in ("static", "github-pages", "github_pages"):
+        return Site("nuxt", (".output/public", "dist"), programs=("nuxt", "nuxi", "serve"))
+    if preset.replace("_", "-").startswith(_FOREIGN):
+        raise _for_another_host(f"the preset {preset}", "the preset node-server in nuxt.config.ts")
+    return Server("nuxt", "node .output/server/index.mjs", programs=("nuxt", "nuxi"))
+
+
+def _tanstack(app: App) -> Product | None:
+    if app.uses("@solidjs/start", "vinxi", "nitro", "nitropack") and not app.uses("vite-plugin-ssr"):
+        return Server("nitro", "node .output/server/index.mjs", programs=("vinxi",))
+    if not app.uses("@tanstack/react-start", "@tanstack/solid-start", "@tanstack/start"):
+        return None
+    # Since its release candidate the build has no server of its own: srvx is what its documentation serves it with.
+    command = (
+        "if [ -f .output/server/index.mjs ]; then exec node .output/server/index.mjs; "
+        "else exec srvx --prod --host 0.0.0.0 --port $PORT --static ../client dist/server/server.js; fi"
+    )
+    return Server("TanStack Start", command, adds=("srvx",))
+
+
+def _svelte_kit(app: App) -> Product | None:
+    if not app.uses("@sveltejs/kit"):
+        return None
+    config = "\n".join(map(app.config, ("svelte.config", "vite.config")))  # the second since Kit 2.63
+    named = next((found[1] for line in lines(config) if (found := _ADAPTER.search(line))), None)
+
+    def has(adapter: str) -> bool:
+        return named == adapter if named else app.uses(adapter)
+
+    if has("@sveltejs/adapter-static"):
+        folders = (value(config, "pages") or "build", "build")
+        return Site("SvelteKit", folders, value(config, "fallback") is not None)
+    if has("@sveltejs/adapter-node"):
+        return Server("SvelteKit", f"node {value(config, 'out') or 'build'}")
+    if has("svelte-adapter-bun"):
+        return Server("SvelteKit", "bun ./build/index.js", adds=("bun@1",))
+    if foreign := next((name for host in _FOREIGN if has(name := f"@sveltejs/adapter-{host}")), None):
+        raise _for_another_host(foreign, "@sveltejs/adapter-node in the configuration of SvelteKit")
+    # The only variable by which adapter-auto chooses a server of its own.
+    return Server("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
+
+
+def _astro(app: App) -> Product | None:
+    if not app.uses("astro"):
+        return None
+    config = app.config("astro.config")
+    folder = value(config, "outDir") or "dist"
+    if app.uses("@astrojs/node"):
+        return Server("astro", f"node {folder}/server/entry.mjs")
+    if foreign := _foreign(app, "@astrojs/"):
+        if value(config, "output") in ("server", "hybrid"):
+            raise _for_another_host(foreign, "@astrojs/node in astro.config.mjs")
+        return Site("astro", (folder, f"{folder}/client", "dist"))
+    return Site("astro", (folder, "dist"), programs=("serve",))
+
+
+def _react_router(app: App) -> Product | None:
+    if not app.uses("@react-router/dev"):
+        return None
+    config = app.config("react-router.config")
+    if is_off(config, "ssr"):
+        folder = value(config, "buildDirectory") or "build"
+        return Site("React Router", (f"{folder}/client", folder), True, ("react-router-serve", "serve"))
+    if not app.uses("@react-router/serve"):
+        return None
+    return Server("React Router", f"{app.execute} react-router-serve ./build/server/index.js")
+
+
+def _remix(app: App) -> Product | None:
+    if not app.uses("@remix-run/dev"):
+        return None
+    config = app.config("vite.config")
+    if is_off(config, "ssr"):
+        return Site("Remix", ("build/client",), True, ("remix-serve", "serve"))
+    if not app.uses("@remix-run/serve"):
+        return None
+    place = "build/server/index.js" if config else "build/index.js"
+    return Server("Remix", f"{app.execute} remix-serve ./{place}")
+
+
+def _nest(app: App) -> Product | None:
+    if not app.uses("@nestjs/core"):
+        return None
+    name = "start:prod"
+    if name in app.package.manifest.scripts:
+        return Server("Nest", app.package.manifest.scripts[name], programs=("nest",))
+    return Server("Nest", "node dist/main", programs=("nest",))
+
+
+def _adonis(app: App) -> Product | None:
+    """Its build leaves the whole app in a folder, where its own `start` script is meant to be run."""
+    found = re.fullmatch(
+        r"node (?:\./)?((?:bin/)?server)(?:\.js)?", app.package.manifest.scripts.get("start", "")
+    )
+    if found is None or not app.uses("@adonisjs/core") or not app.package.has(f"{found[1]}.ts"):
+        return None
+    return Server("AdonisJS", f"node build/{found[1]}.js", programs=("node",))
+
+
+def _analog(app: App) -> Product | None:
+    if not app.uses("@analogjs/platform"):
+        return None
+    config = app.config("vite.config")
+    if is_off(config, "ssr") or any(re.search(r"\bstatic ?: ?true\b", line) for line in lines(config)):
+        return Site("Analog", ("dist/analog/public",), True, ("ng", "vite"))
+    return Server("Analog", "node dist/analog/server/index.mjs", programs=("ng", "vite"))
+
+
+def _angular(app: App) -> Product | None:
+    if not app.uses("@angular/cli", "@angular/build", "@angular-devkit/build-angular"):
+        return None
+    scripts = app.package.manifest.scripts
+    if served := next((name for name in scripts if name.startswith("serve:ssr")), None):
+        return Server("Angular", scripts[served], programs=("ng",))
+    return Site("Angular", tuple(_angular_folders(app)), True)
+
+
+def _angular_folders(app: App) -> Iterator[str]:
+    try:
+        projects = json.loads(app.package.text("angular.json") or "{}")["projects"].items()
+        for name, project in projects:
+            place = project["architect"]["build"]["options"].get("outputPath", f"dist/{name}")
+            folder = place.get("base", f"dist/{name}") if isinstance(place, dict) else place
+            if isinstance(folder, str) and _FOLDER.fullmatch(folder):
+                yield from (f"{folder}/browser", folder)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    name = app.package.manifest.name
+    yield from (f"dist/{name}/browser", f"dist/{name}", "dist/browser", "dist")
+
+
+def _qwik(app: App) -> Product | None:
+    """Qwik City's pages are made by its adapter: without one the build leaves only their parts."""
+    if not app.uses("@builder.io/qwik-city", "@qwik.dev/router") or not app.build.startswith("qwik "):
+        return None
+    scripts = app.package.manifest.scripts
+    if "build.server" in scripts and scripts.get("serve", "").startswith("node "):
+        return Server("Qwik", scripts["serve"], programs=("vite",))
+    adapter = option(scripts.get("build.server", ""), "-c", "--config") or ""
+    if "static" in adapter:
+        return Site("Qwik", ("dist",), programs=("vite",))
+    raise undetected(
+        f"The project builds with Qwik's adapter `{adapter}`, and no script serves what that makes."
+        if adapter
+        else "This Qwik project has no adapter, so that its build makes neither pages nor a server.",
+        "Add one of a server of its own (`npm run qwik add express`) or of a static site (`npm run qwik add static`), "
+        "then push again.",
+    )
+
+
+# Frameworks before the bundlers that they are made with.
+_FRAMEWORKS: tuple[Callable[[App], Product | None], ...] = (
+    _next, _nuxt, _tanstack, _svelte_kit, _astro, _react_router, _remix, _nest, _adonis, _analog, _angular, _qwik,
+    documents, eleventy, by_table, vite, by_bundler,
+)  # fmt: skip
+
+
+def _foreign(app: App, prefix: str) -> str | None:
+    return next((f"{prefix}{host}" for host in _FOREIGN if app.uses(f"{prefix}{host}")), None)
+
+
+def _for_another_host(adapter: str, instead: str) -> Exception:
+    return undetected(
+        f"The project is set to build for another host, by {adapter}.",
+        f"Use {instead}, which makes a server to run.",
+    )

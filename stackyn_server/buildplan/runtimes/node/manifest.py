@@ -1,0 +1,181 @@
+"""What package.json says, each part of the expected type whatever the file has, and the Node that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackyn_server.buildplan.formats.structured_files import json_with_comments, yaml
+from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.versions.requirement import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    asked_of_file,
+    asked_of_tool_files,
+    parse_requirement,
+)
+
+MANIFEST = "package.json"
+# pnpm reads the others too.
+MANIFESTS = (MANIFEST, "package.json5", "package.yaml")
+VERSION_FILES = (".node-version", ".nvmrc", ".bun-version", *TOOL_FILES)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The parts of package.json that matter. `dependencies` and `development` map names to the versions wanted.
+
+    `file` is its own name, which is another one for some projects of pnpm.
+    """
+
+    file: str
+    name: str
+    version: str
+    scripts: Mapping[str, str]
+    dependencies: Mapping[str, str]
+    development: Mapping[str, str]
+    entries: tuple[str, ...]
+    package_manager: str
+    engines: Mapping[str, str]
+    pinned: Mapping[str, str]
+    workspaces: tuple[str, ...]
+    has_own_build_list: bool
+
+    def uses(self, *names: str) -> bool:
+        return any(name in self.dependencies or name in self.development for name in names)
+
+    def wanted(self, name: str) -> str:
+        """Return the version of a dependency as the file has it, or an empty text."""
+        return self.dependencies.get(name) or self.development.get(name) or ""
+
+    @property
+    def has_local_packages(self) -> bool:
+        versions = (*self.dependencies.values(), *self.development.values())
+        return any(
+            version.startswith(("file:", "link:", "workspace:", "portal:", "./")) for version in versions
+        )
+
+    @property
+    def uses_git(self) -> bool:
+        versions = (*self.dependencies.values(), *self.development.values())
+        return any(
+            version.startswith(("git", "github:", "bitbucket:")) or _is_short_hand(version)
+            for version in versions
+        )
+
+    def managed_by(self, tool: str) -> str | None:
+        """Return the version in `"packageManager": "<tool>@<version>+<hash>"`, empty for none that can be read."""
+        name, _, rest = self.package_manager.partition("@")
+        version = rest.partition("+")[0]
+        if name != tool:
+            return None
+        return (
+            version if version.replace(".", "").replace("-", "").isalnum() and version[:1].isdigit() else ""
+        )
+
+
+def read_manifest(project: Project, folder: str = "") -> Manifest | None:
+    """Read package.json; None when there is none. Raises `DeploymentFailed` when it is no JSON object."""
+    paths = (f"{folder}/{name}" if folder else name for name in MANIFESTS)
+    path = project.first(paths)
+    text = project.text(path) if path else None
+    if path is None or text is None:
+        return None
+    if path.endswith(MANIFEST):
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, str(error)) from error
+        if not isinstance(data, dict):
+            raise _unreadable(path, "it is not an object")
+    else:
+        data = dict(yaml(project, path) if path.endswith(".yaml") else json_with_comments(project, path))
+    engines = {**_engines(data.get("devEngines")), **_texts(data.get("engines"))}
+    pnpm = data.get("pnpm")
+    return Manifest(
+        file=path.rpartition("/")[2],
+        name=_text(data.get("name")),
+        version=_text(data.get("version")),
+        scripts=_texts(data.get("scripts")),
+        dependencies={**_texts(data.get("optionalDependencies")), **_texts(data.get("dependencies"))},
+        development=_texts(data.get("devDependencies")),
+        entries=tuple(entry for key in ("main", "module") if (entry := _text(data.get(key)))),
+        package_manager=_text(data.get("packageManager")),
+        engines=engines,
+        pinned=_texts(data.get("volta")),
+        workspaces=tuple(_workspaces(data.get("workspaces"))),
+        has_own_build_list=isinstance(pnpm, dict) and "onlyBuiltDependencies" in pnpm,
+    )
+
+
+def asked_node(project: Project, manifest: Manifest) -> Asked | None:
+    """Return the Node that the project asks for: by a file for that, then by package.json."""
+    return asked_node_of_files(project) or _first_asked(
+        (("volta", manifest.pinned.get("node")), ("engines", manifest.engines.get("node")))
+    )
+
+
+def asked_node_of_files(project: Project) -> Asked | None:
+    """Return the Node that a file for that asks for."""
+    for path in (".node-version", ".nvmrc"):
+        if asked := asked_of_file(project.text(path), path, Dialect.NPM):
+            return asked
+    return asked_of_tool_files(project.text, "node", Dialect.NPM)
+
+
+def asked_tool(project: Project, manifest: Manifest, tool: str) -> Asked | None:
+    """Return the version of a package manager or of bun that the project asks for, `packageManager` first."""
+    managed = manifest.managed_by(tool)
+    asked = _first_asked((("packageManager", managed), ("volta", manifest.pinned.get(tool))))
+    asked = asked or asked_of_tool_files(project.text, tool, Dialect.NPM)
+    if asked is None and tool == "bun":
+        asked = asked_of_file(project.text(".bun-version"), ".bun-version", Dialect.NPM)
+    return asked or _first_asked((("engines", manifest.engines.get(tool)),))
+
+
+def _first_asked(wishes: Iterable[tuple[str, str | None]]) -> Asked | None:
+    for field, text in wishes:
+        if text and (requirement := parse_requirement(text, Dialect.NPM)):
+            return Asked(requirement, f"`{field}` of `{MANIFEST}`")
+    return None
+
+
+def _engines(wanted: Any) -> dict[str, str]:
+    """Return the versions of `devEngines`, as in `{"runtime": {"name": "node", "version": "^22"}}`."""
+    found: dict[str, str] = {}
+    for entries in wanted.values() if isinstance(wanted, dict) else ():
+        for entry in entries if isinstance(entries, list) else [entries]:
+            texts = _texts(entry)
+            if "name" in texts and "version" in texts:
+                found.setdefault(texts["name"], texts["version"])
+    return found
+
+
+def _workspaces(wanted: Any) -> list[str]:
+    packages = wanted.get("packages") if isinstance(wanted, dict) else wanted
+    return [pattern for pattern in packages if isinstance(pattern, str)] if isinstance(packages, list) else []
+
+
+def _is_short_hand(version: str) -> bool:
+    """True for a repository on GitHub, as in `owner/name#tag`."""
+    owner, slash, name = version.partition("/")
+    return (
+        bool(slash and owner and name) and ":" not in owner and not version.startswith((".", "@", "/", "~"))
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) and value.isprintable() else ""
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(name, str) and isinstance(text, str)}
+
+
+def _unreadable(path: str, reason: str) -> Exception:
+    return undetected(f"{path} is not valid JSON.", "Correct it, then push again.", f"{path}: {reason}")

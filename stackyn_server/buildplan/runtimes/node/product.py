@@ -1,0 +1,111 @@
+"""What is made of a Node project: a site or a server; and what its package and its configuration say for that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from stackyn_server.buildplan.runtimes.node.scripts import effective, option
+from stackyn_server.buildplan.runtimes.node.workspace import Package
+
+_SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
+_LONGEST_CONFIG = 100_000
+_LONGEST_LINE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site of plain files. `folders` are where it is built to, the likeliest first. `is_single_page`: index.html
+    answers for every path. `programs` are commands of `start` scripts that can't serve it, though they look like it.
+    """
+
+    tool: str
+    folders: tuple[str, ...]
+    is_single_page: bool = False
+    programs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of the framework's own. `after_build` are commands that make it complete, `build_settings` are for the
+    build, `adds` are packages to install globally. `programs` are commands of `start` scripts that it stands in for.
+    """
+
+    tool: str
+    command: str
+    after_build: tuple[str, ...] = ()
+    build_settings: tuple[str, ...] = ()
+    adds: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+
+
+Product = Site | Server
+# How tools build, for projects that have no `build` script.
+_BUILDS = {
+    "next": "next build", "nuxt": "nuxt build", "SvelteKit": "vite build", "astro": "astro build", "vite": "vite build",
+    "React Router": "react-router build", "Angular": "ng build", "eleventy": "eleventy", "gatsby": "gatsby build",
+    "@docusaurus/core": "docusaurus build", "react-scripts": "react-scripts build", "hexo": "hexo generate",
+    "@vue/cli-service": "vue-cli-service build", "expo": "expo export --platform web",
+    "vitepress": "vitepress build", "vuepress": "vuepress build",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A package with what frameworks ask of it. `execute` runs a program of a package, such as `npx`."""
+
+    package: Package
+    execute: str
+    build: str = field(default="")
+
+    def uses(self, *names: str) -> bool:
+        return self.package.manifest.uses(*names)
+
+    def config(self, *names: str) -> str:
+        """Return the text of a configuration file by its name without a suffix."""
+        return self.package.text(*(f"{name}{suffix}" for name in names for suffix in _SUFFIXES))
+
+
+def build_script(package: Package) -> str | None:
+    """Return the name of the script that builds: Heroku's own before the usual one."""
+    return next((name for name in ("heroku-postbuild", "build") if name in package.manifest.scripts), None)
+
+
+def usual_build(package: Package, product: Product | None) -> str | None:
+    """Return how the tool itself builds a project that has no `build` script; None where a script or nothing does."""
+    if product is None or build_script(package) is not None:
+        return None
+    if product.tool == "vite" and not package.has(
+        f"{vite_root(App(package, ''))}/index.html".removeprefix("./")
+    ):
+        return None  # it is there for the tests, mostly
+    usual = _BUILDS.get(product.tool)
+    scripts = package.manifest.scripts
+    named = (effective(name, scripts) for name in scripts)  # such as `docs:build`
+    return next((command for command in named if usual and f"{command} ".startswith(f"{usual} ")), usual)
+
+
+def vite_root(app: App) -> str:
+    return option(app.build, "--root") or value(app.config("vite.config"), "root") or "."
+
+
+def lines(config: str) -> Iterator[str]:
+    for line in config[:_LONGEST_CONFIG].splitlines():
+        if len(line) <= _LONGEST_LINE and not line.lstrip().startswith(("//", "*", "/*")):
+            yield line
+
+
+def value(config: str, key: str) -> str | None:
+    """Return the text of `key: "value"` in a configuration that is a program: what is computed is not seen."""
+    pattern = re.compile(rf"(?:^|[\s{{,(\"'])['\"]?{key}['\"]? ?[:=] ?['\"`]([^'\"`$]{{0,100}})['\"`]")
+    for line in lines(config):
+        if found := pattern.search(line):
+            text = found.group(1)
+            return text.removeprefix("./").rstrip("/") if text.strip() else text
+    return None
+
+
+def is_off(config: str, key: str) -> bool:
+    pattern = re.compile(rf"(?:^|[\s{{,])['\"]?{key}['\"]? ?: ?false\b")
+    return any(pattern.search(line) for line in lines(config))

@@ -1,0 +1,92 @@
+"""What of Debian the packages of a Node project need: to be compiled, and to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.runtimes.node.manifest import Manifest
+from stackyn_server.buildplan.runtimes.node.packages import LOCKS
+
+_COMPILER = ("build-essential", "python3")
+# Packages with C or C++ in them, whose compiled files are not always to be had for the Node that is used.
+_COMPILED = (
+    "argon2", "bcrypt", "better-sqlite3", "bufferutil", "couchbase", "cpu-features", "deasync", "farmhash", "ffi-napi",
+    "heapdump", "iconv", "isolated-vm", "kerberos", "leveldown", "lmdb", "microtime", "msgpackr-extract", "node-expat",
+    "node-pty", "node-rdkafka", "node-sass", "nodegit", "oracledb", "pg-native", "re2", "serialport", "snappy",
+    "sodium-native", "sqlite3", "sse4_crc32", "tree-sitter", "usb", "utf-8-validate", "zeromq",
+)  # fmt: skip
+# Those of the compiled that need headers of a library, and the library where they run.
+_LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "canvas": (
+        ("libcairo2-dev", "libpango1.0-dev", "libjpeg-dev", "libgif-dev", "librsvg2-dev", "pkg-config"),
+        ("libcairo2", "libpango-1.0-0", "libpangocairo-1.0-0", "libjpeg62-turbo", "libgif7", "librsvg2-2"),
+    ),
+    "pg-native": (("libpq-dev",), ("libpq5",)),
+    "kerberos": (("libkrb5-dev",), ("libgssapi-krb5-2",)),
+}
+# What runs with more than a Node image has.
+_RUN_ONLY = {"prisma": ("openssl",), "@prisma/client": ("openssl",), "fluent-ffmpeg": ("ffmpeg",)}
+# Browsers and shells for tests, hundreds of megabytes, that would not start without libraries of a desktop.
+_DOWNLOADS = {
+    "puppeteer": "PUPPETEER_SKIP_DOWNLOAD=1", "cypress": "CYPRESS_INSTALL_BINARY=0",
+    "playwright": "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1", "electron": "ELECTRON_SKIP_BINARY_DOWNLOAD=1",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPackages:
+    """Debian packages: `build` while packages are installed, `run` in the image that runs. `causes` are why."""
+
+    build: tuple[str, ...]
+    run: tuple[str, ...]
+    causes: tuple[str, ...]
+    is_compiled: bool
+
+
+def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -> SystemPackages:
+    """Return what packages with these names, and those of the lock file, need."""
+    wanted = set(names)
+    lock = next((text for locks in LOCKS.values() if (text := _first_text(project, locks))), "")
+    compiled = sorted(name for name in {*_COMPILED, *_LIBRARIES} if name in wanted or _is_locked(lock, name))
+    build = [
+        *(_COMPILER if compiled else ()),
+        *(("git", "ca-certificates") if uses_git or "git+" in lock else ()),
+    ]
+    run: list[str] = []
+    causes = [*compiled]
+    for name in compiled:
+        headers, libraries = _LIBRARIES.get(name, ((), ()))
+        build.extend(headers)
+        run.extend(libraries)
+    for name, libraries in _RUN_ONLY.items():
+        if name in wanted:
+            causes.append(name)
+            run.extend(libraries)
+            build.extend(libraries)
+    return SystemPackages(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes), bool(compiled))
+
+
+def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """Return the development packages that download a program, with the setting that keeps each from it."""
+    manifests = tuple(manifests)
+    return {
+        name: setting
+        for name, setting in _DOWNLOADS.items()
+        if any(name in manifest.development for manifest in manifests)
+        and not any(name in manifest.dependencies for manifest in manifests)
+    }
+
+
+def _first_text(project: Project, paths: Iterable[str]) -> str | None:
+    found = project.first(path for path in paths if not path.endswith(".lockb"))
+    return project.text(found) if found else None
+
+
+def _is_locked(lock: str, name: str) -> bool:
+    """True when a lock file of any tool has a package of that name."""
+    return name in lock and any(
+        mark in lock
+        for mark in (f'node_modules/{name}"', f"/{name}@", f'"{name}@', f"\n{name}@", f"  {name}@")
+    )

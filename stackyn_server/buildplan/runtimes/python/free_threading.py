@@ -1,0 +1,30 @@
+"""Whether a project asks for Python without its global lock, beside a version that says so itself (`3.14t`).
+
+Sources: the published references of pyenv (python-build), and of mise, which passes its settings on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stackyn_server.buildplan.formats.structured_files import Table, table, text_at, toml
+from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.versions.requirement import MISE_FILES, Asked, Range, Requirement
+
+_VARIABLE = "PYTHON_BUILD_FREE_THREADING"
+_FLAVOUR = ("settings", "python", "precompiled_flavor")
+
+
+def free_threaded_if_asked(project: Project, asked: Asked | None) -> Asked | None:
+    """Return what is asked of Python as of its free-threaded builds, where a file of mise asks for those."""
+    path = next((path for path in MISE_FILES if _asks(toml(project, path))), None)
+    if path is None:
+        return asked
+    if asked is None:
+        return Asked(Requirement("a free-threaded build", (Range(),), is_free_threaded=True), f"`{path}`")
+    return replace(asked, requirement=replace(asked.requirement, is_free_threaded=True))
+
+
+def _asks(mise: Table) -> bool:
+    is_compiled_so = str(table(mise, "env").get(_VARIABLE, "")).lower() in ("1", "true", "yes")
+    return is_compiled_so or "freethreaded" in (text_at(mise, *_FLAVOUR) or "")

@@ -1,0 +1,289 @@
+"""How a Python project's packages are installed: by the tool of its lock file, else from what its manifests name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.runtimes.python.manifests import (
+    CONDA,
+    PIPFILE,
+    PIPFILE_LOCK,
+    PYPROJECT,
+    SETUP_CFG,
+    SETUP_PY,
+    Manifests,
+    table,
+)
+from stackyn_server.buildplan.runtimes.python.poetry import as_requirements
+from stackyn_server.buildplan.runtimes.python.workspace import Member, find_member
+from stackyn_server.buildplan.versions.requirement import Dialect, asked_of_tool_files
+
+# Where uv and Poetry would make it too; a committed one is left out of the context.
+VENV = "/app/.venv"
+_PIP = "pip install --no-cache-dir"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallTool:
+    """A tool that installs into the virtual environment that is active. It is kept apart from the app's packages."""
+
+    name: str
+    requirements: tuple[str, ...]
+    environment: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Locker:
+    """A lock file and its tool. `resolve` installs without the lock; `project` the project itself on top."""
+
+    lock: str
+    tool: InstallTool
+    install: str
+    project: str
+    resolve: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """`files` are copied before `command` runs, so that its layer is kept until they change; empty: all are needed.
+
+    `project` runs when the project's files are there. `is_bare`: the tool brings no setuptools, which packages of
+    before Python 3.12 expect. `member`: the package is one of a workspace, whose files are all needed.
+    """
+
+    reason: str
+    command: str
+    files: tuple[str, ...] = ()
+    project: str = ""
+    tool: InstallTool | None = None
+    is_bare: bool = False
+    member: Member | None = None
+
+    @property
+    def manifest(self) -> str:
+        """The file that the reason names first."""
+        return self.reason.split("`")[1] if "`" in self.reason else PYPROJECT
+
+
+_UV = InstallTool(
+    "uv",
+    ("uv>=0.5,<1",),
+    (f"UV_PROJECT_ENVIRONMENT={VENV}", "UV_PYTHON_DOWNLOADS=never", "UV_NO_CACHE=1", "UV_LINK_MODE=copy"),
+)
+_POETRY = InstallTool("poetry", ("poetry>=1.8,<3", "poetry-plugin-export"))
+# PDM does not start with hishel 2 (tried with 2.29.4).
+_PDM = InstallTool("pdm", ("pdm>=2.10,<3", "hishel<2"), ("PDM_CHECK_UPDATE=0",))
+_PIPENV = InstallTool("pipenv", ("pipenv>=2024",), ("PIPENV_NOSPIN=1",))
+_EXPORTED = "/tmp/requirements.txt"
+_LOCKERS = (
+    Locker(
+        "uv.lock",
+        _UV,
+        "uv sync --frozen --no-dev --no-install-project",
+        "uv sync --frozen --no-dev",
+        "uv sync --no-dev",
+    ),
+    Locker(
+        "poetry.lock",
+        _POETRY,
+        # pip installs what Poetry has locked: Poetry itself asks for more than an index of packages serves.
+        f"poetry export --only main --output {_EXPORTED}{{options}} && {_PIP} --no-deps -r {_EXPORTED}",
+        f"{_PIP} --no-deps .",
+    ),
+    Locker("pdm.lock", _PDM, "pdm sync --prod --no-self", "pdm sync --prod"),
+    Locker("pylock.toml", _UV, "uv pip sync pylock.toml", "uv pip install --no-deps ."),
+    Locker(PIPFILE_LOCK, _PIPENV, "pipenv sync", "pip install --no-deps .", "pipenv lock && pipenv sync"),
+)
+_BY_LOCK = {locker.lock: locker for locker in _LOCKERS}
+_NEWEST = "there is no lock file, so the newest versions that fit are taken"
+
+
+def plan_installation(project: Project, manifests: Manifests) -> Installation | None:
+    """Return how the packages are installed, by the version of its tool that is asked for, or None for a project
+    that names none. Raises `DeploymentFailed` for a project of conda alone."""
+    installation = _installation(project, manifests)
+    if installation is None or installation.tool is None:
+        return installation
+    return replace(installation, tool=_asked_tool(project, installation.tool))
+
+
+def _asked_tool(project: Project, tool: InstallTool) -> InstallTool:
+    asked = asked_of_tool_files(project.text, tool.name, Dialect.PYTHON)
+    version = asked.requirement.text if asked else ""
+    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}", version):
+        return tool
+    exact = version if version.count(".") == 2 else f"{version}.*"
+    return replace(tool, requirements=(f"{tool.name}=={exact}", *tool.requirements[1:]))
+
+
+def _installation(project: Project, manifests: Manifests) -> Installation | None:
+    """A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py."""
+    if command := project.options.install_command:
+        return Installation("The install command of the app installs the packages.", command, is_bare=True)
+    for locker in _LOCKERS:
+        if project.has(locker.lock) and _belongs(project, locker):
+            return _locked(project, manifests, locker)
+    if manifests.requirements:
+        return _of_requirements(manifests.requirements, manifests)
+    if project.has(PIPFILE):
+        return _unlocked(_BY_LOCK[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
+    if member := find_member(project, manifests):
+        return _of_member(member)
+    is_dynamic = "dependencies" in _names(manifests.table("project").get("dynamic"))
+    if manifests.table("tool", "poetry", "dependencies") and (is_dynamic or not manifests.table("project")):
+        return _of_poetry(project, manifests)
+    if manifests.table("project") and (manifests.table("tool", "uv", "sources") or _is_workspace(manifests)):
+        return _unlocked(_BY_LOCK["uv.lock"], PYPROJECT, ())
+    if installation := _of_project(project, manifests):
+        return installation
+    if conda := project.first(CONDA):
+        raise undetected(
+            f"The packages of this Python project are in `{conda}`, for conda, which is not supported.",
+            "Write them down for pip (`pip list --format=freeze > requirements.txt`), or add a Dockerfile that begins "
+            "with `FROM condaforge/miniforge3`.",
+        )
+    return None
+
+
+def _belongs(project: Project, locker: Locker) -> bool:
+    return locker.lock in (PIPFILE_LOCK, "pylock.toml") or project.has(PYPROJECT)
+
+
+def _locked(project: Project, manifests: Manifests, locker: Locker) -> Installation:
+    tool = locker.tool
+    reason = f"`{locker.lock}` pins the packages; {tool.name} installs them."
+    if locker.lock == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
+        # Members and packages in folders are installed as packages: their files have to be there.
+        return Installation(reason, locker.project, tool=tool)
+    first = PIPFILE if locker.lock == PIPFILE_LOCK else PYPROJECT
+    files = tuple(name for name in (first, locker.lock) if project.has(name))
+    if _names_paths(manifests):
+        files = ()
+    return Installation(
+        reason,
+        locker.install.format(options=_export_options(manifests)),
+        files,
+        locker.project if _is_package(project, manifests) else "",
+        tool,
+        is_bare=locker.lock == PIPFILE_LOCK,
+    )
+
+
+def _export_options(manifests: Manifests) -> str:
+    # What comes from a repository or a folder has no hash, and pip wants one of all or of none.
+    has_hashes = not manifests.uses_git and not _names_paths(manifests)
+    has_sources = "source" in manifests.table("tool", "poetry")
+    return f"{'' if has_hashes else ' --without-hashes'}{'' if has_sources else ' --without-urls'}"
+
+
+def _of_poetry(project: Project, manifests: Manifests) -> Installation:
+    reason = f"`{PYPROJECT}` names the packages for Poetry. Commit `poetry.lock`: {_NEWEST}."
+    if _is_package(project, manifests):
+        return Installation(reason, f"{_PIP} .", is_bare=True)
+    wanted = as_requirements(manifests.table("tool", "poetry", "dependencies"))
+    files = () if _names_paths(manifests) else (PYPROJECT,)
+    command = f"{_PIP} {shlex.join(wanted)}" if wanted else "true"
+    return Installation(reason, command, files, is_bare=True)
+
+
+def _of_member(member: Member) -> Installation:
+    locked = "`uv.lock` there pins the packages." if member.has_lock else f"Commit its `uv.lock`: {_NEWEST}."
+    place = member.root or "the top"
+    return Installation(
+        f"`{PYPROJECT}` makes it {member.name} of the workspace in {place}; uv installs it. {locked}",
+        f"uv sync{' --frozen' if member.has_lock else ''} --no-dev --package {shlex.quote(member.name)}",
+        tool=_UV,
+        member=member,
+    )
+
+
+def _unlocked(locker: Locker, manifest: str, files: tuple[str, ...]) -> Installation:
+    reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
+    return Installation(reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK)
+
+
+def _of_requirements(path: str, manifests: Manifests) -> Installation:
+    return Installation(
+        f"`{path}` names the packages.",
+        f"{_PIP} -r {path}",
+        () if manifests.reads_files or "/" in path else (path,),
+        is_bare=True,
+    )
+
+
+def _of_project(project: Project, manifests: Manifests) -> Installation | None:
+    declared = manifests.table("project")
+    wanted = manifests.declared
+    is_package = _is_package(project, manifests)
+    is_dynamic = "dependencies" in _names(declared.get("dynamic"))
+    old = project.first((SETUP_PY, SETUP_CFG))
+    if (
+        old
+        and not (declared and PYPROJECT in project.files)
+        and (old == SETUP_PY or "install_requires" in _cfg(project))
+    ):
+        # pip looks for one of the other two files; an empty one will do.
+        command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
+        return Installation(f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True)
+    if "build-system" in manifests.pyproject and (is_package or is_dynamic or (declared and not wanted)):
+        reason = f"`{PYPROJECT}` makes it a package, and there is no lock file."
+        return Installation(reason, f"{_PIP} .", is_bare=True)
+    if is_dynamic:
+        return Installation(
+            f"`{PYPROJECT}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
+        )
+    if wanted:
+        reason = f"`{PYPROJECT}` names the packages, and {_NEWEST}."
+        return Installation(reason, f"{_PIP} {shlex.join(wanted)}", (PYPROJECT,), is_bare=True)
+    return None
+
+
+def _cfg(project: Project) -> str:
+    return project.text(SETUP_CFG) or ""
+
+
+def _names(value: object) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
+def _is_workspace(manifests: Manifests) -> bool:
+    return bool(manifests.table("tool", "uv", "workspace"))
+
+
+def _names_paths(manifests: Manifests) -> bool:
+    """True when a dependency is a folder of the project."""
+    sources = [*manifests.table("tool", "uv", "sources").values()]
+    sources += manifests.table("tool", "poetry", "dependencies").values()
+    sources += table(manifests.pipfile, "packages").values()
+    return any(isinstance(source, dict) and ("path" in source or "workspace" in source) for source in sources)
+
+
+def _is_package(project: Project, manifests: Manifests) -> bool:
+    """True when there is a build system, and a folder that it would find or that it is told."""
+    if (
+        "build-system" not in manifests.pyproject
+        or manifests.table("tool", "poetry").get("package-mode") is False
+    ):
+        return False
+    return any(project.has(f"{folder}/__init__.py") for folder in _package_folders(project, manifests))
+
+
+def _package_folders(project: Project, manifests: Manifests) -> Iterator[str]:
+    name = str(manifests.table("project").get("name") or manifests.table("tool", "poetry").get("name") or "")
+    module = re.sub(r"[-.]+", "_", name).lower()
+    yield from (f"{place}{module}" for place in ("", "src/") if module)
+    wheel = manifests.table("tool", "hatch", "build", "targets", "wheel").get("packages")
+    yield from _names(wheel)
+    yield from (f"src/{folder}" for folder in sorted(source_packages(project.files)))
+
+
+def source_packages(files: frozenset[str]) -> Iterator[str]:
+    """Yield the packages in `src`."""
+    for path in files:
+        parts = path.split("/")
+        if len(parts) == 3 and parts[0] == "src" and parts[2] == "__init__.py":
+            yield parts[1]

@@ -1,0 +1,293 @@
+"""What a Python project's manifests say: its packages by name, and the Python that it asks for. Pure reading."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from stackyn_server.buildplan.formats.toml import parse_toml
+from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.versions.requirement import (
+    TOOL_FILES,
+    Asked,
+    Dialect,
+    asked_of_file,
+    asked_of_tool_files,
+    parse_requirement,
+)
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+
+# Files of requirements in the order of preference: what runs in production before what all share.
+REQUIREMENTS = (
+    "requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements-prod.txt",
+    "requirements/base.txt", "requirements/requirements.txt", "requirements/common.txt", "requirements.in",
+)  # fmt: skip
+PYPROJECT, SETUP_PY, SETUP_CFG = "pyproject.toml", "setup.py", "setup.cfg"
+PIPFILE, PIPFILE_LOCK = "Pipfile", "Pipfile.lock"
+TOML_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
+CONDA = ("environment.yml", "environment.yaml", "conda-lock.yml")
+MANIFESTS = (*REQUIREMENTS, PYPROJECT, SETUP_PY, SETUP_CFG, PIPFILE, PIPFILE_LOCK, *TOML_LOCKS)
+_VERSION_FILES = (".python-version", "runtime.txt")
+_MOST_REQUIREMENT_FILES = 40
+# Hashes continue the line of their requirement: honest files have some thousands.
+_MOST_LINES = 200_000
+# With `*+`, what is not followed by the rest is not tried again with fewer spaces.
+_NAME = re.compile(r" *([A-Za-z0-9][A-Za-z0-9._-]*) *+(?:\[([^\]]{0,200})\])?")
+_VERSIONED = r" *([A-Za-z0-9][A-Za-z0-9._-]*) *+(?:\[[^\]]{0,200}\])? *+(?:%s) *([0-9][0-9.]{0,20})"
+# Without a marker: those are of another Python, mostly.
+_PIN = re.compile(_VERSIONED % "==" + r" *(?:--hash.*)?$")
+_LEAST = re.compile(_VERSIONED % "==|>=|~=" + r"[^;]*$")
+_LOCKED_NAME = re.compile(r'name = "([^"]{1,100})"')
+_OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*([^ =]\S*)")
+# Lines that read another file or folder of the project, which must be there before pip runs.
+_READS_FILES = (
+    "-r",
+    "-c",
+    "-e",
+    "-f",
+    "--requirement",
+    "--constraint",
+    "--editable",
+    "--find-links",
+    ".",
+    "/",
+    "file:",
+)
+_LOCAL_WHEEL = re.compile(r"[^:@ ]+\.(?:whl|tar\.gz|zip)\b")
+
+Names = Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """`names` are the normalised names that the project asks for itself, with their extras; `locked` are all names of
+    its lock files, with what those need in turn. `requirements` is the file of them that is installed. `pins` are the
+    exact versions that it asks for, `least` the lowest ones.
+    """
+
+    pyproject: Mapping[str, Any]
+    pipfile: Mapping[str, Any]
+    requirements: str | None
+    reads_files: bool
+    uses_git: bool
+    names: Names
+    locked: frozenset[str]
+    pins: Mapping[str, str]
+    least: Mapping[str, str]
+
+    @property
+    def all_names(self) -> frozenset[str]:
+        return self.locked | self.names.keys()
+
+    def table(self, *keys: str) -> Mapping[str, Any]:
+        return table(self.pyproject, *keys)
+
+    @property
+    def declared(self) -> list[str]:
+        """The dependencies of the `[project]` table, and of hatch's default environment."""
+        wanted = [*_texts(self.table("project").get("dependencies"))]
+        return [*wanted, *_texts(self.table("tool", "hatch", "envs", "default").get("dependencies"))]
+
+
+def files_to_read(files: frozenset[str]) -> Iterator[str]:
+    """Yield the manifests that `read_manifests` and `asked_python` look at."""
+    yield from (*MANIFESTS, *_VERSION_FILES, *TOOL_FILES)
+    others = (path for path in sorted(files) if _is_requirements(path))
+    yield from (path for path, _ in zip(others, range(_MOST_REQUIREMENT_FILES), strict=False))
+
+
+def read_manifests(project: Project) -> Manifests:
+    """Read the manifests. Raises `DeploymentFailed` for a pyproject.toml or Pipfile that is no TOML."""
+    pyproject, pipfile = _toml(project, PYPROJECT), _toml(project, PIPFILE)
+    requirements = project.first(REQUIREMENTS)
+    lines = list(_requirement_lines(project, requirements)) if requirements else []
+    names: dict[str, frozenset[str]] = {}
+    manifests = Manifests(
+        pyproject, pipfile, requirements, False, False, names, frozenset(_locked_names(project)), {}, {}
+    )
+    names.update(_parsed([*lines, *manifests.declared]))
+    for wanted in (table(pyproject, "tool", "poetry", "dependencies"), table(pipfile, "packages")):
+        for name, value in wanted.items():
+            extras = value.get("extras", ()) if isinstance(value, dict) else ()
+            names[normal(name)] = frozenset(str(extra) for extra in extras)
+    texts = [
+        *lines,
+        *manifests.declared,
+        *map(str, table(pyproject, "tool").values()),
+        *map(str, pipfile.values()),
+    ]
+    texts += [project.text(lock) or "" for lock in TOML_LOCKS]
+    return Manifests(
+        pyproject,
+        pipfile,
+        requirements,
+        any(_reads_files(line) for line in lines),
+        any(mark in text for text in texts for mark in ("git+", "'git':", "{ git =", 'type = "git"')),
+        names,
+        manifests.locked,
+        _versions(_PIN, [*lines, *manifests.declared]),
+        _versions(_LEAST, [*lines, *manifests.declared]),
+    )
+
+
+def asked_python(project: Project, manifests: Manifests) -> Asked | None:
+    """Return the Python that the project asks for: by its own files for that first, as mise orders them, then by its
+    manifests."""
+    if asked := asked_of_tool_files(project.text, "python", Dialect.PYTHON):
+        return asked
+    for path in _VERSION_FILES:
+        if asked := asked_of_file(project.text(path), path, Dialect.PYTHON):
+            return asked
+    requires = table(manifests.pipfile, "requires")
+    wanted = (
+        (requires.get("python_full_version") or requires.get("python_version"), PIPFILE),
+        (manifests.table("project").get("requires-python"), f"requires-python` of `{PYPROJECT}"),
+        (manifests.table("tool", "poetry", "dependencies").get("python"), PYPROJECT),
+    )
+    for text, origin in wanted:
+        if isinstance(text, str) and (requirement := parse_requirement(text, Dialect.PYTHON)):
+            return Asked(requirement, f"`{origin}`")
+    return None
+
+
+def table(manifest: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """Return a table of a manifest, empty when there is none or something else has its name."""
+    for key in keys:
+        value = manifest.get(key)
+        manifest = value if isinstance(value, dict) else {}
+    return manifest
+
+
+def normal(name: str) -> str:
+    """Normalise a package name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirement_lines(text: str) -> list[str]:
+    """Return the lines of a requirements file as pip reads them: joined at backslashes, without comments.
+
+    By lines, never by an expression over the whole text: hashed requirements have megabytes.
+    """
+    lines: list[str] = []
+    parts: list[str] = []
+    for line in text.splitlines():
+        is_comment = line.lstrip().startswith("#")
+        goes_on = line.endswith("\\") and not is_comment
+        parts.append(line[:-1] if goes_on else "" if is_comment else line)
+        if not goes_on:
+            lines.append("".join(parts).strip())
+            parts.clear()
+    lines.append("".join(parts).strip())
+    return [line for line in lines if line]
+
+
+def _is_requirements(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    in_folder = folder in ("requirements", "reqs", "") and path.count("/") < 2
+    return in_folder and name.endswith((".txt", ".in")) and ("requirements" in path or folder == "reqs")
+
+
+def _requirement_lines(project: Project, path: str) -> Iterator[str]:
+    """Yield the lines of a file of requirements and of those that it includes, each file once.
+
+    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for very many lines.
+    """
+    waiting, seen = [path], {path}
+    count = 0
+    while waiting:
+        current = waiting.pop()
+        named: set[str] = set()
+        lines = requirement_lines(project.text(current) or "")
+        count += len(lines)
+        if count > _MOST_LINES:
+            raise _too_many_lines(current)
+        for line in lines:
+            yield line
+            if (found := _OTHER_FILE.match(line)) and found.group(1) not in named:
+                named.add(found.group(1))
+                other = _joined(current, found.group(1))
+                if other not in seen:
+                    seen.add(other)
+                    waiting.append(other)
+
+
+def _too_many_lines(path: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        Failure(
+            FailureCode.SOURCE_TOO_LARGE,
+            f"{path} and the files that it names have more than {_MOST_LINES:,} requirements.",
+            "Make them shorter, then deploy again.",
+        )
+    )
+
+
+def _joined(path: str, other: str) -> str:
+    parts: list[str] = []
+    for part in (PurePosixPath(path).parent / other).parts:
+        if part == ".." and parts:
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _reads_files(line: str) -> bool:
+    """True for a requirement that is a file or folder of the project, or another file of requirements."""
+    if line.startswith(_READS_FILES) and not line.startswith("--find-links=http"):
+        return True
+    _, at, place = line.partition("@")
+    if at and place.strip().startswith(("file:", ".")):
+        return True
+    return "://" not in line and _LOCAL_WHEEL.match(line) is not None
+
+
+def _toml(project: Project, path: str) -> Mapping[str, Any]:
+    text = project.text(path)
+    if text is None:
+        return {}
+    try:
+        return parse_toml(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        hint = "Correct the line that the evidence names, then push again."
+        raise undetected(f"{path} is not valid TOML.", hint, str(error)) from error
+
+
+def _locked_names(project: Project) -> Iterator[str]:
+    for lock in TOML_LOCKS:
+        for line in (project.text(lock) or "").splitlines():
+            if found := _LOCKED_NAME.match(line):
+                yield normal(found.group(1))
+    try:
+        locked = json.loads(project.text(PIPFILE_LOCK) or "{}")
+    except (ValueError, RecursionError):  # pipenv says it better, in the build log
+        return
+    yield from (normal(name) for name in table(locked if isinstance(locked, dict) else {}, "default"))
+
+
+def _texts(wanted: Any) -> list[str]:
+    return (
+        [text for text in wanted if isinstance(text, str) and text.isprintable()]
+        if isinstance(wanted, list)
+        else []
+    )
+
+
+def _versions(pattern: re.Pattern[str], lines: Iterable[str]) -> dict[str, str]:
+    found = (match for line in lines if not line.startswith("-") and (match := pattern.match(line)))
+    return {normal(match.group(1)): match.group(2) for match in found}
+
+
+def _parsed(lines: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return name to extras of requirements such as `Flask[async]>=3`; options are passed over."""
+    found = (match for line in lines if not line.startswith("-") and (match := _NAME.match(line)))
+    return {
+        normal(match.group(1)): frozenset(
+            extra.strip() for extra in (match.group(2) or "").split(",") if extra.strip()
+        )
+        for match in found
+    }

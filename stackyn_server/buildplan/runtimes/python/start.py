@@ -1,0 +1,182 @@
+"""What starts a Python app: the owner's words, or a server for the entry that its source has."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.runtimes.python import django
+from stackyn_server.buildplan.runtimes.python.application import Kind
+from stackyn_server.buildplan.runtimes.python.entry import MANAGE, Entry, find_entries, manage_folder
+from stackyn_server.buildplan.runtimes.python.manifests import Manifests
+from stackyn_server.buildplan.settings.start_command import given_command
+
+_BIND = "0.0.0.0:$PORT"
+_GUNICORN = f"gunicorn --bind {_BIND} --threads 4 --access-logfile -"
+# (package, command) in the order of preference; an ASGI app can't be served by the WSGI ones, nor the reverse.
+_SERVERS = {
+    Kind.WSGI: (
+        ("gunicorn", _GUNICORN),
+        ("waitress", f"waitress-serve --listen={_BIND}"),
+        ("granian", "granian --interface wsgi --host 0.0.0.0 --port $PORT"),
+        ("uwsgi", f"uwsgi --http-socket {_BIND} --master --threads 4 --die-on-term --module"),
+        ("pyuwsgi", f"uwsgi --http-socket {_BIND} --master --threads 4 --die-on-term --module"),
+    ),
+    Kind.ASGI: (
+        ("uvicorn", "uvicorn --host 0.0.0.0 --port $PORT"),
+        ("hypercorn", f"hypercorn --bind {_BIND}"),
+        ("daphne", "daphne --bind 0.0.0.0 --port $PORT"),
+        ("granian", "granian --interface asgi --host 0.0.0.0 --port $PORT"),
+    ),
+}
+# Servers that are not Kind's usual ones, for commands that name them: program to package.
+_PROGRAMS = {
+    "gunicorn": "gunicorn", "uvicorn": "uvicorn", "hypercorn": "hypercorn", "daphne": "daphne", "granian": "granian",
+    "waitress-serve": "waitress", "streamlit": "streamlit", "uwsgi": "uwsgi", "chainlit": "chainlit",
+    "shiny": "shiny", "marimo": "marimo",
+}  # fmt: skip
+# Packages that bring uvicorn: always, or with one of these extras.
+_BRING_UVICORN = {
+    "python-fasthtml": frozenset[str](),
+    "shiny": frozenset[str](),
+    "fastapi": frozenset(("standard", "all")),
+}
+# The packages of web frameworks by what is imported of them.
+PACKAGES = {
+    **{
+        name: name
+        for name in ("bottle", "chainlit", "dash", "django", "falcon", "fastapi", "flask", "gradio", "marimo")
+    },
+    **{name: name for name in ("litestar", "panel", "quart", "sanic", "shiny", "starlette", "streamlit")},
+    "fasthtml": "python-fasthtml",
+}
+# Scripts that are started by their framework's own command.
+_LAUNCHERS = {
+    "streamlit": "streamlit run {path} --server.address 0.0.0.0 --server.port $PORT --server.headless true",
+    "gradio": "env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python {path}",
+    "chainlit": "chainlit run {path} --host 0.0.0.0 --port $PORT --headless",
+    "shiny": "shiny run --host 0.0.0.0 --port $PORT {path}",
+    "marimo": "marimo run {path} --host 0.0.0.0 --port $PORT --headless --no-token",
+    "panel": "panel serve {path} --address 0.0.0.0 --port $PORT --allow-websocket-origin '*'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is run. `adds` are packages that the project lacks for it. `is_web`: the source makes a web application."""
+
+    command: str
+    reasons: tuple[str, ...]
+    adds: tuple[str, ...] = ()
+    search_path: str = ""
+    is_web: bool = True
+
+
+def find_start(project: Project, manifests: Manifests) -> Start | None:
+    """Return how the app is started, or None when neither its owner nor its source says."""
+    entries = find_entries(project)
+    if given := given_command(project):
+        return _given(*given, manifests, entries[0].search_path if entries else "")
+    entry = _chosen(project, manifests, entries)
+    manage = manage_folder(project.files)
+    if manage is not None and (entry is None or entry.framework != "Django") and _is_django(manifests):
+        command = f"python {manage}{MANAGE} runserver {_BIND}"
+        return Start(command, (_development("Django"),), search_path=manage.rstrip("/"))
+    if entry is None:
+        return _console_script(manifests)
+    if entry.kind is Kind.SCRIPT:
+        return _script(entry, manifests)
+    made = f"`{entry.path}` makes a {entry.framework or entry.kind.value} app, {entry.variable}."
+    for package, command in _SERVERS[entry.kind]:
+        if _has(manifests, package):
+            return Start(
+                _serve(package, command, entry),
+                (made, f"{package} serves it."),
+                search_path=entry.search_path,
+            )
+    if entry.framework == "Flask":
+        target = shlex.quote(f"{entry.target}()" if entry.is_factory else entry.target)
+        command = f"flask --app {target} run --host 0.0.0.0 --port $PORT"
+        return Start(command, (made, _development("Flask")), search_path=entry.search_path)
+    package, command = _SERVERS[entry.kind][0]
+    added = f"{package} serves it: it is added, because the packages have no server. Add it to them to pin its version."
+    return Start(_serve(package, command, entry), (made, added), (package,), entry.search_path)
+
+
+def _given(command: str, reason: str, manifests: Manifests, search_path: str) -> Start:
+    """Return the owner's command, with the server that it names added when no manifest has it."""
+    added: list[str] = []
+    for word in command.split():
+        package = _PROGRAMS.get(word.rpartition("/")[2], "")
+        if package and package not in added and not _has(manifests, package):
+            added.append(package)
+    reasons = (
+        reason,
+        *(f"The command names {package}, which no manifest has: it is added." for package in added),
+    )
+    return Start(command, reasons, tuple(added), search_path)
+
+
+def _chosen(project: Project, manifests: Manifests, entries: list[Entry]) -> Entry | None:
+    """Return the first entry; of Django's two kinds, the one whose server is installed."""
+    if not entries or entries[0].framework != "Django":
+        return entries[0] if entries else None
+    by_kind: dict[Kind, Entry] = {}
+    for entry in entries:
+        if entry.framework == "Django":
+            by_kind.setdefault(entry.kind, entry)
+    served = [
+        kind for kind in (Kind.WSGI, Kind.ASGI) if any(_has(manifests, name) for name, _ in _SERVERS[kind])
+    ]
+    both = len(served) != 1
+    wants_asgi = both and ("channels" in manifests.names or django.prefers_asgi(project))
+    order = [Kind.ASGI, Kind.WSGI] if wants_asgi or served == [Kind.ASGI] else [Kind.WSGI, Kind.ASGI]
+    return next(by_kind[kind] for kind in order if kind in by_kind)
+
+
+def _is_django(manifests: Manifests) -> bool:
+    return "django" in manifests.all_names or not manifests.names
+
+
+def _has(manifests: Manifests, package: str) -> bool:
+    if package in manifests.names:
+        return True
+    if package != "uvicorn":
+        return False
+    brought = _BRING_UVICORN.keys() & manifests.names.keys()
+    return any(not _BRING_UVICORN[name] or _BRING_UVICORN[name] & manifests.names[name] for name in brought)
+
+
+def _serve(package: str, command: str, entry: Entry) -> str:
+    if not entry.is_factory:
+        return f"{command} {shlex.quote(entry.target)}"
+    if package in ("uvicorn", "granian"):
+        return f"{command} --factory {entry.target}"
+    return f"{command} '{entry.target}()'"
+
+
+def _script(entry: Entry, manifests: Manifests) -> Start:
+    for package, command in _LAUNCHERS.items():
+        if package in entry.imports:
+            made = f"`{entry.path}` is a {package} app."
+            command = command.format(path=shlex.quote(entry.path))
+            if _has(manifests, package):
+                return Start(command, (made,))
+            return Start(command, (made, f"{package} is added, because no manifest has it."), (package,))
+    reason = f"`{entry.path}` is run; it has to listen on the port in PORT, on all addresses."
+    command = f"python -m {entry.module}" if entry.is_module else f"python {shlex.quote(entry.path)}"
+    return Start(command, (reason,), search_path=entry.search_path, is_web=False)
+
+
+def _console_script(manifests: Manifests) -> Start | None:
+    """Return the one command that the project's package installs."""
+    scripts = [*manifests.table("project", "scripts"), *manifests.table("tool", "poetry", "scripts")]
+    if len(scripts) != 1 or "build-system" not in manifests.pyproject:
+        return None
+    reason = f"The project's package has one command, {scripts[0]}; it has to listen on the port in PORT."
+    return Start(shlex.quote(scripts[0]), (reason,), is_web=False)
+
+
+def _development(framework: str) -> str:
+    return f"{framework}'s own development server serves it, because the packages have no server: add gunicorn to them."

@@ -1,0 +1,46 @@
+"""What a Rust program has inside of it: the folders that rust-embed and include_dir name in its sources. Pure.
+
+Sources: the documentation of these crates; both read a relative folder from that of the package's manifest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from posixpath import dirname, join, normpath
+
+from stackyn_server.buildplan.formats.structured_files import table, toml
+from stackyn_server.buildplan.project import Project
+
+_CRATES = frozenset(("rust-embed", "include_dir"))
+_MOST_SOURCES = 400
+_NAMED = re.compile(r'(?:#\[folder[ \t]*=[ \t]*|\binclude_dir!\(\s*)"([^"\n]{1,300})"')
+_OF_MANIFEST = "$CARGO_MANIFEST_DIR/"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that the file `source` has put inside of the program, as it is `written` there and from the root."""
+
+    source: str
+    written: str
+    place: str
+
+
+def folders(project: Project, manifests: Iterable[str]) -> list[Folder]:
+    """Return what the packages of these manifests embed."""
+    return [folder for manifest in manifests for folder in _of_package(project, manifest)]
+
+
+def _of_package(project: Project, manifest: str) -> Iterator[Folder]:
+    if _CRATES.isdisjoint(table(toml(project, manifest), "dependencies")):
+        return
+    package = dirname(manifest)
+    front = f"{package}/src/" if package else "src/"
+    sources = sorted(path for path in project.files if path.startswith(front) and path.endswith(".rs"))
+    for source in sources[:_MOST_SOURCES]:
+        for written in _NAMED.findall(project.text(source) or ""):
+            place = normpath(join(package, written.removeprefix(_OF_MANIFEST)))
+            if "$" not in place and not place.startswith(("/", "..")):
+                yield Folder(source, written, place)

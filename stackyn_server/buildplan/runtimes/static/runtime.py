@@ -1,0 +1,193 @@
+"""A site of plain files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
+from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, toml
+from stackyn_server.buildplan.languages import manifest_of_language
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
+from stackyn_server.buildplan.runtimes.node.elsewhere import (
+    WRANGLER_FILES,
+    assets_of_worker,
+    is_single_page_of_worker,
+)
+from stackyn_server.buildplan.settings.start_command import given_command
+
+INDEX = "index.html"
+FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "docs")
+# Railpack's and Cloud Foundry's file of a static site: `root: folder`, `index_fallback: true`, `pushstate: enabled`.
+STATICFILE = "Staticfile"
+NETLIFY, VERCEL = "netlify.toml", "vercel.json"
+# Never a page: the repository's own business. What else starts with a dot the web server does not give out.
+NOT_PAGES = (
+    "**/.git*",
+    "**/.env*",
+    "**/.dockerignore",
+    STATICFILE,
+    NETLIFY,
+    VERCEL,
+    *WRANGLER_FILES,
+    "stackyn.toml",
+    "Procfile",
+)
+# Languages that no browser reads; those which one can be taught to are named by the page.
+_SOURCES = (
+    ".py", ".rb", ".php", ".go", ".rs", ".java", ".kt", ".cs", ".ex", ".exs", ".pl", ".sh", ".ps1", ".bat", ".sql",
+)  # fmt: skip
+# Where other hosts have small programs beside a site.
+_FUNCTIONS = ("api/", "cgi-bin/", "functions/", "netlify/")
+_MODULE = re.compile(r"<script\b[^<>]{0,300}\bsrc=['\"]([^'\"]{1,200}\.(?:tsx?|mts|jsx|vue|svelte))['\"]")
+_LONGEST_PAGE = 256_000
+_ODD = re.compile(r"[^\w./-]")
+# As Vercel writes it: `/(.*)`, `/((?!api/).*)`, `/:path*`.
+_EVERY_PATH = re.compile(r"/\(.{0,200}|/:\w{1,50}\*")
+_FALLBACK = re.compile(r"^[ \t]*(?:index_fallback|pushstate)[ \t]*:[ \t]*(\w+)", re.MULTILINE)
+_ROOT = re.compile(r"^[ \t]*root[ \t]*:[ \t]*['\"]?(?:\./)?([\w./-]+?)/?['\"]?[ \t]*$", re.MULTILINE)
+
+
+def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
+    return (INDEX, STATICFILE, NETLIFY, VERCEL, *WRANGLER_FILES)
+
+
+def _plan(project: Project) -> BuildPlan | None:
+    folder = _folder(project)
+    if folder is None:
+        return None
+    named = f"{folder}/{INDEX}".removeprefix("./")
+    other = manifest_of_language(project.files)
+    # Only that folder is copied: what lies beside it is not public.
+    is_said_alone = folder != "." and (
+        project.is_said_to_be(RUNTIME.name) or project.options.is_own("publish_directory")
+    )
+    if other and other[1] != "Node" and not is_said_alone:
+        manifest, language = other
+        raise undetected(
+            f"`{manifest}` makes this a project in {language}, whose sources would be public if `{named}` was served.",
+            f"Add a Dockerfile that builds it. If only pages are to be served, remove `{manifest}`, or set the root "
+            "directory to a folder that holds nothing else.",
+        )
+    if unbuilt := _unbuilt(project.text(named.removeprefix("./")) or ""):
+        raise undetected(
+            f"`{named}` loads `{unbuilt}`, which no browser reads before it is built.",
+            "Add the `build` script of its tool (such as `vite build`) to package.json, or set the build command and "
+            "the publish directory.",
+        )
+    unused = (f"{given[1]} It is not run: files need none.",) if (given := given_command(project)) else ()
+    where = "the root" if folder == "." else f"the folder {folder}"
+    sources = _sources(project) if folder == "." else []
+    left_out = (f"No pages, and not served: {', '.join(sources[:10])}.",) if sources else ()
+    return BuildPlan(
+        runtime=RUNTIME.name,
+        reasons=(f"`{named}` is there: the files of {where} are served as they are.", *left_out, *unused),
+        dockerfile=GENERATED_DOCKERFILE,
+        base_images=(project.options.toolchains.choose("static").image.name,),
+        generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),
+        port=project.port,
+        ignore=(*NOT_PAGES, *(_ODD.sub("?", path) for path in sources)),
+        copies=(INDEX,) if folder == "." else (folder,),
+    )
+
+
+def _sources(project: Project) -> list[str]:
+    """Return the scripts beside the home page that are for no browser, unless the page names them."""
+    page = project.text(INDEX) or ""
+    scripts = (
+        path
+        for path in project.files
+        if path.endswith(_SOURCES) and ("/" not in path or path.startswith(_FUNCTIONS))
+    )
+    return sorted(path for path in scripts if path not in page)
+
+
+def _folder(project: Project) -> str | None:
+    """Return the folder that is served, as the owner says, else where a home page is; the root as a dot."""
+    said = project.options.publish_directory
+    if said is None and (found := _ROOT.search(project.text(STATICFILE) or "")):
+        said = found[1]
+    if said is None and (assets := assets_of_worker(project)) and _is_there(project, assets):
+        return assets
+    if said is not None:
+        folder = said.strip("/") or "."
+        if _is_there(project, folder):
+            return folder
+        is_of_another_host = said == project.options.publish_directory and not project.options.is_own(
+            "publish_directory"
+        )
+        if not is_of_another_host:  # whose build would make it
+            raise undetected(
+                f"The folder {folder} that is to be served is not in the repository.",
+                "Correct the publish directory, or set the build command that makes it.",
+            )
+    if project.has(INDEX):
+        return "."
+    found_below = project.first(f"{folder}/{INDEX}" for folder in FOLDERS)
+    return found_below.removesuffix(f"/{INDEX}") if found_below else None
+
+
+def _unbuilt(page: str) -> str | None:
+    """Return the script of a page that a tool has to build first; none of a page that does so in the browser."""
+    found = _MODULE.search(page[:_LONGEST_PAGE])
+    return None if found is None or "babel" in page.lower() else found[1]
+
+
+def _is_there(project: Project, folder: str) -> bool:
+    return folder == "." or any(path.startswith(f"{folder}/") for path in project.files)
+
+
+def is_single_page(project: Project, tool_says: bool = False) -> bool:
+    """Return whether unknown paths show the home page: as the owner says, else as the tool that built the site does.
+
+    A 404.html among the pages speaks against it as well; the web server looks for that, because a build may make it.
+    """
+    if found := _FALLBACK.search(project.text(STATICFILE) or ""):
+        return found[1].lower() in ("true", "enabled", "yes", "on")
+    return tool_says or _rewrites_all(project)
+
+
+def _rewrites_all(project: Project) -> bool:
+    """True where Netlify's, Cloudflare's or Vercel's settings show the home page for every path."""
+    for rule in _rules(toml(project, NETLIFY).get("redirects")):
+        if rule.get("from") == "/*" and str(rule.get("to")).endswith(INDEX):
+            return rule.get("status") == 200
+    if is_single_page_of_worker(project):
+        return True
+    vercel = json_with_comments(project, VERCEL)
+    rules = [rule for key in ("rewrites", "routes") for rule in _rules(vercel.get(key))]
+    return any(
+        _EVERY_PATH.fullmatch(str(rule.get("source") or rule.get("src")))
+        and str(rule.get("destination") or rule.get("dest")) in ("/", INDEX, f"/{INDEX}")
+        for rule in rules
+    )
+
+
+def _rules(value: object) -> list[Table]:
+    return [rule for rule in value if isinstance(rule, dict)] if isinstance(value, list) else []
+
+
+def site_dockerfile(project: Project, *files: str, single_page: bool = False) -> str:
+    """Return the stage that serves a site: `files` are the lines which put it into /srv/site.
+
+    `single_page` is what the tool that built it says; the owner's word wins.
+    """
+    fallback = ["ENV SINGLE_PAGE=1"] if is_single_page(project, single_page) else []
+    lines = [
+        "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
+        "# This image serves /srv/site on $PORT, as the user app.",
+        f"FROM {project.options.toolchains.choose('static').image.name}",
+        *files,
+        *fallback,
+        f"ENV PORT={project.port}",
+        f"EXPOSE {project.port}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+RUNTIME = Runtime(
+    name="static",
+    looked_for=f"a static site ({INDEX} in the root or in {', '.join(FOLDERS)})",
+    needs=_needs,
+    plan=_plan,
+)

@@ -1,0 +1,198 @@
+"""What the settings of other hosts plainly say about building and running, by our names for it.
+
+Sources: the published references of railway.json, railpack.json, nixpacks.toml, render.yaml, netlify.toml, vercel.json,
+fly.toml and Dokku's app.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from stackyn_server.buildplan.formats.structured_files import (
+    Table,
+    json_with_comments,
+    merged,
+    table,
+    text_at,
+    toml,
+    yaml,
+)
+from stackyn_server.buildplan.project import Project
+
+Said = dict[str, Any]
+_TEXTS: dict[str, dict[tuple[str, ...], str]] = {
+    "railway": {
+        ("build", "buildCommand"): "build_command",
+        ("build", "dockerfilePath"): "dockerfile_path",
+        ("deploy", "startCommand"): "start_command",
+        ("deploy", "preDeployCommand"): "release_command",
+        ("deploy", "healthcheckPath"): "health_path",
+    },
+    "railpack": {("provider",): "runtime", ("deploy", "startCommand"): "start_command"},
+    "nixpacks": {("start", "cmd"): "start_command"},
+    "render": {
+        ("rootDir",): "root_directory",
+        ("buildCommand",): "build_command",
+        ("startCommand",): "start_command",
+        ("preDeployCommand",): "release_command",
+        ("healthCheckPath",): "health_path",
+        ("dockerfilePath",): "dockerfile_path",
+        ("dockerCommand",): "start_command",
+        ("staticPublishPath",): "publish_directory",
+    },
+    "netlify": {
+        ("build", "base"): "root_directory",
+        ("build", "command"): "build_command",
+        ("build", "publish"): "publish_directory",
+    },
+    "vercel": {
+        ("installCommand",): "install_command",
+        ("buildCommand",): "build_command",
+        ("outputDirectory",): "publish_directory",
+    },
+    "fly": {
+        ("build", "dockerfile"): "dockerfile_path",
+        ("deploy", "release_command"): "release_command",
+        ("processes", "app"): "start_command",
+    },
+}  # fmt: skip
+_VARIABLES = {
+    f"{host}_{word}_CMD": f"{word.lower()}_command"
+    for host in ("RAILPACK", "NIXPACKS")
+    for word in ("INSTALL", "BUILD", "START")
+}
+# Ends of lines that the next one belongs to.
+_GOES_ON = ("&&", "||", "|", ";", "then", "do", "else", "{", "(")
+_ENDS_BLOCK = frozenset(("fi", "done", "else", "elif", "esac", "}", ")"))
+# Those of its native runtimes that have the same name here.
+_RENDER_RUNTIMES = frozenset(("python", "node", "go", "ruby", "rust", "elixir"))
+
+
+def said_elsewhere(project: Project) -> Iterator[tuple[str, Said]]:
+    """Yield (origin, settings) of the variables of other hosts, then of each of their files that says something, the
+    most telling hosts first."""
+    for name, key in _VARIABLES.items():
+        if said_in := project.options.hosts_variables.get(name, "").strip():
+            yield name, {key: said_in}
+    for path, read in _READERS.items():
+        if project.has(path) and (said := read(project, path)):
+            yield path, said
+
+
+def _railway(project: Project, path: str) -> Said:
+    document = toml(project, path) if path.endswith(".toml") else json_with_comments(project, path)
+    said = _texts(document, "railway")
+    commands = table(document, "deploy").get("preDeployCommand")
+    if isinstance(commands, list) and commands and all(isinstance(command, str) for command in commands):
+        said["release_command"] = " && ".join(commands)
+    seconds = table(document, "deploy").get("healthcheckTimeout")
+    if isinstance(seconds, int) and 0 < seconds <= 3600:
+        said["health_timeout_seconds"] = seconds
+    return said
+
+
+def _railpack(project: Project, path: str) -> Said:
+    """Read the steps too, unless they add to those that Railpack finds by itself, which it calls `...`."""
+    document = json_with_comments(project, path)
+    said = _texts(document, "railpack")
+    for step in ("install", "build"):
+        commands = table(document, "steps", step).get("commands")
+        is_plain = isinstance(commands, list) and all(isinstance(command, str) for command in commands)
+        if is_plain and commands and "..." not in commands:
+            said[f"{step}_command"] = " && ".join(commands)
+    return said
+
+
+def _nixpacks(project: Project, path: str) -> Said:
+    """Read the phases too, unless they add to those that Nixpacks finds by itself, which it calls `...`."""
+    document = toml(project, path)
+    said = _texts(document, "nixpacks")
+    for phase in ("install", "build"):
+        commands = table(document, "phases", phase).get("cmds")
+        if isinstance(commands, list) and commands and "..." not in commands:
+            said[f"{phase}_command"] = " && ".join(map(str, commands))
+    return said
+
+
+def _render(project: Project, path: str) -> Said:
+    """Read the only web service; of several nothing says which one this app is."""
+    entries = yaml(project, path).get("services")
+    services = [merged(entry) for entry in _tables(entries)]
+    web = [service for service in services if service.get("type") == "web"]
+    if len(web) != 1:
+        return {}
+    said = _texts(web[0], "render")
+    named = text_at(web[0], "runtime") or text_at(web[0], "env")
+    if named in _RENDER_RUNTIMES:
+        said["runtime"] = named  # there, a Dockerfile beside it is not built
+    return said
+
+
+def _netlify(project: Project, path: str) -> Said:
+    return _texts(toml(project, path), "netlify")
+
+
+def _vercel(project: Project, path: str) -> Said:
+    return _texts(json_with_comments(project, path), "vercel")
+
+
+def _fly(project: Project, path: str) -> Said:
+    document = toml(project, path)
+    said = _texts(document, "fly")
+    services = document.get("services")
+    older = [check for one in _tables(services) for check in _tables(one.get("http_checks"))]
+    for check in (*_tables(table(document, "http_service").get("checks")), *older):
+        if where := text_at(check, "path"):
+            said["health_path"] = where
+            break
+    return said
+
+
+def _dokku(project: Project, path: str) -> Said:
+    checks = table(json_with_comments(project, path), "healthchecks").get("web")
+    where = next((where for check in _tables(checks) if (where := text_at(check, "path"))), None)
+    return {"health_path": where} if where else {}
+
+
+def _tables(entries: Any) -> list[Table]:
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+
+
+def _texts(document: Table, host: str) -> Said:
+    return {
+        name: _one_line(said) for keys, name in _TEXTS[host].items() if (said := text_at(document, *keys))
+    }
+
+
+def _one_line(said: str) -> str:
+    """Return a command of several lines, which ends with the first that fails, as one line."""
+    joined = ""
+    for line in filter(None, map(str.strip, said.splitlines())):
+        if line.startswith("#"):
+            continue
+        if joined.endswith("\\"):
+            joined = f"{joined[:-1].rstrip()} {line}"
+        elif not joined or joined.endswith(_GOES_ON) or line.startswith(("&&", "||", "|")):
+            joined = f"{joined} {line}"
+        else:
+            joined = (
+                f"{joined}; {line}" if line.split()[0].rstrip(";") in _ENDS_BLOCK else f"{joined} && {line}"
+            )
+    return joined.strip()
+
+
+_READERS: dict[str, Callable[[Project, str], Said]] = {
+    "railway.json": _railway,
+    "railway.toml": _railway,
+    "railpack.json": _railpack,
+    "nixpacks.toml": _nixpacks,
+    "render.yaml": _render,
+    "fly.toml": _fly,
+    "netlify.toml": _netlify,
+    "vercel.json": _vercel,
+    "app.json": _dokku,
+}
+FILES = tuple(_READERS)
+# Their hosts run the image of a Dockerfile with the start command of the same file.
+STARTS_IMAGES = ("railway.json", "railway.toml", "render.yaml", "fly.toml")

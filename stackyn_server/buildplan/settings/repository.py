@@ -1,0 +1,263 @@
+"""What the repository itself says about its build: `stackyn.toml`, the Procfile and the files of other hosts.
+
+For each key the app's own settings (API) win, then stackyn.toml, the Procfile, another host's file, and detection. An
+empty text in stackyn.toml takes back what the later ones say.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stackyn_server.buildplan.build_plan import BuildPlan, Deploying
+from stackyn_server.buildplan.formats.structured_files import toml
+from stackyn_server.buildplan.project import SETTINGS, PlanOptions, Project, prefix_of, undetected
+from stackyn_server.buildplan.settings.other_hosts import FILES, STARTS_IMAGES, said_elsewhere
+from stackyn_server.buildplan.settings.start_command import PROCFILE, meant_as_web, origin_of_start, processes
+
+# Named by hosts as the folder of everything, or of this file.
+_HERE = frozenset(("", ".", "./", "/"))
+
+
+def _text(value: Any) -> str | None:
+    return value.strip() if isinstance(value, str) and len(value) <= 2000 and value.isprintable() else None
+
+
+def _folder(value: Any) -> str | None:
+    """Return a path inside the repository, from its top, without dots; None for anything else."""
+    text = _text(value)
+    if text is None or text.startswith("/") or "\\" in text:
+        return None
+    path = posixpath.normpath(text) if text else ""
+    return None if path.startswith("..") else "" if path == "." else path
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int | None]:
+    def read(value: Any) -> int | None:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return value if is_number and least <= value <= most else None
+
+    return read
+
+
+def _path(value: Any) -> str | None:
+    text = _text(value)
+    is_path = text is not None and " " not in text and (not text or text.startswith("/"))
+    return text if is_path else None
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """How a key is read (None: refused), and what it has to be, for the sentence."""
+
+    read: Callable[[Any], Any]
+    kind: str
+
+
+KEYS: Mapping[str, _Key] = {
+    "runtime": _Key(_text, "a text"),
+    "runtime_version": _Key(_text, "a text"),
+    "install_command": _Key(_text, "a text of one line"),
+    "build_command": _Key(_text, "a text of one line"),
+    "start_command": _Key(_text, "a text of one line"),
+    "release_command": _Key(_text, "a text of one line"),
+    "publish_directory": _Key(_folder, "a folder inside the root directory"),
+    "root_directory": _Key(_folder, "a folder inside the repository"),
+    "dockerfile_path": _Key(_folder, "a path inside the repository"),
+    "use_dockerfile": _Key(_truth, "true or false"),
+    "health_path": _Key(_path, "a path that begins with / and has no spaces"),
+    "health_timeout_seconds": _Key(_whole(1, 3600), "a number from 1 to 3600"),
+    "build_memory_mb": _Key(_whole(64, 1_048_576), "a number of MiB, from 64"),
+}
+_OF_PLANNING = (
+    "runtime", "runtime_version", "install_command", "build_command", "start_command", "publish_directory",
+    "root_directory", "dockerfile_path", "use_dockerfile",
+)  # fmt: skip
+_OF_RUNTIME = frozenset(("runtime", "runtime_version"))
+_OF_DEPLOYING = ("release_command", "health_path", "health_timeout_seconds", "build_memory_mb")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The options with everything filled in, what concerns the deployment, and where each came from, in sentences."""
+
+    options: PlanOptions
+    deploying: Deploying
+    reasons: tuple[str, ...]
+
+
+def files_of_settings(options: PlanOptions) -> Iterable[str]:
+    """Return the files that `settle` may read, by their path from the top of the commit."""
+    for prefix in dict.fromkeys((prefix_of(options), "")):
+        yield from (f"{prefix}{name}" for name in (SETTINGS, PROCFILE, *FILES))
+
+
+def settle(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Settled:
+    """Find for each key who says it first. Raises `DeploymentFailed` for a stackyn.toml that can't be obeyed."""
+    found: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+
+    def take(origin: str, said: Mapping[str, Any]) -> None:
+        # Who says that a Dockerfile is built is not overruled by who comes later and names a runtime.
+        later = _OF_RUNTIME if _wants_dockerfile(options, found) else frozenset()
+        for key, value in said.items():
+            if key not in found and key not in later and getattr(options, key, None) is None:
+                found[key], origins[key] = value, origin
+
+    here = _project(everything, contents, options)
+    path, own = _own_settings(everything, contents, options)
+    take(path, own)
+    if "root_directory" in found:
+        here = _project(
+            everything, contents, replace(options, root_directory=found["root_directory"] or None)
+        )
+    take(PROCFILE, _procfile(here, has_start=bool(options.start_command or found.get("start_command"))))
+    for host, said in said_elsewhere(here):
+        readable = {
+            key: value for key, raw in said.items() if (value := KEYS[key].read(raw)) not in (None, "")
+        }
+        # The rest of the file speaks of that folder.
+        if options.root_directory or not _is_there(everything, readable.get("root_directory", "")):
+            readable.pop("root_directory", None)
+        take(host, _plain(readable, host))
+    planning: dict[str, Any] = {
+        key: (found[key] if found[key] != "" else None) for key in _OF_PLANNING if key in found
+    }
+    deploying = Deploying(**{key: found[key] or None for key in _OF_DEPLOYING if key in found})
+    if options.release_command:
+        deploying = replace(deploying, release_command=options.release_command)
+    said_by = {key: origin for key, origin in origins.items() if found[key] != ""}
+    return Settled(
+        replace(options, **planning, said_by=said_by),
+        deploying,
+        tuple(_sentences(deploying, origins)),
+    )
+
+
+def _wants_dockerfile(options: PlanOptions, found: Mapping[str, Any]) -> bool:
+    return bool(
+        options.use_dockerfile
+        or options.dockerfile_path
+        or found.get("use_dockerfile")
+        or found.get("dockerfile_path")
+    )
+
+
+def start_of_image(plan: BuildPlan, options: PlanOptions) -> tuple[str | None, tuple[str, ...]]:
+    """Return the command that the image of an own Dockerfile is started with, None for its own, and the sentence.
+
+    What stackyn.toml says wins, as what a host says that runs Dockerfiles by the same file. A Procfile is mostly of a
+    time without one: its `web` line is for a Dockerfile that does not say what is started.
+    """
+    command, origin = options.start_command, options.said_by.get("start_command")
+    if plan.generated is not None or not command or origin is None:
+        return None, ()
+    if plan.is_started and not options.is_own("start_command") and origin not in STARTS_IMAGES:
+        line = "The `web` line" if origin == PROCFILE else "The start command"
+        return None, (f"{line} of `{origin}` is left aside: the Dockerfile says what is started.",)
+    return command, (origin_of_start(options),)
+
+
+def _project(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Project:
+    prefix = prefix_of(options)
+    files = frozenset(path.removeprefix(prefix) for path in everything if path.startswith(prefix))
+    return Project(files, contents, options, everything)
+
+
+def _is_there(everything: frozenset[str], folder: str) -> bool:
+    return any(path.startswith(f"{folder}/") for path in everything)
+
+
+def _own_settings(
+    everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
+) -> tuple[str, dict[str, Any]]:
+    """Return (path, settings) of the stackyn.toml at the root directory, else of the one at the top."""
+    for place in (options, replace(options, root_directory=None)):
+        project = _project(everything, contents, place)
+        if project.has(SETTINGS):
+            path = prefix_of(place) + SETTINGS
+            return path, _checked(path, project)
+    return SETTINGS, {}
+
+
+def _checked(path: str, project: Project) -> dict[str, Any]:
+    document = toml(project, SETTINGS)
+    text = project.text(SETTINGS) or ""
+    checked: dict[str, Any] = {}
+    for name, raw in document.items():
+        line = _line(text, name)
+        if (key := KEYS.get(name)) is None:
+            raise undetected(
+                f"{path}, line {line}: there is no setting {name}.",
+                f"The settings are: {', '.join(KEYS)}.",
+                f"{path}:{line}: {name}",
+            )
+        value = key.read(raw)
+        if value is None:
+            raise undetected(
+                f"{path}, line {line}: {name} has to be {key.kind}.",
+                "Correct it, then push again.",
+                f"{path}:{line}",
+            )
+        checked[name] = value
+    return checked
+
+
+def _line(text: str, name: str) -> int:
+    """Return the number of the line that sets a key, or opens a table of its name."""
+    pattern = re.compile(rf"\[{{0,2}}[ \t]*['\"]?{re.escape(name)}\b")
+    lines = enumerate(text.splitlines(), 1)
+    return next((number for number, line in lines if pattern.match(line.lstrip(" \t"))), 1)
+
+
+def _procfile(project: Project, has_start: bool) -> dict[str, Any]:
+    """Return what the Procfile says; raises `DeploymentFailed` when nothing in it serves the web."""
+    text = project.text(PROCFILE) or ""
+    found = processes(text)
+    if not has_start and "web" not in found and (meant := meant_as_web(text)):
+        number, line = meant
+        raise undetected(
+            f"{PROCFILE}, line {number}: this is no `web` process.",
+            "Write it as `web: …`, with small letters, a colon and nothing before, and the command on the same line.",
+            f"{PROCFILE}:{number}: {line.strip()[:200]}",
+        )
+    written = [
+        line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if written and not found and not has_start:
+        raise undetected(
+            f"{PROCFILE} has no process: {written[0][:100]}",
+            "Write each as a name, a colon and a command on one line, such as `web: …`, or remove the file.",
+        )
+    workers = [name for name in found if name not in ("web", "release")]
+    if workers and "web" not in found and not has_start:
+        raise undetected(
+            f"{PROCFILE} has only workers ({', '.join(workers[:5])}), and no `web` process.",
+            "An app here answers requests: add a line such as `web: …` that listens on $PORT, or set the app's start "
+            "command.",
+        )
+    said = {"start_command": found.get("web"), "release_command": found.get("release")}
+    return {key: command for key, command in said.items() if command}
+
+
+def _plain(said: dict[str, Any], host: str) -> dict[str, Any]:
+    """Leave out what says nothing: the folder of the file itself, and static hosts' words for "no build"."""
+    return {key: value for key, value in said.items() if not (isinstance(value, str) and value in _HERE)}
+
+
+def _sentences(deploying: Deploying, origins: Mapping[str, str]) -> Iterable[str]:
+    by_origin: dict[str, list[str]] = {}
+    for key, origin in origins.items():
+        if origin != PROCFILE:
+            by_origin.setdefault(origin, []).append(key.replace("_", " "))
+    for origin, keys in by_origin.items():
+        yield f"`{origin}` says: {', '.join(keys)}."
+    if deploying.release_command:
+        yield f"The release command is `{deploying.release_command}`."
