@@ -23,18 +23,19 @@ from stackyn_server.jobs.periodic import Periodic, PeriodicWork
 from stackyn_server.jobs.run import Handler
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline.build import Build
-from stackyn_server.pipeline.cleanup import Cleanup
-from stackyn_server.pipeline.gates import Gates
-from stackyn_server.pipeline.make_image import MadeHere, MakeImage
-from stackyn_server.pipeline.release import ReleaseStory
+from stackyn_server.pipeline.build.build import Build
+from stackyn_server.pipeline.build.make_image import MadeHere, MakeImage
+from stackyn_server.pipeline.context import Parts
+from stackyn_server.pipeline.idle.held_requests import Gates
+from stackyn_server.pipeline.idle.sleep import Sleep
+from stackyn_server.pipeline.idle.wake import Wake
 from stackyn_server.pipeline.repair import Repair
-from stackyn_server.pipeline.retire import Retire
-from stackyn_server.pipeline.room import Room
-from stackyn_server.pipeline.sleep import Sleep
-from stackyn_server.pipeline.stop import Remove, Stop
-from stackyn_server.pipeline.story import Parts
-from stackyn_server.pipeline.wake import Wake
+from stackyn_server.pipeline.rollout.memory import Room
+from stackyn_server.pipeline.rollout.release import ReleaseStory
+from stackyn_server.pipeline.teardown.cleanup import Cleanup
+from stackyn_server.pipeline.teardown.remove import Remove
+from stackyn_server.pipeline.teardown.retire import Retire
+from stackyn_server.pipeline.teardown.stop import Stop
 from stackyn_server.reconcile.crashes import CrashCounter
 from stackyn_server.reconcile.engine_connection import EngineConnection
 from stackyn_server.reconcile.engine_events import EngineEvents

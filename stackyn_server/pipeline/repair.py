@@ -16,9 +16,9 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline import candidates, probe
-from stackyn_server.pipeline.crashpoints import crash_point
-from stackyn_server.pipeline.not_ready import EndedFromOutside
+from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.rollout import candidate, probe
+from stackyn_server.pipeline.rollout.not_ready import EndedFromOutside
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, crashes, events, instances, releases
 from stackyn_server.store.apps import App
@@ -77,14 +77,14 @@ class Repair:
     async def _bring_back(
         self, run: JobRun, app: App, instance: Instance, release: Release, *, was_present: bool
     ) -> None:
-        spec = candidates.container_spec(self._settings, self._sealer, app, release, instance)
+        spec = candidate.container_spec(self._settings, self._sealer, app, release, instance)
         reason: str | None = None
         container: str | None = None
         try:
             container = await containers.start(self._engine, spec)
             crash_point("repair.started")
-            target = candidates.target(self._settings, app, release, instance, container)
-            seconds = candidates.probing_seconds(self._settings, release)
+            target = candidate.target(self._settings, app, release, instance, container)
+            seconds = candidate.probing_seconds(self._settings, release)
             await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         except TransientFailure:
             raise

@@ -12,7 +12,7 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.render_context import HOLD_TURN_SECONDS
-from stackyn_server.pipeline.gates import Gates, Verdict
+from stackyn_server.pipeline.idle.held_requests import Gates, Verdict
 from stackyn_server.store import routes, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteState

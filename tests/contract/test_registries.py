@@ -10,7 +10,7 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId
-from stackyn_server.pipeline.registries import credentials_for
+from stackyn_server.pipeline.build.registries import credentials_for
 from stackyn_server.security.sealing import SealBroken, Sealer
 from stackyn_server.store import apps
 from tests.contract.conftest import KEYS, Person, Platform

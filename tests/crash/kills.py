@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
 
-from stackyn_server.pipeline.crashpoints import LAST_WORDS, VARIABLE
+from stackyn_server.pipeline.crash_points import LAST_WORDS, VARIABLE
 from tests.crash.audit import rows_of
 from tests.server_process import ServerProcess
 

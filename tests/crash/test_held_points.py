@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from stackyn_server.pipeline.crashpoints import LAST_WORDS, VARIABLE
+from stackyn_server.pipeline.crash_points import LAST_WORDS, VARIABLE
 from tests.crash.audit import at_rest, is_whole
 from tests.crash.points import HELD
 from tests.git_server import GitServer

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
-from stackyn_server.pipeline.crashpoints import VARIABLE
+from stackyn_server.pipeline.crash_points import VARIABLE
 from tests.git_server import GitServer
 from tests.patience import patient
 from tests.server_process import ServerProcess, docker, free_port, proxies, running

@@ -17,7 +17,7 @@ from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from stackyn_server.pipeline.build_variables import BuildVariables, told
+from stackyn_server.pipeline.build.variables import BuildVariables, told
 from tests.engine.building import succeeds
 
 Make = Callable[..., BuildRequest]

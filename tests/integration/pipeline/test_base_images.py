@@ -18,9 +18,9 @@ from stackyn_server.images.building import ImageNotMade
 from stackyn_server.images.layout import Layout
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline import base_images
-from stackyn_server.pipeline.make_image import MakeImage
-from stackyn_server.pipeline.walk import Walk, Walker
+from stackyn_server.pipeline.build import base_images
+from stackyn_server.pipeline.build.make_image import MakeImage
+from stackyn_server.pipeline.run import Walk, Walker
 from stackyn_server.store import deployments, logs, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment

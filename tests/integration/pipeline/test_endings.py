@@ -15,8 +15,8 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline.readings import counted
-from stackyn_server.pipeline.walk import Walk, Walker
+from stackyn_server.pipeline.build.plan_attempts import counted
+from stackyn_server.pipeline.run import Walk, Walker
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs, work
 from stackyn_server.store.database import Database

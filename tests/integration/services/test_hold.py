@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from stackyn_server import config
 from stackyn_server.api.hold import create_hold_app
 from stackyn_server.domain.ids import AppId
-from stackyn_server.pipeline.gates import Gates
+from stackyn_server.pipeline.idle.held_requests import Gates
 from stackyn_server.services import hold
 from stackyn_server.services.hold import Holding
 from stackyn_server.store.database import Database

@@ -1,0 +1,1 @@
+"""One commit becomes an image: fetch, plan, build."""

@@ -1,0 +1,90 @@
+"""The base images that a build begins from and that are not here yet: jobs make them, and the build gives its place
+back until they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.jobs import WAITS_FOR, Kind
+from stackyn_server.images.layout import Layout
+from stackyn_server.images.recipes import is_known
+from stackyn_server.pipeline.run import Walk
+from stackyn_server.store import deployments, jobs
+from stackyn_server.store.database import Connection
+
+
+async def ready(walk: Walk, layout: Layout) -> dict[str, str] | None:
+    """Return the digests of the plan's base images by name when all are here. Else its job waits now, and begins again
+    when what is missing has been made.
+
+    Raises `DeploymentFailed` when an image can't be made or is not ready by `[deadlines] preparing`, `JobCancelled`.
+    """
+    plan = BuildPlan.from_json(walk.deployment.plan or {})
+    entries = await walk.run.until_cancelled(asyncio.to_thread(layout.entries))
+    missing = sorted(name for name in plan.base_images if is_known(name) and name not in entries)
+    told = walk.run.job.arguments.get(WAITS_FOR, ())
+    if missing:
+        for name in missing:
+            if name not in told:
+                walk.say(f"Making the base image {name}; this happens once on this server.")
+        await walk.record(lambda connection: _wait_for(connection, walk, missing))
+        return None
+    if told:
+        seconds = (walk.run.now() - walk.deployment.phase_since).total_seconds()
+        walk.say(f"{_named(told)} made, after {seconds:.0f} s.")
+    here = [name for name in plan.base_images if name in entries]
+    await asyncio.to_thread(layout.note_use, here)
+    return {name: entries[name].digest for name in here}
+
+
+async def _wait_for(connection: Connection, walk: Walk, missing: Sequence[str]) -> None:
+    until = walk.deployment.phase_since + timedelta(seconds=walk.settings.deadlines.preparing)
+    for name in missing:
+        await _order(connection, walk, name)
+    if walk.run.now() >= until:
+        raise DeploymentFailed(_too_late(missing, walk.settings.deadlines.preparing))
+    reason = f"{_named(missing)} being made."
+    await deployments.wait(connection, walk.deployment.id, reason)
+    await walk.run.retry(connection, until, reason)
+    told = {*walk.run.job.arguments.get(WAITS_FOR, ()), *missing}
+    await jobs.amend(connection, Kind.BUILD, walk.deployment.id, {WAITS_FOR: sorted(told)})
+
+
+async def _order(connection: Connection, walk: Walk, name: str) -> None:
+    """Have an image made. Its job can't end before this transaction does, so it finds whom to wake.
+
+    Raises `DeploymentFailed` when the job has been given up since the deployment began to wait.
+    """
+    while not await jobs.lock_open(connection, Kind.IMAGE, name):
+        reason = await jobs.given_up_since(connection, Kind.IMAGE, name, walk.deployment.phase_since)
+        if reason is not None:
+            raise DeploymentFailed(_not_made(name, reason))
+        await jobs.enqueue(connection, Kind.IMAGE, name)
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the beginning of a sentence, up to its verb."""
+    return (
+        f"The base image {names[0]} is" if len(names) == 1 else f"The base images {' and '.join(names)} are"
+    )
+
+
+def _not_made(name: str, reason: str) -> Failure:
+    return Failure(
+        FailureCode.VERSION_UNAVAILABLE,
+        f"The base image {name} could not be made on this server.",
+        "Ask for another version, or deploy again later. The operator finds the reason in the server's log.",
+        reason,
+    )
+
+
+def _too_late(names: Sequence[str], seconds: float) -> Failure:
+    return Failure(
+        FailureCode.BUILD_TIMEOUT,
+        f"{_named(names)} not ready within {seconds / 60:.0f} minutes.",
+        "Deploy again later: what is being made meanwhile is kept.",
+    )

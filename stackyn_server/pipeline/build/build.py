@@ -1,0 +1,326 @@
+"""Job `build`: fetch the exact commit, plan, build an image. Ends with the deployment `built` and a release job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackyn_server.buildplan.plan import BuildPlan, PlanOptions
+from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.build_key import build_key
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.failures import Failure, FailureCode
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.engine import images, networks
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registries import docker_config
+from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.request import BuildRequest
+from stackyn_server.engine.client import Engine
+from stackyn_server.images.catalogue import toolchains
+from stackyn_server.images.layout import Layout
+from stackyn_server.jobs.run import JobCancelled, JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.build import base_images
+from stackyn_server.pipeline.build.disk import need_room
+from stackyn_server.pipeline.build.memory import BuildMemory
+from stackyn_server.pipeline.build.plan_attempts import counted
+from stackyn_server.pipeline.build.registries import credentials_for
+from stackyn_server.pipeline.build.variables import BuildVariables, Told, told
+from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.rollout import environment
+from stackyn_server.pipeline.run import Also, Walk, Walker
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.source import reader, repository
+from stackyn_server.source.archive import archive
+from stackyn_server.source.repository import Fetched
+from stackyn_server.source.tree import list_files
+from stackyn_server.store import apps, deployments, jobs, work
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.deployments import Deployment
+
+# The settings of an app that win over what its repository says.
+_OF_PLANNING = (
+    "root_directory", "dockerfile_path", "use_dockerfile", "build_target", "runtime", "runtime_version",
+    "install_command", "build_command", "release_command", "start_command", "publish_directory", "port",
+    "health_path", "health_timeout_seconds", "build_memory_mb",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """A build that has to be done: of which tree, how, and the key of its outcome."""
+
+    source: str
+    told: Told
+    key: str | None
+
+
+class Build:
+    """The handler of `build` jobs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        engine: Engine,
+        journal: Journal,
+        sealer: Sealer,
+        builder: Builder,
+        registry: Registry,
+        clones: Path,
+        variables_key: bytes,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._engine = engine
+        self._sealer = sealer
+        self._builder = builder
+        self._registry = registry
+        self._layout = Layout(settings.images.directory)
+        self._clones = clones
+        self._variables_key = variables_key
+        self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
+        self._memory = BuildMemory(settings)
+        self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
+        for slot in reversed(range(settings.builds.concurrency)):
+            self._slots.put_nowait(slot)
+
+    async def __call__(self, run: JobRun) -> None:
+        await self._walker.walk(run, self._steps)
+
+    async def _steps(self, walk: Walk) -> None:
+        app = await self._app(walk)
+        clone = clone_of(self._clones, walk.deployment.id)
+        await need_room((self._clones, self._engine.facts.root), self._settings.builds.free_disk_mb)
+        if walk.deployment.phase is Phase.QUEUED:
+            await walk.move(Phase.FETCHING)
+        crash_point("build.fetching")
+        if walk.deployment.phase is Phase.FETCHING:
+            fetched = await walk.step(self._fetch(walk, app, clone), _fetch_timeout(self._settings))
+            crash_point("build.fetched")
+            await walk.move(
+                Phase.PLANNING,
+                commit=fetched.commit,
+                branch=fetched.branch,
+                also=_remember_source(app, fetched),
+            )
+        crash_point("build.planning")
+        if walk.deployment.phase is Phase.PLANNING:
+            plan = await walk.step(self._plan(walk, app, clone), _plan_timeout())
+            crash_point("build.planned")
+            await walk.move(Phase.BUILDING, plan=plan.as_json())
+        crash_point("build.building")
+        if walk.deployment.phase is Phase.BUILDING:
+            made_of = await base_images.ready(walk, self._layout)
+            if made_of is None:
+                return
+            image, key = await self._image(walk, app, clone)
+            crash_point("build.image")
+            await walk.move(
+                Phase.BUILT,
+                image=image,
+                build_key=key,
+                plan={**(walk.deployment.plan or {}), "base_digests": made_of},
+                first=walk.run.hand_over,
+                also=self._hand_over(walk),
+            )
+        crash_point("build.built")
+        await repository.remove(clone)
+
+    async def _app(self, walk: Walk) -> App:
+        async with self._database.connection() as connection:
+            app = await apps.get(connection, walk.deployment.app)
+        if app is None or app.desired is Desired.DELETED:
+            raise JobCancelled
+        return app
+
+    async def _fetch(self, walk: Walk, app: App, clone: Path) -> Fetched:
+        """Have the recorded commit in `clone`, or the branch's newest where none is recorded yet.
+
+        A clone that is there already, from before a crash or a step ago, is used as it is.
+        """
+        deployment = walk.deployment
+        return await repository.fetch(
+            self._settings.source, clone, app.repository, deployment.branch, deployment.commit, walk.say
+        )
+
+    async def _plan(self, walk: Walk, app: App, clone: Path) -> BuildPlan:
+        source = (await self._fetch(walk, app, clone)).tree
+        tree = await list_files(self._settings.source, clone, source)
+        options = PlanOptions(
+            toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_there()),
+            default_port=self._settings.apps.default_port,
+            hosts_variables=(await self._variables(walk, app)).of_hosts,
+            **{name: getattr(app.settings, name) for name in _OF_PLANNING},
+        )
+        plan = await counted(
+            walk, lambda: reader.plan(self._settings.reading, clone, source, tree.files, options)
+        )
+        for reason in plan.reasons:
+            walk.say(reason)
+        return plan
+
+    async def _image(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None]:
+        """Return the image and its key. Built, unless an image of this deployment inspects already, or one that the
+        same build made: finished work is not done twice. A build that waits for memory has its whole time after that.
+        """
+        timeout = _build_timeout(self._settings)
+        found = await walk.step(self._prepared(walk, app, clone), timeout)
+        if not isinstance(found, _Needed):
+            return found
+        async with self._memory.reserved(walk, app, found.told.plan) as memory_mb:
+            return await walk.step(self._built(walk, app, clone, found, memory_mb), timeout), found.key
+
+    async def _prepared(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None] | _Needed:
+        deployment = walk.deployment
+        tag = images.tag_of(self._engine, deployment.app, deployment.id)
+        ready = await images.inspect(self._engine, tag)
+        plan = BuildPlan.from_json(deployment.plan or {})
+        if ready is not None:
+            walk.say("The image was built before the interruption.")
+            return ready.id, None  # the variables may have changed meanwhile
+        source = (await self._fetch(walk, app, clone)).tree
+        variables = told(plan, await self._variables(walk, app))
+        key = await self._key(app, plan, source, variables.digest)
+        if (same := await self._built_before(walk, app, key)) is not None:
+            walk.say("Nothing has changed since an earlier deployment: its image is used, without a build.")
+            await images.tag(self._engine, same, tag)
+            return same, key
+        return _Needed(source, variables, key)
+
+    async def _built(self, walk: Walk, app: App, clone: Path, needed: _Needed, memory_mb: int) -> str:
+        deployment, variables = walk.deployment, needed.told
+        plan = variables.plan
+        credentials = await walk.record(
+            lambda connection: credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
+        )
+        if variables.sentence:
+            walk.say(variables.sentence)
+        async with self._slot() as slot:
+            network = await networks.ensure_build_network(self._engine, slot)
+            context = archive(
+                self._settings.reading,
+                clone,
+                needed.source,
+                plan,
+                root=plan.root if plan.root is not None else app.settings.root_directory or "",
+                say=walk.say,
+            )
+            request = BuildRequest(
+                app=deployment.app,
+                deployment=deployment.id,
+                tenant=deployment.tenant,
+                dockerfile=plan.dockerfile,
+                network=network,
+                memory_mb=memory_mb,
+                cpu=self._settings.builds.cpu,
+                max_processes=self._settings.builds.max_processes,
+                tag=images.tag_of(self._engine, deployment.app, deployment.id),
+                target=app.settings.build_target if plan.generated is None else None,
+                syntax=plan.syntax,
+                docker_config=docker_config(credentials),
+                build_arguments=variables.arguments,
+                secrets=variables.secrets,
+                hostname=variables.hostname,
+                no_cache=variables.no_cache,
+            )
+            return await self._builder.build(request, context, walk.say)
+
+    async def _variables(self, walk: Walk, app: App) -> BuildVariables:
+        found = await walk.record(
+            lambda connection: environment.snapshot(connection, self._sealer, app.tenant, app.id)
+        )
+        return BuildVariables.of(found, tenant=app.tenant, key=self._variables_key)
+
+    async def _key(self, app: App, plan: BuildPlan, tree: str, secret: str) -> str | None:
+        digests, builder = await self._builder.made_of()
+        return build_key(
+            tree=tree,
+            root=app.settings.root_directory or "",
+            target=app.settings.build_target,
+            plan=plan.as_json(),
+            base_images=plan.base_images,
+            digests=digests,
+            builder=builder,
+            secret=secret,
+        )
+
+    async def _built_before(self, walk: Walk, app: App, key: str | None) -> str | None:
+        """Return the newest image of the app with this key that is still there."""
+        if key is None:
+            return None
+        candidates = await walk.record(lambda connection: deployments.built_before(connection, app.id, key))
+        for image in candidates:
+            found = await images.inspect(self._engine, image)
+            if found is not None and found.app == app.id and self._engine.labels.owns_image(found.labels):
+                return found.id
+        return None
+
+    def _hand_over(self, walk: Walk) -> Also:
+        """The release job begins where the build job ends; older images that still wait are pointless now."""
+
+        async def also(connection: Connection, built: Deployment) -> None:
+            for older in await jobs.supersede_waiting(connection, Kind.RELEASE, built.app):
+                waiting = await deployments.get(connection, DeploymentId(int(older)))
+                if waiting is not None and waiting.id < built.id:
+                    ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, walk.mover)
+                    await work.cleanup(connection, ended, waiting.phase)
+            await work.release(connection, built)
+            await walk.run.finish(connection)
+
+        return also
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[int]:
+        """Hold one of the build networks; the pool's cap means that one is free."""
+        slot = await self._slots.get()
+        try:
+            yield slot
+        finally:
+            self._slots.put_nowait(slot)
+
+
+def _remember_source(app: App, fetched: Fetched) -> Also:
+    """Write back which branch HEAD is, and where a repository has moved to."""
+
+    async def also(connection: Connection, _: Deployment) -> None:
+        await apps.remember_branch(connection, app.id, fetched.branch)
+        if fetched.moved_to is not None:
+            await apps.remember_move(connection, app.id, app.repository, fetched.moved_to)
+
+    return also
+
+
+def clone_of(clones: Path, deployment: DeploymentId) -> Path:
+    return clones / f"d{deployment}"
+
+
+def _fetch_timeout(settings: Settings) -> Failure:
+    return Failure(
+        FailureCode.SOURCE_UNREACHABLE,
+        f"The repository could not be fetched within {settings.deadlines.fetching:.0f} seconds.",
+        "Check that it is reachable and not very large, then deploy again.",
+    )
+
+
+def _plan_timeout() -> Failure:
+    return Failure(
+        FailureCode.INTERNAL,
+        "Looking through the repository took too long.",
+        "Deploy again; tell the operator if it happens twice.",
+    )
+
+
+def _build_timeout(settings: Settings) -> Failure:
+    return Failure(
+        FailureCode.BUILD_TIMEOUT,
+        f"The build did not finish within {settings.deadlines.building / 60:.0f} minutes.",
+        "Make the build faster, for example with fewer dependencies or a lock file, then deploy again.",
+    )

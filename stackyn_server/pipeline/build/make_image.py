@@ -1,0 +1,99 @@
+"""Job `image`: make one base image, which deployments wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from stackyn_server.config import Settings
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.client import Engine
+from stackyn_server.errors import StackynError
+from stackyn_server.images.building import DEPLOYMENT, ImageNotMade
+from stackyn_server.images.making import ImageMaker
+from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
+from stackyn_server.pipeline.build.disk import need_room
+from stackyn_server.store import jobs
+from stackyn_server.store.database import Database
+from stackyn_server.store.installation import LeadershipLost
+
+log = structlog.get_logger()
+
+
+class MakeImage:
+    """The handler. However it ends for good, the builds that wait for the image are woken in the same transaction."""
+
+    def __init__(self, database: Database, make: Callable[[str], Awaitable[None]]) -> None:
+        self._database = database
+        self._make = make
+
+    async def __call__(self, run: JobRun) -> None:
+        name = run.job.subject
+        try:
+            await run.until_cancelled(self._make(name))
+        except (JobCancelled, NotRunning, LeadershipLost):
+            raise
+        except StackynError as error:
+            if error.retryable and run.next_attempt() is not None:
+                raise
+            log.error("image.not_made", image=name, reason=error.message, notes=error.notes)
+            await self._give_up(run, error.message)
+        except Exception:
+            log.exception("image.broke", image=name)
+            await self._give_up(run, "The platform failed while it made this image.")
+        else:
+            async with self._database.transaction() as connection:
+                await run.finish(connection)
+                await jobs.wake_waiting_for(connection, Kind.BUILD, name)
+
+    async def _give_up(self, run: JobRun, reason: str) -> None:
+        async with self._database.transaction() as connection:
+            await run.bury(connection, reason)
+            await jobs.wake_waiting_for(connection, Kind.BUILD, run.job.subject)
+
+
+class MadeHere:
+    """Makes an image in a builder of this server. What a registry doesn't give is never made from packages instead."""
+
+    def __init__(self, settings: Settings, engine: Engine, builder: Builder, registry: Registry) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._builder = builder
+        self._registry = registry
+
+    async def make(self, name: str) -> None:
+        """Raises `ImageNotMade`, `NeedsRegistry`, `NoSuchImage`, `TransientFailure` when the disk is full,
+        `EngineUnavailable`."""
+        images, seconds = self._settings.images, self._settings.deadlines.preparing
+        await need_room((images.directory, self._engine.facts.root), self._settings.builds.free_disk_mb)
+        maker = ImageMaker(
+            self._engine, self._settings, _Logged(), registry=self._registry, may_go_without=False
+        )
+        await self._builder.remove_leftovers()  # of a server that was killed while it made one
+        try:
+            with self._builder.is_running(DEPLOYMENT):
+                async with asyncio.timeout(seconds) as limit:
+                    await maker.make([name])
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise ImageNotMade(f"{name} was not made within {seconds:.0f} s.") from error
+
+
+class _Logged:
+    """The steps of making an image, in the operator's log."""
+
+    def say(self, sentence: str) -> None:
+        log.info("image.said", sentence=sentence)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        log.info("image.step", title=title, seconds=round(time.monotonic() - began, 1))

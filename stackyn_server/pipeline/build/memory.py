@@ -1,0 +1,86 @@
+"""How much memory a build gets, when its app or its repository asks for another amount than the usual one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.config import Settings
+from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.memory import build_mb
+from stackyn_server.engine import host_memory
+from stackyn_server.pipeline.run import Walk
+from stackyn_server.store import accounts
+from stackyn_server.store.apps import App
+
+
+class Shares:
+    """What is in use of something that several share, in any unit; who wants more than is left waits for their turn."""
+
+    def __init__(self) -> None:
+        self._taken: dict[DeploymentId, int] = {}
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Condition()
+
+    async def take(self, owner: DeploymentId, amount: int, of: int, on_wait: Callable[[], None]) -> None:
+        """Take `amount` when all together don't exceed `of`, or when nobody else has anything."""
+
+        def has_room() -> bool:
+            return not self._taken or sum(self._taken.values()) + amount <= of
+
+        async with self._turn, self._freed:
+            if not has_room():
+                on_wait()
+            await self._freed.wait_for(has_room)
+            self._taken[owner] = amount
+
+    async def give_back(self, owner: DeploymentId) -> None:
+        """Safe for one who has taken nothing."""
+        async with self._freed:
+            self._taken.pop(owner, None)
+            self._freed.notify_all()
+
+
+class BuildMemory:
+    """One for the process: builds that may use more than the usual amount must fit into the machine together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shares = Shares()
+
+    @asynccontextmanager
+    async def reserved(self, walk: Walk, app: App, plan: BuildPlan) -> AsyncIterator[int]:
+        """Give the memory of a build in MiB, for as long as it runs. It waits, in turn, while others have too much of
+        the machine; raises `JobCancelled` when its deployment is cancelled meanwhile. The build log is told what is not
+        as usual.
+        """
+        builds, owner = self._settings.builds, walk.deployment.id
+        machine_mb = await asyncio.to_thread(host_memory.total_mb) - self._settings.apps.memory_reserve_mb
+        given = await self._given(walk, app, plan, machine_mb)
+        together_mb = max(machine_mb, builds.memory_mb * builds.concurrency)  # usual ones wait for none
+
+        def on_wait() -> None:
+            walk.say("Waiting until another build has ended: together they would use too much memory.")
+
+        try:
+            await walk.run.until_cancelled(self._shares.take(owner, given, together_mb, on_wait))
+            yield given
+        finally:
+            await self._shares.give_back(owner)
+
+    async def _given(self, walk: Walk, app: App, plan: BuildPlan, machine_mb: int) -> int:
+        usual = self._settings.builds.memory_mb
+        asked = app.settings.build_memory_mb or plan.deploying.build_memory_mb
+        if asked is None:
+            return usual
+        account = await walk.record(lambda connection: accounts.get(connection, app.tenant))
+        plans = self._settings.plans
+        billing = plans.get(account.plan if account else "") or plans[self._settings.billing.default_plan]
+        given = build_mb(asked, usual, billing.max_build_memory_mb, machine_mb)
+        why = (
+            f", less than build_memory_mb asks for ({asked}): that is the most here" if given < asked else ""
+        )
+        walk.say(f"The build may use {given} MiB of memory{why}.")
+        return given

@@ -1,0 +1,1 @@
+"""Idle apps: put to sleep, woken by a request, and the requests that wait for it."""

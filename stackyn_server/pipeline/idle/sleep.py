@@ -1,0 +1,107 @@
+"""Job `sleep`: nobody uses the app. Hold its requests in the same slot, let what is in progress end, stop.
+
+Until the container is told to end, a request turns everything back: the instance is still there and answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.ids import AppId
+from stackyn_server.engine import containers, sockets
+from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.pipeline.context import Story
+from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.hosts import hosts_of
+from stackyn_server.pipeline.idle import idle_app
+from stackyn_server.pipeline.teardown.drain import until_quiet
+from stackyn_server.pipeline.teardown.take_down import take_down
+from stackyn_server.store import apps, events, instances, releases, routes
+from stackyn_server.store.apps import App
+from stackyn_server.store.instances import Instance, InstanceState
+from stackyn_server.store.routes import Route, RouteState
+
+log = structlog.get_logger()
+
+
+class Sleep(Story):
+    """The handler of `sleep` jobs."""
+
+    async def __call__(self, run: JobRun) -> None:
+        async with self._database.connection() as connection:
+            app = await apps.get(connection, AppId(int(run.job.subject)))
+            route = await routes.get(connection, app.id) if app else None
+            instance = await instances.serving(connection, app.id) if app else None
+        if app is None or route is None or instance is None or app.desired is not Desired.RUNNING:
+            return
+        if instance.state is InstanceState.DRAINING and route.state is RouteState.HELD:
+            await self._stop(run, app, instance)  # told to end already, before this server began
+        elif instance.state is InstanceState.UP and self._may_begin(run, route):
+            if await self._is_quiet(run, app, instance):
+                await self._stop(run, app, instance)
+            else:
+                await self._stay(run, app, instance)
+
+    @staticmethod
+    def _may_begin(run: JobRun, route: Route) -> bool:
+        """An attempt that was interrupted goes on where it was; one that turned back has nothing to go on with."""
+        return route.state is RouteState.HELD or (route.state is RouteState.SERVING and run.job.attempt == 1)
+
+    async def _is_quiet(self, run: JobRun, app: App, instance: Instance) -> bool:
+        """Hold the route, confirmed, and see everything end. False as soon as somebody comes."""
+        state = await containers.find(self._engine, instance.id)
+        async with self._database.connection() as connection:
+            release = await releases.get(connection, instance.release)
+        if state is None or not state.running or release is None:
+            return False
+        accepted = await asyncio.to_thread(sockets.accepted, state.pid)
+        if not self._gates.is_asked(app.id):
+            self._gates.open(app.id)
+        async with self._database.transaction() as connection:
+            await routes.hold(connection, app.id, instance.id)
+            hosts = await hosts_of(connection, self._settings, app)
+        await run.still_leading()
+        try:
+            await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+        except NotConfirmed as error:
+            log.warning("sleep.not_held", app=app.id, reason=error.message)
+            return False
+        crash_point("sleep.held")
+        seconds = self._settings.apps.drain_seconds
+        is_quiet = await until_quiet(
+            state.pid,
+            release.port,
+            seconds,
+            is_disturbed=lambda: self._gates.is_asked(app.id) or run.cancel.is_set(),
+        )
+        # Somebody may have come while the proxy had not heard of the hold yet.
+        is_unused = await asyncio.to_thread(sockets.accepted, state.pid) == accepted
+        return is_quiet and is_unused and self._gates.shut_unless_asked(app.id)
+
+    async def _stop(self, run: JobRun, app: App, instance: Instance) -> None:
+        """From here on there is no way back: whoever comes now wakes the app again."""
+        async with self._database.transaction() as connection:
+            await instances.set_draining(connection, instance.id)
+        crash_point("sleep.stopping")
+        await run.still_leading()
+        lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+        crash_point("sleep.stopped")
+        async with self._database.transaction() as connection:
+            await idle_app.lay_down(connection, app, instance, last_lines=lines, last_state=last)
+            await events.append(connection, "app.slept", tenant=app.tenant, app=app.id)
+            await run.finish(connection)
+
+    async def _stay(self, run: JobRun, app: App, instance: Instance) -> None:
+        """Somebody came: they are answered by the instance, which is there all the time."""
+        self._gates.open(app.id)
+        async with self._database.transaction() as connection:
+            await routes.serve(connection, app.id, instance.id)
+            hosts = await hosts_of(connection, self._settings, app)
+        crash_point("sleep.aborted")
+        await run.still_leading()
+        await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+        self._gates.forget(app.id)

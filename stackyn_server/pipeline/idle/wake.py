@@ -1,0 +1,187 @@
+"""Job `wake`: somebody asked for an app at idle_app. Boot its next instance, probe it, let the held requests go on.
+
+They go on as soon as the instance is ready, whatever the route still says; then the route serves without us.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.deployments import OPEN_PHASES, Phase
+from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
+from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.memory import has_room
+from stackyn_server.engine import containers
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.pipeline.context import Parts, Story
+from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.hosts import hosts_of
+from stackyn_server.pipeline.idle import idle_app
+from stackyn_server.pipeline.rollout import candidate, probe
+from stackyn_server.pipeline.rollout.in_place import NoMemory
+from stackyn_server.pipeline.teardown.stop import retire_all
+from stackyn_server.pipeline.teardown.take_down import take_down
+from stackyn_server.security.sealing import Sealer
+from stackyn_server.store import apps, deployments, events, instances, releases, routes
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection
+from stackyn_server.store.instances import Instance, InstanceState
+from stackyn_server.store.releases import Release
+from stackyn_server.store.routes import RouteState
+
+log = structlog.get_logger()
+
+
+class Wake(Story):
+    """The handler of `wake` jobs."""
+
+    def __init__(self, parts: Parts, sealer: Sealer) -> None:
+        super().__init__(parts)
+        self._sealer = sealer
+
+    async def __call__(self, run: JobRun) -> None:
+        app = await self._app(run)
+        if app is None:
+            return
+        instance = await self._at_rest(run, app)
+        if instance is not None:
+            async with self._database.connection() as connection:
+                release = await releases.get(connection, instance.release)
+            assert release is not None, "the instance's row refers to it"
+            try:
+                with self._room.while_starting(app.id):
+                    await run.until_cancelled(self._raise(run, app, release, instance))
+            except TransientFailure as error:
+                await self._tell(app, error.failure)
+                raise
+            except DeploymentFailed as error:
+                return await self._give_up(run, app, instance, error.failure)
+        await self._serve(run, app)
+        return None
+
+    async def _app(self, run: JobRun) -> App | None:
+        """Return the app, None when it is not to run (any more): then nobody need wait for it."""
+        subject = AppId(int(run.job.subject))
+        async with self._database.connection() as connection:
+            app = await apps.get(connection, subject)
+        if app is not None and app.desired is Desired.RUNNING:
+            return app
+        self._gates.refuse(subject)
+        return None
+
+    async def _at_rest(self, run: JobRun, app: App) -> Instance | None:
+        """Return the instance to boot, None when there is nothing to wake or the app is being deployed.
+
+        What a story that was given up has left in the held slot is taken away first.
+        """
+        async with self._database.connection() as connection:
+            route = await routes.get(connection, app.id)
+            instance = await instances.get(connection, route.instance) if route and route.instance else None
+            held = route is not None and route.state is RouteState.HELD
+            made_by = instance.deployment if instance else None
+            deployment = await deployments.get(connection, made_by) if made_by else None
+        if instance is None or not held:
+            return None
+        is_candidate = deployment is not None and deployment.phase is not Phase.LIVE
+        if is_candidate and deployment is not None and deployment.phase in OPEN_PHASES:
+            return None  # its own job goes on with it
+        if instance.state in (InstanceState.STARTING, InstanceState.UP) and not is_candidate:
+            return instance
+        lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+        async with self._database.transaction() as connection:
+            return await idle_app.lay_down(connection, app, instance, last_lines=lines, last_state=last)
+
+    async def _raise(self, run: JobRun, app: App, release: Release, instance: Instance) -> None:
+        """Start the container and see it answer. Raises `DeploymentFailed`."""
+        if not run.job.arguments.get("is_last_resort"):  # else it takes the place of one that ran just now
+            await self._have_memory(app, release)
+        self._room.promise(app.id, release.memory_mb)
+        await run.still_leading()
+        spec = candidate.container_spec(self._settings, self._sealer, app, release, instance)
+        container = await containers.start(self._engine, spec)
+        crash_point("wake.started")
+        async with self._database.transaction() as connection:
+            await instances.set_container(connection, instance.id, container)
+        target = candidate.target(self._settings, app, release, instance, container)
+        seconds = candidate.probing_seconds(self._settings, release)
+        await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
+        await containers.set_restart(self._engine, container, on=True)
+        crash_point("wake.ready")
+        if run.job.arguments.get("has_moved"):
+            await self._turn_to_port(app, instance)
+        self._gates.open(app.id)
+        async with self._database.transaction() as connection:
+            await instances.set_up(connection, instance.id)
+            await routes.serve(connection, app.id, instance.id)
+            await self._tell_in(connection, app, None)
+            await events.append(connection, "app.woken", tenant=app.tenant, app=app.id)
+        crash_point("wake.serving")
+
+    async def _have_memory(self, app: App, release: Release) -> None:
+        available = await self._room.available_mb(app.id)
+        if not has_room(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
+            raise NoMemory
+
+    async def _turn_to_port(self, app: App, instance: Instance) -> None:
+        """Who waits was given the address of a port where nobody listens: they are sent away, others may come."""
+        async with self._database.connection() as connection:
+            hosts = await hosts_of(connection, self._settings, app)
+        await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+        self._gates.refuse(app.id)
+
+    async def _serve(self, run: JobRun, app: App) -> None:
+        """Let the proxy serve without asking us."""
+        async with self._database.connection() as connection:
+            route = await routes.get(connection, app.id)
+            hosts = await hosts_of(connection, self._settings, app)
+        if route is None or route.state is RouteState.WITHDRAWN:
+            self._gates.refuse(app.id)
+        elif route.state is RouteState.SERVING:
+            await run.still_leading()
+            await self._ingress.apply(dict.fromkeys(hosts, route.instance))
+            self._gates.forget(app.id)
+
+    async def _give_up(self, run: JobRun, app: App, instance: Instance, failure: Failure) -> None:
+        """It does not start. The next request after a while tries again, unless this was the last resort."""
+        log.info("wake.failed", app=app.id, code=failure.code.value)
+        await run.still_leading()
+        lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+        crash_point("wake.failed")
+        is_last_resort = bool(run.job.arguments.get("is_last_resort"))
+        async with self._database.transaction() as connection:
+            await events.append(
+                connection,
+                "app.wake_failed",
+                tenant=app.tenant,
+                app=app.id,
+                data={**failure.as_json(Phase.BOOTING.value), "last_lines": lines or ""},
+            )
+            if is_last_resort:
+                await instances.set_gone(connection, instance.id, last_lines=lines, last_state=last)
+                await routes.withdraw(connection, app.id)
+                await retire_all(connection, run, app, drain_seconds=0)
+                await apps.set_desired(connection, app.id, app.desired, stop_reason=_sentence(failure))
+            else:
+                await idle_app.lay_down(connection, app, instance, last_lines=lines, last_state=last)
+                await self._tell_in(connection, app, failure)
+        self._gates.refuse(app.id, self._settings.hold.refuse_seconds)
+        if is_last_resort:
+            async with self._database.connection() as connection:
+                hosts = await hosts_of(connection, self._settings, app)
+            await self._ingress.apply(dict.fromkeys(hosts, None))
+
+    async def _tell(self, app: App, failure: Failure) -> None:
+        async with self._database.transaction() as connection:
+            await self._tell_in(connection, app, failure)
+
+    @staticmethod
+    async def _tell_in(connection: Connection, app: App, failure: Failure | None) -> None:
+        """Show in the app why it is not awake (None: it is)."""
+        live = await deployments.live_of_app(connection, app.id)
+        if live is not None:
+            await deployments.wait(connection, live.id, _sentence(failure) if failure else None)
+
+
+def _sentence(failure: Failure) -> str:
+    return f"It could not be woken up. {failure.message}"

@@ -1,0 +1,1 @@
+"""An image goes live: want, boot, probe, switch, retire."""

@@ -1,0 +1,216 @@
+"""Is the candidate ready? Asked by us, at its address, as a visitor would; nothing is needed inside the image.
+
+A container that ends fails at once with its last lines. Everything else has until the deadline: an app may warm up as
+long as it likes, and where it listens meanwhile says nothing about where it will.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from stackyn_server.config import ProbeSettings
+from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
+from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
+from stackyn_server.domain.failures import DeploymentFailed, Failure
+from stackyn_server.engine import answering, containers, endings, sockets
+from stackyn_server.engine.answering import Reply, Visitor
+from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_state import ContainerState
+from stackyn_server.pipeline.rollout.not_ready import (
+    EndedFromOutside,
+    exit_failure,
+    why_not_ready,
+    with_what_it_said,
+)
+from stackyn_server.pipeline.rollout.port_search import Look, PortSearch
+
+_HOME = "/"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the app has to answer, and how it is asked.
+
+    `health_path` None: any answer to a request for `/` is enough. `known_ports` may serve instead of `port`, in this
+    order; `is_fixed`: no other port may.
+    """
+
+    container: str
+    address: IPv4Address
+    port: int
+    health_path: str | None
+    visitor: Visitor
+    protocol: Protocol = DEFAULT_PROTOCOL
+    known_ports: tuple[int, ...] = ()
+    is_fixed: bool = True
+
+    @property
+    def path(self) -> str:
+        return self.health_path or _HOME
+
+    def is_ready(self, reply: Reply) -> bool:
+        return reply.is_success if self.health_path else reply.is_answer
+
+
+def _say_nothing(_: str) -> None:
+    """Where nobody reads the log."""
+
+
+async def until_ready(
+    engine: Engine,
+    target: Target,
+    settings: ProbeSettings,
+    *,
+    within_seconds: float,
+    steady_seconds: float = 0,
+    say: Say = _say_nothing,
+) -> int:
+    """Return the port of the app when it has answered there and gone on answering for `steady_seconds`.
+
+    Raises `DeploymentFailed` (APP_EXITED, APP_OUT_OF_MEMORY; after `within_seconds` APP_NOT_LISTENING, APP_UNHEALTHY,
+    APP_ON_LOOPBACK_ONLY, APP_WRONG_PORT) or `EndedFromOutside`.
+    """
+    watch = _Watch(engine, target, settings, say)
+    try:
+        async with asyncio.timeout(within_seconds):
+            return await watch.until_steady(steady_seconds)
+    except TimeoutError:
+        return await watch.at_the_deadline(within_seconds)
+
+
+class _Watch:
+    """One candidate from its start until it is ready."""
+
+    def __init__(self, engine: Engine, target: Target, settings: ProbeSettings, say: Say) -> None:
+        self._engine = engine
+        self._target = target
+        self._settings = settings
+        self._say = say
+        patience = None if target.is_fixed else settings.other_port_seconds
+        self._search = PortSearch(target.port, target.known_ports, patience)
+        self._look = Look()
+        self._told: set[object] = set()
+
+    async def until_steady(self, steady_seconds: float) -> int:
+        clock = asyncio.get_running_loop().time
+        answering: int | None = None
+        since = 0.0
+        async for _ in _ticks(self._settings.interval_seconds):
+            state = await running_state(self._engine, self._target.container)
+            self._look = await self._look_around(state.pid)
+            port = self._search.choose(self._look)
+            reply = self._look.replies.get(port) if port is not None else None
+            if port is None or reply is None or not self._target.is_ready(reply):
+                answering = None
+                self._tell_waiting(port, reply)
+                continue
+            if port != answering:
+                answering, since = port, clock()
+                self._tell_answering(port, reply, steady_seconds)
+            if clock() - since >= steady_seconds:
+                await running_state(self._engine, self._target.container)
+                return port
+        raise AssertionError("ticks never end")
+
+    async def at_the_deadline(self, waited_seconds: float) -> int:
+        """Return the port that serves all the same, or raise the reason why none does."""
+        await running_state(self._engine, self._target.container)
+        port = self._search.last_resort(self._look)
+        reply = self._look.replies.get(port) if port is not None else None
+        if port is not None and reply is not None and self._target.is_ready(reply):
+            self._tell_answering(port, reply, 0)
+            return port
+        failure = why_not_ready(
+            self._look,
+            self._target.port,
+            self._target.health_path,
+            waited_seconds,
+            protocol=self._target.protocol,
+        )
+        output = await _end_of_log(self._engine, self._target.container)
+        raise DeploymentFailed(await asyncio.to_thread(with_what_it_said, failure, output))
+
+    async def _look_around(self, pid: int) -> Look:
+        at = asyncio.get_running_loop().time()
+        replies = await self._replies(self._search.first_asked)
+        if self._target.port in replies:
+            return Look(at, replies)
+        listeners = tuple(await asyncio.to_thread(sockets.listening, pid))
+        replies |= await self._replies(self._search.also_asked(listeners))
+        return Look(at, replies, listeners)
+
+    async def _replies(self, ports: tuple[int, ...]) -> dict[int, Reply]:
+        replies = await asyncio.gather(*(self._ask(port) for port in ports))
+        return {port: reply for port, reply in zip(ports, replies, strict=True) if reply is not None}
+
+    async def _ask(self, port: int) -> Reply | None:
+        return await answering.ask(
+            self._target.address,
+            port,
+            self._target.path,
+            self._target.visitor,
+            protocol=self._target.protocol,
+            timeout_seconds=self._settings.answer_seconds,
+        )
+
+    def _tell_waiting(self, port: int | None, reply: Reply | None) -> None:
+        """Say once how the app answers while it isn't ready."""
+        if port is None or reply is None or not reply.is_answer:
+            return
+        self._once(
+            (port, reply.status),
+            f"It answers {self._target.path} with {reply.described}: waiting until it is ready.",
+        )
+
+    def _tell_answering(self, port: int, reply: Reply, steady_seconds: float) -> None:
+        expected = self._target.port
+        if port != expected:
+            self._once(
+                port,
+                f"It does not listen on port {expected}, which PORT named, but answers on port {port}: that one is "
+                "used. Set it as the port in the app's settings to have it expected.",
+            )
+        leads_to = f", which leads to {reply.location}" if reply.location else ""
+        what = self._target.path if self._target.protocol == "http" else "on its port"
+        line = f"It answers {what} with {reply.described}{leads_to}."
+        if steady_seconds:
+            line += f" It gets visitors when it has gone on answering for {steady_seconds:g} s."
+        self._once((port, reply.status, True), line)
+
+    def _once(self, key: object, line: str) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._say(line)
+
+
+async def running_state(engine: Engine, container: str) -> ContainerState:
+    """Return the container's state; raise `DeploymentFailed` with its last lines when it has ended, `EndedFromOutside`
+    when that was none of its own doing."""
+    state = await containers.inspect(engine, container)
+    if state is not None and state.running:
+        return state
+    if state is not None and await endings.was_from_outside(engine, state):
+        raise EndedFromOutside
+    raise DeploymentFailed(await how_it_failed(engine, container, state))
+
+
+async def how_it_failed(engine: Engine, container: str, state: ContainerState | None) -> Failure:
+    """Explain an app that has ended, with its last lines."""
+    output = await _end_of_log(engine, container) if state else ""
+    return await asyncio.to_thread(exit_failure, state, output)
+
+
+async def _end_of_log(engine: Engine, container: str) -> str:
+    return await containers.last_lines(engine, container, LAST_LINES, longest=LONGEST_RAW)
+
+
+async def _ticks(interval_seconds: float) -> AsyncIterator[None]:
+    """Yield at once and then once an interval: there is nothing to wait on inside somebody else's process."""
+    while True:
+        yield
+        await asyncio.sleep(interval_seconds)

@@ -1,0 +1,1 @@
+"""What is taken away: instances, apps, and what a deployment leaves behind."""

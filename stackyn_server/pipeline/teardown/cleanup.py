@@ -1,0 +1,67 @@
+"""Job `cleanup`: whatever a deployment that ended without going live still holds: container, image, clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
+from stackyn_server.engine import images, release_containers
+from stackyn_server.engine.builder import container
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.pipeline.build.build import clone_of
+from stackyn_server.pipeline.context import Parts, Story
+from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.hosts import confirm_as_it_is, hosts_of
+from stackyn_server.pipeline.rollout.in_place import Swap
+from stackyn_server.pipeline.teardown.take_down import take_down
+from stackyn_server.source import repository
+from stackyn_server.store import apps, deployments, instances, releases, routes
+
+
+class Cleanup(Story):
+    """The handler of `cleanup` jobs."""
+
+    def __init__(self, parts: Parts, clones: Path) -> None:
+        super().__init__(parts)
+        self._swap = Swap(parts)
+        self._clones = clones
+
+    async def __call__(self, run: JobRun) -> None:
+        async with self._database.connection() as connection:
+            deployment = await deployments.get(connection, DeploymentId(int(run.job.subject)))
+            if deployment is None:
+                return
+            instance = await instances.of_deployment(connection, deployment.id)
+            in_use = deployment.image is not None and await releases.image_in_use(
+                connection, deployment.image, apart_from=deployment.id
+            )
+        await container.remove_of(self._engine, deployment.id)  # of a build that a killed server left
+        await release_containers.remove_of(self._engine, deployment.id)  # before its address is free
+        await repository.remove(clone_of(self._clones, deployment.id))
+        crash_point("cleanup.clone")
+        # Cancelled while its job waited for a restarted server, it may have left requests held for its slot.
+        if (put_back := await self._swap.put_back(run, deployment)) is not None:
+            async with self._database.transaction() as connection:
+                await put_back(connection, deployment)
+        elif instance is not None:
+            if run.job.arguments.get("confirm"):
+                await self._confirm_route(deployment.app, instance.id)
+            await run.still_leading()
+            lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+            crash_point("cleanup.container")
+            async with self._database.transaction() as connection:
+                await instances.set_gone(connection, instance.id, last_lines=lines, last_state=last)
+        if not in_use:
+            await images.remove(self._engine, images.tag_of(self._engine, deployment.app, deployment.id))
+        crash_point("cleanup.image")
+
+    async def _confirm_route(self, of: AppId, leaving: InstanceId) -> None:
+        """The container was routed to for a moment: it goes only after the proxy has confirmed what is right now."""
+        async with self._database.transaction() as connection:
+            app = await apps.get(connection, of)
+            if app is None:
+                return
+            await routes.revert(connection, app.id, leaving)  # done already, unless something broke before
+            hosts = await hosts_of(connection, self._settings, app)
+            route = await routes.get(connection, app.id)
+        await confirm_as_it_is(self._ingress, hosts, route.instance if route else None)
