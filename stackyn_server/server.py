@@ -20,9 +20,9 @@ from stackyn_server.errors import StackynError
 from stackyn_server.jobs.data_directory import DataDirectory
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.supervisor import Supervisor
+from stackyn_server.operations.hold import RequestHold
 from stackyn_server.security.keys import load_keys
 from stackyn_server.security.redaction import redact_event
-from stackyn_server.services.hold import Holding
 from stackyn_server.services.registry import Services
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
@@ -113,9 +113,9 @@ async def _listen(settings: Settings, services: Services, stack: AsyncExitStack)
 
 async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitStack) -> None:
     """Open the hold endpoint. A visitor who leaves gives up the place; one who stays is sent away when we stop."""
-    holding = Holding(server.database, server.gates, settings.hold)
+    request_hold = RequestHold(server.database, server.gates, settings.hold)
     runner = web.AppRunner(
-        create_hold_app(holding, settings.hold.refuse_seconds),
+        create_hold_app(request_hold, settings.hold.refuse_seconds),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=_REFUSAL_SECONDS,

@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from stackyn_server import config
 from stackyn_server.api.hold import create_hold_app
 from stackyn_server.domain.ids import AppId
+from stackyn_server.operations import hold
+from stackyn_server.operations.hold import Refusal, RequestHold
 from stackyn_server.pipeline.idle.held_requests import Gates
-from stackyn_server.services import hold
-from stackyn_server.services.hold import Holding
 from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
 
@@ -30,7 +30,7 @@ def gates() -> Gates:
 
 @pytest.fixture
 async def app(database: Database) -> AppId:
-    """An app at rest."""
+    """An idle app."""
     made, _ = await rows.add_app(database, "nap", port=8080, seat=0)
     await rows.hold(database, made)
     async with database.transaction() as connection:
@@ -43,8 +43,8 @@ async def proxy(
     database: Database, gates: Gates, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     monkeypatch.setattr(hold, "HOLD_TURN_SECONDS", TURN_SECONDS)
-    holding = Holding(database, gates, config.HoldSettings(most_per_app=MOST))
-    async with TestClient(TestServer(create_hold_app(holding, RETRY_SECONDS))) as client:
+    request_hold = RequestHold(database, gates, config.HoldSettings(most_per_app=MOST))
+    async with TestClient(TestServer(create_hold_app(request_hold, RETRY_SECONDS))) as client:
         yield client
 
 
@@ -58,13 +58,13 @@ async def _until_waiting(gates: Gates, app: AppId, count: int) -> None:
 
 async def _wakes(database: Database, app: AppId) -> int:
     async with database.connection() as connection:
-        found: int = await connection.fetchval(
+        count: int = await connection.fetchval(
             "SELECT count(*) FROM job WHERE kind = 'wake' AND app = $1 AND state = 'waiting'", app
         )
-        return found
+        return count
 
 
-async def test_a_turn_that_is_not_the_last_lets_the_next_one_ask(
+async def test_a_turn_before_the_last_passes_to_the_next(
     database: Database,
     proxy: TestClient,  # type: ignore[type-arg]
     app: AppId,
@@ -74,17 +74,17 @@ async def test_a_turn_that_is_not_the_last_lets_the_next_one_ask(
     assert await _wakes(database, app) == 1
 
 
-async def test_the_last_turn_sends_the_visitor_away_for_a_while(
+async def test_the_last_turn_refuses_with_retry_after(
     database: Database,
     proxy: TestClient,  # type: ignore[type-arg]
     app: AppId,
 ) -> None:
     answer = await proxy.get(f"/hold/{app}/2/2")
     assert (answer.status, answer.headers["Retry-After"]) == (503, str(RETRY_SECONDS))
-    assert await answer.text() == hold.ASLEEP + "\n"
+    assert await answer.text() == f"{Refusal.STARTING}\n"
 
 
-async def test_who_waits_goes_on_when_the_app_is_ready(
+async def test_a_waiting_request_passes_when_the_app_is_ready(
     proxy: TestClient,  # type: ignore[type-arg]
     gates: Gates,
     app: AppId,
@@ -95,7 +95,7 @@ async def test_who_waits_goes_on_when_the_app_is_ready(
     assert (await asking).status == 200
 
 
-async def test_more_than_the_most_are_sent_away_at_once(
+async def test_requests_above_the_limit_are_refused_at_once(
     proxy: TestClient,  # type: ignore[type-arg]
     gates: Gates,
     app: AppId,
@@ -103,7 +103,7 @@ async def test_more_than_the_most_are_sent_away_at_once(
     waiting = [asyncio.create_task(proxy.get(f"/hold/{app}/1/2")) for _ in range(MOST)]
     await _until_waiting(gates, app, MOST)
     answer = await proxy.get(f"/hold/{app}/1/2")
-    assert (answer.status, await answer.text()) == (503, hold.CROWDED + "\n")
+    assert (answer.status, await answer.text()) == (503, f"{Refusal.CROWDED}\n")
     assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
 
 
@@ -118,7 +118,7 @@ async def test_an_app_that_serves_needs_no_wake(
 
 
 @pytest.mark.parametrize(("path", "status"), [("/hold/4711/1/2", 503), ("/hold/x/1/2", 404), ("/", 404)])
-async def test_for_what_is_no_app_nobody_waits(
+async def test_an_unknown_app_or_path_is_refused_at_once(
     proxy: TestClient,  # type: ignore[type-arg]
     path: str,
     status: int,
@@ -126,7 +126,7 @@ async def test_for_what_is_no_app_nobody_waits(
     assert (await proxy.get(path)).status == status
 
 
-async def test_a_withdrawn_route_holds_nobody(
+async def test_a_withdrawn_route_refuses_requests(
     database: Database,
     proxy: TestClient,  # type: ignore[type-arg]
     app: AppId,
