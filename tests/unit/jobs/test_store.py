@@ -9,7 +9,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from stackyn_server.domain.ids import JobId
-from stackyn_server.jobs.store import PostgresJobStore, UnregisteredKind, ring
+from stackyn_server.jobs.store import PostgresJobStore, UnregisteredKind, fire
 from stackyn_server.store.claims import Timer
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -28,7 +28,7 @@ def timer(number: int, seconds: float, schedule: float | None = None, kind: str 
 
 def scheduled(store: PostgresJobStore, number: int, at: datetime | None, name: str = "mail") -> ScheduledJob:
     return ScheduledJob(
-        store._scheduler, id=str(number), name=name, func=ring, args=(), kwargs={}, trigger=DateTrigger(at, UTC),
+        store._scheduler, id=str(number), name=name, func=fire, args=(), kwargs={}, trigger=DateTrigger(at, UTC),
         executor="default", misfire_grace_time=None, coalesce=True, max_instances=1, next_run_time=at,
     )  # fmt: skip
 
