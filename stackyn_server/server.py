@@ -113,7 +113,7 @@ async def _listen(settings: Settings, services: Services, stack: AsyncExitStack)
 
 async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitStack) -> None:
     """Open the hold endpoint. A visitor who leaves gives up the place; one who stays is sent away when we stop."""
-    request_hold = RequestHold(server.database, server.gates, settings.hold)
+    request_hold = RequestHold(server.database, server.held_requests, settings.hold)
     runner = web.AppRunner(
         create_hold_app(request_hold, settings.hold.refuse_seconds),
         access_log=None,
@@ -121,7 +121,7 @@ async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitS
         shutdown_timeout=_REFUSAL_SECONDS,
     )
     await _serve_with(runner, stack, "The hold endpoint", _LOOPBACK, settings.hold.port, "[hold] port")
-    stack.callback(server.gates.close)
+    stack.callback(server.held_requests.close)
 
 
 async def _serve_clients(settings: Settings, stack: AsyncExitStack) -> None:

@@ -25,13 +25,13 @@ from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build.build import Build
 from stackyn_server.pipeline.build.make_image import MadeHere, MakeImage
-from stackyn_server.pipeline.context import Parts
-from stackyn_server.pipeline.idle.held_requests import Gates
+from stackyn_server.pipeline.context import PipelineContext
+from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.idle.sleep import Sleep
 from stackyn_server.pipeline.idle.wake import Wake
 from stackyn_server.pipeline.repair import Repair
-from stackyn_server.pipeline.rollout.memory import Room
-from stackyn_server.pipeline.rollout.release import ReleaseStory
+from stackyn_server.pipeline.rollout.memory import MemoryReservations
+from stackyn_server.pipeline.rollout.release import ReleaseHandler
 from stackyn_server.pipeline.teardown.cleanup import Cleanup
 from stackyn_server.pipeline.teardown.remove import Remove
 from stackyn_server.pipeline.teardown.retire import Retire
@@ -112,8 +112,10 @@ class Server:
         crashes = CrashCounter(settings.apps, database, engine)
         self.reconcile = ReconcileLoop(settings.reconcile, connected, reconciler, crashes)
         self.events = EngineEvents(engine, connected, reconciler, crashes, self.reconcile)
-        self.gates = Gates()
-        parts = Parts(settings, database, engine, ingress, self.ingress.ready, self.gates, Room())
+        self.held_requests = HeldRequests()
+        context = PipelineContext(
+            settings, database, engine, ingress, self.ingress.ready, self.held_requests, MemoryReservations()
+        )
         at_the_engine: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(
                 settings,
@@ -127,13 +129,13 @@ class Server:
                 keys.derive("build variables"),
             ),
             Kind.IMAGE: MakeImage(database, MadeHere(settings, engine, builder, self.registry).make),
-            Kind.RELEASE: ReleaseStory(parts, journal, sealer),
+            Kind.RELEASE: ReleaseHandler(context, journal, sealer),
             Kind.RETIRE: Retire(settings, database, engine),
-            Kind.CLEANUP: Cleanup(parts, clones),
-            Kind.SLEEP: Sleep(parts),
-            Kind.WAKE: Wake(parts, sealer),
-            Kind.STOP: Stop(parts),
-            Kind.REMOVE: Remove(parts),
+            Kind.CLEANUP: Cleanup(context, clones),
+            Kind.SLEEP: Sleep(context),
+            Kind.WAKE: Wake(context, sealer),
+            Kind.STOP: Stop(context),
+            Kind.REMOVE: Remove(context),
             Kind.REPAIR: Repair(settings, database, engine, sealer),
         }
         garbage = GarbageCollector(settings, database, engine, builder, clones)

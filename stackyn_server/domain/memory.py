@@ -6,10 +6,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Way(StrEnum):
+class RolloutStrategy(StrEnum):
     """How a release takes over."""
 
-    BESIDE = "beside"  # both run for a moment; nobody notices
+    SIDE_BY_SIDE = "beside"  # both run for a moment; nobody notices
     IN_PLACE = "in_place"  # the old one ends first; requests are held meanwhile
     WAIT = "wait"  # not now
 
@@ -25,16 +25,17 @@ def build_mb(asked_mb: int | None, usual_mb: int, plan_mb: int, machine_mb: int)
     return min(asked_mb or usual_mb, max(plan_mb, usual_mb), max(machine_mb, usual_mb))
 
 
-def way_in(
+def choose_strategy(
     available_mb: int, reserve_mb: int, wanted_mb: int, serving_mb: int | None, *, may_hold: bool
-) -> Way:
+) -> RolloutStrategy:
     """Decide how a release of `wanted_mb` takes over from one that may use `serving_mb` (None: nothing serves).
 
     What the old one may use, its successor may: a swap in place needs room only for what is more than that.
     """
     if has_room(available_mb, reserve_mb, wanted_mb):
-        return Way.BESIDE
+        return RolloutStrategy.SIDE_BY_SIDE
     if serving_mb is None or not may_hold:
-        return Way.WAIT
+        return RolloutStrategy.WAIT
     more_mb = wanted_mb - serving_mb
-    return Way.IN_PLACE if more_mb <= 0 or has_room(available_mb, reserve_mb, more_mb) else Way.WAIT
+    is_enough = more_mb <= 0 or has_room(available_mb, reserve_mb, more_mb)
+    return RolloutStrategy.IN_PLACE if is_enough else RolloutStrategy.WAIT

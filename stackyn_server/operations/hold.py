@@ -12,7 +12,7 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.render_context import HOLD_TURN_SECONDS
-from stackyn_server.pipeline.idle.held_requests import Gates, Verdict
+from stackyn_server.pipeline.idle.held_requests import HeldRequests, HoldDecision
 from stackyn_server.store import routes, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteState
@@ -31,9 +31,11 @@ class Refusal(StrEnum):
 class RequestHold:
     """Lets requests wait for an app without a serving instance, and wakes an idle app."""
 
-    def __init__(self, database: Database, gates: Gates, settings: config.HoldSettings) -> None:
+    def __init__(
+        self, database: Database, held_requests: HeldRequests, settings: config.HoldSettings
+    ) -> None:
         self._database = database
-        self._gates = gates
+        self._held_requests = held_requests
         self._settings = settings
 
     async def refusal(self, app: AppId, *, is_last_turn: bool) -> Refusal | None:
@@ -41,28 +43,28 @@ class RequestHold:
 
         Takes at most one turn, which is less than the proxy's own limit of 30 s.
         """
-        verdict = self._gates.ask(app)
-        if verdict is Verdict.WAIT:
-            if self._gates.waiting(app) >= self._settings.most_per_app:
+        decision = self._held_requests.ask(app)
+        if decision is HoldDecision.WAIT:
+            if self._held_requests.waiting(app) >= self._settings.most_per_app:
                 return Refusal.CROWDED
             try:
                 async with asyncio.timeout(HOLD_TURN_SECONDS):
-                    verdict = await self._wait_for_decision(app)
+                    decision = await self._wait_for_decision(app)
             except TimeoutError:
                 return Refusal.STARTING if is_last_turn else None
             except StackynError as error:
                 log.warning("hold.failed", app=app, reason=error.message)
                 return Refusal.STARTING
-        return None if verdict is Verdict.GO_ON else Refusal.FAILED
+        return None if decision is HoldDecision.PASS else Refusal.FAILED
 
-    async def _wait_for_decision(self, app: AppId) -> Verdict:
-        with self._gates.place(app) as gate:
+    async def _wait_for_decision(self, app: AppId) -> HoldDecision:
+        with self._held_requests.waiting_place(app) as hold:
             async with self._database.transaction() as connection:
                 situation = await routes.question(connection, app)
                 if situation is None or not situation.is_wanted or situation.route is RouteState.WITHDRAWN:
-                    return Verdict.REFUSE
+                    return HoldDecision.REFUSE
                 if situation.route is not RouteState.HELD:
-                    return Verdict.GO_ON  # the app serves, but the proxy has not read its new route yet
+                    return HoldDecision.PASS  # the app serves, but the proxy has not read its new route yet
                 if not situation.is_candidate:  # a deployment releases the held requests itself
                     await work.for_app(connection, Kind.WAKE, app, situation.tenant)
-            return await gate.decision()
+            return await hold.until_decided()

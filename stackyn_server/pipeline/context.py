@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from stackyn_server.config import Settings
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
-from stackyn_server.pipeline.idle.held_requests import Gates
-from stackyn_server.pipeline.rollout.memory import Room
+from stackyn_server.pipeline.idle.held_requests import HeldRequests
+from stackyn_server.pipeline.rollout.memory import MemoryReservations
 from stackyn_server.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class PipelineContext:
     """`ingress_ready` is set when the proxy has served our routes once since this server started."""
 
     settings: Settings
@@ -22,16 +22,16 @@ class Parts:
     engine: Engine
     ingress: Ingress
     ingress_ready: asyncio.Event
-    gates: Gates
-    room: Room
+    held_requests: HeldRequests
+    reservations: MemoryReservations
 
 
-class Story:
-    def __init__(self, parts: Parts) -> None:
-        self._settings = parts.settings
-        self._database = parts.database
-        self._engine = parts.engine
-        self._ingress = parts.ingress
-        self._ingress_ready = parts.ingress_ready
-        self._gates = parts.gates
-        self._room = parts.room
+class JobHandler:
+    def __init__(self, context: PipelineContext) -> None:
+        self._settings = context.settings
+        self._database = context.database
+        self._engine = context.engine
+        self._ingress = context.ingress
+        self._ingress_ready = context.ingress_ready
+        self._held_requests = context.held_requests
+        self._reservations = context.reservations

@@ -1,6 +1,6 @@
 """One attempt to bring a deployment forward: what every story that moves a deployment shares.
 
-A walk records each step before the next begins, and whatever happens it ends its job row: done, waiting for a
+A run records each step before the next begins, and whatever happens it ends its job row: done, waiting for a
 retry, or (at a shutdown) left running for the next server to take up again. What the database refuses to record
 ends the deployment as a failure of ours, in words that it does not refuse.
 """
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 First = Callable[[Connection], Awaitable[None]]
 Also = Callable[[Connection, Deployment], Awaitable[None]]
-PutBack = Callable[[JobRun, Deployment], Awaitable[Also | None]]
+RestorePrevious = Callable[[JobRun, Deployment], Awaitable[Also | None]]
 
 _RECORD_AGAIN_SECONDS = 0.5  # between tries to record a result while the database is away
 # Nothing can be recorded now, or somebody else has decided: the dispatcher knows what to do.
@@ -43,10 +43,10 @@ class NotRecorded(StackynError):
 
 
 @dataclass(slots=True)
-class Walk:
+class DeploymentRun:
     """`deployment` is always as it was last read or moved."""
 
-    run: JobRun
+    job: JobRun
     database: Database
     journal: Journal
     settings: Settings
@@ -54,9 +54,9 @@ class Walk:
 
     @property
     def mover(self) -> Mover:
-        return Mover(self.run.epoch, self.run.moved_by)
+        return Mover(self.job.epoch, self.job.moved_by)
 
-    def say(self, line: str) -> None:
+    def write_log(self, line: str) -> None:
         """Add a line to the build log that the tenant reads."""
         self.journal.write(self.deployment.app, self.deployment.id, "build", line.rstrip("\n") + "\n")
 
@@ -65,7 +65,7 @@ class Walk:
         seconds = getattr(self.settings.deadlines, self.deployment.phase.value)
         try:
             async with asyncio.timeout(seconds):
-                return await self.run.until_cancelled(work)
+                return await self.job.until_cancelled(work)
         except TimeoutError as error:
             raise DeploymentFailed(on_timeout) from error
 
@@ -121,113 +121,113 @@ class Walk:
         return True
 
 
-Steps = Callable[[Walk], Awaitable[None]]
+Steps = Callable[[DeploymentRun], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Walker:
+class StepRunner:
     """Runs a story's steps and turns every way they can end into rows. `back_to` is where a retry begins again.
 
-    `put_back` undoes what a story has taken away from others, before a deployment ends otherwise than live.
+    `restore_previous` undoes what a story has taken away from others, before a deployment ends otherwise than live.
     """
 
     database: Database
     journal: Journal
     settings: Settings
     back_to: Phase
-    put_back: PutBack | None = None
+    restore_previous: RestorePrevious | None = None
 
-    async def walk(self, run: JobRun, steps: Steps) -> None:
+    async def run(self, job: JobRun, steps: Steps) -> None:
         async with self.database.connection() as connection:
-            deployment = await deployments.get(connection, DeploymentId(int(run.job.subject)))
+            deployment = await deployments.get(connection, DeploymentId(int(job.job.subject)))
         if deployment is None or deployment.phase not in OPEN_PHASES:
             return  # ended while the job waited; the dispatcher ends the row
-        walk = Walk(run, self.database, self.journal, self.settings, deployment)
+        run = DeploymentRun(job, self.database, self.journal, self.settings, deployment)
         with structlog.contextvars.bound_contextvars(deployment=deployment.id, app=deployment.app):
             try:
-                await steps(walk)
+                await steps(run)
             except Moved:
                 log.info("deployment.moved_elsewhere")
             except JobCancelled:
-                walk.say("Cancelled.")
-                await self.end(walk, Phase.CANCELLED)
+                run.write_log("Cancelled.")
+                await self.end(run, Phase.CANCELLED)
             except TransientFailure as error:
-                await self._retry(walk, error)
+                await self._retry(run, error)
             except DeploymentFailed as error:
-                await self._fail(walk, error.failure, error.notes)
+                await self._fail(run, error.failure, error.notes)
             except _OUT_OF_OUR_HANDS:
                 raise
             except Exception:
                 log.exception("deployment.broke")
-                await self._fail(walk, _our_fault())
-            await self._flush(walk)
+                await self._fail(run, _our_fault())
+            await self._flush(run)
 
-    async def _retry(self, walk: Walk, error: TransientFailure) -> None:
+    async def _retry(self, run: DeploymentRun, error: TransientFailure) -> None:
         try:
-            await self._wait_for_another_try(walk, error)
+            await self._wait_for_another_try(run, error)
         except Moved:
             log.info("deployment.moved_elsewhere")
         except (*_OUT_OF_OUR_HANDS, NotRecorded):
             raise
         except Exception:
-            log.exception("retry.refused", deployment=walk.deployment.id)
-            await self._fail(walk, _our_fault())
+            log.exception("retry.refused", deployment=run.deployment.id)
+            await self._fail(run, _our_fault())
 
-    async def _wait_for_another_try(self, walk: Walk, error: TransientFailure) -> None:
-        run_at = walk.run.next_attempt()
+    async def _wait_for_another_try(self, run: DeploymentRun, error: TransientFailure) -> None:
+        run_at = run.job.next_attempt()
         if run_at is None or not (
-            walk.deployment.phase is self.back_to or may_follow(walk.deployment.phase, self.back_to)
+            run.deployment.phase is self.back_to or may_follow(run.deployment.phase, self.back_to)
         ):
-            return await self._fail(walk, error.failure, error.notes)
+            return await self._fail(run, error.failure, error.notes)
         log.info("deployment.tried_again", code=error.failure.code.value, notes=error.notes)
-        walk.say(f"{error.message} Trying again in {(run_at - walk.run.now()).total_seconds():.0f} s.")
+        run.write_log(f"{error.message} Trying again in {(run_at - run.job.now()).total_seconds():.0f} s.")
 
         async def also(connection: Connection, _: Deployment) -> None:
-            await walk.run.retry(connection, run_at, error.message)
+            await run.job.retry(connection, run_at, error.message)
 
-        if walk.deployment.phase is self.back_to:
+        if run.deployment.phase is self.back_to:
 
             async def stay(connection: Connection) -> None:
-                await deployments.wait(connection, walk.deployment.id, error.message)
-                await walk.run.retry(connection, run_at, error.message)
+                await deployments.wait(connection, run.deployment.id, error.message)
+                await run.job.retry(connection, run_at, error.message)
 
-            await walk.record(stay)
+            await run.record(stay)
         else:
-            await walk.move(self.back_to, also=also, waiting_reason=error.message)
+            await run.move(self.back_to, also=also, waiting_reason=error.message)
         return None
 
-    async def _fail(self, walk: Walk, failure: Failure, notes: str = "") -> None:
-        explain(walk, failure)
-        phase = walk.deployment.phase
+    async def _fail(self, run: DeploymentRun, failure: Failure, notes: str = "") -> None:
+        write_failure(run, failure)
+        phase = run.deployment.phase
         log.info("deployment.failed", code=failure.code.value, phase=phase.value, notes=notes)
-        await self.end(walk, Phase.FAILED, failure=failure)
+        await self.end(run, Phase.FAILED, failure=failure)
 
-    async def end(self, walk: Walk, to: Phase, **results: Any) -> None:
+    async def end(self, run: DeploymentRun, to: Phase, **results: Any) -> None:
         """Record the ending, and have what the deployment still holds cleaned up.
 
         An ending that the database refuses is recorded as a failure of ours: with the cleanup, else without it.
         """
-        put_back = await self._put_back(walk)
+        restore_previous = await self._restore_previous(run)
 
         async def leave(connection: Connection, ended: Deployment) -> None:
-            await work.cleanup(connection, ended, walk.deployment.phase)
-            await walk.run.finish(connection)
+            await work.cleanup(connection, ended, run.deployment.phase)
+            await run.job.finish(connection)
 
-        async def put_back_and_leave(connection: Connection, ended: Deployment) -> None:
-            if put_back is not None:
-                await put_back(connection, ended)
+        async def restore_previous_and_leave(connection: Connection, ended: Deployment) -> None:
+            if restore_previous is not None:
+                await restore_previous(connection, ended)
             await leave(connection, ended)
 
-        await self._flush(walk)
+        await self._flush(run)
         ours: dict[str, Any] = {"failure": _our_fault()}
         endings: tuple[tuple[Phase, Also | None, dict[str, Any]], ...] = (
-            (to, put_back_and_leave, results),
+            (to, restore_previous_and_leave, results),
             (Phase.FAILED, leave, ours),
             (Phase.FAILED, None, ours),
         )
         for phase, also, values in endings:
             try:
-                await walk.move(phase, also=also, **values)
+                await run.move(phase, also=also, **values)
                 return
             except Moved:
                 log.info("deployment.moved_elsewhere")
@@ -235,44 +235,44 @@ class Walker:
             except _OUT_OF_OUR_HANDS:
                 raise
             except Exception:
-                log.exception("ending.refused", deployment=walk.deployment.id, ending=phase.value)
+                log.exception("ending.refused", deployment=run.deployment.id, ending=phase.value)
         raise NotRecorded("The deployment's ending could not be recorded.")
 
-    async def _put_back(self, walk: Walk) -> Also | None:
+    async def _restore_previous(self, run: DeploymentRun) -> Also | None:
         """Undo what the story took away. What can't be undone now is left to the cleanup, which tries until it is."""
-        if self.put_back is None:
+        if self.restore_previous is None:
             return None
         try:
-            put_back = await self.put_back(walk.run, walk.deployment)
+            restore_previous = await self.restore_previous(run.job, run.deployment)
         except _OUT_OF_OUR_HANDS:
             raise
         except Exception as error:
             if isinstance(error, StackynError) and error.retryable:
                 raise
-            log.exception("put_back.broke", deployment=walk.deployment.id)
+            log.exception("put_back.broke", deployment=run.deployment.id)
             return None
-        if put_back is not None:
-            walk.say("The previous release is started again.")
-        return put_back
+        if restore_previous is not None:
+            run.write_log("The previous release is started again.")
+        return restore_previous
 
-    async def _flush(self, walk: Walk) -> None:
+    async def _flush(self, run: DeploymentRun) -> None:
         """Have the log stored before the ending is seen, but no ending waits for a log for ever."""
         try:
             async with asyncio.timeout(self.settings.deadlines.recording):
-                await self.journal.flush(walk.deployment.id)
+                await self.journal.flush(run.deployment.id)
         except TimeoutError:
-            log.warning("journal.late", deployment=walk.deployment.id)
+            log.warning("journal.late", deployment=run.deployment.id)
 
 
-def explain(walk: Walk, failure: Failure) -> None:
+def write_failure(run: DeploymentRun, failure: Failure) -> None:
     """Tell in the build log why the deployment failed. The evidence of a build and of a release command stands there
     already."""
-    walk.say(failure.message)
+    run.write_log(failure.message)
     if failure.hint:
-        walk.say(failure.hint)
-    if walk.deployment.phase not in (*BUILD_PHASES, Phase.RELEASING):
+        run.write_log(failure.hint)
+    if run.deployment.phase not in (*BUILD_PHASES, Phase.RELEASING):
         for line in failure.evidence.splitlines():
-            walk.say(f"| {line}")
+            run.write_log(f"| {line}")
 
 
 def _our_fault() -> Failure:

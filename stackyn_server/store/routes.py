@@ -89,14 +89,14 @@ async def hold(connection: Connection, app: AppId, instance: InstanceId) -> None
     await connection.execute(SQL.hold, app, instance)
 
 
-async def go_back(connection: Connection, app: AppId) -> None:
+async def restore_previous(connection: Connection, app: AppId) -> None:
     """Undo a `hold` for another instance, before the one that served has ended."""
-    await connection.execute(SQL.go_back, app)
+    await connection.execute(SQL.restore_previous, app)
 
 
-async def burn_bridge(connection: Connection, app: AppId) -> None:
+async def forget_previous(connection: Connection, app: AppId) -> None:
     """The instance that served before the `hold` is gone: there is no way back to it."""
-    await connection.execute(SQL.burn_bridge, app)
+    await connection.execute(SQL.forget_previous, app)
 
 
 async def question(connection: Connection, app: AppId) -> Question | None:

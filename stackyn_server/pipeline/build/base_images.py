@@ -12,55 +12,55 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.jobs import WAITS_FOR, Kind
 from stackyn_server.images.layout import Layout
 from stackyn_server.images.recipes import is_known
-from stackyn_server.pipeline.run import Walk
+from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import deployments, jobs
 from stackyn_server.store.database import Connection
 
 
-async def ready(walk: Walk, layout: Layout) -> dict[str, str] | None:
+async def ready(run: DeploymentRun, layout: Layout) -> dict[str, str] | None:
     """Return the digests of the plan's base images by name when all are here. Else its job waits now, and begins again
     when what is missing has been made.
 
     Raises `DeploymentFailed` when an image can't be made or is not ready by `[deadlines] preparing`, `JobCancelled`.
     """
-    plan = BuildPlan.from_json(walk.deployment.plan or {})
-    entries = await walk.run.until_cancelled(asyncio.to_thread(layout.entries))
+    plan = BuildPlan.from_json(run.deployment.plan or {})
+    entries = await run.job.until_cancelled(asyncio.to_thread(layout.entries))
     missing = sorted(name for name in plan.base_images if is_known(name) and name not in entries)
-    told = walk.run.job.arguments.get(WAITS_FOR, ())
+    told = run.job.job.arguments.get(WAITS_FOR, ())
     if missing:
         for name in missing:
             if name not in told:
-                walk.say(f"Making the base image {name}; this happens once on this server.")
-        await walk.record(lambda connection: _wait_for(connection, walk, missing))
+                run.write_log(f"Making the base image {name}; this happens once on this server.")
+        await run.record(lambda connection: _wait_for(connection, run, missing))
         return None
     if told:
-        seconds = (walk.run.now() - walk.deployment.phase_since).total_seconds()
-        walk.say(f"{_named(told)} made, after {seconds:.0f} s.")
+        seconds = (run.job.now() - run.deployment.phase_since).total_seconds()
+        run.write_log(f"{_named(told)} made, after {seconds:.0f} s.")
     here = [name for name in plan.base_images if name in entries]
     await asyncio.to_thread(layout.note_use, here)
     return {name: entries[name].digest for name in here}
 
 
-async def _wait_for(connection: Connection, walk: Walk, missing: Sequence[str]) -> None:
-    until = walk.deployment.phase_since + timedelta(seconds=walk.settings.deadlines.preparing)
+async def _wait_for(connection: Connection, run: DeploymentRun, missing: Sequence[str]) -> None:
+    until = run.deployment.phase_since + timedelta(seconds=run.settings.deadlines.preparing)
     for name in missing:
-        await _order(connection, walk, name)
-    if walk.run.now() >= until:
-        raise DeploymentFailed(_too_late(missing, walk.settings.deadlines.preparing))
+        await _order(connection, run, name)
+    if run.job.now() >= until:
+        raise DeploymentFailed(_too_late(missing, run.settings.deadlines.preparing))
     reason = f"{_named(missing)} being made."
-    await deployments.wait(connection, walk.deployment.id, reason)
-    await walk.run.retry(connection, until, reason)
-    told = {*walk.run.job.arguments.get(WAITS_FOR, ()), *missing}
-    await jobs.amend(connection, Kind.BUILD, walk.deployment.id, {WAITS_FOR: sorted(told)})
+    await deployments.wait(connection, run.deployment.id, reason)
+    await run.job.retry(connection, until, reason)
+    told = {*run.job.job.arguments.get(WAITS_FOR, ()), *missing}
+    await jobs.amend(connection, Kind.BUILD, run.deployment.id, {WAITS_FOR: sorted(told)})
 
 
-async def _order(connection: Connection, walk: Walk, name: str) -> None:
+async def _order(connection: Connection, run: DeploymentRun, name: str) -> None:
     """Have an image made. Its job can't end before this transaction does, so it finds whom to wake.
 
     Raises `DeploymentFailed` when the job has been given up since the deployment began to wait.
     """
     while not await jobs.lock_open(connection, Kind.IMAGE, name):
-        reason = await jobs.given_up_since(connection, Kind.IMAGE, name, walk.deployment.phase_since)
+        reason = await jobs.given_up_since(connection, Kind.IMAGE, name, run.deployment.phase_since)
         if reason is not None:
             raise DeploymentFailed(_not_made(name, reason))
         await jobs.enqueue(connection, Kind.IMAGE, name)

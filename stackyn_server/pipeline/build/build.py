@@ -34,7 +34,7 @@ from stackyn_server.pipeline.build.registries import credentials_for
 from stackyn_server.pipeline.build.variables import BuildVariables, Told, told
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout import environment
-from stackyn_server.pipeline.run import Also, Walk, Walker
+from stackyn_server.pipeline.run import Also, DeploymentRun, StepRunner
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
@@ -86,123 +86,125 @@ class Build:
         self._layout = Layout(settings.images.directory)
         self._clones = clones
         self._variables_key = variables_key
-        self._walker = Walker(database, journal, settings, back_to=Phase.QUEUED)
+        self._runner = StepRunner(database, journal, settings, back_to=Phase.QUEUED)
         self._memory = BuildMemory(settings)
         self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
         for slot in reversed(range(settings.builds.concurrency)):
             self._slots.put_nowait(slot)
 
     async def __call__(self, run: JobRun) -> None:
-        await self._walker.walk(run, self._steps)
+        await self._runner.run(run, self._steps)
 
-    async def _steps(self, walk: Walk) -> None:
-        app = await self._app(walk)
-        clone = clone_of(self._clones, walk.deployment.id)
+    async def _steps(self, run: DeploymentRun) -> None:
+        app = await self._app(run)
+        clone = clone_of(self._clones, run.deployment.id)
         await need_room((self._clones, self._engine.facts.root), self._settings.builds.free_disk_mb)
-        if walk.deployment.phase is Phase.QUEUED:
-            await walk.move(Phase.FETCHING)
+        if run.deployment.phase is Phase.QUEUED:
+            await run.move(Phase.FETCHING)
         crash_point("build.fetching")
-        if walk.deployment.phase is Phase.FETCHING:
-            fetched = await walk.step(self._fetch(walk, app, clone), _fetch_timeout(self._settings))
+        if run.deployment.phase is Phase.FETCHING:
+            fetched = await run.step(self._fetch(run, app, clone), _fetch_timeout(self._settings))
             crash_point("build.fetched")
-            await walk.move(
+            await run.move(
                 Phase.PLANNING,
                 commit=fetched.commit,
                 branch=fetched.branch,
                 also=_remember_source(app, fetched),
             )
         crash_point("build.planning")
-        if walk.deployment.phase is Phase.PLANNING:
-            plan = await walk.step(self._plan(walk, app, clone), _plan_timeout())
+        if run.deployment.phase is Phase.PLANNING:
+            plan = await run.step(self._plan(run, app, clone), _plan_timeout())
             crash_point("build.planned")
-            await walk.move(Phase.BUILDING, plan=plan.as_json())
+            await run.move(Phase.BUILDING, plan=plan.as_json())
         crash_point("build.building")
-        if walk.deployment.phase is Phase.BUILDING:
-            made_of = await base_images.ready(walk, self._layout)
+        if run.deployment.phase is Phase.BUILDING:
+            made_of = await base_images.ready(run, self._layout)
             if made_of is None:
                 return
-            image, key = await self._image(walk, app, clone)
+            image, key = await self._image(run, app, clone)
             crash_point("build.image")
-            await walk.move(
+            await run.move(
                 Phase.BUILT,
                 image=image,
                 build_key=key,
-                plan={**(walk.deployment.plan or {}), "base_digests": made_of},
-                first=walk.run.hand_over,
-                also=self._hand_over(walk),
+                plan={**(run.deployment.plan or {}), "base_digests": made_of},
+                first=run.job.hand_over,
+                also=self._hand_over(run),
             )
         crash_point("build.built")
         await repository.remove(clone)
 
-    async def _app(self, walk: Walk) -> App:
+    async def _app(self, run: DeploymentRun) -> App:
         async with self._database.connection() as connection:
-            app = await apps.get(connection, walk.deployment.app)
+            app = await apps.get(connection, run.deployment.app)
         if app is None or app.desired is Desired.DELETED:
             raise JobCancelled
         return app
 
-    async def _fetch(self, walk: Walk, app: App, clone: Path) -> Fetched:
+    async def _fetch(self, run: DeploymentRun, app: App, clone: Path) -> Fetched:
         """Have the recorded commit in `clone`, or the branch's newest where none is recorded yet.
 
         A clone that is there already, from before a crash or a step ago, is used as it is.
         """
-        deployment = walk.deployment
+        deployment = run.deployment
         return await repository.fetch(
-            self._settings.source, clone, app.repository, deployment.branch, deployment.commit, walk.say
+            self._settings.source, clone, app.repository, deployment.branch, deployment.commit, run.write_log
         )
 
-    async def _plan(self, walk: Walk, app: App, clone: Path) -> BuildPlan:
-        source = (await self._fetch(walk, app, clone)).tree
+    async def _plan(self, run: DeploymentRun, app: App, clone: Path) -> BuildPlan:
+        source = (await self._fetch(run, app, clone)).tree
         tree = await list_files(self._settings.source, clone, source)
         options = PlanOptions(
             toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_there()),
             default_port=self._settings.apps.default_port,
-            hosts_variables=(await self._variables(walk, app)).of_hosts,
+            hosts_variables=(await self._variables(run, app)).of_hosts,
             **{name: getattr(app.settings, name) for name in _OF_PLANNING},
         )
         plan = await counted(
-            walk, lambda: reader.plan(self._settings.reading, clone, source, tree.files, options)
+            run, lambda: reader.plan(self._settings.reading, clone, source, tree.files, options)
         )
         for reason in plan.reasons:
-            walk.say(reason)
+            run.write_log(reason)
         return plan
 
-    async def _image(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None]:
+    async def _image(self, run: DeploymentRun, app: App, clone: Path) -> tuple[str, str | None]:
         """Return the image and its key. Built, unless an image of this deployment inspects already, or one that the
         same build made: finished work is not done twice. A build that waits for memory has its whole time after that.
         """
         timeout = _build_timeout(self._settings)
-        found = await walk.step(self._prepared(walk, app, clone), timeout)
+        found = await run.step(self._prepared(run, app, clone), timeout)
         if not isinstance(found, _Needed):
             return found
-        async with self._memory.reserved(walk, app, found.told.plan) as memory_mb:
-            return await walk.step(self._built(walk, app, clone, found, memory_mb), timeout), found.key
+        async with self._memory.reserved(run, app, found.told.plan) as memory_mb:
+            return await run.step(self._built(run, app, clone, found, memory_mb), timeout), found.key
 
-    async def _prepared(self, walk: Walk, app: App, clone: Path) -> tuple[str, str | None] | _Needed:
-        deployment = walk.deployment
+    async def _prepared(self, run: DeploymentRun, app: App, clone: Path) -> tuple[str, str | None] | _Needed:
+        deployment = run.deployment
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
         plan = BuildPlan.from_json(deployment.plan or {})
         if ready is not None:
-            walk.say("The image was built before the interruption.")
+            run.write_log("The image was built before the interruption.")
             return ready.id, None  # the variables may have changed meanwhile
-        source = (await self._fetch(walk, app, clone)).tree
-        variables = told(plan, await self._variables(walk, app))
+        source = (await self._fetch(run, app, clone)).tree
+        variables = told(plan, await self._variables(run, app))
         key = await self._key(app, plan, source, variables.digest)
-        if (same := await self._built_before(walk, app, key)) is not None:
-            walk.say("Nothing has changed since an earlier deployment: its image is used, without a build.")
+        if (same := await self._built_before(run, app, key)) is not None:
+            run.write_log(
+                "Nothing has changed since an earlier deployment: its image is used, without a build."
+            )
             await images.tag(self._engine, same, tag)
             return same, key
         return _Needed(source, variables, key)
 
-    async def _built(self, walk: Walk, app: App, clone: Path, needed: _Needed, memory_mb: int) -> str:
-        deployment, variables = walk.deployment, needed.told
+    async def _built(self, run: DeploymentRun, app: App, clone: Path, needed: _Needed, memory_mb: int) -> str:
+        deployment, variables = run.deployment, needed.told
         plan = variables.plan
-        credentials = await walk.record(
+        credentials = await run.record(
             lambda connection: credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
         )
         if variables.sentence:
-            walk.say(variables.sentence)
+            run.write_log(variables.sentence)
         async with self._slot() as slot:
             network = await networks.ensure_build_network(self._engine, slot)
             context = archive(
@@ -211,7 +213,7 @@ class Build:
                 needed.source,
                 plan,
                 root=plan.root if plan.root is not None else app.settings.root_directory or "",
-                say=walk.say,
+                say=run.write_log,
             )
             request = BuildRequest(
                 app=deployment.app,
@@ -231,10 +233,10 @@ class Build:
                 hostname=variables.hostname,
                 no_cache=variables.no_cache,
             )
-            return await self._builder.build(request, context, walk.say)
+            return await self._builder.build(request, context, run.write_log)
 
-    async def _variables(self, walk: Walk, app: App) -> BuildVariables:
-        found = await walk.record(
+    async def _variables(self, run: DeploymentRun, app: App) -> BuildVariables:
+        found = await run.record(
             lambda connection: environment.snapshot(connection, self._sealer, app.tenant, app.id)
         )
         return BuildVariables.of(found, tenant=app.tenant, key=self._variables_key)
@@ -252,28 +254,28 @@ class Build:
             secret=secret,
         )
 
-    async def _built_before(self, walk: Walk, app: App, key: str | None) -> str | None:
+    async def _built_before(self, run: DeploymentRun, app: App, key: str | None) -> str | None:
         """Return the newest image of the app with this key that is still there."""
         if key is None:
             return None
-        candidates = await walk.record(lambda connection: deployments.built_before(connection, app.id, key))
+        candidates = await run.record(lambda connection: deployments.built_before(connection, app.id, key))
         for image in candidates:
             found = await images.inspect(self._engine, image)
             if found is not None and found.app == app.id and self._engine.labels.owns_image(found.labels):
                 return found.id
         return None
 
-    def _hand_over(self, walk: Walk) -> Also:
+    def _hand_over(self, run: DeploymentRun) -> Also:
         """The release job begins where the build job ends; older images that still wait are pointless now."""
 
         async def also(connection: Connection, built: Deployment) -> None:
             for older in await jobs.supersede_waiting(connection, Kind.RELEASE, built.app):
                 waiting = await deployments.get(connection, DeploymentId(int(older)))
                 if waiting is not None and waiting.id < built.id:
-                    ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, walk.mover)
+                    ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, run.mover)
                     await work.cleanup(connection, ended, waiting.phase)
             await work.release(connection, built)
-            await walk.run.finish(connection)
+            await run.job.finish(connection)
 
         return also
 

@@ -11,7 +11,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.memory import build_mb
 from stackyn_server.engine import host_memory
-from stackyn_server.pipeline.run import Walk
+from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import accounts
 from stackyn_server.store.apps import App
 
@@ -51,36 +51,36 @@ class BuildMemory:
         self._shares = Shares()
 
     @asynccontextmanager
-    async def reserved(self, walk: Walk, app: App, plan: BuildPlan) -> AsyncIterator[int]:
+    async def reserved(self, run: DeploymentRun, app: App, plan: BuildPlan) -> AsyncIterator[int]:
         """Give the memory of a build in MiB, for as long as it runs. It waits, in turn, while others have too much of
         the machine; raises `JobCancelled` when its deployment is cancelled meanwhile. The build log is told what is not
         as usual.
         """
-        builds, owner = self._settings.builds, walk.deployment.id
+        builds, owner = self._settings.builds, run.deployment.id
         machine_mb = await asyncio.to_thread(host_memory.total_mb) - self._settings.apps.memory_reserve_mb
-        given = await self._given(walk, app, plan, machine_mb)
+        given = await self._given(run, app, plan, machine_mb)
         together_mb = max(machine_mb, builds.memory_mb * builds.concurrency)  # usual ones wait for none
 
         def on_wait() -> None:
-            walk.say("Waiting until another build has ended: together they would use too much memory.")
+            run.write_log("Waiting until another build has ended: together they would use too much memory.")
 
         try:
-            await walk.run.until_cancelled(self._shares.take(owner, given, together_mb, on_wait))
+            await run.job.until_cancelled(self._shares.take(owner, given, together_mb, on_wait))
             yield given
         finally:
             await self._shares.give_back(owner)
 
-    async def _given(self, walk: Walk, app: App, plan: BuildPlan, machine_mb: int) -> int:
+    async def _given(self, run: DeploymentRun, app: App, plan: BuildPlan, machine_mb: int) -> int:
         usual = self._settings.builds.memory_mb
         asked = app.settings.build_memory_mb or plan.deploying.build_memory_mb
         if asked is None:
             return usual
-        account = await walk.record(lambda connection: accounts.get(connection, app.tenant))
+        account = await run.record(lambda connection: accounts.get(connection, app.tenant))
         plans = self._settings.plans
         billing = plans.get(account.plan if account else "") or plans[self._settings.billing.default_plan]
         given = build_mb(asked, usual, billing.max_build_memory_mb, machine_mb)
         why = (
             f", less than build_memory_mb asks for ({asked}): that is the most here" if given < asked else ""
         )
-        walk.say(f"The build may use {given} MiB of memory{why}.")
+        run.write_log(f"The build may use {given} MiB of memory{why}.")
         return given

@@ -6,20 +6,20 @@ from collections.abc import Awaitable, Callable
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
-from stackyn_server.pipeline.run import Walk
+from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.source import reader
 
 MOST = 2
 _COUNT = "readings"  # in the job's arguments
 
 
-async def counted(walk: Walk, read: Callable[[], Awaitable[BuildPlan]]) -> BuildPlan:
+async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) -> BuildPlan:
     """Plan a commit. Each beginning is counted in the job's row, where it outlives this server.
 
     Raises `DeploymentFailed` for a second process that dies, and without reading for a third beginning: then servers
     have ended too while they waited for it.
     """
-    begun = await _count(walk, 1)
+    begun = await _count(run, 1)
     if begun > MOST:
         raise DeploymentFailed(reader.died())
     try:
@@ -29,9 +29,9 @@ async def counted(walk: Walk, read: Callable[[], Awaitable[BuildPlan]]) -> Build
             raise DeploymentFailed(died.failure) from died
         raise
     except TransientFailure:
-        await _count(walk, -1)  # git's trouble: nothing has died
+        await _count(run, -1)  # git's trouble: nothing has died
         raise
 
 
-async def _count(walk: Walk, by: int) -> int:
-    return await walk.record(lambda connection: walk.run.count(connection, _COUNT, by))
+async def _count(run: DeploymentRun, by: int) -> int:
+    return await run.record(lambda connection: run.job.count(connection, _COUNT, by))

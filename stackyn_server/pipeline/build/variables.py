@@ -57,7 +57,7 @@ class BuildVariables:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How a build gets them: the plan to build by, parts of its request, and a sentence for its log.
+    """How a build gets them: the plan to build by, context of its request, and a sentence for its log.
 
     `digest` is empty where the variables make no difference to the image.
     """

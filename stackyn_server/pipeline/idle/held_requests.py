@@ -1,5 +1,7 @@
-"""Who waits at a held app, and whether they may go on. In this process only: after a restart the proxy asks anew, and
-the rows say the rest."""
+"""The requests that the proxy holds: they wait here until a job handler decides whether they pass.
+
+Kept in memory only. The proxy asks again after a restart of this server, and the rows say whether a route is held.
+"""
 
 from __future__ import annotations
 
@@ -7,112 +9,119 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import StrEnum, auto
 
 from stackyn_server.domain.ids import AppId
 
 
-class Verdict(StrEnum):
-    WAIT = "wait"
-    GO_ON = "go on"
-    REFUSE = "refuse"
+class HoldDecision(StrEnum):
+    WAIT = auto()
+    PASS = auto()
+    REFUSE = auto()
 
 
 @dataclass(slots=True)
-class Gate:
-    verdict: Verdict = Verdict.WAIT
-    asked: int = 0  # requests since the verdict was last given
+class Hold:
+    """The decision for one app's held requests. `used` counts the requests that asked since the last decision."""
+
+    decision: HoldDecision = HoldDecision.WAIT
+    used: int = 0
     waiting: int = 0
     refuses_until: float = 0.0
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def give(self, verdict: Verdict) -> None:
-        self.verdict, self.asked = verdict, 0
-        self.decided.clear() if verdict is Verdict.WAIT else self.decided.set()
+    def decide(self, decision: HoldDecision) -> None:
+        self.decision, self.used = decision, 0
+        self.decided.clear() if decision is HoldDecision.WAIT else self.decided.set()
 
-    async def decision(self) -> Verdict:
-        """Return the verdict as soon as it isn't WAIT. Goes on without end."""
-        while self.verdict is Verdict.WAIT:
+    async def until_decided(self) -> HoldDecision:
+        """Return the decision as soon as it isn't WAIT. Waits without a limit."""
+        while self.decision is HoldDecision.WAIT:
             await self.decided.wait()
-        return self.verdict
+        return self.decision
 
 
-class Gates:
-    """One gate for each app whose requests the proxy holds. Nothing here awaits between looking and deciding."""
+class HeldRequests:
+    """One `Hold` for each app whose route is held. No method awaits between reading a decision and changing it."""
 
     def __init__(self) -> None:
-        self._gates: dict[AppId, Gate] = {}
+        self._holds: dict[AppId, Hold] = {}
         self._is_closed = False
 
-    # The stories decide ---------------------------------------------------------------------------------------
+    # Job handlers decide --------------------------------------------------------------------------------------
 
-    def open(self, app: AppId) -> None:
-        """The instance is ready: everybody goes on, whatever the route says."""
-        self._gate(app).give(Verdict.GO_ON)
+    def pass_all(self, app: AppId) -> None:
+        """The instance is ready: every request passes, whatever the route says."""
+        self._hold(app).decide(HoldDecision.PASS)
 
-    def shut(self, app: AppId) -> None:
-        """From now on everybody waits."""
-        self._gate(app).give(Verdict.WAIT)
+    def hold(self, app: AppId) -> None:
+        """Every request waits from now on."""
+        self._hold(app).decide(HoldDecision.WAIT)
 
-    def shut_unless_asked(self, app: AppId) -> bool:
-        """Shut an open gate, unless somebody has gone through it since it was opened. Says whether it is shut."""
-        if self.is_asked(app):
+    def hold_if_unused(self, app: AppId) -> bool:
+        """Hold requests from now on, unless one has passed since `pass_all`. Returns whether they are held."""
+        if self.is_used(app):
             return False
-        self.shut(app)
+        self.hold(app)
         return True
 
-    def is_asked(self, app: AppId) -> bool:
-        gate = self._gates.get(app)
-        return gate is not None and (gate.asked > 0 or gate.waiting > 0)
+    def is_used(self, app: AppId) -> bool:
+        hold = self._holds.get(app)
+        return hold is not None and (hold.used > 0 or hold.waiting > 0)
 
     def refuse(self, app: AppId, seconds: float = 0) -> None:
-        """Send everybody away who waits now, and who comes within `seconds`."""
-        gate = self._gate(app)
-        gate.give(Verdict.REFUSE)
-        gate.refuses_until = asyncio.get_running_loop().time() + seconds
+        """Refuse every request that waits now, and those that arrive within `seconds`."""
+        hold = self._hold(app)
+        hold.decide(HoldDecision.REFUSE)
+        hold.refuses_until = asyncio.get_running_loop().time() + seconds
         if not seconds:
-            del self._gates[app]
+            del self._holds[app]
+
+    def refuse_waiting(self, app: AppId) -> None:
+        """Refuse the requests that wait now; those that arrive later wait."""
+        self.refuse(app)
+        self.hold(app)
 
     def forget(self, app: AppId) -> None:
-        """The route isn't held any more; who waits still goes on."""
-        if gate := self._gates.pop(app, None):
-            gate.give(Verdict.GO_ON)
+        """The route isn't held any more; requests that still wait pass."""
+        if hold := self._holds.pop(app, None):
+            hold.decide(HoldDecision.PASS)
 
     def close(self) -> None:
-        """This server stops: send everybody away, now and from now on."""
+        """This server stops: refuse every request, now and from now on."""
         self._is_closed = True
-        for app in list(self._gates):
+        for app in list(self._holds):
             self.refuse(app)
 
     # Requests ask ---------------------------------------------------------------------------------------------
 
     def waiting(self, app: AppId) -> int:
-        gate = self._gates.get(app)
-        return gate.waiting if gate else 0
+        hold = self._holds.get(app)
+        return hold.waiting if hold else 0
 
-    def ask(self, app: AppId) -> Verdict:
-        """Return the verdict as it is; a request that has asked is seen by whoever wants to shut the gate."""
+    def ask(self, app: AppId) -> HoldDecision:
+        """Return the decision for one request, and count the request as a use of the app."""
         if self._is_closed:
-            return Verdict.REFUSE
-        gate = self._gates.get(app)
-        if gate is None:
-            return Verdict.WAIT
-        if gate.verdict is Verdict.REFUSE and gate.refuses_until <= asyncio.get_running_loop().time():
-            gate.give(Verdict.WAIT)
-        gate.asked += 1
-        return gate.verdict
+            return HoldDecision.REFUSE
+        hold = self._holds.get(app)
+        if hold is None:
+            return HoldDecision.WAIT
+        if hold.decision is HoldDecision.REFUSE and hold.refuses_until <= asyncio.get_running_loop().time():
+            hold.decide(HoldDecision.WAIT)
+        hold.used += 1
+        return hold.decision
 
     @contextmanager
-    def place(self, app: AppId) -> Iterator[Gate]:
-        """Count among those who wait, so that whoever wants to shut the gate sees it."""
-        gate = self._gate(app)
-        gate.waiting += 1
+    def waiting_place(self, app: AppId) -> Iterator[Hold]:
+        """Count a request among those that wait, so that `is_used` sees it."""
+        hold = self._hold(app)
+        hold.waiting += 1
         try:
-            yield gate
+            yield hold
         finally:
-            gate.waiting -= 1
-            if gate.waiting == 0 and gate.verdict is Verdict.WAIT and self._gates.get(app) is gate:
-                del self._gates[app]
+            hold.waiting -= 1
+            if hold.waiting == 0 and hold.decision is HoldDecision.WAIT and self._holds.get(app) is hold:
+                del self._holds[app]
 
-    def _gate(self, app: AppId) -> Gate:
-        return self._gates.setdefault(app, Gate())
+    def _hold(self, app: AppId) -> Hold:
+        return self._holds.setdefault(app, Hold())

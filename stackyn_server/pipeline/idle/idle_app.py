@@ -12,7 +12,7 @@ from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import Instance
 
 
-async def lay_down(
+async def set_idle(
     connection: Connection,
     app: App,
     instance: Instance,

@@ -14,7 +14,7 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, sockets
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.context import Story
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import hosts_of
 from stackyn_server.pipeline.idle import idle_app
@@ -28,7 +28,7 @@ from stackyn_server.store.routes import Route, RouteState
 log = structlog.get_logger()
 
 
-class Sleep(Story):
+class Sleep(JobHandler):
     """The handler of `sleep` jobs."""
 
     async def __call__(self, run: JobRun) -> None:
@@ -59,8 +59,8 @@ class Sleep(Story):
         if state is None or not state.running or release is None:
             return False
         accepted = await asyncio.to_thread(sockets.accepted, state.pid)
-        if not self._gates.is_asked(app.id):
-            self._gates.open(app.id)
+        if not self._held_requests.is_used(app.id):
+            self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
             await routes.hold(connection, app.id, instance.id)
             hosts = await hosts_of(connection, self._settings, app)
@@ -76,11 +76,11 @@ class Sleep(Story):
             state.pid,
             release.port,
             seconds,
-            is_disturbed=lambda: self._gates.is_asked(app.id) or run.cancel.is_set(),
+            is_disturbed=lambda: self._held_requests.is_used(app.id) or run.cancel.is_set(),
         )
         # Somebody may have come while the proxy had not heard of the hold yet.
         is_unused = await asyncio.to_thread(sockets.accepted, state.pid) == accepted
-        return is_quiet and is_unused and self._gates.shut_unless_asked(app.id)
+        return is_quiet and is_unused and self._held_requests.hold_if_unused(app.id)
 
     async def _stop(self, run: JobRun, app: App, instance: Instance) -> None:
         """From here on there is no way back: whoever comes now wakes the app again."""
@@ -91,17 +91,17 @@ class Sleep(Story):
         lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
         crash_point("sleep.stopped")
         async with self._database.transaction() as connection:
-            await idle_app.lay_down(connection, app, instance, last_lines=lines, last_state=last)
+            await idle_app.set_idle(connection, app, instance, last_lines=lines, last_state=last)
             await events.append(connection, "app.slept", tenant=app.tenant, app=app.id)
             await run.finish(connection)
 
     async def _stay(self, run: JobRun, app: App, instance: Instance) -> None:
         """Somebody came: they are answered by the instance, which is there all the time."""
-        self._gates.open(app.id)
+        self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
             await routes.serve(connection, app.id, instance.id)
             hosts = await hosts_of(connection, self._settings, app)
         crash_point("sleep.aborted")
         await run.still_leading()
         await self._ingress.apply(dict.fromkeys(hosts, instance.id))
-        self._gates.forget(app.id)
+        self._held_requests.forget(app.id)

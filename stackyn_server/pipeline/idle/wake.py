@@ -14,7 +14,7 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.memory import has_room
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.context import Parts, Story
+from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import hosts_of
 from stackyn_server.pipeline.idle import idle_app
@@ -33,11 +33,11 @@ from stackyn_server.store.routes import RouteState
 log = structlog.get_logger()
 
 
-class Wake(Story):
+class Wake(JobHandler):
     """The handler of `wake` jobs."""
 
-    def __init__(self, parts: Parts, sealer: Sealer) -> None:
-        super().__init__(parts)
+    def __init__(self, context: PipelineContext, sealer: Sealer) -> None:
+        super().__init__(context)
         self._sealer = sealer
 
     async def __call__(self, run: JobRun) -> None:
@@ -50,7 +50,7 @@ class Wake(Story):
                 release = await releases.get(connection, instance.release)
             assert release is not None, "the instance's row refers to it"
             try:
-                with self._room.while_starting(app.id):
+                with self._reservations.while_starting(app.id):
                     await run.until_cancelled(self._raise(run, app, release, instance))
             except TransientFailure as error:
                 await self._tell(app, error.failure)
@@ -67,7 +67,7 @@ class Wake(Story):
             app = await apps.get(connection, subject)
         if app is not None and app.desired is Desired.RUNNING:
             return app
-        self._gates.refuse(subject)
+        self._held_requests.refuse(subject)
         return None
 
     async def _at_rest(self, run: JobRun, app: App) -> Instance | None:
@@ -90,13 +90,13 @@ class Wake(Story):
             return instance
         lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
         async with self._database.transaction() as connection:
-            return await idle_app.lay_down(connection, app, instance, last_lines=lines, last_state=last)
+            return await idle_app.set_idle(connection, app, instance, last_lines=lines, last_state=last)
 
     async def _raise(self, run: JobRun, app: App, release: Release, instance: Instance) -> None:
         """Start the container and see it answer. Raises `DeploymentFailed`."""
         if not run.job.arguments.get("is_last_resort"):  # else it takes the place of one that ran just now
             await self._have_memory(app, release)
-        self._room.promise(app.id, release.memory_mb)
+        self._reservations.reserve(app.id, release.memory_mb)
         await run.still_leading()
         spec = candidate.container_spec(self._settings, self._sealer, app, release, instance)
         container = await containers.start(self._engine, spec)
@@ -110,7 +110,7 @@ class Wake(Story):
         crash_point("wake.ready")
         if run.job.arguments.get("has_moved"):
             await self._turn_to_port(app, instance)
-        self._gates.open(app.id)
+        self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
             await instances.set_up(connection, instance.id)
             await routes.serve(connection, app.id, instance.id)
@@ -119,7 +119,7 @@ class Wake(Story):
         crash_point("wake.serving")
 
     async def _have_memory(self, app: App, release: Release) -> None:
-        available = await self._room.available_mb(app.id)
+        available = await self._reservations.available_mb(app.id)
         if not has_room(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
             raise NoMemory
 
@@ -128,7 +128,7 @@ class Wake(Story):
         async with self._database.connection() as connection:
             hosts = await hosts_of(connection, self._settings, app)
         await self._ingress.apply(dict.fromkeys(hosts, instance.id))
-        self._gates.refuse(app.id)
+        self._held_requests.refuse(app.id)
 
     async def _serve(self, run: JobRun, app: App) -> None:
         """Let the proxy serve without asking us."""
@@ -136,11 +136,11 @@ class Wake(Story):
             route = await routes.get(connection, app.id)
             hosts = await hosts_of(connection, self._settings, app)
         if route is None or route.state is RouteState.WITHDRAWN:
-            self._gates.refuse(app.id)
+            self._held_requests.refuse(app.id)
         elif route.state is RouteState.SERVING:
             await run.still_leading()
             await self._ingress.apply(dict.fromkeys(hosts, route.instance))
-            self._gates.forget(app.id)
+            self._held_requests.forget(app.id)
 
     async def _give_up(self, run: JobRun, app: App, instance: Instance, failure: Failure) -> None:
         """It does not start. The next request after a while tries again, unless this was the last resort."""
@@ -163,9 +163,9 @@ class Wake(Story):
                 await retire_all(connection, run, app, drain_seconds=0)
                 await apps.set_desired(connection, app.id, app.desired, stop_reason=_sentence(failure))
             else:
-                await idle_app.lay_down(connection, app, instance, last_lines=lines, last_state=last)
+                await idle_app.set_idle(connection, app, instance, last_lines=lines, last_state=last)
                 await self._tell_in(connection, app, failure)
-        self._gates.refuse(app.id, self._settings.hold.refuse_seconds)
+        self._held_requests.refuse(app.id, self._settings.hold.refuse_seconds)
         if is_last_resort:
             async with self._database.connection() as connection:
                 hosts = await hosts_of(connection, self._settings, app)

@@ -11,10 +11,10 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobCancelled
-from stackyn_server.pipeline.context import Story
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.rollout import probe
 from stackyn_server.pipeline.rollout.not_ready import EndedFromOutside
-from stackyn_server.pipeline.run import Walk, explain
+from stackyn_server.pipeline.run import DeploymentRun, write_failure
 from stackyn_server.store import deployments, instances, routes, work
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Moved
@@ -23,20 +23,20 @@ from stackyn_server.store.instances import Instance, InstanceState
 log = structlog.get_logger()
 
 
-class AfterLive(Story):
+class AfterLive(JobHandler):
     """Ends the release job of a first deployment. The engine does not bring its container back meanwhile."""
 
-    async def watch(self, walk: Walk) -> None:
+    async def watch(self, run: DeploymentRun) -> None:
         """Return when the time has passed, or the deployment has been failed with its last lines. Safe to repeat.
 
         Raises `JobCancelled`: somebody stops the app or deletes it.
         """
         async with self._database.connection() as connection:
-            instance = await instances.of_deployment(connection, walk.deployment.id)
+            instance = await instances.of_deployment(connection, run.deployment.id)
         if instance is None or instance.state is not InstanceState.UP:
             return
         try:
-            await walk.run.until_cancelled(self._until_steady(walk, instance))
+            await run.job.until_cancelled(self._until_steady(run, instance))
         except JobCancelled:
             await self._keep_up(instance)  # whoever takes it away knows how to
             raise
@@ -46,12 +46,12 @@ class AfterLive(Story):
             raise
         except DeploymentFailed as error:
             if await containers.inspect(self._engine, instance.container or "") is not None:
-                await self._fail(walk, error)  # one that somebody has removed is made again
+                await self._fail(run, error)  # one that somebody has removed is made again
 
-    async def _until_steady(self, walk: Walk, instance: Instance) -> None:
+    async def _until_steady(self, run: DeploymentRun, instance: Instance) -> None:
         chosen = self._settings.probe
-        live_at = walk.deployment.live_at or walk.run.now()
-        while (walk.run.now() - live_at).total_seconds() < chosen.steady_seconds:
+        live_at = run.deployment.live_at or run.job.now()
+        while (run.job.now() - live_at).total_seconds() < chosen.steady_seconds:
             await probe.running_state(self._engine, instance.container or "")
             await asyncio.sleep(chosen.interval_seconds)
         await probe.running_state(self._engine, instance.container or "")
@@ -60,20 +60,20 @@ class AfterLive(Story):
     async def _keep_up(self, instance: Instance) -> None:
         await containers.set_restart(self._engine, instance.container or "", on=True)
 
-    async def _fail(self, walk: Walk, error: DeploymentFailed) -> None:
+    async def _fail(self, run: DeploymentRun, error: DeploymentFailed) -> None:
         log.info("deployment.failed", code=error.failure.code.value, phase=Phase.LIVE.value)
-        explain(walk, error.failure)
-        await walk.journal.flush(walk.deployment.id)
+        write_failure(run, error.failure)
+        await run.journal.flush(run.deployment.id)
 
         async def write(connection: Connection) -> None:
             failed = await deployments.advance(
-                connection, walk.deployment, Phase.FAILED, walk.mover, failure=error.failure
+                connection, run.deployment, Phase.FAILED, run.mover, failure=error.failure
             )
             await routes.withdraw(connection, failed.app)
             await work.cleanup(connection, failed, Phase.LIVE)
-            await walk.run.finish(connection)
+            await run.job.finish(connection)
 
         try:
-            await walk.record(write)
+            await run.record(write)
         except Moved:
             log.info("deployment.moved_elsewhere")

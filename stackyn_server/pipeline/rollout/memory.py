@@ -1,5 +1,5 @@
-"""This machine's memory that is neither used nor promised. The kernel counts what an app uses, which comes only after
-its start: without the promises, two that start at the same moment would both be told that there is room."""
+"""The memory of this machine that starting apps have reserved: they use it only some time after their start, and
+without reservations two apps that start at the same moment would both find the same memory free."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import host_memory
 
 
-class Room:
-    """One for the process. An app that starts has a promise from the decision to let it start until it answers or is
-    given up; a story that resumes after a restart of this server makes its promise again."""
+class MemoryReservations:
+    """One for the process, in memory only: a job that resumes after a restart of this server reserves again.
+
+    An app holds its reservation from the decision to start it until it answers or the start has failed.
+    """
 
     def __init__(self) -> None:
-        self._promised: dict[AppId, int] = {}
+        self._reserved: dict[AppId, int] = {}
 
     async def available_mb(self, app: AppId) -> int:
-        """Return what `app` could get, in MiB. To be followed by `promise` before anything else is awaited."""
+        """Return what `app` could get, in MiB. Call `reserve` before anything else is awaited."""
         available = await asyncio.to_thread(host_memory.available_mb)
-        return available - sum(mb for other, mb in self._promised.items() if other != app)
+        return available - sum(mb for owner, mb in self._reserved.items() if owner != app)
 
-    def promise(self, app: AppId, memory_mb: int) -> None:
-        self._promised[app] = memory_mb
+    def reserve(self, app: AppId, memory_mb: int) -> None:
+        self._reserved[app] = memory_mb
 
     @contextmanager
     def while_starting(self, app: AppId) -> Iterator[None]:
-        """Take the app's promise back at the end, however it ends."""
+        """Release the app's reservation at the end of the block, however the block ends."""
         try:
             yield
         finally:
-            self._promised.pop(app, None)
+            self._reserved.pop(app, None)

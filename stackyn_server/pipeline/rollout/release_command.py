@@ -26,7 +26,7 @@ from stackyn_server.engine.labels import Role
 from stackyn_server.engine.pacing import Pace
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline.context import Parts, Story
+from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout.release_failures import (
     could_not_start,
@@ -34,7 +34,7 @@ from stackyn_server.pipeline.rollout.release_failures import (
     release_failure,
     took_too_long,
 )
-from stackyn_server.pipeline.run import Walk
+from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import deployments
 from stackyn_server.store import logs as stored_logs
 from stackyn_server.store.deployments import Deployment
@@ -53,66 +53,66 @@ def release_command(deployment: Deployment) -> str | None:
     return ((deployment.plan or {}).get("deploying") or {}).get("release_command") or None
 
 
-class ReleaseCommand(Story):
-    def __init__(self, parts: Parts, journal: Journal) -> None:
-        super().__init__(parts)
+class ReleaseCommand(JobHandler):
+    def __init__(self, context: PipelineContext, journal: Journal) -> None:
+        super().__init__(context)
         self._journal = journal
 
     @staticmethod
     def is_due(deployment: Deployment) -> bool:
         return release_command(deployment) is not None and deployment.command_done_at is None
 
-    async def run(self, walk: Walk, app_spec: ContainerSpec) -> None:
+    async def run(self, run: DeploymentRun, app_spec: ContainerSpec) -> None:
         """Return when the command has succeeded, that is recorded, and its container is gone.
 
         `app_spec` is how the app will be started, in the same place. Raises `DeploymentFailed` (RELEASE_FAILED),
         `ImageGone`, `TransientFailure`, and `JobCancelled` when it has been ended.
         """
-        spec = replace(app_spec, role=Role.RELEASE, command=release_command(walk.deployment))
+        spec = replace(app_spec, role=Role.RELEASE, command=release_command(run.deployment))
         try:
-            await walk.run.until_cancelled(self._run(walk, spec))
+            await run.job.until_cancelled(self._run(run, spec))
         except JobCancelled:
-            await self._end(walk.deployment)
+            await self._end(run.deployment)
             raise
         crash_point("releasing.ended")
-        await self._record(walk, is_done=True)
+        await self._record(run, is_done=True)
         crash_point("releasing.recorded")
-        await self.remove(walk.deployment)
+        await self.remove(run.deployment)
 
     async def remove(self, deployment: Deployment) -> None:
         """Take away what is left of the command, so that its address is free."""
         if deployment.command_container is not None:
             await release_containers.remove_of(self._engine, deployment.id)
 
-    async def _run(self, walk: Walk, spec: ContainerSpec) -> None:
-        told = await self._told_before(walk, f"Running the release command: {spec.command}")
-        container = await self._started(walk, spec)
-        ended = await self._ended(walk, container, told)
+    async def _run(self, run: DeploymentRun, spec: ContainerSpec) -> None:
+        told = await self._told_before(run, f"Running the release command: {spec.command}")
+        container = await self._started(run, spec)
+        ended = await self._ended(run, container, told)
         if ended is None:
             raise DeploymentFailed(end_is_unknown())
         if ended.exit_code != 0:
             was_from_outside = await endings.was_from_outside(self._engine, ended)
             lines = await self._last_lines(container)
             raise DeploymentFailed(release_failure(ended, lines, was_from_outside=was_from_outside))
-        walk.say("The release command has succeeded.")
+        run.write_log("The release command has succeeded.")
 
-    async def _started(self, walk: Walk, spec: ContainerSpec) -> str:
+    async def _started(self, run: DeploymentRun, spec: ContainerSpec) -> str:
         """Return the container, which runs or has run. Safe to repeat."""
-        recorded = walk.deployment.command_container
+        recorded = run.deployment.command_container
         if recorded is None:
-            found = await release_containers.find(self._engine, walk.deployment.id)
+            found = await release_containers.find(self._engine, run.deployment.id)
         elif (found := await containers.inspect(self._engine, recorded)) is None:
             raise DeploymentFailed(end_is_unknown())
         if found is not None and found.started_at is not None:
             if recorded is None:
-                await self._record(walk, container=found.id)
+                await self._record(run, container=found.id)
             return found.id
-        await walk.run.still_leading()
+        await run.job.still_leading()
         try:
             container = found.id if found is not None else await containers.create(self._engine, spec)
             crash_point("releasing.created")
             if recorded is None:
-                await self._record(walk, container=container)
+                await self._record(run, container=container)
             crash_point("releasing.starting")
             await containers.start_created(self._engine, spec, container)
         except (TransientFailure, containers.ImageGone):
@@ -122,7 +122,7 @@ class ReleaseCommand(Story):
         crash_point("releasing.started")
         return container
 
-    async def _ended(self, walk: Walk, container: str, told: Iterator[str]) -> ContainerState | None:
+    async def _ended(self, run: DeploymentRun, container: str, told: Iterator[str]) -> ContainerState | None:
         """Return how the command has ended, its output told; None when its container is gone.
 
         Its time runs from its start, whoever has waited for it so far.
@@ -130,7 +130,7 @@ class ReleaseCommand(Story):
         state = await containers.inspect(self._engine, container)
         try:
             async with asyncio.timeout(self._seconds_left(state)):
-                return await self._followed(walk, container, told)
+                return await self._followed(run, container, told)
         except TimeoutError:
             state = await containers.inspect(self._engine, container)
             if state is None or not state.running:
@@ -147,7 +147,9 @@ class ReleaseCommand(Story):
         passed = (datetime.now(UTC) - state.started_at).total_seconds()
         return max(0.0, self._settings.deadlines.releasing - passed)
 
-    async def _followed(self, walk: Walk, container: str, told: Iterator[str]) -> ContainerState | None:
+    async def _followed(
+        self, run: DeploymentRun, container: str, told: Iterator[str]
+    ) -> ContainerState | None:
         """Tell what the command writes until it ends, up to half of what a log may hold: more is to follow.
 
         Its last lines are told in any case. The engine itself loses some when a command writes very fast.
@@ -160,7 +162,7 @@ class ReleaseCommand(Story):
                 async with aclosing(logs.follow(self._engine, container, since=since)) as lines:
                     async for line in lines:
                         since = line.nanoseconds if since is None else max(since, line.nanoseconds)
-                        self._tell(walk, line.text, told)
+                        self._tell(run, line.text, told)
                         left -= len(line.text) + 1
                         if left <= 0:
                             break
@@ -173,42 +175,44 @@ class ReleaseCommand(Story):
             line.text async for line in logs.written(self._engine, container, since=since, tail=LAST_LINES)
         ]
         if len(rest) == LAST_LINES:
-            walk.say(_LEFT_OUT)
+            run.write_log(_LEFT_OUT)
         for text in rest:
-            self._tell(walk, text, told)
+            self._tell(run, text, told)
         return state
 
-    def _tell(self, walk: Walk, line: str, told: Iterator[str]) -> None:
+    def _tell(self, run: DeploymentRun, line: str, told: Iterator[str]) -> None:
         if self._journal.as_stored(line) not in told:
-            walk.say(line)
+            run.write_log(line)
 
-    async def _told_before(self, walk: Walk, heading: str) -> Iterator[str]:
+    async def _told_before(self, run: DeploymentRun, heading: str) -> Iterator[str]:
         """Return the lines that the build log has had since the command was begun, in order.
 
         Looked for one after the other, the command's own are found up to the last that was stored: what an
         interruption has lost is told, and nothing twice.
         """
-        if walk.deployment.command_container is None:
-            walk.say(heading)
+        if run.deployment.command_container is None:
+            run.write_log(heading)
             return iter(())
-        await self._journal.flush(walk.deployment.id)
+        await self._journal.flush(run.deployment.id)
         most = self._settings.builds.log_limit_bytes
         async with self._database.connection() as connection:
-            text = await stored_logs.read_text(connection, walk.deployment.id, "build", most)
+            text = await stored_logs.read_text(connection, run.deployment.id, "build", most)
         _, begun, since = text.partition(f"{self._journal.as_stored(heading)}\n")
         if not begun:
-            walk.say(heading)
-        walk.say("The release command was started before the interruption, and is waited for.")
+            run.write_log(heading)
+        run.write_log("The release command was started before the interruption, and is waited for.")
         return iter(since.split("\n"))
 
     async def _last_lines(self, container: str) -> str:
         return await containers.last_lines(self._engine, container, LAST_LINES, longest=LONGEST_RAW)
 
-    async def _record(self, walk: Walk, *, container: str | None = None, is_done: bool = False) -> None:
-        before = walk.deployment
-        walk.deployment = await walk.record(
+    async def _record(
+        self, run: DeploymentRun, *, container: str | None = None, is_done: bool = False
+    ) -> None:
+        before = run.deployment
+        run.deployment = await run.record(
             lambda connection: deployments.set_command(
-                connection, before, walk.mover, container=container, is_done=is_done
+                connection, before, run.mover, container=container, is_done=is_done
             )
         )
 

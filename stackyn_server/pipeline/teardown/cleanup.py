@@ -9,7 +9,7 @@ from stackyn_server.engine import images, release_containers
 from stackyn_server.engine.builder import container
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.build.build import clone_of
-from stackyn_server.pipeline.context import Parts, Story
+from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import confirm_as_it_is, hosts_of
 from stackyn_server.pipeline.rollout.in_place import Swap
@@ -18,12 +18,12 @@ from stackyn_server.source import repository
 from stackyn_server.store import apps, deployments, instances, releases, routes
 
 
-class Cleanup(Story):
+class Cleanup(JobHandler):
     """The handler of `cleanup` jobs."""
 
-    def __init__(self, parts: Parts, clones: Path) -> None:
-        super().__init__(parts)
-        self._swap = Swap(parts)
+    def __init__(self, context: PipelineContext, clones: Path) -> None:
+        super().__init__(context)
+        self._swap = Swap(context)
         self._clones = clones
 
     async def __call__(self, run: JobRun) -> None:
@@ -40,9 +40,9 @@ class Cleanup(Story):
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")
         # Cancelled while its job waited for a restarted server, it may have left requests held for its slot.
-        if (put_back := await self._swap.put_back(run, deployment)) is not None:
+        if (restore_previous := await self._swap.restore_previous(run, deployment)) is not None:
             async with self._database.transaction() as connection:
-                await put_back(connection, deployment)
+                await restore_previous(connection, deployment)
         elif instance is not None:
             if run.job.arguments.get("confirm"):
                 await self._confirm_route(deployment.app, instance.id)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import images
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.context import Story
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.teardown.stop import retire_all, withdraw
 from stackyn_server.store import apps, events, instances, jobs
@@ -15,7 +15,7 @@ from stackyn_server.store import apps, events, instances, jobs
 _LOOK_AGAIN_SECONDS = 0.5
 
 
-class Remove(Story):
+class Remove(JobHandler):
     """The handler of `remove` jobs: of a deleted app nothing stays but a tombstone that keeps its seat."""
 
     async def __call__(self, run: JobRun) -> None:
@@ -24,7 +24,7 @@ class Remove(Story):
         if app is None or app.torn_down_at is not None:
             return
         await withdraw(run, self._settings, self._database, self._ingress, app)
-        self._gates.refuse(app.id)  # who waits for it to wake up waits in vain
+        self._held_requests.refuse(app.id)  # who waits for it to wake up waits in vain
         async with self._database.transaction() as connection:
             await retire_all(connection, run, app, self._settings.apps.stop_grace_seconds)
             await jobs.shorten_retire_deadlines(connection, app.id, 0)

@@ -8,7 +8,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.context import Story
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import hosts_of
 from stackyn_server.pipeline.teardown.retire import enqueue_retire
@@ -18,7 +18,7 @@ from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Mover
 
 
-class Stop(Story):
+class Stop(JobHandler):
     """The handler of `stop` jobs. The release and its image stay, for `start`."""
 
     async def __call__(self, run: JobRun) -> None:
@@ -27,7 +27,7 @@ class Stop(Story):
         if app is None or app.desired is not Desired.STOPPED:
             return  # started again, or deleted, in the meantime
         await withdraw(run, self._settings, self._database, self._ingress, app)
-        self._gates.refuse(app.id)  # who waits for it to wake up waits in vain
+        self._held_requests.refuse(app.id)  # who waits for it to wake up waits in vain
         async with self._database.transaction() as connection:
             await retire_all(connection, run, app, self._settings.apps.drain_seconds)
             await run.finish(connection)

@@ -38,11 +38,11 @@ UPDATE route SET
     instance = $2, state = 'held', updated_at = now()
 WHERE app = $1 AND state <> 'withdrawn';
 
--- name: go_back
+-- name: restore_previous
 UPDATE route SET instance = previous, previous = NULL, state = 'serving', updated_at = now()
 WHERE app = $1 AND state = 'held' AND previous IS NOT NULL;
 
--- name: burn_bridge
+-- name: forget_previous
 UPDATE route SET previous = NULL, updated_at = now() WHERE app = $1 AND state = 'held';
 
 -- name: question

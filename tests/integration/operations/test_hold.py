@@ -13,7 +13,7 @@ from stackyn_server.api.hold import create_hold_app
 from stackyn_server.domain.ids import AppId
 from stackyn_server.operations import hold
 from stackyn_server.operations.hold import Refusal, RequestHold
-from stackyn_server.pipeline.idle.held_requests import Gates
+from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
 
@@ -24,8 +24,8 @@ RETRY_SECONDS = 7
 
 
 @pytest.fixture
-def gates() -> Gates:
-    return Gates()
+def held_requests() -> HeldRequests:
+    return HeldRequests()
 
 
 @pytest.fixture
@@ -40,20 +40,20 @@ async def app(database: Database) -> AppId:
 
 @pytest.fixture
 async def proxy(
-    database: Database, gates: Gates, monkeypatch: pytest.MonkeyPatch
+    database: Database, held_requests: HeldRequests, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
     monkeypatch.setattr(hold, "HOLD_TURN_SECONDS", TURN_SECONDS)
-    request_hold = RequestHold(database, gates, config.HoldSettings(most_per_app=MOST))
+    request_hold = RequestHold(database, held_requests, config.HoldSettings(most_per_app=MOST))
     async with TestClient(TestServer(create_hold_app(request_hold, RETRY_SECONDS))) as client:
         yield client
 
 
-async def _until_waiting(gates: Gates, app: AppId, count: int) -> None:
+async def _until_waiting(held_requests: HeldRequests, app: AppId, count: int) -> None:
     for _ in range(LOOKS):
-        if gates.waiting(app) == count:
+        if held_requests.waiting(app) == count:
             return
         await asyncio.sleep(TURN_SECONDS / LOOKS)
-    raise AssertionError(f"{gates.waiting(app)} wait, not {count}")
+    raise AssertionError(f"{held_requests.waiting(app)} wait, not {count}")
 
 
 async def _wakes(database: Database, app: AppId) -> int:
@@ -86,22 +86,22 @@ async def test_the_last_turn_refuses_with_retry_after(
 
 async def test_a_waiting_request_passes_when_the_app_is_ready(
     proxy: TestClient,  # type: ignore[type-arg]
-    gates: Gates,
+    held_requests: HeldRequests,
     app: AppId,
 ) -> None:
     asking = asyncio.create_task(proxy.get(f"/hold/{app}/2/2"))
-    await _until_waiting(gates, app, 1)
-    gates.open(app)
+    await _until_waiting(held_requests, app, 1)
+    held_requests.pass_all(app)
     assert (await asking).status == 200
 
 
 async def test_requests_above_the_limit_are_refused_at_once(
     proxy: TestClient,  # type: ignore[type-arg]
-    gates: Gates,
+    held_requests: HeldRequests,
     app: AppId,
 ) -> None:
     waiting = [asyncio.create_task(proxy.get(f"/hold/{app}/1/2")) for _ in range(MOST)]
-    await _until_waiting(gates, app, MOST)
+    await _until_waiting(held_requests, app, MOST)
     answer = await proxy.get(f"/hold/{app}/1/2")
     assert (answer.status, await answer.text()) == (503, f"{Refusal.CROWDED}\n")
     assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}

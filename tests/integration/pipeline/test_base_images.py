@@ -20,7 +20,7 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import base_images
 from stackyn_server.pipeline.build.make_image import MakeImage
-from stackyn_server.pipeline.run import Walk, Walker
+from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.store import deployments, logs, work
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment
@@ -42,21 +42,21 @@ class Stage:
         self.archive = folder / "root.tar"
         self.began = 0
         self.asked: list[str] = []
-        self._walker = Walker(database, journal, Settings(), back_to=Phase.QUEUED)
+        self._runner = StepRunner(database, journal, Settings(), back_to=Phase.QUEUED)
 
     async def put_image(self, name: str) -> None:
         await asyncio.to_thread(self.archive.write_bytes, b"a root file system")
         await asyncio.to_thread(self.layout.take_root, name, "", self.archive, "amd64")
 
     async def build(self, run: JobRun) -> None:
-        await self._walker.walk(run, self._steps)
+        await self._runner.run(run, self._steps)
 
-    async def _steps(self, walk: Walk) -> None:
-        if walk.deployment.phase is Phase.QUEUED:
-            await walk.move(Phase.FETCHING)
-            await walk.move(Phase.PLANNING, commit="c0ffee")
-            await walk.move(Phase.BUILDING, plan=PLAN.as_json())
-        digests = await base_images.ready(walk, self.layout)
+    async def _steps(self, run: DeploymentRun) -> None:
+        if run.deployment.phase is Phase.QUEUED:
+            await run.move(Phase.FETCHING)
+            await run.move(Phase.PLANNING, commit="c0ffee")
+            await run.move(Phase.BUILDING, plan=PLAN.as_json())
+        digests = await base_images.ready(run, self.layout)
         if digests is not None:
             assert set(digests) == {IMAGE}
             self.began += 1

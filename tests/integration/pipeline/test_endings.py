@@ -16,7 +16,7 @@ from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build.plan_attempts import counted
-from stackyn_server.pipeline.run import Walk, Walker
+from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs, work
 from stackyn_server.store.database import Database
@@ -27,17 +27,17 @@ from tests.rows import a_deployment, an_app
 UTF_16 = "FROM scratch\n".encode("utf-16").decode("utf-8", "surrogateescape")
 FAILED = DeploymentFailed(Failure(FailureCode.BUILD_FAILED, "The build failed.", "Look at the log.", "line"))
 
-Steps = Callable[[Walk], Awaitable[None]]
+Steps = Callable[[DeploymentRun], Awaitable[None]]
 
 
 async def ended(
     database: Database, journal: Journal, steps: Steps, settings: Settings | None = None
 ) -> Deployment:
     """Have a new deployment's build job do `steps`, and return how the deployment ended."""
-    walker = Walker(database, journal, settings or Settings(), back_to=Phase.QUEUED)
+    runner = StepRunner(database, journal, settings or Settings(), back_to=Phase.QUEUED)
 
     async def build(run: JobRun) -> None:
-        await walker.walk(run, steps)
+        await runner.run(run, steps)
 
     async with dispatching(database, {Kind.BUILD: build}):
         async with database.transaction() as connection:
@@ -75,11 +75,11 @@ async def refuse(database: Database, table: str, event: str, when: str, instead:
 async def test_what_a_tenant_wrote_keeps_no_step_from_its_row(database: Database, journal: Journal) -> None:
     plan = {"dockerfile": "Docker\udcfffile", "generated": UTF_16, "reasons": [UTF_16, "\x00"], "\ud800": 1}
 
-    async def steps(walk: Walk) -> None:
-        await walk.move(Phase.FETCHING)
-        await walk.move(Phase.PLANNING, commit="c0ffee")
-        await walk.move(Phase.BUILDING, plan=plan)
-        walk.say(UTF_16)
+    async def steps(run: DeploymentRun) -> None:
+        await run.move(Phase.FETCHING)
+        await run.move(Phase.PLANNING, commit="c0ffee")
+        await run.move(Phase.BUILDING, plan=plan)
+        run.write_log(UTF_16)
         raise DeploymentFailed(Failure(FailureCode.DOCKERFILE_INVALID, f"No stage {UTF_16}.", UTF_16, UTF_16))
 
     deployment = await ended(database, journal, steps)
@@ -92,7 +92,7 @@ async def test_what_a_tenant_wrote_keeps_no_step_from_its_row(database: Database
 
 
 async def test_a_reason_for_waiting_may_be_anything(database: Database, journal: Journal) -> None:
-    async def steps(walk: Walk) -> None:
+    async def steps(run: DeploymentRun) -> None:
         raise TransientFailure(Failure(FailureCode.SOURCE_UNREACHABLE, f"It says {UTF_16}"))
 
     deployment = await ended(database, journal, steps)
@@ -113,8 +113,8 @@ async def test_a_reason_for_waiting_may_be_anything(database: Database, journal:
 async def test_an_ending_that_is_refused_ends_as_our_fault(
     database: Database, journal: Journal, table: str, event: str, when: str, has_cleanup: bool
 ) -> None:
-    async def steps(walk: Walk) -> None:
-        await walk.move(Phase.FETCHING)
+    async def steps(run: DeploymentRun) -> None:
+        await run.move(Phase.FETCHING)
         raise FAILED
 
     await refuse(database, table, event, when)
@@ -125,7 +125,7 @@ async def test_an_ending_that_is_refused_ends_as_our_fault(
 
 
 async def test_a_cancelled_one_whose_end_is_refused_ends_too(database: Database, journal: Journal) -> None:
-    async def steps(walk: Walk) -> None:
+    async def steps(run: DeploymentRun) -> None:
         raise JobCancelled
 
     await refuse(database, "deployment", "UPDATE", "NEW.phase = 'cancelled'")
@@ -134,7 +134,7 @@ async def test_a_cancelled_one_whose_end_is_refused_ends_too(database: Database,
 
 
 async def test_a_step_and_a_retry_that_are_refused_end_it(database: Database, journal: Journal) -> None:
-    async def steps(walk: Walk) -> None:
+    async def steps(run: DeploymentRun) -> None:
         raise TransientFailure(Failure(FailureCode.SOURCE_UNREACHABLE, "The host is away."))
 
     await refuse(database, "job", "UPDATE", "NEW.error = 'The host is away.'")
@@ -150,7 +150,7 @@ async def test_an_ending_that_takes_for_ever_meets_a_deadline(database_url: str)
     running = asyncio.create_task(journal.run(), name="journal")
     settings = Settings(deadlines=config.DeadlinesSettings(recording=0.5))
 
-    async def steps(walk: Walk) -> None:
+    async def steps(run: DeploymentRun) -> None:
         raise FAILED
 
     await refuse(
@@ -169,13 +169,13 @@ async def test_what_cannot_be_put_back_now_is_left_to_cleanup(database: Database
     async def broken(_run: JobRun, _deployment: Deployment) -> None:
         raise KeyError("put_back")
 
-    walker = Walker(database, journal, Settings(), back_to=Phase.QUEUED, put_back=broken)
+    runner = StepRunner(database, journal, Settings(), back_to=Phase.QUEUED, restore_previous=broken)
 
-    async def steps(walk: Walk) -> None:
+    async def steps(run: DeploymentRun) -> None:
         raise FAILED
 
     async def build(run: JobRun) -> None:
-        await walker.walk(run, steps)
+        await runner.run(run, steps)
 
     async with dispatching(database, {Kind.BUILD: build}):
         async with database.transaction() as connection:
@@ -233,14 +233,14 @@ async def test_a_cancel_finds_the_job_or_the_one_after_it(database: Database) ->
 def reading(outcomes: list[BuildPlan | TransientFailure]) -> Steps:
     """Steps whose readings of the files end in turn as `outcomes` say, and which succeed by a failing build."""
 
-    async def steps(walk: Walk) -> None:
+    async def steps(run: DeploymentRun) -> None:
         async def read() -> BuildPlan:
             outcome = outcomes.pop(0)
             if isinstance(outcome, TransientFailure):
                 raise outcome
             return outcome
 
-        await counted(walk, read)
+        await counted(run, read)
         raise FAILED
 
     return steps
@@ -277,10 +277,10 @@ async def test_files_that_ended_two_servers_are_not_read_a_third_time(
     reads: list[BuildPlan | TransientFailure] = [PLAN]
     steps = reading(reads)
 
-    async def after_two_deaths(walk: Walk) -> None:
+    async def after_two_deaths(run: DeploymentRun) -> None:
         async with database.transaction() as connection:
-            assert [await walk.run.count(connection, "readings") for _ in range(2)] == [1, 2]
-        await steps(walk)
+            assert [await run.job.count(connection, "readings") for _ in range(2)] == [1, 2]
+        await steps(run)
 
     deployment = await ended(database, journal, after_two_deaths)
     assert deployment.failure is not None and "was ended before" in deployment.failure["message"]

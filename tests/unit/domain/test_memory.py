@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.domain.memory import Way, build_mb, way_in
+from stackyn_server.domain.memory import RolloutStrategy, build_mb, choose_strategy
 from stackyn_server.engine.host_memory import parse
 
 RESERVE = 100
@@ -13,24 +13,24 @@ RESERVE = 100
 @pytest.mark.parametrize(
     ("available", "wanted", "serving", "way"),
     [
-        (356, 256, None, Way.BESIDE),
-        (355, 256, None, Way.WAIT),
-        (356, 256, 256, Way.BESIDE),
-        (355, 256, 256, Way.IN_PLACE),
-        (0, 256, 256, Way.IN_PLACE),
-        (0, 128, 256, Way.IN_PLACE),
-        (0, 257, 256, Way.WAIT),
-        (199, 356, 256, Way.WAIT),
-        (200, 356, 256, Way.IN_PLACE),
+        (356, 256, None, RolloutStrategy.SIDE_BY_SIDE),
+        (355, 256, None, RolloutStrategy.WAIT),
+        (356, 256, 256, RolloutStrategy.SIDE_BY_SIDE),
+        (355, 256, 256, RolloutStrategy.IN_PLACE),
+        (0, 256, 256, RolloutStrategy.IN_PLACE),
+        (0, 128, 256, RolloutStrategy.IN_PLACE),
+        (0, 257, 256, RolloutStrategy.WAIT),
+        (199, 356, 256, RolloutStrategy.WAIT),
+        (200, 356, 256, RolloutStrategy.IN_PLACE),
     ],
 )
-def test_the_way_in(available: int, wanted: int, serving: int | None, way: Way) -> None:
-    assert way_in(available, RESERVE, wanted, serving, may_hold=True) is way
+def test_the_way_in(available: int, wanted: int, serving: int | None, way: RolloutStrategy) -> None:
+    assert choose_strategy(available, RESERVE, wanted, serving, may_hold=True) is way
 
 
 def test_where_requests_may_not_be_held_a_release_waits_for_memory() -> None:
-    assert way_in(355, RESERVE, 256, 256, may_hold=False) is Way.WAIT
-    assert way_in(356, RESERVE, 256, 256, may_hold=False) is Way.BESIDE
+    assert choose_strategy(355, RESERVE, 256, 256, may_hold=False) is RolloutStrategy.WAIT
+    assert choose_strategy(356, RESERVE, 256, 256, may_hold=False) is RolloutStrategy.SIDE_BY_SIDE
 
 
 @pytest.mark.parametrize(

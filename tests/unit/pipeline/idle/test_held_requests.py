@@ -7,70 +7,70 @@ import asyncio
 import pytest
 
 from stackyn_server.domain.ids import AppId
-from stackyn_server.pipeline.idle.held_requests import Gates, Verdict
+from stackyn_server.pipeline.idle.held_requests import HeldRequests, HoldDecision
 
 APP = AppId(7)
 
 
 @pytest.fixture
-def gates() -> Gates:
-    return Gates()
+def held_requests() -> HeldRequests:
+    return HeldRequests()
 
 
-async def test_an_unknown_app_waits_until_its_gate_opens(gates: Gates) -> None:
-    assert gates.ask(APP) is Verdict.WAIT
-    with gates.place(APP) as gate:
-        waiting = asyncio.ensure_future(gate.decision())
+async def test_an_unknown_app_waits_until_its_gate_opens(held_requests: HeldRequests) -> None:
+    assert held_requests.ask(APP) is HoldDecision.WAIT
+    with held_requests.waiting_place(APP) as hold:
+        waiting = asyncio.ensure_future(hold.until_decided())
         await asyncio.sleep(0)
         assert not waiting.done()
-        gates.open(APP)
-        assert await waiting is Verdict.GO_ON
-    assert gates.ask(APP) is Verdict.GO_ON
+        held_requests.pass_all(APP)
+        assert await waiting is HoldDecision.PASS
+    assert held_requests.ask(APP) is HoldDecision.PASS
 
 
-async def test_a_gate_that_somebody_went_through_is_not_shut(gates: Gates) -> None:
-    gates.open(APP)
-    assert gates.ask(APP) is Verdict.GO_ON
-    assert not gates.shut_unless_asked(APP)
-    assert gates.ask(APP) is Verdict.GO_ON
+async def test_a_gate_that_somebody_went_through_is_not_shut(held_requests: HeldRequests) -> None:
+    held_requests.pass_all(APP)
+    assert held_requests.ask(APP) is HoldDecision.PASS
+    assert not held_requests.hold_if_unused(APP)
+    assert held_requests.ask(APP) is HoldDecision.PASS
 
 
-async def test_a_gate_that_nobody_went_through_is_shut(gates: Gates) -> None:
-    gates.open(APP)
-    assert gates.shut_unless_asked(APP)
-    assert gates.ask(APP) is Verdict.WAIT
+async def test_a_gate_that_nobody_went_through_is_shut(held_requests: HeldRequests) -> None:
+    held_requests.pass_all(APP)
+    assert held_requests.hold_if_unused(APP)
+    assert held_requests.ask(APP) is HoldDecision.WAIT
 
 
-async def test_somebody_who_waits_keeps_the_gate_from_being_shut(gates: Gates) -> None:
-    with gates.place(APP):
-        assert not gates.shut_unless_asked(APP)
+async def test_somebody_who_waits_keeps_the_gate_from_being_shut(held_requests: HeldRequests) -> None:
+    with held_requests.waiting_place(APP):
+        assert not held_requests.hold_if_unused(APP)
 
 
-async def test_a_forgotten_gate_lets_everybody_go_on_who_waits(gates: Gates) -> None:
-    with gates.place(APP) as gate:
-        gates.forget(APP)
-        assert await gate.decision() is Verdict.GO_ON
-    assert gates.waiting(APP) == 0
+async def test_a_forgotten_gate_lets_everybody_go_on_who_waits(held_requests: HeldRequests) -> None:
+    with held_requests.waiting_place(APP) as hold:
+        held_requests.forget(APP)
+        assert await hold.until_decided() is HoldDecision.PASS
+    assert held_requests.waiting(APP) == 0
 
 
-async def test_who_is_refused_may_try_again_after_a_while(gates: Gates) -> None:
-    with gates.place(APP) as gate:
-        gates.refuse(APP, 0.02)
-        assert await gate.decision() is Verdict.REFUSE
-    assert gates.ask(APP) is Verdict.REFUSE
+async def test_who_is_refused_may_try_again_after_a_while(held_requests: HeldRequests) -> None:
+    with held_requests.waiting_place(APP) as hold:
+        held_requests.refuse(APP, 0.02)
+        assert await hold.until_decided() is HoldDecision.REFUSE
+    assert held_requests.ask(APP) is HoldDecision.REFUSE
     await asyncio.sleep(0.03)
-    assert gates.ask(APP) is Verdict.WAIT
+    assert held_requests.ask(APP) is HoldDecision.WAIT
 
 
-async def test_a_server_that_stops_sends_everybody_away(gates: Gates) -> None:
-    with gates.place(APP) as gate:
-        gates.close()
-        assert await gate.decision() is Verdict.REFUSE
-    assert gates.ask(APP) is Verdict.REFUSE
+async def test_a_server_that_stops_sends_everybody_away(held_requests: HeldRequests) -> None:
+    with held_requests.waiting_place(APP) as hold:
+        held_requests.close()
+        assert await hold.until_decided() is HoldDecision.REFUSE
+    assert held_requests.ask(APP) is HoldDecision.REFUSE
 
 
-async def test_who_has_left_is_not_counted(gates: Gates) -> None:
-    with gates.place(APP), gates.place(APP):
-        assert gates.waiting(APP) == 2
-    assert gates.waiting(APP) == 0
-    assert not gates.is_asked(APP)
+async def test_who_has_left_is_not_counted(held_requests: HeldRequests) -> None:
+    with held_requests.waiting_place(APP), held_requests.waiting_place(APP):
+        assert held_requests.waiting(APP) == 2
+    assert held_requests.waiting(APP) == 0
+    assert not held_requests.is_used(APP)

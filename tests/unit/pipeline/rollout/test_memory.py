@@ -8,39 +8,41 @@ import pytest
 
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import host_memory
-from stackyn_server.pipeline.rollout.memory import Room
+from stackyn_server.pipeline.rollout.memory import MemoryReservations
 
 SHOP, CHAT = AppId(1), AppId(2)
 FREE = 300
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+def reservations(monkeypatch: pytest.MonkeyPatch) -> MemoryReservations:
     monkeypatch.setattr(host_memory, "available_mb", lambda: FREE)
-    return Room()
+    return MemoryReservations()
 
 
-async def test_only_one_of_two_that_start_at_once_gets_the_room_for_one(room: Room) -> None:
+async def test_only_one_of_two_that_start_at_once_gets_the_room_for_one(
+    reservations: MemoryReservations,
+) -> None:
     async def starts(app: AppId) -> bool:
-        has_room = await room.available_mb(app) >= 256
+        has_room = await reservations.available_mb(app) >= 256
         if has_room:
-            room.promise(app, 256)
+            reservations.reserve(app, 256)
         return has_room
 
     assert sorted(await asyncio.gather(starts(SHOP), starts(CHAT))) == [False, True]
 
 
-async def test_a_promise_is_not_counted_against_its_own_app(room: Room) -> None:
-    room.promise(SHOP, 256)
-    room.promise(SHOP, 200)
+async def test_a_promise_is_not_counted_against_its_own_app(reservations: MemoryReservations) -> None:
+    reservations.reserve(SHOP, 256)
+    reservations.reserve(SHOP, 200)
 
-    assert await room.available_mb(SHOP) == FREE
-    assert await room.available_mb(CHAT) == FREE - 200
+    assert await reservations.available_mb(SHOP) == FREE
+    assert await reservations.available_mb(CHAT) == FREE - 200
 
 
-async def test_a_promise_ends_with_the_start_however_that_ends(room: Room) -> None:
-    with pytest.raises(ZeroDivisionError), room.while_starting(SHOP):
-        room.promise(SHOP, 256)
+async def test_a_promise_ends_with_the_start_however_that_ends(reservations: MemoryReservations) -> None:
+    with pytest.raises(ZeroDivisionError), reservations.while_starting(SHOP):
+        reservations.reserve(SHOP, 256)
         raise ZeroDivisionError
 
-    assert await room.available_mb(CHAT) == FREE
+    assert await reservations.available_mb(CHAT) == FREE
