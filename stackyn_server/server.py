@@ -15,6 +15,7 @@ from stackyn_server.api import frontend
 from stackyn_server.api.application import create_app
 from stackyn_server.api.hold import create_hold_app
 from stackyn_server.api.runner import ApiRunner
+from stackyn_server.api.services import Services
 from stackyn_server.config import Settings
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.data_directory import DataDirectory
@@ -23,7 +24,6 @@ from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.operations.hold import RequestHold
 from stackyn_server.security.keys import load_keys
 from stackyn_server.security.redaction import redact_event
-from stackyn_server.services.registry import Services
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
 from stackyn_server.store.embedded import EmbeddedPostgres

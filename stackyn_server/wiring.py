@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from stackyn_server import telemetry
+from stackyn_server.api.services import Services
 from stackyn_server.config import Settings
 from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
 from stackyn_server.engine.builder.builder import Builder
@@ -23,6 +24,10 @@ from stackyn_server.jobs.periodic import Periodic, PeriodicWork
 from stackyn_server.jobs.run import Handler
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.journal.journal import Journal
+from stackyn_server.operations.billing_expiry import BillingExpiry
+from stackyn_server.operations.mail_delivery import MailDelivery
+from stackyn_server.operations.metrics import Metrics
+from stackyn_server.operations.readiness import ReadinessCheck
 from stackyn_server.pipeline.build.build import Build
 from stackyn_server.pipeline.build.make_image import MadeHere, MakeImage
 from stackyn_server.pipeline.context import PipelineContext
@@ -60,14 +65,11 @@ from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
-from stackyn_server.services.health import Health
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
-from stackyn_server.services.mail import MailDelivery, MailQueue
-from stackyn_server.services.metrics import Metrics
+from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registries import Registries
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
@@ -140,7 +142,8 @@ class Server:
         }
         garbage = GarbageCollector(settings, database, engine, builder, clones)
         mail = MailQueue(sealer)
-        billing = Billing(database, settings, leadership, mail)
+        billing = Billing(settings, leadership, mail)
+        expiry = BillingExpiry(database, billing)
         checks = self.health_checks = HealthChecks(settings, database)
         idle = IdleApps(settings, database, engine, ingress, checks)
         self.periodic = PeriodicWork(
@@ -148,7 +151,7 @@ class Server:
             leadership,
             [
                 _periodic("garbage", settings.reconcile.garbage_seconds, garbage.collect),
-                _periodic("billing", settings.billing.check_seconds, billing.settle_all),
+                _periodic("billing", settings.billing.check_seconds, expiry.settle_all),
                 _periodic("idle", settings.reconcile.idle_seconds, idle.enqueue_jobs),
             ],
             watch_seconds=settings.reconcile.period_seconds,
@@ -157,7 +160,7 @@ class Server:
         handlers: Mapping[Kind, Handler] = {
             **{kind: self.connection.delayed(handler) for kind, handler in at_the_engine.items()},
             Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
-            Kind.EXPIRY: billing.expire,
+            Kind.EXPIRY: expiry.expire,
             Kind.HOUSEKEEPING: self.periodic,
         }
         policy = RetryPolicy(**settings.retries.model_dump())
@@ -168,7 +171,7 @@ class Server:
         self.journal = journal
         self.dispatcher = Dispatcher(database, leadership, handlers, _pools(settings), policy, settings.jobs)
         self.sampler = Sampler(settings.samples, database, engine, connected)
-        health = Health(
+        health = ReadinessCheck(
             {
                 "database": self._database_answers,
                 "engine": self.connection.check,

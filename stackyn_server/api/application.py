@@ -13,10 +13,10 @@ from stackyn_server.api.counting import counting
 from stackyn_server.api.endpoint import endpoint
 from stackyn_server.api.failures import REQUEST_ID_HEADER, errors_as_json, request_id
 from stackyn_server.api.routing import Route
+from stackyn_server.api.services import Services
 from stackyn_server.api.table import ROUTES
 from stackyn_server.api.throttling import Throttle
 from stackyn_server.config import Settings
-from stackyn_server.services.registry import Services
 
 if TYPE_CHECKING:
     from aiohttp.web_request import Request

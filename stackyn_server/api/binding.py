@@ -16,10 +16,10 @@ from uuid import UUID
 from aiohttp import web
 
 from stackyn_server.api.routing import Route
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.base import Body, Query
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId, parse_id
 from stackyn_server.errors import NotFound
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 _MEMBER = re.compile(r"\{(\w+)\}")

@@ -7,7 +7,7 @@ import time
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from stackyn_server.services.metrics import Metrics
+from stackyn_server.operations.metrics import Metrics
 
 LEFT = 499  # the client went away first
 UNKNOWN = "unknown"  # one name for all paths that are not in the table: anybody may ask for anything

@@ -16,10 +16,10 @@ from stackyn_server.api.binding import Binding, bind
 from stackyn_server.api.failures import request_id
 from stackyn_server.api.identity import bearer_token, identify
 from stackyn_server.api.routing import Access, Media, Rate, Route
+from stackyn_server.api.services import Services
 from stackyn_server.api.throttling import Throttle
 from stackyn_server.api.wire.base import AccountBody, Answer
 from stackyn_server.services.payment import require_paid
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -14,10 +14,10 @@ from stackyn_server.errors import InvalidRequest, NotFound
 from stackyn_server.services.account_views import AccountView, Quota, account_view, quota_view
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
+from stackyn_server.services.deploy_requests import Leading, cancel_deployments, lock_app
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppView, DeploymentView
-from stackyn_server.services.wishes import Leading, cancel_deployments, lock_app
 from stackyn_server.store import accounts, apps, audit, events, instances, registries, sessions, tokens, work
 from stackyn_server.store.accounts import AccountUse
 from stackyn_server.store.database import Connection, Database

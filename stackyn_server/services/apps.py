@@ -29,15 +29,16 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import seats_in
 from stackyn_server.errors import Conflict, NotFound, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.services.payment import require_still_paid
-from stackyn_server.services.views import AppView, Created, app_view, deployment_view
-from stackyn_server.services.wishes import (
+from stackyn_server.security.variables import seal_variable
+from stackyn_server.services.deploy_requests import (
     Leading,
     Owner,
     build_priority,
     cancel_deployments,
     lock_app,
 )
+from stackyn_server.services.payment import require_still_paid
+from stackyn_server.services.views import AppView, Created, app_view, deployment_view
 from stackyn_server.source.addresses import parse_url, take_apart
 from stackyn_server.source.refs import HEAD
 from stackyn_server.store import apps, deployments, events, variables, work
@@ -109,7 +110,7 @@ class Apps:
                     slug = chosen or await self._free_slug(connection, derived)
                     app = await self._insert(connection, owner, name, slug, repository, branch, settings)
                     for key, value in environment.items():
-                        sealed = self._sealer.seal(f"{app.tenant}|{app.id}|{key}", value.encode())
+                        sealed = seal_variable(self._sealer, app.tenant, app.id, key, value)
                         await variables.put(connection, app.id, key, sealed)
                     deployment = await deployments.insert(
                         connection, app=app.id, tenant=app.tenant, cause=Cause.CREATE, branch=branch

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.subscriptions import (
     ACTIVE,
@@ -23,23 +21,21 @@ from stackyn_server.domain.subscriptions import (
     decide,
 )
 from stackyn_server.gateways.mail.templates import MailTemplate
-from stackyn_server.jobs.run import JobRun
 from stackyn_server.services.account_views import billing_plan, is_sold
+from stackyn_server.services.deploy_requests import Leading
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.paid_apps import PaidApps
-from stackyn_server.services.wishes import Leading
 from stackyn_server.store import accounts, events, jobs, subscriptions
 from stackyn_server.store.accounts import Account
-from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.database import Connection
 
-_LONGEST_ALARM = timedelta(days=365)  # later ends are looked at again then
+_LONGEST_WAIT = timedelta(days=365)  # a later end is checked again then
 
 
 class Billing:
     """All methods that take a connection want the account's row locked in its transaction."""
 
-    def __init__(self, database: Database, settings: Settings, leading: Leading, mail: MailQueue) -> None:
-        self._database = database
+    def __init__(self, settings: Settings, leading: Leading, mail: MailQueue) -> None:
         self._settings = settings
         self._apps = PaidApps(settings, leading)
         self._mail = mail
@@ -82,8 +78,8 @@ class Billing:
         elif before.billing_status != EXPIRED:
             await self._apps.stop(connection, account)
             await self.tell(connection, account, MailTemplate.TRIAL_ENDED)
-        if (alarm := _alarm(standing, now)) is not None:
-            await jobs.enqueue_at(connection, Kind.EXPIRY, str(account.id), alarm, tenant=account.id)
+        if (check_at := next_check(standing, now)) is not None:
+            await jobs.enqueue_at(connection, Kind.EXPIRY, str(account.id), check_at, tenant=account.id)
         return account
 
     async def grant(self, connection: Connection, account: Account, plan: str) -> Account:
@@ -114,28 +110,6 @@ class Billing:
             values = {"plan": plan.display_name, **values}
             await self._mail.put(connection, template, account.email, values)
 
-    async def expire(self, run: JobRun) -> None:
-        """Settle an account at its end: the handler of `expiry` jobs, whose subject is the account."""
-        async with self._database.transaction() as connection:
-            account = await accounts.lock(connection, UserId(UUID(run.job.subject)))
-            now = run.now()
-            settled = await self.settle(connection, account, now) if account else None
-            alarm = _alarm(standing_of(settled), now) if settled else None
-            if alarm is None:
-                await run.finish(connection)
-            else:
-                await run.retry(connection, alarm, "the end of a trial or of what is paid for")
-
-    async def settle_all(self, run: JobRun) -> None:
-        """Settle whom time or a changed configuration may have moved. Each in its own transaction."""
-        async with self._database.connection() as connection:
-            found = await accounts.to_settle(connection)
-        for one in found:
-            async with self._database.transaction() as connection:
-                account = await accounts.lock(connection, one)
-                if account is not None:
-                    await self.settle(connection, account)
-
     async def _decide(
         self, connection: Connection, account: Account, before: Standing, now: datetime
     ) -> Standing:
@@ -153,8 +127,9 @@ class Billing:
         ]
 
 
-def _alarm(standing: Standing, now: datetime) -> datetime | None:
-    return min(standing.ends_at, now + _LONGEST_ALARM) if standing.ends_at is not None else None
+def next_check(standing: Standing, now: datetime) -> datetime | None:
+    """Return when time may change this standing; None: it has no end."""
+    return min(standing.ends_at, now + _LONGEST_WAIT) if standing.ends_at is not None else None
 
 
 def standing_of(account: Account) -> Standing:

@@ -12,9 +12,7 @@ from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import Conflict, NotFound
-from stackyn_server.services.payment import require_still_paid
-from stackyn_server.services.views import Created, DeploymentView, app_view, deployment_view
-from stackyn_server.services.wishes import (
+from stackyn_server.services.deploy_requests import (
     Leading,
     build_again,
     build_priority,
@@ -23,6 +21,8 @@ from stackyn_server.services.wishes import (
     lock_app,
     run_again,
 )
+from stackyn_server.services.payment import require_still_paid
+from stackyn_server.services.views import Created, DeploymentView, app_view, deployment_view
 from stackyn_server.store import apps, deployments, instances, jobs, releases
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database

@@ -7,7 +7,7 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import Kind
-from stackyn_server.services.wishes import (
+from stackyn_server.services.deploy_requests import (
     Leading,
     build_again,
     build_priority,

@@ -10,7 +10,8 @@ from stackyn_server.domain.apps import Amount, check_amount, valid_variable, var
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.errors import NotFound
 from stackyn_server.security.sealing import OVERHEAD_BYTES, Sealer
-from stackyn_server.services.wishes import lock_app
+from stackyn_server.security.variables import open_variable, seal_variable
+from stackyn_server.services.deploy_requests import lock_app
 from stackyn_server.store import apps, variables
 from stackyn_server.store.database import Database
 from stackyn_server.store.variables import SealedVariable, Stored
@@ -49,7 +50,7 @@ class Variables:
             before, others = map(_amount, await variables.amounts(connection, app, key))
             after = Amount(others.count + 1, others.bytes + variable_bytes(key, value))
             check_amount(before, after, self._most)
-            sealed = self._sealer.seal(f"{found.tenant}|{app}|{key}", value.encode())
+            sealed = seal_variable(self._sealer, found.tenant, app, key, value)
             row = await variables.put(connection, app, key, sealed)
         return self._opened(found.tenant, row)
 
@@ -60,7 +61,7 @@ class Variables:
             await variables.delete(connection, app, key)
 
     def _opened(self, tenant: UserId, row: SealedVariable) -> VariableView:
-        value = self._sealer.open(f"{tenant}|{row.app}|{row.key}", row.sealed).decode()
+        value = open_variable(self._sealer, tenant, row.app, row.key, row.sealed)
         return VariableView(row.id, row.app, row.key, value, row.created_at, row.updated_at)
 
 

@@ -17,11 +17,14 @@ from yarl import URL
 from stackyn_server import config
 from stackyn_server.api.application import create_app
 from stackyn_server.api.runner import ApiRunner
+from stackyn_server.api.services import Services
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.engine.client import Engine
 from stackyn_server.gateways.firebase import Firebase
 from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.journal.journal import Journal
+from stackyn_server.operations.metrics import Metrics
+from stackyn_server.operations.readiness import Readiness
 from stackyn_server.security.keys import Keys
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.security.sealing import Sealer
@@ -36,14 +39,11 @@ from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
-from stackyn_server.services.health import Readiness
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
-from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registries import Registries
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUp
 from stackyn_server.services.usage import UsageReader
@@ -189,7 +189,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         engine = Engine(settings.engine, settings.network, "contract-test")
         journal = Journal(database, settings.builds)
         mail = MailQueue(sealer)
-        billing = Billing(database, settings, Epoch(), mail)
+        billing = Billing(settings, Epoch(), mail)
         codes = Codes(database, settings, mail, KEYS.derive("codes"))
         platform: Platform
 

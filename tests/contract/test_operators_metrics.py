@@ -6,8 +6,8 @@ import dataclasses
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from stackyn_server.services.health import Readiness
-from stackyn_server.services.metrics import Metrics
+from stackyn_server.operations.metrics import Metrics
+from stackyn_server.operations.readiness import Readiness
 from tests.contract.conftest import OPERATORS_TOKEN, Answer, Person, Platform
 from tests.contract.test_conventions import is_error
 

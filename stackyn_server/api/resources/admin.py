@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.accounts import Quota
 from stackyn_server.api.wire.admin import (
     AllApps,
@@ -21,7 +22,6 @@ from stackyn_server.api.wire.admin import (
 )
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.domain.ids import AppId, UserId
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.apps import AppChange, AppView, Created, Deleted, NewApp, Redeployed
 from stackyn_server.domain.ids import AppId
 from stackyn_server.services.apps import NewApp as Wish
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.accounts import (
     CodeProof,
     CodeRequest,
@@ -18,7 +19,6 @@ from stackyn_server.api.wire.accounts import (
 from stackyn_server.api.wire.base import Message
 from stackyn_server.errors import InvalidRequest, SignInRequired
 from stackyn_server.services.codes import CodeExpired, CodeWrong
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 _CODE_SENT = "If the address is right, a code is on its way to it."

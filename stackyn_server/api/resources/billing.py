@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.billing import BillingSet, Taken, TestBilling
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 _SIGNATURE = "X-Signature"

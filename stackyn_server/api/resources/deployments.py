@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.apps import Redeployed
 from stackyn_server.api.wire.deployments import Deployment, Release, Rollback
 from stackyn_server.domain.ids import AppId, DeploymentId
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 

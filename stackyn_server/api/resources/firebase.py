@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.firebase import (
     Completed,
     CompletedUser,
@@ -12,7 +13,6 @@ from stackyn_server.api.wire.firebase import (
     TokenFacts,
 )
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.services.registry import Services
 
 
 async def sign_up(services: Services, body: FirebaseSignUp) -> FirebaseUserMade:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.health import Alive, Ready
 from stackyn_server.errors import Unavailable
-from stackyn_server.services.registry import Services
 
 
 async def alive() -> Alive:

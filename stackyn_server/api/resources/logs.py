@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from stackyn_server.api import streams
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.logs import (
     DeploymentLogs,
     Event,
@@ -16,7 +17,6 @@ from stackyn_server.api.wire.logs import (
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import AppId, DeploymentId, parse_id
 from stackyn_server.services.log_views import Chunk, LogLine
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 _LAST_EVENT_ID = "Last-Event-ID"

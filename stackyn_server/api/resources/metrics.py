@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.metrics import Metrics, MetricsQuery
 from stackyn_server.domain.ids import AppId
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.accounts import Me
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 

@@ -8,10 +8,10 @@ from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
 
 from stackyn_server.api import streams
 from stackyn_server.api.identity import offered_protocols
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.progress import BuildStatus, BuildStatusQuery, Verification
 from stackyn_server.domain.ids import AppId, parse_id
 from stackyn_server.errors import InvalidRequest, NotFound, StackynError
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 _LOOK_SECONDS = 1.0

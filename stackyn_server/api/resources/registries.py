@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from stackyn_server.api.services import Services
 from stackyn_server.api.wire.registries import NewRegistryCredential, RegistryCredential
 from stackyn_server.domain.ids import LARGEST_ID, AppId
 from stackyn_server.domain.registries import RegistryCredential as Credential
 from stackyn_server.errors import NotFound
-from stackyn_server.services.registry import Services
 from stackyn_server.services.sessions import Caller
 
 

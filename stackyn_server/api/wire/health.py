@@ -6,7 +6,7 @@ from datetime import datetime
 
 from stackyn_server.api.wire.base import Answer
 from stackyn_server.jobs.periodic import Punctuality
-from stackyn_server.services.health import Readiness
+from stackyn_server.operations.readiness import Readiness
 
 
 class Alive(Answer):

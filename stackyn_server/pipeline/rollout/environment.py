@@ -6,6 +6,7 @@ import json
 
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.security.sealing import Sealer
+from stackyn_server.security.variables import open_variable
 from stackyn_server.store import variables
 from stackyn_server.store.database import Connection
 
@@ -31,6 +32,6 @@ def unseal(
 async def snapshot(connection: Connection, sealer: Sealer, tenant: UserId, app: AppId) -> dict[str, str]:
     """Return the app's variables as they are now."""
     return {
-        row.key: sealer.open(f"{tenant}|{app}|{row.key}", row.sealed).decode()
+        row.key: open_variable(sealer, tenant, app, row.key, row.sealed)
         for row in await variables.list_of_app(connection, app)
     }

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.gateways.mail.message import Mail
+from stackyn_server.operations.mail_delivery import MailDelivery
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.services.mail import MailDelivery
 from stackyn_server.store import accounts
 from stackyn_server.store.jobs import Job
 from tests.contract.conftest import KEYS, Person, Platform

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
+from stackyn_server.operations.billing_expiry import BillingExpiry
 from tests.contract.billing.customers import a_customer, mails, standing
 from tests.contract.billing.provider import VARIANTS, Shop, deliver, in_days
 from tests.contract.conftest import Person, Platform
@@ -117,6 +118,6 @@ async def test_an_unknown_variant_gives_nothing_until_the_configuration_knows_it
     variants = dict(billing.variants)
     assert isinstance(billing.variants, dict)
     billing.variants["999"] = "builder"
-    await shop_platform.billing.settle_all(None)  # type: ignore[arg-type]
+    await BillingExpiry(shop_platform.database, shop_platform.billing).settle_all()
     assert await standing(person) == ("active", "active", "builder")
     assert variants == VARIANTS

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stackyn_server.operations.billing_expiry import BillingExpiry
 from tests.contract.billing.customers import (
     a_customer,
     desired,
@@ -104,6 +105,6 @@ async def test_selling_no_more_opens_every_account(
     app = await person.new_app()
     await end_of_trial(shop_platform, person)
     free = await launch()
-    await free.billing.settle_all(None)
+    await BillingExpiry(free.database, free.billing).settle_all()
     assert await standing(Person(free, person.id, person.email, person.token)) == ("active", None, "pro")
     assert await desired(free, app) == ("running", False)

@@ -9,8 +9,9 @@ import pytest
 
 from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable
 from stackyn_server.gateways.mail.templates import MailTemplate
+from stackyn_server.operations.mail_delivery import MailDelivery
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.services.mail import MailDelivery, MailQueue
+from stackyn_server.services.mail import MailQueue
 from stackyn_server.store.database import Database
 from stackyn_server.store.jobs import Job
 from tests.rows import an_account

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from stackyn_server.operations.metrics import Metrics
+from stackyn_server.operations.readiness import Readiness
 from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
@@ -13,10 +15,8 @@ from stackyn_server.services.billing_trial import BillingTrial
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
-from stackyn_server.services.health import Readiness
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
-from stackyn_server.services.metrics import Metrics
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registries import Registries
 from stackyn_server.services.sessions import Sessions

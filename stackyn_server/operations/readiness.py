@@ -26,7 +26,7 @@ class Readiness:
     periodic: tuple[Punctuality, ...] = ()
 
 
-class Health:
+class ReadinessCheck:
     """Asks every part, and how punctual the periodic chores are. A check raises `StackynError` with the sentence to
     show; one that hangs is not ready."""
 

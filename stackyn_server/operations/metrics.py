@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.jobs import Pool
-from stackyn_server.services.health import Readiness
+from stackyn_server.operations.readiness import Readiness
 from stackyn_server.store import jobs, operation
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.jobs import Queue

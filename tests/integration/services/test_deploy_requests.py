@@ -11,8 +11,8 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.deploy_requests import end_waiting
 from stackyn_server.services.deployments import Deployments
-from stackyn_server.services.wishes import end_waiting
 from stackyn_server.store import apps, deployments, instances, releases, routes, work
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover

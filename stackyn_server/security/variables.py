@@ -1,0 +1,19 @@
+"""Values of an app's variables at rest, each bound to its tenant, app and name: moved elsewhere, it does not open."""
+
+from __future__ import annotations
+
+from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.security.sealing import Sealer
+
+
+def seal_variable(sealer: Sealer, tenant: UserId, app: AppId, name: str, value: str) -> bytes:
+    return sealer.seal(_context(tenant, app, name), value.encode())
+
+
+def open_variable(sealer: Sealer, tenant: UserId, app: AppId, name: str, sealed: bytes) -> str:
+    """Open what `seal_variable` made for the same tenant, app and name. Raises `SealBroken`."""
+    return sealer.open(_context(tenant, app, name), sealed).decode()
+
+
+def _context(tenant: UserId, app: AppId, name: str) -> str:
+    return f"{tenant}|{app}|{name}"
