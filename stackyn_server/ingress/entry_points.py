@@ -1,4 +1,4 @@
-"""The ports on which the proxy listens, by the names that its configuration gives them."""
+"""The ports on which the proxy listens, with their names in its configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TLS_MARK = "/tls"
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
-    """`address` and `port` are where our own checks dial it."""
+    """`address` and `port` are where our own checks connect."""
 
     name: str
     port: int
@@ -50,10 +50,10 @@ def external(settings: IngressSettings) -> tuple[EntryPoint, ...]:
 def _read(text: str, settings: IngressSettings) -> EntryPoint:
     tls = text.endswith(_TLS_MARK)
     name, _, digits = text.removesuffix(_TLS_MARK).partition(":")
-    usual = settings.https_port if tls else settings.http_port
+    default = settings.https_port if tls else settings.http_port
     try:
-        port = int(digits) if digits else usual
-        return EntryPoint(validators.word(name, "An entry point"), validators.port(port), tls)
+        port = int(digits) if digits else default
+        return EntryPoint(validators.identifier(name, "An entry point"), validators.port(port), tls)
     except (ValueError, validators.RouteRefused) as error:
         raise EntryPointInvalid(
             f"[ingress] entry_points: {text!r} is not `name`, `name:port`, `name/tls` or `name:port/tls`.",

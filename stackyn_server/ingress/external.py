@@ -1,7 +1,7 @@
-"""`managed = false`: our file in the directory that an operator's Traefik watches.
+"""`managed = false`: writes our route file into the directory that an operator's Traefik watches.
 
-That Traefik needs `providers.file.directory` (or `filename`) with `watch`, a low `providersThrottleDuration`, and a way
-to the apps' bridges: host networking, or a network shared with them. Its other routers are none of our business.
+That Traefik needs `providers.file.directory` (or `filename`) with `watch`, a low `providersThrottleDuration`, and host
+networking or a network shared with the apps' bridges. We neither read nor change its other routers.
 """
 
 from __future__ import annotations
@@ -47,4 +47,4 @@ class ExternalIngress:
         return await self._publisher.repair()
 
     async def replace(self) -> None:
-        """The proxy is the operator's."""
+        """Do nothing: the proxy is the operator's."""

@@ -1,8 +1,8 @@
-"""What visitors of the API get from the proxy while this server can't be reached: JSON, as of the API itself.
+"""The proxy's JSON error for clients of the API while this server can't be reached.
 
-Traefik has no answer of its own to give, but it interprets plugins. Ours answers on the loopback entry point for
-metrics, and the `errors` middleware of the API's routers fetches from there what takes the place of a 502 or 504. A
-plugin that could not be loaded would only give back Traefik's own text.
+Traefik has no static responses, but it interprets plugins. Our plugin answers on the loopback entry point for metrics,
+and the `errors` middleware of the API's routers replaces a 502 or 504 with that answer. If Traefik can't load the
+plugin, clients get Traefik's own text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MODULE = "stackyn.internal/unavailable"
 PLUGIN = "stackyn"
 PLUGINS = Path("plugins-local/src")  # where Traefik looks, below its working directory
 SOURCES = Path(__file__).parent / "unavailable"
-UNREACHABLE = ("502", "504")  # a 503 is the API's own and says more
+UNREACHABLE = ("502", "504")  # a 503 comes from the API itself and says more
 MIDDLEWARE = SERVICE = "stackyn-unavailable"
 ANSWER = "stackyn-unavailable-answer"
 _STATUS = 503
@@ -28,31 +28,31 @@ Section = dict[str, Any]
 
 
 def arguments() -> Iterator[str]:
-    """Yield what the proxy's static configuration needs for it."""
+    """Yield the arguments of the static configuration that load the plugin."""
     yield f"experimental.localplugins.{PLUGIN}.modulename={MODULE}"
 
 
 def install(directory: Path) -> None:
     """Copy the plugin below the proxy's working directory. Blocking."""
-    place = directory / PLUGINS / MODULE
-    place.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(SOURCES / "unavailable.go", place / "unavailable.go")
-    shutil.copyfile(SOURCES / "manifest.yml", place / ".traefik.yml")
+    plugin = directory / PLUGINS / MODULE
+    plugin.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(SOURCES / "unavailable.go", plugin / "unavailable.go")
+    shutil.copyfile(SOURCES / "manifest.yml", plugin / ".traefik.yml")
 
 
 def router() -> Section:
-    """Return the router that answers, on the loopback entry point alone."""
+    """Return the router of the plugin, on the loopback entry point only."""
     rule = f"Host(`{LOOPBACK}`)"
     return {"rule": rule, "entryPoints": [METRICS], "service": "noop@internal", "middlewares": [ANSWER]}
 
 
 def server(metrics_port: int) -> str:
-    """Return where that router is reached; by its own name, not the visitor's."""
+    """Return the URL of the plugin's router."""
     return validators.server_url(LOOPBACK, metrics_port)
 
 
 def middlewares(origins: tuple[str, ...]) -> Section:
-    """`origins` that can't be written into the route file are left out."""
+    """Return the plugin's middleware and the `errors` middleware. Leaves out `origins` that aren't valid."""
     allowed = [origin for origin in origins if validators.is_origin(origin)]
     return {
         ANSWER: {"plugin": {PLUGIN: {"origins": allowed}}},

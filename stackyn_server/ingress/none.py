@@ -1,9 +1,8 @@
-"""`provider = "none"`: the operator's own proxy follows `routes.json`, which lists every host with its address on the
-host's bridge.
+"""`provider = "none"`: the operator's own proxy reads `routes.json`, which lists each host with its app's address.
 
-What we can confirm is that the file is written and that each changed instance accepts connections. When the other
-proxy turns is its own affair, so the promise that no request is dropped at a switch does not hold here; an app's two
-addresses are its own for its whole life, so at least no request ever reaches another app.
+We confirm only that the file is written and that each changed instance accepts connections. We don't know when the
+other proxy reads the file, so a switch may fail requests here. No request reaches another app, because an app owns its
+two addresses for its whole life.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class NoIngress:
         return await self._publisher.publish()
 
     async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
-        """Return when the file says what `changed` says and the instances accept connections."""
+        """Check that the file lists each host of `changed` with its instance and that the instance accepts connections."""
         try:
             routes = routes_json.read(await asyncio.to_thread(self._file.read_text, "utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -73,7 +72,7 @@ class NoIngress:
         return await self._publisher.repair()
 
     async def replace(self) -> None:
-        """There is no proxy of ours."""
+        """Do nothing: the proxy isn't ours."""
 
     async def _accepts(self, host: str, url: str) -> None:
         address = urlsplit(url)

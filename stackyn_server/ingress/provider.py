@@ -1,4 +1,4 @@
-"""Which ingress the settings ask for. The only function here that `wiring.py` needs."""
+"""Creates the ingress that the settings name: our own Traefik, an operator's, or none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def create_ingress(
     epoch: int,
     still_leading: Callable[[], Awaitable[None]],
 ) -> Ingress:
-    """Build the ingress without any I/O. `secret` is the installation's.
+    """Create the ingress, without any I/O. `secret` is the installation's.
 
     Raises `IngressMisconfigured` or `EntryPointInvalid`.
     """
@@ -117,7 +117,7 @@ def _own_upstreams(settings: Settings) -> tuple[OwnUpstream, ...]:
 
 
 def _own_address(host: str) -> IPv4Address:
-    """Return where the proxy reaches our own server: the address it listens on, loopback when that is all of them."""
+    """Return the address where the proxy reaches our own server: loopback when the server listens on all addresses."""
     try:
         address = IPv4Address(host)
     except ValueError:

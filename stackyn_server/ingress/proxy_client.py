@@ -1,4 +1,4 @@
-"""Asking the proxy over loopback, as a visitor would: one request of HTTP/1.1 with the host's name, TLS unverified."""
+"""Sends the proxy one HTTP/1.1 request over loopback, as a visitor would, without verifying TLS certificates."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ async def get(
     source_address: IPv4Address | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProxyResponse:
-    """GET `path` of `host`, without following redirects, from the address `source_address` of this host if it matters.
+    """GET `path` of `host` without following redirects, from `source_address` of this machine if one is given.
 
-    Raises `NoResponse`; takes at most `timeout` seconds.
+    Raises `NoResponse` after `timeout` seconds at the latest.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -49,12 +49,12 @@ async def get(
                 local_addr=(str(source_address), 0) if source_address else None,
             )
             try:
-                named = {"Host": host, "Connection": "close", **(headers or {})}
-                lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
+                fields = {"Host": host, "Connection": "close", **(headers or {})}
+                lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
                 writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
-                return _parsed(await reader.readuntil(_HEAD_END))
+                return _parse(await reader.readuntil(_HEAD_END))
             finally:
-                writer.transport.abort()  # a polite end of TLS would wait for a proxy that hangs
+                writer.transport.abort()  # closing TLS in order would wait for a proxy that hangs
     except TimeoutError as error:
         raise NoResponse("accepted the request but did not answer") from error
     except ConnectionRefusedError as error:
@@ -63,18 +63,18 @@ async def get(
         raise NoResponse("broke off the connection") from error
 
 
-def _parsed(head: bytes) -> ProxyResponse:
+def _parse(head: bytes) -> ProxyResponse:
     status_line, *lines = head.decode("latin-1").split("\r\n")
     protocol, status, *_ = status_line.split(" ")
     if not protocol.startswith("HTTP/1."):
-        raise ValueError("not an answer of HTTP/1")
+        raise ValueError("not a response of HTTP/1")
     headers = (line.partition(":") for line in lines)
     location = next((value.strip() for name, _, value in headers if name.lower() == "location"), "")
     return ProxyResponse(int(status), location)
 
 
 def _unverified() -> ssl.SSLContext:
-    """Over loopback it is the route that is asked about, and the certificate may not have been issued yet."""
+    """The request checks a route over loopback, and the certificate may not have been issued yet."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

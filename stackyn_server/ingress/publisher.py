@@ -1,4 +1,4 @@
-"""The one publisher: rows → file → proxy, with group commit."""
+"""Publishes the route rows to the proxy: reads, renders, writes, confirms. Concurrent callers share one publication."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = structlog.get_logger(__name__)
 
 
 class NotPublished(TransientFailure):
-    """The route file could not be written; the proxy goes on serving the routes it has."""
+    """The route file could not be written; the proxy serves its previous routes."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedFile:
-    """The text of a route file. `refused` says for each host that was left out why."""
+    """The text of a route file. `refused` has the reason for each host that was left out."""
 
     text: str
     refused: Mapping[str, RouteRefused] = field(default_factory=dict)
@@ -40,7 +40,7 @@ Renderer = Callable[[RenderContext, PublicationId, Sequence[RouteRow]], Rendered
 
 
 class _Batch:
-    """Callers whose commits the next snapshot will see. Ends with a number or an error, the same for all of them."""
+    """Callers whose commits the next snapshot will see. All of them get its number or its error."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -59,8 +59,8 @@ class Publisher:
         still_leading: Callable[[], Awaitable[None]],
         confirm_seconds: float,
     ) -> None:
-        """`renderer` makes the text, in a thread; `still_leading` raises when another server leads: awaited before each
-        rename."""
+        """`renderer` runs in a thread. `still_leading` is awaited before each rename and raises when another server
+        leads."""
         self._database = database
         self._file = file
         self._context = context
@@ -69,7 +69,7 @@ class Publisher:
         self._still_leading = still_leading
         self._confirm_seconds = confirm_seconds
         self._next = _Batch()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._refused: Mapping[str, RouteRefused] = {}
 
     @property
@@ -77,12 +77,12 @@ class Publisher:
         return self._context
 
     def use_context(self, context: RenderContext) -> None:
-        """Take other surroundings for the publications from now on."""
+        """Render later publications with another context."""
         self._context = context
 
     async def prepare(self) -> int:
-        """At server start: remove what a dead server left, and publish. Errors as of `publish`."""
-        async with self._turn:  # what a job publishes meanwhile looks the same on the disk
+        """At server start: remove the staged files of an earlier server, and publish. Raises what `publish` raises."""
+        async with self._lock:  # a job that publishes now has a staged file of the same name pattern
             try:
                 await asyncio.to_thread(self._file.sweep)
             except OSError as error:
@@ -90,17 +90,17 @@ class Publisher:
         return await self.publish()
 
     async def publish(self) -> int:
-        """Write all routes, with everything that was committed before this call, and return the publication's number.
+        """Write all routes that were committed before this call; return the publication's number.
 
         Concurrent callers share one publication. Raises `NotPublished`, `LeadershipLost`, or `DatabaseUnavailable`.
         """
         batch = self._next
-        async with self._turn:
+        async with self._lock:
             if batch.error is not None:
                 raise batch.error
             if batch.number is None:
                 if batch is self._next:
-                    self._next = _Batch()  # who comes from now on may have committed after our snapshot
+                    self._next = _Batch()  # later callers may commit after our snapshot
                 try:
                     batch.number = await self._write()
                 except StackynError as error:
@@ -115,8 +115,8 @@ class Publisher:
         *,
         source_address: IPv4Address | None = None,
     ) -> None:
-        """Wait until the proxy serves publication `number` or a later one over every entry point, and each host of
-        `changed` from its instance (0 is this server, None: from nobody). `source_address` is where we ask from.
+        """Wait until the proxy serves publication `number` or a later one on every entry point, and each host of
+        `changed` from its instance (0: this server, None: no route). `source_address` is our end of the connection.
 
         Raises `NotConfirmed` after `confirm_seconds`, `RouteRefused` when a host's route can't be written.
         """
@@ -141,7 +141,7 @@ class Publisher:
         return number
 
     async def repair(self) -> RouteFileState:
-        """Publish again when the file isn't what we wrote. Returns what was found; called on a period."""
+        """Publish again if the file isn't the one that we wrote; return its state before. Called periodically."""
         if (state := await self._state()) is not RouteFileState.INTACT:
             log.warning("route_file.repair", found=state)
             await self.publish()
@@ -180,7 +180,7 @@ class Publisher:
 
 
 def unwritable(error: OSError) -> NotPublished:
-    """Say that the ingress directory can't be used, without its path."""
+    """Return the error for an ingress directory that can't be written; its text doesn't contain the path."""
     return NotPublished(
         Failure(
             FailureCode.SWITCH_FAILED,

@@ -1,4 +1,4 @@
-"""Reading the rendered file back before the proxy does: everything that it would refuse, or quietly leave out."""
+"""Validates a rendered route file: finds what the proxy would reject, or leave out without an error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SERVER = re.compile(r"(?:http|h2c)://[0-9.]+:[0-9]+", re.ASCII)
 
 
 class RouteFileInvalid(StackynError):
-    """A route file that the proxy could not serve from; `message` names the first thing that is wrong."""
+    """The proxy could not serve from this route file; `message` names the first fault."""
 
     code, retryable = "ROUTE_FILE_INVALID", True
 
 
 def validate(text: str, entry_points: Collection[str]) -> None:
-    """Raise `RouteFileInvalid` unless `text` is a whole configuration whose parts all exist."""
+    """Raise `RouteFileInvalid` unless `text` is a complete configuration without dangling references."""
     if "{{" in text:
         raise RouteFileInvalid("The route file holds template text.")
     try:
@@ -70,6 +70,6 @@ def _service(name: str, balancer: dict[str, Any], transports: Collection[str]) -
     _require(balancer["serversTransport"] in transports, f"Service {name} has no transport.")
 
 
-def _require(is_right: bool, otherwise: str) -> None:
-    if not is_right:
-        raise RouteFileInvalid(otherwise)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise RouteFileInvalid(message)

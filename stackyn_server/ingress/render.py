@@ -1,8 +1,8 @@
-"""The whole configuration of the proxy as a pure function of the route rows (Traefik v3, dynamic configuration).
+"""Renders Traefik's dynamic configuration (v3) as a pure function of the route rows.
 
-Every app gets, on every entry point, a router for its hosts and a second one of higher priority that answers on a
-secret path with instance and publication: what `Publisher.confirm` asks for. It has the same rule, service, middlewares
-and TLS as the first, so whatever would keep the first from being built keeps the second from answering.
+On each entry point an app has a router for its hosts, and a confirmation router of higher priority that answers on a
+secret path with instance and publication, for `Publisher.confirm`. Both have the same rule, service, middlewares and
+TLS: a fault that keeps Traefik from building the first router keeps the second from answering.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from stackyn_server.store.routes import RouteRow
 
 Section = dict[str, Any]
 
-APP_PRIORITY = 10_000  # above the rule-length priorities of an operator's own routers
+APP_PRIORITY = 10_000  # above an operator's own routers, whose priority is the length of their rule
 CONFIRM_PRIORITY = 1_000_000
-IDLE_CONNECTION = "1s"  # at the default, an idle connection to the old instance stayed 27 s after a switch
+IDLE_CONNECTION = (
+    "1s"  # at the default, an idle connection to the old instance stayed for 27 s after a switch
+)
 IDLE_CONNECTIONS_PER_HOST = 2048  # at 200, 400 concurrent requests left 7,758 TIME_WAIT in 7 s
 HOLD_ANSWER_BYTES = 4096
-HARMLESS_HEADER = "X-Stackyn-Hold"  # naming one keeps visitors' credentials from the hold endpoint
+HOLD_HEADER = (
+    "X-Stackyn-Hold"  # with one name listed, Traefik sends the hold endpoint no other header of the visitor
+)
 NOTHING = "noop@internal"
 TRANSPORT, TO_HTTPS, MARKER = "stackyn-apps", "stackyn-to-https", "stackyn-marker"
 UNFORGED = "stackyn-unforged"
@@ -36,13 +40,13 @@ UNFORGED = "stackyn-unforged"
 
 @dataclass(frozen=True, slots=True)
 class DynamicConfiguration:
-    """`refused` says for each host that was left out why: one bad value never keeps other apps from being served."""
+    """`refused` has the reason for each host that was left out: one app's invalid value doesn't affect other apps."""
 
     configuration: Section
     refused: Mapping[str, RouteRefused] = field(default_factory=dict)
 
     def as_text(self) -> str:
-        """Return JSON, which is YAML too; equal input gives equal text."""
+        """Return JSON, which is valid YAML. Deterministic."""
         text = json.dumps(self.configuration, sort_keys=True, separators=(",", ":"))
         if "{{" in text:
             raise RouteRefused("The route file would hold template text.")
@@ -52,7 +56,7 @@ class DynamicConfiguration:
 def render_file(
     context: RenderContext, publication: PublicationId, routes: Sequence[RouteRow]
 ) -> RenderedFile:
-    """Render and read back: the publisher's `Renderer` for Traefik. Raises `RouteRefused` or `RouteFileInvalid`."""
+    """Render and validate: the publisher's `Renderer` for Traefik. Raises `RouteRefused` or `RouteFileInvalid`."""
     rendered = render(context, publication, routes)
     text = rendered.as_text()
     validate(text, [METRICS, *(entry_point.name for entry_point in context.entry_points)])
@@ -64,7 +68,7 @@ def marker_answer(publication: PublicationId) -> str:
 
 
 def upstream_answer(instance: int, publication: PublicationId) -> str:
-    return f"http://stackyn.internal/{validators.number(instance)}/{publication}"
+    return f"http://stackyn.internal/{validators.not_negative(instance)}/{publication}"
 
 
 def render(
@@ -105,7 +109,7 @@ def _routers(context: RenderContext, upstream: Upstream) -> Iterator[tuple[str, 
     rule = " || ".join(f"Host(`{host}`)" for host in upstream.hosts)
     holds = list(_holds(context, upstream))
     for entry_point in context.entry_points:
-        name = validators.word(entry_point.name, "An entry point")
+        name = validators.identifier(entry_point.name, "An entry point")
         redirected = context.https_port is not None and not entry_point.tls
         before = [UNFORGED, *([TO_HTTPS] if redirected else holds)]
         after_all = [fallback.MIDDLEWARE] if upstream.is_api and context.metrics_port is not None else []
@@ -127,7 +131,7 @@ def _routers(context: RenderContext, upstream: Upstream) -> Iterator[tuple[str, 
 
 def _markers(context: RenderContext) -> Iterator[tuple[str, Section]]:
     for entry_point in context.entry_points:
-        name = validators.word(entry_point.name, "An entry point")
+        name = validators.identifier(entry_point.name, "An entry point")
         yield (
             f"marker-{name}",
             {
@@ -136,7 +140,7 @@ def _markers(context: RenderContext) -> Iterator[tuple[str, Section]]:
                 "entryPoints": [name],
                 "service": NOTHING,
                 "middlewares": [MARKER],
-                **({"tls": {}} if entry_point.tls else {}),  # never a certificate of its own
+                **({"tls": {}} if entry_point.tls else {}),  # the marker host never requests a certificate
             },
         )
 
@@ -148,13 +152,15 @@ def _router_tls(context: RenderContext, entry_point: EntryPoint) -> Section:
         return {"tls": {}}
     return {
         "tls": {
-            "certResolver": validators.word(context.certificate_resolver, "[ingress] certificate_resolver")
+            "certResolver": validators.identifier(
+                context.certificate_resolver, "[ingress] certificate_resolver"
+            )
         }
     }
 
 
 def _holds(context: RenderContext, upstream: Upstream) -> Section:
-    """Return the chain in front of a held app, in order: turn i of k waits and answers 200, the last may refuse."""
+    """Return the forwardAuth middlewares of a held app in order: each is one turn, and only the last may refuse."""
     if upstream.held_app is None or context.hold_port is None:
         return {}
     turns, port = context.hold_turns, validators.port(context.hold_port)
@@ -163,7 +169,7 @@ def _holds(context: RenderContext, upstream: Upstream) -> Section:
             "forwardAuth": {
                 "address": f"http://127.0.0.1:{port}/hold/{upstream.held_app}/{turn}/{turns}",
                 "trustForwardHeader": False,
-                "authRequestHeaders": [HARMLESS_HEADER],
+                "authRequestHeaders": [HOLD_HEADER],
                 "maxResponseBodySize": HOLD_ANSWER_BYTES,
             }
         }
@@ -180,7 +186,7 @@ def _redirect(location: str) -> Section:
 
 
 def _without(header: str) -> Section:
-    """Take a request header away. The proxy itself does so with forged X-Forwarded-*, but knows nothing of RFC 7239."""
+    """Remove a request header. Traefik removes forged X-Forwarded-* itself, but not Forwarded (RFC 7239)."""
     return {"headers": {"customRequestHeaders": {header: ""}}}
 
 

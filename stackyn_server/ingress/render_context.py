@@ -1,4 +1,4 @@
-"""What the proxy's configuration is made of besides the routes: names, secret, entry points, certificates."""
+"""The inputs of the proxy's dynamic configuration other than the routes: names, secret, entry points, certificates."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ipaddress import IPv4Address, IPv4Network
 from stackyn_server.ingress import validators
 from stackyn_server.ingress.entry_points import EntryPoint
 
-HOLD_TURN_SECONDS = 25  # the proxy gives up on one forwardAuth after exactly 30 s
+HOLD_TURN_SECONDS = 25  # Traefik ends one forwardAuth request after exactly 30 s
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class PublicationId:
-    """Which publication this is. Ordered: a later epoch, then a later number."""
+    """Identifies a publication of the route file. Ordered by epoch, then by number."""
 
     epoch: int
     number: int
 
     def __str__(self) -> str:
-        return f"{validators.number(self.epoch)}-{validators.number(self.number)}"
+        return f"{validators.not_negative(self.epoch)}-{validators.not_negative(self.number)}"
 
 
 @dataclass(frozen=True, slots=True)
 class OwnUpstream:
-    """`<label>.<base domain>`, served by ourselves on the host. `is_api`: its visitors are programs."""
+    """A part of this server at `<label>.<base domain>`. `is_api`: its clients expect errors as JSON."""
 
     label: str
     address: IPv4Address
@@ -35,10 +35,10 @@ class OwnUpstream:
 
 @dataclass(frozen=True, slots=True)
 class RenderContext:
-    """Everything around the routes. `https_port` is where plain requests are redirected to, None without HTTPS.
+    """`https_port` is where plain requests are redirected to, None without HTTPS.
 
-    `metrics_port` is our own proxy's loopback entry point, and `allowed_origins` are those whose pages may read what
-    the proxy answers there for an API that is away.
+    `metrics_port` is our own proxy's loopback entry point. Pages of `allowed_origins` may read the proxy's JSON error
+    while the API can't be reached.
     """
 
     base_domain: str

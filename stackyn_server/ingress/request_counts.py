@@ -1,4 +1,4 @@
-"""How many requests each app has had, as our own Traefik counts them on its metrics port (Prometheus text format)."""
+"""Reads how many requests each app answered, from the metrics port of our own Traefik (Prometheus text format)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ANSWER_SECONDS = 5.0
 
 
 class CountsUnavailable(Unavailable):
-    """The proxy does not say how many requests there were."""
+    """The proxy's metrics can't be read."""
 
 
 async def read(port: int) -> Counter[AppId]:
-    """Ask the proxy on loopback. Raises `CountsUnavailable`."""
+    """Return the requests of each app. Raises `CountsUnavailable`."""
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
     try:
         async with (
@@ -37,7 +37,7 @@ async def read(port: int) -> Counter[AppId]:
 
 def parse(text: str) -> Counter[AppId]:
     """Add up each app's requests, whatever their method, protocol and status."""
-    counted: Counter[AppId] = Counter()
+    requests: Counter[AppId] = Counter()
     for app, number in _LINE.findall(text):
-        counted[AppId(int(app))] += round(float(number))
-    return counted
+        requests[AppId(int(app))] += round(float(number))
+    return requests

@@ -1,4 +1,4 @@
-"""The one file that the proxy reads: replaced whole, never seen half written, and looked at again on a period."""
+"""The one file that the proxy reads: replaced atomically, and checked for changes by other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READABLE = 0o644  # an operator's proxy may run as another user; the file holds
 
 
 class RouteFileState(StrEnum):
-    """What became of the file since we wrote it. Values are the ends of sentences that begin with "The route file"."""
+    """The state of the file since we wrote it. Each value completes the sentence "The route file …"."""
 
     INTACT = "is intact"
     UNWRITTEN = "was not written yet"
@@ -25,11 +25,11 @@ class RouteFileState(StrEnum):
 
 
 class RouteFile:
-    """Blocking: call it in a thread. Errors are OSError. A publication never replaces a later one, so that a thread
-    whose caller was cancelled can't turn the routes back."""
+    """Blocking: call it in a thread. Errors are OSError. A publication never replaces a later one, so a thread whose
+    caller was cancelled can't restore old routes."""
 
     def __init__(self, path: Path, staging: Path | None = None) -> None:
-        """`staging` is a directory on the same file system that the proxy doesn't watch; default is the file's own."""
+        """`staging` is a directory on the same file system that the proxy doesn't watch; by default the file's own."""
         self.path = path
         self._staging = staging or path.parent
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class RouteFile:
     def stage(self, text: str) -> Path:
         """Write `text` durably under a temporary name, read it back, and return that name."""
         content = text.encode()
-        # The leading dot and the ending keep a proxy that reads the whole directory from taking it for a configuration.
+        # A proxy that reads the whole directory ignores this name because of its leading dot and its ending.
         descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self._staging)
         staged = Path(name)
         try:
@@ -55,7 +55,7 @@ class RouteFile:
         return staged
 
     def commit(self, staged: Path, publication: PublicationId) -> None:
-        """Put a staged file in the place of the route file, durably. An older publication is dropped instead."""
+        """Replace the route file by the staged file, durably. An older publication is discarded instead."""
         with self._lock:
             if self._written is not None and self._written[0] > publication:
                 staged.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ class RouteFile:
         staged.unlink(missing_ok=True)
 
     def state(self) -> RouteFileState:
-        """Compare what lies on the disk with what we wrote."""
+        """Compare the file on the disk with what we wrote."""
         with self._lock:
             if self._written is None:
                 return RouteFileState.UNWRITTEN
@@ -82,9 +82,9 @@ class RouteFile:
             return RouteFileState.CHANGED if content.endswith(b"}\n") else RouteFileState.TRUNCATED
 
     def sweep(self) -> None:
-        """Remove what a server that died between writing and renaming left behind."""
-        for left in self._staging.glob(f".{self.path.name}.*.tmp"):
-            left.unlink(missing_ok=True)
+        """Remove the staged files of a server that ended between writing and renaming."""
+        for staged in self._staging.glob(f".{self.path.name}.*.tmp"):
+            staged.unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> bytes:

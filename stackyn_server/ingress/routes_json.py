@@ -1,4 +1,4 @@
-"""`routes.json`, for people with a proxy of their own: which host names go to which address."""
+"""`routes.json`, for an operator's own proxy: the address behind each host name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def render_file(
 ) -> RenderedFile:
     """Return `{"publication": "<epoch>-<n>", "routes": [{"hosts": […], "url": "http://…", "instance": n}, …]}`.
 
-    The publisher's `Renderer` without a proxy. Instance 0 is this server itself.
+    The publisher's `Renderer` for `provider = "none"`. Instance 0 is this server itself.
     """
     upstreams, refused = assign_hosts(context, routes)
     listed = [

@@ -1,5 +1,5 @@
-"""The proxy's static configuration: what only a restart of it can change. Passed as arguments, so that two equal
-containers are recognised by them."""
+"""Traefik's static configuration: what only a restart changes. It is passed as arguments, by which two containers are
+compared."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from stackyn_server.ingress.configuration_directory import ACME, CA_BUNDLE, ROUT
 from stackyn_server.ingress.entry_points import LOOPBACK, METRICS, PLAIN, EntryPoint
 
 THROTTLE = "50ms"  # at the default of 2 s a switch takes as long
-GRACE_SECONDS = 10  # that a proxy which is being replaced gives its requests
+GRACE_SECONDS = 10  # for the open requests of a proxy that received SIGTERM
 RESOLVER = "stackyn"
 
 
 @dataclass(frozen=True, slots=True)
 class StaticConfiguration:
-    """`directory` is the configuration directory as the proxy sees it. `metrics_port` on loopback, None for none."""
+    """`directory` is the configuration directory as the proxy sees it; `metrics_port` is on loopback, None for none."""
 
     settings: IngressSettings
     entry_points: tuple[EntryPoint, ...]
@@ -46,7 +46,7 @@ def _arguments(configuration: StaticConfiguration) -> Iterator[str]:
     yield "global.sendanonymoususage=false"
     yield "log.level=WARN"
     yield "log.format=json"
-    # With `directory` instead, a file that somebody removes would take all routes with it at once.
+    # With `directory` instead, removing the file would remove all routes at once.
     yield f"providers.file.filename={directory}/{ROUTES}/{ROUTE_FILE}"
     yield "providers.file.watch=true"
     yield f"providers.providersthrottleduration={THROTTLE}"
@@ -54,7 +54,7 @@ def _arguments(configuration: StaticConfiguration) -> Iterator[str]:
         yield from _entry_point(entry_point, configuration.settings)
     if configuration.metrics_port is not None:
         yield f"entrypoints.{METRICS}.address={LOOPBACK}:{validators.port(configuration.metrics_port)}"
-        yield f"entrypoints.{METRICS}.reuseport=true"  # as below: a proxy is replaced side by side
+        yield f"entrypoints.{METRICS}.reuseport=true"  # as for the other entry points
         yield f"metrics.prometheus.entrypoint={METRICS}"
         yield "metrics.prometheus.addserviceslabels=true"
         yield "metrics.prometheus.addentrypointslabels=false"
@@ -64,29 +64,30 @@ def _arguments(configuration: StaticConfiguration) -> Iterator[str]:
 
 
 def _entry_point(entry_point: EntryPoint, settings: IngressSettings) -> Iterator[str]:
-    name = f"entrypoints.{validators.word(entry_point.name, 'An entry point')}"
+    name = f"entrypoints.{validators.identifier(entry_point.name, 'An entry point')}"
     yield f"{name}.address=:{validators.port(entry_point.port)}"
-    # So that the next proxy can listen before this one stops.
+    # The next proxy listens on the same ports before this one stops.
     yield f"{name}.reuseport=true"
     # The default of 60 s cuts long uploads.
     yield f"{name}.transport.respondingtimeouts.readtimeout={round(settings.read_seconds)}s"
     yield f"{name}.transport.lifecycle.gracetimeout={GRACE_SECONDS}s"
-    # Apps get the path that the visitor sent; our own rules match no path but the secret one.
+    # Apps get the path that the visitor sent. Our own rules match no path but the secret one.
     yield f"{name}.http.sanitizepath=false"
     if settings.trusted_proxies:
         trusted = ",".join(str(network) for network in settings.trusted_proxies)
         yield f"{name}.forwardedheaders.trustedips={trusted}"
         if not entry_point.tls:
-            # A request with both Content-Length and Transfer-Encoding is read by the latter, which is right, but its
-            # connection is kept, which RFC 9112 forbids: a proxy that counted on the length would have passed a second
-            # request inside of the first. On a connection that ends after one request nothing can hide.
+            # Traefik reads a request with both Content-Length and Transfer-Encoding by the latter, which is right, but
+            # keeps its connection, which RFC 9112 forbids: a proxy in front that reads the length would let a second
+            # request through inside the first. Nothing can hide on a connection that ends after one request.
             yield f"{name}.transport.keepalivemaxrequests=1"
-    # X_Forwarded_For would reach an app as the X-Forwarded-For that the proxy vouches for.
+    # Otherwise X_Forwarded_For reaches an app as the X-Forwarded-For that the proxy vouches for.
     yield f"{name}.http.aliasheadersstrategy=delete"
 
 
 def _acme(settings: IngressSettings, directory: str) -> Iterator[str]:
-    name = f"certificatesresolvers.{validators.word(resolver_name(settings), '[ingress] certificate_resolver')}.acme"
+    resolver = validators.identifier(resolver_name(settings), "[ingress] certificate_resolver")
+    name = f"certificatesresolvers.{resolver}.acme"
     yield f"{name}.storage={directory}/{ACME}/{ACME}.json"
     yield f"{name}.keytype=EC256"
     yield f"{name}.cacertificates={directory}/{CA_BUNDLE}"  # the container holds nothing but the binary

@@ -1,4 +1,4 @@
-"""Who owns which host name. A upstream is an app, or a part of ourselves, behind the proxy."""
+"""Assigns each host name to one upstream. An upstream is an app, or a part of this server, behind the proxy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Upstream:
 def assign_hosts(
     context: RenderContext, routes: Sequence[RouteRow]
 ) -> tuple[list[Upstream], dict[str, RouteRefused]]:
-    """Give each host one owner: first ourselves, then the slugs, then custom domains in the order of their apps."""
+    """Give each host one owner: first this server, then the slugs, then custom domains in the order of app ids."""
     refused: dict[str, RouteRefused] = {}
     taken = {context.marker_host}
     upstreams = [
@@ -54,7 +54,7 @@ def assign_hosts(
 
 
 def _claim(names: Iterable[str], taken: set[str], refused: dict[str, RouteRefused]) -> tuple[str, ...]:
-    """Return those of `names` that are host names and nobody's yet; note the reason for the others."""
+    """Return those of `names` that are valid and free; add the reason for each of the others to `refused`."""
     claimed = []
     for name in names:
         try:
@@ -82,9 +82,9 @@ def _upstream(context: RenderContext, route: RouteRow, hosts: tuple[str, ...]) -
     except ValueError as error:
         raise RouteRefused("The app's address lies outside the configured [network] subnet.") from error
     return Upstream(
-        f"app-{validators.number(route.app)}",
+        f"app-{validators.not_negative(route.app)}",
         hosts,
         validators.server_url(address, route.port, route.protocol),
-        validators.number(route.instance),
+        validators.not_negative(route.instance),
         route.app if held else None,
     )

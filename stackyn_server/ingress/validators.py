@@ -1,5 +1,5 @@
-"""What a value must look like before it may reach the route file. The proxy runs Go templates over that file and its
-rules are quoted with backticks, so every value has its own strict alphabet and anything else is refused."""
+"""Validates each value before it is written into the proxy's configuration. The proxy runs Go templates over the route
+file and its rules are quoted with backticks, so each kind of value has a strict alphabet of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOST = re.compile(
 )
 _NUMERIC = re.compile(r"[0-9.]+", re.ASCII)
 _SECRET = re.compile(r"[0-9a-f]{16,64}", re.ASCII)
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9._/-]{0,4000}", re.ASCII)
 _MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 _URL = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,500})?", re.ASCII)
@@ -24,7 +24,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?", re.ASCII)
 
 
 class RouteRefused(DeploymentFailed):
-    """A value can't be written into the route file; `message` names the kind of value. Nothing was written."""
+    """A value is not valid in the proxy's configuration; `message` names the kind of value. Nothing was written."""
 
     def __init__(self, message: str, hint: str = "Change the value and try again.") -> None:
         super().__init__(Failure(FailureCode.SWITCH_FAILED, message, hint))
@@ -44,13 +44,13 @@ def secret(value: str) -> str:
     return _matching(_SECRET, value, "The installation's secret must be 16 to 64 hexadecimal digits.")
 
 
-def word(value: str, what: str) -> str:
+def identifier(value: str, what: str) -> str:
     """Return the name of an entry point or certificate resolver."""
-    return _matching(_WORD, value, f"{what} may have letters, digits, dashes and underscores only.")
+    return _matching(_IDENTIFIER, value, f"{what} may have letters, digits, dashes and underscores only.")
 
 
 def path(value: str, what: str) -> str:
-    """Return an absolute path that can stand in the proxy's configuration."""
+    """Return an absolute path."""
     return _matching(
         _PATH, value, f"{what} must be an absolute path of letters, digits, dots, dashes and underscores."
     )
@@ -65,7 +65,7 @@ def url(value: str, what: str) -> str:
 
 
 def is_origin(value: str) -> bool:
-    """Whether it is the origin of web pages, or "*" for every one."""
+    """Whether `value` is the origin of web pages, or "*" for every origin."""
     return value == "*" or _ORIGIN.fullmatch(value) is not None
 
 
@@ -75,21 +75,21 @@ def port(value: int) -> int:
     return value
 
 
-def number(value: int) -> int:
-    """Return an id, epoch or publication number."""
+def not_negative(value: int) -> int:
+    """Return an id, an epoch or a publication number."""
     if value < 0:
         raise RouteRefused("An id can't be negative.")
     return value
 
 
 def server_url(address: IPv4Address, at_port: int, protocol: Protocol = DEFAULT_PROTOCOL) -> str:
-    """Return the address of a backend, which speaks plain HTTP/1.1, or HTTP/2 without TLS."""
+    """Return the URL of a backend that speaks HTTP/1.1 or, for `h2c`, HTTP/2; both without TLS."""
     if protocol not in get_args(Protocol):
         raise RouteRefused("An app speaks http or h2c.")
     return f"{protocol}://{address}:{port(at_port)}"
 
 
-def _matching(pattern: re.Pattern[str], value: str, otherwise: str) -> str:
+def _matching(pattern: re.Pattern[str], value: str, message: str) -> str:
     if not pattern.fullmatch(value):
-        raise RouteRefused(otherwise)
+        raise RouteRefused(message)
     return value
