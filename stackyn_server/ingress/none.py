@@ -48,7 +48,7 @@ class NoIngress:
         return await self._publisher.publish()
 
     async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
-        """Check that the file lists each host of `changed` with its instance and that the instance accepts connections."""
+        """Check that the file lists each host of `changed` with its instance and that it accepts connections."""
         try:
             routes = routes_json.read(await asyncio.to_thread(self._file.read_text, "utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
