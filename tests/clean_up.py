@@ -14,7 +14,7 @@ async def clean_up(engine: Engine) -> None:
     for image in await images.present(engine):
         await images.remove(engine, image.id)
     await networks.remove_ours(engine)
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
     for cache in await caches.list_all(engine):
         await caches.remove(engine, cache)
 

@@ -19,7 +19,7 @@ from stackyn_server import config
 from stackyn_server.engine.errors import Absent, EngineUnavailable, EngineUnsupported, refusal, translated
 from stackyn_server.engine.labels import Labels
 
-__all__ = ["Engine", "EngineUnavailable", "Facts", "Stream"]
+__all__ = ["Engine", "EngineFacts", "EngineStream", "EngineUnavailable"]
 
 T = TypeVar("T")
 ApiVersion = tuple[int, int]
@@ -32,7 +32,7 @@ _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EngineFacts:
     """What the engine says about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory in bytes;
     `root` is the folder of its images and containers; `has_containerd_store`: containerd keeps them."""
 
@@ -46,7 +46,7 @@ class Facts:
     has_containerd_store: bool
 
 
-class Stream:
+class EngineStream:
     """One open answer of the engine, read in pieces. Closed by `Engine.stream`, however it is left."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
@@ -84,9 +84,9 @@ class Engine:
         self.settings = settings
         self.network = network
         self.labels = Labels(installation)
-        self.network_turn = asyncio.Lock()  # of whoever makes a network
+        self.network_lock = asyncio.Lock()  # of whoever makes a network
         self._docker: Docker | None = None
-        self._facts: Facts | None = None
+        self._facts: EngineFacts | None = None
 
     async def __aenter__(self) -> Engine:
         await self.open()
@@ -130,7 +130,7 @@ class Engine:
         return self._docker
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> EngineFacts:
         if self._facts is None:
             raise EngineUnavailable("the engine was never reached")
         return self._facts
@@ -147,16 +147,16 @@ class Engine:
     def cgroup_version(self) -> int:
         return self.facts.cgroup_version
 
-    async def negotiate(self) -> Facts:
+    async def negotiate(self) -> EngineFacts:
         """Agree on an API version and read the facts; again after the engine may have been replaced."""
         with translated():
             async with self.docker.session.get(f"{self.docker.docker_host}/version") as response:
                 response.raise_for_status()
                 offered = await response.json()
-        api_version = agree(offered)
+        api_version = choose_api_version(offered)
         self.docker.api_version = _spelled(api_version)
         info = await self.ask(self.docker.system.info())
-        self._facts = Facts(
+        self._facts = EngineFacts(
             version=str(offered.get("Version", "")),
             api_version=api_version,
             cgroup_version=2 if str(info.get("CgroupVersion", "1")) == "2" else 1,
@@ -222,7 +222,7 @@ class Engine:
         params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         upload: AsyncIterator[bytes] | None = None,
         content_type: str = "application/x-tar",
-    ) -> AsyncIterator[Stream]:
+    ) -> AsyncIterator[EngineStream]:
         """Open an answer without an end. Leaving the block closes its connection, which also cancels a build.
 
         An error raised by `upload` itself comes out unchanged.
@@ -241,7 +241,7 @@ class Engine:
                 )
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     raise refusal(response.status, _reason(await response.read()))
-            yield Stream(response)
+            yield EngineStream(response)
         except EngineUnavailable:
             if source is not None and source.error is not None:
                 raise source.error from None
@@ -284,7 +284,7 @@ class _Upload:
             await self._pieces.aclose()
 
 
-def agree(offered: Mapping[str, Any]) -> ApiVersion:
+def choose_api_version(offered: Mapping[str, Any]) -> ApiVersion:
     """Choose the API version from the engine's `/version`. Raises `EngineUnsupported` with both sides named."""
     theirs = _parsed(offered.get("ApiVersion"))
     oldest_theirs = _parsed(offered.get("MinAPIVersion", "1.0"))

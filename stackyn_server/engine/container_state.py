@@ -10,9 +10,9 @@ from typing import Any
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.timestamps import engine_time
+from stackyn_server.engine.timestamps import parse_time
 
-KILLED = 128 + 9  # the exit code of a program that SIGKILL has ended, also where a shell reports it
+SIGKILLED = 128 + 9  # the exit code of a program that SIGKILL has ended, also where a shell reports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class ContainerState:
 
     `running` is false while the engine waits to start it again (`restarting`). `pid` is 0 when no process runs.
     `out_of_memory` is also true when only a child was killed, and can come with exit code 0 (measured). False is no
-    proof: 20.10 misses some that end as `KILLED` when several end at once (measured: 1 of 10).
+    proof: 20.10 misses some that end as `SIGKILLED` when several end at once (measured: 1 of 10).
     `address` is its address on the app network, None without one. `image` is an id.
     """
 
@@ -79,7 +79,7 @@ class ContainerSummary:
         return app_of(self.labels)
 
 
-def full_state(found: Mapping[str, Any]) -> ContainerState:
+def parse_state(found: Mapping[str, Any]) -> ContainerState:
     """Read an answer of `/containers/<id>/json`."""
     state = found["State"]
     restarting = bool(state.get("Restarting"))
@@ -92,15 +92,15 @@ def full_state(found: Mapping[str, Any]) -> ContainerState:
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
         restart_count=int(found.get("RestartCount") or 0),
-        started_at=engine_time(state.get("StartedAt")),
-        finished_at=engine_time(state.get("FinishedAt")),
+        started_at=parse_time(state.get("StartedAt")),
+        finished_at=parse_time(state.get("FinishedAt")),
         image=found["Image"],
         address=_address(found),
         labels=found["Config"].get("Labels") or {},
     )
 
 
-def summary(found: Mapping[str, Any]) -> ContainerSummary:
+def parse_summary(found: Mapping[str, Any]) -> ContainerSummary:
     """Read one entry of `/containers/json`."""
     names = [str(name).removeprefix("/") for name in found.get("Names") or []]
     return ContainerSummary(

@@ -18,9 +18,9 @@ from stackyn_server.domain.start_command import foreground
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine import logs
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import ContainerState, ContainerSummary, full_state, summary
+from stackyn_server.engine.container_state import ContainerState, ContainerSummary, parse_state, parse_summary
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, InUse
-from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.engine.hardening import ContainerLimits, host_config
 from stackyn_server.engine.labels import Role
 from stackyn_server.engine.networks import ensure_app_bridge
 
@@ -29,8 +29,8 @@ __all__ = [
     "ContainerSpec",
     "ContainerState",
     "ContainerSummary",
-    "ImageGone",
-    "NothingToStart",
+    "ImageMissing",
+    "NoStartCommand",
     "create",
     "find",
     "inspect",
@@ -76,7 +76,7 @@ class AddressTaken(TransientFailure):
         )
 
 
-class ImageGone(DeploymentFailed):
+class ImageMissing(DeploymentFailed):
     """Somebody has removed the image of a release."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class ImageGone(DeploymentFailed):
         )
 
 
-class NothingToStart(DeploymentFailed):
+class NoStartCommand(DeploymentFailed):
     """Neither the image nor the app's settings name a program."""
 
     def __init__(self) -> None:
@@ -132,14 +132,14 @@ class ContainerSpec:
         return keys.container_name(self.instance)
 
     @property
-    def limits(self) -> Limits:
-        return Limits(self.memory_mb, self.cpu, self.max_processes)
+    def limits(self) -> ContainerLimits:
+        return ContainerLimits(self.memory_mb, self.cpu, self.max_processes)
 
 
 async def start(engine: Engine, spec: ContainerSpec) -> str:
     """Return the id of the running container of this instance; one that runs already is kept.
 
-    Raises `ImageGone`, `DeploymentFailed` when the image can't be started as it is, `AddressTaken` and
+    Raises `ImageMissing`, `DeploymentFailed` when the image can't be started as it is, `AddressTaken` and
     `EngineUnavailable`.
     """
     existing = await find(engine, spec.instance)
@@ -182,7 +182,7 @@ async def start_created(engine: Engine, spec: ContainerSpec, container: str) -> 
 async def inspect(engine: Engine, container: str) -> ContainerState | None:
     """Return the state of a container of ours, by id or name. None when it is absent or somebody else's."""
     found = await _owned(engine, container)
-    return None if found is None else full_state(found)
+    return None if found is None else parse_state(found)
 
 
 async def find(engine: Engine, instance: InstanceId) -> ContainerState | None:
@@ -199,7 +199,7 @@ async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -
     found = await engine.request(
         "GET", "containers/json", params={"all": "true", "filters": json.dumps(filters)}
     )
-    listed = [summary(one) for one in found]
+    listed = [parse_summary(one) for one in found]
     return [one for one in listed if engine.labels.owns_container(one.name, one.labels)]
 
 
@@ -273,7 +273,7 @@ async def last_lines(engine: Engine, container: str, lines: int = 50, *, longest
     found = await _owned(engine, container)
     if found is None:
         return ""
-    written = logs.written(engine, found["Id"], tail=lines)
+    written = logs.read(engine, found["Id"], tail=lines)
     return "\n".join([line.text[:longest] async for line in written])
 
 
@@ -318,9 +318,9 @@ def _start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable
     if "already in use" in lowered and "address" in lowered:
         return AddressTaken(spec.address)
     if isinstance(error, Absent) and "image" in lowered:
-        return ImageGone()
+        return ImageMissing()
     if "no command specified" in lowered:
-        return NothingToStart()
+        return NoStartCommand()
     if problem := _START_PROBLEM.search(reason):
         return DeploymentFailed(
             Failure(

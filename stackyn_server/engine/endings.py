@@ -7,14 +7,14 @@ import json
 import time
 
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import KILLED, ContainerState
-from stackyn_server.engine.timestamps import NANOSECONDS, exactly, spelled
+from stackyn_server.engine.container_state import SIGKILLED, ContainerState
+from stackyn_server.engine.timestamps import NANOSECONDS, as_parameter, to_nanoseconds
 
-_SIGNALLED = frozenset({0, KILLED, 128 + 15})  # exit codes of programs that SIGKILL or SIGTERM has ended
+_SIGNALLED = frozenset({0, SIGKILLED, 128 + 15})  # exit codes of programs that SIGKILL or SIGTERM has ended
 _LISTEN_SECONDS = 1  # for the other event: which of the two comes first differs between engines
 
 
-async def was_from_outside(engine: Engine, ended: ContainerState) -> bool:
+async def was_ended_from_outside(engine: Engine, ended: ContainerState) -> bool:
     """Say whether the engine was told to end it, or is another one by now, which knows nothing of that end.
 
     Raises `EngineUnavailable`.
@@ -24,8 +24,8 @@ async def was_from_outside(engine: Engine, ended: ContainerState) -> bool:
     filters = {"type": ["container"], "container": [ended.id], "event": ["kill", "die"]}
     parameters = {
         "filters": json.dumps(filters),
-        "since": spelled(exactly(ended.started_at)),
-        "until": spelled(time.time_ns() + _LISTEN_SECONDS * NANOSECONDS),
+        "since": as_parameter(to_nanoseconds(ended.started_at)),
+        "until": as_parameter(time.time_ns() + _LISTEN_SECONDS * NANOSECONDS),
     }
     seen = set()
     async with engine.stream("GET", "events", params=parameters) as stream:

@@ -17,7 +17,7 @@ from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import app_of, instance_of
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
-from stackyn_server.engine.timestamps import at_nanoseconds, spelled
+from stackyn_server.engine.timestamps import as_parameter, from_nanoseconds
 
 # How soon a lost engine is asked again: it starts in a few seconds, and an attempt costs next to nothing.
 FIRST_WAIT_SECONDS = 0.25
@@ -96,7 +96,7 @@ def _parameters(engine: Engine, since: int | None) -> dict[str, str]:
     filters = {**engine.labels.object_filter(), "type": ["container"], "event": _WATCHED}
     parameters = {"filters": json.dumps(filters)}
     if since is not None:
-        parameters["since"] = spelled(since + 1)  # `since` includes its own nanosecond
+        parameters["since"] = as_parameter(since + 1)  # `since` includes its own nanosecond
     return parameters
 
 
@@ -111,7 +111,7 @@ def _event(engine: Engine, record: Mapping[str, Any]) -> EngineEvent | None:
     code = attributes.get("exitCode")
     return EngineEvent(
         action=Action(action),
-        at=at_nanoseconds(int(record["timeNano"])),
+        at=from_nanoseconds(int(record["timeNano"])),
         container=str(actor.get("ID", "")),
         name=name,
         labels=attributes,

@@ -40,16 +40,16 @@ PRIVATE = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class HostState:
-    """Whether containers are kept from the host. `was_open`: the rules were missing until now. `warning` is for the
+class AppFirewall:
+    """Whether containers are kept from the host. `was_missing`: the rules were missing until now. `warning` is for the
     operator, "" when all is well."""
 
     closed: bool
-    was_open: bool
+    was_missing: bool
     warning: str = ""
 
 
-class BuildsNotClosed(DeploymentFailed):
+class BuildsNotRestricted(DeploymentFailed):
     """Builds could reach private networks, so there are none. `reason` is for the operator."""
 
     def __init__(self, reason: str) -> None:
@@ -64,27 +64,27 @@ class BuildsNotClosed(DeploymentFailed):
         self.add_note(reason)
 
 
-async def close_host(engine: Engine, ingress_ports: Sequence[int]) -> HostState:
+async def restrict_apps(engine: Engine, ingress_ports: Sequence[int]) -> AppFirewall:
     """Put the rules in place, or back, for apps; to be called at start and on a period."""
     resolvers = await asyncio.to_thread(resolvers_of_host)
     chain = chain_name(engine)
     try:
-        was_open = await _close_host(IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers)))
+        was_missing = await _close_host(IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers)))
     except TablesRefused as refused:
-        return HostState(False, True, f"Containers can reach services of this host: {refused}")
+        return AppFirewall(False, True, f"Containers can reach services of this host: {refused}")
     try:
         # Our bridges have no IPv6; this is for the day that somebody gives them some.
         await _close_host(IPV6, engine, [f"-A {chain} -j DROP"])
     except TablesRefused:
-        return HostState(True, was_open)
-    return HostState(True, was_open)
+        return AppFirewall(True, was_missing)
+    return AppFirewall(True, was_missing)
 
 
-async def close_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> bool:
+async def restrict_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> bool:
     """Have builds reach the internet, the host's name servers and `allowed`, and nothing else.
 
     To be called before each build and on a period: it reads the rules, and writes only what is missing or different.
-    Returns whether something was. Raises `BuildsNotClosed`.
+    Returns whether something was. Raises `BuildsNotRestricted`.
     """
     resolvers = await asyncio.to_thread(resolvers_of_host)
     chain, refusing = build_chain_name(engine), _refusing_chain_name(engine)
@@ -97,11 +97,11 @@ async def close_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> bool:
             rules = [f"-A {chain} -j {refusing}", f"-A {refusing} -j DROP"]  # our bridges have none
             has_written |= await _close_builds(IPV6, engine, rules)
     except TablesRefused as refused:
-        raise BuildsNotClosed(str(refused)) from refused
+        raise BuildsNotRestricted(str(refused)) from refused
     return has_written
 
 
-async def open_all(engine: Engine) -> None:
+async def remove_rules(engine: Engine) -> None:
     """Take all our rules away again. Does nothing where there are none."""
     jumps = (
         *((place, _build_jump(engine)) for place in ("INPUT", "DOCKER-USER", "FORWARD")),

@@ -19,7 +19,7 @@ LOG_FILE_SIZE = "10m"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ContainerLimits:
     """Units: MiB, cores, processes and threads together."""
 
     memory_mb: int
@@ -41,7 +41,7 @@ class Limits:
 
 
 def host_config(
-    limits: Limits, *, capabilities: tuple[str, ...] = (), read_only: bool = False
+    limits: ContainerLimits, *, capabilities: tuple[str, ...] = (), read_only: bool = False
 ) -> dict[str, Any]:
     """Return the `HostConfig` members that every container gets, app or ingress."""
     return {

@@ -19,7 +19,7 @@ from stackyn_server.engine.binary_image import BinaryChanged, binary_as_tar
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerState
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable
-from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.engine.hardening import ContainerLimits, host_config
 from stackyn_server.errors import StackynError
 
 log = structlog.get_logger(__name__)
@@ -179,7 +179,7 @@ class IngressContainer:
         await asyncio.to_thread(_check_directories, config_dir)
         cpu = self._cpu or float(self._engine.facts.processors)
         limits = host_config(
-            Limits(memory_mb, cpu, MAX_PROCESSES), capabilities=("NET_BIND_SERVICE",), read_only=True
+            ContainerLimits(memory_mb, cpu, MAX_PROCESSES), capabilities=("NET_BIND_SERVICE",), read_only=True
         )
         wanted: dict[str, Any] = {
             "Image": image,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from stackyn_server.engine.client import Engine, Stream
+from stackyn_server.engine.client import Engine, EngineStream
 from stackyn_server.engine.errors import Absent
-from stackyn_server.engine.timestamps import engine_time, exactly, nanoseconds_of, spelled
+from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, parse_time, to_nanoseconds
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -44,7 +44,7 @@ async def follow(
         yield line
 
 
-async def written(
+async def read(
     engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
 ) -> AsyncIterator[LogLine]:
     """Like `follow`, but end with what is there now."""
@@ -64,7 +64,7 @@ async def _lines(
     }
     if since is not None:
         # `since` includes its own nanosecond (measured): without + 1 the last line would come again.
-        params["since"] = spelled((exactly(since) if isinstance(since, datetime) else since) + 1)
+        params["since"] = as_parameter((to_nanoseconds(since) if isinstance(since, datetime) else since) + 1)
     try:
         async with engine.stream("GET", f"containers/{container}/logs", params=params) as stream:
             joiner = LineJoiner()
@@ -77,7 +77,7 @@ async def _lines(
         return
 
 
-async def _frames(stream: Stream) -> AsyncIterator[tuple[int, bytes]]:
+async def _frames(stream: EngineStream) -> AsyncIterator[tuple[int, bytes]]:
     buffer = bytearray()
     async for chunk in stream.chunks():
         buffer += chunk
@@ -114,8 +114,8 @@ class LineJoiner:
 
 
 def _line(stamp: str, stream: StreamName, text: bytes) -> LogLine:
-    at = engine_time(stamp)
+    at = parse_time(stamp)
     if at is None:
         raise ValueError(f"a log line without a time: {stamp!r}")
     decoded = text.decode("utf-8", "replace").rstrip("\r\n")
-    return LogLine(at, nanoseconds_of(stamp), stream, decoded)
+    return LogLine(at, parse_nanoseconds(stamp), stream, decoded)

@@ -86,7 +86,7 @@ async def ensure_build_network(engine: Engine, slot: int) -> str:
     return name
 
 
-async def ensure_first(engine: Engine, build_slots: int) -> None:
+async def ensure_initial_networks(engine: Engine, build_slots: int) -> None:
     """Have the networks that the first builds and the first apps need, so that nobody's first deploy waits for them.
 
     Raises like `ensure_app_bridge`.
@@ -129,7 +129,7 @@ async def _ensure(
         "Options": {**_OPTIONS, _BRIDGE_NAME: interface},
         "Labels": engine.labels.network(role),
     }
-    async with engine.network_turn:  # the engine reserves the addresses well before it lists the network
+    async with engine.network_lock:  # the engine reserves the addresses well before it lists the network
         if not await _exists(engine, name, subnet):
             await _create(engine, name, subnet, wanted)
 

@@ -13,7 +13,7 @@ _TURN_SECONDS = 0.004
 _PAUSE_SECONDS = 0.008  # the lines of one program take a third of the loop's time, at most
 
 
-class Pace:
+class LoopPacer:
     """Told of each piece that was done. What passes between `stop` and `start` is not counted as work."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Pace:
     def stop(self) -> None:
         self._worked_seconds = time.monotonic() - self._began
 
-    async def turn(self) -> None:
+    async def pause_if_due(self) -> None:
         """Let others have the loop, if this turn has lasted long enough."""
         if time.monotonic() - self._began > _TURN_SECONDS:
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -16,7 +16,7 @@ _ENGINE_RESOLVER = IPv4Address("127.0.0.11")  # Docker's own name server inside 
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListeningSocket:
     """A socket that accepts connections; `loopback`: only from inside its own container."""
 
     address: Address
@@ -29,7 +29,7 @@ class Listener:
         return self.address.version == 6
 
 
-def established(pid: int, port: int) -> int:
+def count_connections(pid: int, port: int) -> int:
     """Count the connections to local `port`, ones being made included. 0 when the process is gone."""
     return sum(
         1
@@ -38,7 +38,7 @@ def established(pid: int, port: int) -> int:
     )
 
 
-def accepted(pid: int) -> int:
+def count_accepted(pid: int) -> int:
     """Count the connections that were ever accepted in the process's namespace. 0 when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/net/snmp").read_text("ascii").splitlines()
@@ -50,7 +50,7 @@ def accepted(pid: int) -> int:
     return int(numbers[names.index("PassiveOpens")])
 
 
-def listening(pid: int) -> list[Listener]:
+def listening_sockets(pid: int) -> list[ListeningSocket]:
     """Return what listens in the process's namespace, the engine's resolver left out. Empty when it is gone."""
     found = []
     for local, state in _sockets(pid):
@@ -59,7 +59,7 @@ def listening(pid: int) -> list[Listener]:
         text, _, port = local.partition(":")
         address = _address(text)
         if address != _ENGINE_RESOLVER:
-            found.append(Listener(address, int(port, 16), address.is_loopback))
+            found.append(ListeningSocket(address, int(port, 16), address.is_loopback))
     return found
 
 

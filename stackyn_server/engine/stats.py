@@ -32,10 +32,10 @@ async def sample(engine: Engine, container: str) -> Sample | None:
     """
     parameters = {"stream": "false", "one-shot": "true"}
     found = await engine.request_or_none("GET", f"containers/{container}/stats", params=parameters)
-    return None if found is None else read(found)
+    return None if found is None else parse_stats(found)
 
 
-def read(found: Mapping[str, Any]) -> Sample | None:
+def parse_stats(found: Mapping[str, Any]) -> Sample | None:
     """Read the engine's answer: members are missing or null here and there, and the names depend on the hierarchy."""
     memory = found.get("memory_stats") or {}
     if "usage" not in memory:
@@ -62,7 +62,7 @@ def _cpu_nanoseconds(found: Mapping[str, Any]) -> int:
 
 
 def _disk_bytes(entries: Iterable[Mapping[str, Any]], operation: str) -> int:
-    """`op` is `Read` on version 1 and `read` on version 2 of control groups."""
+    """`op` is `Read` on version 1 and `parse_stats` on version 2 of control groups."""
     return sum(
         int(entry.get("value") or 0) for entry in entries if str(entry.get("op", "")).lower() == operation
     )

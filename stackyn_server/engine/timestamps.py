@@ -11,14 +11,14 @@ _FRACTION = re.compile(r"\.([0-9]{1,9})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def engine_time(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """Return the aware time in UTC; None for the engine's "never". Raises ValueError for anything else."""
     if not text or text.startswith(_NEVER):
         return None
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def nanoseconds_of(text: str) -> int:
+def parse_nanoseconds(text: str) -> int:
     """Return nanoseconds since 1970, exactly. Raises ValueError."""
     match = _FRACTION.search(text)
     fraction = int(match[1].ljust(9, "0")) if match else 0
@@ -26,17 +26,17 @@ def nanoseconds_of(text: str) -> int:
     return (whole.days * 86_400 + whole.seconds) * NANOSECONDS + fraction
 
 
-def exactly(moment: datetime) -> int:
+def to_nanoseconds(moment: datetime) -> int:
     """Return the nanoseconds since 1970 of an aware time."""
     since = moment.astimezone(UTC) - _EPOCH
     return (since.days * 86_400 + since.seconds) * NANOSECONDS + since.microseconds * 1000
 
 
-def at_nanoseconds(nanoseconds: int) -> datetime:
+def from_nanoseconds(nanoseconds: int) -> datetime:
     """Return the aware time, cut to microseconds."""
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
 
 
-def spelled(nanoseconds: int) -> str:
+def as_parameter(nanoseconds: int) -> str:
     """Return `<seconds>.<nanoseconds>`, the form of the engine's `since` and `until` parameters."""
     return f"{nanoseconds // NANOSECONDS}.{nanoseconds % NANOSECONDS:09d}"

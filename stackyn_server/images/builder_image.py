@@ -179,7 +179,7 @@ async def _commit(engine: Engine, container: str, name: str, made_from: str) -> 
 
 
 async def _last_lines(engine: Engine, container: str) -> str:
-    return "\n".join([line.text async for line in logs.written(engine, container, tail=_SHOWN_LINES)])
+    return "\n".join([line.text async for line in logs.read(engine, container, tail=_SHOWN_LINES)])
 
 
 async def _pieces(file: Path) -> AsyncIterator[bytes]:

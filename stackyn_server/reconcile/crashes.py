@@ -17,7 +17,7 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import KILLED, ContainerState
+from stackyn_server.engine.container_state import SIGKILLED, ContainerState
 from stackyn_server.engine.events import Action, EngineEvent
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import apps, crashes, events, instances
@@ -136,6 +136,9 @@ def _reason(out_of_memory: bool, exit_code: int | None) -> str:
         return "The app was ended because it used more memory than it is allowed."
     if exit_code is None:
         return "The app ended by itself while nobody looked."
-    if exit_code == KILLED:
-        return f"The app was killed (exit code {KILLED}), most likely because it used more memory than it is allowed."
+    if exit_code == SIGKILLED:
+        return (
+            f"The app was killed (exit code {SIGKILLED}), most likely because it used more memory than "
+            "it is allowed."
+        )
     return f"The app ended by itself with exit code {exit_code}."

@@ -15,7 +15,7 @@ from stackyn_server.domain.health import HealthChange, Streak, judge
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
-from stackyn_server.engine.answering import Visitor, accepts, ask
+from stackyn_server.engine.http_probe import Visitor, accepts_connections, send_probe
 from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import events, instances, work
@@ -67,8 +67,8 @@ class HealthChecks:
         address = address_of(self._settings.network.subnet, target.seat, target.slot)
         path = target.health_path or chosen.path
         if not path and target.protocol == "http":
-            return await accepts(address, target.port, timeout_seconds=chosen.timeout_seconds)
-        reply = await ask(
+            return await accepts_connections(address, target.port, timeout_seconds=chosen.timeout_seconds)
+        reply = await send_probe(
             address,
             target.port,
             path,

@@ -81,7 +81,7 @@ class IdleApps:
         pid = 0
         if counts is None:
             pid = await self._pid(app)
-            accepted = await asyncio.to_thread(sockets.accepted, pid)
+            accepted = await asyncio.to_thread(sockets.count_accepted, pid)
             count: tuple[int, ...] = (pid, accepted - self._checks.answered[app.instance])
         else:
             count = (counts.get(app.app, 0),)
@@ -92,7 +92,7 @@ class IdleApps:
         if now - last.since < self._settings.apps.idle_minutes * _SECONDS_PER_MINUTE:
             return False
         pid = pid or await self._pid(app)
-        return pid > 0 and await asyncio.to_thread(sockets.established, pid, app.port) == 0
+        return pid > 0 and await asyncio.to_thread(sockets.count_connections, pid, app.port) == 0
 
     async def _pid(self, app: Routed) -> int:
         state = await containers.find(self._engine, app.instance)

@@ -19,14 +19,14 @@ async def close_networks(settings: config.Settings, engine: Engine) -> None:
     """
     if settings.network.close_host:
         ingress_ports = [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port]
-        state = await firewall.close_host(engine, ingress_ports)
+        state = await firewall.restrict_apps(engine, ingress_ports)
         if state.warning:
             log.warning("host.open_to_containers", reason=state.warning)
     try:
-        await firewall.close_builds(engine, settings.builds.allowed_private)
-    except firewall.BuildsNotClosed as error:
+        await firewall.restrict_builds(engine, settings.builds.allowed_private)
+    except firewall.BuildsNotRestricted as error:
         log.warning("builds.not_closed", reason=error.reason)
     try:
-        await networks.ensure_first(engine, settings.builds.concurrency)
+        await networks.ensure_initial_networks(engine, settings.builds.concurrency)
     except EngineRefused as error:
         log.warning("networks.not_ready", reason=error.reason)

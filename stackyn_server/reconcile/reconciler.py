@@ -12,8 +12,8 @@ from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine import containers
-from stackyn_server.engine.answering import accepts
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.http_probe import accepts_connections
 from stackyn_server.engine.labels import Role
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.reconcile.compare import DesiredInstance, Differences, compare
@@ -88,7 +88,7 @@ class Reconciler:
 
     async def _accepts(self, target: Checked) -> bool:
         address = address_of(self._network.subnet, target.seat, target.slot)
-        return await accepts(address, target.port, timeout_seconds=_CONNECT_SECONDS)
+        return await accepts_connections(address, target.port, timeout_seconds=_CONNECT_SECONDS)
 
     async def _record(self, differences: Differences) -> None:
         """Record a stopped instance at once, and one that runs again after `steady_seconds`.

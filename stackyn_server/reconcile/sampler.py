@@ -15,7 +15,7 @@ import structlog
 from stackyn_server import config
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.usage import Reading, rates
-from stackyn_server.engine import disk, stats
+from stackyn_server.engine import container_disk, stats
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.bounded_map import bounded_map
@@ -111,7 +111,9 @@ class Sampler:
         measured_at, _ = self._disks.get(target.instance, (None, 0))
         if measured_at is not None and self._clock() - measured_at < self._settings.disk_seconds:
             return
-        used = await disk.used_bytes(self._engine, target.container, enough=target.disk_mb * _MEBIBYTE)
+        used = await container_disk.used_bytes(
+            self._engine, target.container, enough=target.disk_mb * _MEBIBYTE
+        )
         if used is not None:
             self._disks[target.instance] = (self._clock(), used)
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stackyn_server.engine.answering import ACCEPT
+from stackyn_server.engine.http_probe import ACCEPT
 from tests.corpus.cases import Case, Corpus, without_versions
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running

@@ -27,9 +27,9 @@ async def host() -> AsyncIterator[OwnHost]:
 @pytest.fixture
 async def no_rules(engine: Engine) -> AsyncIterator[None]:
     """No rules before the test, whatever built on this engine earlier, and none after it."""
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
     yield
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ async def resolves(engine: Engine, container: str, host: OwnHost, name: str) -> 
 async def until_settled(engine: Engine) -> None:
     """The engine takes its jump to DOCKER-USER away for a moment when anybody makes a network."""
     async with within(10):
-        while await firewall.close_builds(engine, ()):
+        while await firewall.restrict_builds(engine, ()):
             continue
 
 
@@ -110,19 +110,19 @@ async def test_builds_reach_the_internet_and_nothing_private(
         assert await is_open(engine, build, host, place), f"{what} is open without rules: the test can fail"
     host.seen.clear()
 
-    assert await firewall.close_builds(engine, ())
+    assert await firewall.restrict_builds(engine, ())
 
     for what, place in closed.items():
         assert not await reaches(engine, build, host, place), what
     assert host.seen == []
     assert await reaches(engine, build, host, host.public)
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
     for what, place in closed.items():
         assert await is_open(engine, build, host, place), f"{what} is open again without rules"
 
 
 async def test_a_refused_connection_ends_at_once(engine: Engine, build: str, host: OwnHost) -> None:
-    await firewall.close_builds(engine, ())
+    await firewall.restrict_builds(engine, ())
 
     assert "Connection refused" in await asked(engine, build, host.private)
 
@@ -131,21 +131,21 @@ async def test_name_servers_answer_builds_on_their_port_only(
     engine: Engine, build: str, host: OwnHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(firewall, "resolvers_of_host", lambda: [host.private])
-    await firewall.close_builds(engine, ())
+    await firewall.restrict_builds(engine, ())
     host.seen.clear()
 
     assert await resolves(engine, build, host, "example.invalid"), "by the engine's resolver at 127.0.0.11"
     assert not await reaches(engine, build, host, host.private)
 
     monkeypatch.setattr(firewall, "resolvers_of_host", lambda: [])
-    await firewall.close_builds(engine, ())
+    await firewall.restrict_builds(engine, ())
     assert not await resolves(engine, build, host, "another.invalid")
 
 
 async def test_networks_that_the_operator_allows_are_open(
     engine: Engine, build: str, host: OwnHost, listener: int
 ) -> None:
-    await firewall.close_builds(engine, (IPv4Network(host.private), IPv4Network(host.here)))
+    await firewall.restrict_builds(engine, (IPv4Network(host.private), IPv4Network(host.here)))
 
     assert await reaches(engine, build, host, host.private)
     assert await reaches(engine, build, host, f"{host.here}:{listener}")
@@ -169,7 +169,7 @@ async def test_a_published_port_of_a_container_stays_closed(
         port = found["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
         assert await reaches(engine, build, host, f"{host.here}:{port}"), "open before: the test can fail"
 
-        await firewall.close_builds(engine, ())
+        await firewall.restrict_builds(engine, ())
 
         assert not await reaches(engine, build, host, f"{host.here}:{port}")
     finally:
@@ -179,9 +179,9 @@ async def test_a_published_port_of_a_container_stays_closed(
 async def test_rules_are_written_only_when_they_are_missing(
     engine: Engine, build: str, host: OwnHost
 ) -> None:
-    assert await firewall.close_builds(engine, ())
+    assert await firewall.restrict_builds(engine, ())
     await until_settled(engine)
-    assert await firewall.close_builds(engine, (IPv4Network(host.private),)), "another rule"
+    assert await firewall.restrict_builds(engine, (IPv4Network(host.private),)), "another rule"
 
     for damage in (
         ("-F", firewall.build_chain_name(engine)),
@@ -193,7 +193,7 @@ async def test_rules_are_written_only_when_they_are_missing(
     ):
         await asyncio.to_thread(_iptables, *damage)
         try:
-            assert await firewall.close_builds(engine, ()), damage
+            assert await firewall.restrict_builds(engine, ()), damage
             await until_settled(engine)
             assert not await reaches(engine, build, host, host.shared)
             assert await asyncio.to_thread(_jumps, engine) <= 3, damage
@@ -201,7 +201,7 @@ async def test_rules_are_written_only_when_they_are_missing(
             if damage[1] == "DOCKER-USER" and damage[0] == "-I":
                 await asyncio.to_thread(_iptables, "-D", "DOCKER-USER", *damage[3:])
 
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
 
 
@@ -211,11 +211,11 @@ async def test_without_docker_user_the_rules_are_in_forward(
     """As with an engine that writes nftables itself."""
     monkeypatch.setattr(firewall, "_forwarding_places", lambda listed: ["FORWARD"])
 
-    assert await firewall.close_builds(engine, ())
+    assert await firewall.restrict_builds(engine, ())
 
     assert not await reaches(engine, build, host, host.private)
     assert await reaches(engine, build, host, host.public)
-    assert not await firewall.close_builds(engine, ())
+    assert not await firewall.restrict_builds(engine, ())
 
 
 async def test_without_the_right_to_change_rules_there_are_no_builds(
@@ -223,8 +223,8 @@ async def test_without_the_right_to_change_rules_there_are_no_builds(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
-    with pytest.raises(firewall.BuildsNotClosed) as caught:
-        await firewall.close_builds(engine, ())
+    with pytest.raises(firewall.BuildsNotRestricted) as caught:
+        await firewall.restrict_builds(engine, ())
 
     assert "can't be closed" in caught.value.message
     assert "iptables can't be run" in caught.value.reason

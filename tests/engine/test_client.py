@@ -10,7 +10,7 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode, TransientFailure
-from stackyn_server.engine.client import NEWEST_API, OLDEST_API, Engine, agree
+from stackyn_server.engine.client import NEWEST_API, OLDEST_API, Engine, choose_api_version
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, EngineUnsupported
 from tests.engine.conftest import SOCKET
 
@@ -35,7 +35,7 @@ async def test_the_version_spoken_is_one_that_was_tested(engine: Engine) -> None
 def test_the_newest_version_that_both_know_is_chosen(
     offered: Mapping[str, str], expected: tuple[int, int]
 ) -> None:
-    assert agree(offered) == expected
+    assert choose_api_version(offered) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_an_engine_without_a_common_version_is_refused_with_a_sentence(
     offered: Mapping[str, str], words: str
 ) -> None:
     with pytest.raises(EngineUnsupported, match=words) as caught:
-        agree(offered)
+        choose_api_version(offered)
     assert caught.value.hint
 
 

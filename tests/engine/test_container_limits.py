@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from stackyn_server import config
-from stackyn_server.engine import containers, limits
+from stackyn_server.engine import containers, effective_limits
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import KILLED
+from stackyn_server.engine.container_state import SIGKILLED
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.hardening import SWAP_BYTES
 from tests.engine.parts import (
@@ -27,7 +27,7 @@ ENGINE_MISSES = 4  # in a row: 20.10 does not notice 1 of 10, on a busy machine
 async def test_the_kernel_keeps_the_limits(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(memory_mb=48, cpu=0.25, max_processes=33))
 
-    kept = await limits.read_limits(engine, container)
+    kept = await effective_limits.read_limits(engine, container)
 
     assert kept is not None
     assert kept.memory_bytes == 48 * 1024 * 1024
@@ -78,7 +78,7 @@ async def test_a_container_that_used_too_much_memory_says_so(engine: Engine, spe
     for _ in range(ENGINE_MISSES + 1):
         container = await containers.start(engine, spec(command="tail -c 200m /dev/zero", memory_mb=16))
         state = await ended(engine, container)
-        assert state.exit_code == KILLED, "this is known each time"
+        assert state.exit_code == SIGKILLED, "this is known each time"
         assert state.finished_at is not None and state.started_at is not None
         said = said or state.out_of_memory
 

@@ -31,14 +31,14 @@ async def _ended(
 async def test_a_program_that_ends_was_not_ended(engine: Engine, spec: Spec, script: str) -> None:
     state = await _ended(engine, spec(command=script))
 
-    assert not await endings.was_from_outside(engine, state)
+    assert not await endings.was_ended_from_outside(engine, state)
 
 
 @pytest.mark.parametrize("script", ["trap 'exit 0' TERM; sleep 600 & wait", "sleep 600"])
 async def test_a_program_that_is_stopped_was_ended(engine: Engine, spec: Spec, script: str) -> None:
     state = await _ended(engine, spec(command=script), grace_seconds=1)
 
-    assert await endings.was_from_outside(engine, state)
+    assert await endings.was_ended_from_outside(engine, state)
 
 
 async def test_an_engine_that_knows_nothing_of_the_end_has_been_started_since(
@@ -46,10 +46,10 @@ async def test_an_engine_that_knows_nothing_of_the_end_has_been_started_since(
 ) -> None:
     state = await _ended(engine, spec(command="exit 143"))
 
-    assert await endings.was_from_outside(engine, replace(state, id="0" * 64))
+    assert await endings.was_ended_from_outside(engine, replace(state, id="0" * 64))
 
 
 async def test_the_end_for_want_of_memory_is_the_programs_own(engine: Engine, spec: Spec) -> None:
     state = await _ended(engine, spec(command="sleep 600"), grace_seconds=0)
 
-    assert not await endings.was_from_outside(engine, replace(state, out_of_memory=True))
+    assert not await endings.was_ended_from_outside(engine, replace(state, out_of_memory=True))

@@ -21,7 +21,7 @@ Listening = Callable[[], AsyncIterator[int]]
 @pytest.fixture
 async def closed_again(engine: Engine) -> AsyncIterator[None]:
     yield
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ async def test_a_container_reaches_the_proxys_port_and_no_other_of_the_host(
     container = await containers.start(engine, wanted)
     assert await reaches(engine, container, secret, wanted.bridge.gateway), "open before: the test can fail"
 
-    first = await firewall.close_host(engine, [proxy])
+    first = await firewall.restrict_apps(engine, [proxy])
 
-    assert first.closed and first.was_open and not first.warning
+    assert first.closed and first.was_missing and not first.warning
     assert await reaches(engine, container, proxy, wanted.bridge.gateway)
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
     await until_answers(wanted.address, 8080)  # the host still reaches the container
@@ -68,19 +68,19 @@ async def test_the_rules_are_put_back_when_somebody_took_them_away(
     _, secret = listeners
     wanted = spec()
     container = await containers.start(engine, wanted)
-    await firewall.close_host(engine, [])
-    assert not (await firewall.close_host(engine, [])).was_open
+    await firewall.restrict_apps(engine, [])
+    assert not (await firewall.restrict_apps(engine, [])).was_missing
     assert await asyncio.to_thread(_jumps, engine) == 1
 
     await asyncio.to_thread(_iptables, "-F", firewall.chain_name(engine))
     assert await reaches(engine, container, secret, wanted.bridge.gateway)
-    await firewall.close_host(engine, [])
+    await firewall.restrict_apps(engine, [])
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
 
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
-    again = await firewall.close_host(engine, [])
-    assert again.closed and again.was_open
+    again = await firewall.restrict_apps(engine, [])
+    assert again.closed and again.was_missing
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
 
 
@@ -89,7 +89,7 @@ async def test_without_the_right_to_change_rules_the_operator_is_warned(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
-    state = await firewall.close_host(engine, [80])
+    state = await firewall.restrict_apps(engine, [80])
 
     assert not state.closed
     assert "Containers can reach services of this host" in state.warning

@@ -58,8 +58,8 @@ async def test_a_time_counts_as_seen_too(engine: Engine, spec: Spec) -> None:
     container = await ran(engine, spec, "echo old; sleep 0.1; echo new")
     old, new = await everything(engine, container)
 
-    assert [line.text async for line in logs.written(engine, container, since=old.at)][-1] == new.text
-    assert [line async for line in logs.written(engine, container, since=new.nanoseconds)] == []
+    assert [line.text async for line in logs.read(engine, container, since=old.at)][-1] == new.text
+    assert [line async for line in logs.read(engine, container, since=new.nanoseconds)] == []
 
 
 async def test_a_line_that_the_engine_cuts_comes_out_whole(engine: Engine, spec: Spec) -> None:

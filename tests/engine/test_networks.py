@@ -89,7 +89,7 @@ async def test_a_network_is_made_once_and_made_again_with_the_same_addresses(eng
 
 
 async def test_the_first_networks_are_those_of_the_build_slots_and_of_the_first_seats(engine: Engine) -> None:
-    await networks.ensure_first(engine, build_slots=2)
+    await networks.ensure_initial_networks(engine, build_slots=2)
 
     found = await engine.ask(engine.docker.networks.list(filters=engine.labels.object_filter()))
     assert {network["Name"] for network in found} >= {

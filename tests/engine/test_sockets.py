@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from stackyn_server.engine import containers, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
-from stackyn_server.engine.sockets import Listener
+from stackyn_server.engine.sockets import ListeningSocket
 from tests.engine.parts import eventually, until_answers
 
 Spec = Callable[..., ContainerSpec]
@@ -29,12 +29,12 @@ async def test_open_connections_to_an_app_are_counted_until_they_close(engine: E
     await until_answers(wanted.address, 8080)
 
     async def count() -> int:
-        return await asyncio.to_thread(sockets.established, pid, 8080)
+        return await asyncio.to_thread(sockets.count_connections, pid, 8080)
 
     await eventually(count, 0)
     open_ones = [await asyncio.open_connection(str(wanted.address), 8080) for _ in range(3)]
     await eventually(count, 3)
-    assert await asyncio.to_thread(sockets.established, pid, 8081) == 0
+    assert await asyncio.to_thread(sockets.count_connections, pid, 8081) == 0
     for _, writer in open_ones:
         writer.close()
         await writer.wait_closed()
@@ -46,7 +46,7 @@ async def test_where_an_app_listens_is_seen_without_the_engines_resolver(engine:
     pid = await pid_of(engine, await containers.start(engine, wanted))
 
     async def found() -> dict[int, bool]:
-        return {one.port: one.loopback for one in await asyncio.to_thread(sockets.listening, pid)}
+        return {one.port: one.loopback for one in await asyncio.to_thread(sockets.listening_sockets, pid)}
 
     await eventually(found, {8080: False, 9090: True})
 
@@ -57,23 +57,23 @@ def test_both_address_families_are_read_and_mapped_addresses_are_plain() -> None
         socket.create_server(("::", 0), family=socket.AF_INET6) as wide,
         socket.create_server(("::1", 0), family=socket.AF_INET6) as narrow6,
     ):
-        found = sockets.listening(os.getpid())
+        found = sockets.listening_sockets(os.getpid())
 
         for server, address, loopback in (
             (narrow, "127.0.0.1", True),
             (wide, "::", False),
             (narrow6, "::1", True),
         ):
-            assert Listener(ip_address(address), server.getsockname()[1], loopback) in found
+            assert ListeningSocket(ip_address(address), server.getsockname()[1], loopback) in found
 
 
 def test_a_connection_being_made_counts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
-            assert sockets.established(os.getpid(), port) >= 1
+            assert sockets.count_connections(os.getpid(), port) >= 1
 
 
 def test_a_process_that_is_gone_has_none() -> None:
-    assert sockets.established(0, 80) == 0
-    assert sockets.listening(2**22 + 1) == []
+    assert sockets.count_connections(0, 80) == 0
+    assert sockets.listening_sockets(2**22 + 1) == []

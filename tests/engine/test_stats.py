@@ -61,7 +61,7 @@ async def test_a_container_that_does_not_run_has_no_sample(engine: Engine, spec:
 def test_both_kinds_of_control_groups_are_read(
     answer: dict[str, Any], memory: int, disk: tuple[int, int]
 ) -> None:
-    found = stats.read(answer)
+    found = stats.parse_stats(answer)
 
     assert found is not None
     assert found.memory_bytes == memory
@@ -72,9 +72,9 @@ def test_both_kinds_of_control_groups_are_read(
 
 @pytest.mark.parametrize("missing", ["cpu_stats", "pids_stats", "networks", "blkio_stats"])
 def test_a_missing_member_counts_as_nothing(missing: str) -> None:
-    assert stats.read({key: value for key, value in FIRST.items() if key != missing}) is not None
-    assert stats.read({**FIRST, missing: None}) is not None
+    assert stats.parse_stats({key: value for key, value in FIRST.items() if key != missing}) is not None
+    assert stats.parse_stats({**FIRST, missing: None}) is not None
 
 
 def test_an_answer_without_memory_is_of_a_container_that_does_not_run() -> None:
-    assert stats.read({**FIRST, "memory_stats": {}}) is None
+    assert stats.parse_stats({**FIRST, "memory_stats": {}}) is None

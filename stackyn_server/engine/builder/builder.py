@@ -37,7 +37,7 @@ from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.builder.run import Ended, run
 from stackyn_server.engine.builder.telling import Telling
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.disk import Occupied, occupied
+from stackyn_server.engine.container_disk import DiskUsage, measure_folders
 from stackyn_server.engine.errors import EngineUnavailable
 
 _MEBIBYTE = 1024 * 1024
@@ -71,7 +71,7 @@ class Builder:
         with self.is_running(request.deployment):
             await self.remove_leftovers()
             base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
-            await firewall.close_builds(self._engine, self._settings.builds.allowed_private)
+            await firewall.restrict_builds(self._engine, self._settings.builds.allowed_private)
             async with self._cache(request) as cache:
                 await self._run(request, base_images, cache, context, say)
                 return await self._take(request, base_images, cache)
@@ -127,8 +127,8 @@ class Builder:
         if cache in self._sizes:
             return self._sizes[cache]
         builds = self._settings.builds
-        enough = Occupied(builds.cache_mb * _MEBIBYTE, builds.max_files)
-        counted = await asyncio.to_thread(occupied, [cache.folder], enough)
+        enough = DiskUsage(builds.cache_mb * _MEBIBYTE, builds.max_files)
+        counted = await asyncio.to_thread(measure_folders, [cache.folder], enough)
         return sys.maxsize if counted.files > enough.files else counted.bytes
 
     @contextmanager
@@ -261,8 +261,8 @@ class Builder:
         return DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
 
 
-def _left_aside(cache: Cache) -> Occupied:
-    return occupied(caches.left_aside(cache.folder), Occupied(sys.maxsize, sys.maxsize))
+def _left_aside(cache: Cache) -> DiskUsage:
+    return measure_folders(caches.left_aside(cache.folder), DiskUsage(sys.maxsize, sys.maxsize))
 
 
 class _CacheUnusable(Exception):

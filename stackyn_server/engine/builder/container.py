@@ -17,7 +17,7 @@ from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import ContainerSummary
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
-from stackyn_server.engine.hardening import Limits, host_config
+from stackyn_server.engine.hardening import ContainerLimits, host_config
 from stackyn_server.engine.labels import Role
 
 PROGRAM = "/usr/local/bin/build"
@@ -48,7 +48,7 @@ class BuilderSpec:
     network: str
     volume: str
     base_images: Path | None
-    limits: Limits
+    limits: ContainerLimits
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -23,13 +23,13 @@ import structlog
 
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.engine.builder.failures import disk_full
-from stackyn_server.engine.disk import LEAST_FILE_BYTES, Occupied, occupied
+from stackyn_server.engine.container_disk import MIN_FILE_BYTES, DiskUsage, measure_folders
 
 LOOK_SECONDS = 0.5
 COUNT_SECONDS = 15.0
 # At least so many times as long as a count takes lies between two on the period: builds are paused for a tenth of it.
 _RUNS_PER_COUNT = 9
-NOTHING = Occupied(0, 0)
+NOTHING = DiskUsage(0, 0)
 _MEBIBYTE = 1024 * 1024
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class DiskLimits:
 
     @property
     def free_files(self) -> int:
-        return self.free_disk_mb * _MEBIBYTE // LEAST_FILE_BYTES
+        return self.free_disk_mb * _MEBIBYTE // MIN_FILE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ async def within_limits(
     limits: DiskLimits,
     pause: Pause,
     work: Coroutine[None, None, T],
-    others: Occupied = NOTHING,
+    others: DiskUsage = NOTHING,
 ) -> T:
     """Do `work`, and end it when it fills the disk. Raises `DeploymentFailed` with BUILD_DISK then. `pause` keeps it
     from writing until its block is left. `others` is what the folder has from before, and is no part of the build."""
@@ -80,11 +80,11 @@ async def within_limits(
         await asyncio.wait((working, watching))
 
 
-async def _watch(folder: Path, limits: DiskLimits, others: Occupied, pause: Pause) -> None:
+async def _watch(folder: Path, limits: DiskLimits, others: DiskUsage, pause: Pause) -> None:
     """Raise `DeploymentFailed` as soon as a limit is passed; never return."""
-    most = Occupied(limits.disk_mb * _MEBIBYTE + others.bytes, limits.max_files + others.files)
+    most = DiskUsage(limits.disk_mb * _MEBIBYTE + others.bytes, limits.max_files + others.files)
     then = await asyncio.to_thread(_free, folder)
-    counted, counted_at, took, rested_at = Occupied(0, 0), -math.inf, 0.0, -math.inf
+    counted, counted_at, took, rested_at = DiskUsage(0, 0), -math.inf, 0.0, -math.inf
     while True:
         now = await asyncio.to_thread(_free, folder)
         if now.bytes < limits.free_disk_mb * _MEBIBYTE or now.files < limits.free_files:
@@ -99,7 +99,7 @@ async def _watch(folder: Path, limits: DiskLimits, others: Occupied, pause: Paus
             is_first = counted_at == -math.inf  # the build has written nothing yet
             async with nullcontext() if is_first else pause():
                 then = await asyncio.to_thread(_free, folder)
-                counted = await asyncio.to_thread(occupied, [folder], most)
+                counted = await asyncio.to_thread(measure_folders, [folder], most)
                 if counted.bytes > most.bytes or counted.files > most.files:
                     log.info("build.disk_limit", bytes=counted.bytes, files=counted.files)
                     raise _too_large(limits, by_files=counted.bytes <= most.bytes)

@@ -14,7 +14,7 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
 from stackyn_server.engine.builder.progress import Problem, Progress
 from stackyn_server.engine.builder.run import Ended
-from stackyn_server.engine.container_state import KILLED
+from stackyn_server.engine.container_state import SIGKILLED
 from stackyn_server.engine.errors import EngineUnavailable
 
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
@@ -78,7 +78,7 @@ def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = (
     printed = progress.printed
     if ended.exit_code == NO_DAEMON:
         return EngineUnavailable(f"the builder's daemon did not start: {ended.said}")
-    if ended.out_of_memory or (problem is not None and problem.exit_code == KILLED):
+    if ended.out_of_memory or (problem is not None and problem.exit_code == SIGKILLED):
         return _failed(
             FailureCode.BUILD_OUT_OF_MEMORY,
             f"The build was ended in {_where(problem, progress)} because it used more memory than builds are allowed.",

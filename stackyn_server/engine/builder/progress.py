@@ -22,7 +22,7 @@ from typing import Any
 from stackyn_server.buildplan.generated.build_variables import without_variables
 from stackyn_server.diagnosis.transcript import Line, Transcript
 from stackyn_server.domain.terminal import Lines, clean
-from stackyn_server.engine.timestamps import engine_time
+from stackyn_server.engine.timestamps import parse_time
 
 LONGEST_RECORD_BYTES = 4 * 1024 * 1024
 MOST_VERTEXES = (
@@ -171,11 +171,11 @@ class Progress:
             yield f"CACHED {vertex.name}"
         elif found.get("started") and not vertex.is_told:
             vertex.is_told = True
-            vertex.started = engine_time(str(found["started"]))
+            vertex.started = parse_time(str(found["started"]))
             self._speaker = digest
             yield vertex.name
         if found.get("completed") and not vertex.is_done:
-            yield from self._done(digest, vertex, engine_time(str(found["completed"])))
+            yield from self._done(digest, vertex, parse_time(str(found["completed"])))
 
     def _done(self, digest: str, vertex: _Vertex, at: datetime | None) -> Iterator[str]:
         vertex.is_done = True

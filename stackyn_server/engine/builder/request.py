@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.engine.hardening import Limits
+from stackyn_server.engine.hardening import ContainerLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +36,5 @@ class BuildRequest:
     no_cache: bool = False
 
     @property
-    def limits(self) -> Limits:
-        return Limits(self.memory_mb, self.cpu, self.max_processes)
+    def limits(self) -> ContainerLimits:
+        return ContainerLimits(self.memory_mb, self.cpu, self.max_processes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from stackyn_server.engine.builder.progress import Progress
-from stackyn_server.engine.pacing import Pace
+from stackyn_server.engine.pacing import LoopPacer
 
 
 class Telling:
@@ -14,7 +14,7 @@ class Telling:
     def __init__(self, progress: Progress, say: Callable[[str], None]) -> None:
         self._progress = progress
         self._say = say
-        self._pace = Pace()
+        self._pace = LoopPacer()
         self._pace.stop()
 
     async def feed(self, piece: bytes) -> None:
@@ -28,5 +28,5 @@ class Telling:
         self._pace.start()
         for line in lines:
             self._say(line)
-            await self._pace.turn()
+            await self._pace.pause_if_due()
         self._pace.stop()

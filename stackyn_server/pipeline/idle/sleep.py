@@ -58,7 +58,7 @@ class Sleep(JobHandler):
             release = await releases.get(connection, instance.release)
         if state is None or not state.running or release is None:
             return False
-        accepted = await asyncio.to_thread(sockets.accepted, state.pid)
+        accepted = await asyncio.to_thread(sockets.count_accepted, state.pid)
         if not self._held_requests.is_used(app.id):
             self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
@@ -79,7 +79,7 @@ class Sleep(JobHandler):
             is_disturbed=lambda: self._held_requests.is_used(app.id) or run.cancel.is_set(),
         )
         # Somebody may have come while the proxy had not heard of the hold yet.
-        is_unused = await asyncio.to_thread(sockets.accepted, state.pid) == accepted
+        is_unused = await asyncio.to_thread(sockets.count_accepted, state.pid) == accepted
         return is_quiet and is_unused and self._held_requests.hold_if_unused(app.id)
 
     async def _stop(self, run: JobRun, app: App, instance: Instance) -> None:

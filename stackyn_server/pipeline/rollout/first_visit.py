@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from stackyn_server.config import Settings
-from stackyn_server.engine.answering import ACCEPT, described
+from stackyn_server.engine.http_probe import ACCEPT, describe_status
 from stackyn_server.ingress import proxy_client
 from stackyn_server.ingress.driver import Ingress
 
@@ -34,7 +34,7 @@ async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | 
     except proxy_client.NoResponse as error:
         return f"Asked for / once, the ingress {error.message}."
     if answer.status >= HTTPStatus.BAD_REQUEST:
-        return f"It is live, but its visitors get {described(answer.status)} for /."
+        return f"It is live, but its visitors get {describe_status(answer.status)} for /."
     location = "".join(letter for letter in answer.location if letter.isprintable())[:_LOCATION_LENGTH]
     leads_to = f", which leads to {location}" if location else ""
-    return f"Its visitors get {described(answer.status)} for /{leads_to}."
+    return f"Its visitors get {describe_status(answer.status)} for /{leads_to}."

@@ -10,9 +10,9 @@ from stackyn_server.diagnosis.kind import Where
 from stackyn_server.diagnosis.transcript import transcript_of
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
-from stackyn_server.engine.answering import Reply
-from stackyn_server.engine.container_state import KILLED, ContainerState
-from stackyn_server.engine.sockets import Listener
+from stackyn_server.engine.container_state import SIGKILLED, ContainerState
+from stackyn_server.engine.http_probe import ProbeReply
+from stackyn_server.engine.sockets import ListeningSocket
 from stackyn_server.pipeline.rollout.port_search import Look
 
 _MORE_MEMORY = "Give it more memory in its settings, or make it use less."
@@ -46,10 +46,10 @@ def exit_failure(state: ContainerState | None, output: str) -> Failure:
             _MORE_MEMORY,
             telling_lines(printed),
         )
-    if state.exit_code == KILLED:  # not by the engine, or it would have been `EndedFromOutside`
+    if state.exit_code == SIGKILLED:  # not by the engine, or it would have been `EndedFromOutside`
         return Failure(
             FailureCode.APP_EXITED,
-            f"The app was killed (exit code {KILLED}), most likely because it used more memory than it is allowed.",
+            f"The app was killed (exit code {SIGKILLED}), most likely because it used more memory than it is allowed.",
             _MORE_MEMORY,
             telling_lines(printed),
         )
@@ -108,9 +108,9 @@ def why_not_ready(
             f"{_LISTEN}, instead of 127.0.0.1.",
         )
     answered = "".join(
-        f" Port {other} answered {health_path or '/'} with {reply.described}."
+        f" Port {other} answered {health_path or '/'} with {reply.description}."
         for other, reply in sorted(look.replies.items())
-        if reply.is_answer
+        if reply.speaks_protocol
     )
     return Failure(
         FailureCode.APP_WRONG_PORT,
@@ -119,12 +119,14 @@ def why_not_ready(
     )
 
 
-def _unhealthy(reply: Reply, port: int, health_path: str | None, within: str, protocol: Protocol) -> Failure:
-    if reply.is_answer:
+def _unhealthy(
+    reply: ProbeReply, port: int, health_path: str | None, within: str, protocol: Protocol
+) -> Failure:
+    if reply.speaks_protocol:
         said = f" Its answer ends with: {reply.last_line}" if reply.last_line else ""
         return Failure(
             FailureCode.APP_UNHEALTHY,
-            f"The app did not answer {health_path} with a success {within}: the last answer was {reply.described}."
+            f"The app did not answer {health_path} with a success {within}: the last answer was {reply.description}."
             f"{said}",
             "Open that path locally, or change health_path in the app's settings.",
         )
@@ -142,7 +144,7 @@ def _unhealthy(reply: Reply, port: int, health_path: str | None, within: str, pr
     )
 
 
-def _unreachable(own: list[Listener], port: int) -> Failure:
+def _unreachable(own: list[ListeningSocket], port: int) -> Failure:
     """It listens on the right port and does not accept our connections."""
     if all(listener.loopback for listener in own):
         return Failure(
@@ -163,9 +165,9 @@ def _unreachable(own: list[Listener], port: int) -> Failure:
     )
 
 
-def _named(listeners: Iterable[Listener]) -> str:
+def _named(listeners: Iterable[ListeningSocket]) -> str:
     """Return `port 3000 and port 9229 (only on 127.0.0.1)`."""
-    by_port: dict[int, list[Listener]] = {}
+    by_port: dict[int, list[ListeningSocket]] = {}
     for listener in listeners:
         by_port.setdefault(listener.port, []).append(listener)
     named = [

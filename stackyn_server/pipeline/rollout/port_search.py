@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stackyn_server.engine.answering import Reply
-from stackyn_server.engine.sockets import Listener
+from stackyn_server.engine.http_probe import ProbeReply
+from stackyn_server.engine.sockets import ListeningSocket
 
 # Each is asked with each look, and EXPOSE takes ranges.
 _MOST_KNOWN = 20
@@ -22,8 +22,8 @@ class Look:
     and what listens in the container (read only while the expected port does not accept)."""
 
     at: float = 0.0
-    replies: Mapping[int, Reply] = field(default_factory=dict)
-    listeners: tuple[Listener, ...] = ()
+    replies: Mapping[int, ProbeReply] = field(default_factory=dict)
+    listeners: tuple[ListeningSocket, ...] = ()
 
 
 class PortSearch:
@@ -43,7 +43,7 @@ class PortSearch:
     def first_asked(self) -> tuple[int, ...]:
         return (self.expected, *(self._known if self._patience is not None else ()))
 
-    def also_asked(self, listeners: tuple[Listener, ...]) -> tuple[int, ...]:
+    def also_asked(self, listeners: tuple[ListeningSocket, ...]) -> tuple[int, ...]:
         """Return the port outside of `first_asked` whose answer counts, if there is one."""
         if self._patience is None:
             return ()
@@ -74,8 +74,12 @@ class PortSearch:
         return None if has_own else rival
 
     def _find_rival(self, look: Look) -> int | None:
-        answering = [port for port in self._known if port in look.replies and look.replies[port].is_answer]
+        answering = [
+            port for port in self._known if port in look.replies and look.replies[port].speaks_protocol
+        ]
         if answering:
             return answering[0]
         (only,) = self.also_asked(look.listeners) or (None,)
-        return only if only is not None and only in look.replies and look.replies[only].is_answer else None
+        return (
+            only if only is not None and only in look.replies and look.replies[only].speaks_protocol else None
+        )

@@ -15,10 +15,10 @@ from stackyn_server.config import ProbeSettings
 from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.failures import DeploymentFailed, Failure
-from stackyn_server.engine import answering, containers, endings, sockets
-from stackyn_server.engine.answering import Reply, Visitor
+from stackyn_server.engine import containers, endings, http_probe, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import ContainerState
+from stackyn_server.engine.http_probe import ProbeReply, Visitor
 from stackyn_server.pipeline.rollout.not_ready import (
     EndedFromOutside,
     exit_failure,
@@ -53,8 +53,8 @@ class Target:
     def path(self) -> str:
         return self.health_path or _HOME
 
-    def is_ready(self, reply: Reply) -> bool:
-        return reply.is_success if self.health_path else reply.is_answer
+    def is_ready(self, reply: ProbeReply) -> bool:
+        return reply.is_success if self.health_path else reply.speaks_protocol
 
 
 def _say_nothing(_: str) -> None:
@@ -140,16 +140,16 @@ class _Watch:
         replies = await self._replies(self._search.first_asked)
         if self._target.port in replies:
             return Look(at, replies)
-        listeners = tuple(await asyncio.to_thread(sockets.listening, pid))
+        listeners = tuple(await asyncio.to_thread(sockets.listening_sockets, pid))
         replies |= await self._replies(self._search.also_asked(listeners))
         return Look(at, replies, listeners)
 
-    async def _replies(self, ports: tuple[int, ...]) -> dict[int, Reply]:
+    async def _replies(self, ports: tuple[int, ...]) -> dict[int, ProbeReply]:
         replies = await asyncio.gather(*(self._ask(port) for port in ports))
         return {port: reply for port, reply in zip(ports, replies, strict=True) if reply is not None}
 
-    async def _ask(self, port: int) -> Reply | None:
-        return await answering.ask(
+    async def _ask(self, port: int) -> ProbeReply | None:
+        return await http_probe.send_probe(
             self._target.address,
             port,
             self._target.path,
@@ -158,16 +158,16 @@ class _Watch:
             timeout_seconds=self._settings.answer_seconds,
         )
 
-    def _tell_waiting(self, port: int | None, reply: Reply | None) -> None:
+    def _tell_waiting(self, port: int | None, reply: ProbeReply | None) -> None:
         """Say once how the app answers while it isn't ready."""
-        if port is None or reply is None or not reply.is_answer:
+        if port is None or reply is None or not reply.speaks_protocol:
             return
         self._once(
             (port, reply.status),
-            f"It answers {self._target.path} with {reply.described}: waiting until it is ready.",
+            f"It answers {self._target.path} with {reply.description}: waiting until it is ready.",
         )
 
-    def _tell_answering(self, port: int, reply: Reply, steady_seconds: float) -> None:
+    def _tell_answering(self, port: int, reply: ProbeReply, steady_seconds: float) -> None:
         expected = self._target.port
         if port != expected:
             self._once(
@@ -177,7 +177,7 @@ class _Watch:
             )
         leads_to = f", which leads to {reply.location}" if reply.location else ""
         what = self._target.path if self._target.protocol == "http" else "on its port"
-        line = f"It answers {what} with {reply.described}{leads_to}."
+        line = f"It answers {what} with {reply.description}{leads_to}."
         if steady_seconds:
             line += f" It gets visitors when it has gone on answering for {steady_seconds:g} s."
         self._once((port, reply.status, True), line)
@@ -194,7 +194,7 @@ async def running_state(engine: Engine, container: str) -> ContainerState:
     state = await containers.inspect(engine, container)
     if state is not None and state.running:
         return state
-    if state is not None and await endings.was_from_outside(engine, state):
+    if state is not None and await endings.was_ended_from_outside(engine, state):
         raise EndedFromOutside
     raise DeploymentFailed(await how_it_failed(engine, container, state))
 

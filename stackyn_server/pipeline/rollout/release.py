@@ -173,7 +173,7 @@ class ReleaseHandler(JobHandler):
             spec = candidate.container_spec(self._settings, self._sealer, app, release, instance)
             try:
                 await self._command.run(run, spec)
-            except containers.ImageGone:
+            except containers.ImageMissing:
                 await self._forget_image(run, app, release)
                 raise
         crash_point("releasing.done")
@@ -225,7 +225,7 @@ class ReleaseHandler(JobHandler):
         if image is None:
             return ()
         if not image.has_command and candidate.start_command(app, run.deployment) is None:
-            raise containers.NothingToStart
+            raise containers.NoStartCommand
         return image.exposed_ports
 
     async def _candidate(self, run: DeploymentRun) -> tuple[Release, Instance]:
@@ -245,7 +245,7 @@ class ReleaseHandler(JobHandler):
         await run.job.still_leading()
         try:
             return await containers.start(self._engine, spec)
-        except containers.ImageGone:
+        except containers.ImageMissing:
             await self._forget_image(run, app, release)
             raise
 

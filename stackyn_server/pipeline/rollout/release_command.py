@@ -23,7 +23,7 @@ from stackyn_server.engine.container_state import ContainerState
 from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.errors import EngineUnavailable
 from stackyn_server.engine.labels import Role
-from stackyn_server.engine.pacing import Pace
+from stackyn_server.engine.pacing import LoopPacer
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
@@ -91,7 +91,7 @@ class ReleaseCommand(JobHandler):
         if ended is None:
             raise DeploymentFailed(end_is_unknown())
         if ended.exit_code != 0:
-            was_from_outside = await endings.was_from_outside(self._engine, ended)
+            was_from_outside = await endings.was_ended_from_outside(self._engine, ended)
             lines = await self._last_lines(container)
             raise DeploymentFailed(release_failure(ended, lines, was_from_outside=was_from_outside))
         run.write_log("The release command has succeeded.")
@@ -115,7 +115,7 @@ class ReleaseCommand(JobHandler):
                 await self._record(run, container=container)
             crash_point("releasing.starting")
             await containers.start_created(self._engine, spec, container)
-        except (TransientFailure, containers.ImageGone):
+        except (TransientFailure, containers.ImageMissing):
             raise
         except DeploymentFailed as error:
             raise DeploymentFailed(could_not_start(error.failure.evidence)) from error
@@ -156,7 +156,7 @@ class ReleaseCommand(JobHandler):
         """
         since: int | None = None
         left = self._settings.builds.log_limit_bytes // 2
-        pace = Pace()
+        pace = LoopPacer()
         while True:
             if left > 0:
                 async with aclosing(logs.follow(self._engine, container, since=since)) as lines:
@@ -166,14 +166,12 @@ class ReleaseCommand(JobHandler):
                         left -= len(line.text) + 1
                         if left <= 0:
                             break
-                        await pace.turn()
+                        await pace.pause_if_due()
             state = await containers.inspect(self._engine, container)
             if state is None or not state.running:
                 break
             await asyncio.sleep(self._settings.probe.interval_seconds)
-        rest = [
-            line.text async for line in logs.written(self._engine, container, since=since, tail=LAST_LINES)
-        ]
+        rest = [line.text async for line in logs.read(self._engine, container, since=since, tail=LAST_LINES)]
         if len(rest) == LAST_LINES:
             run.write_log(_LEFT_OUT)
         for text in rest:

@@ -6,7 +6,7 @@ from stackyn_server.diagnosis.diagnose import diagnose, telling_lines
 from stackyn_server.diagnosis.kind import Where
 from stackyn_server.diagnosis.transcript import transcript_of
 from stackyn_server.domain.failures import Failure, FailureCode
-from stackyn_server.engine.container_state import KILLED, ContainerState
+from stackyn_server.engine.container_state import SIGKILLED, ContainerState
 
 _MORE_MEMORY = "Give the app more memory in its settings, or make the command use less; then deploy again."
 
@@ -25,9 +25,9 @@ def release_failure(ended: ContainerState, output: str, *, was_from_outside: boo
             "Look at what it has done so far, then deploy again: it is not started a second time by itself.",
             evidence,
         )
-    if code == KILLED:
+    if code == SIGKILLED:
         return _failed(
-            f"The release command was killed (exit code {KILLED}), most likely because it used more memory than the "
+            f"The release command was killed (exit code {SIGKILLED}), most likely because it used more memory than the "
             "app is allowed.",
             _MORE_MEMORY,
             evidence,

@@ -15,7 +15,7 @@ async def until_quiet(pid: int, port: int, seconds: float, *, is_disturbed: Call
     loop = asyncio.get_running_loop()
     quiet, deadline = 0, loop.time() + seconds
     while True:
-        quiet = quiet + 1 if await asyncio.to_thread(sockets.established, pid, port) == 0 else 0
+        quiet = quiet + 1 if await asyncio.to_thread(sockets.count_connections, pid, port) == 0 else 0
         if is_disturbed():
             return False
         if quiet == 2:

@@ -50,7 +50,7 @@ class Retire:
         """Wait until no connection to the app is left, or its time is up (a stop or delete shortens it)."""
         quiet, deadline = 0, float(run.job.arguments["deadline"])
         while quiet < 2 and run.now().timestamp() < deadline:
-            open_connections = await asyncio.to_thread(sockets.established, pid, port)
+            open_connections = await asyncio.to_thread(sockets.count_connections, pid, port)
             quiet = quiet + 1 if open_connections == 0 else 0
             if quiet < 2 and await self._is_hastened(run):
                 async with self._database.connection() as connection:

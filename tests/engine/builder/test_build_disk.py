@@ -19,7 +19,7 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.disk import DiskLimits, within_limits
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.disk import Occupied
+from stackyn_server.engine.container_disk import DiskUsage
 from tests.engine.builder.test_builds import in_mid_step
 
 LIMITS = DiskLimits(disk_mb=10, max_files=1000, free_disk_mb=1)
@@ -61,11 +61,11 @@ async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) 
         await within_limits(tmp_path, LIMITS, nullcontext, write(12), others)
 
 
-def _removals_broken_off(folder: Path) -> Occupied:
+def _removals_broken_off(folder: Path) -> DiskUsage:
     for name in ("a", "b"):
         (folder / f"{caches.GONE}{name}").mkdir()
         (folder / f"{caches.GONE}{name}" / "layer").write_bytes(bytes(8 * MEBIBYTE))
-    return disk.occupied(caches.left_aside(folder), Occupied(sys.maxsize, sys.maxsize))
+    return disk.measure_folders(caches.left_aside(folder), DiskUsage(sys.maxsize, sys.maxsize))
 
 
 async def test_build_is_paused_for_each_count_but_the_first(
@@ -75,7 +75,7 @@ async def test_build_is_paused_for_each_count_but_the_first(
     monkeypatch.setattr(disk, "COUNT_SECONDS", 0.1)
     monkeypatch.setattr(disk, "LOOK_SECONDS", 0.05)
     is_paused, seen = False, list[bool]()
-    count, counted_often = disk.occupied, asyncio.Event()
+    count, counted_often = disk.measure_folders, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     @asynccontextmanager
@@ -85,13 +85,13 @@ async def test_build_is_paused_for_each_count_but_the_first(
         yield
         is_paused = False
 
-    def counted(folders: Iterable[Path], enough: Occupied) -> Occupied:
+    def counted(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:
         seen.append(is_paused)
         if len(seen) == 3:
             loop.call_soon_threadsafe(counted_often.set)
         return count(folders, enough)
 
-    monkeypatch.setattr(disk, "occupied", counted)
+    monkeypatch.setattr(disk, "measure_folders", counted)
 
     async def work() -> None:
         await counted_often.wait()
@@ -109,15 +109,15 @@ async def test_slow_counts_leave_a_build_most_of_its_time(
     counts: list[tuple[float, float]] = []
     loop, counted_often = asyncio.get_running_loop(), asyncio.Event()
 
-    def counted(folders: Iterable[Path], enough: Occupied) -> Occupied:
+    def counted(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:
         began = time.monotonic()
         time.sleep(0.05)
         counts.append((began, time.monotonic()))
         if len(counts) == 3:
             loop.call_soon_threadsafe(counted_often.set)
-        return Occupied(0, 0)
+        return DiskUsage(0, 0)
 
-    monkeypatch.setattr(disk, "occupied", counted)
+    monkeypatch.setattr(disk, "measure_folders", counted)
 
     async def work() -> None:
         await counted_often.wait()

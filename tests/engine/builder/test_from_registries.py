@@ -71,7 +71,7 @@ async def registries(
             ),
         )
         yield Registries(host, plain, private, Builder(engine, settings, Registry(settings)))
-        await firewall.open_all(engine)
+        await firewall.remove_rules(engine)
 
 
 def signed_in(credentials: Iterable[tuple[str, str]], password: str = PASSWORD) -> str:

@@ -110,7 +110,7 @@ async def target(engine: Engine) -> AsyncIterator[Target]:
         async with server:
             target = Target(host, server.sockets[0].getsockname()[1])
             yield target
-    await firewall.open_all(engine)
+    await firewall.remove_rules(engine)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def without_rules(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
     async def open_up() -> None:
         monkeypatch.setattr(firewall, "close_builds", nothing)
-        await firewall.open_all(engine)
+        await firewall.remove_rules(engine)
 
     return open_up
 

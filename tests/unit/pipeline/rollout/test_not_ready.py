@@ -8,18 +8,18 @@ import pytest
 
 from stackyn_server.domain.apps import Protocol
 from stackyn_server.domain.failures import Failure, FailureCode
-from stackyn_server.engine.answering import Reply
 from stackyn_server.engine.container_state import ContainerState
-from stackyn_server.engine.sockets import Listener
+from stackyn_server.engine.http_probe import ProbeReply
+from stackyn_server.engine.sockets import ListeningSocket
 from stackyn_server.pipeline.rollout.not_ready import exit_failure, why_not_ready, with_what_it_said
 from stackyn_server.pipeline.rollout.port_search import Look
 
 PORT = 8080
 
 
-def on(address: str, port: int = PORT) -> Listener:
+def on(address: str, port: int = PORT) -> ListeningSocket:
     read = ip_address(address)
-    return Listener(read, port, read.is_loopback)
+    return ListeningSocket(read, port, read.is_loopback)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def on(address: str, port: int = PORT) -> Listener:
             ["port 3000, port 4000 and port 9229 (only on 127.0.0.1)", "port 8080 was expected"],
         ),
         (
-            {3000: Reply(True, 404)},
+            {3000: ProbeReply(True, 404)},
             [on("0.0.0.0", 3000)],
             "/ready",
             "http",
@@ -55,20 +55,20 @@ def on(address: str, port: int = PORT) -> Listener:
             ["port 3000 (only on 127.0.0.1)", "not on port 8080"],
         ),
         (
-            {PORT: Reply(True, 503, last_line="warming up")},
+            {PORT: ProbeReply(True, 503, last_line="warming up")},
             [],
             "/ready",
             "http",
             "APP_UNHEALTHY",
             ["/ready", "503 Service Unavailable", "warming up"],
         ),
-        ({PORT: Reply(False)}, [], None, "http", "APP_UNHEALTHY", ["port 8080", "HTTP/1.1", "h2c"]),
-        ({PORT: Reply(False)}, [], None, "h2c", "APP_UNHEALTHY", ["port 8080", "HTTP/2"]),
+        ({PORT: ProbeReply(False)}, [], None, "http", "APP_UNHEALTHY", ["port 8080", "HTTP/1.1", "h2c"]),
+        ({PORT: ProbeReply(False)}, [], None, "h2c", "APP_UNHEALTHY", ["port 8080", "HTTP/2"]),
     ],
 )
 def test_the_reason_and_what_was_seen(
-    replies: dict[int, Reply],
-    listeners: list[Listener],
+    replies: dict[int, ProbeReply],
+    listeners: list[ListeningSocket],
     health_path: str | None,
     protocol: Protocol,
     code: str,

@@ -6,20 +6,22 @@ from ipaddress import ip_address
 
 import pytest
 
-from stackyn_server.engine.answering import Reply
-from stackyn_server.engine.sockets import Listener
+from stackyn_server.engine.http_probe import ProbeReply
+from stackyn_server.engine.sockets import ListeningSocket
 from stackyn_server.pipeline.rollout.port_search import Look, PortSearch
 
 STEP, PATIENCE = 5.0, 30.0
-OK, ERROR, MUTE = Reply(True, 200), Reply(True, 404), Reply(False)
-LOCAL = Listener(ip_address("127.0.0.1"), 8080, True)
+OK, ERROR, MUTE = ProbeReply(True, 200), ProbeReply(True, 404), ProbeReply(False)
+LOCAL = ListeningSocket(ip_address("127.0.0.1"), 8080, True)
 
 
-def at(port: int) -> Listener:
-    return Listener(ip_address("0.0.0.0"), port, False)
+def at(port: int) -> ListeningSocket:
+    return ListeningSocket(ip_address("0.0.0.0"), port, False)
 
 
-def seen(replies: dict[int, Reply], *more: Listener) -> tuple[dict[int, Reply], tuple[Listener, ...]]:
+def seen(
+    replies: dict[int, ProbeReply], *more: ListeningSocket
+) -> tuple[dict[int, ProbeReply], tuple[ListeningSocket, ...]]:
     return replies, (*map(at, replies), *more)
 
 
@@ -27,7 +29,7 @@ NOTHING = seen({})
 
 
 def chosen_at(
-    search: PortSearch, story: list[tuple[dict[int, Reply], tuple[Listener, ...]]]
+    search: PortSearch, story: list[tuple[dict[int, ProbeReply], tuple[ListeningSocket, ...]]]
 ) -> tuple[int | None, float | None]:
     """Return the first port that was chosen, and when."""
     for number, (replies, listeners) in enumerate(story):
@@ -66,7 +68,7 @@ def chosen_at(
 )
 def test_which_port_is_chosen_and_when(
     known: tuple[int, ...],
-    story: list[tuple[dict[int, Reply], tuple[Listener, ...]]],
+    story: list[tuple[dict[int, ProbeReply], tuple[ListeningSocket, ...]]],
     expected: tuple[int | None, float | None],
 ) -> None:
     assert chosen_at(PortSearch(8080, known, PATIENCE), story) == expected
@@ -97,7 +99,7 @@ def test_a_numbered_release_has_no_other_port() -> None:
     ],
 )
 def test_the_only_port_that_answers_serves_in_the_end(
-    story: list[tuple[dict[int, Reply], tuple[Listener, ...]]], port: int | None
+    story: list[tuple[dict[int, ProbeReply], tuple[ListeningSocket, ...]]], port: int | None
 ) -> None:
     search = PortSearch(8080, (), PATIENCE)
     assert chosen_at(search, story) == (None, None)

@@ -11,7 +11,13 @@ import pytest
 
 from stackyn_server.config import PublicSettings
 from stackyn_server.domain.apps import Protocol
-from stackyn_server.engine.answering import Reply, Visitor, accepts, ask, last_line_of
+from stackyn_server.engine.http_probe import (
+    ProbeReply,
+    Visitor,
+    accepts_connections,
+    last_text_line,
+    send_probe,
+)
 from tests.server_process import free_port
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -44,14 +50,14 @@ async def wait(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     await reader.read()
 
 
-async def asked(port: int, protocol: Protocol = "http", seconds: float = 5) -> Reply | None:
-    return await ask(LOOPBACK, port, "/up?x=1", SHOP, protocol=protocol, timeout_seconds=seconds)
+async def asked(port: int, protocol: Protocol = "http", seconds: float = 5) -> ProbeReply | None:
+    return await send_probe(LOOPBACK, port, "/up?x=1", SHOP, protocol=protocol, timeout_seconds=seconds)
 
 
 async def test_the_request_is_a_visitors() -> None:
     heard: list[bytes] = []
     async with listening(saying(b"HTTP/1.1 204 No Content\r\n\r\n", heard)) as port:
-        assert await asked(port) == Reply(True, 204)
+        assert await asked(port) == ProbeReply(True, 204)
     lines = heard[0].decode().split("\r\n")
     assert lines[0] == "GET /up?x=1 HTTP/1.1"
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:] if line)}
@@ -74,33 +80,36 @@ def test_a_visitor_of_the_public_side(public: PublicSettings, visitor: Visitor) 
 @pytest.mark.parametrize(
     ("answer", "reply"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Reply(True, 200)),
-        (b"HTTP/1.0 200 OK\r\n\r\nno length", Reply(True, 200)),
-        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", Reply(True, 302, "/login")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ProbeReply(True, 200)),
+        (b"HTTP/1.0 200 OK\r\n\r\nno length", ProbeReply(True, 200)),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+            ProbeReply(True, 302, "/login"),
+        ),
         (
             b"HTTP/1.1 503 No\r\nContent-Length: 19\r\n\r\nstarting\nwarming up",
-            Reply(True, 503, last_line="warming up"),
+            ProbeReply(True, 503, last_line="warming up"),
         ),
-        (b"SSH-2.0-OpenSSH_9\r\n", Reply(False)),
-        (b"", Reply(False)),
+        (b"SSH-2.0-OpenSSH_9\r\n", ProbeReply(False)),
+        (b"", ProbeReply(False)),
     ],
 )
-async def test_what_comes_back_is_told_as_it_is(answer: bytes, reply: Reply) -> None:
+async def test_what_comes_back_is_told_as_it_is(answer: bytes, reply: ProbeReply) -> None:
     async with listening(saying(answer)) as port:
         assert await asked(port) == reply
 
 
 async def test_silence_is_no_answer_and_nobody_is_none() -> None:
     async with listening(wait) as port:
-        assert await asked(port, seconds=0.3) == Reply(False)
-        assert await accepts(LOOPBACK, port, timeout_seconds=1)
+        assert await asked(port, seconds=0.3) == ProbeReply(False)
+        assert await accepts_connections(LOOPBACK, port, timeout_seconds=1)
     nobody = free_port()
     assert await asked(nobody) is None
-    assert not await accepts(LOOPBACK, nobody, timeout_seconds=1)
+    assert not await accepts_connections(LOOPBACK, nobody, timeout_seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_answer"),
+    ("answer", "speaks_protocol"),
     [
         (b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", True),  # empty settings
         (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64", True),
@@ -108,11 +117,11 @@ async def test_silence_is_no_answer_and_nobody_is_none() -> None:
         (b"", False),
     ],
 )
-async def test_an_h2c_app_answers_with_its_settings(answer: bytes, is_answer: bool) -> None:
+async def test_an_h2c_app_answers_with_its_settings(answer: bytes, speaks_protocol: bool) -> None:
     heard: list[bytes] = []
     async with listening(saying(answer, heard)) as port:
         reply = await asked(port, "h2c")
-    assert reply == Reply(is_answer)
+    assert reply == ProbeReply(speaks_protocol)
     assert heard[0].startswith(b"PRI * HTTP/2.0\r\n")
     assert await asked(free_port(), "h2c") is None
 
@@ -128,4 +137,4 @@ async def test_an_h2c_app_answers_with_its_settings(answer: bytes, is_answer: bo
     ],
 )
 def test_the_last_line_of_a_body(body: str, line: str) -> None:
-    assert last_line_of(body) == line
+    assert last_text_line(body) == line

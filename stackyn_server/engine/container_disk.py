@@ -16,13 +16,13 @@ from typing import Any
 from stackyn_server.engine.client import Engine
 
 _BLOCK_BYTES = 512  # of `st_blocks`, whatever the file system's own blocks are
-LEAST_FILE_BYTES = 4096  # so that a flood of empty files counts, and is not walked to its end
+MIN_FILE_BYTES = 4096  # so that a flood of empty files counts, and is not walked to its end
 _GONE = (FileNotFoundError, NotADirectoryError)  # or something else by now
 
 
 @dataclass(frozen=True, slots=True)
-class Occupied:
-    """An empty file counts as `LEAST_FILE_BYTES`; `files` are folders too."""
+class DiskUsage:
+    """An empty file counts as `MIN_FILE_BYTES`; `files` are folders too."""
 
     bytes: int
     files: int
@@ -41,15 +41,15 @@ async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | No
     volumes = [Path(mount["Source"]) for mount in found.get("Mounts") or [] if _is_volume(mount)]
     if not volumes or layer > enough:
         return layer
-    left = Occupied(enough - layer, sys.maxsize)
-    return layer + (await asyncio.to_thread(occupied, volumes, left)).bytes
+    left = DiskUsage(enough - layer, sys.maxsize)
+    return layer + (await asyncio.to_thread(measure_folders, volumes, left)).bytes
 
 
 def _is_volume(mount: Mapping[str, Any]) -> bool:
     return mount.get("Type") == "volume" and bool(mount.get("Source"))
 
 
-def occupied(folders: Iterable[Path], enough: Occupied) -> Occupied:
+def measure_folders(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:
     """Count what is in `folders`; stops above `enough`. It blocks.
 
     What goes while it is counted is left out: an app may remove files all the time. A folder too deep to be opened
@@ -63,7 +63,7 @@ def occupied(folders: Iterable[Path], enough: Occupied) -> Occupied:
                     files += 1
                     with suppress(*_GONE):
                         found = entry.stat(follow_symlinks=False)
-                        total += max(LEAST_FILE_BYTES, found.st_blocks * _BLOCK_BYTES)
+                        total += max(MIN_FILE_BYTES, found.st_blocks * _BLOCK_BYTES)
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(entry.path)
                     if total > enough.bytes or files > enough.files:
@@ -71,5 +71,5 @@ def occupied(folders: Iterable[Path], enough: Occupied) -> Occupied:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        return Occupied(total, enough.files + 1)
-    return Occupied(total, files)
+        return DiskUsage(total, enough.files + 1)
+    return DiskUsage(total, files)

@@ -58,40 +58,40 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ProbeReply:
     """What came of a request on a connection that was accepted.
 
-    `is_answer`: something that speaks the app's protocol answered; `status` is None where that has none (h2c).
+    `speaks_protocol`: something that speaks the app's protocol answered; `status` is None where that has none (h2c).
     `location` is where a redirect leads, `last_line` the last one of an error's body, for people.
     """
 
-    is_answer: bool
+    speaks_protocol: bool
     status: int | None = None
     location: str = ""
     last_line: str = ""
 
     @property
     def is_success(self) -> bool:
-        return self.is_answer and (
+        return self.speaks_protocol and (
             self.status is None or HTTPStatus.OK <= self.status < HTTPStatus.BAD_REQUEST
         )
 
     @property
-    def described(self) -> str:
+    def description(self) -> str:
         """The status with its name, as in `404 Not Found`."""
         if self.status is None:
-            return "HTTP/2" if self.is_answer else "nothing"
-        return described(self.status)
+            return "HTTP/2" if self.speaks_protocol else "nothing"
+        return describe_status(self.status)
 
 
-def described(status: int) -> str:
+def describe_status(status: int) -> str:
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
 
 
-async def ask(
+async def send_probe(
     address: IPv4Address,
     port: int,
     path: str,
@@ -99,7 +99,7 @@ async def ask(
     *,
     protocol: Protocol = "http",
     timeout_seconds: float,
-) -> Reply | None:
+) -> ProbeReply | None:
     """GET `path` as `visitor`; redirects are not followed. None when no connection is accepted.
 
     An h2c app is asked for its settings instead, which every server of HTTP/2 sends at once.
@@ -117,14 +117,14 @@ async def ask(
             ) as answer,
         ):
             last_line = await _last_line(answer) if answer.status >= HTTPStatus.BAD_REQUEST else ""
-            return Reply(True, answer.status, answer.headers.get("Location", ""), last_line)
+            return ProbeReply(True, answer.status, answer.headers.get("Location", ""), last_line)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         return None
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-        return Reply(False)
+        return ProbeReply(False)
 
 
-async def accepts(address: IPv4Address, port: int, *, timeout_seconds: float) -> bool:
+async def accepts_connections(address: IPv4Address, port: int, *, timeout_seconds: float) -> bool:
     """Whether a connection is accepted there, whoever does it."""
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -135,7 +135,7 @@ async def accepts(address: IPv4Address, port: int, *, timeout_seconds: float) ->
     return True
 
 
-async def _ask_h2c(address: IPv4Address, port: int, timeout_seconds: float) -> Reply | None:
+async def _ask_h2c(address: IPv4Address, port: int, timeout_seconds: float) -> ProbeReply | None:
     try:
         async with asyncio.timeout(min(_CONNECT_SECONDS, timeout_seconds)):
             reader, writer = await asyncio.open_connection(str(address), port)
@@ -145,9 +145,9 @@ async def _ask_h2c(address: IPv4Address, port: int, timeout_seconds: float) -> R
         async with asyncio.timeout(timeout_seconds):
             writer.write(_H2_PREFACE)
             head = await reader.readexactly(_H2_FRAME_HEAD)
-        return Reply(head[_H2_FRAME_TYPE] == _H2_SETTINGS)
+        return ProbeReply(head[_H2_FRAME_TYPE] == _H2_SETTINGS)
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        return Reply(False)
+        return ProbeReply(False)
     finally:
         writer.close()
 
@@ -159,10 +159,10 @@ async def _last_line(answer: aiohttp.ClientResponse) -> str:
             body = await answer.content.read(_BODY_BYTES)
     except (aiohttp.ClientError, TimeoutError):
         return ""
-    return last_line_of(body.decode("utf-8", "replace"))
+    return last_text_line(body.decode("utf-8", "replace"))
 
 
-def last_line_of(body: str) -> str:
+def last_text_line(body: str) -> str:
     words = (" ".join(_TAG.sub(" ", line).split()) for line in body.splitlines())
     readable = ["".join(letter for letter in line if letter.isprintable()) for line in words]
     return next((line for line in reversed(readable) if line), "")[:_LINE_LENGTH]

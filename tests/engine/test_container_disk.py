@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.engine import containers, disk
+from stackyn_server.engine import container_disk, containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
 from tests.engine.parts import run_inside
@@ -20,10 +20,10 @@ MEBIBYTE = 1024 * 1024
 
 async def test_the_writable_layer_counts(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec())
-    before = await disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
+    before = await container_disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
     assert before is not None and before < MEBIBYTE
     await run_inside(engine, container, "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=5")
-    after = await disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
+    after = await container_disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
     assert after is not None and 5 * MEBIBYTE <= after < 6 * MEBIBYTE
 
 
@@ -51,13 +51,15 @@ async def with_volume(engine: Engine, base_image: str) -> AsyncIterator[str]:
 async def test_volumes_that_an_image_declares_count_too(engine: Engine, with_volume: str) -> None:
     container = with_volume
     await run_inside(engine, container, "dd", "if=/dev/zero", "of=/data/big", "bs=1M", "count=3")
-    used = await disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
+    used = await container_disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
     assert used is not None and 3 * MEBIBYTE <= used < 4 * MEBIBYTE
     for number in range(40):
         await run_inside(engine, container, "touch", f"/data/empty{number}")
-    more = await disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
-    assert more is not None and more >= used + 40 * disk.LEAST_FILE_BYTES, "empty files take room as well"
-    enough = await disk.used_bytes(engine, container, enough=MEBIBYTE)
+    more = await container_disk.used_bytes(engine, container, enough=100 * MEBIBYTE)
+    assert more is not None and more >= used + 40 * container_disk.MIN_FILE_BYTES, (
+        "empty files take room as well"
+    )
+    enough = await container_disk.used_bytes(engine, container, enough=MEBIBYTE)
     assert enough is not None and enough > MEBIBYTE
 
 
@@ -76,10 +78,10 @@ async def test_what_goes_while_it_is_counted_takes_nothing_else_out_of_the_count
         yield listed
 
     monkeypatch.setattr(os, "scandir", goes)
-    used = await disk.used_bytes(engine, with_volume, enough=100 * MEBIBYTE)
+    used = await container_disk.used_bytes(engine, with_volume, enough=100 * MEBIBYTE)
 
     assert used is not None and used >= 3 * MEBIBYTE
 
 
 async def test_a_container_that_is_absent_uses_nothing(engine: Engine) -> None:
-    assert await disk.used_bytes(engine, "no-such-container", enough=1) is None
+    assert await container_disk.used_bytes(engine, "no-such-container", enough=1) is None
