@@ -10,7 +10,7 @@ from stackyn_server.api.services import Services
 from stackyn_server.config import Settings
 from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.gateways.firebase import Firebase
@@ -97,7 +97,7 @@ class Server:
         clones = settings.server.data_dir / "clones"
         engine = Engine(settings.engine, settings.network, str(found.id))
         journal = Journal(database, settings.builds)
-        self.registry = Registry(settings)
+        self.registry = RegistryAvailability(settings)
         builder = Builder(engine, settings, self.registry)
         ingress = create_ingress(
             settings,
@@ -216,7 +216,7 @@ class Server:
         """Start the lasting tasks; they are stopped in the reverse order."""
         supervisor.start("leadership", self.leadership.keep)
         supervisor.start("journal", self.journal.run)
-        supervisor.start("registry", self.registry.decide)
+        supervisor.start("registry", self.registry.check)
         supervisor.start("engine", self.connection.connect)
         supervisor.start("engine.events", self.events.listen)
         supervisor.start("ingress", self.ingress.run)

@@ -14,8 +14,8 @@ from stackyn_server.cli.findings import Finding, Verdict
 from stackyn_server.cli.ports import look_at_ports
 from stackyn_server.config import Settings
 from stackyn_server.engine import images
-from stackyn_server.engine.builder.registry import Registry
-from stackyn_server.engine.builder.trial import Trial, try_builder
+from stackyn_server.engine.builder.builder_check import BuilderCheck, check_builder
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
 from stackyn_server.images.making import ImageMaker
@@ -127,19 +127,19 @@ async def _engine(settings: Settings) -> list[Finding]:
             findings.append(Finding("images", Verdict.FINE, "The builder and all base images are here."))
         findings.append(await _source_of_images(settings))
         if await images.inspect(engine, settings.images.builder) is not None:
-            findings.append(_said_of(await try_builder(engine, settings)))
+            findings.append(_said_of(await check_builder(engine, settings)))
     return findings
 
 
 async def _source_of_images(settings: Settings) -> Finding:
-    if await Registry(settings).is_there():
+    if await RegistryAvailability(settings).is_reachable():
         sentence = "Versions of languages come from the official images of an image registry."
     else:
         sentence = "Versions of languages come from packages, without an image registry."
     return Finding("image source", Verdict.FINE, f"{sentence} ([images] source is {settings.images.source}.)")
 
 
-def _said_of(trial: Trial) -> Finding:
+def _said_of(trial: BuilderCheck) -> Finding:
     if trial.reason:
         return Finding("builder", Verdict.PROBLEM, f"No build can run here: {trial.reason}", trial.hint)
     if not trial.has_overlay:

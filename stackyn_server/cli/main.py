@@ -15,7 +15,7 @@ from stackyn_server import config_file, server, telemetry
 from stackyn_server.cli import admin, detect, doctor, images
 from stackyn_server.cli.findings import Verdict
 from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.security.redaction import redact_event
 from stackyn_server.store.migrator import migrate as apply_migrations
 
@@ -84,7 +84,7 @@ def detect_folder(
 ) -> None:
     """Print how this server would build a folder: the runtime, the reasons and the Dockerfile. Builds nothing."""
     settings = config_file.load(config_path or usual_config())
-    has_registry = asyncio.run(Registry(settings).is_there())
+    has_registry = asyncio.run(RegistryAvailability(settings).is_reachable())
     plan = detect.plan_folder(folder, settings, root_directory, has_registry=has_registry)
     for line in detect.said(plan):
         typer.echo(line)

@@ -15,15 +15,15 @@ from uuid import UUID
 from stackyn_server.config import Settings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.engine.builder import BuildRequest, container
+from stackyn_server.engine.builder import BuildRequest, builder_container
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
-from stackyn_server.engine.builder.container import BuilderSpec
-from stackyn_server.engine.builder.disk import DiskLimits, within_limits
-from stackyn_server.engine.builder.failures import explain, lacks_base_image
-from stackyn_server.engine.builder.progress import Progress
-from stackyn_server.engine.builder.registries import registry_tables
-from stackyn_server.engine.builder.run import run
-from stackyn_server.engine.builder.telling import Telling
+from stackyn_server.engine.builder.build_failures import failure_of, lacks_base_image
+from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
+from stackyn_server.engine.builder.build_progress import BuildProgress
+from stackyn_server.engine.builder.builder_container import BuilderSpec
+from stackyn_server.engine.builder.builder_run import run_builder
+from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
+from stackyn_server.engine.builder.registry_config import registry_tables
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent
 from stackyn_server.errors import StackynError
@@ -89,8 +89,8 @@ class Workshop:
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
         control = control_tar(words, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)
-        progress = Progress()
-        telling = Telling(progress, lambda _line: None)
+        progress = BuildProgress()
+        telling = BuildLogWriter(progress, lambda _line: None)
         spec = BuilderSpec(
             app=None,
             deployment=request.deployment,
@@ -102,20 +102,20 @@ class Workshop:
             limits=request.limits,
         )
         limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
-        pause = partial(container.paused, self._engine, request.deployment)
-        running = run(self._engine, spec, control, _one_piece(context), telling.feed)
+        pause = partial(builder_container.paused, self._engine, request.deployment)
+        running = run_builder(self._engine, spec, control, _one_piece(context), telling.feed)
         try:
-            ended = await within_limits(self._cache, limits, pause, running)
+            ended = await run_within_limits(self._cache, limits, pause, running)
         except DeploymentFailed as error:
             raise ImageNotMade(f"{recipe.name} was not made. {error.message}") from error
         await telling.finish()
         if ended.exit_code:
             # In the words for tenants, whose Dockerfile it is not.
-            reason = explain(ended, progress, builds.allowed_private)
+            reason = failure_of(ended, progress, builds.allowed_private)
             failed = ImageNotMade(
                 f"{recipe.name} was not made. {reason.message}", retryable=not lacks_base_image(progress)
             )
-            failed.add_note(reason.failure.evidence or progress.complaint or ended.said)
+            failed.add_note(reason.failure.evidence or progress.complaint or ended.stdout_tail)
             raise failed
         return self._cache / "out"
 

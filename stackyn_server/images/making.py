@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stackyn_server.config import Settings
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.errors import StackynError
@@ -44,14 +44,14 @@ class ImageMaker:
         settings: Settings,
         steps: Steps,
         *,
-        registry: Registry | None = None,
+        registry: RegistryAvailability | None = None,
         is_fresh: bool = False,
         may_go_without: bool = True,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._steps = steps
-        self._registry = registry or Registry(settings)
+        self._registry = registry or RegistryAvailability(settings)
         self._is_fresh = is_fresh
         self._may_go_without = may_go_without
         self._host = HostSettings({}, ())  # until it is read
@@ -186,7 +186,7 @@ class ImageMaker:
         return layer
 
     async def _asks_registry(self) -> bool:
-        is_there = await self._registry.is_there()
+        is_there = await self._registry.is_reachable()
         if not is_there and self._settings.images.source == "auto":
             self._steps.say("No image registry answers: images are made here, from packages.")
         return is_there

@@ -142,10 +142,10 @@ class GarbageCollector:
 
     async def _remove_leftovers_of_builds(self) -> None:
         await self._builder.remove_leftovers()
-        await self._builder.free_left_by_pulls()
+        await self._builder.free_pull_leftovers()
         async with self._database.connection() as connection:
             tenants = await apps.tenants(connection)
-        await self._builder.tidy_caches(tenants, datetime.now(UTC))
+        await self._builder.remove_surplus_caches(tenants, datetime.now(UTC))
 
     async def _remove_unused_base_images(self) -> None:
         """Remove unused base images, except the first ones and those that `[images]` names."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed
-from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder import builder_container
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.request import BuildRequest
 from tests.engine.parts import tar
@@ -41,7 +41,7 @@ DAEMON_OPTION = "--oci-worker-net=host"
 
 def add_daemon_option(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     """Have the daemon of each build get another option, after `DAEMON_OPTION`."""
-    wanted = container._wanted
+    wanted = builder_container._wanted
     change = f"s/{DAEMON_OPTION}/& {option}/"
-    entry = ["bash", "-c", f"sed '{change}' {container.PROGRAM} >/tmp/build && exec bash /tmp/build"]
-    monkeypatch.setattr(container, "_wanted", lambda *given: wanted(*given) | {"Entrypoint": entry})
+    entry = ["bash", "-c", f"sed '{change}' {builder_container.PROGRAM} >/tmp/build && exec bash /tmp/build"]
+    monkeypatch.setattr(builder_container, "_wanted", lambda *given: wanted(*given) | {"Entrypoint": entry})

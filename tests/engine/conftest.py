@@ -20,7 +20,7 @@ from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId
 from stackyn_server.domain.seats import address_of, bridge_of
 from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.containers import ContainerSpec
@@ -126,7 +126,7 @@ def build_settings(engine: Engine, base_images: Path) -> config.Settings:
 
 @pytest.fixture
 def builder(engine: Engine, build_settings: config.Settings) -> Builder:
-    return Builder(engine, build_settings, Registry(build_settings))
+    return Builder(engine, build_settings, RegistryAvailability(build_settings))
 
 
 @pytest.fixture

@@ -16,26 +16,31 @@ from stackyn_server import config
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.domain.ids import DeploymentId, UserId
 from stackyn_server.engine import containers, firewall, images
-from stackyn_server.engine.builder import NO_DAEMON, caches, container
+from stackyn_server.engine.builder import NO_DAEMON, builder_container, caches
 from stackyn_server.engine.builder.arguments import (
     arguments,
     control_tar,
     daemon_configuration,
     uses_built_in_frontend,
 )
-from stackyn_server.engine.builder.base_images import BaseImages
-from stackyn_server.engine.builder.caches import Cache, Places, Share
-from stackyn_server.engine.builder.container import BuilderSpec
-from stackyn_server.engine.builder.disk import DiskLimits, within_limits
-from stackyn_server.engine.builder.failures import cache_damaged, explain, is_cache_damaged, shown
-from stackyn_server.engine.builder.output import Limits, take_image
-from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.base_image_index import BaseImages
+from stackyn_server.engine.builder.build_failures import (
+    cache_damaged,
+    failure_of,
+    is_cache_damaged,
+    log_ending,
+)
+from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
+from stackyn_server.engine.builder.build_progress import BuildProgress
+from stackyn_server.engine.builder.builder_container import BuilderSpec
+from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
+from stackyn_server.engine.builder.caches import Cache, CachePlaces, CacheQuota
+from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
+from stackyn_server.engine.builder.image_transfer import ImageLimits, transfer_image
 from stackyn_server.engine.builder.pulls import Pulls
-from stackyn_server.engine.builder.registries import registry_tables
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
+from stackyn_server.engine.builder.registry_config import registry_tables
 from stackyn_server.engine.builder.request import BuildRequest
-from stackyn_server.engine.builder.run import Ended, run
-from stackyn_server.engine.builder.telling import Telling
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_disk import DiskUsage, measure_folders
 from stackyn_server.engine.errors import EngineUnavailable
@@ -44,23 +49,23 @@ _MEBIBYTE = 1024 * 1024
 
 log = structlog.get_logger()
 
-Say = Callable[[str], None]
+WriteLine = Callable[[str], None]
 
 
 class Builder:
     """The builds of this process: it knows which run, and which caches they use."""
 
-    def __init__(self, engine: Engine, settings: config.Settings, registry: Registry) -> None:
+    def __init__(self, engine: Engine, settings: config.Settings, registry: RegistryAvailability) -> None:
         self._engine = engine
         self._settings = settings
         self._registry = registry
-        self._places = Places()
+        self._places = CachePlaces()
         self._pulls = Pulls()
         self._running: set[DeploymentId] = set()
         self._sizes: dict[Cache, int] = {}
         self._dropping: dict[asyncio.Task[None], UserId] = {}
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: Say) -> str:
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: WriteLine) -> str:
         """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
 
         Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID) with the last
@@ -76,7 +81,7 @@ class Builder:
                 await self._run(request, base_images, cache, context, say)
                 return await self._take(request, base_images, cache)
 
-    async def made_of(self) -> tuple[Mapping[str, str], str]:
+    async def build_inputs(self) -> tuple[Mapping[str, str], str]:
         """Return what builds are made of now beside their own files: the digests of the base images by their names, and
         the image that they run in. Raises `BaseImagesUnusable`, `EngineUnavailable`."""
         base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
@@ -86,37 +91,37 @@ class Builder:
     async def remove_leftovers(self) -> list[str]:
         """Remove the builder containers whose build doesn't run here, and return their names."""
         removed = []
-        for listed in await container.list_all(self._engine):
+        for listed in await builder_container.list_all(self._engine):
             if listed.deployment not in self._running:
                 await containers.force_remove(self._engine, listed.id)
                 log.info("builder.removed", container=listed.name)
                 removed.append(listed.name)
         return removed
 
-    async def free_left_by_pulls(self) -> None:
+    async def free_pull_leftovers(self) -> None:
         """Free what pulls that broke off left in the engine. Raises `EngineUnavailable`."""
-        if await self._pulls.free_left(self._engine):
+        if await self._pulls.free_leftovers(self._engine):
             log.info("builder.pulls_freed")
 
-    async def tidy_caches(self, tenants: Set[UserId], now: datetime) -> list[str]:
+    async def remove_surplus_caches(self, tenants: Set[UserId], now: datetime) -> list[str]:
         """Remove the caches of anybody but `tenants`, old ones, and what is beyond a share; returns their names."""
         builds = self._settings.builds
-        share = Share(
+        share = CacheQuota(
             builds.cache_mb * _MEBIBYTE,
             builds.cache_total_mb * _MEBIBYTE,
             timedelta(days=builds.cache_days),
         )
         found = await caches.list_all(self._engine)
         for cache in found:
-            with self._places.reserved(cache.tenant, cache.place) as is_free:
+            with self._places.without_builds(cache.tenant, cache.place) as is_free:
                 if is_free:  # what a server was killed over
-                    await caches.forget_build(cache)
+                    await caches.remove_build_remains(cache)
                     await caches.finish_removal(cache.folder)
         sizes = {cache: await self._size(cache) for cache in found}
         self._sizes = sizes
         removed = []
-        for cache in caches.surplus(sizes.items(), tenants, share, now):
-            with self._places.reserved(cache.tenant, cache.place) as is_free:
+        for cache in caches.over_quota(sizes.items(), tenants, share, now):
+            with self._places.without_builds(cache.tenant, cache.place) as is_free:
                 if is_free and await caches.remove(self._engine, cache):
                     log.info("cache.removed", cache=cache.name, bytes=sizes[cache])
                     removed.append(cache.name)
@@ -152,7 +157,7 @@ class Builder:
                 try:
                     yield cache
                 finally:
-                    await asyncio.shield(caches.forget_build(cache))
+                    await asyncio.shield(caches.remove_build_remains(cache))
             except _CacheUnusable as unusable:
                 self._drop(cache, held.pop_all())
                 raise unusable.error from None
@@ -166,7 +171,9 @@ class Builder:
                 try:
                     await caches.remove(self._engine, cache)
                 except EngineUnavailable as error:
-                    log.warning("cache.not_removed", cache=cache.name, error=str(error))  # `tidy_caches` will
+                    log.warning(
+                        "cache.not_removed", cache=cache.name, error=str(error)
+                    )  # `remove_surplus_caches` will
 
         dropping = asyncio.create_task(drop(), name="cache.drop")
         self._dropping[dropping] = cache.tenant
@@ -183,22 +190,24 @@ class Builder:
         base_images: BaseImages,
         cache: Cache,
         context: AsyncIterator[bytes],
-        say: Say,
+        say: WriteLine,
     ) -> None:
-        has_registry = await self._registry.is_there()
+        has_registry = await self._registry.is_reachable()
         if request.syntax and uses_built_in_frontend(request.syntax, has_registry=has_registry):
             say(
                 f"No registry can be reached: instead of {request.syntax} the builder's own reads the Dockerfile."
             )
         words = arguments(request, base_images.digests, has_registry=has_registry)
         control = control_tar(words, self._daemon_configuration(), request)
-        progress = Progress()
-        telling = Telling(progress, say)
-        pause = partial(container.paused, self._engine, request.deployment)
+        progress = BuildProgress()
+        telling = BuildLogWriter(progress, say)
+        pause = partial(builder_container.paused, self._engine, request.deployment)
         others = await asyncio.to_thread(_left_aside, cache)
-        running = run(self._engine, self._spec(request, base_images, cache), control, context, telling.feed)
+        running = run_builder(
+            self._engine, self._spec(request, base_images, cache), control, context, telling.feed
+        )
         try:
-            ended = await within_limits(cache.folder, self._disk_limits, pause, running, others)
+            ended = await run_within_limits(cache.folder, self._disk_limits, pause, running, others)
         except DeploymentFailed as error:
             if error.failure.code is FailureCode.BUILD_DISK:
                 raise _CacheUnusable(error) from error
@@ -213,27 +222,29 @@ class Builder:
         ours = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
         return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
 
-    async def _explained(self, ended: Ended, progress: Progress, cache: Cache, say: Say) -> Exception:
+    async def _explained(
+        self, ended: BuilderExit, progress: BuildProgress, cache: Cache, say: WriteLine
+    ) -> Exception:
         if is_cache_damaged(progress):
             log.warning("cache.damaged", cache=cache.name, problem=progress.problem)
             return _CacheUnusable(cache_damaged())
-        for line in shown(progress):
+        for line in log_ending(progress):
             say(line)
-        error = await asyncio.to_thread(explain, ended, progress, self._settings.builds.allowed_private)
+        error = await asyncio.to_thread(failure_of, ended, progress, self._settings.builds.allowed_private)
         if ended.exit_code == NO_DAEMON:
             return _CacheUnusable(error)
         return error
 
     async def _take(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
         builds = self._settings.builds
-        async with self._pulls.one():
-            taken = await take_image(
+        async with self._pulls.pulling():
+            taken = await transfer_image(
                 self._engine,
                 cache.folder / caches.OUT,
                 base_images,
                 labels=self._engine.labels.app_image(request.app, request.deployment),
                 tag=request.tag,
-                limits=Limits(builds.image_mb * _MEBIBYTE, builds.max_files),
+                limits=ImageLimits(builds.image_mb * _MEBIBYTE, builds.max_files),
             )
         return taken.id
 
@@ -262,7 +273,7 @@ class Builder:
 
 
 def _left_aside(cache: Cache) -> DiskUsage:
-    return measure_folders(caches.left_aside(cache.folder), DiskUsage(sys.maxsize, sys.maxsize))
+    return measure_folders(caches.pending_removals(cache.folder), DiskUsage(sys.maxsize, sys.maxsize))
 
 
 class _CacheUnusable(Exception):

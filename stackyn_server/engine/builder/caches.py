@@ -22,7 +22,7 @@ from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
 
 _TOLD = "control"  # what a build is told beside its files: secrets and credentials
-GONE = "gone-"  # begins the names of what is set aside to be removed
+REMOVED_PREFIX = "gone-"  # begins the names of what is set aside to be removed
 OUT = "out"  # the image that a build leaves
 WORK = "work"  # made anew by each build: its time is when the cache was last used
 
@@ -38,7 +38,7 @@ class Cache:
     used_at: datetime
 
 
-class Places:
+class CachePlaces:
     """Which caches are in use by builds of this process."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Places:
             self._taken.discard((tenant, number))
 
     @contextmanager
-    def reserved(self, tenant: UserId, number: int) -> Iterator[bool]:
+    def without_builds(self, tenant: UserId, number: int) -> Iterator[bool]:
         """Keep builds out of a place. False when one is in it."""
         if (tenant, number) in self._taken:
             yield False
@@ -68,7 +68,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CacheQuota:
     """What all caches of one tenant may keep, and those of all tenants, in bytes, and for how long unused."""
 
     tenant_bytes: int
@@ -76,8 +76,8 @@ class Share:
     unused: timedelta
 
 
-def surplus(
-    caches: Iterable[tuple[Cache, int]], tenants: Set[UserId], share: Share, now: datetime
+def over_quota(
+    caches: Iterable[tuple[Cache, int]], tenants: Set[UserId], share: CacheQuota, now: datetime
 ) -> list[Cache]:
     """Return the caches that have to go: of nobody in `tenants`, unused for long, or beyond a share, the oldest first
     out. `caches` with the bytes that they occupy. Pure."""
@@ -128,7 +128,7 @@ async def remove(engine: Engine, cache: Cache) -> bool:
     filters = json.dumps({"volume": [cache.name]})
     if await engine.request("GET", "containers/json", params={"all": "true", "filters": filters}):
         return False
-    await empty(cache.folder)
+    await remove_files(cache.folder)
     try:
         await engine.request_or_none("DELETE", f"volumes/{cache.name}")
     except InUse:
@@ -136,7 +136,7 @@ async def remove(engine: Engine, cache: Cache) -> bool:
     return True
 
 
-async def empty(folder: Path) -> None:
+async def remove_files(folder: Path) -> None:
     """Remove what is in the folder, as far as it lets itself be removed. Cancelled, it stops: what is left is under
     another name by then, so that no build begins with half a cache."""
     await asyncio.to_thread(_set_aside, folder)
@@ -145,7 +145,7 @@ async def empty(folder: Path) -> None:
 
 async def finish_removal(folder: Path) -> None:
     """Remove what has been set aside to be removed, as far as it lets itself be."""
-    paths = await asyncio.to_thread(left_aside, folder)
+    paths = await asyncio.to_thread(pending_removals, folder)
     if not paths:
         return
     process = await asyncio.create_subprocess_exec(
@@ -162,22 +162,22 @@ async def finish_removal(folder: Path) -> None:
             await process.wait()
 
 
-def left_aside(folder: Path) -> list[Path]:
+def pending_removals(folder: Path) -> list[Path]:
     """Return what is to be removed from a cache, and is not gone yet: removing takes minutes, and may be broken off.
     It blocks."""
     with suppress(FileNotFoundError):
-        return [entry for entry in folder.iterdir() if entry.name.startswith(GONE)]
+        return [entry for entry in folder.iterdir() if entry.name.startswith(REMOVED_PREFIX)]
     return []
 
 
 def _set_aside(folder: Path) -> None:
     with suppress(FileNotFoundError):
         for entry in list(folder.iterdir()):
-            if not entry.name.startswith(GONE):
-                entry.rename(folder / f"{GONE}{uuid4().hex}")
+            if not entry.name.startswith(REMOVED_PREFIX):
+                entry.rename(folder / f"{REMOVED_PREFIX}{uuid4().hex}")
 
 
-async def forget_build(cache: Cache) -> None:
+async def remove_build_remains(cache: Cache) -> None:
     """Remove the secrets and credentials of a build that has ended, and the image that it left, which is taken."""
     await asyncio.to_thread(_forget_told, cache.folder)
     await asyncio.to_thread(_forget_image, cache.folder)

@@ -26,7 +26,7 @@ _MOUNTED_BELOW = ("/proc", "/sys")
 _MOUNTED = ("/", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
-def written_anew(
+def rewrite_config(
     found: object, labels: Mapping[str, str], layers: Sequence[str], architecture: str
 ) -> dict[str, Any]:
     """Return our configuration of the image. `layers` are the digests of its uncompressed layers, `architecture` this

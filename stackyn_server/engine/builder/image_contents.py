@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackyn_server.engine.builder.base_images import MANIFEST_TYPES
-from stackyn_server.engine.builder.image_config import written_anew
+from stackyn_server.engine.builder.base_image_index import MANIFEST_TYPES
+from stackyn_server.engine.builder.built_layout import BuiltLayout
+from stackyn_server.engine.builder.image_config import rewrite_config
 from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
 from stackyn_server.engine.builder.layer_scan import count_members
-from stackyn_server.engine.builder.layout import Layout
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -28,7 +28,7 @@ _CONFIG_BYTES = 4 * 1024 * 1024  # labels, environment and ports, and the comman
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ImageLimits:
     """Of one image: bytes of all layers together, and members of one layer."""
 
     image_bytes: int
@@ -37,12 +37,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An open file, valid as long as its layout is. `is_platforms`: from a base image, not written by the build."""
+    """An open file, valid as long as its layout is. `is_from_base`: from a base image, not written by the build."""
 
     digest: str
     descriptor: int
     size: int
-    is_platforms: bool
+    is_from_base: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ImageContents:
 
 
 def read_contents(
-    built: Layout, base: Layout, labels: Mapping[str, str], architecture: str, limits: Limits
+    built: BuiltLayout, base: BuiltLayout, labels: Mapping[str, str], architecture: str, limits: ImageLimits
 ) -> ImageContents:
     """Read what a build left, taking layers that are in the layout of the base images from there. Blocks.
 
@@ -77,7 +77,7 @@ def read_contents(
     found = _config(digest, _owner(digest, built, base))
     layers = tuple(_layers(manifest, built, base, limits))
     digests = [layer.digest for layer in layers]
-    config = _written(written_anew(found, labels, digests, architecture))
+    config = _written(rewrite_config(found, labels, digests, architecture))
     ours = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -112,7 +112,7 @@ def _digest_of_config(manifest: Mapping[str, Any]) -> str:
     return _digest(config)
 
 
-def _config(digest: str, owner: Layout) -> object:
+def _config(digest: str, owner: BuiltLayout) -> object:
     if (size := owner.blob(digest)[1]) > _CONFIG_BYTES:
         raise ImageRefused(
             f"The image's configuration has {size:,} bytes; at most {_CONFIG_BYTES:,} are possible.",
@@ -128,7 +128,9 @@ def _digest(descriptor: Mapping[str, Any]) -> str:
     return digest
 
 
-def _layers(manifest: Mapping[str, Any], built: Layout, base: Layout, limits: Limits) -> Iterator[Layer]:
+def _layers(
+    manifest: Mapping[str, Any], built: BuiltLayout, base: BuiltLayout, limits: ImageLimits
+) -> Iterator[Layer]:
     entries = manifest.get("layers")
     if not isinstance(entries, list):
         raise malformed("the manifest has no layers")
@@ -150,17 +152,17 @@ def _layers(manifest: Mapping[str, Any], built: Layout, base: Layout, limits: Li
                 f"The image is larger than {limits.image_bytes // 1024**2} MiB.",
                 "Leave out what the app does not need to run, for example with a second build stage.",
             )
-        if not layer.is_platforms:
+        if not layer.is_from_base:
             count_members(layer.descriptor, layer.size, limits.layer_members)
         yield layer
 
 
-def _layer(digest: str, built: Layout, base: Layout) -> Layer:
+def _layer(digest: str, built: BuiltLayout, base: BuiltLayout) -> Layer:
     owner = _owner(digest, built, base)
-    return Layer(digest, *owner.blob(digest), is_platforms=owner is base)
+    return Layer(digest, *owner.blob(digest), is_from_base=owner is base)
 
 
-def _owner(digest: str, built: Layout, base: Layout) -> Layout:
+def _owner(digest: str, built: BuiltLayout, base: BuiltLayout) -> BuiltLayout:
     """A blob of a base image is never taken from the build, which has links in its place."""
     return base if base.has(digest) else built
 

@@ -28,7 +28,7 @@ class Pulls:
         self._may_have_left = True  # of an earlier process, which may have been killed
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    async def pulling(self) -> AsyncIterator[None]:
         """Hold this while an image is pulled."""
         async with self._turn:
             self._running += 1
@@ -40,7 +40,7 @@ class Pulls:
         finally:
             self._running -= 1
 
-    async def free_left(self, engine: Engine) -> bool:
+    async def free_leftovers(self, engine: Engine) -> bool:
         """Free what pulls left that broke off, unless one runs. Returns whether the engine was asked to.
 
         A pull that somebody else makes with this engine at that moment may have to be repeated. Raises

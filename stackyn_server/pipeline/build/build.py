@@ -18,8 +18,8 @@ from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registries import docker_config
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
+from stackyn_server.engine.builder.registry_config import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.images.catalogue import toolchains
@@ -73,7 +73,7 @@ class Build:
         journal: Journal,
         sealer: Sealer,
         builder: Builder,
-        registry: Registry,
+        registry: RegistryAvailability,
         clones: Path,
         variables_key: bytes,
     ) -> None:
@@ -155,7 +155,7 @@ class Build:
         source = (await self._fetch(run, app, clone)).tree
         tree = await list_files(self._settings.source, clone, source)
         options = PlanOptions(
-            toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_there()),
+            toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_reachable()),
             default_port=self._settings.apps.default_port,
             hosts_variables=(await self._variables(run, app)).of_hosts,
             **{name: getattr(app.settings, name) for name in _OF_PLANNING},
@@ -242,7 +242,7 @@ class Build:
         return BuildVariables.of(found, tenant=app.tenant, key=self._variables_key)
 
     async def _key(self, app: App, plan: BuildPlan, tree: str, secret: str) -> str | None:
-        digests, builder = await self._builder.made_of()
+        digests, builder = await self._builder.build_inputs()
         return build_key(
             tree=tree,
             root=app.settings.root_directory or "",

@@ -12,7 +12,7 @@ import structlog
 from stackyn_server.config import Settings
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
 from stackyn_server.images.building import DEPLOYMENT, ImageNotMade
@@ -61,7 +61,9 @@ class MakeImage:
 class MadeHere:
     """Makes an image in a builder of this server. What a registry doesn't give is never made from packages instead."""
 
-    def __init__(self, settings: Settings, engine: Engine, builder: Builder, registry: Registry) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, builder: Builder, registry: RegistryAvailability
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._builder = builder

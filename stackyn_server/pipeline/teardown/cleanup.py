@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import images, release_containers
-from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder import builder_container
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.build.build import clone_of
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
@@ -35,7 +35,7 @@ class Cleanup(JobHandler):
             in_use = deployment.image is not None and await releases.image_in_use(
                 connection, deployment.image, apart_from=deployment.id
             )
-        await container.remove_of(self._engine, deployment.id)  # of a build that a killed server left
+        await builder_container.remove_of(self._engine, deployment.id)  # of a build that a killed server left
         await release_containers.remove_of(self._engine, deployment.id)  # before its address is free
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")

@@ -19,7 +19,7 @@ from pathlib import Path
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
-from stackyn_server.engine.builder.base_images import BaseImages
+from stackyn_server.engine.builder.base_image_index import BaseImages
 from stackyn_server.engine.builder.request import BuildRequest
 from tests.server_process import docker
 

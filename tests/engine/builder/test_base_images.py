@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.engine.builder.base_images import BaseImages, BaseImagesUnusable
+from stackyn_server.engine.builder.base_image_index import BaseImages, BaseImagesUnusable
 from tests.engine.builder.layouts import MadeLayout, layer, named
 
 NAME = "stackyn/python:3.11"

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.engine.builder import caches, container, disk
+from stackyn_server.engine.builder import builder_container, caches, disk_watch
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.disk import DiskLimits, within_limits
+from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_disk import DiskUsage
@@ -42,7 +42,7 @@ async def test_build_is_paused_while_the_files_of_a_full_disk_are_counted(tmp_pa
         await asyncio.Event().wait()
 
     with pytest.raises(DeploymentFailed) as caught:
-        await within_limits(tmp_path, LIMITS, pause, fill())
+        await run_within_limits(tmp_path, LIMITS, pause, fill())
 
     assert caught.value.failure.code is FailureCode.BUILD_DISK
     assert happened[:2] == ["filled", "paused"]
@@ -54,28 +54,28 @@ async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) 
 
     async def write(mebibytes: int) -> None:
         await asyncio.to_thread((tmp_path / "buildkit").write_bytes, bytes(mebibytes * MEBIBYTE))
-        await asyncio.sleep(4 * disk.LOOK_SECONDS)
+        await asyncio.sleep(4 * disk_watch.LOOK_SECONDS)
 
-    await within_limits(tmp_path, LIMITS, nullcontext, write(8), others)
+    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8), others)
     with pytest.raises(DeploymentFailed):
-        await within_limits(tmp_path, LIMITS, nullcontext, write(12), others)
+        await run_within_limits(tmp_path, LIMITS, nullcontext, write(12), others)
 
 
 def _removals_broken_off(folder: Path) -> DiskUsage:
     for name in ("a", "b"):
-        (folder / f"{caches.GONE}{name}").mkdir()
-        (folder / f"{caches.GONE}{name}" / "layer").write_bytes(bytes(8 * MEBIBYTE))
-    return disk.measure_folders(caches.left_aside(folder), DiskUsage(sys.maxsize, sys.maxsize))
+        (folder / f"{caches.REMOVED_PREFIX}{name}").mkdir()
+        (folder / f"{caches.REMOVED_PREFIX}{name}" / "layer").write_bytes(bytes(8 * MEBIBYTE))
+    return disk_watch.measure_folders(caches.pending_removals(folder), DiskUsage(sys.maxsize, sys.maxsize))
 
 
 async def test_build_is_paused_for_each_count_but_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where only time has passed: a count that a build disturbs can take longer than filling the disk."""
-    monkeypatch.setattr(disk, "COUNT_SECONDS", 0.1)
-    monkeypatch.setattr(disk, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(disk_watch, "COUNT_SECONDS", 0.1)
+    monkeypatch.setattr(disk_watch, "LOOK_SECONDS", 0.05)
     is_paused, seen = False, list[bool]()
-    count, counted_often = disk.measure_folders, asyncio.Event()
+    count, counted_often = disk_watch.measure_folders, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     @asynccontextmanager
@@ -91,12 +91,12 @@ async def test_build_is_paused_for_each_count_but_the_first(
             loop.call_soon_threadsafe(counted_often.set)
         return count(folders, enough)
 
-    monkeypatch.setattr(disk, "measure_folders", counted)
+    monkeypatch.setattr(disk_watch, "measure_folders", counted)
 
     async def work() -> None:
         await counted_often.wait()
 
-    await within_limits(tmp_path, LIMITS, pause, work())
+    await run_within_limits(tmp_path, LIMITS, pause, work())
 
     assert seen[:3] == [False, True, True]
 
@@ -104,8 +104,8 @@ async def test_build_is_paused_for_each_count_but_the_first(
 async def test_slow_counts_leave_a_build_most_of_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "COUNT_SECONDS", 0.0)
-    monkeypatch.setattr(disk, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(disk_watch, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(disk_watch, "LOOK_SECONDS", 0.01)
     counts: list[tuple[float, float]] = []
     loop, counted_often = asyncio.get_running_loop(), asyncio.Event()
 
@@ -117,13 +117,13 @@ async def test_slow_counts_leave_a_build_most_of_its_time(
             loop.call_soon_threadsafe(counted_often.set)
         return DiskUsage(0, 0)
 
-    monkeypatch.setattr(disk, "measure_folders", counted)
+    monkeypatch.setattr(disk_watch, "measure_folders", counted)
 
     async def work() -> None:
         await counted_often.wait()
 
     # So large that nothing that others write suggests a count.
-    await within_limits(tmp_path, replace(LIMITS, disk_mb=2**30, max_files=2**30), nullcontext, work())
+    await run_within_limits(tmp_path, replace(LIMITS, disk_mb=2**30, max_files=2**30), nullcontext, work())
 
     for (began, ended), (next_began, _) in pairwise(counts):
         assert next_began - ended > 9 * (ended - began)
@@ -133,13 +133,13 @@ async def test_paused_build_does_nothing_and_goes_on_afterwards(
     engine: Engine, base_image: str, builder: Builder, build_request: Callable[..., BuildRequest]
 ) -> None:
     async def is_paused() -> bool:
-        (listed,) = await container.list_all(engine)
+        (listed,) = await builder_container.list_all(engine)
         found = await engine.request("GET", f"containers/{listed.id}/json")
         return bool(found["State"]["Paused"])
 
     request = build_request()
     async with in_mid_step(builder, request, base_image, "sleep 3") as task:
-        async with container.paused(engine, request.deployment):
+        async with builder_container.paused(engine, request.deployment):
             assert await is_paused()
         assert not await is_paused()
         await task
@@ -151,18 +151,18 @@ async def test_paused_build_can_be_cancelled(
     request = build_request()
     async with (
         in_mid_step(builder, request, base_image) as task,
-        container.paused(engine, request.deployment),
+        builder_container.paused(engine, request.deployment),
     ):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             async with asyncio.timeout(2):
                 await task
 
-        assert await container.list_all(engine) == []
+        assert await builder_container.list_all(engine) == []
 
 
 async def test_nothing_is_paused_where_nothing_runs(
     engine: Engine, build_request: Callable[..., BuildRequest]
 ) -> None:
-    async with container.paused(engine, build_request().deployment):
+    async with builder_container.paused(engine, build_request().deployment):
         pass

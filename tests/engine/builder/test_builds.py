@@ -16,9 +16,9 @@ from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine import images
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.builder import caches, container
+from stackyn_server.engine.builder import builder_container, caches
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.effective_limits import read_limits
@@ -70,7 +70,7 @@ async def test_a_build_gives_its_image_the_name_that_is_asked_for(
     assert lines[0] == f"FROM {base_image}"
     assert lines[1].startswith("[stage-0 1/2] RUN --mount=type=secret")
     assert lines[2:4] == ["hello-from-step", "s3c"]
-    assert await container.list_all(engine) == []
+    assert await builder_container.list_all(engine) == []
 
 
 async def test_the_next_build_of_a_tenant_finds_its_layers_and_another_tenants_does_not(
@@ -127,7 +127,7 @@ async def test_cancelling_ends_the_build_within_two_seconds_and_nothing_of_it_ru
 
     assert time.monotonic() - cancelled_at < 2
     assert not await asyncio.to_thread(processes_with, mark)
-    assert await container.list_all(engine) == []
+    assert await builder_container.list_all(engine) == []
     assert await images.inspect(engine, request.tag) is None
 
 
@@ -135,11 +135,11 @@ async def test_a_container_that_a_killed_server_left_is_removed_by_the_next_buil
     engine: Engine, base_image: str, builder: Builder, build_request: Make, build_settings: config.Settings
 ) -> None:
     left = build_request()
-    before = Builder(engine, build_settings, Registry(build_settings))
+    before = Builder(engine, build_settings, RegistryAvailability(build_settings))
     async with in_mid_step(before, left, base_image) as task:
         await succeeds(builder, build_request(tenant=left.tenant), f"FROM {base_image}\nRUN true\n")
 
-        assert await container.list_all(engine) == []
+        assert await builder_container.list_all(engine) == []
         with pytest.raises(EngineUnavailable):
             await task
 
@@ -148,7 +148,7 @@ async def test_a_build_has_the_limits_that_are_asked_for(
     engine: Engine, base_image: str, builder: Builder, build_request: Make
 ) -> None:
     async with in_mid_step(builder, build_request(memory_mb=300, cpu=0.5, max_processes=99), base_image):
-        (listed,) = await container.list_all(engine)
+        (listed,) = await builder_container.list_all(engine)
         kept = await read_limits(engine, listed.id)
 
     assert kept is not None
@@ -235,7 +235,7 @@ async def test_a_build_that_fills_the_disk_is_ended_and_its_cache_goes(
     engine: Engine, base_image: str, build_request: Make, build_settings: config.Settings
 ) -> None:
     tight = build_settings.model_copy(update={"builds": config.BuildsSettings(disk_mb=100, free_disk_mb=64)})
-    builder = Builder(engine, tight, Registry(tight))
+    builder = Builder(engine, tight, RegistryAvailability(tight))
     request = build_request()
 
     error = await fails(
@@ -256,7 +256,7 @@ async def test_the_container_has_the_labels_of_its_deployment_and_no_secret(
 ) -> None:
     request = build_request(secrets={"token": b"very-secret"}, docker_config='{"auths": {}}')
     async with in_mid_step(builder, request, base_image):
-        (listed,) = await container.list_all(engine)
+        (listed,) = await builder_container.list_all(engine)
         found = await engine.request("GET", f"containers/{listed.id}/json")
 
     assert listed.labels[keys.TENANT] == str(request.tenant)

@@ -16,8 +16,16 @@ from stackyn_server.domain.failures import FailureCode, TransientFailure
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.caches import Cache, Places, Share, ensure, list_all, remove, surplus
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.caches import (
+    Cache,
+    CachePlaces,
+    CacheQuota,
+    ensure,
+    list_all,
+    over_quota,
+    remove,
+)
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from tests.engine.building import fails, succeeds
@@ -25,7 +33,7 @@ from tests.engine.building import fails, succeeds
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 ANNA, BERT, GONE = (UserId(uuid.UUID(int=number)) for number in (1, 2, 3))
 SNAPSHOTS = "buildkit/runc-overlayfs/snapshots"
-SHARE = Share(tenant_bytes=10, total_bytes=15, unused=timedelta(days=30))
+SHARE = CacheQuota(tenant_bytes=10, total_bytes=15, unused=timedelta(days=30))
 
 
 def cache(tenant: UserId, place: int, days_ago: float) -> Cache:
@@ -38,7 +46,7 @@ def test_caches_go_by_owner_age_and_share_the_oldest_first() -> None:
     nobodys = cache(GONE, 0, 0)
     sizes = [(newest, 6), (second, 5), (others, 9), (old, 1), (nobodys, 1)]
 
-    assert set(map(id, surplus(sizes, {ANNA, BERT}, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
+    assert set(map(id, over_quota(sizes, {ANNA, BERT}, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
 
 
 def test_no_cache_outlives_a_newer_one_of_its_tenant() -> None:
@@ -46,20 +54,20 @@ def test_no_cache_outlives_a_newer_one_of_its_tenant() -> None:
     others = cache(BERT, 0, 4)
     sizes = [(newest, 6), (second, 5), (oldest, 3), (others, 9)]
 
-    assert surplus(sizes, {ANNA, BERT}, SHARE, NOW) == [second, oldest]
+    assert over_quota(sizes, {ANNA, BERT}, SHARE, NOW) == [second, oldest]
 
 
 def test_all_caches_together_have_a_bound() -> None:
     first, last = cache(ANNA, 0, 1), cache(BERT, 0, 2)
 
-    assert surplus([(first, 8), (last, 8)], {ANNA, BERT}, SHARE, NOW) == [last]
+    assert over_quota([(first, 8), (last, 8)], {ANNA, BERT}, SHARE, NOW) == [last]
 
 
 async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
-    places = Places()
+    places = CachePlaces()
     async with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as others:
         assert (first, second, others) == (0, 1, 0)
-        with places.reserved(ANNA, 0) as is_free:
+        with places.without_builds(ANNA, 0) as is_free:
             assert not is_free, "it is in use"
     async with places.place(ANNA) as again:
         assert again == 0
@@ -77,10 +85,10 @@ async def test_a_removal_that_ends_early_leaves_no_half_of_a_cache(
 
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-        await caches.empty(folder)
+        await caches.remove_files(folder)
     assert not (folder / "buildkit").exists()
 
-    await caches.empty(folder)
+    await caches.remove_files(folder)
     assert not list(folder.iterdir())
 
 
@@ -123,7 +131,7 @@ async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Bui
     stays, goes = UserId(uuid.uuid4()), UserId(uuid.uuid4())
     kept, removed = await ensure(engine, stays, 0), await ensure(engine, goes, 0)
 
-    await builder.tidy_caches({stays}, datetime.now(UTC))
+    await builder.remove_surplus_caches({stays}, datetime.now(UTC))
 
     names = {one.name for one in await list_all(engine)}
     assert kept.name in names and removed.name not in names
@@ -135,12 +143,12 @@ async def test_removal_that_broke_off_is_finished(engine: Engine, builder: Build
 
     def leave_aside() -> None:
         (made.folder / "buildkit").mkdir()
-        (made.folder / f"{caches.GONE}1").mkdir()
-        (made.folder / f"{caches.GONE}1" / "layer").touch()
+        (made.folder / f"{caches.REMOVED_PREFIX}1").mkdir()
+        (made.folder / f"{caches.REMOVED_PREFIX}1" / "layer").touch()
 
     await asyncio.to_thread(leave_aside)
 
-    await builder.tidy_caches({tenant}, datetime.now(UTC))
+    await builder.remove_surplus_caches({tenant}, datetime.now(UTC))
 
     assert await asyncio.to_thread(lambda: [entry.name for entry in made.folder.iterdir()]) == ["buildkit"]
 
@@ -151,7 +159,7 @@ async def test_what_a_failed_build_had_done_is_there_for_the_next(
     tenant = UserId(uuid.uuid4())
     done = f"FROM {base_image}\nRUN echo installed\n"
     await fails(builder, build_request(tenant=tenant), f"{done}RUN false")
-    await builder.tidy_caches({tenant}, datetime.now(UTC))
+    await builder.remove_surplus_caches({tenant}, datetime.now(UTC))
 
     _, lines = await succeeds(builder, build_request(tenant=tenant), f"{done}RUN true")
 
@@ -202,7 +210,7 @@ async def test_a_reason_does_not_wait_for_the_removal_of_a_cache_and_its_tenants
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tight = build_settings.model_copy(update={"builds": config.BuildsSettings(disk_mb=50, free_disk_mb=64)})
-    builder, tenant = Builder(engine, tight, Registry(tight)), UserId(uuid.uuid4())
+    builder, tenant = Builder(engine, tight, RegistryAvailability(tight)), UserId(uuid.uuid4())
     may_go_on = asyncio.Event()
 
     async def slow(engine: Engine, cache: Cache) -> bool:

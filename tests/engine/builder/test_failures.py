@@ -11,9 +11,9 @@ import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
-from stackyn_server.engine.builder.failures import explain, is_cache_damaged, shown
-from stackyn_server.engine.builder.progress import Progress
-from stackyn_server.engine.builder.run import Ended
+from stackyn_server.engine.builder.build_failures import failure_of, is_cache_damaged, log_ending
+from stackyn_server.engine.builder.build_progress import BuildProgress
+from stackyn_server.engine.builder.builder_run import BuilderExit
 from stackyn_server.engine.errors import EngineUnavailable
 
 SOURCE = "x: failed to resolve source metadata for "
@@ -21,8 +21,8 @@ HUB = SOURCE + "docker.io/library/python:3.11: "
 GIT = "failed to load cache key: error fetching default branch for repository "
 
 
-def heard(complaint: str) -> Progress:
-    progress = Progress()
+def heard(complaint: str) -> BuildProgress:
+    progress = BuildProgress()
     list(progress.feed(f"error: failed to solve: {complaint}\n".encode() if complaint else b""))
     list(progress.finish())
     return progress
@@ -30,7 +30,7 @@ def heard(complaint: str) -> Progress:
 
 def explained(complaint: str, exit_code: int = 1, **ended: object) -> DeploymentFailed:
     values: dict[str, object] = {"out_of_memory": False, "said": "", **ended}
-    return explain(Ended(exit_code, **values), heard(complaint))  # type: ignore[arg-type]
+    return failure_of(BuilderExit(exit_code, **values), heard(complaint))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_repository_that_can_not_be_fetched_is_named(complaint: str, words: str)
 def test_a_private_network_that_the_operator_opened_is_not_called_closed() -> None:
     progress = heard(f"{HUB}failed to do request: dial tcp 10.1.2.3:443: connect: connection refused")
 
-    error = explain(Ended(1, False, ""), progress, [IPv4Network("10.1.2.0/24")])
+    error = failure_of(BuilderExit(1, False, ""), progress, [IPv4Network("10.1.2.0/24")])
 
     assert isinstance(error, TransientFailure)
 
@@ -172,8 +172,8 @@ def test_what_a_server_answered_is_never_shown(words: str) -> None:
     strange = heard(f"failed to something: {words}")
 
     for one in (progress, strange):
-        error = explain(Ended(1, False, ""), one)
-        assert "<secret>" not in f"{error.failure} {shown(one)}"
+        error = failure_of(BuilderExit(1, False, ""), one)
+        assert "<secret>" not in f"{error.failure} {log_ending(one)}"
 
 
 def test_memory_is_called_so_behind_any_exit_code() -> None:
@@ -195,7 +195,7 @@ def test_a_context_that_can_not_be_unpacked_is_the_tenants_fault() -> None:
     assert explained("", NO_INPUT, said="tar: x").failure.code is FailureCode.BUILD_FAILED
 
 
-def failed_step(name: str, printed: str, exit_code: int = 1) -> Progress:
+def failed_step(name: str, printed: str, exit_code: int = 1) -> BuildProgress:
     """A step that ended with an exit code, after another one that went well."""
     error = f'process "/bin/sh -c x" did not complete successfully: exit code: {exit_code}'
     records: list[dict[str, object]] = [
@@ -205,7 +205,7 @@ def failed_step(name: str, printed: str, exit_code: int = 1) -> Progress:
     for digest, text in (("a", "ModuleNotFoundError: No module named 'other'\n"), ("b", printed)):
         records.append({"logs": [{"vertex": digest, "data": base64.b64encode(text.encode()).decode()}]})
     records.append({"vertexes": [{"digest": "b", "name": name, "error": error}]})
-    progress = Progress()
+    progress = BuildProgress()
     lines = [json.dumps(record) for record in records] + [f"error: failed to solve: {error}"]
     list(progress.feed("".join(f"{line}\n" for line in lines).encode()))
     return progress
@@ -215,7 +215,7 @@ def test_a_step_says_the_cause_and_shows_the_lines_that_say_it() -> None:
     printed = "".join(f"npm http fetch {number}\n" for number in range(90))
     printed += 'npm error Missing script: "build"\n' + "npm error\n" * 90
 
-    failure = explain(Ended(1, False, ""), failed_step("[2/2] RUN npm run build", printed)).failure
+    failure = failure_of(BuilderExit(1, False, ""), failed_step("[2/2] RUN npm run build", printed)).failure
 
     assert failure.code is FailureCode.BUILD_FAILED
     assert failure.message == (
@@ -226,7 +226,9 @@ def test_a_step_says_the_cause_and_shows_the_lines_that_say_it() -> None:
 
 
 def test_a_step_of_no_known_kind_shows_its_own_errors_only() -> None:
-    failure = explain(Ended(1, False, ""), failed_step("[2/2] RUN x", "Error: gizmo is bent\n")).failure
+    failure = failure_of(
+        BuilderExit(1, False, ""), failed_step("[2/2] RUN x", "Error: gizmo is bent\n")
+    ).failure
 
     assert failure.message == "The build failed in step [2/2] RUN x (exit code 1)."
     assert failure.evidence == "Error: gizmo is bent"
@@ -242,15 +244,15 @@ def test_a_step_of_no_known_kind_shows_its_own_errors_only() -> None:
     ],
 )  # fmt: skip
 def test_want_of_memory_and_disk_in_a_step_has_its_code(printed: str, code: FailureCode) -> None:
-    assert explain(Ended(1, False, ""), failed_step("[2/2] RUN x", printed)).failure.code is code
+    assert failure_of(BuilderExit(1, False, ""), failed_step("[2/2] RUN x", printed)).failure.code is code
 
 
 def test_a_file_that_copy_does_not_find_is_named() -> None:
-    progress = Progress()
+    progress = BuildProgress()
     recording = Path(__file__).parent / "recordings" / "absent-file.rawjson"
     list(progress.feed(recording.read_bytes()))
 
-    failure = explain(Ended(1, False, ""), progress).failure
+    failure = failure_of(BuilderExit(1, False, ""), progress).failure
 
     assert failure.message == (
         "COPY or ADD does not find /nothing in the files of the build. "

@@ -16,8 +16,8 @@ from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.registries import RegistryCredential
 from stackyn_server.engine import firewall, images
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registries import docker_config
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
+from stackyn_server.engine.builder.registry_config import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from tests.engine.builder.layouts import layer
@@ -70,7 +70,7 @@ async def registries(
                 mirrors={"docker.io": (plain.address,)},
             ),
         )
-        yield Registries(host, plain, private, Builder(engine, settings, Registry(settings)))
+        yield Registries(host, plain, private, Builder(engine, settings, RegistryAvailability(settings)))
         await firewall.remove_rules(engine)
 
 

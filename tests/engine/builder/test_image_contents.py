@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.engine.builder.image_contents import ImageContents, Limits, read_contents
+from stackyn_server.engine.builder.built_layout import BuiltLayout
+from stackyn_server.engine.builder.image_contents import ImageContents, ImageLimits, read_contents
 from stackyn_server.engine.builder.image_refused import ImageRefused
-from stackyn_server.engine.builder.layout import Layout
 from tests.engine.builder.layouts import ARCHITECTURE, CONFIG, LAYER, MANIFEST, MadeLayout, layer, named
 
-LIMITS = Limits(image_bytes=1_000_000, layer_members=100)
+LIMITS = ImageLimits(image_bytes=1_000_000, layer_members=100)
 OURS = {"io.stackyn.image.installation": "ours", "io.stackyn.image.app": "7"}
 FILES = layer({"app": b"print()"})
 
@@ -33,8 +33,8 @@ def base(tmp_path: Path) -> MadeLayout:
     return MadeLayout(tmp_path / "images")
 
 
-def read(made: MadeLayout, limits: Limits = LIMITS) -> ImageContents:
-    with Layout.open(made.folder) as built, Layout.open(made.folder.parent / "images") as base:
+def read(made: MadeLayout, limits: ImageLimits = LIMITS) -> ImageContents:
+    with BuiltLayout.open(made.folder) as built, BuiltLayout.open(made.folder.parent / "images") as base:
         return read_contents(built, base, OURS, ARCHITECTURE, limits)
 
 
@@ -97,7 +97,7 @@ def test_a_layer_of_a_base_image_is_the_platforms_own_file(made: MadeLayout, bas
 
     contents = read(made)
 
-    assert [found.is_platforms for found in contents.layers] == [True, False]
+    assert [found.is_from_base for found in contents.layers] == [True, False]
     assert [found.size for found in contents.layers] == [len(below), len(FILES)]
 
 
@@ -332,9 +332,9 @@ def test_members_of_an_honest_layer_are_counted(made: MadeLayout, base: MadeLayo
             archive.addfile(member)
     made.image([buffer.getvalue()])
 
-    assert read(made, Limits(1_000_000, 54)).layers[0].size == len(buffer.getvalue())
+    assert read(made, ImageLimits(1_000_000, 54)).layers[0].size == len(buffer.getvalue())
     with pytest.raises(ImageRefused, match="more than 53 files"):
-        read(made, Limits(1_000_000, 53))
+        read(made, ImageLimits(1_000_000, 53))
 
 
 def test_the_largest_documents_are_read_in_no_time(made: MadeLayout, base: MadeLayout) -> None:

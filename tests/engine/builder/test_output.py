@@ -16,17 +16,22 @@ import pytest
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.engine import images
-from stackyn_server.engine.builder import endpoint
-from stackyn_server.engine.builder.base_images import BaseImages
+from stackyn_server.engine.builder import loopback_registry
+from stackyn_server.engine.builder.base_image_index import BaseImages
+from stackyn_server.engine.builder.built_layout import BuiltLayout
 from stackyn_server.engine.builder.image_contents import ImageContents, read_contents
-from stackyn_server.engine.builder.layout import Layout
-from stackyn_server.engine.builder.output import ImageRefused, Limits, TakenImage, take_image
+from stackyn_server.engine.builder.image_transfer import (
+    ImageLimits,
+    ImageRefused,
+    TransferredImage,
+    transfer_image,
+)
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineUnavailable
 from tests.engine.builder.layouts import ARCHITECTURE, LAYER, MadeLayout, digest_of, layer, named
 from tests.engine.parts import busybox_files, new_id, tar
 
-LIMITS = Limits(image_bytes=100_000_000, layer_members=1000)
+LIMITS = ImageLimits(image_bytes=100_000_000, layer_members=1000)
 FILES = layer({"app": b"print()"})
 
 
@@ -39,11 +44,11 @@ class Take:
     base: MadeLayout
     tag: str = ""
 
-    async def __call__(self) -> TakenImage:
+    async def __call__(self) -> TransferredImage:
         app, deployment = AppId(new_id()), DeploymentId(new_id())
         self.tag = images.tag_of(self.engine, app, deployment)
         base_images = await asyncio.to_thread(BaseImages.read, self.base.folder)
-        return await take_image(
+        return await transfer_image(
             self.engine,
             self.out.folder,
             base_images,
@@ -219,7 +224,7 @@ async def test_an_image_taken_twice_is_one(take: Take) -> None:
     base_images = await asyncio.to_thread(BaseImages.read, take.base.folder)
     ids = set()
     for _ in range(2):
-        taken = await take_image(
+        taken = await transfer_image(
             take.engine,
             take.out.folder,
             base_images,
@@ -251,17 +256,17 @@ async def test_what_a_crash_left_before_the_name_is_removed(
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[tuple[endpoint.Endpoint, ImageContents]]:
+async def served(tmp_path: Path) -> AsyncIterator[tuple[loopback_registry.LoopbackRegistry, ImageContents]]:
     out, base = MadeLayout(tmp_path / "out"), MadeLayout(tmp_path / "images")
     out.image([FILES])
-    with Layout.open(out.folder) as built, Layout.open(base.folder) as below:
+    with BuiltLayout.open(out.folder) as built, BuiltLayout.open(base.folder) as below:
         contents = await asyncio.to_thread(read_contents, built, below, {}, ARCHITECTURE, LIMITS)
-        async with endpoint.serve(contents) as serving:
+        async with loopback_registry.serve(contents) as serving:
             yield serving, contents
 
 
 async def test_the_endpoint_knows_one_image_and_one_token(
-    served: tuple[endpoint.Endpoint, ImageContents],
+    served: tuple[loopback_registry.LoopbackRegistry, ImageContents],
 ) -> None:
     serving, contents = served
     host, token, repository = serving.repository.split("/")

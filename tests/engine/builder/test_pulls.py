@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.engine.builder import endpoint, output
+from stackyn_server.engine.builder import image_transfer, loopback_registry
 from stackyn_server.engine.builder.image_contents import Layer
 from stackyn_server.engine.builder.pulls import Pulls
 from stackyn_server.engine.client import Engine
@@ -42,7 +42,7 @@ async def breaking_off(take: Take, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     layers = [layer({name: os.urandom(LAYER_BYTES)}) for name in ("first", "second")]
     first, second = (digest_of(one) for one in layers)
     sent: Counter[str] = Counter()
-    read = endpoint._read
+    read = loopback_registry._read
 
     def slow(wanted: Layer, *given: object) -> bytes:
         if wanted.digest == second:
@@ -51,7 +51,7 @@ async def breaking_off(take: Take, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         sent[wanted.digest] += len(piece)
         return piece
 
-    monkeypatch.setattr(endpoint, "_read", slow)
+    monkeypatch.setattr(loopback_registry, "_read", slow)
     take.out.image(layers)
     taking = asyncio.create_task(take(), name="take")
     try:
@@ -75,12 +75,12 @@ async def test_cancelled_pull_leaves_nothing(take: Take, monkeypatch: pytest.Mon
 async def test_what_the_pull_of_a_killed_server_left_is_freed(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "_FAILING_SECONDS", 0.0)  # its connections end all at once
+    monkeypatch.setattr(image_transfer, "_FAILING_SECONDS", 0.0)  # its connections end all at once
     async with breaking_off(take, monkeypatch) as first:
         is_kept = take.engine.facts.has_containerd_store
         assert bool(await asyncio.to_thread(kept, take.engine, first)) is is_kept
 
-        assert await Pulls().free_left(take.engine) is is_kept
+        assert await Pulls().free_leftovers(take.engine) is is_kept
 
         await eventually(lambda: asyncio.to_thread(kept, take.engine, first), [])
 
@@ -89,13 +89,13 @@ async def test_engine_is_asked_to_free_only_after_a_pull_broke_off_and_while_non
     engine: Engine,
 ) -> None:
     pulls, is_kept = Pulls(), engine.facts.has_containerd_store
-    await pulls.free_left(engine)  # what an earlier process left
-    async with pulls.one():
+    await pulls.free_leftovers(engine)  # what an earlier process left
+    async with pulls.pulling():
         pass
-    assert not await pulls.free_left(engine)
+    assert not await pulls.free_leftovers(engine)
     with pytest.raises(asyncio.CancelledError):
-        async with pulls.one():
+        async with pulls.pulling():
             raise asyncio.CancelledError
-    async with pulls.one():
-        assert not await pulls.free_left(engine)
-    assert await pulls.free_left(engine) is is_kept
+    async with pulls.pulling():
+        assert not await pulls.free_leftovers(engine)
+    assert await pulls.free_leftovers(engine) is is_kept

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from stackyn_server.domain.registries import RegistryCredential
-from stackyn_server.engine.builder.registries import docker_config, registry_tables
+from stackyn_server.engine.builder.registry_config import docker_config, registry_tables
 
 
 @pytest.mark.parametrize(

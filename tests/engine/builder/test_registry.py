@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from stackyn_server import config
-from stackyn_server.engine.builder import registry
-from stackyn_server.engine.builder.registry import Registry, addresses
+from stackyn_server.engine.builder import registry_availability
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability, addresses
 from tests.server_process import free_port
 
 HUB = "https://registry-1.docker.io/v2/"
@@ -33,13 +33,13 @@ HUB = "https://registry-1.docker.io/v2/"
     ids=["Docker Hub", "mirror of another", "mirror", "plain mirror"],
 )
 def test_mirrors_of_docker_hub_are_asked_before_it(builds: dict[str, object], expected: list[str]) -> None:
-    assert addresses(config.Builds.model_validate(builds)) == expected
+    assert addresses(config.BuildsSettings.model_validate(builds)) == expected
 
 
 @pytest.fixture
 def no_docker_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked outside: where Docker Hub would be, nobody listens."""
-    monkeypatch.setattr(registry, "DOCKER_HUB_HOST", f"127.0.0.1:{free_port()}")
+    monkeypatch.setattr(registry_availability, "DOCKER_HUB_HOST", f"127.0.0.1:{free_port()}")
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -73,12 +73,12 @@ def settings(mirror: TestServer, source: str, *, is_plain: bool = True) -> confi
 async def test_any_answer_counts_unless_the_operator_has_decided(
     mirror: TestServer, source: str, is_plain: bool, expected: bool
 ) -> None:
-    assert await Registry(settings(mirror, source, is_plain=is_plain)).is_there() is expected
+    assert await RegistryAvailability(settings(mirror, source, is_plain=is_plain)).is_reachable() is expected
 
 
 async def test_it_is_decided_once(mirror: TestServer) -> None:
-    decided = Registry(settings(mirror, "auto"))
-    assert await decided.is_there()
+    decided = RegistryAvailability(settings(mirror, "auto"))
+    assert await decided.is_reachable()
     await mirror.close()
 
-    assert await decided.is_there()
+    assert await decided.is_reachable()

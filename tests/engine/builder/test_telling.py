@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stackyn_server.domain.ids import AppId, DeploymentId
-from stackyn_server.engine.builder.progress import Progress
-from stackyn_server.engine.builder.telling import Telling
+from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
+from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.journal.stream import Stream
 from stackyn_server.security.redaction import redact
 from tests.engine.builder.test_progress import STARTED, log, records, vertex
@@ -32,7 +32,7 @@ async def test_endless_output_leaves_the_loop_to_others(endless: bytes) -> None:
         told += 1
         journal.feed(f"{line}\n", room=1_000_000)
 
-    telling = Telling(Progress(), say)
+    telling = BuildLogWriter(BuildProgress(), say)
 
     async with longest_wait() as waited:
         for start in range(0, len(endless), PIECE_BYTES):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
-from stackyn_server.engine.builder import caches, container
-from stackyn_server.engine.builder.trial import hint_for, try_builder
+from stackyn_server.engine.builder import builder_container, caches
+from stackyn_server.engine.builder.builder_check import check_builder, hint_for
 from stackyn_server.engine.client import Engine
 from tests.engine.building import add_daemon_option
 
@@ -23,10 +23,10 @@ REFUSED = "[rootlesskit:parent] error: failed to start the child: fork/exec /pro
 async def test_build_is_tried_and_nothing_is_left(engine: Engine, build_settings: config.Settings) -> None:
     before = await caches.list_all(engine)
 
-    tried = await try_builder(engine, build_settings)
+    tried = await check_builder(engine, build_settings)
 
     assert (tried.reason, tried.hint, tried.has_overlay) == ("", "", True)
-    assert await container.list_all(engine) == []
+    assert await builder_container.list_all(engine) == []
     assert before or await caches.list_all(engine) == []
 
 
@@ -35,7 +35,7 @@ async def test_builder_is_tried_without_base_images(
 ) -> None:
     images = build_settings.images.model_copy(update={"directory": tmp_path / "none"})
 
-    tried = await try_builder(engine, build_settings.model_copy(update={"images": images}))
+    tried = await check_builder(engine, build_settings.model_copy(update={"images": images}))
 
     assert not tried.reason
 
@@ -45,7 +45,7 @@ async def test_machine_without_overlay_is_recognised(
 ) -> None:
     add_daemon_option(monkeypatch, "--oci-worker-snapshotter=native")
 
-    tried = await try_builder(engine, build_settings)
+    tried = await check_builder(engine, build_settings)
 
     assert not tried.reason and not tried.has_overlay
 
@@ -54,15 +54,15 @@ async def test_kernel_that_refuses_namespaces_is_named(
     engine: Engine, build_settings: config.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the engine's own filter of system calls does."""
-    wanted = container._wanted
+    wanted = builder_container._wanted
 
     def usual_filter(*given: Any) -> dict[str, Any]:
         asked = wanted(*given)
         return asked | {"HostConfig": asked["HostConfig"] | {"SecurityOpt": ["apparmor=unconfined"]}}
 
-    monkeypatch.setattr(container, "_wanted", usual_filter)
+    monkeypatch.setattr(builder_container, "_wanted", usual_filter)
 
-    tried = await try_builder(engine, build_settings)
+    tried = await check_builder(engine, build_settings)
 
     assert "fork/exec /proc/self/exe: operation not permitted" in tried.reason
     assert "security module" in tried.hint
@@ -71,9 +71,9 @@ async def test_kernel_that_refuses_namespaces_is_named(
 async def test_user_map_that_can_not_be_written_is_named(
     engine: Engine, build_settings: config.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "_CAPABILITIES", ())
+    monkeypatch.setattr(builder_container, "_CAPABILITIES", ())
 
-    tried = await try_builder(engine, build_settings)
+    tried = await check_builder(engine, build_settings)
 
     assert "newuidmap" in tried.reason and "scripts/base-images" in tried.hint
 

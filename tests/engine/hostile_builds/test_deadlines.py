@@ -11,7 +11,7 @@ import time
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder import builder_container
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
 from tests.engine.building import context
@@ -53,7 +53,7 @@ async def test_deadline_ends_any_build(
                 await builder.build(build_request(), context(dockerfile), count)
 
     assert time.monotonic() - began < DEADLINE_SECONDS + GONE_SECONDS
-    assert await container.list_all(engine) == []
+    assert await builder_container.list_all(engine) == []
     assert waited.seconds < patient(BUSY_MACHINE_SECONDS)
 
     opened = await run(builder, build_request(), dockerfile)
@@ -81,5 +81,5 @@ async def test_fork_bomb_ends_by_its_processes_or_its_deadline(
             pytest.fail("it went on to its end")
 
     assert time.monotonic() - began < DEADLINE_SECONDS + GONE_SECONDS
-    assert await container.list_all(engine) == []
+    assert await builder_container.list_all(engine) == []
     assert waited.seconds < patient(BUSY_MACHINE_SECONDS)

@@ -18,7 +18,7 @@ from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.engine import firewall
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from tests.engine.builder.own_registry import own_registry
 from tests.engine.hostile_builds.attack import RIGHT_REASON_SECONDS, Make, run
@@ -120,7 +120,7 @@ def hostile(engine: Engine, build_settings: config.Settings, target: Target) -> 
     plain += [f"{target.host.public}:{port}" for port in (80, 5000)]
     builds = build_settings.builds.model_copy(update={"plain_http_registries": tuple(plain)})
     settings = build_settings.model_copy(update={"builds": builds})
-    return Builder(engine, settings, Registry(settings))
+    return Builder(engine, settings, RegistryAvailability(settings))
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode
-from stackyn_server.engine.builder import container
+from stackyn_server.engine.builder import builder_container
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from tests.engine.hostile_builds.attack import RIGHT_REASON_SECONDS, Make, Result, run
 
@@ -118,7 +118,7 @@ class Arsenal:
         builds = self.settings.builds.model_copy(update=changes)
         settings = self.settings.model_copy(update={"builds": builds})
         request = self.make(**({bomb.limit: value} if bomb.limit in OF_REQUEST else {}))
-        builder = Builder(self.engine, settings, Registry(settings))
+        builder = Builder(self.engine, settings, RegistryAvailability(settings))
         async with watched(self.engine.facts.root, builds) as taken:
             result = await run(builder, request, f"FROM {self.base}\nRUN {bomb.options}{bomb.step}\n")
             ended_at = time.monotonic()
@@ -129,7 +129,7 @@ class Arsenal:
     async def defuse(self, name: str, bomb: Bomb) -> None:
         """Run the bomb sealed and open, and check both."""
         sealed, taken = await self.explode(bomb, bomb.sealed)
-        assert await container.list_all(self.engine) == []
+        assert await builder_container.list_all(self.engine) == []
         opened, _ = await self.explode(bomb, bomb.opened)
         said = f"{name}: ended after {sealed.seconds:.1f} s"
         if bomb.code is FailureCode.BUILD_DISK:

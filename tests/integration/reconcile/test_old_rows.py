@@ -8,7 +8,7 @@ from typing import Any
 
 from stackyn_server import config
 from stackyn_server.engine.builder.builder import Builder
-from stackyn_server.engine.builder.registry import Registry
+from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.reconcile.garbage import GarbageCollector
 from stackyn_server.store import codes, sessions
@@ -22,7 +22,7 @@ LATELY = timedelta(days=6)
 
 async def collect(database: Database, settings: config.Settings, clones: Path) -> None:
     async with Engine(settings.engine, settings.network, "old-rows-test") as engine:
-        builder = Builder(engine, settings, Registry(settings))
+        builder = Builder(engine, settings, RegistryAvailability(settings))
         await GarbageCollector(settings, database, engine, builder, clones).collect(None)  # type: ignore[arg-type]
 
 

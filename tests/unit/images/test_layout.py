@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.engine.builder.base_images import BaseImages
+from stackyn_server.engine.builder.base_image_index import BaseImages
 from stackyn_server.images.layout import KEPT_SECONDS, Layout, LayoutUnusable
 
 NAME = "stackyn/tool:1"

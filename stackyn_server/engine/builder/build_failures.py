@@ -12,8 +12,8 @@ from stackyn_server.diagnosis.kind import Diagnosis, Where
 from stackyn_server.diagnosis.transcript import Line, transcript_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
-from stackyn_server.engine.builder.progress import Problem, Progress
-from stackyn_server.engine.builder.run import Ended
+from stackyn_server.engine.builder.build_progress import BuildProblem, BuildProgress
+from stackyn_server.engine.builder.builder_run import BuilderExit
 from stackyn_server.engine.container_state import SIGKILLED
 from stackyn_server.engine.errors import EngineUnavailable
 
@@ -72,12 +72,14 @@ _CLOSED = (
 )
 
 
-def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = ()) -> DeploymentFailed:
+def failure_of(
+    ended: BuilderExit, progress: BuildProgress, allowed: Sequence[IPv4Network] = ()
+) -> DeploymentFailed:
     """Return the error to raise for a builder that didn't succeed. `allowed`: private networks that it may reach."""
     problem = progress.problem
     printed = progress.printed
     if ended.exit_code == NO_DAEMON:
-        return EngineUnavailable(f"the builder's daemon did not start: {ended.said}")
+        return EngineUnavailable(f"the builder's daemon did not start: {ended.stdout_tail}")
     if ended.out_of_memory or (problem is not None and problem.exit_code == SIGKILLED):
         return _failed(
             FailureCode.BUILD_OUT_OF_MEMORY,
@@ -90,19 +92,19 @@ def explain(ended: Ended, progress: Progress, allowed: Sequence[IPv4Network] = (
             FailureCode.BUILD_FAILED,
             "The repository's files could not be unpacked for the build.",
             "Look for files with unusual names or types in the repository, then deploy again.",
-            ended.said,
+            ended.stdout_tail,
         )
     if problem is None:
-        # Ended from outside, or it lost its daemon without a word.
+        # BuilderExit from outside, or it lost its daemon without a word.
         return EngineUnavailable(
-            f"the builder ended with {ended.exit_code}: {ended.said} {progress.complaint}"
+            f"the builder ended with {ended.exit_code}: {ended.stdout_tail} {progress.complaint}"
         )
     if problem.exit_code is not None:
         return _step_failed(problem, progress, printed)
     return _without_exit_code(problem, progress, allowed)
 
 
-def is_cache_damaged(progress: Progress) -> bool:
+def is_cache_damaged(progress: BuildProgress) -> bool:
     """Say whether the builder could not read what earlier builds left in its cache."""
     problem = progress.problem
     if problem is None or problem.exit_code is not None or _DISK.search(problem.text):
@@ -120,7 +122,7 @@ def cache_damaged() -> TransientFailure:
     )
 
 
-def lacks_base_image(progress: Progress) -> bool:
+def lacks_base_image(progress: BuildProgress) -> bool:
     """Say whether a registry answered that it has no image of the name after FROM."""
     problem = progress.problem
     if problem is None or _METADATA.search(problem.text) is None:
@@ -128,7 +130,7 @@ def lacks_base_image(progress: Progress) -> bool:
     return _NO_SUCH_IMAGE.search(_without_answer(problem.text)) is not None
 
 
-def shown(progress: Progress) -> list[str]:
+def log_ending(progress: BuildProgress) -> list[str]:
     """Return the lines that a build log ends with: what the builder points at in the Dockerfile, and its complaint."""
     problem = progress.problem
     if problem is None or problem.exit_code is not None or _FETCHING.search(problem.text):
@@ -146,7 +148,7 @@ def disk_full(evidence: str = "") -> DeploymentFailed:
     )
 
 
-def _step_failed(problem: Problem, progress: Progress, printed: Sequence[Line]) -> DeploymentFailed:
+def _step_failed(problem: BuildProblem, progress: BuildProgress, printed: Sequence[Line]) -> DeploymentFailed:
     ended = f"The build failed in {_where(problem, progress)} (exit code {problem.exit_code})."
     if known := diagnose(printed, Where.BUILD, problem.exit_code):
         return _known(known, ended)
@@ -165,7 +167,7 @@ def _known(known: Diagnosis, ended: str) -> DeploymentFailed:
 
 
 def _without_exit_code(
-    problem: Problem, progress: Progress, allowed: Sequence[IPv4Network]
+    problem: BuildProblem, progress: BuildProgress, allowed: Sequence[IPv4Network]
 ) -> DeploymentFailed:
     text = problem.text
     if _DISK.search(text):
@@ -180,7 +182,7 @@ def _without_exit_code(
         )
     if _FETCHING.search(text):
         return _fetching(problem, progress, allowed)
-    excerpt = "\n".join(shown(progress))
+    excerpt = "\n".join(log_ending(progress))
     if _DOCKERFILE.search(text):
         return _failed(
             FailureCode.DOCKERFILE_INVALID,
@@ -199,7 +201,9 @@ def _without_exit_code(
     )
 
 
-def _fetching(problem: Problem, progress: Progress, allowed: Sequence[IPv4Network]) -> DeploymentFailed:
+def _fetching(
+    problem: BuildProblem, progress: BuildProgress, allowed: Sequence[IPv4Network]
+) -> DeploymentFailed:
     text = problem.text
     metadata = _METADATA.search(text)
     if (repository := _REPOSITORY.search(text)) is not None:
@@ -300,7 +304,7 @@ def _short_name(name: str) -> str:
     return re.sub(r"^(?:registry-1\.)?docker\.io/(?:library/)?", "", name)
 
 
-def _where(problem: Problem | None, progress: Progress) -> str:
+def _where(problem: BuildProblem | None, progress: BuildProgress) -> str:
     step = (problem.step if problem is not None else "") or progress.step
     return f"step {step}" if step else "its first step"
 

@@ -19,15 +19,15 @@ import structlog
 
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.engine import images
-from stackyn_server.engine.builder.base_images import BaseImages
-from stackyn_server.engine.builder.endpoint import Endpoint, serve
-from stackyn_server.engine.builder.image_contents import ImageContents, Limits, read_contents
+from stackyn_server.engine.builder.base_image_index import BaseImages
+from stackyn_server.engine.builder.built_layout import BuiltLayout
+from stackyn_server.engine.builder.image_contents import ImageContents, ImageLimits, read_contents
 from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
-from stackyn_server.engine.builder.layout import Layout
+from stackyn_server.engine.builder.loopback_registry import LoopbackRegistry, serve
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 
-__all__ = ["ImageRefused", "Limits", "TakenImage", "take_image"]
+__all__ = ["ImageLimits", "ImageRefused", "TransferredImage", "transfer_image"]
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ _UNPACKING = re.compile(r"failed to register layer|failed to extract layer|archi
 
 
 @dataclass(frozen=True, slots=True)
-class TakenImage:
+class TransferredImage:
     """`id` is the engine's. `moved_bytes` of layers went to the engine, which had the others."""
 
     id: str
@@ -47,15 +47,15 @@ class TakenImage:
     moved_bytes: int
 
 
-async def take_image(
+async def transfer_image(
     engine: Engine,
     out: Path,
     base_images: BaseImages,
     *,
     labels: Mapping[str, str],
     tag: str,
-    limits: Limits,
-) -> TakenImage:
+    limits: ImageLimits,
+) -> TransferredImage:
     """Bring the image in the OCI layout `out` into the engine under the name `tag`, with our `labels`.
 
     The builder must have ended; the parent folder of `out` is trusted. Raises `ImageRefused` or BUILD_DISK with a
@@ -67,21 +67,21 @@ async def take_image(
             await _pull(engine, endpoint, contents)
         image = await _name(engine, endpoint, contents, labels, tag)
     size = sum(layer.size for layer in contents.layers)
-    taken = TakenImage(image, size, sum(endpoint.sent.values()))
+    taken = TransferredImage(image, size, sum(endpoint.sent.values()))
     log.info("image.taken", image=image, size_bytes=size, moved_bytes=taken.moved_bytes)
     return taken
 
 
 def _open(
-    files: ExitStack, out: Path, base_images: BaseImages, labels: Mapping[str, str], limits: Limits
+    files: ExitStack, out: Path, base_images: BaseImages, labels: Mapping[str, str], limits: ImageLimits
 ) -> ImageContents:
-    built = files.enter_context(Layout.open(out))
-    base = files.enter_context(Layout.open(base_images.directory.resolve()))
+    built = files.enter_context(BuiltLayout.open(out))
+    base = files.enter_context(BuiltLayout.open(base_images.directory.resolve()))
     machine = platform.machine()
     return read_contents(built, base, labels, _ARCHITECTURES.get(machine, machine), limits)
 
 
-async def _pull(engine: Engine, endpoint: Endpoint, contents: ImageContents) -> None:
+async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
     """Have the engine fetch the image.
 
     Cancelled with containerd's store, it makes the pull fail before it hangs up: that store keeps for 8 hours what a
@@ -100,7 +100,7 @@ async def _pull(engine: Engine, endpoint: Endpoint, contents: ImageContents) -> 
         await asyncio.gather(pulling, return_exceptions=True)
 
 
-async def _fetch(engine: Engine, endpoint: Endpoint, contents: ImageContents) -> None:
+async def _fetch(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
     wanted = {"fromImage": endpoint.repository, "tag": contents.manifest_digest}
     try:
         async with engine.stream("POST", "images/create", params=wanted) as stream:
@@ -111,7 +111,7 @@ async def _fetch(engine: Engine, endpoint: Endpoint, contents: ImageContents) ->
         raise _failure(refused.reason, endpoint) from refused
 
 
-def _failure(text: str, endpoint: Endpoint) -> DeploymentFailed:
+def _failure(text: str, endpoint: LoopbackRegistry) -> DeploymentFailed:
     if _DISK.search(text):
         return DeploymentFailed(
             Failure(
@@ -126,7 +126,7 @@ def _failure(text: str, endpoint: Endpoint) -> DeploymentFailed:
 
 
 async def _name(
-    engine: Engine, endpoint: Endpoint, contents: ImageContents, labels: Mapping[str, str], tag: str
+    engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents, labels: Mapping[str, str], tag: str
 ) -> str:
     """Give the image its name, verified to be the one that was served, and take away the one it was pulled by."""
     pulled = f"{endpoint.repository}@{contents.manifest_digest}"

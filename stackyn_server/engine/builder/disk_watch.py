@@ -22,7 +22,7 @@ from typing import TypeVar
 import structlog
 
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
-from stackyn_server.engine.builder.failures import disk_full
+from stackyn_server.engine.builder.build_failures import disk_full
 from stackyn_server.engine.container_disk import MIN_FILE_BYTES, DiskUsage, measure_folders
 
 LOOK_SECONDS = 0.5
@@ -58,7 +58,7 @@ class _Free:
 Pause = Callable[[], AbstractAsyncContextManager[None]]
 
 
-async def within_limits(
+async def run_within_limits(
     folder: Path,
     limits: DiskLimits,
     pause: Pause,

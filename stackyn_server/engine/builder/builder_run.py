@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from stackyn_server.engine import containers
 from stackyn_server.engine.attach import STDERR, Attached, attach
-from stackyn_server.engine.builder import container
-from stackyn_server.engine.builder.container import BuilderSpec
+from stackyn_server.engine.builder import builder_container
+from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 
@@ -20,21 +20,21 @@ _SAID_BYTES = 8192  # of the standard output that are kept, for the operator
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """`said` is the end of the container's standard output; `out_of_memory`: a process was killed for it."""
+class BuilderExit:
+    """`stdout_tail` is the end of the container's standard output; `out_of_memory`: a process was killed for it."""
 
     exit_code: int
     out_of_memory: bool
-    said: str
+    stdout_tail: str
 
 
-async def run(
+async def run_builder(
     engine: Engine,
     spec: BuilderSpec,
     control: bytes,
     context: AsyncIterator[bytes],
     on_error_output: Callable[[bytes], Awaitable[None]],
-) -> Ended:
+) -> BuilderExit:
     """Run one builder: send `control` and the tar stream `context`, give each piece of its standard error away. While
     one is awaited, the builder can't print much more.
 
@@ -44,23 +44,25 @@ async def run(
     async with _container(engine, spec) as id_:
         async with attach(engine, id_) as attached:
             await engine.ask(engine.docker.containers.container(id_).start())
-            said = await _converse(attached, control, context, on_error_output)
+            stdout_tail = await _converse(attached, control, context, on_error_output)
         await engine.ask(engine.docker.containers.container(id_).wait())
         state = await containers.inspect(engine, id_)
     if state is None:
         raise EngineUnavailable("a builder was removed while it ran")
-    return Ended(state.exit_code, state.out_of_memory or _OOM_KILL.search(said) is not None, said)
+    return BuilderExit(
+        state.exit_code, state.out_of_memory or _OOM_KILL.search(stdout_tail) is not None, stdout_tail
+    )
 
 
 @asynccontextmanager
 async def _container(engine: Engine, spec: BuilderSpec) -> AsyncIterator[str]:
     try:
-        id_ = await container.create(engine, spec)
+        id_ = await builder_container.create(engine, spec)
         yield id_
     finally:
         # By its labels: an interrupted request may have made it. With the engine away, the search for leftovers comes.
         with suppress(EngineUnavailable, EngineRefused):
-            await asyncio.shield(container.remove_of(engine, spec.deployment))
+            await asyncio.shield(builder_container.remove_of(engine, spec.deployment))
 
 
 async def _converse(
@@ -70,14 +72,14 @@ async def _converse(
     on_error_output: Callable[[bytes], Awaitable[None]],
 ) -> str:
     """Send the input while the output is read. Returns the end of the standard output."""
-    said = b""
+    stdout_tail = b""
     sending = asyncio.create_task(_send(attached, control, context), name="build.input")
     try:
         async for stream, piece in attached.outputs():
             if stream == STDERR:
                 await on_error_output(piece)
             else:
-                said = (said + piece)[-_SAID_BYTES:]
+                stdout_tail = (stdout_tail + piece)[-_SAID_BYTES:]
     except EngineUnavailable:
         if sending.done() and not sending.cancelled() and (error := sending.exception()) is not None:
             raise error from None
@@ -87,7 +89,7 @@ async def _converse(
         await asyncio.wait([sending])
     if not sending.cancelled() and (error := sending.exception()) is not None:
         raise error
-    return said.decode("utf-8", "replace")
+    return stdout_tail.decode("utf-8", "replace")
 
 
 async def _send(attached: Attached, control: bytes, context: AsyncIterator[bytes]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.pacing import LoopPacer
 
 
-class Telling:
+class BuildLogWriter:
     """Gives `say` each line that `progress` makes of the standard error."""
 
-    def __init__(self, progress: Progress, say: Callable[[str], None]) -> None:
+    def __init__(self, progress: BuildProgress, say: Callable[[str], None]) -> None:
         self._progress = progress
         self._say = say
         self._pace = LoopPacer()

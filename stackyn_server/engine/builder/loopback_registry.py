@@ -27,7 +27,7 @@ _VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 
 @dataclass(slots=True)
-class Endpoint:
+class LoopbackRegistry:
     """`repository` is what the engine pulls from. `sent` counts bytes of layers by digest; `broken` has the digests of
     layers whose content turned out to be other than that, which the engine notices as well. Once `is_over`, every
     request is answered with 404, and what is being sent breaks off."""
@@ -39,10 +39,10 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def serve(contents: ImageContents) -> AsyncIterator[Endpoint]:
+async def serve(contents: ImageContents) -> AsyncIterator[LoopbackRegistry]:
     """Serve the image until the block is left."""
     token = secrets.token_hex(16)
-    endpoint = Endpoint()
+    endpoint = LoopbackRegistry()
     application = web.Application()
     application.router.add_get(
         "/v2/{path:.*}", _Registry(contents, f"{token}/{_REPOSITORY}", endpoint).answer
@@ -66,7 +66,7 @@ async def serve(contents: ImageContents) -> AsyncIterator[Endpoint]:
 class _Registry:
     """What there is, by the part of the path after `/v2/`."""
 
-    def __init__(self, contents: ImageContents, repository: str, endpoint: Endpoint) -> None:
+    def __init__(self, contents: ImageContents, repository: str, endpoint: LoopbackRegistry) -> None:
         self._endpoint = endpoint
         self._documents = {
             "": (b"{}", "application/json"),  # "do you speak this protocol?"

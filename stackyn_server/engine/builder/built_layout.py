@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from stackyn_server.engine.builder.base_images import DIGEST
+from stackyn_server.engine.builder.base_image_index import DIGEST
 from stackyn_server.engine.builder.image_refused import malformed
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,7 +23,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class Layout:
+class BuiltLayout:
     """An open layout. Every method blocks, and raises `ImageRefused` for what no honest builder writes."""
 
     def __init__(self, folder: int, blobs: int, files: ExitStack) -> None:
@@ -33,7 +33,7 @@ class Layout:
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path) -> Iterator[Layout]:
+    def open(cls, folder: Path) -> Iterator[BuiltLayout]:
         """Open a layout until the block is left. The parent of `folder` is trusted, `folder` itself is not."""
         with ExitStack() as files:
             descriptor = _open_folder(files, folder.name, _open_folder(files, str(folder.parent), None))

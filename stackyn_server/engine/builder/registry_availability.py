@@ -15,7 +15,7 @@ ANSWER_SECONDS = 4.0
 log = structlog.get_logger()
 
 
-class Registry:
+class RegistryAvailability:
     """Decides once: by `[images] source`, or by asking whether Docker Hub or one of its mirrors answers anything."""
 
     def __init__(self, settings: config.Settings) -> None:
@@ -24,11 +24,11 @@ class Registry:
         self._turn = asyncio.Lock()
         self._is_there: bool | None = None
 
-    async def decide(self) -> None:
+    async def check(self) -> None:
         """Ask now, so that no build waits for it."""
-        await self.is_there()
+        await self.is_reachable()
 
-    async def is_there(self) -> bool:
+    async def is_reachable(self) -> bool:
         async with self._turn:
             if self._is_there is None:
                 self._is_there = self._source == "registry" or (

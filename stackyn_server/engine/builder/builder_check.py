@@ -19,12 +19,12 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
-from stackyn_server.engine.builder.base_images import BaseImages, BaseImagesUnusable
+from stackyn_server.engine.builder.base_image_index import BaseImages, BaseImagesUnusable
+from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.builder.builder import platform_of_machine
-from stackyn_server.engine.builder.container import BuilderSpec
-from stackyn_server.engine.builder.progress import Progress
+from stackyn_server.engine.builder.builder_container import BuilderSpec
+from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
 from stackyn_server.engine.builder.request import BuildRequest
-from stackyn_server.engine.builder.run import Ended, run
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused
 
@@ -36,7 +36,7 @@ _LINE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BuilderCheck:
     """`reason` and `hint` are "" when a build ran; `has_overlay`: layers are not copied for each step."""
 
     seconds: float
@@ -45,7 +45,7 @@ class Trial:
     has_overlay: bool = True
 
 
-async def try_builder(engine: Engine, settings: Settings) -> Trial:
+async def check_builder(engine: Engine, settings: Settings) -> BuilderCheck:
     """Build a tiny image with the builder image, which must be there, and leave nothing behind.
 
     With a base image if there is one: without, no step can be run. Raises `EngineUnavailable`.
@@ -62,8 +62,8 @@ async def try_builder(engine: Engine, settings: Settings) -> Trial:
         await caches.remove(engine, cache)
     seconds = time.monotonic() - began
     if reason:
-        return Trial(seconds, reason, await asyncio.to_thread(hint_for, reason))
-    return Trial(seconds, has_overlay=any(name.endswith(_OVERLAY) for name in stores))
+        return BuilderCheck(seconds, reason, await asyncio.to_thread(hint_for, reason))
+    return BuilderCheck(seconds, has_overlay=any(name.endswith(_OVERLAY) for name in stores))
 
 
 async def _build(engine: Engine, settings: Settings, base_images: BaseImages | None, volume: str) -> str:
@@ -87,14 +87,14 @@ async def _build(engine: Engine, settings: Settings, base_images: BaseImages | N
         daemon_configuration(platform_of_machine(), _KEEP_MB),
         request,
     )
-    progress = Progress()
+    progress = BuildProgress()
 
     async def hear(piece: bytes) -> None:
         for _ in progress.feed(piece):
             continue
 
     try:
-        ended = await run(engine, spec, control, _context(f"FROM {base}\n{step}\n"), hear)
+        ended = await run_builder(engine, spec, control, _context(f"FROM {base}\n{step}\n"), hear)
     except EngineRefused as refused:
         return refused.reason
     return "" if ended.exit_code == 0 else _complaint(ended, progress)
@@ -170,8 +170,8 @@ async def _context(dockerfile: str) -> AsyncIterator[bytes]:
     yield buffer.getvalue()
 
 
-def _complaint(ended: Ended, progress: Progress) -> str:
+def _complaint(ended: BuilderExit, progress: BuildProgress) -> str:
     """Return the line that says most: the builder's own error, else the last one of the daemon."""
-    said = progress.problem.text if progress.problem else ended.said
+    said = progress.problem.text if progress.problem else ended.stdout_tail
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return (lines[-1] if lines else f"exit code {ended.exit_code}")[:_LINE_CHARACTERS]

@@ -52,7 +52,7 @@ class _Vertex:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class BuildProblem:
     """What the builder complains about. `exit_code` of the step's command, None when no command failed; `step` is the
     name of the step, "" when none is to blame."""
 
@@ -61,7 +61,7 @@ class Problem:
     step: str
 
 
-class Progress:
+class BuildProgress:
     """Fed with pieces of the standard error; yields the readable lines, which must be taken to their end."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Progress:
         return "" if vertex is None else vertex.name
 
     @property
-    def problem(self) -> Problem | None:
+    def problem(self) -> BuildProblem | None:
         """What went wrong, once the builder has said so."""
         text = self.complaint
         if _COMPLAINT not in text and self._failed is None:
@@ -113,7 +113,7 @@ class Progress:
         _, _, error = text.rpartition(_COMPLAINT)
         error = (error if _COMPLAINT in text else said).strip().removeprefix(_PREFIX)
         code = _EXIT_CODE.search(error) or _EXIT_CODE.search(said)
-        return Problem(error, int(code[1]) if code else None, step)
+        return BuildProblem(error, int(code[1]) if code else None, step)
 
     @property
     def printed(self) -> list[Line]:
