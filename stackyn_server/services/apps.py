@@ -39,7 +39,7 @@ from stackyn_server.services.deploy_requests import (
 )
 from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppView, Created, app_view, deployment_view
-from stackyn_server.source.addresses import parse_url, take_apart
+from stackyn_server.source.addresses import parse_url, split_browser_url
 from stackyn_server.source.refs import HEAD
 from stackyn_server.store import apps, deployments, events, variables, work
 from stackyn_server.store.apps import App
@@ -91,7 +91,7 @@ class Apps:
 
         Raises `InvalidRequest`, `Forbidden` (quota) and `Conflict` (name or chosen slug taken).
         """
-        name, source = valid_name(new.name), take_apart(new.repository)
+        name, source = valid_name(new.name), split_browser_url(new.repository)
         branch = valid_branch(new.branch or source.branch or HEAD)
         repository = parse_url(self._settings.source, source.repository).url
         environment = dict(valid_variable(key, value) for key, value in new.variables)

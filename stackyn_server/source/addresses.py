@@ -73,7 +73,7 @@ class RepositoryUrl:
 
 
 @dataclass(frozen=True, slots=True)
-class BrowsedAddress:
+class BrowserUrl:
     """A repository's address, with the branch and folder that a page's address names beside it, or ""."""
 
     repository: str
@@ -81,7 +81,7 @@ class BrowsedAddress:
     folder: str = ""
 
 
-def take_apart(text: str) -> BrowsedAddress:
+def split_browser_url(text: str) -> BrowserUrl:
     """Take a page of a branch or folder apart, as a browser shows it on GitHub, GitLab, Gitea and Bitbucket.
 
     Its first member after `tree` is taken for the branch: a page does not tell where a branch with slashes ends.
@@ -89,8 +89,8 @@ def take_apart(text: str) -> BrowsedAddress:
     text = text.strip()
     for page in _PAGES if len(text) <= URL_LENGTH else ():
         if match := page.fullmatch(text):
-            return BrowsedAddress(match[1], unquote(match[2]), unquote(match[3] or "").strip("/"))
-    return BrowsedAddress(text)
+            return BrowserUrl(match[1], unquote(match[2]), unquote(match[3] or "").strip("/"))
+    return BrowserUrl(text)
 
 
 def parse_url(settings: SourceSettings, text: str) -> RepositoryUrl:
@@ -168,7 +168,7 @@ def _invalid(sentence: str) -> InvalidRequest:
     return InvalidRequest(sentence, details={"field": "repo_url"})
 
 
-def is_reachable_for_tenants(settings: SourceSettings, address: Address) -> bool:
+def is_allowed_address(settings: SourceSettings, address: Address) -> bool:
     """True for addresses of the public internet, and for those in the networks of `allowed_private`."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
@@ -188,7 +188,7 @@ def _within(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Net
     return address.version == network.version and address in network
 
 
-async def vet(settings: SourceSettings, url: RepositoryUrl) -> tuple[Address, ...]:
+async def vet_host(settings: SourceSettings, url: RepositoryUrl) -> tuple[Address, ...]:
     """Resolve the host and return the addresses that git may be pinned to, in the resolver's order.
 
     Raises `DeploymentFailed` when there are only internal ones (SOURCE_REFUSED), or when there is no such name
@@ -196,7 +196,7 @@ async def vet(settings: SourceSettings, url: RepositoryUrl) -> tuple[Address, ..
     """
     found = await _resolved(settings, url)
     addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
-    good = tuple(address for address in addresses if is_reachable_for_tenants(settings, address))
+    good = tuple(address for address in addresses if is_allowed_address(settings, address))
     if not good:
         raise DeploymentFailed(
             Failure(
@@ -228,7 +228,9 @@ async def _resolved(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
     raise AssertionError("the last try returns or raises")
 
 
-async def reach(settings: SourceSettings, url: RepositoryUrl, addresses: tuple[Address, ...]) -> Address:
+async def first_reachable(
+    settings: SourceSettings, url: RepositoryUrl, addresses: tuple[Address, ...]
+) -> Address:
     """Return the first address that accepts a connection, so that git is pinned to one that works.
 
     git itself would wait two minutes for an address that drops packets. Raises `TransientFailure`.

@@ -14,7 +14,7 @@ from stackyn_server.buildplan.child.exits import CUT_OFF
 from stackyn_server.buildplan.context.filter import ContextRequest
 from stackyn_server.buildplan.formats.text import clean
 from stackyn_server.config import ReadingSettings
-from stackyn_server.source import diagnosis, git, reader
+from stackyn_server.source import git, git_failures, reader
 from stackyn_server.source.children import ChildFailed
 from stackyn_server.source.tree import read_files
 
@@ -59,14 +59,14 @@ async def archive(
                 filtering.end_input()
                 while chunk := await filtering.stdout.read(git.CHUNK_BYTES):
                     yield chunk
-                words = await filtering.said()
+                words = await filtering.read_stderr()
                 if (code := await filtering.process.wait()) not in (0, CUT_OFF):
-                    raise reader.ended(ChildFailed(code, words), settings, seconds)
-                await archiving.succeeded()
+                    raise reader.explain_exit(ChildFailed(code, words), settings, seconds)
+                await archiving.expect_success()
                 if code == CUT_OFF:
-                    raise diagnosis.unreadable(git.GitFailed(0, "the archive ended early"))
+                    raise git_failures.unreadable(git.GitFailed(0, "the archive ended early"))
     except git.GitFailed as failed:
-        raise diagnosis.unreadable(failed) from failed
+        raise git_failures.unreadable(failed) from failed
     finally:
         _closed(ours)
         _closed(gits)

@@ -27,7 +27,7 @@ class ChildFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """What the kernel allows a child: `file_bytes` for the largest file that it writes; None is no limit."""
 
     memory_bytes: int
@@ -82,13 +82,13 @@ class Child:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
-    async def said(self) -> str:
+    async def read_stderr(self) -> str:
         """Wait until it has closed its standard error and return the last of that."""
         return (await asyncio.shield(self.stderr)).decode("utf-8", "replace")
 
-    async def succeeded(self) -> None:
+    async def expect_success(self) -> None:
         """Wait for its end, or raise `failure`. The output must have been read before."""
-        words = await self.said()
+        words = await self.read_stderr()
         returncode = await self.process.wait()
         if returncode != 0:
             raise self.failure(returncode, words)
@@ -98,7 +98,7 @@ class Child:
 async def child(
     command: Sequence[str],
     environment: Mapping[str, str],
-    limits: Limits,
+    limits: ProcessLimits,
     *,
     stdin: int = asyncio.subprocess.DEVNULL,
     stdout: int = asyncio.subprocess.PIPE,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
-from stackyn_server.source import diagnosis, git, lfs, submodules
+from stackyn_server.source import git, git_failures, lfs, submodules
 from stackyn_server.source.addresses import RepositoryUrl
-from stackyn_server.source.remote import Remote, Say
+from stackyn_server.source.remote import Remote, WriteLine
 from stackyn_server.source.tree import list_files
 
 MOST_SUBMODULES = 50
@@ -31,8 +31,8 @@ class _Parts:
     files: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-async def complete(
-    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, say: Say
+async def complete_tree(
+    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, say: WriteLine
 ) -> str:
     """Return the id of the tree of `commit` with its submodules and LFS objects, which are fetched into `directory`.
 
@@ -51,7 +51,7 @@ async def complete(
         await _update_index(directory, [f"{mode:o} {name}\t{path}" for path, mode, name in parts.files])
         return (await git.output(directory, ["write-tree"])).strip()
     except git.GitFailed as failed:
-        raise diagnosis.unreadable(failed) from failed
+        raise git_failures.unreadable(failed) from failed
 
 
 async def _collect(
@@ -62,26 +62,26 @@ async def _collect(
     prefix: str,
     depth: int,
     parts: _Parts,
-    say: Say,
+    say: WriteLine,
 ) -> None:
     tree = await list_files(settings, directory, commit)
     for stored in await lfs.fetch_objects(settings, directory, url, commit, tree, say):
         parts.files.append((prefix + stored.path, stored.mode, stored.name))
     if not tree.submodules:
         return
-    addresses = await submodules.addresses(settings, directory, url, commit, tree)
+    addresses = await submodules.submodule_urls(settings, directory, url, commit, tree)
     if depth == DEEPEST_SUBMODULE or len(parts.commits) + len(addresses) > MOST_SUBMODULES:
         raise submodules.too_many(MOST_SUBMODULES, DEEPEST_SUBMODULE)
     for path, address in addresses.items():
         other = tree.submodules[path]
         say(f"Fetching submodule {prefix}{path}: {address.url}, commit {other}")
         try:
-            remote = await Remote.reached(settings, directory, address, say)
+            remote = await Remote.connect(settings, directory, address, say)
             await remote.fetch(other, f"refs/stackyn/submodules/{len(parts.commits)}", ("HEAD",))
         except DeploymentFailed as error:
             raise submodules.not_fetched(prefix + path, error) from error
         if await git.size_of_packs(directory) > settings.max_mb * _MEGABYTE:
-            raise diagnosis.files_too_large(settings.max_mb)
+            raise git_failures.files_too_large(settings.max_mb)
         parts.commits.append((prefix + path, other))
         await _collect(settings, directory, remote.url, other, f"{prefix}{path}/", depth + 1, parts, say)
 
@@ -90,7 +90,7 @@ async def _add_below(directory: Path, path: str, commit: str) -> None:
     """Add a commit's files to the index below `path`; `read-tree --prefix` would want a work tree."""
     async with git.child(directory, ["ls-tree", "-r", "-z", "--full-tree", commit]) as running:
         listing = await running.read(_LISTING_BYTES)
-        await running.succeeded()
+        await running.expect_success()
 
     def moved() -> list[str]:
         lines = listing.decode("utf-8", "surrogateescape").split("\0")[:-1]
@@ -107,4 +107,4 @@ async def _update_index(directory: Path, lines: list[str]) -> None:
             await running.write(text)
             running.end_input()
             await running.read(0)
-            await running.succeeded()
+            await running.expect_success()

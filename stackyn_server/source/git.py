@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stackyn_server.source import children
-from stackyn_server.source.children import CHUNK_BYTES, STDERR_BYTES, Child, ChildFailed, Limits
+from stackyn_server.source.children import CHUNK_BYTES, STDERR_BYTES, Child, ChildFailed, ProcessLimits
 
 __all__ = ["CHUNK_BYTES", "Child", "GitFailed", "child", "output"]
 
@@ -79,7 +79,7 @@ async def child(
     async with children.child(
         ["git", f"--git-dir={directory}", "--literal-pathspecs", *settings, *arguments],
         environment(protocols),
-        Limits(MEMORY_BYTES, file_bytes=file_bytes),
+        ProcessLimits(MEMORY_BYTES, file_bytes=file_bytes),
         stdin=stdin,
         stdout=stdout,
         failure=GitFailed,
@@ -91,7 +91,7 @@ async def output(directory: Path, arguments: Sequence[str], *, limit: int = STDE
     """Run a local command and return what it said, at most `limit` bytes; raises `GitFailed`."""
     async with child(directory, arguments) as running:
         text = await running.read(limit)
-        await running.succeeded()
+        await running.expect_success()
     return text.decode("utf-8", "surrogateescape")
 
 

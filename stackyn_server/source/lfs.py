@@ -21,11 +21,11 @@ import aiohttp
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.source import diagnosis, git
-from stackyn_server.source.addresses import RepositoryUrl, parse_origin, parse_url, reach, vet
-from stackyn_server.source.http import pinned_session
-from stackyn_server.source.remote import Say
-from stackyn_server.source.tree import Tree, read_files
+from stackyn_server.source import git, git_failures
+from stackyn_server.source.addresses import RepositoryUrl, first_reachable, parse_origin, parse_url, vet_host
+from stackyn_server.source.pinned_http import pinned_session
+from stackyn_server.source.remote import WriteLine
+from stackyn_server.source.tree import CommitTree, read_files
 
 ATTRIBUTES = ".gitattributes"
 CONFIGURATION = ".lfsconfig"
@@ -51,7 +51,7 @@ class Pointer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LfsFile:
     """A file whose contents are an object of the bare repository now: its path, git's mode, the object's id."""
 
     path: str
@@ -66,8 +66,13 @@ def parse_pointer(content: bytes) -> Pointer | None:
 
 
 async def fetch_objects(
-    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, tree: Tree, say: Say
-) -> list[Stored]:
+    settings: SourceSettings,
+    directory: Path,
+    url: RepositoryUrl,
+    commit: str,
+    tree: CommitTree,
+    say: WriteLine,
+) -> list[LfsFile]:
     """Fetch what the pointers of a commit stand for, and put it into the bare repository `directory`.
 
     Raises `DeploymentFailed` (SOURCE_UNREACHABLE, SOURCE_TOO_LARGE, SOURCE_REFUSED) or `TransientFailure`.
@@ -78,9 +83,9 @@ async def fetch_objects(
     wanted = {pointer.oid: (path, pointer) for path, pointer in pointers.items()}
     total_bytes = sum(pointer.size for _, pointer in wanted.values())
     if total_bytes > settings.max_mb * _MEGABYTE:
-        raise diagnosis.files_too_large(settings.max_mb)
+        raise git_failures.files_too_large(settings.max_mb)
     say(f"Fetching {len(wanted)} Git LFS objects, {total_bytes / _MEGABYTE:.1f} MB")
-    server = await _Server.found(settings, directory, url, commit)
+    server = await _LfsServer.found(settings, directory, url, commit)
     names: dict[str, str] = {}
     oids = list(wanted)
     for start in range(0, len(oids), BATCH):
@@ -90,10 +95,10 @@ async def fetch_objects(
             file = directory / "lfs-object"
             await server.download(path, pointer, actions.get(pointer.oid, {}), file)
             names[pointer.oid] = await _store(directory, file)
-    return [Stored(path, tree.files[path].mode, names[pointer.oid]) for path, pointer in pointers.items()]
+    return [LfsFile(path, tree.files[path].mode, names[pointer.oid]) for path, pointer in pointers.items()]
 
 
-async def _pointers(directory: Path, commit: str, tree: Tree) -> dict[str, Pointer]:
+async def _pointers(directory: Path, commit: str, tree: CommitTree) -> dict[str, Pointer]:
     """Return the pointers among a commit's files, which count where some attributes ask for LFS at all."""
     attributes = [path for path in tree.files if path.rpartition("/")[2] == ATTRIBUTES]
     if not attributes:
@@ -117,15 +122,15 @@ async def _store(directory: Path, file: Path) -> str:
         arguments = ["hash-object", "-w", "--no-filters", "--", str(file)]
         async with git.child(directory, arguments, configuration=["core.looseCompression=0"]) as running:
             name = (await running.read(_NAME_BYTES)).decode("ascii", "replace").strip()
-            await running.succeeded()
+            await running.expect_success()
         return name
     except git.GitFailed as failed:
-        raise diagnosis.unreadable(failed) from failed
+        raise git_failures.unreadable(failed) from failed
     finally:
         await asyncio.to_thread(file.unlink, missing_ok=True)
 
 
-class _Server:
+class _LfsServer:
     """The LFS server of one repository."""
 
     def __init__(self, settings: SourceSettings, url: RepositoryUrl) -> None:
@@ -134,7 +139,7 @@ class _Server:
     @classmethod
     async def found(
         cls, settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str
-    ) -> _Server:
+    ) -> _LfsServer:
         """By the repository's `.lfsconfig`, else beside the repository itself."""
         try:
             named = await git.output(
@@ -210,7 +215,7 @@ class _Server:
 
     @asynccontextmanager
     async def _reached(self, path: str, url: RepositoryUrl) -> AsyncIterator[aiohttp.ClientSession]:
-        address = await reach(self._settings, url, await vet(self._settings, url))
+        address = await first_reachable(self._settings, url, await vet_host(self._settings, url))
         async with pinned_session(self._settings, address) as session:
             try:
                 yield session

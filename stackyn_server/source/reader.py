@@ -27,7 +27,7 @@ from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.source import children
-from stackyn_server.source.children import Child, ChildFailed, Limits
+from stackyn_server.source.children import Child, ChildFailed, ProcessLimits
 from stackyn_server.source.tree import Blobs, blobs
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ async def child(
 ) -> AsyncIterator[Child]:
     """Start the process that reads, with its standard input and output as pipes."""
     command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _START, _PACKAGE, *arguments]
-    limits = Limits(settings.memory_mb << 20, cpu_seconds, 0, processes=0, open_files=_OPEN_FILES)
+    limits = ProcessLimits(settings.memory_mb << 20, cpu_seconds, 0, processes=0, open_files=_OPEN_FILES)
     async with children.child(
         command, {}, limits, stdin=asyncio.subprocess.PIPE, pass_fds=pass_fds
     ) as running:
@@ -74,7 +74,7 @@ async def plan(
                     await _answer(running, opened, path, budget)
             return _outcome(message)
     except ChildFailed as failed:
-        raise ended(failed, settings, settings.cpu_seconds) from failed
+        raise explain_exit(failed, settings, settings.cpu_seconds) from failed
 
 
 class _Budget:
@@ -118,7 +118,7 @@ async def _message(running: Child) -> dict[str, Any]:
             raise _broke(f"a message of {line[:40]!r} bytes")
         message = json.loads(await running.stdout.readexactly(int(line)))
     except asyncio.IncompleteReadError as error:
-        words = await running.said()
+        words = await running.read_stderr()
         raise ChildFailed(await running.process.wait(), words) from error
     except (ValueError, RecursionError, asyncio.LimitOverrunError) as error:
         raise _broke(str(error)) from error
@@ -195,7 +195,7 @@ class ReaderDied(TransientFailure):
     """The process that reads was ended, and not by its own limits: it may go well once more, not for ever."""
 
 
-def ended(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: int) -> DeploymentFailed:
+def explain_exit(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: int) -> DeploymentFailed:
     """Explain how a process that reads tenants' files has ended."""
     too_much = None
     if failed.returncode == -signal.SIGXCPU:
@@ -211,10 +211,10 @@ def ended(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: int) -> D
             )
         )
     log.error("reader.died", returncode=failed.returncode, stderr=failed.stderr)
-    return ReaderDied(died())
+    return ReaderDied(reader_died())
 
 
-def died() -> Failure:
+def reader_died() -> Failure:
     """The sentence for a process, ours or the server's, that was ended while it read."""
     return Failure(
         FailureCode.INTERNAL,

@@ -17,7 +17,7 @@ _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Advertised:
+class RemoteRefs:
     """What `git ls-remote --symref` printed: object ids by reference name, and the branch that HEAD points to."""
 
     ids: Mapping[str, str]
@@ -43,21 +43,21 @@ def is_commit_id(text: str) -> bool:
     return _COMMIT_ID.fullmatch(text) is not None
 
 
-def patterns(wanted: str) -> tuple[str, ...]:
+def ls_remote_patterns(wanted: str) -> tuple[str, ...]:
     """Return the patterns for `git ls-remote` that are enough in the usual case."""
     if wanted == HEAD:
         return (HEAD,)
     return (_HEADS + wanted, _TAGS + wanted, _TAGS + wanted + _PEELED)
 
 
-def candidates(branch: str) -> tuple[str, ...]:
+def references_to(branch: str) -> tuple[str, ...]:
     """Return the references that may lead to an already known commit of `branch`."""
     if branch == HEAD or is_commit_id(branch):
         return (HEAD,)
     return (_HEADS + branch, _TAGS + branch)
 
 
-def parse(text: str) -> Advertised:
+def parse_ls_remote(text: str) -> RemoteRefs:
     ids: dict[str, str] = {}
     head = None
     for line in text.splitlines():
@@ -66,10 +66,10 @@ def parse(text: str) -> Advertised:
             head = left.removeprefix(f"ref: {_HEADS}")
         elif is_commit_id(left):
             ids[name] = left
-    return Advertised(ids, head)
+    return RemoteRefs(ids, head)
 
 
-def choose(advertised: Advertised, wanted: str) -> Revision | None:
+def resolve(advertised: RemoteRefs, wanted: str) -> Revision | None:
     """Return what `wanted` (a branch, a tag, a full commit id, or HEAD) means; None when the repository lacks it.
 
     A branch wins over a tag of the same name, as in git. Where a `main` does not exist that nobody may have typed, the
@@ -91,7 +91,7 @@ def choose(advertised: Advertised, wanted: str) -> Revision | None:
     return None
 
 
-def _of_head(advertised: Advertised) -> Revision | None:
+def _of_head(advertised: RemoteRefs) -> Revision | None:
     """HEAD may point to a branch that was never pushed; then the only branch, or one of the usual names, is meant."""
     ids, branches = advertised.ids, advertised.branches
     if commit := ids.get(HEAD):

@@ -15,9 +15,9 @@ import aiohttp
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.source import diagnosis, git, refs
-from stackyn_server.source.addresses import Address, RepositoryUrl, parse_url, reach, vet
-from stackyn_server.source.http import pinned_session
+from stackyn_server.source import git, git_failures, refs
+from stackyn_server.source.addresses import Address, RepositoryUrl, first_reachable, parse_url, vet_host
+from stackyn_server.source.pinned_http import pinned_session
 
 REFS_BYTES = 1 << 20
 MOST_REDIRECTS = 3
@@ -32,14 +32,14 @@ _DISCOVERY_QUERY = "?service=git-upload-pack"
 _FOREVER = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.PERMANENT_REDIRECT)
 _FOR_NOW = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT)
 
-Say = Callable[[str], None]
+WriteLine = Callable[[str], None]
 
 
 class Remote:
     """`url` is where it answered last; `has_moved`: its host has said that this is for good."""
 
     def __init__(
-        self, settings: SourceSettings, directory: Path, url: RepositoryUrl, address: Address, say: Say
+        self, settings: SourceSettings, directory: Path, url: RepositoryUrl, address: Address, say: WriteLine
     ) -> None:
         self.url = url
         self.has_moved = False
@@ -47,27 +47,31 @@ class Remote:
         self._max_bytes = settings.max_mb * _MEGABYTE
 
     @classmethod
-    async def reached(cls, settings: SourceSettings, directory: Path, url: RepositoryUrl, say: Say) -> Self:
+    async def connect(
+        cls, settings: SourceSettings, directory: Path, url: RepositoryUrl, say: WriteLine
+    ) -> Self:
         """Resolve and vet the host, and choose an address that accepts connections.
 
         Raises `DeploymentFailed` or `TransientFailure` (SOURCE_REFUSED, SOURCE_UNREACHABLE).
         """
-        return cls(settings, directory, url, await reach(settings, url, await vet(settings, url)), say)
+        return cls(
+            settings, directory, url, await first_reachable(settings, url, await vet_host(settings, url)), say
+        )
 
-    async def find(self, wanted: str) -> refs.Revision:
+    async def resolve(self, wanted: str) -> refs.Revision:
         """Return the commit that `wanted` (branch, tag, commit id or HEAD) means now.
 
         Raises `DeploymentFailed` (SOURCE_EMPTY, REF_NOT_FOUND), `TransientFailure`.
         """
-        advertised = await self._references(*refs.patterns(wanted))
-        revision = refs.choose(advertised, wanted)
+        advertised = await self._references(*refs.ls_remote_patterns(wanted))
+        revision = refs.resolve(advertised, wanted)
         if revision is None or refs.is_commit_id(wanted):
             advertised = await self._references()
             if not advertised.ids:
-                raise diagnosis.empty(self.url.url)
-            revision = refs.choose(advertised, wanted)
+                raise git_failures.empty(self.url.url)
+            revision = refs.resolve(advertised, wanted)
         if revision is None:
-            raise diagnosis.no_such_branch(wanted, advertised.branches)
+            raise git_failures.no_such_branch(wanted, advertised.branches)
         return revision
 
     async def fetch(self, commit: str, into: str, references: Sequence[str] = ()) -> None:
@@ -76,7 +80,7 @@ class Remote:
         try:
             await self._fetch(commit, into)
         except git.GitFailed as failed:
-            if not diagnosis.wants_unadvertised(failed):
+            if not git_failures.wants_unadvertised(failed):
                 raise await self._explained(failed) from failed
             for reference in references:
                 with suppress(git.GitFailed):
@@ -90,12 +94,12 @@ class Remote:
         options += ["--no-auto-maintenance", "--refmap="]
         await self._run(["fetch", *options], f"+{what}:{into}")
 
-    async def _references(self, *patterns: str) -> refs.Advertised:
+    async def _references(self, *patterns: str) -> refs.RemoteRefs:
         try:
             text = await self._run(["ls-remote", "--quiet", "--symref"], *patterns)
         except git.GitFailed as failed:
             raise await self._explained(failed) from failed
-        return refs.parse(text.decode("utf-8", "replace"))
+        return refs.parse_ls_remote(text.decode("utf-8", "replace"))
 
     async def _run(self, command: list[str], *words: str) -> bytes:
         """Run `git <command> -- <url> <words>` and return what it said; raises `git.GitFailed`.
@@ -106,7 +110,7 @@ class Remote:
             try:
                 return await self._run_once(command, *words)
             except git.GitFailed as failed:
-                if not diagnosis.is_redirect(failed):
+                if not git_failures.is_redirect(failed):
                     raise
                 await self._follow_redirect(failed)
         return await self._run_once(command, *words)
@@ -114,7 +118,7 @@ class Remote:
     async def _run_once(self, command: list[str], *words: str) -> bytes:
         async with self._child([*command, "--", self.url.url, *words]) as running:
             text = await running.read(REFS_BYTES)
-            await running.succeeded()
+            await running.expect_success()
         return text
 
     async def _follow_redirect(self, failed: git.GitFailed) -> None:
@@ -128,9 +132,9 @@ class Remote:
                 self._settings, location.removesuffix(_DISCOVERY_QUERY).removesuffix(_DISCOVERY)
             )
         except InvalidRequest as error:
-            raise diagnosis.redirected(self.url.url, location) from error
+            raise git_failures.redirected(self.url.url, location) from error
         if target.host != self.url.host or (target.scheme, self.url.scheme) == ("http", "https"):
-            raise diagnosis.redirected(self.url.url, target.url)
+            raise git_failures.redirected(self.url.url, target.url)
         # GitLab answers so to an address without .git: that says nothing about where the repository is.
         is_new_place = target.path.removesuffix(".git") != self.url.path.removesuffix(".git")
         self.has_moved = is_new_place and status in _FOREVER
@@ -177,8 +181,8 @@ class Remote:
     async def _explained(self, failed: git.GitFailed) -> DeploymentFailed:
         # git doesn't say that the limit on its files ended the child that wrote the pack.
         if await asyncio.to_thread(_largest_unfinished, self._directory) >= self._max_bytes:
-            failed = git.GitFailed(failed.returncode, f"{failed.stderr}\n{diagnosis.PACK_TOO_LARGE}")
-        return diagnosis.of_fetch(failed, url=self.url.url, max_mb=self._settings.max_mb)
+            failed = git.GitFailed(failed.returncode, f"{failed.stderr}\n{git_failures.PACK_TOO_LARGE}")
+        return git_failures.fetch_failure(failed, url=self.url.url, max_mb=self._settings.max_mb)
 
 
 def _largest_unfinished(directory: Path) -> int:

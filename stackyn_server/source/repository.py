@@ -10,10 +10,10 @@ from pathlib import Path
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.source import diagnosis, git, refs
+from stackyn_server.source import git, git_failures, refs
 from stackyn_server.source.addresses import RepositoryUrl, parse_url
-from stackyn_server.source.completion import complete
-from stackyn_server.source.remote import Remote, Say
+from stackyn_server.source.completion import complete_tree
+from stackyn_server.source.remote import Remote, WriteLine
 
 FETCHED_REF = "refs/stackyn/commit"
 # The tree of the commit with its submodules and LFS objects in place. Written last, so its presence means "complete".
@@ -23,7 +23,7 @@ ATTRIBUTES = "** -export-ignore -export-subst\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedCommit:
     """`tree` is what is built: the commit's files, its submodules and LFS objects in place. `branch` is the setting
     with HEAD resolved; `moved_to` the new address of a repository that has moved for good, or None."""
 
@@ -34,8 +34,8 @@ class Fetched:
 
 
 async def fetch(
-    settings: SourceSettings, directory: Path, url: str, branch: str, commit: str | None, say: Say
-) -> Fetched:
+    settings: SourceSettings, directory: Path, url: str, branch: str, commit: str | None, say: WriteLine
+) -> FetchedCommit:
     """Fetch `commit`, or what `branch` (a branch, tag, commit id or HEAD) means now, into the bare `directory`.
 
     Safe to repeat: a complete earlier fetch of the same commit is used, a half-finished one is thrown away. `say` gets
@@ -43,26 +43,26 @@ async def fetch(
     SOURCE_TOO_LARGE, SOURCE_REFUSED, SOURCE_UNREACHABLE or NO_DISK. When cancelled, no git process is left.
     """
     if commit is not None and (tree := await _complete_tree(directory, commit)) is not None:
-        return Fetched(commit, tree, branch)
-    remote = await Remote.reached(settings, directory, _checked(settings, url), say)
+        return FetchedCommit(commit, tree, branch)
+    remote = await Remote.connect(settings, directory, _checked(settings, url), say)
     await _start_over(directory, "sha1")
     say(f"Fetching {remote.url.url}, " + (f"commit {commit}" if commit else f"branch {branch}"))
-    revision = refs.Revision(commit, None, branch) if commit else await remote.find(branch)
+    revision = refs.Revision(commit, None, branch) if commit else await remote.resolve(branch)
     if revision.note:
         say(revision.note)
     if len(revision.commit) != 40:
         await _start_over(directory, "sha256")
     try:
         await remote.fetch(
-            revision.commit, FETCHED_REF, (revision.ref,) if revision.ref else refs.candidates(branch)
+            revision.commit, FETCHED_REF, (revision.ref,) if revision.ref else refs.references_to(branch)
         )
     except DeploymentFailed:
         await remove(directory)
         raise
-    say(f"Fetched commit {revision.commit}")
-    tree = await complete(settings, directory, remote.url, revision.commit, say)
+    say(f"FetchedCommit commit {revision.commit}")
+    tree = await complete_tree(settings, directory, remote.url, revision.commit, say)
     await git.output(directory, ["update-ref", TREE_REF, tree])
-    return Fetched(revision.commit, tree, revision.branch, remote.url.url if remote.has_moved else None)
+    return FetchedCommit(revision.commit, tree, revision.branch, remote.url.url if remote.has_moved else None)
 
 
 async def remove(directory: Path) -> None:
@@ -100,7 +100,7 @@ async def _start_over(directory: Path, object_format: str) -> None:
     try:
         await git.output(directory, arguments)
     except git.GitFailed as failed:
-        raise diagnosis.of_fetch(failed, url="", max_mb=0) from failed
+        raise git_failures.fetch_failure(failed, url="", max_mb=0) from failed
     await asyncio.to_thread(_write_attributes, directory)
 
 

@@ -13,7 +13,7 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git
 from stackyn_server.source.addresses import RepositoryUrl, parse_url
-from stackyn_server.source.tree import Tree
+from stackyn_server.source.tree import CommitTree
 
 FILE = ".gitmodules"
 _CONFIGURATION_BYTES = 256 << 10
@@ -22,8 +22,8 @@ _KEY = re.compile(r"submodule\.(.+)\.(path|url)", re.DOTALL)
 _SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([A-Za-z0-9.-]+)(?::(?!//)|/)(?:\d+/)?(.+)")
 
 
-async def addresses(
-    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, tree: Tree
+async def submodule_urls(
+    settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, tree: CommitTree
 ) -> dict[str, RepositoryUrl]:
     """Return the address of each submodule of `tree` by its path; `url` is what relative ones are relative to.
 
@@ -41,7 +41,7 @@ async def addresses(
         try:
             async with git.child(directory, arguments) as running:
                 text = await running.read(_CONFIGURATION_BYTES)
-                await running.succeeded()
+                await running.expect_success()
         except git.GitFailed as failed:
             raise _refused(f"The file {FILE} can't be read.", "Repair it, then push again.") from failed
     named = _by_path(text.decode("utf-8", "surrogateescape"))
@@ -53,7 +53,7 @@ async def addresses(
                 f"Add it with `git submodule add`, or remove the link with `git rm --cached {path}`, then push again.",
             )
         try:
-            found[path] = parse_url(settings, absolute(url, named[path]))
+            found[path] = parse_url(settings, absolute_url(url, named[path]))
         except InvalidRequest as error:
             raise _refused(
                 f"The address of the submodule {path} can't be used. {error.message}",
@@ -62,7 +62,7 @@ async def addresses(
     return found
 
 
-def absolute(base: RepositoryUrl, url: str) -> str:
+def absolute_url(base: RepositoryUrl, url: str) -> str:
     """Return a submodule's URL as one that we may fetch: relative ones resolved as git does, SSH turned into https."""
     if url.startswith(("./", "../")):
         members = base.path.strip("/").split("/")

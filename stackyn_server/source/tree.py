@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stackyn_server.buildplan.file_sizes import bytes_allowed, file_too_large
 from stackyn_server.config import SourceSettings
-from stackyn_server.source import diagnosis, git
+from stackyn_server.source import git, git_failures
 
 # A tree bomb can make few files with endless paths; the longest path that a build can use is 4,096 bytes.
 PATH_BYTES = 4_096
@@ -22,7 +22,7 @@ _SYMLINK = "120000"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommitFile:
     """A file of a commit. `mode` is git's (0o100644, 0o100755, 0o120000), `size` in bytes."""
 
     mode: int
@@ -34,19 +34,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class CommitTree:
     """All files of a commit by path (`/` between members, no leading one), its submodules' commits likewise."""
 
-    files: Mapping[str, Entry]
+    files: Mapping[str, CommitFile]
     submodules: Mapping[str, str]
 
 
-async def list_files(settings: SourceSettings, directory: Path, sha: str) -> Tree:
+async def list_files(settings: SourceSettings, directory: Path, sha: str) -> CommitTree:
     """List a commit's files, bounded while git still speaks: a tree bomb ends at the limit.
 
     Raises `DeploymentFailed` with SOURCE_TOO_LARGE (`max_files`, or `max_mb` of contents) or SOURCE_EMPTY.
     """
-    files: dict[str, Entry] = {}
+    files: dict[str, CommitFile] = {}
     submodules: dict[str, str] = {}
     total_bytes, listed_bytes, rest = 0, 0, b""
     try:
@@ -60,21 +60,21 @@ async def list_files(settings: SourceSettings, directory: Path, sha: str) -> Tre
                     if mode == _SUBMODULE:
                         submodules[path] = name
                         continue
-                    files[path] = Entry(int(mode, 8), int(size))
+                    files[path] = CommitFile(int(mode, 8), int(size))
                     total_bytes += int(size)
                 if len(files) + len(submodules) > settings.max_files:
-                    raise diagnosis.too_many_files(settings.max_files)
+                    raise git_failures.too_many_files(settings.max_files)
                 if len(rest) > PATH_BYTES or listed_bytes > PATHS_BYTES:
-                    raise diagnosis.paths_too_long()
+                    raise git_failures.paths_too_long()
                 if total_bytes > settings.max_mb * _MEGABYTE:
-                    raise diagnosis.files_too_large(settings.max_mb)
+                    raise git_failures.files_too_large(settings.max_mb)
                 await asyncio.sleep(0)  # a stream with data at hand does not let others run
-            await running.succeeded()
+            await running.expect_success()
     except git.GitFailed as failed:
-        raise diagnosis.unreadable(failed) from failed
+        raise git_failures.unreadable(failed) from failed
     if not files and not submodules:
-        raise diagnosis.no_files()
-    return Tree(files, submodules)
+        raise git_failures.no_files()
+    return CommitTree(files, submodules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ async def blobs(directory: Path, sha: str) -> AsyncIterator[Blobs]:
             try:
                 yield Blobs(running, sha)
             except asyncio.IncompleteReadError as error:
-                await running.succeeded()
-                raise diagnosis.unreadable(git.GitFailed(0, "the output ended early")) from error
+                await running.expect_success()
+                raise git_failures.unreadable(git.GitFailed(0, "the output ended early")) from error
     except git.GitFailed as failed:
-        raise diagnosis.unreadable(failed) from failed
+        raise git_failures.unreadable(failed) from failed
 
 
 async def read_files(directory: Path, sha: str, paths: Iterable[str]) -> dict[str, bytes]:

@@ -38,7 +38,7 @@ from stackyn_server.pipeline.run import Also, DeploymentRun, StepRunner
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
-from stackyn_server.source.repository import Fetched
+from stackyn_server.source.repository import FetchedCommit
 from stackyn_server.source.tree import list_files
 from stackyn_server.store import apps, deployments, jobs, work
 from stackyn_server.store.apps import App
@@ -141,7 +141,7 @@ class Build:
             raise JobCancelled
         return app
 
-    async def _fetch(self, run: DeploymentRun, app: App, clone: Path) -> Fetched:
+    async def _fetch(self, run: DeploymentRun, app: App, clone: Path) -> FetchedCommit:
         """Have the recorded commit in `clone`, or the branch's newest where none is recorded yet.
 
         A clone that is there already, from before a crash or a step ago, is used as it is.
@@ -289,7 +289,7 @@ class Build:
             self._slots.put_nowait(slot)
 
 
-def _remember_source(app: App, fetched: Fetched) -> Also:
+def _remember_source(app: App, fetched: FetchedCommit) -> Also:
     """Write back which branch HEAD is, and where a repository has moved to."""
 
     async def also(connection: Connection, _: Deployment) -> None:

@@ -21,7 +21,7 @@ async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) 
     """
     begun = await _count(run, 1)
     if begun > MOST:
-        raise DeploymentFailed(reader.died())
+        raise DeploymentFailed(reader.reader_died())
     try:
         return await read()
     except reader.ReaderDied as died:

@@ -247,7 +247,7 @@ def reading(outcomes: list[BuildPlan | TransientFailure]) -> Steps:
 
 
 PLAN = BuildPlan("static", ("r",), "Dockerfile", None, None)
-DIED = reader.ReaderDied(reader.died())
+DIED = reader.ReaderDied(reader.reader_died())
 GIT = TransientFailure(Failure(FailureCode.INTERNAL, "The copy could not be read."))
 
 

@@ -149,7 +149,7 @@ async def test_the_process_imports_nothing_of_the_server() -> None:
         patched.setattr(reader, "_START", program)
         async with reader.child(READING, 5, "plan") as running:
             assert await running.read(1_000) == b"[]\n"
-            await running.succeeded()
+            await running.expect_success()
 
 
 CHILD_FOREVER = """

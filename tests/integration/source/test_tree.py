@@ -11,7 +11,7 @@ import pytest
 from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source.repository import fetch
-from stackyn_server.source.tree import PATHS_BYTES, Entry, list_files, read_files
+from stackyn_server.source.tree import PATHS_BYTES, CommitFile, list_files, read_files
 from tests.git_server import GitServer, Link, Program
 from tests.integration.source.conftest import SETTINGS, Fetched, files_in, lose_objects
 
@@ -22,10 +22,10 @@ async def test_files_are_listed_with_mode_and_size(fetched: Fetched, clone: Path
     sha = await fetched({"a/b.txt": "12345", "run.sh": Program(b"#!"), "l": Link("a"), ODD_NAME: "x"})
     tree = await list_files(SETTINGS, clone, sha)
     assert dict(tree.files) == {
-        "a/b.txt": Entry(0o100644, 5),
-        "run.sh": Entry(0o100755, 2),
-        "l": Entry(0o120000, 1),
-        ODD_NAME: Entry(0o100644, 1),
+        "a/b.txt": CommitFile(0o100644, 5),
+        "run.sh": CommitFile(0o100755, 2),
+        "l": CommitFile(0o120000, 1),
+        ODD_NAME: CommitFile(0o100644, 1),
     }
     assert tree.files["l"].is_symlink
     assert tree.submodules == {}

@@ -14,7 +14,7 @@ import pytest
 
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.source.repository import Fetched, fetch
+from stackyn_server.source.repository import FetchedCommit, fetch
 from stackyn_server.source.tree import list_files, read_files
 from tests.git_server import GitServer, Mode, Program, Submodule
 from tests.integration.source.conftest import SETTINGS
@@ -143,7 +143,7 @@ async def test_host_that_does_not_exist_fails_soon(clone: Path) -> None:
     assert time.monotonic() - began < 30
 
 
-async def get(clone: Path, url: str, *, branch: str = "main", commit: str | None = None) -> Fetched:
+async def get(clone: Path, url: str, *, branch: str = "main", commit: str | None = None) -> FetchedCommit:
     return await fetch(SETTINGS, clone, url, branch, commit, print)
 
 

@@ -11,7 +11,7 @@ import pytest
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.source.addresses import is_reachable_for_tenants, parse_url, reach, vet
+from stackyn_server.source.addresses import first_reachable, is_allowed_address, parse_url, vet_host
 
 DEFAULT = SourceSettings()
 LOCAL = SourceSettings(schemes=("https", "http"), allowed_private=("127.0.0.0/8",), stall_seconds=2)
@@ -123,20 +123,20 @@ def test_http_is_accepted_only_where_the_operator_allows_it() -> None:
     ],
 )
 def test_internal_addresses_are_out_of_reach(address: str) -> None:
-    assert not is_reachable_for_tenants(DEFAULT, ipaddress.ip_address(address))
+    assert not is_allowed_address(DEFAULT, ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize(
     "address", ["1.1.1.1", "140.82.121.4", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
 )
 def test_public_addresses_are_within_reach(address: str) -> None:
-    assert is_reachable_for_tenants(DEFAULT, ipaddress.ip_address(address))
+    assert is_allowed_address(DEFAULT, ipaddress.ip_address(address))
 
 
 def test_a_private_network_is_within_reach_when_the_operator_allows_it() -> None:
     settings = SourceSettings(allowed_private=("10.5.0.0/16", "fd00::/8"))
     addresses = ("10.5.1.1", "::ffff:10.5.1.1", "fd00::1", "10.6.0.1", "127.0.0.1")
-    assert [is_reachable_for_tenants(settings, ipaddress.ip_address(a)) for a in addresses] == [
+    assert [is_allowed_address(settings, ipaddress.ip_address(a)) for a in addresses] == [
         True, True, True, False, False,
     ]  # fmt: skip
 
@@ -144,7 +144,7 @@ def test_a_private_network_is_within_reach_when_the_operator_allows_it() -> None
 async def test_a_host_with_only_internal_addresses_is_refused() -> None:
     url = parse_url(SourceSettings(schemes=("http",)), "http://localhost:8000/a.git")
     with pytest.raises(DeploymentFailed) as refused:
-        await vet(SourceSettings(schemes=("http",)), url)
+        await vet_host(SourceSettings(schemes=("http",)), url)
     assert refused.value.failure.code is FailureCode.SOURCE_REFUSED
     assert not refused.value.retryable
 
@@ -155,7 +155,7 @@ async def test_only_the_permitted_addresses_of_a_host_are_kept(monkeypatch: pyte
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in found]
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", resolve)
-    addresses = await vet(DEFAULT, parse_url(DEFAULT, "https://host.test/a"))
+    addresses = await vet_host(DEFAULT, parse_url(DEFAULT, "https://host.test/a"))
     assert [str(address) for address in addresses] == ["1.1.1.1", "8.8.8.8"]
 
 
@@ -165,7 +165,7 @@ async def test_a_resolver_in_trouble_is_tried_again_later(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", resolve)
     with pytest.raises(TransientFailure) as failed:
-        await vet(DEFAULT, parse_url(DEFAULT, "https://no-such-host.test/a"))
+        await vet_host(DEFAULT, parse_url(DEFAULT, "https://no-such-host.test/a"))
     assert failed.value.failure.code is FailureCode.SOURCE_UNREACHABLE
     assert "no-such-host.test" in failed.value.message
 
@@ -174,7 +174,7 @@ async def test_the_first_address_that_accepts_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = parse_url(LOCAL, f"http://localhost:{listener.getsockname()[1]}/a.git")
         addresses = (ipaddress.ip_address("127.0.0.2"), ipaddress.ip_address("127.0.0.1"))
-        assert str(await reach(LOCAL, url, addresses)) == "127.0.0.1"
+        assert str(await first_reachable(LOCAL, url, addresses)) == "127.0.0.1"
 
 
 async def test_a_host_that_accepts_nowhere_is_tried_again_later() -> None:
@@ -182,6 +182,6 @@ async def test_a_host_that_accepts_nowhere_is_tried_again_later() -> None:
         port = listener.getsockname()[1]
     url = parse_url(LOCAL, f"http://127.0.0.1:{port}/a.git")
     with pytest.raises(TransientFailure) as failed:
-        await reach(LOCAL, url, (ipaddress.ip_address("127.0.0.1"),))
+        await first_reachable(LOCAL, url, (ipaddress.ip_address("127.0.0.1"),))
     assert failed.value.failure.code is FailureCode.SOURCE_UNREACHABLE
     assert failed.value.failure.evidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackyn_server.domain.failures import FailureCode
-from stackyn_server.source import diagnosis
+from stackyn_server.source import git_failures
 from stackyn_server.source.git import GitFailed
 
 URL = "https://host.test/a.git"
@@ -63,7 +63,7 @@ URL = "https://host.test/a.git"
     ],
 )
 def test_each_failure_has_its_code(stderr: str, code: str, is_retried: bool) -> None:
-    explained = diagnosis.of_fetch(GitFailed(128, stderr), url=URL, max_mb=512)
+    explained = git_failures.fetch_failure(GitFailed(128, stderr), url=URL, max_mb=512)
     assert (explained.failure.code.value, explained.retryable) == (code, is_retried)
     assert explained.failure.message.endswith(".") and explained.failure.hint.endswith(".")
     assert explained.failure.evidence or not stderr
@@ -77,14 +77,14 @@ def test_evidence_has_no_credentials_no_control_characters_and_an_end() -> None:
             "x" * 9999,
         ]
     )
-    evidence = diagnosis.evidence_of(text + "\nHTTP 401 Unauthorized")
+    evidence = git_failures.evidence_of(text + "\nHTTP 401 Unauthorized")
     assert "secret" not in evidence and "\x1b" not in evidence and "\r" not in evidence
     assert "401" not in evidence and "unauthorized" not in evidence.lower()
-    assert len(evidence.splitlines()) == diagnosis.EVIDENCE_LINES
-    assert max(len(line) for line in evidence.splitlines()) <= diagnosis.EVIDENCE_LINE_LENGTH
+    assert len(evidence.splitlines()) == git_failures.EVIDENCE_LINES
+    assert max(len(line) for line in evidence.splitlines()) <= git_failures.EVIDENCE_LINE_LENGTH
 
 
 def test_a_missing_branch_in_a_repository_without_branches_says_so() -> None:
-    explained = diagnosis.no_such_branch("main", [])
+    explained = git_failures.no_such_branch("main", [])
     assert explained.failure.code is FailureCode.REF_NOT_FOUND
     assert "no branches" in explained.failure.hint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.source.refs import Revision, choose, parse
+from stackyn_server.source.refs import Revision, parse_ls_remote, resolve
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 
@@ -36,7 +36,7 @@ REPOSITORY = listing(
 def test_branch_setting_leads_to_a_commit(
     advertised: str, wanted: str, commit: str, ref: str | None, branch: str
 ) -> None:
-    found = choose(parse(advertised), wanted)
+    found = resolve(parse_ls_remote(advertised), wanted)
     assert found is not None
     assert (found.commit, found.ref, found.branch) == (commit, ref, branch)
 
@@ -53,11 +53,11 @@ def test_branch_setting_leads_to_a_commit(
     ],
 )
 def test_missing_branch_is_not_guessed(advertised: str, wanted: str) -> None:
-    assert choose(parse(advertised), wanted) is None
+    assert resolve(parse_ls_remote(advertised), wanted) is None
 
 
 def test_only_branch_in_place_of_main_is_said() -> None:
-    found = choose(parse(listing(f"{B} refs/heads/master")), "main")
+    found = resolve(parse_ls_remote(listing(f"{B} refs/heads/master")), "main")
     assert found == Revision(
         B,
         "refs/heads/master",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.source.addresses import RepositoryUrl, take_apart
-from stackyn_server.source.submodules import absolute
+from stackyn_server.source.addresses import RepositoryUrl, split_browser_url
+from stackyn_server.source.submodules import absolute_url
 
 BASE = RepositoryUrl("https", "host.test", 443, "/team/app.git")
 
@@ -25,7 +25,7 @@ BASE = RepositoryUrl("https", "host.test", 443, "/team/app.git")
     ],
 )
 def test_submodule_address_is_absolute(url: str, expected: str) -> None:
-    assert absolute(BASE, url) == expected
+    assert absolute_url(BASE, url) == expected
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_submodule_address_is_absolute(url: str, expected: str) -> None:
     ],
 )
 def test_address_of_a_page_is_taken_apart(text: str, repository: str, branch: str, folder: str) -> None:
-    found = take_apart(text)
+    found = split_browser_url(text)
     assert (found.repository, found.branch, found.folder) == (repository, branch, folder)

@@ -67,7 +67,7 @@ def wants_unadvertised(failed: GitFailed) -> bool:
     return _NOT_OURS.search(failed.stderr) is not None
 
 
-def of_fetch(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
+def fetch_failure(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
     """Explain why a repository could not be fetched."""
     text = failed.stderr
     code = FailureCode
