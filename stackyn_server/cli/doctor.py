@@ -18,8 +18,8 @@ from stackyn_server.engine.builder.builder_check import BuilderCheck, check_buil
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
-from stackyn_server.images.making import ImageMaker
-from stackyn_server.images.steps import Silent
+from stackyn_server.images.image_maker import ImageMaker
+from stackyn_server.images.steps import SilentSteps
 from stackyn_server.ingress.binary import locate
 from stackyn_server.store import binaries, cluster
 from stackyn_server.store.database import Database
@@ -119,7 +119,7 @@ async def _engine(settings: Settings) -> list[Finding]:
         sentence = f"Docker {facts.version}, {facts.memory_bytes / _GIB:.1f} GiB of memory."
         has_memory = facts.memory_bytes >= _SCARCE_MEMORY_BYTES
         findings = [Finding("engine", Verdict.FINE if has_memory else Verdict.WARNING, sentence)]
-        missing = await ImageMaker(engine, settings, Silent()).missing()
+        missing = await ImageMaker(engine, settings, SilentSteps()).missing()
         if missing:
             what = f"Missing, or made by another release: {', '.join(missing)}."
             findings.append(Finding("images", Verdict.WARNING, what, "Make them: scripts/base-images"))

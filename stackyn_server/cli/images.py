@@ -10,11 +10,11 @@ import typer
 from stackyn_server import config_file, telemetry
 from stackyn_server.cli.options import ConfigPath, failures_said, usual_config
 from stackyn_server.engine.client import Engine
-from stackyn_server.images.building import ImageNotMade
-from stackyn_server.images.layout import Layout
-from stackyn_server.images.making import ImageMaker
-from stackyn_server.images.recipes import FIRST
-from stackyn_server.images.steps import Shown
+from stackyn_server.images.base_image_build import ImageNotMade
+from stackyn_server.images.base_image_store import BaseImageStore
+from stackyn_server.images.image_maker import ImageMaker
+from stackyn_server.images.recipes import INITIAL_IMAGES
+from stackyn_server.images.steps import TerminalSteps
 from stackyn_server.security.redaction import redact_event
 
 app = typer.Typer(help="The images that builds start from and run in.", no_args_is_help=True)
@@ -35,13 +35,15 @@ def list_(
     """List the images that are here, with their digests."""
     settings = config_file.load(config_path or usual_config())
     if not missing:
-        for entry in Layout(settings.images.directory).entries().values():
+        for entry in BaseImageStore(settings.images.directory).entries().values():
             typer.echo(f"{entry.name} {entry.digest}")
         return
 
     async def look() -> list[str]:
         async with Engine(settings.engine, settings.network, INSTALLATION) as engine:
-            return await ImageMaker(engine, settings, Shown(), is_fresh=fresh).missing(names or FIRST)
+            return await ImageMaker(engine, settings, TerminalSteps(), is_fresh=fresh).missing(
+                names or INITIAL_IMAGES
+            )
 
     for name in asyncio.run(look()):
         typer.echo(name)
@@ -63,10 +65,10 @@ def make(
 
     async def run() -> None:
         async with Engine(settings.engine, settings.network, INSTALLATION) as engine:
-            maker = ImageMaker(engine, settings, Shown(), is_fresh=fresh)
-            await maker.make(names or FIRST)
+            maker = ImageMaker(engine, settings, TerminalSteps(), is_fresh=fresh)
+            await maker.make(names or INITIAL_IMAGES)
             if not names:
-                await maker.forget_old()
+                await maker.forget_outdated()
 
     try:
         asyncio.run(run())
@@ -79,7 +81,7 @@ def make(
 def prune(config_path: ConfigPath = None) -> None:
     """Remove what no image has needed for a day."""
     settings = config_file.load(config_path or usual_config())
-    freed = Layout(settings.images.directory).prune()
+    freed = BaseImageStore(settings.images.directory).prune()
     typer.echo(f"{freed / 1024**2:.0f} MiB freed.")
 
 

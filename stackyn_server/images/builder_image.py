@@ -17,9 +17,9 @@ from stackyn_server.engine import images, logs
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent, InUse
 from stackyn_server.errors import StackynError
-from stackyn_server.images import programs
-from stackyn_server.images.host import HostSettings
-from stackyn_server.images.layout import RECIPE
+from stackyn_server.images import builder_programs
+from stackyn_server.images.base_image_store import RECIPE
+from stackyn_server.images.host_settings import HostSettings
 
 OFFICIAL_ROOT = "debian:bookworm-slim"
 LOCAL_ROOT = "stackyn/debian:12"
@@ -36,11 +36,11 @@ class BuilderNotMade(StackynError):
     code = "BUILDER_NOT_MADE"
 
 
-def recipe(host_digest: str) -> str:
+def recipe_digest(host_digest: str) -> str:
     """Return 16 hexadecimal digits of everything that the image is made from."""
-    content = hashlib.sha256(f"{host_digest} {OFFICIAL_ROOT} {programs.digest()}".encode())
+    content = hashlib.sha256(f"{host_digest} {OFFICIAL_ROOT} {builder_programs.digest()}".encode())
     for name in (_SETTLE.name, _PROGRAM.name):
-        content.update((programs.SOURCES / name).read_bytes())
+        content.update((builder_programs.SOURCES / name).read_bytes())
     return content.hexdigest()[:16]
 
 
@@ -59,12 +59,12 @@ async def pull(engine: Engine, name: str) -> None:
                 raise BuilderNotMade(f"{name} can't be fetched: {line['error']}")
 
 
-async def take_official_programs(engine: Engine, work: Path) -> Path:
+async def copy_official_programs(engine: Engine, work: Path) -> Path:
     """Copy the builder's programs out of the official image, which the engine has, and return their folder."""
     target = work / "official"
     await asyncio.to_thread(target.mkdir)
-    async with _container(engine, {"Image": programs.official_image()}) as container:
-        for name in programs.NAMES:
+    async with _container(engine, {"Image": builder_programs.official_image()}) as container:
+        for name in builder_programs.NAMES:
             path = f"{_OFFICIAL_PROGRAMS}/{name}"
             async with engine.stream(
                 "GET", f"containers/{container}/archive", params={"path": f"/{path}"}
@@ -99,7 +99,7 @@ async def make(engine: Engine, name: str, root: Path | None, folder: Path, host:
                 raise BuilderNotMade(
                     f"The builder image was not made:\n{await _last_lines(engine, container)}"
                 )
-            await _commit(engine, container, name, await asyncio.to_thread(recipe, host.digest))
+            await _commit(engine, container, name, await asyncio.to_thread(recipe_digest, host.digest))
     finally:
         nameless = [] if root is None else [base]
         if earlier is not None and earlier.tags == (name,):
@@ -136,10 +136,10 @@ async def _import(engine: Engine, root: Path) -> str:
 
 def _files(folder: Path, host: HostSettings) -> Iterator[tuple[PurePosixPath, bytes, int]]:
     """Yield what the image holds besides packages: path, content and mode."""
-    for name in programs.NAMES:
+    for name in builder_programs.NAMES:
         yield PurePosixPath("usr/local/bin") / name, (folder / name).read_bytes(), 0o755
     for path in (_SETTLE, _PROGRAM):
-        yield path, (programs.SOURCES / path.name).read_bytes(), 0o755
+        yield path, (builder_programs.SOURCES / path.name).read_bytes(), 0o755
     for path, content in host.files.items():
         if "certificates" in str(path) or path.name == "ca-certificates.crt":
             yield path, content, 0o644

@@ -28,7 +28,7 @@ def toolchains(images: ImagesSettings, *, has_registry: bool) -> Toolchains:
 def _tools(has_registry: bool) -> Iterator[tuple[str, Tool]]:
     for tool in TOOLS.values():
         is_official = has_registry and bool(tool.lines)
-        versions = tool.lines if is_official else tuple(tool.here)
+        versions = tool.lines if is_official else tuple(tool.local)
         if versions:
             yield (
                 tool.name,

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from stackyn_server.images.commands import CommandFailed, run
+from stackyn_server.images.host_commands import CommandFailed, run_command
 
 _USUAL_MIRRORS = {
     "Debian": "http://deb.debian.org/debian",
@@ -31,13 +31,13 @@ async def make_root(suite: str, work: Path) -> Path:
     """Make the root file system of a suite below `work` and return it as a tar. Needs root. Raises `CommandFailed`."""
     tree = work / "root"
     mirror, security = await _mirror("Debian", suite), await _mirror("Debian-Security", suite)
-    await run("debootstrap", "--variant=minbase", "--include=ca-certificates", suite, tree, mirror)
+    await run_command("debootstrap", "--variant=minbase", "--include=ca-certificates", suite, tree, mirror)
     sources = [f"deb {mirror} {suite} main", f"deb {mirror} {suite}-updates main"]
     sources += [f"deb {security} {suite}-security main"]
     fetching = await _fetch_settings()
     await asyncio.to_thread(_settle, tree, "\n".join(sources) + "\n", fetching)
     target = work / "root.tar"
-    await run("tar", "--create", "--numeric-owner", "--file", target, "--directory", tree, ".")
+    await run_command("tar", "--create", "--numeric-owner", "--file", target, "--directory", tree, ".")
     await asyncio.to_thread(shutil.rmtree, tree)
     return target
 
@@ -66,7 +66,7 @@ async def _mirror(label: str, suite: str) -> str:
     """Return where this machine gets Debian from; the usual place when it is no Debian of that suite."""
     try:
         if f"VERSION_CODENAME={suite}" in await asyncio.to_thread(Path("/etc/os-release").read_text):
-            listed = await run(
+            listed = await run_command(
                 "apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"
             )
             for line in listed.splitlines():
@@ -80,7 +80,7 @@ async def _mirror(label: str, suite: str) -> str:
 async def _fetch_settings() -> str:
     """Return this machine's settings of how apt fetches: proxies, timeouts. None that hold a credential."""
     try:
-        lines = (await run("apt-config", "dump", "Acquire")).splitlines()
+        lines = (await run_command("apt-config", "dump", "Acquire")).splitlines()
     except CommandFailed:
         return ""
     kept = [line for line in lines if _FETCH_SETTING.match(line) and not _CREDENTIAL.search(line)]

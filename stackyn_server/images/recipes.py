@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackyn_server.errors import StackynError
-from stackyn_server.images.tools import BUILD, TOOLS, WITHOUT
+from stackyn_server.images.tools import BUILD, NO_LOCAL_SOURCE, TOOLS
 
 FILES = Path(__file__).with_name("recipes")
 _NAME = re.compile(r"stackyn/([a-z]+):([0-9]+(?:\.[0-9]+){0,3}t?)(-build)?")
@@ -52,7 +52,7 @@ def _ubuntu(number: str, suite: str) -> DebianRoot:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ImageRecipe:
     """`official` is the image below it where a registry answers, "" when it stands on `below` there too; `below` is
     one of ours, "" when only a registry has what it is made from.
 
@@ -125,7 +125,7 @@ ROOTS: Mapping[str, DebianRoot] = {
 }
 
 
-def recipe_of(name: str) -> Recipe:
+def recipe_of(name: str) -> ImageRecipe:
     """Return a recipe by the image's name. Raises `NoSuchImage`."""
     recipe = _recipe(name)
     if recipe is None:
@@ -140,17 +140,17 @@ def is_known(name: str) -> bool:
     return _recipe(name) is not None
 
 
-def _recipe(name: str) -> Recipe | None:
+def _recipe(name: str) -> ImageRecipe | None:
     root = ROOTS.get(name)
     if root is not None and not root.is_first:
-        return Recipe(name, "", "", root.file, needs=root.needs, files=("make-root",), suite=root.suite)
+        return ImageRecipe(name, "", "", root.file, needs=root.needs, files=("make-root",), suite=root.suite)
     found = _NAME.fullmatch(name)
     tool = TOOLS.get(found[1]) if found else None
     if found is None or tool is None:
         return None
     official = tool.official_of(found[2])
-    here = {**tool.releases, **tool.here, **tool.variants}.get(found[2], WITHOUT)
-    recipe = Recipe(
+    here = {**tool.releases, **tool.local, **tool.variants}.get(found[2], NO_LOCAL_SOURCE)
+    recipe = ImageRecipe(
         name,
         official,
         here.below,
@@ -170,22 +170,22 @@ def _recipe(name: str) -> Recipe | None:
 
 
 # Those that can be made without a registry.
-RECIPES: Mapping[str, Recipe] = {
+RECIPES: Mapping[str, ImageRecipe] = {
     name: recipe
     for name in (
         *(root.name for root in ROOTS.values() if not root.is_first),
         *(
             f"stackyn/{tool.name}:{version}{suffix}"
             for tool in TOOLS.values()
-            for version in (*tool.here, *tool.variants)
+            for version in (*tool.local, *tool.variants)
             for suffix in (("", BUILD) if tool.has_build_image else ("",))
         ),
     )
     if (recipe := _recipe(name)) is not None
 }
 # Made before the first deployment; the others, when a deployment needs them.
-FIRST = ("stackyn/base:12", "stackyn/python:3.11", "stackyn/node:22", "stackyn/static:1")
-FIRST_ROOTS = tuple(name for name, root in ROOTS.items() if root.is_first)
+INITIAL_IMAGES = ("stackyn/base:12", "stackyn/python:3.11", "stackyn/node:22", "stackyn/static:1")
+INITIAL_ROOTS = tuple(name for name, root in ROOTS.items() if root.is_first)
 
 
 def digest_of(name: str, host_digest: str) -> str:

@@ -19,7 +19,7 @@ class Steps(Protocol):
     def say(self, sentence: str) -> None: ...
 
 
-class Shown:
+class TerminalSteps:
     """Steps on a terminal: the title while it lasts, then how long it took."""
 
     def say(self, sentence: str) -> None:
@@ -41,7 +41,7 @@ class Shown:
         sys.stdout.flush()
 
 
-class Silent:
+class SilentSteps:
     """Nobody looks."""
 
     def say(self, sentence: str) -> None: ...

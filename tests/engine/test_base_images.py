@@ -13,10 +13,10 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.engine.client import Engine
-from stackyn_server.images import building, recipes
-from stackyn_server.images.building import ImageNotMade
-from stackyn_server.images.layout import Layout
-from stackyn_server.images.making import ImageMaker
+from stackyn_server.images import base_image_build, recipes
+from stackyn_server.images.base_image_build import ImageNotMade
+from stackyn_server.images.base_image_store import BaseImageStore
+from stackyn_server.images.image_maker import ImageMaker
 from tests.engine.builder.own_registry import own_registry
 from tests.engine.own_host import own_host
 
@@ -42,9 +42,9 @@ class Told:
 @pytest.fixture
 def settings(tmp_path: Path) -> config.Settings:
     """A folder with this machine's Debian, if it has one, and without anything made on it."""
-    machine = Layout(config.ImagesSettings().directory)
-    own = Layout(tmp_path / "images")
-    for name in recipes.FIRST_ROOTS:
+    machine = BaseImageStore(config.ImagesSettings().directory)
+    own = BaseImageStore(tmp_path / "images")
+    for name in recipes.INITIAL_ROOTS:
         if (entry := machine.entries().get(name)) is not None:
             (tar,) = machine.layers(entry)
             own.take_root(name, entry.recipe, tar, "amd64")
@@ -57,7 +57,7 @@ def failing_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(recipes.FILES, files)
     (files / "base.Dockerfile").write_text("RUN echo the disk is on fire >&2; exit 3\n")
     monkeypatch.setattr(recipes, "FILES", files)
-    monkeypatch.setattr(building, "FILES", files)
+    monkeypatch.setattr(base_image_build, "FILES", files)
 
 
 async def test_missing_image_is_made_once(engine: Engine, settings: config.Settings) -> None:
@@ -87,7 +87,7 @@ async def test_recipe_that_fails_changes_nothing_and_says_why(
     with pytest.raises(ImageNotMade, match="the disk is on fire"):
         await ImageMaker(engine, settings, Told()).make([NAME])
 
-    here = await asyncio.to_thread(Layout(settings.images.directory).entries)
+    here = await asyncio.to_thread(BaseImageStore(settings.images.directory).entries)
     assert NAME not in here
     assert await volumes_of_making(engine) <= volumes_before
 
@@ -116,12 +116,12 @@ async def test_registry_gives_the_official_image_of_a_version(
     assert not lacking.value.retryable and "22.4.1" in lacking.value.message
     made, _ = await asyncio.to_thread(look_at, settings, "stackyn/node:22.4.0")
     assert "NODE_VERSION=22.4.0" in made["config"]["Env"]
-    here = await asyncio.to_thread(Layout(settings.images.directory).entries)
-    assert set(here) == {*recipes.FIRST_ROOTS, "stackyn/node:22.4.0"}, "nothing was made from packages"
+    here = await asyncio.to_thread(BaseImageStore(settings.images.directory).entries)
+    assert set(here) == {*recipes.INITIAL_ROOTS, "stackyn/node:22.4.0"}, "nothing was made from packages"
 
 
 def layers_of_debian() -> list[bytes]:
-    machine = Layout(config.ImagesSettings().directory)
+    machine = BaseImageStore(config.ImagesSettings().directory)
     return [layer.read_bytes() for layer in machine.layers(machine.entries()["stackyn/debian:12"])]
 
 
@@ -132,7 +132,7 @@ async def volumes_of_making(engine: Engine) -> set[str]:
 
 def look_at(settings: config.Settings, name: str) -> tuple[dict[str, dict[str, object]], list[str]]:
     """Return an image's configuration and the media types of its layers."""
-    layout = Layout(settings.images.directory)
+    layout = BaseImageStore(settings.images.directory)
     manifest = json.loads(layout.blob(layout.entries()[name].digest).read_bytes())
     content = json.loads(layout.blob(manifest["config"]["digest"]).read_bytes())
     return content, [layer["mediaType"] for layer in manifest["layers"]]

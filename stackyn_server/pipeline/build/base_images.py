@@ -10,14 +10,14 @@ from datetime import timedelta
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.domain.jobs import WAITS_FOR, Kind
-from stackyn_server.images.layout import Layout
+from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.recipes import is_known
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import deployments, jobs
 from stackyn_server.store.database import Connection
 
 
-async def ready(run: DeploymentRun, layout: Layout) -> dict[str, str] | None:
+async def ready(run: DeploymentRun, layout: BaseImageStore) -> dict[str, str] | None:
     """Return the digests of the plan's base images by name when all are here. Else its job waits now, and begins again
     when what is missing has been made.
 
@@ -37,7 +37,7 @@ async def ready(run: DeploymentRun, layout: Layout) -> dict[str, str] | None:
         seconds = (run.job.now() - run.deployment.phase_since).total_seconds()
         run.write_log(f"{_named(told)} made, after {seconds:.0f} s.")
     here = [name for name in plan.base_images if name in entries]
-    await asyncio.to_thread(layout.note_use, here)
+    await asyncio.to_thread(layout.mark_used, here)
     return {name: entries[name].digest for name in here}
 
 

@@ -22,8 +22,8 @@ from stackyn_server.engine.builder.registry_availability import RegistryAvailabi
 from stackyn_server.engine.builder.registry_config import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
+from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.catalogue import toolchains
-from stackyn_server.images.layout import Layout
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import base_images
@@ -83,7 +83,7 @@ class Build:
         self._sealer = sealer
         self._builder = builder
         self._registry = registry
-        self._layout = Layout(settings.images.directory)
+        self._layout = BaseImageStore(settings.images.directory)
         self._clones = clones
         self._variables_key = variables_key
         self._runner = StepRunner(database, journal, settings, back_to=Phase.QUEUED)

@@ -15,8 +15,8 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
-from stackyn_server.images.building import DEPLOYMENT, ImageNotMade
-from stackyn_server.images.making import ImageMaker
+from stackyn_server.images.base_image_build import DEPLOYMENT, ImageNotMade
+from stackyn_server.images.image_maker import ImageMaker
 from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
 from stackyn_server.pipeline.build.disk import need_room
 from stackyn_server.store import jobs

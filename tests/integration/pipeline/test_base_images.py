@@ -14,8 +14,8 @@ from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import Kind, Pool
-from stackyn_server.images.building import ImageNotMade
-from stackyn_server.images.layout import Layout
+from stackyn_server.images.base_image_build import ImageNotMade
+from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import base_images
@@ -38,7 +38,7 @@ class Stage:
 
     def __init__(self, database: Database, journal: Journal, folder: Path) -> None:
         self.database = database
-        self.layout = Layout(folder / "images")
+        self.layout = BaseImageStore(folder / "images")
         self.archive = folder / "root.tar"
         self.began = 0
         self.asked: list[str] = []

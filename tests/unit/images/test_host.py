@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from stackyn_server.images import host
+from stackyn_server.images import host_settings
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -20,7 +20,7 @@ def test_certificates_and_settings_are_taken_over(tmp_path: Path) -> None:
     write(tmp_path, "etc/pip.conf", "[global]\nindex-url = https://mirror.example/simple\n")
     write(tmp_path, "etc/npmrc", "registry=https://mirror.example/npm\n")
 
-    found = host.read(tmp_path)
+    found = host_settings.read_host_settings(tmp_path)
 
     assert {str(path) for path in found.files} == {
         "etc/ssl/certs/ca-certificates.crt",
@@ -44,16 +44,16 @@ def test_certificates_and_settings_are_taken_over(tmp_path: Path) -> None:
 def test_file_with_a_credential_is_left_out_and_said(tmp_path: Path, path: str, text: str) -> None:
     write(tmp_path, path, text)
 
-    found = host.read(tmp_path)
+    found = host_settings.read_host_settings(tmp_path)
 
     assert found.files == {}
     assert found.left_out == (tmp_path / path,)
 
 
 def test_digest_tells_other_settings_apart(tmp_path: Path) -> None:
-    nothing = host.read(tmp_path).digest
+    nothing = host_settings.read_host_settings(tmp_path).digest
     write(tmp_path, "etc/pip.conf", "[global]\ntimeout = 60\n")
-    some = host.read(tmp_path).digest
+    some = host_settings.read_host_settings(tmp_path).digest
     write(tmp_path, "etc/pip.conf", "[global]\ntimeout = 90\n")
 
-    assert len({nothing, some, host.read(tmp_path).digest}) == 3
+    assert len({nothing, some, host_settings.read_host_settings(tmp_path).digest}) == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.engine.builder.base_image_index import BaseImages
-from stackyn_server.images.layout import KEPT_SECONDS, Layout, LayoutUnusable
+from stackyn_server.images.base_image_store import KEPT_SECONDS, BaseImageStore, BaseImageStoreUnusable
 
 NAME = "stackyn/tool:1"
 
@@ -47,16 +47,16 @@ class Made:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "layout")
+def layout(tmp_path: Path) -> BaseImageStore:
+    return BaseImageStore(tmp_path / "layout")
 
 
-def age(layout: Layout, digest: str) -> None:
+def age(layout: BaseImageStore, digest: str) -> None:
     long_ago = time.time() - KEPT_SECONDS - 1
     os.utime(layout.blob(digest), (long_ago, long_ago))
 
 
-def test_image_is_found_by_its_name(layout: Layout, tmp_path: Path) -> None:
+def test_image_is_found_by_its_name(layout: BaseImageStore, tmp_path: Path) -> None:
     made = Made(tmp_path / "out", b"layer")
 
     layout.take(NAME, "recipe", made.folder)
@@ -67,7 +67,7 @@ def test_image_is_found_by_its_name(layout: Layout, tmp_path: Path) -> None:
     assert [file.read_bytes() for file in layout.layers(layout.entries()[NAME])] == [b"layer"]
 
 
-def test_builds_as_another_user_can_read_it(layout: Layout, tmp_path: Path) -> None:
+def test_builds_as_another_user_can_read_it(layout: BaseImageStore, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         layout.take(NAME, "", Made(tmp_path / "out", b"layer").folder)
@@ -79,7 +79,7 @@ def test_builds_as_another_user_can_read_it(layout: Layout, tmp_path: Path) -> N
     assert closed == {"lock", "making"}, "whoever can open those could keep others out"
 
 
-def test_name_goes_to_the_image_taken_last(layout: Layout, tmp_path: Path) -> None:
+def test_name_goes_to_the_image_taken_last(layout: BaseImageStore, tmp_path: Path) -> None:
     layout.take(NAME, "", Made(tmp_path / "one", b"1").folder)
     layout.take("stackyn/other:1", "", Made(tmp_path / "other", b"3").folder)
     second = Made(tmp_path / "two", b"2")
@@ -90,7 +90,7 @@ def test_name_goes_to_the_image_taken_last(layout: Layout, tmp_path: Path) -> No
     assert set(layout.entries()) == {NAME, "stackyn/other:1"}
 
 
-def test_replaced_image_stays_for_builds_that_have_it(layout: Layout, tmp_path: Path) -> None:
+def test_replaced_image_stays_for_builds_that_have_it(layout: BaseImageStore, tmp_path: Path) -> None:
     first = Made(tmp_path / "one", b"1")
     layout.take(NAME, "", first.folder)
     for digest in (first.manifest, *first.layers):
@@ -106,7 +106,7 @@ def test_replaced_image_stays_for_builds_that_have_it(layout: Layout, tmp_path: 
     assert not layout.blob(first.layers[0]).exists()
 
 
-def test_prune_keeps_what_an_image_has(layout: Layout, tmp_path: Path) -> None:
+def test_prune_keeps_what_an_image_has(layout: BaseImageStore, tmp_path: Path) -> None:
     made = Made(tmp_path / "out", b"layer")
     layout.take(NAME, "", made.folder)
     age(layout, made.layers[0])
@@ -116,7 +116,7 @@ def test_prune_keeps_what_an_image_has(layout: Layout, tmp_path: Path) -> None:
     assert layout.blob(made.layers[0]).exists()
 
 
-def test_removed_image_has_no_name_any_more(layout: Layout, tmp_path: Path) -> None:
+def test_removed_image_has_no_name_any_more(layout: BaseImageStore, tmp_path: Path) -> None:
     layout.take(NAME, "", Made(tmp_path / "out", b"layer").folder)
 
     layout.remove([NAME])
@@ -124,19 +124,19 @@ def test_removed_image_has_no_name_any_more(layout: Layout, tmp_path: Path) -> N
     assert layout.entries() == {}
 
 
-def test_image_is_unused_until_it_is_used(layout: Layout, tmp_path: Path) -> None:
+def test_image_is_unused_until_it_is_used(layout: BaseImageStore, tmp_path: Path) -> None:
     made = Made(tmp_path / "out", b"layer")
     layout.take(NAME, "", made.folder)
     assert layout.unused(KEPT_SECONDS) == []
     age(layout, made.manifest)
     assert layout.unused(KEPT_SECONDS) == [NAME]
 
-    layout.note_use([NAME, "stackyn/forgotten:1"])
+    layout.mark_used([NAME, "stackyn/forgotten:1"])
 
     assert layout.unused(KEPT_SECONDS) == []
 
 
-def test_links_to_blobs_that_are_here_are_not_followed(layout: Layout, tmp_path: Path) -> None:
+def test_links_to_blobs_that_are_here_are_not_followed(layout: BaseImageStore, tmp_path: Path) -> None:
     below = Made(tmp_path / "below", b"below")
     layout.take("stackyn/below:1", "", below.folder)
     made = Made(tmp_path / "out", b"below", b"layer")
@@ -148,7 +148,7 @@ def test_links_to_blobs_that_are_here_are_not_followed(layout: Layout, tmp_path:
     assert layout.blob(made.layers[0]).read_bytes() == b"below"
 
 
-def test_other_links_are_refused(layout: Layout, tmp_path: Path) -> None:
+def test_other_links_are_refused(layout: BaseImageStore, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"layer")
     made = Made(tmp_path / "out", b"layer")
@@ -160,25 +160,25 @@ def test_other_links_are_refused(layout: Layout, tmp_path: Path) -> None:
     assert layout.entries() == {}
 
 
-def test_blob_must_be_what_it_is_called(layout: Layout, tmp_path: Path) -> None:
+def test_blob_must_be_what_it_is_called(layout: BaseImageStore, tmp_path: Path) -> None:
     made = Made(tmp_path / "out", b"layer")
     made.blob(made.layers[0]).write_bytes(b"other")
 
-    with pytest.raises(LayoutUnusable, match="not what it is called"):
+    with pytest.raises(BaseImageStoreUnusable, match="not what it is called"):
         layout.take(NAME, "", made.folder)
     assert layout.entries() == {}
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_result_must_be_one_image(layout: Layout, tmp_path: Path, count: int) -> None:
+def test_result_must_be_one_image(layout: BaseImageStore, tmp_path: Path, count: int) -> None:
     made = Made(tmp_path / "out", b"layer")
     made.write_index(*[made.manifest] * count)
 
-    with pytest.raises(LayoutUnusable, match="exactly one image"):
+    with pytest.raises(BaseImageStoreUnusable, match="exactly one image"):
         layout.take(NAME, "", made.folder)
 
 
-def test_root_file_system_becomes_an_image(layout: Layout, tmp_path: Path) -> None:
+def test_root_file_system_becomes_an_image(layout: BaseImageStore, tmp_path: Path) -> None:
     root = tmp_path / "root.tar"
     root.write_bytes(b"a root file system")
 
@@ -194,6 +194,6 @@ def test_root_file_system_becomes_an_image(layout: Layout, tmp_path: Path) -> No
 def test_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(LayoutUnusable) as caught:
-        Layout(tmp_path / "file" / "layout").prepare()
+    with pytest.raises(BaseImageStoreUnusable) as caught:
+        BaseImageStore(tmp_path / "file" / "layout").prepare()
     assert "[images] directory" in caught.value.hint

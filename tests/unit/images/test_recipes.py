@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.images import recipes
-from stackyn_server.images.recipes import FILES, FIRST, RECIPES, ROOTS, NoSuchImage, digest_of, recipe_of
+from stackyn_server.images.recipes import (
+    FILES,
+    INITIAL_IMAGES,
+    RECIPES,
+    ROOTS,
+    NoSuchImage,
+    digest_of,
+    recipe_of,
+)
 from stackyn_server.images.tools import TOOLS
 
 HOST = "settings of this host"
@@ -111,8 +119,8 @@ def test_official_version_is_made_from_its_own_image(tool: str) -> None:
 def test_lock_has_every_line_that_is_offered(tool: str, lock: str) -> None:
     text = (FILES / lock).read_text()
 
-    for line in TOOLS[tool].here:
-        if f"stackyn/{tool}:{line}" not in FIRST:
+    for line in TOOLS[tool].local:
+        if f"stackyn/{tool}:{line}" not in INITIAL_IMAGES:
             assert re.search(rf"^(\S+==)?{re.escape(line)}[. ]", text, re.MULTILINE), line
 
 

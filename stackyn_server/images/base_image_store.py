@@ -34,14 +34,14 @@ _LONGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
 _READABLE, _ENTERED = 0o644, 0o755  # a build reads it as another user
 
 
-class LayoutUnusable(StackynError):
+class BaseImageStoreUnusable(StackynError):
     """The folder of the base images can't be written, or what should be put into it isn't an image."""
 
     code = "IMAGES_UNUSABLE"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BaseImage:
     """One image: the digest of its manifest, and the digest of the recipe that it was made from ("" when unknown)."""
 
     name: str
@@ -49,7 +49,7 @@ class Entry:
     recipe: str
 
 
-class Layout:
+class BaseImageStore:
     """The layout in one folder. Every method may be called while builds read it and another process writes it."""
 
     def __init__(self, folder: Path) -> None:
@@ -59,27 +59,27 @@ class Layout:
     def _blobs(self) -> Path:
         return self.folder / "blobs" / "sha256"
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, BaseImage]:
         """Return the images by name; none when there is no layout yet."""
         found = {}
         for listed in self._manifests():
             marks = listed.get("annotations", {})
             if name := marks.get(NAME):
-                found[name] = Entry(name, listed["digest"], marks.get(RECIPE, ""))
+                found[name] = BaseImage(name, listed["digest"], marks.get(RECIPE, ""))
         return found
 
     def blob(self, digest: str) -> Path:
         """Return where a blob is; it need not be there."""
         return self._blobs / _hexadecimal(digest)
 
-    def take(self, name: str, recipe: str, made: Path) -> Entry:
+    def take(self, name: str, recipe: str, made: Path) -> BaseImage:
         """Take the one image of another layout (a build's result) under a name. Its blobs are copied and checked.
 
-        Raises `LayoutUnusable` when the other one doesn't hold exactly one image, or a blob isn't what it is called.
+        Raises `BaseImageStoreUnusable` when that layout doesn't hold exactly one image, or a digest is wrong.
         """
         index = _document((made / "index.json").read_bytes())
         if len(index.get("manifests", ())) != 1:
-            raise LayoutUnusable(f"The build of {name} did not make exactly one image.")
+            raise BaseImageStoreUnusable(f"The build of {name} did not make exactly one image.")
         (listed,) = index["manifests"]
         with self._writing():
             self._copy(made, listed["digest"])
@@ -88,7 +88,7 @@ class Layout:
                 self._copy(made, part["digest"])
             return self._enter(name, recipe, listed["digest"], listed["size"])
 
-    def take_root(self, name: str, recipe: str, root: Path, architecture: str) -> Entry:
+    def take_root(self, name: str, recipe: str, root: Path, architecture: str) -> BaseImage:
         """Take a tar of a root file system as an image with one layer. `architecture` in Go's words, as in `amd64`."""
         with self._writing():
             with root.open("rb") as content:
@@ -109,12 +109,12 @@ class Layout:
             digest, size = self._write([_text(manifest)])
             return self._enter(name, recipe, digest, size)
 
-    def layers(self, entry: Entry) -> list[Path]:
+    def layers(self, entry: BaseImage) -> list[Path]:
         """Return the layers of an image as tar files, the lowest first."""
         manifest = _document(self.blob(entry.digest).read_bytes())
         return [self.blob(layer["digest"]) for layer in manifest["layers"]]
 
-    def note_use(self, names: Iterable[str]) -> None:
+    def mark_used(self, names: Iterable[str]) -> None:
         """Remember that images were used now."""
         entries = self.entries()
         for name in names:
@@ -123,7 +123,7 @@ class Layout:
                     os.utime(self.blob(entries[name].digest))
 
     def unused(self, seconds: float) -> list[str]:
-        """Return the images that were neither made nor used for so long, by `note_use`."""
+        """Return the images that were neither made nor used for so long, by `mark_used`."""
         found, now = [], time.time()
         for name, entry in self.entries().items():
             with suppress(FileNotFoundError):
@@ -152,7 +152,7 @@ class Layout:
         return freed
 
     def prepare(self) -> None:
-        """Make the folder when there is none. Raises `LayoutUnusable` when it can't be written."""
+        """Make the folder when there is none. Raises `BaseImageStoreUnusable` when it can't be written."""
         try:
             for folder in (self.folder, self._blobs.parent, self._blobs):
                 if not folder.is_dir():
@@ -162,7 +162,7 @@ class Layout:
                 # Closed: a build sees this folder, and whoever can open a file can lock it.
                 (self.folder / name).touch(mode=0o600)
         except OSError as error:
-            raise LayoutUnusable(
+            raise BaseImageStoreUnusable(
                 f"The folder of the base images can't be written: {error.strerror}.",
                 hint=f"Let this user write to {self.folder}, or name another folder in [images] directory.",
             ) from error
@@ -181,14 +181,14 @@ class Layout:
         except FileNotFoundError:
             return []
 
-    def _enter(self, name: str, recipe: str, digest: str, size: int) -> Entry:
+    def _enter(self, name: str, recipe: str, digest: str, size: int) -> BaseImage:
         """Name an image whose blobs are here; what had the name before loses it."""
         others = [one for one in self._manifests() if one.get("annotations", {}).get(NAME) != name]
         marks = {NAME: name, RECIPE: recipe}
         self._publish(
             [*others, {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": marks}]
         )
-        return Entry(name, digest, recipe)
+        return BaseImage(name, digest, recipe)
 
     def _publish(self, manifests: list[dict[str, Any]]) -> None:
         # A blob's time is when it was needed last: from now on, for those that this leaves without an image.
@@ -215,7 +215,7 @@ class Layout:
         with os.fdopen(source, "rb") as content:
             written, _size = self._write(_pieces(content))
         if written != digest:
-            raise LayoutUnusable(f"A blob of a base image is not what it is called: {digest}.")
+            raise BaseImageStoreUnusable(f"A blob of a base image is not what it is called: {digest}.")
 
     def _write(self, pieces: Iterable[bytes]) -> tuple[str, int]:
         """Write a blob and return its digest and size."""
@@ -253,15 +253,15 @@ def _text(document: Mapping[str, Any]) -> bytes:
 
 def _document(text: bytes) -> dict[str, Any]:
     if len(text) > _LONGEST_DOCUMENT_BYTES:
-        raise LayoutUnusable("A manifest of a base image is larger than any manifest.")
+        raise BaseImageStoreUnusable("A manifest of a base image is larger than any manifest.")
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise LayoutUnusable("A manifest of a base image is no manifest.")
+        raise BaseImageStoreUnusable("A manifest of a base image is no manifest.")
     return found
 
 
 def _hexadecimal(digest: str) -> str:
     algorithm, _, digits = digest.partition(":")
     if algorithm != "sha256" or len(digits) != hashlib.sha256().digest_size * 2 or not digits.isalnum():
-        raise LayoutUnusable(f"Not a digest: {digest!r}")
+        raise BaseImageStoreUnusable(f"Not a digest: {digest!r}")
     return digits

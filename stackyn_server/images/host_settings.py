@@ -38,7 +38,7 @@ class HostSettings:
         return self.files.get(PurePosixPath(_BUNDLE), b"")
 
 
-def read(root: Path = Path("/")) -> HostSettings:
+def read_host_settings(root: Path = Path("/")) -> HostSettings:
     """Read the settings of this machine, or of another root (for tests)."""
     files: dict[PurePosixPath, bytes] = {}
     left_out = []

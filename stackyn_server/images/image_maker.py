@@ -16,13 +16,21 @@ from stackyn_server.engine.builder.registry_availability import RegistryAvailabi
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.errors import StackynError
-from stackyn_server.images import builder_image, debian, host
+from stackyn_server.images import builder_image, debian, host_settings
+from stackyn_server.images.base_image_build import BaseImageBuilder, ImageNotMade, open_base_image_builder
+from stackyn_server.images.base_image_store import MAKING, BaseImage, BaseImageStore
 from stackyn_server.images.builder_image import BuilderNotMade
-from stackyn_server.images.building import ImageNotMade, Workshop, workshop
-from stackyn_server.images.host import HostSettings
-from stackyn_server.images.layout import MAKING, Entry, Layout
-from stackyn_server.images.programs import Programs, official_image
-from stackyn_server.images.recipes import FIRST, FIRST_ROOTS, ROOTS, NoSuchImage, Recipe, digest_of, recipe_of
+from stackyn_server.images.builder_programs import BuilderPrograms, official_image
+from stackyn_server.images.host_settings import HostSettings
+from stackyn_server.images.recipes import (
+    INITIAL_IMAGES,
+    INITIAL_ROOTS,
+    ROOTS,
+    ImageRecipe,
+    NoSuchImage,
+    digest_of,
+    recipe_of,
+)
 from stackyn_server.images.steps import Steps
 
 _LOCK_SECONDS = 0.5  # between two looks whether somebody else on this machine has finished
@@ -56,16 +64,16 @@ class ImageMaker:
         self._may_go_without = may_go_without
         self._host = HostSettings({}, ())  # until it is read
         self._made: set[str] = set()  # by this run, so fresh enough
-        self._layout = Layout(settings.images.directory)
-        self._programs = Programs(settings.images.directory)
+        self._layout = BaseImageStore(settings.images.directory)
+        self._programs = BuilderPrograms(settings.images.directory)
 
-    async def missing(self, names: Sequence[str] = FIRST) -> list[str]:
+    async def missing(self, names: Sequence[str] = INITIAL_IMAGES) -> list[str]:
         """Return the images that are not here, or were made from other recipes, certificates or settings."""
         await self._read_host()
         builder = [] if await self._has_builder() else [self._settings.images.builder]
         return builder + [name for name in names if not await self._is_current(name)]
 
-    async def make(self, names: Sequence[str] = FIRST) -> None:
+    async def make(self, names: Sequence[str] = INITIAL_IMAGES) -> None:
         """Make those of `names`, and what they stand on, that are missing. Raises what went wrong, in sentences."""
         async with self._alone():
             wanted = await self.missing(names)
@@ -77,7 +85,7 @@ class ImageMaker:
             await self._make(wanted, is_local)
             await asyncio.to_thread(self._layout.prune)
 
-    async def forget_old(self) -> list[str]:
+    async def forget_outdated(self) -> list[str]:
         """Forget the images that were made for deployments from other recipes, certificates or settings, or all of them
         when it is fresh ones that are wanted: the next deployment that needs one has it made. Return their names."""
         await self._read_host()
@@ -88,7 +96,7 @@ class ImageMaker:
 
     async def _made_for_deployments(self) -> list[str]:
         entries = await asyncio.to_thread(self._layout.entries)
-        first = {*FIRST, *FIRST_ROOTS}
+        first = {*INITIAL_IMAGES, *INITIAL_ROOTS}
         return [name for name in entries if name not in first]
 
     async def _make(self, wanted: list[str], is_local: bool) -> None:
@@ -97,11 +105,11 @@ class ImageMaker:
         names = [name for name in wanted if name != self._settings.images.builder]
         if not names:
             return
-        async with workshop(self._engine, self._settings) as shop:
+        async with open_base_image_builder(self._engine, self._settings) as shop:
             for name in names:
                 await self._need(name, shop, is_local)
 
-    async def _need(self, name: str, shop: Workshop, is_local: bool) -> None:
+    async def _need(self, name: str, shop: BaseImageBuilder, is_local: bool) -> None:
         """Make one image, after those that it stands on."""
         if await self._is_current(name):
             return
@@ -126,14 +134,14 @@ class ImageMaker:
         with self._steps.step(name):
             await self._build(recipe, shop, is_local=True)
 
-    async def _build(self, recipe: Recipe, shop: Workshop, *, is_local: bool) -> None:
+    async def _build(self, recipe: ImageRecipe, shop: BaseImageBuilder, *, is_local: bool) -> None:
         entries = await asyncio.to_thread(self._layout.entries)
         below = {other: entries[other].digest for other in recipe.stands_on if is_local}
         made = await shop.build(recipe, self._host, below, is_local=is_local)
         await asyncio.to_thread(self._layout.take, recipe.name, await self._digest(recipe.name), made)
         self._made.add(recipe.name)
 
-    async def _make_root(self, name: str) -> Entry:
+    async def _make_root(self, name: str) -> BaseImage:
         with self._steps.step(f"{name}, by debootstrap"):
             async with _work_folder() as work:
                 root = await debian.make_root(ROOTS[name].suite, work)
@@ -147,7 +155,7 @@ class ImageMaker:
         name = self._settings.images.builder
         if self._is_fresh and name not in self._made:
             return False
-        recipe = await asyncio.to_thread(builder_image.recipe, self._host.digest)
+        recipe = await asyncio.to_thread(builder_image.recipe_digest, self._host.digest)
         return await builder_image.is_made(self._engine, name, recipe)
 
     async def _make_builder(self, is_local: bool) -> None:
@@ -169,7 +177,7 @@ class ImageMaker:
             if not await asyncio.to_thread(self._programs.are_here):
                 with self._steps.step(f"{official_image()}, from the registry"):
                     await builder_image.pull(self._engine, official_image())
-                    made = await builder_image.take_official_programs(self._engine, work)
+                    made = await builder_image.copy_official_programs(self._engine, work)
                     await asyncio.to_thread(self._programs.keep, made)
         except (BuilderNotMade, EngineRefused, EngineUnavailable) as error:
             self._steps.say(f"{error.message} It is made here, from packages.")
@@ -208,7 +216,7 @@ class ImageMaker:
         return await asyncio.to_thread(digest_of, name, self._host.digest)
 
     async def _read_host(self) -> None:
-        self._host = await asyncio.to_thread(host.read)
+        self._host = await asyncio.to_thread(host_settings.read_host_settings)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
