@@ -34,7 +34,7 @@ async def running_at(port: int) -> AsyncIterator[ServerProcess]:
         yield server
 
 
-async def test_a_release_that_is_ready_before_the_ingress_waits_for_it(git: GitServer) -> None:
+async def test_a_ready_release_waits_for_the_ingress(git: GitServer) -> None:
     url, _ = await git.publish("early", tiny_app("served"))
     port = free_port()
     async with AsyncExitStack() as stack:
@@ -46,7 +46,7 @@ async def test_a_release_that_is_ready_before_the_ingress_waits_for_it(git: GitS
         assert await server.visit("early") == (200, "served")
 
 
-async def test_a_switch_that_finds_no_ingress_after_a_kill_is_made_as_soon_as_there_is_one(
+async def test_an_interrupted_switch_waits_for_the_ingress(
     git: GitServer,
 ) -> None:
     url, _ = await git.publish("halfway", tiny_app("old"))

@@ -44,9 +44,7 @@ async def operators_proxy(folder: Path) -> AsyncIterator[tuple[int, Path]]:
 
 
 @pytest.mark.full
-async def test_through_an_operators_traefik_no_request_fails_over_deploys(
-    tmp_path: Path, git: GitServer
-) -> None:
+async def test_deploys_behind_an_operators_traefik_fail_no_request(tmp_path: Path, git: GitServer) -> None:
     async with (
         operators_proxy(tmp_path / "operator") as (port, watched),
         running(
@@ -74,9 +72,7 @@ async def test_through_an_operators_traefik_no_request_fails_over_deploys(
 
 
 @pytest.mark.full
-async def test_behind_an_operators_traefik_that_reaches_loopback_an_app_sleeps_and_wakes(
-    tmp_path: Path, git: GitServer
-) -> None:
+async def test_an_app_sleeps_and_wakes_behind_an_operators_traefik(tmp_path: Path, git: GitServer) -> None:
     async with (
         operators_proxy(tmp_path / "operator") as (port, watched),
         running(
@@ -106,7 +102,7 @@ async def test_behind_an_operators_traefik_that_reaches_loopback_an_app_sleeps_a
 
 
 @pytest.mark.full
-async def test_without_a_proxy_the_listed_address_answers_after_each_deploy(git: GitServer) -> None:
+async def test_routes_json_lists_a_working_address_after_each_deploy(git: GitServer) -> None:
     async with running(ingress={"provider": "none"}) as server:
         shop = LoadedApp(server, git, "listed")
         await shop.create()

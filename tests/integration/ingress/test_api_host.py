@@ -30,7 +30,7 @@ def url(stage: Stage, path: str = "/api/apps") -> str:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 @pytest.mark.parametrize(("origin", "allowed"), [(OTHER, OTHER), ("https://elsewhere.test", CONSOLE)])
-async def test_while_it_is_away_the_proxy_answers_as_it_would(
+async def test_the_proxy_answers_json_errors_while_the_api_is_away(
     api: Stage, method: str, origin: str, allowed: str
 ) -> None:
     async with (
@@ -49,7 +49,7 @@ async def test_while_it_is_away_the_proxy_answers_as_it_would(
 
 
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
-async def test_what_it_answers_itself_is_left_alone(api: Stage, status: int) -> None:
+async def test_answers_of_the_api_itself_are_not_replaced(api: Stage, status: int) -> None:
     async def says(request: web.Request) -> web.Response:
         return web.json_response({"mine": status}, status=status, headers={"X-Mine": "yes"})
 
@@ -66,7 +66,7 @@ async def test_what_it_answers_itself_is_left_alone(api: Stage, status: int) -> 
         )
 
 
-async def test_its_streams_and_sockets_pass(api: Stage) -> None:
+async def test_streams_and_websockets_of_the_api_pass(api: Stage) -> None:
     second = asyncio.Event()
 
     async def serves(request: web.Request) -> web.StreamResponse:
@@ -94,7 +94,7 @@ async def test_its_streams_and_sockets_pass(api: Stage) -> None:
             assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
 
 
-async def test_an_app_that_is_away_is_not_spoken_for(api: Stage) -> None:
+async def test_errors_of_apps_are_not_replaced(api: Stage) -> None:
     _, instance = await rows.add_app(api.database, "shop", port=api.port, seat=0)
     await api.publisher().apply({"shop.example.test": instance})
 
@@ -106,7 +106,7 @@ async def test_an_app_that_is_away_is_not_spoken_for(api: Stage) -> None:
         assert "TEMPORARILY_UNAVAILABLE" not in await answer.text()
 
 
-async def test_the_answer_is_reached_through_no_entry_point_for_visitors(api: Stage) -> None:
+async def test_visitors_entry_points_dont_serve_the_fallback(api: Stage) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.get(url(api), headers={"Host": "127.0.0.1"}) as answer,

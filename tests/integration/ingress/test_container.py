@@ -56,9 +56,7 @@ async def ingress(database: Database, container: IngressContainer, tmp_path: Pat
     return create_ingress(settings, database, container, secret=secret, epoch=EPOCH, still_leading=leading)
 
 
-async def test_apps_are_served_from_the_container_over_every_entry_point(
-    database: Database, ingress: Ingress
-) -> None:
+async def test_the_container_serves_apps_on_every_entry_point(database: Database, ingress: Ingress) -> None:
     await ingress.prepare()
     port = free_port()
     app, old = await rows.add_app(database, "shop", port=port, seat=0)
@@ -84,7 +82,7 @@ async def test_a_second_server_start_leaves_the_container_alone(
     assert second is not None and second.container == first.container
 
 
-async def test_a_proxy_that_dies_is_back_with_the_same_routes_without_us(
+async def test_a_killed_proxy_restarts_with_its_routes_without_us(
     database: Database,
     engine: Engine,
     container: IngressContainer,
@@ -102,7 +100,7 @@ async def test_a_proxy_that_dies_is_back_with_the_same_routes_without_us(
     await ingress.confirm(number, {HOST: instance})
 
 
-async def test_replacing_the_container_under_load_fails_no_new_connection(
+async def test_replacing_the_container_fails_no_new_connection(
     database: Database, container: IngressContainer, ingress: Ingress
 ) -> None:
     await ingress.prepare()

@@ -70,7 +70,7 @@ def url(stage: Stage) -> str:
     return f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/upload"
 
 
-async def test_a_held_post_arrives_with_its_whole_body_once_the_app_is_up(make_stage: MakeStage) -> None:
+async def test_a_held_post_arrives_with_its_whole_body(make_stage: MakeStage) -> None:
     stage, gate, body = await held(make_stage), Gate(25), os.urandom(BODY_BYTES)
     async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
         request = asyncio.create_task(_post(session, stage, body))
@@ -81,7 +81,7 @@ async def test_a_held_post_arrives_with_its_whole_body_once_the_app_is_up(make_s
             assert await request == (200, hashlib.sha256(body).hexdigest())
 
 
-async def test_the_endpoint_learns_which_app_and_no_credentials(make_stage: MakeStage) -> None:
+async def test_the_hold_endpoint_gets_the_app_and_no_credentials(make_stage: MakeStage) -> None:
     stage, gate = await held(make_stage), Gate(25)
     gate.open.set()
     async with (
@@ -115,7 +115,7 @@ async def test_a_websocket_waits_for_the_app_too(make_stage: MakeStage) -> None:
             await socket.close()
 
 
-async def test_turns_follow_each_other_and_the_last_one_gives_up(make_stage: MakeStage) -> None:
+async def test_turns_run_in_order_and_only_the_last_one_refuses(make_stage: MakeStage) -> None:
     stage, gate = await held(make_stage, hold_seconds=75), Gate(0.2)
     async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
         answer = await _post(session, stage, b"x")
@@ -124,7 +124,7 @@ async def test_turns_follow_each_other_and_the_last_one_gives_up(make_stage: Mak
     assert [path for path, _ in gate.asked] == ["/hold/1/1/3", "/hold/1/2/3", "/hold/1/3/3"]
 
 
-async def test_a_hold_endpoint_that_is_down_answers_an_error_and_other_apps_are_served(
+async def test_without_the_hold_endpoint_only_held_apps_fail(
     make_stage: MakeStage,
 ) -> None:
     stage = await held(make_stage)
@@ -136,7 +136,7 @@ async def test_a_hold_endpoint_that_is_down_answers_an_error_and_other_apps_are_
 
 
 @pytest.mark.full
-async def test_chained_turns_hold_longer_than_the_thirty_seconds_of_one(make_stage: MakeStage) -> None:
+async def test_several_turns_hold_longer_than_thirty_seconds(make_stage: MakeStage) -> None:
     stage, gate, body = await held(make_stage, hold_seconds=50), Gate(25), os.urandom(BODY_BYTES)
     began = time.monotonic()
     async with (

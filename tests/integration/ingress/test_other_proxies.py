@@ -77,7 +77,7 @@ async def operators_proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
     await proxy.stop()
 
 
-async def test_our_file_in_an_operators_directory_is_served_beside_theirs(
+async def test_our_file_is_served_beside_an_operators_own_files(
     database: Database, tmp_path: Path, operators_proxy: Proxy
 ) -> None:
     point = operators_proxy.entry_points[0]
@@ -99,9 +99,7 @@ async def test_our_file_in_an_operators_directory_is_served_beside_theirs(
     assert sorted(os.listdir(watched)) == ["stackyn.yml", "theirs.yml"]
 
 
-async def test_without_a_proxy_the_routes_are_listed_for_the_operators_own(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_without_a_proxy_routes_json_lists_the_routes(database: Database, tmp_path: Path) -> None:
     ingress = await chosen(database, settings_for(tmp_path, provider="none"), tmp_path)
     assert isinstance(ingress, NoIngress)
     await ingress.prepare()
@@ -117,7 +115,7 @@ async def test_without_a_proxy_the_routes_are_listed_for_the_operators_own(
     await ingress.apply({HOST: None})
 
 
-async def test_without_a_proxy_an_instance_that_accepts_nothing_is_not_confirmed(
+async def test_without_a_proxy_a_refusing_instance_is_not_confirmed(
     database: Database, tmp_path: Path
 ) -> None:
     ingress = await chosen(database, settings_for(tmp_path, provider="none"), tmp_path)
@@ -149,7 +147,7 @@ async def test_settings_that_contradict_each_other_are_named(
         await chosen(database, settings_for(tmp_path, **ingress), tmp_path)
 
 
-async def test_the_api_is_reached_through_the_proxy_only_under_its_own_host(stage: Stage) -> None:
+async def test_the_proxy_serves_the_api_only_under_its_own_host(stage: Stage) -> None:
     upstream = stage.context.own_upstreams[0]
     async with backend(str(upstream.address), upstream.port, says("the api")):
         await stage.publisher().apply({})
@@ -171,7 +169,7 @@ async def _listening(point: EntryPoint) -> None:
 
 
 @pytest.mark.parametrize("provider", ["traefik", "none"])
-async def test_a_data_directory_that_can_not_be_written_is_an_error_that_says_so(
+async def test_an_unwritable_data_directory_raises_not_published(
     database: Database, tmp_path: Path, provider: str
 ) -> None:
     (tmp_path / "ingress").write_text("in the way")

@@ -58,7 +58,7 @@ async def raw_get(stage: Stage, path: str, *headers: str) -> dict[str, object]:
     return mirrored
 
 
-async def test_the_app_learns_the_visitors_own_address_and_no_forged_one(shop: Stage) -> None:
+async def test_the_app_gets_the_visitors_address_and_no_forged_one(shop: Stage) -> None:
     async with backend(address(0), shop.port, mirror):
         seen = await raw_get(
             shop,
@@ -84,7 +84,7 @@ async def test_the_app_gets_the_path_as_it_was_sent(shop: Stage, path: str) -> N
     assert seen["path"] == path.replace("é", "%C3%A9")
 
 
-async def test_the_first_event_of_a_stream_arrives_before_the_second_is_made(shop: Stage) -> None:
+async def test_events_of_a_stream_arrive_without_delay(shop: Stage) -> None:
     second = asyncio.Event()
 
     async def events(request: web.Request) -> web.StreamResponse:
@@ -157,7 +157,7 @@ async def test_an_unknown_host_gets_a_404_and_reaches_no_app(shop: Stage) -> Non
     assert reached == []
 
 
-async def test_an_app_never_sees_the_questions_of_a_confirmation(stage: Stage) -> None:
+async def test_confirmation_requests_never_reach_an_app(stage: Stage) -> None:
     reached: list[str] = []
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
 

@@ -41,7 +41,7 @@ async def test_a_confirmed_route_is_served(stage: Stage) -> None:
             assert await get(stage.proxy.entry_points[0], host) == (200, "hello")
 
 
-async def test_the_start_removes_nothing_that_is_being_written(stage: Stage) -> None:
+async def test_prepare_removes_no_file_that_is_being_written(stage: Stage) -> None:
     """A job that a killed server left publishes as soon as the next one has started."""
     starting: list[asyncio.Task[int]] = []
 
@@ -57,7 +57,7 @@ async def test_the_start_removes_nothing_that_is_being_written(stage: Stage) -> 
     assert await starting[0] == number + 1
 
 
-async def test_every_entry_point_is_asked(make_stage: MakeStage) -> None:
+async def test_every_entry_point_is_checked(make_stage: MakeStage) -> None:
     stage: Stage = await make_stage(tls=True, https_port=8443)
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     plain, tls = stage.proxy.entry_points
@@ -68,7 +68,7 @@ async def test_every_entry_point_is_asked(make_stage: MakeStage) -> None:
         assert (await get(plain, "shop.example.test"))[0] == 301
 
 
-async def test_an_entry_point_that_nobody_serves_is_named(stage: Stage) -> None:
+async def test_an_entry_point_that_refuses_is_named(stage: Stage) -> None:
     points = (*stage.proxy.entry_points, EntryPoint("second", free_port()))
     publisher = stage.publisher(context=_with(stage, entry_points=points), confirm_seconds=BRIEFLY)
 
@@ -132,9 +132,7 @@ def _break(change: Any) -> Any:
         ),
     ],
 )
-async def test_the_marker_alone_does_not_confirm_a_host_that_the_proxy_left_out(
-    stage: Stage, damage: Any
-) -> None:
+async def test_a_host_without_its_router_is_not_confirmed(stage: Stage, damage: Any) -> None:
     app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     assert app == 1
 
@@ -144,7 +142,7 @@ async def test_the_marker_alone_does_not_confirm_a_host_that_the_proxy_left_out(
         )
 
 
-async def test_a_file_that_the_proxy_rejects_leaves_the_old_routes_and_is_not_confirmed(stage: Stage) -> None:
+async def test_a_rejected_file_keeps_the_old_routes_and_isnt_confirmed(stage: Stage) -> None:
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     async with backend(address(0), stage.port, says("hello")):
         await stage.publisher().apply({"shop.example.test": instance})
@@ -168,7 +166,7 @@ async def test_callers_at_the_same_time_share_a_publication(stage: Stage) -> Non
     assert numbers(stage).endswith(f"1-{max(taken)}")
 
 
-async def test_a_caller_never_shares_a_snapshot_that_began_before_its_commit(stage: Stage) -> None:
+async def test_no_caller_shares_a_snapshot_older_than_its_commit(stage: Stage) -> None:
     publisher = stage.publisher()
     hosts: dict[str, InstanceId] = {}
 
@@ -184,7 +182,7 @@ async def test_a_caller_never_shares_a_snapshot_that_began_before_its_commit(sta
     await publisher.confirm(max(taken), hosts)
 
 
-async def test_a_cancelled_caller_does_not_take_the_others_with_it(stage: Stage) -> None:
+async def test_cancelling_one_caller_does_not_cancel_the_others(stage: Stage) -> None:
     publisher = stage.publisher()
     callers = [asyncio.create_task(publisher.publish()) for _ in range(5)]
     await asyncio.sleep(0)
@@ -197,7 +195,7 @@ async def test_a_cancelled_caller_does_not_take_the_others_with_it(stage: Stage)
     await publisher.confirm(max(number for number in ended[1:] if isinstance(number, int)), {})
 
 
-async def test_every_waiter_learns_of_a_failed_publication_at_once(stage: Stage) -> None:
+async def test_every_waiting_caller_gets_the_error_at_once(stage: Stage) -> None:
     publisher = stage.publisher()
     await stage.database.close()
 
@@ -206,7 +204,7 @@ async def test_every_waiter_learns_of_a_failed_publication_at_once(stage: Stage)
     assert all(isinstance(error, DatabaseUnavailable) for error in ended), ended
 
 
-async def test_another_epoch_writes_nothing(stage: Stage) -> None:
+async def test_a_server_of_another_epoch_writes_nothing(stage: Stage) -> None:
     publisher = stage.publisher()
     await publisher.apply({})
     before = stage.proxy.routes.read_text()
@@ -219,7 +217,7 @@ async def test_another_epoch_writes_nothing(stage: Stage) -> None:
     assert stage.proxy.routes.read_text() == before
 
 
-async def test_leadership_lost_before_the_rename_leaves_the_file_and_no_rubbish(stage: Stage) -> None:
+async def test_lost_leadership_leaves_the_file_and_no_staged_files(stage: Stage) -> None:
     async def lost() -> None:
         raise LeadershipLost
 
@@ -233,7 +231,7 @@ async def test_leadership_lost_before_the_rename_leaves_the_file_and_no_rubbish(
     assert sorted(os.listdir(stage.proxy.directory)) == files
 
 
-async def test_a_truncated_file_is_seen_and_repaired_while_the_old_routes_are_served(stage: Stage) -> None:
+async def test_a_truncated_file_is_repaired_while_old_routes_serve(stage: Stage) -> None:
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     publisher = stage.publisher()
     number = await publisher.apply({"shop.example.test": instance})
@@ -257,7 +255,7 @@ async def test_a_removed_file_is_repaired(stage: Stage) -> None:
     assert stage.proxy.routes.exists()
 
 
-async def test_a_dead_proxy_is_said_so_in_bounded_time(stage: Stage) -> None:
+async def test_a_dead_proxy_is_not_confirmed_in_bounded_time(stage: Stage) -> None:
     publisher = stage.publisher(confirm_seconds=BRIEFLY)
     await stage.proxy.stop()
     began = time.monotonic()
@@ -270,7 +268,7 @@ async def test_a_dead_proxy_is_said_so_in_bounded_time(stage: Stage) -> None:
     assert "entry point `web` refuses connections" in raised.value.message
 
 
-async def test_a_frozen_proxy_keeps_nobody_from_publishing(stage: Stage) -> None:
+async def test_a_frozen_proxy_does_not_block_publishing(stage: Stage) -> None:
     publisher = stage.publisher(confirm_seconds=2 * BRIEFLY)
     stage.proxy.freeze()
     waiting = asyncio.create_task(publisher.apply({}))
@@ -285,7 +283,7 @@ async def test_a_frozen_proxy_keeps_nobody_from_publishing(stage: Stage) -> None
     assert time.monotonic() - began < 6 * BRIEFLY
 
 
-async def test_a_restarted_proxy_serves_the_same(stage: Stage) -> None:
+async def test_a_restarted_proxy_serves_the_same_routes(stage: Stage) -> None:
     _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     publisher = stage.publisher()
     number = await publisher.apply({"shop.example.test": instance})
@@ -295,7 +293,7 @@ async def test_a_restarted_proxy_serves_the_same(stage: Stage) -> None:
     await publisher.confirm(number, {"shop.example.test": instance})
 
 
-async def test_a_proxy_that_dies_between_the_write_and_its_reading_serves_the_new_routes_when_it_is_back(
+async def test_a_proxy_killed_before_reading_serves_the_new_routes(
     stage: Stage,
 ) -> None:
     app, old = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
@@ -311,7 +309,7 @@ async def test_a_proxy_that_dies_between_the_write_and_its_reading_serves_the_ne
     await publisher.confirm(number, {"shop.example.test": new})
 
 
-async def test_a_bad_domain_of_one_app_keeps_no_other_app_from_being_served(stage: Stage) -> None:
+async def test_an_invalid_domain_of_one_app_affects_no_other_app(stage: Stage) -> None:
     _, bad = await rows.add_app(
         stage.database, "bad", port=stage.port, seat=0, hosts=['{{ env "HOME" }}.org']
     )
@@ -323,7 +321,7 @@ async def test_a_bad_domain_of_one_app_keeps_no_other_app_from_being_served(stag
         await publisher.confirm(number, {'{{ env "HOME" }}.org': bad})
 
 
-async def test_a_directory_that_can_not_be_written_is_said_without_its_path(stage: Stage) -> None:
+async def test_the_error_of_an_unwritable_directory_hides_its_path(stage: Stage) -> None:
     file = RouteFile(stage.proxy.directory / "absent" / "routes.yml")
 
     with pytest.raises(NotPublished) as raised:
@@ -333,7 +331,7 @@ async def test_a_directory_that_can_not_be_written_is_said_without_its_path(stag
     assert str(stage.proxy.directory) not in raised.value.message + raised.value.hint
 
 
-async def test_the_operators_redirect_of_everything_counts_when_tls_answers(make_stage: MakeStage) -> None:
+async def test_an_operators_redirect_to_https_counts_if_tls_answers(make_stage: MakeStage) -> None:
     stage: Stage = await make_stage(tls=True, start=False)
     plain, tls = stage.proxy.entry_points
     redirection = f"--entrypoints.{plain.name}.http.redirections.entrypoint"
@@ -348,7 +346,7 @@ async def test_the_operators_redirect_of_everything_counts_when_tls_answers(make
         await only_plain.apply({})
 
 
-async def test_numbers_are_kept_few(
+async def test_old_publication_rows_are_deleted(
     database: Database, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stackyn_server.store.publications.KEPT", 3)

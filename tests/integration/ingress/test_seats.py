@@ -25,7 +25,7 @@ LEFT, CAME = "left.example.test", "came.example.test"
 BODY_BYTES = 300_000
 
 
-async def test_a_request_held_for_a_deleted_app_never_reaches_another_tenant(make_stage: MakeStage) -> None:
+async def test_a_request_held_for_a_deleted_app_reaches_no_other(make_stage: MakeStage) -> None:
     status, text = await _let_go_after_the_deletion(await make_stage(hold_port=free_port()), quarantine=120)
 
     assert status in (502, 504), text
@@ -58,7 +58,7 @@ async def test_a_stopped_apps_addresses_stay_its_own(database: Database) -> None
         assert await apps.free_seat(connection) == 1
 
 
-async def test_without_the_quarantine_the_same_request_is_answered_by_the_other_tenant(
+async def test_without_quarantine_the_other_tenant_answers_the_request(
     make_stage: MakeStage,
 ) -> None:
     """What the first test here would see if seats were free at once: it is able to fail."""

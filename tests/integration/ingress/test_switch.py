@@ -44,7 +44,7 @@ async def test_ten_switches_under_constant_load_drop_no_request(stage: Stage) ->
     assert len(load.answers) == SWITCHES + 1, "every instance answered"
 
 
-async def test_after_confirmation_no_new_request_reaches_the_old_instance(stage: Stage) -> None:
+async def test_no_request_reaches_the_old_instance_once_confirmed(stage: Stage) -> None:
     app, old = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
     publisher = stage.publisher()
     load = Load(stage.proxy.entry_points[0], "shop.example.test")

@@ -60,7 +60,7 @@ async def impatient(make_stage: MakeStage) -> Own:
     return Own(stage, confirm_seconds=2 * BRIEFLY)
 
 
-async def test_a_server_start_has_the_file_written_the_proxy_running_and_serving_it(own: Own) -> None:
+async def test_prepare_writes_the_file_and_starts_the_proxy(own: Own) -> None:
     _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
 
     await own.ingress.prepare()
@@ -78,7 +78,7 @@ async def test_a_second_server_start_leaves_the_running_proxy_alone(own: Own) ->
     assert own.engine.started == 1
 
 
-async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start(impatient: Own) -> None:
+async def test_a_proxy_that_started_without_its_file_is_replaced(impatient: Own) -> None:
     await impatient.ingress.prepare()
     await impatient.stage.proxy.stop()
     impatient.stage.proxy.routes.unlink()
@@ -93,7 +93,7 @@ async def test_a_proxy_that_started_without_its_file_is_replaced_at_server_start
     await impatient.ingress.apply({})
 
 
-async def test_a_stopped_proxy_is_started_again_and_nothing_else_is_done_to_a_running_one(own: Own) -> None:
+async def test_repair_starts_a_stopped_proxy_and_leaves_a_running_one(own: Own) -> None:
     await own.ingress.prepare()
     assert await own.ingress.repair() is RouteFileState.INTACT
     assert own.engine.started == 1
@@ -105,7 +105,7 @@ async def test_a_stopped_proxy_is_started_again_and_nothing_else_is_done_to_a_ru
     await own.ingress.apply({})
 
 
-async def test_a_truncated_file_is_put_right_before_the_proxy_is_replaced(own: Own) -> None:
+async def test_a_truncated_file_is_repaired_before_a_replacement(own: Own) -> None:
     _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
     await own.ingress.prepare()
     own.stage.proxy.routes.write_text("{")
@@ -115,7 +115,7 @@ async def test_a_truncated_file_is_put_right_before_the_proxy_is_replaced(own: O
     await own.ingress.apply({HOST: instance})
 
 
-async def test_a_proxy_that_can_not_start_is_reported_with_its_own_last_words(make_stage: MakeStage) -> None:
+async def test_a_proxy_that_cannot_start_is_reported_with_its_log(make_stage: MakeStage) -> None:
     stage: Stage = await make_stage(start=False)
     async with backend("0.0.0.0", stage.proxy.entry_points[0].port, says("the port's owner")):
         with pytest.raises(NotConfirmed) as raised:
@@ -147,7 +147,7 @@ async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
         response.close()
 
 
-async def test_where_visitors_can_not_be_steered_the_proxy_is_replaced_all_the_same(
+async def test_replacement_works_without_connection_steering(
     own: Own, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await own.ingress.prepare()
@@ -165,7 +165,7 @@ async def test_where_visitors_can_not_be_steered_the_proxy_is_replaced_all_the_s
     await own.ingress.apply({})
 
 
-async def test_a_new_proxy_that_does_not_come_up_leaves_the_old_one_serving(impatient: Own) -> None:
+async def test_a_new_proxy_that_fails_leaves_the_old_one_serving(impatient: Own) -> None:
     await impatient.ingress.prepare()
     old = impatient.stage.proxy.pid
     impatient.ingress._configuration = replace(impatient.ingress._configuration, metrics_port=1)
@@ -177,7 +177,7 @@ async def test_a_new_proxy_that_does_not_come_up_leaves_the_old_one_serving(impa
     await impatient.ingress.apply({})
 
 
-async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
+async def test_an_operators_certificate_and_its_renewal_are_served(
     make_stage: MakeStage, tmp_path: Path
 ) -> None:
     stage: Stage = await make_stage(tls=True, start=False)
@@ -200,7 +200,7 @@ async def test_an_operators_certificate_is_served_and_its_renewal_noticed(
     assert own.engine.started == 1
 
 
-def test_a_certificate_and_a_key_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+def test_a_certificate_with_another_key_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         self_signed(f"{name}.example.test", tmp_path / f"{name}.pem", tmp_path / f"{name}.key")
     directory = ConfigurationDirectory(tmp_path / "ingress", PurePosixPath("/etc/stackyn"))
@@ -230,7 +230,7 @@ def test_the_packaged_binary_is_the_one_we_know() -> None:
     assert path.name == "traefik" and len(digest) == 64
 
 
-def test_another_content_in_the_package_is_refused_but_an_operators_own_choice_is_taken(
+def test_only_the_packaged_binary_must_match_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "traefik"

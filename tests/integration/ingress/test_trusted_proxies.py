@@ -81,7 +81,7 @@ async def headers_seen(stage: Stage) -> dict[str, str]:
     return seen
 
 
-async def test_the_word_of_a_trusted_proxy_reaches_the_app(trusting: Stage) -> None:
+async def test_headers_of_a_trusted_proxy_reach_the_app(trusting: Stage) -> None:
     seen = await headers_seen(trusting)
     assert seen["x-forwarded-proto"] == "https"
     assert seen["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
@@ -90,7 +90,7 @@ async def test_the_word_of_a_trusted_proxy_reaches_the_app(trusting: Stage) -> N
 
 
 @pytest.mark.parametrize("trusted", [(), ("192.0.2.7",)])
-async def test_nobody_elses_word_does(
+async def test_headers_of_other_senders_are_removed(
     make_stage: MakeStage, mirror: Mirror, trusted: tuple[str, ...]
 ) -> None:
     stage = await serving(make_stage, *trusted)
@@ -143,7 +143,9 @@ SMUGGLED = {
 OPEN = post("Content-Length: 0", body=HIDDEN)
 
 
-async def test_a_second_request_that_gets_through_is_seen(make_stage: MakeStage, mirror: Mirror) -> None:
+async def test_the_mirror_sees_a_second_request_on_a_connection(
+    make_stage: MakeStage, mirror: Mirror
+) -> None:
     stage = await serving(make_stage)
     async with backend(address(0), stage.port, mirror.answer):
         await send(stage, OPEN)

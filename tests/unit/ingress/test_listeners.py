@@ -17,7 +17,7 @@ def listener(port: int, family: socket.AddressFamily = socket.AF_INET) -> socket
     return made
 
 
-def test_listeners_of_both_families_are_counted_and_connections_are_not() -> None:
+def test_listeners_are_counted_and_connections_are_not() -> None:
     with listener(0) as first:
         port = first.getsockname()[1]
         assert listening([port]) == {port: 1}

@@ -46,7 +46,7 @@ def http(context: Any, *routes: Any) -> dict[str, Any]:
     return section
 
 
-def test_one_app_on_plain_http_is_rendered_exactly_so() -> None:
+def test_one_app_on_plain_http_renders_this_configuration() -> None:
     assert http(a_context(own_upstreams=()), a_route(1, hosts=("www.shop.org",))) == {
         "routers": {
             "app-1-web": {
@@ -97,7 +97,7 @@ def test_one_app_on_plain_http_is_rendered_exactly_so() -> None:
     }
 
 
-def test_the_api_is_a_site_on_the_loopback_port_of_the_server() -> None:
+def test_the_api_is_an_upstream_on_the_servers_loopback_port() -> None:
     rendered = http(a_context())
 
     assert rendered["routers"]["api-web"]["rule"] == "Host(`api.example.test`)"
@@ -126,7 +126,7 @@ def test_the_redirect_names_the_public_port() -> None:
     assert middlewares["stackyn-to-https"]["redirectScheme"]["port"] == "8443"
 
 
-def test_tls_routers_name_the_resolver_but_the_marker_never_asks_for_a_certificate() -> None:
+def test_only_app_routers_name_the_certificate_resolver() -> None:
     routers = http(an_https_context(certificate_resolver="letsencrypt"), a_route(1))["routers"]
 
     assert routers["app-1-websecure"]["tls"] == {"certResolver": "letsencrypt"}
@@ -182,7 +182,7 @@ def test_an_h2c_app_is_reached_over_http2_without_tls() -> None:
     assert services["app-2"]["loadBalancer"]["servers"][0]["url"].startswith("http://")
 
 
-def test_a_protocol_that_is_none_is_refused() -> None:
+def test_an_unknown_protocol_is_refused() -> None:
     rendered = render(a_context(), PUBLICATION, [a_route(1, protocol="https"), a_route(2)])
 
     assert set(rendered.refused) == {"app1.example.test"}
@@ -196,7 +196,7 @@ def test_a_held_app_is_refused_where_nobody_could_release_it() -> None:
 
 
 @pytest.mark.parametrize("host", ATTACKS)
-def test_a_bad_custom_domain_is_left_out_with_a_reason_and_nothing_else_is(host: str) -> None:
+def test_only_the_invalid_custom_domain_is_left_out(host: str) -> None:
     rendered = render(a_context(), PUBLICATION, [a_route(1, hosts=(host, "good.org")), a_route(2)])
 
     routers = rendered.configuration["http"]["routers"]
@@ -213,7 +213,7 @@ def test_a_bad_slug_takes_only_its_own_app_out(slug: str) -> None:
     assert list(rendered.refused) == [f"{slug}.example.test"]
 
 
-def test_the_api_host_is_never_an_apps() -> None:
+def test_the_api_host_is_never_assigned_to_an_app() -> None:
     rendered = render(
         a_context(), PUBLICATION, [a_route(1, slug="api"), a_route(2, hosts=("api.example.test",))]
     )
@@ -222,7 +222,7 @@ def test_the_api_host_is_never_an_apps() -> None:
     assert rendered.configuration["http"]["routers"]["app-2-web"]["rule"] == "Host(`app2.example.test`)"
 
 
-def test_a_custom_domain_can_not_take_the_slug_host_of_a_younger_app() -> None:
+def test_a_custom_domain_cannot_take_a_slug_of_a_newer_app() -> None:
     rendered = render(a_context(), PUBLICATION, [a_route(1, hosts=("app2.example.test",)), a_route(2)])
 
     routers = rendered.configuration["http"]["routers"]
@@ -230,7 +230,7 @@ def test_a_custom_domain_can_not_take_the_slug_host_of_a_younger_app() -> None:
     assert routers["app-2-web"]["rule"] == "Host(`app2.example.test`)"
 
 
-def test_the_marker_host_can_not_be_taken() -> None:
+def test_the_marker_host_cannot_be_taken() -> None:
     marker = f"generation-{SECRET}.internal"
 
     assert marker in render(a_context(), PUBLICATION, [a_route(1, hosts=(marker,))]).refused
@@ -254,12 +254,12 @@ def test_a_seat_outside_the_subnet_is_refused() -> None:
         {"https_port": 0},
     ],
 )
-def test_a_bad_frame_is_refused_whole(changes: dict[str, Any]) -> None:
+def test_an_invalid_context_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(RouteRefused):
         render(an_https_context(**changes), PUBLICATION, [a_route(1)])
 
 
-def test_equal_rows_in_any_order_give_equal_text() -> None:
+def test_the_order_of_rows_does_not_change_the_file() -> None:
     rows = [a_route(app, hosts=("b.org", "a.org") if app == 2 else ()) for app in range(1, 6)]
 
     assert (
@@ -268,12 +268,12 @@ def test_equal_rows_in_any_order_give_equal_text() -> None:
     )
 
 
-def test_without_any_service_the_map_is_absent_because_the_proxy_refuses_an_empty_one() -> None:
+def test_without_services_the_section_is_absent() -> None:
     assert "services" not in http(a_context(own_upstreams=()))
 
 
 @given(host=st.text(max_size=80), slug=st.text(max_size=40), port=st.integers(-1, 70_000))
-def test_no_text_of_a_row_makes_a_file_that_reads_back_differently(host: str, slug: str, port: int) -> None:
+def test_no_text_in_a_row_makes_the_file_invalid(host: str, slug: str, port: int) -> None:
     text = render_file(
         a_context(), PUBLICATION, [a_route(1, slug=slug, hosts=(host,), port=port), a_route(2)]
     ).text

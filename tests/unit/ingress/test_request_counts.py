@@ -15,5 +15,5 @@ traefik_service_requests_bytes_total{code="200",method="GET",protocol="http",ser
 """
 
 
-def test_an_apps_requests_are_added_up_and_nothing_else_is_counted() -> None:
+def test_all_requests_of_an_app_are_added_up() -> None:
     assert dict(parse(METRICS)) == {5: 15, 12: 1_000_000}

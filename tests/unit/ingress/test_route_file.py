@@ -23,7 +23,7 @@ def test_what_was_put_is_there_and_intact(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["routes.yml"]
 
 
-def test_before_the_first_publication_the_file_counts_as_unwritten_whatever_lies_there(
+def test_before_the_first_publication_the_file_is_unwritten(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "routes.yml").write_text("{}\n")
@@ -75,7 +75,7 @@ def test_a_new_epoch_goes_on_from_its_own_first_number(tmp_path: Path) -> None:
     assert file.path.read_text() == "new}\n"
 
 
-def test_sweeping_removes_what_a_dead_server_left_and_nothing_else(tmp_path: Path) -> None:
+def test_sweep_removes_only_staged_files(tmp_path: Path) -> None:
     file = RouteFile(tmp_path / "routes.yml")
     put(file, "{}\n")
     file.stage("left")
@@ -86,7 +86,7 @@ def test_sweeping_removes_what_a_dead_server_left_and_nothing_else(tmp_path: Pat
     assert sorted(os.listdir(tmp_path)) == ["other.yml", "routes.yml"]
 
 
-def test_a_proxy_that_reads_the_whole_directory_never_takes_a_staged_file(tmp_path: Path) -> None:
+def test_a_directory_provider_ignores_staged_files(tmp_path: Path) -> None:
     staged = RouteFile(tmp_path / "stackyn.yml").stage("{}\n")
 
     assert staged.suffix not in {".yml", ".yaml", ".toml"}

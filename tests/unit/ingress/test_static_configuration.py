@@ -15,7 +15,7 @@ def arguments_for(settings: IngressSettings, metrics_port: int | None = None) ->
     return StaticConfiguration(settings, managed(settings), seen, metrics_port).arguments()
 
 
-def test_the_plain_case_is_exactly_this() -> None:
+def test_plain_http_needs_these_arguments() -> None:
     assert arguments_for(IngressSettings(http_port=8000, read_seconds=600)) == (
         "--global.checknewversion=false",
         "--global.sendanonymoususage=false",
@@ -40,13 +40,13 @@ def test_metrics_listen_on_loopback_only_and_only_when_asked() -> None:
     assert not any("metrics" in argument for argument in arguments_for(IngressSettings()))
 
 
-def test_neither_dashboard_nor_trusted_forwarded_headers_are_ever_on() -> None:
+def test_dashboard_and_trusted_headers_are_off_by_default() -> None:
     given = " ".join(arguments_for(IngressSettings(https_port=443, acme_email="a@example.test"), 9191))
 
     assert "api" not in given and "insecure" not in given and "trustedips" not in given
 
 
-def test_only_the_operators_proxies_are_trusted_on_every_entry_point() -> None:
+def test_every_entry_point_trusts_only_the_operators_proxies() -> None:
     given = arguments_for(IngressSettings(https_port=443, trusted_proxies=("192.0.2.7", "2001:db8::/32")))
 
     for name in ("web", "websecure"):
@@ -56,7 +56,7 @@ def test_only_the_operators_proxies_are_trusted_on_every_entry_point() -> None:
     ]
 
 
-def test_an_acme_address_makes_a_resolver_with_the_challenge_that_the_port_allows() -> None:
+def test_the_http_port_decides_the_acme_challenge() -> None:
     standard = arguments_for(IngressSettings(https_port=443, acme_email="ops@example.test"))
     other_port = arguments_for(IngressSettings(http_port=8000, https_port=443, acme_email="ops@example.test"))
 
@@ -87,6 +87,6 @@ def test_which_resolver_routers_name(settings: IngressSettings, name: str) -> No
         IngressSettings(https_port=443, certificate_resolver="a.b=c"),
     ],
 )
-def test_a_value_that_could_be_read_as_another_option_is_refused(settings: IngressSettings) -> None:
+def test_a_value_that_looks_like_another_option_is_refused(settings: IngressSettings) -> None:
     with pytest.raises(RouteRefused):
         arguments_for(settings)
