@@ -1,4 +1,4 @@
-"""The process: opens files, database and ports in order, serves until told to stop, and ends in the reverse order."""
+"""The process: opens files, database and ports in order, serves until a signal, and closes them in reverse order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from stackyn_server.config import Settings
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.data_directory import DataDirectory
 from stackyn_server.jobs.leadership import Leadership
+from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.operations.hold import RequestHold
 from stackyn_server.security.keys import load_keys
 from stackyn_server.security.redaction import redact_event
+from stackyn_server.security.secret_files import read_secret
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
 from stackyn_server.store.embedded import EmbeddedPostgres
@@ -34,8 +36,7 @@ log = structlog.get_logger()
 
 LEADERSHIP_LOST = 75  # exit code, EX_TEMPFAIL of sysexits.h: another server leads now
 _LOOPBACK = "127.0.0.1"
-_REFUSAL_SECONDS = 2.0  # for the answers to those who are sent away at a stop
-_DATABASE_AGAIN_SECONDS = 1.0
+_REFUSAL_SECONDS = 2.0  # for the answers to requests that are refused when the server stops
 
 
 def run(config_path: Path | None, take_over: bool) -> int:
@@ -64,7 +65,7 @@ async def _serve(settings: Settings, take_over: bool) -> int:
         stack.push_async_callback(server.journal.close)
         stack.push_async_callback(server.engine.close)
         stack.push_async_callback(supervisor.stop)
-        await _listen_for_held(settings, server, stack)  # the proxy may hold requests already
+        await _listen_for_held(settings, server, stack)  # the proxy may already hold requests
         server.start(supervisor)
         await _listen(settings, server.services, stack)
         await _serve_clients(settings, stack)
@@ -80,7 +81,7 @@ async def _serve(settings: Settings, take_over: bool) -> int:
 
 
 async def _open_database(settings: Settings, supervisor: Supervisor, stack: AsyncExitStack) -> Database:
-    """Have a database with today's tables: ours, started here, or the one that is configured, once it answers."""
+    """Open the configured database once it answers, or start the embedded one, and migrate its tables."""
     url = settings.database.url
     if not url:
         postgres = EmbeddedPostgres(settings.server.data_dir, settings.database)
@@ -89,6 +90,7 @@ async def _open_database(settings: Settings, supervisor: Supervisor, stack: Asyn
         supervisor.start("postgres", postgres.keep_running)
     database = await Database.open(url, settings.database, application_name="stackyn")
     stack.push_async_callback(database.close)
+    pause = Pause.of(settings.jobs)
     while True:
         try:
             async with database.connection() as connection:
@@ -98,7 +100,7 @@ async def _open_database(settings: Settings, supervisor: Supervisor, stack: Asyn
             raise
         except DatabaseUnavailable as error:
             log.warning("database.waits", reason=error.message)
-            await asyncio.sleep(_DATABASE_AGAIN_SECONDS)
+            await pause.wait()
 
 
 async def _listen(settings: Settings, services: Services, stack: AsyncExitStack) -> None:
@@ -112,7 +114,7 @@ async def _listen(settings: Settings, services: Services, stack: AsyncExitStack)
 
 
 async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitStack) -> None:
-    """Open the hold endpoint. A visitor who leaves gives up the place; one who stays is sent away when we stop."""
+    """Open the hold endpoint. A client that disconnects stops waiting; the others are refused when the server stops."""
     request_hold = RequestHold(server.database, server.held_requests, settings.hold)
     runner = web.AppRunner(
         create_hold_app(request_hold, settings.hold.refuse_seconds),
@@ -125,7 +127,7 @@ async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitS
 
 
 async def _serve_clients(settings: Settings, stack: AsyncExitStack) -> None:
-    """Serve the built web clients, if there are any, apart from the API."""
+    """Serve the built web clients on a port of their own, if there are any."""
     sites = await asyncio.to_thread(frontend.sites, settings.frontend)
     if not sites:
         return
@@ -152,13 +154,9 @@ async def _serve_with(
 
 
 def _metrics_token(settings: Settings) -> str:
-    if not settings.metrics.token_file:
-        return ""
-    try:
-        token = Path(settings.metrics.token_file).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise config.ConfigInvalid(f"[metrics] token_file can't be read: {error}") from error
-    if not token:
+    path = settings.metrics.token_file
+    token = read_secret(path, "[metrics] token_file").strip()
+    if path and not token:
         raise config.ConfigInvalid("[metrics] token_file is empty.")
     return token
 
@@ -171,9 +169,9 @@ def _stop_signal() -> asyncio.Event:
     return stopping
 
 
-async def _first(*happenings: asyncio.Event) -> None:
-    """Return when the first of them has happened."""
-    waiting = [asyncio.create_task(one.wait(), name="server.waits") for one in happenings]
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of the events is set."""
+    waiting = [asyncio.create_task(event.wait(), name="server.waits") for event in events]
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,4 +1,4 @@
-"""What this process tells its operator: the log, and systemd.
+"""The log of this process, and its messages to systemd.
 
 Log events are named `noun.verb` and carry fields: JSON lines where a machine reads them, coloured text at a terminal.
 Fields bound with `structlog.contextvars.bound_contextvars` (request, job, deployment) follow their task.
@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 import structlog
 from structlog.typing import Processor
 
-# Libraries that tell at "info" what our own events tell better.
-_TALKATIVE = ("aiodocker", "aiohttp.access", "apscheduler", "asyncio")
+# Libraries whose "info" records repeat our own events.
+VERBOSE_LIBRARIES = ("aiodocker", "aiohttp.access", "apscheduler", "asyncio")
 _MICROSECONDS = 1_000_000
 
 
@@ -57,13 +57,13 @@ def configure(level: str, *, redaction: Sequence[Processor] = (), json: bool | N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
-    for name in _TALKATIVE:
+    for name in VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     logging.captureWarnings(True)
 
 
 def notify(*states: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell systemd something (sd_notify(3)): "READY=1", "STATUS=…", "WATCHDOG=1", "STOPPING=1". False: nobody asked."""
+    """Notify systemd (sd_notify(3)) of "READY=1", "STATUS=…", "WATCHDOG=1", "STOPPING=1". False: it does not listen."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
         return False
@@ -80,7 +80,7 @@ def notify(*states: str, environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return within how many seconds systemd wants to hear "WATCHDOG=1" again, or None when it doesn't."""
+    """Return the seconds within which systemd expects the next "WATCHDOG=1", or None without a watchdog."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = environment.get("WATCHDOG_USEC", "")

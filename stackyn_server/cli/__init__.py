@@ -1,1 +1,1 @@
-"""The `stackyn` command: runs the server, and does what can't go through the API."""
+"""The `stackyn` command: runs the server and administers it from this machine."""

@@ -1,4 +1,4 @@
-"""Accounts from the command line: the first admin, and a way back in."""
+"""`stackyn admin`: creates the first administrator and resets passwords."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from stackyn_server import config_file
-from stackyn_server.cli.options import ConfigPath, open_database, usual_config
+from stackyn_server.cli.options import ConfigPath, default_config, open_database
 from stackyn_server.config import Settings
 from stackyn_server.domain.accounts import valid_email, valid_password
 from stackyn_server.errors import InvalidRequest, NotFound
@@ -22,7 +22,7 @@ from stackyn_server.services.accounts import Accounts, FirstAdmin
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.store import accounts, audit, sessions
 
-_MADE_PASSWORD_BYTES = 12
+_GENERATED_PASSWORD_BYTES = 12
 
 app = typer.Typer(help="Accounts, from this machine.", no_args_is_help=True)
 
@@ -36,20 +36,20 @@ PasswordFile = Annotated[
 @app.command()
 def create(email: Email, password_file: PasswordFile = None, config_path: ConfigPath = None) -> None:
     """Make an admin: a new account, or one that is there. Prints a generated password once."""
-    settings = config_file.load(config_path or usual_config())
-    made = asyncio.run(_create(settings, email, _password(password_file)))
-    typer.echo(f"{made.account.email} is an admin.")
-    if made.password is None:
+    settings = config_file.load(config_path or default_config())
+    created = asyncio.run(_create(settings, email, _password(password_file)))
+    typer.echo(f"{created.account.email} is an admin.")
+    if created.password is None:
         typer.echo("The account keeps its password.")
     elif password_file is None:
-        typer.echo(f"Password (shown only now): {made.password}")
+        typer.echo(f"Password (shown only now): {created.password}")
 
 
 @app.command("reset-password")
 def reset_password(email: Email, password_file: PasswordFile = None, config_path: ConfigPath = None) -> None:
     """Give an account a new password and end its sessions. Prints a generated password once."""
-    settings = config_file.load(config_path or usual_config())
-    password = _password(password_file) or secrets.token_urlsafe(_MADE_PASSWORD_BYTES)
+    settings = config_file.load(config_path or default_config())
+    password = _password(password_file) or secrets.token_urlsafe(_GENERATED_PASSWORD_BYTES)
     asyncio.run(_reset(settings, valid_email(email), valid_password(password)))
     typer.echo(f"{email} has a new password and is signed out everywhere.")
     if password_file is None:
@@ -71,7 +71,7 @@ async def _reset(settings: Settings, email: str, password: str) -> None:
         account = await accounts.lock_by_email(connection, email)
         if account is None:
             raise NotFound(f"There is no account with the address {email}.")
-        await accounts.prove(connection, account.id)  # whoever runs this command vouches for the address
+        await accounts.prove(connection, account.id)  # the operator vouches for the address
         await accounts.set_profile(connection, account.id, password_hash=password_hash)
         await sessions.end_all(connection, account.id)
         await audit.append(connection, "password.reset", actor=None, subject=account.id)

@@ -1,4 +1,4 @@
-"""`stackyn detect`: how a folder would be built, and why, without building it."""
+"""`stackyn detect`: explains how the server would build a folder, without building it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackyn_server.images.catalogue import toolchains
 
 @dataclass(frozen=True, slots=True)
 class Files(Mapping[str, bytes]):
-    """The files below a folder, read when they are asked for, within the sizes that hold for a commit."""
+    """The files below a folder, read on access, with the size limits of a commit."""
 
     folder: Path
     names: frozenset[str]
@@ -43,8 +43,8 @@ class Files(Mapping[str, bytes]):
 def plan_folder(
     folder: Path, settings: Settings, root_directory: str | None = None, *, has_registry: bool = False
 ) -> BuildPlan:
-    """Plan as the server does for a commit with these files. Raises `DeploymentFailed` with what the owner is told."""
-    names = frozenset(_of_git(folder) or _of_disk(folder))
+    """Plan as the server does for a commit with these files. Raises `DeploymentFailed` as for the app's owner."""
+    names = frozenset(_files_of_git(folder) or _files_on_disk(folder))
     options = PlanOptions(
         toolchains=toolchains(settings.images, has_registry=has_registry),
         default_port=settings.apps.default_port,
@@ -53,7 +53,7 @@ def plan_folder(
     return make_plan(names, Files(folder, names), options)
 
 
-def said(plan: BuildPlan) -> Iterator[str]:
+def explanation(plan: BuildPlan) -> Iterator[str]:
     """Yield the lines that explain a plan, and the Dockerfile that it generates."""
     yield f"Runtime: {plan.runtime}"
     yield from (f"  {reason}" for reason in plan.reasons)
@@ -69,14 +69,14 @@ def said(plan: BuildPlan) -> Iterator[str]:
         yield from ("", plan.generated.rstrip("\n"))
 
 
-def _of_git(folder: Path) -> list[str]:
-    """Return what a commit of everything would hold; nothing for a folder that is in no repository."""
+def _files_of_git(folder: Path) -> list[str]:
+    """Return the files that a commit of everything would have; none for a folder outside a repository."""
     command = ("git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    listed = subprocess.run(command, capture_output=True, check=False)
-    return [] if listed.returncode else [name for name in os.fsdecode(listed.stdout).split("\0") if name]
+    output = subprocess.run(command, capture_output=True, check=False)
+    return [] if output.returncode else [name for name in os.fsdecode(output.stdout).split("\0") if name]
 
 
-def _of_disk(folder: Path) -> Iterator[str]:
+def _files_on_disk(folder: Path) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != ".git"]
         yield from (os.path.relpath(os.path.join(place, name), folder) for name in files)

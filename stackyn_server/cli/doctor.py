@@ -1,4 +1,4 @@
-"""What a server needs of its machine, checked one by one and said in sentences. Leaves nothing."""
+"""`stackyn doctor`: checks what a server needs of its machine, and changes nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from stackyn_server.cli.findings import Finding, Verdict
-from stackyn_server.cli.ports import look_at_ports
+from stackyn_server.cli.findings import Finding, Severity
+from stackyn_server.cli.ports import check_ports
 from stackyn_server.config import Settings
 from stackyn_server.engine import images
 from stackyn_server.engine.builder.builder_check import BuilderCheck, check_builder
@@ -34,14 +34,14 @@ _SCARCE_MEMORY_BYTES = 1 * _GIB
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Run every check. A `StackynError` in one of them is its problem, and the others still run."""
+    """Run every check. A `StackynError` of a check becomes its finding, and the other checks still run."""
     checks: list[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = [
         ("data directory", _data_directory),
         ("git", _git),
         ("database", _database),
         ("engine", _engine),
         ("ingress", _ingress),
-        ("ports", look_at_ports),
+        ("ports", check_ports),
         ("names", _names),
     ]
     findings: list[Finding] = []
@@ -49,26 +49,26 @@ async def examine(settings: Settings) -> list[Finding]:
         try:
             findings += await check(settings)
         except StackynError as error:
-            findings.append(Finding(subject, Verdict.PROBLEM, error.message, error.hint))
+            findings.append(Finding(subject, Severity.PROBLEM, error.message, error.hint))
     return findings
 
 
 async def _data_directory(settings: Settings) -> list[Finding]:
-    return await asyncio.to_thread(_look_at_data_directory, settings.server.data_dir)
+    return await asyncio.to_thread(_check_data_directory, settings.server.data_dir)
 
 
-def _look_at_data_directory(folder: Path) -> list[Finding]:
+def _check_data_directory(folder: Path) -> list[Finding]:
     subject = "data directory"
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         hint = "Choose another [server] data_dir, or let the server's user write there."
-        return [Finding(subject, Verdict.PROBLEM, f"{existing} can't be written.", hint)]
+        return [Finding(subject, Severity.PROBLEM, f"{existing} can't be written.", hint)]
     free = shutil.disk_usage(existing).free
     sentence = f"{folder} has {free / _GIB:.1f} GiB free."
     if free >= _SCARCE_DISK_BYTES:
-        return [Finding(subject, Verdict.FINE, sentence)]
-    verdict = Verdict.WARNING if free >= _LEAST_DISK_BYTES else Verdict.PROBLEM
-    return [Finding(subject, verdict, sentence, "Images and databases need room: free some.")]
+        return [Finding(subject, Severity.FINE, sentence)]
+    severity = Severity.WARNING if free >= _LEAST_DISK_BYTES else Severity.PROBLEM
+    return [Finding(subject, severity, sentence, "Images and databases need room: free some.")]
 
 
 async def _git(_: Settings) -> list[Finding]:
@@ -77,19 +77,19 @@ async def _git(_: Settings) -> list[Finding]:
             "git", "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
     except OSError:
-        return [Finding("git", Verdict.PROBLEM, "git is not installed.", "Install it: apt install git")]
+        return [Finding("git", Severity.PROBLEM, "git is not installed.", "Install it: apt install git")]
     output, _errors = await process.communicate()
     version = re.search(r"(\d+)\.(\d+)[.\d]*", output.decode(errors="replace"))
     if version is None or (int(version[1]), int(version[2])) < _OLDEST_GIT:
-        said = version[0] if version else "of an unknown version"
+        installed = version[0] if version else "of an unknown version"
         hint = f"Install git {_OLDEST_GIT[0]}.{_OLDEST_GIT[1]} or newer."
-        return [Finding("git", Verdict.PROBLEM, f"git {said} is too old.", hint)]
-    return [Finding("git", Verdict.FINE, f"git {version[0]}.")]
+        return [Finding("git", Severity.PROBLEM, f"git {installed} is too old.", hint)]
+    return [Finding("git", Severity.FINE, f"git {version[0]}.")]
 
 
 async def _database(settings: Settings) -> list[Finding]:
     if not settings.database.url:
-        return await asyncio.to_thread(_look_at_embedded, settings)
+        return await asyncio.to_thread(_check_embedded, settings)
     database = await Database.open(
         settings.database.url, settings.database, application_name="stackyn doctor"
     )
@@ -100,17 +100,17 @@ async def _database(settings: Settings) -> list[Finding]:
         await database.close()
     if version < _OLDEST_POSTGRES:
         hint = f"Use PostgreSQL {_OLDEST_POSTGRES} or newer."
-        return [Finding("database", Verdict.PROBLEM, f"PostgreSQL {version} is too old.", hint)]
-    return [Finding("database", Verdict.FINE, f"PostgreSQL {version} answers.")]
+        return [Finding("database", Severity.PROBLEM, f"PostgreSQL {version} is too old.", hint)]
+    return [Finding("database", Severity.FINE, f"PostgreSQL {version} answers.")]
 
 
-def _look_at_embedded(settings: Settings) -> list[Finding]:
+def _check_embedded(settings: Settings) -> list[Finding]:
     where = cluster.layout(settings.server.data_dir)
     if is_running(settings.server.data_dir):
-        return [Finding("database", Verdict.FINE, "The embedded PostgreSQL runs.")]
+        return [Finding("database", Severity.FINE, "The embedded PostgreSQL runs.")]
     programs = binaries.examine(settings.database.binaries)
     cluster.check_startable(where, programs)
-    return [Finding("database", Verdict.FINE, f"The embedded PostgreSQL {programs.major} can be started.")]
+    return [Finding("database", Severity.FINE, f"The embedded PostgreSQL {programs.major} can be started.")]
 
 
 async def _engine(settings: Settings) -> list[Finding]:
@@ -118,16 +118,16 @@ async def _engine(settings: Settings) -> list[Finding]:
         facts = engine.facts
         sentence = f"Docker {facts.version}, {facts.memory_bytes / _GIB:.1f} GiB of memory."
         has_memory = facts.memory_bytes >= _SCARCE_MEMORY_BYTES
-        findings = [Finding("engine", Verdict.FINE if has_memory else Verdict.WARNING, sentence)]
+        findings = [Finding("engine", Severity.FINE if has_memory else Severity.WARNING, sentence)]
         missing = await ImageMaker(engine, settings, SilentSteps()).missing()
         if missing:
             what = f"Missing, or made by another release: {', '.join(missing)}."
-            findings.append(Finding("images", Verdict.WARNING, what, "Make them: scripts/base-images"))
+            findings.append(Finding("images", Severity.WARNING, what, "Make them: scripts/base-images"))
         else:
-            findings.append(Finding("images", Verdict.FINE, "The builder and all base images are here."))
+            findings.append(Finding("images", Severity.FINE, "The builder and all base images are here."))
         findings.append(await _source_of_images(settings))
         if await images.inspect(engine, settings.images.builder) is not None:
-            findings.append(_said_of(await check_builder(engine, settings)))
+            findings.append(_builder_finding(await check_builder(engine, settings)))
     return findings
 
 
@@ -136,44 +136,50 @@ async def _source_of_images(settings: Settings) -> Finding:
         sentence = "Versions of languages come from the official images of an image registry."
     else:
         sentence = "Versions of languages come from packages, without an image registry."
-    return Finding("image source", Verdict.FINE, f"{sentence} ([images] source is {settings.images.source}.)")
+    return Finding(
+        "image source", Severity.FINE, f"{sentence} ([images] source is {settings.images.source}.)"
+    )
 
 
-def _said_of(trial: BuilderCheck) -> Finding:
+def _builder_finding(trial: BuilderCheck) -> Finding:
     if trial.reason:
-        return Finding("builder", Verdict.PROBLEM, f"No build can run here: {trial.reason}", trial.hint)
+        return Finding("builder", Severity.PROBLEM, f"No build can run here: {trial.reason}", trial.hint)
     if not trial.has_overlay:
         hint = "It needs an overlay file system without root: Linux 5.11 or newer."
-        return Finding("builder", Verdict.WARNING, "Builds run here, but copy all layers at each step.", hint)
-    return Finding("builder", Verdict.FINE, f"A sealed build was tried, and ran ({trial.seconds:.1f} s).")
+        return Finding(
+            "builder", Severity.WARNING, "Builds run here, but copy all layers at each step.", hint
+        )
+    return Finding("builder", Severity.FINE, f"A sealed build was tried, and ran ({trial.seconds:.1f} s).")
 
 
 async def _ingress(settings: Settings) -> list[Finding]:
     ingress = settings.ingress
     if ingress.provider == "none":
-        return [Finding("ingress", Verdict.FINE, "None: you run a proxy of your own.")]
+        return [Finding("ingress", Severity.FINE, "None: you run a proxy of your own.")]
     if not ingress.managed:
-        return await asyncio.to_thread(_look_at_route_directory, ingress.directory)
+        return await asyncio.to_thread(_check_route_directory, ingress.directory)
     if ingress.image:
-        return [Finding("ingress", Verdict.FINE, f"Traefik from the image {ingress.image}.")]
+        return [Finding("ingress", Severity.FINE, f"Traefik from the image {ingress.image}.")]
     path, _digest = await asyncio.to_thread(locate, ingress.binary)
-    return [Finding("ingress", Verdict.FINE, f"Traefik from {path}.")]
+    return [Finding("ingress", Severity.FINE, f"Traefik from {path}.")]
 
 
-def _look_at_route_directory(directory: str) -> list[Finding]:
+def _check_route_directory(directory: str) -> list[Finding]:
     if directory and os.path.isdir(directory) and os.access(directory, os.W_OK):
-        return [Finding("ingress", Verdict.FINE, f"Routes are written to {directory}.")]
+        return [Finding("ingress", Severity.FINE, f"Routes are written to {directory}.")]
     hint = "Set [ingress] directory to the folder that your Traefik's file provider watches."
-    return [Finding("ingress", Verdict.PROBLEM, "The folder for your Traefik can't be written.", hint)]
+    return [Finding("ingress", Severity.PROBLEM, "The folder for your Traefik can't be written.", hint)]
 
 
 async def _names(settings: Settings) -> list[Finding]:
     if settings.public.is_local:
-        return [Finding("names", Verdict.FINE, f"{settings.public.base_domain} stays on this machine.")]
+        return [Finding("names", Severity.FINE, f"{settings.public.base_domain} stays on this machine.")]
     name = f"stackyn-doctor.{settings.public.base_domain}"
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        addresses = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError:
         hint = f"Let *.{settings.public.base_domain} point to this server in the DNS."
-        return [Finding("names", Verdict.WARNING, f"{name} has no address.", hint)]
-    return [Finding("names", Verdict.FINE, f"*.{settings.public.base_domain} points to {found[0][4][0]}.")]
+        return [Finding("names", Severity.WARNING, f"{name} has no address.", hint)]
+    return [
+        Finding("names", Severity.FINE, f"*.{settings.public.base_domain} points to {addresses[0][4][0]}.")
+    ]

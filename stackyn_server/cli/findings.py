@@ -1,4 +1,4 @@
-"""What the doctor says of one thing."""
+"""One result of the doctor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     FINE = "ok"
     WARNING = "warning"
     PROBLEM = "problem"
@@ -15,10 +15,10 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     subject: str
-    verdict: Verdict
+    severity: Severity
     sentence: str
     hint: str = ""
 
     def as_text(self) -> str:
         hint = f"\n{'':24}{self.hint}" if self.hint else ""
-        return f"{self.verdict:<8} {self.subject:<14} {self.sentence}{hint}"
+        return f"{self.severity:<8} {self.subject:<14} {self.sentence}{hint}"

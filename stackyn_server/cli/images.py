@@ -1,4 +1,4 @@
-"""Base images and the builder image from the command line."""
+"""`stackyn images`: makes and lists the base images and the builder image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stackyn_server import config_file, telemetry
-from stackyn_server.cli.options import ConfigPath, failures_said, usual_config
+from stackyn_server.cli.options import ConfigPath, default_config, failures_printed
 from stackyn_server.engine.client import Engine
 from stackyn_server.images.base_image_build import ImageNotMade
 from stackyn_server.images.base_image_store import BaseImageStore
@@ -33,7 +33,7 @@ def list_(
     names: Names = None, missing: Missing = False, fresh: Fresh = False, config_path: ConfigPath = None
 ) -> None:
     """List the images that are here, with their digests."""
-    settings = config_file.load(config_path or usual_config())
+    settings = config_file.load(config_path or default_config())
     if not missing:
         for entry in BaseImageStore(settings.images.directory).entries().values():
             typer.echo(f"{entry.name} {entry.digest}")
@@ -57,7 +57,7 @@ def make(
 
     Images that were made for deployments are forgotten then, and made again when one needs them.
     """
-    settings = config_file.load(config_path or usual_config())
+    settings = config_file.load(config_path or default_config())
     if local:
         settings = settings.model_copy(
             update={"images": settings.images.model_copy(update={"source": "local"})}
@@ -80,13 +80,13 @@ def make(
 @app.command()
 def prune(config_path: ConfigPath = None) -> None:
     """Remove what no image has needed for a day."""
-    settings = config_file.load(config_path or usual_config())
+    settings = config_file.load(config_path or default_config())
     freed = BaseImageStore(settings.images.directory).prune()
     typer.echo(f"{freed / 1024**2:.0f} MiB freed.")
 
 
-# For scripts/base-images: without the rest of `stackyn`, whose imports take longer than the answer.
+# For scripts/base-images: the imports of the whole `stackyn` command would take longer than the answer.
 if __name__ == "__main__":
     telemetry.configure("warning", redaction=[redact_event])
-    with failures_said():
+    with failures_printed():
         app()

@@ -1,4 +1,4 @@
-"""The commands of `stackyn`. Those that administer accounts and examine the machine have modules of their own."""
+"""The commands of `stackyn`, and the groups `admin`, `images` and `config`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import typer
 
 from stackyn_server import config_file, server, telemetry
 from stackyn_server.cli import admin, detect, doctor, images
-from stackyn_server.cli.findings import Verdict
-from stackyn_server.cli.options import ConfigPath, failures_said, open_database, usual_config
+from stackyn_server.cli.findings import Severity
+from stackyn_server.cli.options import ConfigPath, default_config, failures_printed, open_database
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.security.redaction import redact_event
 from stackyn_server.store.migrator import migrate as apply_migrations
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Git URL in, live URL out: builds, runs, routes and watches apps on this server.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # they print local variables, and so secrets
+    pretty_exceptions_enable=False,  # they print local variables, which may be secrets
 )
 app.add_typer(admin.app, name="admin")
 app.add_typer(images.app, name="images")
@@ -37,16 +37,16 @@ TakeOver = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a failure that we know becomes a sentence and an exit code."""
+    """Run the command line. A `StackynError` becomes a sentence on stderr and an exit code."""
     telemetry.configure("warning", redaction=[redact_event])
-    with failures_said():
+    with failures_printed():
         app()
 
 
 @app.command()
 def serve(config_path: ConfigPath = None, take_over: TakeOver = False) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
-    sys.exit(server.run(config_path or usual_config(), take_over))
+    sys.exit(server.run(config_path or default_config(), take_over))
 
 
 @app.command()
@@ -57,7 +57,7 @@ def migrate(config_path: ConfigPath = None) -> None:
         async with open_database(settings, migrated=False) as database, database.connection() as connection:
             return await apply_migrations(connection)
 
-    settings = config_file.load(config_path or usual_config())
+    settings = config_file.load(config_path or default_config())
     applied = asyncio.run(run())
     for name in applied:
         typer.echo(f"Applied {name}.")
@@ -68,11 +68,11 @@ def migrate(config_path: ConfigPath = None) -> None:
 @app.command(name="doctor")
 def examine(config_path: ConfigPath = None) -> None:
     """Check that this machine has what the server needs, and say what is missing. Exit code 1: something is."""
-    settings = config_file.load(config_path or usual_config())
+    settings = config_file.load(config_path or default_config())
     findings = asyncio.run(doctor.examine(settings))
     for finding in findings:
         typer.echo(finding.as_text())
-    if any(finding.verdict is Verdict.PROBLEM for finding in findings):
+    if any(finding.severity is Severity.PROBLEM for finding in findings):
         raise typer.Exit(1)
 
 
@@ -83,17 +83,17 @@ def detect_folder(
     config_path: ConfigPath = None,
 ) -> None:
     """Print how this server would build a folder: the runtime, the reasons and the Dockerfile. Builds nothing."""
-    settings = config_file.load(config_path or usual_config())
+    settings = config_file.load(config_path or default_config())
     has_registry = asyncio.run(RegistryAvailability(settings).is_reachable())
     plan = detect.plan_folder(folder, settings, root_directory, has_registry=has_registry)
-    for line in detect.said(plan):
+    for line in detect.explanation(plan):
         typer.echo(line)
 
 
 @settings_commands.command()
 def check(config_path: ConfigPath = None) -> None:
     """Read the settings as the server would. Exit code 78 and one line with file, line and reason if they are wrong."""
-    path = config_path or usual_config()
+    path = config_path or default_config()
     config_file.load(path)
     typer.echo(f"{path} is fine." if path else "No config.toml: the defaults are used.")
 

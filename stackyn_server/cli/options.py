@@ -1,4 +1,4 @@
-"""What every command shares: where the settings are, how a failure is said, and a way into the database."""
+"""What the commands share: the path of the settings, error output, and access to the database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stackyn_server.store import migrator
 from stackyn_server.store.database import Database
 from stackyn_server.store.embedded import EmbeddedPostgres, embedded_url, is_running
 
-_USUAL_CONFIG = Path("/etc/stackyn/config.toml")
+_DEFAULT_CONFIG = Path("/etc/stackyn/config.toml")
 _FAILED = 1
 
 ConfigPath = Annotated[
@@ -27,18 +27,18 @@ ConfigPath = Annotated[
         "--config",
         "-c",
         envvar="STACKYN_CONFIG",
-        help=f"The config.toml to use. Default: {_USUAL_CONFIG} if there is one, else the defaults.",
+        help=f"The config.toml to use. Default: {_DEFAULT_CONFIG} if there is one, else the defaults.",
     ),
 ]
 
 
-def usual_config() -> Path | None:
-    return _USUAL_CONFIG if os.path.exists(_USUAL_CONFIG) else None
+def default_config() -> Path | None:
+    return _DEFAULT_CONFIG if os.path.exists(_DEFAULT_CONFIG) else None
 
 
 @contextmanager
-def failures_said() -> Iterator[None]:
-    """End the process with one sentence on stderr (and a second line with the next step) for a `StackynError`."""
+def failures_printed() -> Iterator[None]:
+    """For a `StackynError`, print its sentence and its hint to stderr and end the process with its exit code."""
     try:
         yield
     except StackynError as error:
@@ -50,17 +50,16 @@ def failures_said() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_database(settings: config.Settings, *, migrated: bool = True) -> AsyncIterator[Database]:
-    """Open the installation's database; an embedded one that no server runs is started for the time being.
+    """Open the installation's database. An embedded one that no server runs is started until the end of the block.
 
-    With `migrated`, tables that aren't those of this release are refused, except in a database that only we use:
-    there they are brought up to it.
+    `migrated`: refuse tables of another release. In an embedded database that this command started, migrate instead.
     """
     async with AsyncExitStack() as stack:
-        url, is_ours_alone = settings.database.url, False
+        url, is_started_here = settings.database.url, False
         if not url:
-            is_ours_alone = not await asyncio.to_thread(is_running, settings.server.data_dir)
+            is_started_here = not await asyncio.to_thread(is_running, settings.server.data_dir)
             url = embedded_url(settings.server.data_dir)
-        if is_ours_alone:
+        if is_started_here:
             postgres = EmbeddedPostgres(settings.server.data_dir, settings.database)
             stack.push_async_callback(postgres.stop)
             url = await postgres.start()
@@ -68,5 +67,5 @@ async def open_database(settings: config.Settings, *, migrated: bool = True) -> 
         stack.push_async_callback(database.close)
         if migrated:
             async with database.connection() as connection:
-                await (migrator.migrate if is_ours_alone else migrator.check)(connection)
+                await (migrator.migrate if is_started_here else migrator.check)(connection)
         yield database

@@ -1,4 +1,4 @@
-"""Whether each port that this server and its ingress listen on is free, or theirs already."""
+"""Checks that each port of this server and its ingress is free, or in use by them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stackyn_server.cli.findings import Finding, Verdict
+from stackyn_server.cli.findings import Finding, Severity
 from stackyn_server.config import Settings
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
@@ -26,7 +26,7 @@ class _Port:
     is_of_ingress: bool = False
 
 
-async def look_at_ports(settings: Settings) -> list[Finding]:
+async def check_ports(settings: Settings) -> list[Finding]:
     ours = {
         False: await asyncio.to_thread(living_holder, settings.server.data_dir) is not None,
         True: settings.ingress.managed and await _ingress_runs(settings),
@@ -56,14 +56,14 @@ def _try(port: _Port, *, is_ours: bool) -> Finding:
             trial.bind((port.host, port.number))
         except OSError as error:
             if error.errno == errno.EADDRINUSE and is_ours:
-                return Finding("ports", Verdict.FINE, f"{port.whose} serves on {where}.")
+                return Finding("ports", Severity.FINE, f"{port.whose} serves on {where}.")
             if error.errno == errno.EACCES:  # the engine opens it, not we
                 sentence = f"Port {port.number} for {port.whose} can't be tried by this user."
-                return Finding("ports", Verdict.FINE, sentence)
+                return Finding("ports", Severity.FINE, sentence)
             hint = f"Find out who: ss -ltnp 'sport = :{port.number}'"
             reason = "somebody else uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            return Finding("ports", Verdict.PROBLEM, f"{where} for {port.whose}: {reason}.", hint)
-    return Finding("ports", Verdict.FINE, f"{where} is free for {port.whose}.")
+            return Finding("ports", Severity.PROBLEM, f"{where} for {port.whose}: {reason}.", hint)
+    return Finding("ports", Severity.FINE, f"{where} is free for {port.whose}.")
 
 
 async def _ingress_runs(settings: Settings) -> bool:

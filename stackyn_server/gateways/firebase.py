@@ -1,4 +1,4 @@
-"""Firebase ID tokens: checked against the published certificates, which are kept while they last.
+"""Checks Firebase ID tokens against the published certificates, which are cached while they are valid.
 
 The rules are those of "Verify ID tokens using a third-party JWT library" in Firebase's documentation, as public
 libraries that follow it spell them: RS256, a `kid` of the published certificates, which are good for the `max-age` of
@@ -28,20 +28,20 @@ _ALGORITHM = "RS256"
 _LEEWAY_SECONDS = 300
 _ANSWER_SECONDS = 5.0
 _USUAL_CACHE_SECONDS = 3600.0
-_UNKNOWN_KEY_PAUSE_SECONDS = 30.0  # tokens with made-up key ids must not make us ask again and again
+_UNKNOWN_KEY_PAUSE_SECONDS = 30.0  # tokens with invented key ids must not cause a request each
 _NO_KEYS_PAUSE_SECONDS = 1.0
 _MAX_AGE = re.compile(r"max-age=(\d+)")
 
 
 class FirebaseUnavailable(Unavailable):
-    """The identity service can't be asked, and nothing that is kept answers the question."""
+    """The identity service can't be reached, and the cached certificates are not enough."""
 
     def __init__(self) -> None:
         super().__init__("The identity service can't be reached right now.", hint="Try again in a moment.")
 
 
 class FirebaseRefused(Exception):
-    """Not a genuine token of our project, or (`has_ended`) one that was."""
+    """The token is not a genuine one of our project, or (`has_ended`) it has expired."""
 
     def __init__(self, *, has_ended: bool = False) -> None:
         super().__init__("the token is refused")
@@ -50,7 +50,7 @@ class FirebaseRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FirebaseUser:
-    """What a genuine token says. `email_verified` may be stale by an hour."""
+    """The user of a genuine token. `email_verified` may be stale by an hour."""
 
     uid: str
     email: str
@@ -58,7 +58,7 @@ class FirebaseUser:
 
 
 def looks_like_firebase(token: str) -> bool:
-    """Say whether the token claims the algorithm of Firebase's; nothing is checked yet."""
+    """Say whether the token names the algorithm of Firebase; the signature is not checked."""
     try:
         return jwt.get_unverified_header(token).get("alg") == _ALGORITHM
     except jwt.InvalidTokenError:
@@ -78,7 +78,7 @@ class Firebase:
         return bool(self._settings.project_id)
 
     async def verify(self, token: str) -> FirebaseUser:
-        """Return what a genuine, current token says. Raises `FirebaseRefused`, `FirebaseUnavailable`."""
+        """Return the user of a genuine, current token. Raises `FirebaseRefused`, `FirebaseUnavailable`."""
         try:
             key_id = str(jwt.get_unverified_header(token).get("kid") or "")
             claims = jwt.decode(
@@ -105,7 +105,7 @@ class Firebase:
         )
 
     async def is_verified_now(self, token: str) -> bool:
-        """Ask the identity service whether the address of the token's user is verified by now.
+        """Ask the identity service whether the address of the token's user is verified now.
 
         False without `[auth.firebase] web_api_key`. Raises `FirebaseUnavailable`.
         """
@@ -140,7 +140,7 @@ class Firebase:
         return _UNKNOWN_KEY_PAUSE_SECONDS if is_new else _ANSWER_SECONDS
 
     async def _refresh(self) -> None:
-        """Fetch the certificates; when that fails, those that are kept go on."""
+        """Fetch the certificates. When that fails, the cached ones stay in use."""
         self._asked_at = time.monotonic()
         try:
             status, body, headers = await self._ask("GET", self._settings.certificates_url)

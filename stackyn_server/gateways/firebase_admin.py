@@ -1,7 +1,7 @@
-"""Making accounts at Firebase, in the name of the project's service account.
+"""Creates accounts at Firebase with the project's service account.
 
-The credential is the JSON file that Google gives for a service account. With it, a token is asked for as RFC 7523 says
-(scope `identitytoolkit`), and the account is made by `projects.accounts` of the Identity Toolkit, as Firebase's own
+The credential is the JSON file that Google issues for a service account. It is exchanged for an access token (RFC 7523,
+scope `identitytoolkit`), and `projects.accounts` of the Identity Toolkit creates the account, as Firebase's own
 administrative libraries do.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,12 +19,13 @@ from pydantic import BaseModel, ValidationError
 from stackyn_server.config import FirebaseSettings
 from stackyn_server.errors import Conflict, InvalidRequest
 from stackyn_server.gateways.firebase import FirebaseUnavailable
+from stackyn_server.security.secret_files import SecretUnreadable, read_secret
 
 log = structlog.get_logger("stackyn.firebase")
 
 _ANSWER_SECONDS = 5.0
 _ASSERTION_SECONDS = 600
-_MARGIN_SECONDS = 60.0  # before a token's end, in which another one is asked for
+_MARGIN_SECONDS = 60.0  # before a token expires, when the next one is requested
 _SCOPE = "https://www.googleapis.com/auth/identitytoolkit"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _TAKEN = "EMAIL_EXISTS"
@@ -50,9 +50,9 @@ class FirebaseAdmin:
         return bool(self._settings.project_id and self._settings.admin_credential_file)
 
     async def create(self, email: str, password: str) -> str:
-        """Make an account with an address that is not verified yet, and return its uid.
+        """Create an account with an unverified address, and return its uid.
 
-        Raises `Conflict` for an address that has one, `InvalidRequest`, and `FirebaseUnavailable`.
+        Raises `Conflict` for an address that has an account, `InvalidRequest`, and `FirebaseUnavailable`.
         """
         url = f"{self._settings.accounts_url}/projects/{self._settings.project_id}/accounts"
         headers = {"Authorization": f"Bearer {await self._access_token()}"}
@@ -95,8 +95,8 @@ class FirebaseAdmin:
 
 def _read(path: str) -> _Credential:
     try:
-        return _Credential.model_validate_json(Path(path).read_bytes())
-    except (OSError, ValidationError) as error:
+        return _Credential.model_validate_json(read_secret(path, "[auth.firebase] admin_credential_file"))
+    except (SecretUnreadable, ValidationError) as error:
         log.warning("firebase.credential_unreadable", path=path)
         raise FirebaseUnavailable from error
 

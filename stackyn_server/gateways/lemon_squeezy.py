@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -28,7 +27,7 @@ from pydantic import (
 
 from stackyn_server.domain.subscriptions import Subscription, SubscriptionStatus
 from stackyn_server.domain.text import is_storable
-from stackyn_server.errors import InvalidRequest, SignInRequired, Unavailable
+from stackyn_server.errors import InvalidRequest, SignInRequired
 
 _PREFIX = "sha256="
 _SUBSCRIPTION, _INVOICE = "subscriptions", "subscription-invoices"
@@ -81,16 +80,6 @@ def check_signature(secret: str, body: bytes, signature: str) -> None:
     right = hmac.new(secret.encode(), body, sha256).hexdigest().encode()
     if not hmac.compare_digest(given, right) or not secret:
         raise SignatureWrong
-
-
-def read_secret(path: str) -> str:
-    """Return the content of the secret file; "" for no path. Blocks on the disk. Raises `Unavailable`."""
-    try:
-        return Path(path).read_text("utf-8").strip() if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(
-            "The secret of the webhooks can't be read.", hint="Check [billing] webhook_secret_file."
-        ) from error
 
 
 def read_event(body: bytes) -> Event:

@@ -1,4 +1,4 @@
-"""Keeps secrets out of log records and out of text that people read."""
+"""Removes secrets from log records and from text for people."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def redact(text: str) -> str:
 
 
 def redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: masks fields that are named like secrets, and redacts every text."""
+    """A structlog processor: masks fields with names of secrets, and redacts all text."""
     for name, value in event.items():
         event[name] = _redacted(name, value)
     return event

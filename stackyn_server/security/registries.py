@@ -1,4 +1,4 @@
-"""Passwords of image registries at rest, each bound to its account, app and host: moved elsewhere, it does not open."""
+"""Seals passwords of image registries, each bound to its account, app and host."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Secrets at rest: AES-256-GCM, bound to the place where they belong.
+"""Seals secrets at rest with AES-256-GCM, bound to a context.
 
 A sealed value is `key id (2 bytes, big endian) | nonce (12 bytes) | ciphertext and tag`. The context is authenticated:
-a value that was moved to another tenant, app or name does not open.
+a value that was moved to another tenant, app or name can't be opened.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from stackyn_server.errors import StackynError
 _KEY_ID_BYTES = 2
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
-OVERHEAD_BYTES = _KEY_ID_BYTES + _NONCE_BYTES + _TAG_BYTES  # a sealed value is so much longer
+OVERHEAD_BYTES = _KEY_ID_BYTES + _NONCE_BYTES + _TAG_BYTES  # by which a sealed value is longer
 
 
 class SealBroken(StackynError):
-    """A sealed value does not open: its key is missing, or it was changed or moved."""
+    """A sealed value can't be opened: its key is missing, or the value was changed or moved."""
 
     code = "SEAL_BROKEN"
 
 
 class Sealer:
-    """Seals with the newest key and opens with any; stateless otherwise, so one serves the whole process."""
+    """Seals with the newest key and opens with any."""
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
         if not keys:

@@ -1,6 +1,6 @@
 """This server's own bearer tokens: JWT, HS256 (RFC 7519), claims `user_id`, `email`, `iat`, `nbf`, `exp`, `jti`.
 
-A token is only half of the truth: its `jti` names a session row, and ending that row ends the token.
+The `jti` of a token names a session row. Ending that row revokes the token.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from stackyn_server.security.keys import KEY_BYTES
 _ALGORITHM = "HS256"
 _CLAIMS = ["user_id", "email", "iat", "nbf", "exp"]
 
-# Tokens of the legacy backend carry no `jti`. They all stand for one session of their user, whose row the import makes.
+# Tokens of the legacy backend carry no `jti`. All of a user's share one session, whose row the import makes.
 _LEGACY_SESSIONS = UUID("6f0e2f5e-7d0a-4d35-9d55-0f3c7f6b7c11")
 
 
 class TokenRefused(Exception):
-    """Not one of our tokens, or one that is not valid now. `has_ended` tells the two apart."""
+    """The token is not ours, or (`has_ended`) it has expired."""
 
     def __init__(self, *, has_ended: bool = False) -> None:
         super().__init__("the token is refused")
@@ -59,7 +59,7 @@ class Tokens:
         return jwt.encode(claims, self._signing, algorithm=_ALGORITHM)
 
     def read(self, token: str) -> Claims:
-        """Return what a genuine, current token says; raise `TokenRefused` for any other."""
+        """Return the claims of a genuine, current token; raise `TokenRefused` for any other."""
         try:
             claims = jwt.decode(
                 token, self._signing, algorithms=[_ALGORITHM], options={"require": [*_CLAIMS, "jti"]}
@@ -86,5 +86,5 @@ class Tokens:
 
 
 def legacy_session(account: UserId) -> UUID:
-    """Return the id of the one session that all legacy tokens of `account` stand for."""
+    """Return the id of the one session that all legacy tokens of `account` share."""
     return uuid5(_LEGACY_SESSIONS, str(account))

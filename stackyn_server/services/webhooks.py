@@ -11,8 +11,9 @@ import structlog
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import SubscriptionStatus
-from stackyn_server.gateways.lemon_squeezy import Event, Payment, check_signature, read_event, read_secret
+from stackyn_server.gateways.lemon_squeezy import Event, Payment, check_signature, read_event
 from stackyn_server.gateways.mail.templates import MailTemplate
+from stackyn_server.security.secret_files import read_secret
 from stackyn_server.services.account_views import NO_PROVIDER
 from stackyn_server.services.billing import Billing
 from stackyn_server.store import accounts, subscriptions
@@ -41,8 +42,9 @@ class BillingWebhooks:
         """
         billing = self._settings.billing
         is_on = billing.provider != NO_PROVIDER
-        secret = await asyncio.to_thread(read_secret, billing.webhook_secret_file) if is_on else ""
-        check_signature(secret, body, signature)
+        path, setting = billing.webhook_secret_file, "[billing] webhook_secret_file"
+        secret = await asyncio.to_thread(read_secret, path, setting) if is_on else ""
+        check_signature(secret.strip(), body, signature)
         event = read_event(body)
         digest = sha256(body).digest()
         async with self._database.transaction() as connection:

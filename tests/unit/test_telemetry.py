@@ -26,7 +26,7 @@ def logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in telemetry._TALKATIVE:
+    for name in telemetry.VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.NOTSET)
     logging.captureWarnings(False)
     structlog.reset_defaults()

@@ -1,1 +1,1 @@
-"""Mail out: what is said, and the ways to hand it over."""
+"""Outgoing mail: its templates, and the carriers that send it."""

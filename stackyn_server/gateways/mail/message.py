@@ -1,9 +1,8 @@
-"""One mail, and what can go wrong while it is handed over."""
+"""One mail, and the errors of sending it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from stackyn_server.errors import StackynError, Unavailable
@@ -11,7 +10,7 @@ from stackyn_server.errors import StackynError, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`key` names the mail for ever: handing it over twice under one key is meant to arrive once."""
+    """`key` is the idempotency key: sent twice under one key, the mail should arrive once."""
 
     key: str
     to: str
@@ -21,31 +20,18 @@ class Mail:
 
 
 class MailUnavailable(Unavailable):
-    """The mail server or service could not take the mail now; it may later."""
+    """The mail server or service can't take the mail now; a later attempt may succeed."""
 
     code = "MAIL_UNAVAILABLE"
 
 
 class MailRefused(StackynError):
-    """The mail will not be taken, however often it is tried."""
+    """The mail server or service refuses this mail for good."""
 
     code = "MAIL_REFUSED"
 
 
-def read_secret(path: str) -> str:
-    """Return the content of a secret file without its last newline; "" for no path. Blocks on the disk.
-
-    It is read for each mail, so that a new secret needs no restart. Raises `MailUnavailable`.
-    """
-    try:
-        return Path(path).read_text("utf-8").rstrip("\r\n") if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise MailUnavailable(
-            "The secret file of [mail] can't be read.", hint="Check its path and mode."
-        ) from error
-
-
 class Carrier(Protocol):
-    """Hands one mail over. Raises `MailUnavailable` and `MailRefused`."""
+    """Sends one mail. Raises `MailUnavailable`, `MailRefused`, `SecretUnreadable`."""
 
     async def send(self, mail: Mail) -> None: ...

@@ -7,10 +7,11 @@ import asyncio
 import aiohttp
 
 from stackyn_server.config import MailSettings
-from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable, read_secret
+from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable
+from stackyn_server.security.secret_files import read_secret
 
 _ANSWER_SECONDS = 30.0
-# Refusals of the one mail. Others (a wrong key, too many requests) end when the operator or time does something.
+# These statuses refuse this one mail. Others (a wrong key, too many requests) can be resolved later.
 _PERMANENT = frozenset({400, 422})
 
 
@@ -19,7 +20,7 @@ class ResendCarrier:
         self._settings = settings
 
     async def send(self, mail: Mail) -> None:
-        key = await asyncio.to_thread(read_secret, self._settings.resend_key_file)
+        key = await asyncio.to_thread(read_secret, self._settings.resend_key_file, "[mail] resend_key_file")
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": mail.key}
         body = {
             "from": self._settings.sender,

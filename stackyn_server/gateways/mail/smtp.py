@@ -1,4 +1,4 @@
-"""Mail by SMTP (RFC 5321), in a thread. The Message-ID is made of the mail's key, so a repetition can be recognised."""
+"""Mail by SMTP (RFC 5321), in a thread. The Message-ID is made of the mail's key, so that repetitions show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from email.policy import SMTP, SMTPUTF8
 from email.utils import formatdate, parseaddr
 
 from stackyn_server.config import MailSettings
-from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable, read_secret
+from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable
+from stackyn_server.security.secret_files import read_secret
 
 _ANSWER_SECONDS = 30.0
 _PERMANENT = 500  # SMTP reply codes from here on say: do not try again
@@ -49,7 +50,8 @@ class SmtpCarrier:
             if self._settings.smtp_tls == "starttls":
                 connection.starttls(context=ssl.create_default_context())
             if self._settings.smtp_user:
-                connection.login(self._settings.smtp_user, read_secret(self._settings.smtp_password_file))
+                password = read_secret(self._settings.smtp_password_file, "[mail] smtp_password_file")
+                connection.login(self._settings.smtp_user, password)
         except BaseException:
             connection.close()
             raise
@@ -64,13 +66,13 @@ class SmtpCarrier:
         message["Subject"] = mail.subject
         message["Date"] = formatdate()
         message["Message-ID"] = f"<{mail.key}@{sender.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes, please
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic replies
         message.set_content(mail.text)
         message.add_alternative(mail.html, subtype="html")
         return message
 
 
 def _address(address: str, name: str = "") -> Address:
-    """Spell an address from its parts: parsed as a whole, one outside ASCII would be refused."""
+    """Build an address from its parts: parsed as a whole, a non-ASCII address would be refused."""
     user, _, domain = address.rpartition("@")
     return Address(name, user, domain)

@@ -1,6 +1,6 @@
-"""What mails say: a text part and an HTML part per template, in `templates/<name>.txt` and `.html`.
+"""The text and the HTML part of each mail template, from `templates/<name>.txt` and `.html`.
 
-The first line of the text part is the subject. Values are put in for `$name`, escaped in HTML.
+The first line of the text part is the subject. `$name` is replaced by a value, which is escaped in HTML.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class MailTemplate(StrEnum):
 
 
 _FOLDER = resources.files("stackyn_server.gateways.mail").joinpath("templates")
-# Read with the module: later it would be on the event loop.
+# Read on import: later the read would block the event loop.
 _PARTS = {
     (template, kind): Template(_FOLDER.joinpath(f"{template.value}.{kind}").read_text("utf-8"))
     for template in MailTemplate

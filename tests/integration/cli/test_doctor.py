@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.cli.doctor import examine
-from stackyn_server.cli.findings import Finding, Verdict
+from stackyn_server.cli.findings import Finding, Severity
 from stackyn_server.config import Settings
 from stackyn_server.jobs.data_directory import DataDirectory
 
@@ -51,7 +51,7 @@ async def test_what_is_there_is_fine_and_a_missing_engine_is_a_problem_with_a_ne
     healthy: Settings,
 ) -> None:
     findings = await examine(healthy)
-    problems = [finding for finding in findings if finding.verdict is Verdict.PROBLEM]
+    problems = [finding for finding in findings if finding.severity is Severity.PROBLEM]
     assert [(problem.subject, bool(problem.hint)) for problem in problems] == [("engine", True)]
     assert {finding.subject for finding in findings} == {
         "data directory", "git", "database", "engine", "ingress", "ports", "names",
@@ -79,7 +79,7 @@ async def test_a_taken_port_is_a_problem(
 ) -> None:
     quiet = changed(healthy, ingress={"http_port": free_port(), "metrics_port": free_port()})
     ports = await found(changed(quiet, **{table: {setting: taken_port, **others}}), "ports")
-    (problem,) = [finding for finding in ports if finding.verdict is Verdict.PROBLEM]
+    (problem,) = [finding for finding in ports if finding.severity is Severity.PROBLEM]
     assert problem.sentence.endswith(f":{taken_port} for {whose}: somebody else uses it.")
     assert f":{taken_port}'" in problem.hint
 
@@ -87,7 +87,7 @@ async def test_a_taken_port_is_a_problem(
 async def test_a_port_that_is_not_served_is_not_tried(healthy: Settings, taken_port: int) -> None:
     """No web client is configured, and somebody else's proxy has ports of its own."""
     unused = changed(healthy, frontend={"port": taken_port}, ingress={"metrics_port": taken_port})
-    assert {finding.verdict for finding in await found(unused, "ports")} == {Verdict.FINE}
+    assert {finding.severity for finding in await found(unused, "ports")} == {Severity.FINE}
 
 
 async def test_the_ports_of_the_server_that_runs_are_its_own(
@@ -101,7 +101,7 @@ async def test_the_ports_of_the_server_that_runs_are_its_own(
         api, held = await found(serving, "ports")
     finally:
         directory.release()
-    assert api.sentence == f"the API serves on 127.0.0.1:{taken_port}." and held.verdict is Verdict.FINE
+    assert api.sentence == f"the API serves on 127.0.0.1:{taken_port}." and held.severity is Severity.FINE
 
 
 async def test_a_server_that_ended_has_no_port(healthy: Settings, taken_port: int) -> None:
@@ -110,27 +110,27 @@ async def test_a_server_that_ended_has_no_port(healthy: Settings, taken_port: in
     said = json.loads(file.read_text())
     file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
     api, _ = await found(changed(healthy, server={"port": taken_port}), "ports")
-    assert api.verdict is Verdict.PROBLEM
+    assert api.severity is Severity.PROBLEM
 
 
 async def test_a_database_that_does_not_answer_is_a_problem(healthy: Settings, cluster_dir: Path) -> None:
     (finding,) = await found(
         changed(healthy, database={"url": f"postgresql://stackyn@/x?host={cluster_dir}"}), "database"
     )
-    assert (finding.verdict, finding.sentence) == (
-        Verdict.PROBLEM,
+    assert (finding.severity, finding.sentence) == (
+        Severity.PROBLEM,
         "The database can't be reached right now.",
     )
 
 
 async def test_an_answering_database_is_fine(healthy: Settings, database_url: str) -> None:
     (finding,) = await found(changed(healthy, database={"url": database_url}), "database")
-    assert (finding.verdict, finding.sentence) == (Verdict.FINE, "PostgreSQL 18 answers.")
+    assert (finding.severity, finding.sentence) == (Severity.FINE, "PostgreSQL 18 answers.")
 
 
 async def test_missing_programs_of_the_database_are_a_problem(healthy: Settings, cluster_dir: Path) -> None:
     (finding,) = await found(changed(healthy, database={"binaries": str(cluster_dir)}), "database")
-    assert finding.verdict is Verdict.PROBLEM and "[database] binaries" in finding.sentence
+    assert finding.severity is Severity.PROBLEM and "[database] binaries" in finding.sentence
 
 
 async def test_missing_git_is_a_problem(
@@ -138,7 +138,7 @@ async def test_missing_git_is_a_problem(
 ) -> None:
     monkeypatch.setenv("PATH", str(cluster_dir))
     (finding,) = await found(healthy, "git")
-    assert (finding.verdict, finding.sentence) == (Verdict.PROBLEM, "git is not installed.")
+    assert (finding.severity, finding.sentence) == (Severity.PROBLEM, "git is not installed.")
 
 
 async def test_an_old_git_is_a_problem(
@@ -147,7 +147,7 @@ async def test_an_old_git_is_a_problem(
     old_git(cluster_dir)
     monkeypatch.setenv("PATH", str(cluster_dir))
     (finding,) = await found(healthy, "git")
-    assert (finding.verdict, finding.sentence) == (Verdict.PROBLEM, "git 2.20.1 is too old.")
+    assert (finding.severity, finding.sentence) == (Severity.PROBLEM, "git 2.20.1 is too old.")
 
 
 async def test_a_file_in_place_of_the_data_directory_is_a_problem(
@@ -155,16 +155,16 @@ async def test_a_file_in_place_of_the_data_directory_is_a_problem(
 ) -> None:
     (cluster_dir / "file").write_text("")
     (finding,) = await found(changed(healthy, server={"data_dir": cluster_dir / "file"}), "data directory")
-    assert finding.verdict is Verdict.PROBLEM
+    assert finding.severity is Severity.PROBLEM
 
 
 async def test_a_domain_without_an_address_is_a_warning(healthy: Settings) -> None:
     (finding,) = await found(changed(healthy, public={"base_domain": "nowhere.invalid"}), "names")
-    assert finding.verdict is Verdict.WARNING and "DNS" in finding.hint
+    assert finding.severity is Severity.WARNING and "DNS" in finding.hint
 
 
 def test_a_finding_is_one_line_and_its_hint_another() -> None:
-    finding = Finding("git", Verdict.PROBLEM, "git is not installed.", "Install it: apt install git")
+    finding = Finding("git", Severity.PROBLEM, "git is not installed.", "Install it: apt install git")
     assert finding.as_text() == (
         "problem  git            git is not installed.\n                        Install it: apt install git"
     )

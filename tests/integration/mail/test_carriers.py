@@ -18,9 +18,10 @@ from aiohttp.test_utils import TestServer
 
 from stackyn_server import config
 from stackyn_server.config import ConfigInvalid
-from stackyn_server.gateways.mail.choose import choose_carrier
 from stackyn_server.gateways.mail.message import Mail, MailRefused, MailUnavailable
+from stackyn_server.gateways.mail.provider import choose_carrier
 from stackyn_server.gateways.mail.templates import MailTemplate, compose
+from stackyn_server.security.secret_files import SecretUnreadable
 
 MAIL = Mail("key-1", "ada@example.test", "Grüße", "Text ✓\n", "<p>Text ✓</p>")
 SENDER = "Stackyn <no-reply@example.test>"
@@ -159,9 +160,9 @@ async def test_resend_gets_the_key_that_makes_repetitions_harmless(
     }
 
 
-async def test_a_missing_secret_is_for_now_and_named() -> None:
+async def test_a_missing_secret_file_is_retryable_and_named() -> None:
     settings = config.MailSettings(provider="resend", resend_key_file="/nonexistent/key")
-    with pytest.raises(MailUnavailable, match="secret file"):
+    with pytest.raises(SecretUnreadable, match=r"\[mail\] resend_key_file can't be read: No such file"):
         await choose_carrier(settings).send(MAIL)
 
 

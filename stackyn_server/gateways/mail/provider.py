@@ -1,4 +1,4 @@
-"""Which carrier `[mail] provider` means."""
+"""The carrier of `[mail] provider`."""
 
 from __future__ import annotations
 
