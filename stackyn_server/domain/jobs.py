@@ -1,13 +1,15 @@
-"""Durable units of work: their kinds, pools and locks, and the retry policy as a value."""
+"""Durable units of work: one row of `KINDS` for each kind of job, and the retry policy as a value."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any, Self
 
 from stackyn_server.domain.deployments import Phase
-from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.ids import AppId, InstanceId
 
 
 class Kind(StrEnum):
@@ -22,7 +24,6 @@ class Kind(StrEnum):
     RETIRE = "retire"
     CLEANUP = "cleanup"
     MAIL = "mail"
-    WEBHOOK = "webhook"
     EXPIRY = "expiry"
     HOUSEKEEPING = "housekeeping"
 
@@ -37,33 +38,101 @@ class Pool(StrEnum):
     HOUSEKEEPING = "housekeeping"
 
 
-POOL_OF: dict[Kind, Pool] = {
-    Kind.BUILD: Pool.BUILDS,
-    Kind.IMAGE: Pool.IMAGES,
-    Kind.RELEASE: Pool.RELEASE,
-    Kind.STOP: Pool.RELEASE,
-    Kind.SLEEP: Pool.RELEASE,
-    Kind.REMOVE: Pool.RELEASE,
-    Kind.REPAIR: Pool.RELEASE,
-    Kind.WAKE: Pool.WAKE,
-    Kind.RETIRE: Pool.RETIRE,
-    Kind.CLEANUP: Pool.RETIRE,
-    Kind.MAIL: Pool.MAIL,
-    Kind.WEBHOOK: Pool.MAIL,
-    Kind.EXPIRY: Pool.MAIL,
-    Kind.HOUSEKEEPING: Pool.HOUSEKEEPING,
+ORDINARY_PRIORITY = 0
+RAISED_PRIORITY = 1  # plans with priority_builds, and what shortens somebody's outage
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a job is told beside its subject. The row may hold more than the fields: counts over its attempts."""
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> Self:
+        return cls(**{field.name: stored[field.name] for field in fields(cls) if field.name in stored})
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildArguments(Arguments):
+    waits_for: Sequence[str] = ()  # the subjects of the image jobs that wake the build
+
+
+@dataclass(frozen=True, slots=True)
+class WakeArguments(Arguments):
+    """`is_last_resort`: when the wake fails, the app has failed and nobody tries again. `has_moved`: the held requests
+    were given the address of another port."""
+
+    is_last_resort: bool = False
+    has_moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RepairArguments(Arguments):
+    """`restart`: the instance that runs and does not answer, for `reason`."""
+
+    restart: InstanceId | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetireArguments(Arguments):
+    deadline: float  # of the drain: seconds since the epoch, by the database's clock
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupArguments(Arguments):
+    confirm: bool = False  # the proxy confirms the present route before the container goes
+
+    @classmethod
+    def after(cls, phase: Phase) -> Self:
+        """Return those for a deployment that ended in `phase`: in these a route may have pointed at its container
+        (`built`: in an earlier attempt)."""
+        return cls(confirm=phase in (Phase.SWITCHING, Phase.BUILT, Phase.LIVE))
+
+
+@dataclass(frozen=True, slots=True)
+class MailArguments(Arguments):
+    sealed: str
+    only_to_accounts: bool = False
+    useless_after: str | None = None  # ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class KindSpec:
+    """`lock` is a template: of all jobs with the same lock one runs at a time. `until_done`: never given up."""
+
+    pool: Pool
+    lock: str | None = None
+    priority: int = ORDINARY_PRIORITY
+    arguments: type[Arguments] = Arguments
+    until_done: bool = False
+
+    def lock_of(self, app: AppId | None, slot: int | None = None) -> str | None:
+        return None if self.lock is None or app is None else self.lock.format(app=app, slot=slot)
+
+
+_BUILD, _APP = "build:{app}", "app:{app}"
+_SLOT = "slot:{app}:{slot}"  # under the app's lock, a drain would block stop, delete and rollback
+
+# What takes something away is promised, so it is tried until it is done: nothing else would release the route that a
+# sleep holds, or end its container. The handlers are joined in `wiring`.
+KINDS: Mapping[Kind, KindSpec] = {
+    Kind.BUILD: KindSpec(Pool.BUILDS, _BUILD, arguments=BuildArguments),
+    Kind.IMAGE: KindSpec(Pool.IMAGES),
+    Kind.RELEASE: KindSpec(Pool.RELEASE, _APP),
+    Kind.STOP: KindSpec(Pool.RELEASE, _APP, until_done=True),
+    Kind.SLEEP: KindSpec(Pool.RELEASE, _APP, until_done=True),
+    Kind.WAKE: KindSpec(Pool.WAKE, _APP, RAISED_PRIORITY, WakeArguments),
+    Kind.REMOVE: KindSpec(Pool.RELEASE, _APP, until_done=True),
+    Kind.REPAIR: KindSpec(Pool.RELEASE, _APP, RAISED_PRIORITY, RepairArguments),
+    Kind.RETIRE: KindSpec(Pool.RETIRE, _SLOT, arguments=RetireArguments, until_done=True),
+    Kind.CLEANUP: KindSpec(Pool.RETIRE, arguments=CleanupArguments, until_done=True),
+    Kind.MAIL: KindSpec(Pool.MAIL, None, RAISED_PRIORITY, MailArguments),
+    Kind.EXPIRY: KindSpec(Pool.MAIL, None, RAISED_PRIORITY, until_done=True),
+    Kind.HOUSEKEEPING: KindSpec(Pool.HOUSEKEEPING),
 }
-
-
-# What takes something away has been promised: it is tried until it is done, however long its cause lasts. Nothing else
-# would let go of the route that a sleep holds, or end its container.
-UNTIL_DONE = frozenset({Kind.STOP, Kind.SLEEP, Kind.REMOVE, Kind.RETIRE, Kind.CLEANUP, Kind.EXPIRY})
-
-
-SHORTENS_AN_OUTAGE = frozenset({Kind.REPAIR, Kind.WAKE})
-
-
-WAITS_FOR = "waits_for"  # argument of a build: the subjects of the image jobs that wake it
 
 
 class JobState(StrEnum):
@@ -71,29 +140,6 @@ class JobState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     DEAD = "dead"
-
-
-ORDINARY_PRIORITY = 0
-RAISED_PRIORITY = 1  # plans with priority_builds, and what shortens somebody's outage
-
-
-def build_lock(app: AppId) -> str:
-    return f"build:{app}"
-
-
-def app_lock(app: AppId) -> str:
-    return f"app:{app}"
-
-
-def slot_lock(app: AppId, slot: int) -> str:
-    """The lock of retire and cleanup: under the app's lock, a drain would block stop, delete and rollback."""
-    return f"slot:{app}:{slot}"
-
-
-def cleanup_arguments(ended_in: Phase) -> dict[str, bool]:
-    """A container that a route may have pointed at (`built`: in an earlier try) goes only after the proxy has
-    confirmed the route that is right now."""
-    return {"confirm": ended_in in (Phase.SWITCHING, Phase.BUILT, Phase.LIVE)}
 
 
 @dataclass(frozen=True, slots=True)

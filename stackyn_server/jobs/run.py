@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from stackyn_server.domain.jobs import UNTIL_DONE, RetryDecision, RetryPolicy, next_attempt
+from stackyn_server.domain.jobs import KINDS, RetryDecision, RetryPolicy, next_attempt
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.store import claims
 from stackyn_server.store.claims import NotRunning
@@ -59,7 +59,7 @@ class JobRun:
     @property
     def is_until_done(self) -> bool:
         """Never given up, whatever it fails of."""
-        return self.job.kind in UNTIL_DONE
+        return KINDS[self.job.kind].until_done
 
     def next_attempt(self) -> datetime | None:
         """When the next attempt should run by the retry policy; None when the attempts are used up."""
@@ -127,7 +127,7 @@ class JobRun:
         """
         return await claims.count(connection, self.job, self.epoch, what, by)
 
-    async def arguments(self, connection: Connection) -> dict[str, Any]:
+    async def read_arguments(self, connection: Connection) -> dict[str, Any]:
         """Return the row's arguments as they are now, and clear `deadline_changed`."""
         self.deadline_changed.clear()
         return await claims.arguments(connection, self.job.id)

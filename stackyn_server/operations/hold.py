@@ -13,7 +13,7 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.render_context import HOLD_TURN_SECONDS
 from stackyn_server.pipeline.idle.held_requests import HeldRequests, HoldDecision
-from stackyn_server.store import routes, work
+from stackyn_server.store import jobs, routes
 from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteState
 
@@ -66,5 +66,5 @@ class RequestHold:
                 if situation.route is not RouteState.HELD:
                     return HoldDecision.PASS  # the app serves, but the proxy has not read its new route yet
                 if not situation.is_candidate:  # a deployment releases the held requests itself
-                    await work.for_app(connection, Kind.WAKE, app, situation.tenant)
+                    await jobs.enqueue_for_app(connection, Kind.WAKE, app, situation.tenant)
             return await hold.until_decided()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from stackyn_server.domain.jobs import MailArguments
 from stackyn_server.gateways.mail.message import Carrier, MailRefused
 from stackyn_server.gateways.mail.templates import MailTemplate, compose
 from stackyn_server.jobs.run import JobRun
@@ -29,13 +30,13 @@ class MailDelivery:
 
     async def __call__(self, run: JobRun) -> None:
         """Hand the mail over. Raises `MailUnavailable`, upon which the dispatcher tries again."""
-        arguments, key = run.job.arguments, run.job.subject
-        sealed = base64.b64decode(arguments["sealed"])
+        arguments, key = MailArguments.parse(run.job.arguments), run.job.subject
+        sealed = base64.b64decode(arguments.sealed)
         content = json.loads(self._sealer.open(mail_context(key), sealed))
-        useless_after = arguments["useless_after"]
+        useless_after = arguments.useless_after
         if useless_after and datetime.fromisoformat(useless_after) <= datetime.now(UTC):
             log.info("mail.too_late", key=key)
-        elif not arguments["only_to_accounts"] or await self._has_account(content["to"]):
+        elif not arguments.only_to_accounts or await self._has_account(content["to"]):
             mail = compose(MailTemplate(content["template"]), key, content["to"], content["values"])
             try:
                 await self._carrier.send(mail)

@@ -13,6 +13,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.jobs import RepairArguments
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
@@ -53,7 +54,7 @@ class Repair:
             return
         state = await containers.find(self._engine, instance.id)
         is_present = state is not None and (state.running or state.restarting)
-        if is_present and run.job.arguments.get("restart") != instance.id:
+        if is_present and RepairArguments.parse(run.job.arguments).restart != instance.id:
             return
         await run.still_leading()
         if is_present and state is not None:
@@ -67,7 +68,7 @@ class Repair:
 
     async def _counts_too_many(self, run: JobRun, app: App, instance: Instance) -> bool:
         """Count the restart like a crash. True when that was one too many, and the app is stopped."""
-        crash = Crash(RESTARTED, str(run.job.arguments["reason"]))
+        crash = Crash(RESTARTED, RepairArguments.parse(run.job.arguments).reason)
         async with self._database.transaction() as connection:
             is_stopped = await crashes.record(connection, app, instance.id, crash, self._settings.apps)
             if is_stopped:

@@ -18,10 +18,11 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import BUILD_PHASES, OPEN_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
+from stackyn_server.domain.jobs import CleanupArguments, Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
 from stackyn_server.journal.journal import Journal
-from stackyn_server.store import deployments, work
+from stackyn_server.store import deployments, jobs
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.deployments import Deployment, Moved, Mover
 from stackyn_server.store.failures import Contention
@@ -210,7 +211,9 @@ class StepRunner:
         restore_previous = await self._restore_previous(run)
 
         async def leave(connection: Connection, ended: Deployment) -> None:
-            await work.cleanup(connection, ended, run.deployment.phase)
+            await jobs.enqueue_for_deployment(
+                connection, Kind.CLEANUP, ended, CleanupArguments.after(run.deployment.phase)
+            )
             await run.job.finish(connection)
 
         async def restore_previous_and_leave(connection: Connection, ended: Deployment) -> None:

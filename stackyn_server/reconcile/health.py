@@ -13,12 +13,12 @@ import structlog
 from stackyn_server.config import Settings
 from stackyn_server.domain.health import HealthChange, Streak, judge
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.jobs import Kind, RepairArguments
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine.http_probe import Visitor, accepts_connections, send_probe
 from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.bounded_map import bounded_map
-from stackyn_server.store import events, instances, work
+from stackyn_server.store import events, instances, jobs
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Checked
 
@@ -108,5 +108,5 @@ class HealthChecks:
             await events.append(
                 connection, "app.unhealthy", tenant=target.tenant, app=target.app, data={"reason": reason}
             )
-            arguments = {"restart": target.instance, "reason": reason}
-            await work.for_app(connection, Kind.REPAIR, target.app, target.tenant, arguments)
+            arguments = RepairArguments(target.instance, reason)
+            await jobs.enqueue_for_app(connection, Kind.REPAIR, target.app, target.tenant, arguments)

@@ -20,7 +20,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.reconcile.health import HealthChecks
-from stackyn_server.store import instances, work
+from stackyn_server.store import instances, jobs
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import Routed
 
@@ -68,9 +68,9 @@ class IdleApps:
         if to_sleep or to_wake:
             async with self._database.transaction() as connection:
                 for app in to_sleep:
-                    await work.for_app(connection, Kind.SLEEP, app.app, app.tenant)
+                    await jobs.enqueue_for_app(connection, Kind.SLEEP, app.app, app.tenant)
                 for app in to_wake:
-                    await work.for_app(connection, Kind.WAKE, app.app, app.tenant)
+                    await jobs.enqueue_for_app(connection, Kind.WAKE, app.app, app.tenant)
 
     def _may_sleep(self, app: Routed) -> bool:
         plans = self._settings.plans

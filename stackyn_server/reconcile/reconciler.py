@@ -9,7 +9,7 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, InstanceId
-from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.jobs import Kind, RetireArguments
 from stackyn_server.domain.seats import address_of
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
@@ -17,7 +17,7 @@ from stackyn_server.engine.http_probe import accepts_connections
 from stackyn_server.engine.labels import Role
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.reconcile.compare import DesiredInstance, Differences, compare
-from stackyn_server.store import apps, instances, jobs, work
+from stackyn_server.store import apps, instances, jobs
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.instances import Checked
 
@@ -73,7 +73,7 @@ class Reconciler:
                 for app in differences.lost:
                     await self._repair(connection, app)
                 for instance in differences.orphans:
-                    await jobs.enqueue(connection, Kind.RETIRE, instance, arguments={"deadline": 0})
+                    await jobs.enqueue(connection, Kind.RETIRE, instance, arguments=RetireArguments(0))
         return differences
 
     async def compare_without_engine(self) -> None:
@@ -119,4 +119,4 @@ class Reconciler:
     @staticmethod
     async def _repair(connection: Connection, app_id: AppId) -> None:
         app = await apps.get(connection, app_id)
-        await work.for_app(connection, Kind.REPAIR, app_id, app.tenant if app else None)
+        await jobs.enqueue_for_app(connection, Kind.REPAIR, app_id, app.tenant if app else None)

@@ -18,7 +18,7 @@ from stackyn_server.services.deploy_requests import Leading, cancel_deployments,
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppView, DeploymentView
-from stackyn_server.store import accounts, apps, audit, events, instances, registries, sessions, tokens, work
+from stackyn_server.store import accounts, apps, audit, events, instances, jobs, registries, sessions, tokens
 from stackyn_server.store.accounts import AccountUse
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Mover
@@ -112,7 +112,7 @@ class Administration:
                 found = await lock_app(connection, app, account)
                 await apps.set_desired(connection, app, Desired.DELETED)
                 await cancel_deployments(connection, app, mover)
-                await work.for_app(connection, Kind.REMOVE, found.id, found.tenant)
+                await jobs.enqueue_for_app(connection, Kind.REMOVE, found.id, found.tenant)
                 await events.append(connection, "app.deleted", tenant=account, app=app)
             await self._record(connection, actor, "user.deleted", account, {"apps": owned})
         return len(owned)

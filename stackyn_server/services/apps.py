@@ -41,7 +41,7 @@ from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppView, Created, app_view, deployment_view
 from stackyn_server.source.addresses import parse_url, split_browser_url
 from stackyn_server.source.refs import HEAD
-from stackyn_server.store import apps, deployments, events, variables, work
+from stackyn_server.store import apps, deployments, events, jobs, variables
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database, Duplicate
 from stackyn_server.store.deployments import Mover
@@ -115,7 +115,12 @@ class Apps:
                     deployment = await deployments.insert(
                         connection, app=app.id, tenant=app.tenant, cause=Cause.CREATE, branch=branch
                     )
-                    await work.build(connection, deployment, build_priority(self._settings, owner.plan))
+                    await jobs.enqueue_for_deployment(
+                        connection,
+                        Kind.BUILD,
+                        deployment,
+                        priority=build_priority(self._settings, owner.plan),
+                    )
                     await events.append(connection, "app.created", tenant=app.tenant, app=app.id)
                     view = await self._view(connection, app.id, app.tenant)
                 return Created(view, deployment_view(deployment, slug=slug))
@@ -164,7 +169,7 @@ class Apps:
             await cancel_deployments(connection, app, self._mover("stop"))
             if found.desired is not Desired.STOPPED:
                 await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
-                await work.for_app(connection, Kind.STOP, found.id, found.tenant)
+                await jobs.enqueue_for_app(connection, Kind.STOP, found.id, found.tenant)
                 await events.append(connection, "app.stopped", tenant=found.tenant, app=app)
             elif reason is None:  # what the platform stopped is now stopped by its owner's wish
                 await apps.set_desired(connection, app, Desired.STOPPED)
@@ -176,7 +181,7 @@ class Apps:
             found = await lock_app(connection, app, tenant)
             await apps.set_desired(connection, app, Desired.DELETED)
             await cancel_deployments(connection, app, self._mover("delete"))
-            await work.for_app(connection, Kind.REMOVE, found.id, found.tenant)
+            await jobs.enqueue_for_app(connection, Kind.REMOVE, found.id, found.tenant)
             await events.append(connection, "app.deleted", tenant=found.tenant, app=app)
 
     def _mover(self, verb: str) -> Mover:

@@ -10,9 +10,9 @@ import structlog
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, Kind
+from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, CleanupArguments, Kind
 from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, deployments, instances, jobs, routes, work
+from stackyn_server.store import apps, deployments, instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment, Mover
@@ -54,7 +54,7 @@ async def build_again(connection: Connection, app: App, priority: int, mover: Mo
     deployment = await deployments.insert(
         connection, app=app.id, tenant=app.tenant, cause=Cause.REDEPLOY, branch=app.branch
     )
-    await work.build(connection, deployment, priority)
+    await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=priority)
     return deployment
 
 
@@ -76,7 +76,7 @@ async def run_again(
         image=release.image,
         source_release=release.id,
     )
-    await work.release(connection, deployment)
+    await jobs.enqueue_for_deployment(connection, Kind.RELEASE, deployment)
     return deployment
 
 
@@ -107,7 +107,9 @@ async def _end(connection: Connection, deployment: Deployment, to: Phase, mover:
         if instance is not None:
             await routes.revert(connection, deployment.app, instance.id)
     await deployments.advance(connection, deployment, to, mover)
-    await work.cleanup(connection, deployment, deployment.phase)
+    await jobs.enqueue_for_deployment(
+        connection, Kind.CLEANUP, deployment, CleanupArguments.after(deployment.phase)
+    )
 
 
 async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:

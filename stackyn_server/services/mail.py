@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import uuid4
 
-from stackyn_server.domain.jobs import RAISED_PRIORITY, Kind
+from stackyn_server.domain.jobs import Kind, MailArguments
 from stackyn_server.gateways.mail.templates import MailTemplate
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import jobs
@@ -42,12 +42,11 @@ class MailQueue:
             connection,
             Kind.MAIL,
             key,
-            arguments={
-                "sealed": base64.b64encode(self._sealer.seal(mail_context(key), content.encode())).decode(),
-                "only_to_accounts": only_to_accounts,
-                "useless_after": useless_after.isoformat() if useless_after else None,
-            },
-            priority=RAISED_PRIORITY,
+            arguments=MailArguments(
+                base64.b64encode(self._sealer.seal(mail_context(key), content.encode())).decode(),
+                only_to_accounts,
+                useless_after.isoformat() if useless_after else None,
+            ),
         )
 
 

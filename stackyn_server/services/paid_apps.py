@@ -14,7 +14,7 @@ from stackyn_server.services.deploy_requests import (
     cancel_deployments,
     run_again,
 )
-from stackyn_server.store import apps, events, jobs, releases, work
+from stackyn_server.store import apps, events, jobs, releases
 from stackyn_server.store.accounts import Account
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Mover
@@ -39,7 +39,7 @@ class PaidApps:
                 connection, app, Desired.STOPPED, stop_reason=STOP_REASON, stopped_by_billing=True
             )
             await cancel_deployments(connection, app, Mover(self._leading.epoch, "billing:stop"))
-            await work.for_app(connection, Kind.STOP, found.id, found.tenant)
+            await jobs.enqueue_for_app(connection, Kind.STOP, found.id, found.tenant)
             await events.append(
                 connection, "app.stopped", tenant=owner.id, app=app, data={"reason": STOP_REASON}
             )

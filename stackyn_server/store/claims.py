@@ -13,7 +13,7 @@ from typing import Any
 
 from stackyn_server.domain.deployments import BUILD_PHASES, RELEASE_PHASES
 from stackyn_server.domain.ids import JobId
-from stackyn_server.domain.jobs import POOL_OF, Kind, Pool
+from stackyn_server.domain.jobs import KINDS, Kind, Pool
 from stackyn_server.errors import Conflict
 from stackyn_server.store import installation
 from stackyn_server.store.database import Connection
@@ -125,11 +125,8 @@ async def return_stale(connection: Connection, epoch: int, live: Collection[JobI
 async def give_jobs(connection: Connection, epoch: int) -> list[Returned]:
     """Give every open deployment that has no open job the one that it needs; return these. There should be none."""
     needed = [
-        (phase, kind, lock, POOL_OF[kind])
-        for phases, kind, lock in (
-            (BUILD_PHASES, Kind.BUILD, "build:"),
-            (RELEASE_PHASES, Kind.RELEASE, "app:"),
-        )
+        (phase, kind, KINDS[kind].lock, KINDS[kind].pool)
+        for phases, kind in ((BUILD_PHASES, Kind.BUILD), (RELEASE_PHASES, Kind.RELEASE))
         for phase in phases
     ]
     rows = await connection.fetch(SQL.jobless, epoch, *map(list, zip(*needed, strict=True)))
@@ -181,7 +178,7 @@ async def shift(connection: Connection, epoch: int, seconds: float) -> int:
 async def upsert_periodic(connection: Connection, epoch: int, schedules: Mapping[str, float]) -> None:
     """Make the rows of periodic work (name → seconds between runs) and end those of names that are no more."""
     kind, names, seconds = Kind.HOUSEKEEPING, list(schedules), list(schedules.values())
-    await connection.execute(SQL.upsert_periodic, epoch, kind, POOL_OF[kind], names, seconds)
+    await connection.execute(SQL.upsert_periodic, epoch, kind, KINDS[kind].pool, names, seconds)
     await connection.execute(SQL.retire_periodic, epoch, kind, names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import Kind
-from stackyn_server.store import apps, events, work
+from stackyn_server.store import apps, events, jobs
 from stackyn_server.store.database import Connection
 
 
@@ -15,6 +15,6 @@ async def give_up(connection: Connection, app: AppId, reason: str) -> bool:
     if found is None or found.desired is not Desired.RUNNING:
         return False
     await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
-    await work.for_app(connection, Kind.STOP, app, found.tenant)
+    await jobs.enqueue_for_app(connection, Kind.STOP, app, found.tenant)
     await events.append(connection, "app.given_up", tenant=found.tenant, app=app, data={"reason": reason})
     return True

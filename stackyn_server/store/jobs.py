@@ -5,23 +5,16 @@ The dispatcher's own half, claiming and ending, is `store.claims`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from stackyn_server.domain.ids import AppId, JobId, UserId
-from stackyn_server.domain.jobs import (
-    ORDINARY_PRIORITY,
-    POOL_OF,
-    RAISED_PRIORITY,
-    WAITS_FOR,
-    JobState,
-    Kind,
-    Pool,
-)
+from stackyn_server.domain.jobs import KINDS, Arguments, JobState, Kind, Pool
 from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.queries import load
 
 SQL = load("jobs")
@@ -102,23 +95,48 @@ async def enqueue(
     *,
     app: AppId | None = None,
     tenant: UserId | None = None,
-    lock: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    priority: int = ORDINARY_PRIORITY,
+    slot: int | None = None,
+    arguments: Arguments | None = None,
+    priority: int | None = None,
     run_at: datetime | None = None,
 ) -> JobId | None:
-    """Put work in, in the caller's transaction: it runs after the commit, never after a roll-back.
+    """Add a job in the caller's transaction: it runs after the commit, never after a roll-back.
 
-    Returns None when an open job of this kind and subject exists already: it will do.
+    Pool, lock and priority (unless given) are those of the kind. Returns None when an open job of this kind and subject
+    exists already: that one is enough.
     """
-    values = (kind, str(subject), app, tenant, lock, dict(arguments or {}), priority, POOL_OF[kind], run_at)
-    made: JobId | None = await connection.fetchval(SQL.enqueue, *values)
-    return made
+    spec = KINDS[kind]
+    stored = {} if arguments is None else arguments.as_json()
+    priority = spec.priority if priority is None else priority
+    lock = spec.lock_of(app, slot)
+    values = (kind, str(subject), app, tenant, lock, stored, priority, spec.pool, run_at)
+    job: JobId | None = await connection.fetchval(SQL.enqueue, *values)
+    return job
 
 
-async def amend(connection: Connection, kind: Kind, subject: str | int, arguments: Mapping[str, Any]) -> None:
-    """Add to the arguments of the waiting job of this kind and subject."""
-    await connection.execute(SQL.amend, kind, str(subject), dict(arguments))
+async def enqueue_for_app(
+    connection: Connection, kind: Kind, app: AppId, tenant: UserId | None, arguments: Arguments | None = None
+) -> None:
+    await enqueue(connection, kind, app, app=app, tenant=tenant, arguments=arguments)
+
+
+async def enqueue_for_deployment(
+    connection: Connection,
+    kind: Kind,
+    deployment: Deployment,
+    arguments: Arguments | None = None,
+    *,
+    priority: int | None = None,
+) -> None:
+    app, tenant = deployment.app, deployment.tenant
+    await enqueue(
+        connection, kind, deployment.id, app=app, tenant=tenant, arguments=arguments, priority=priority
+    )
+
+
+async def amend(connection: Connection, kind: Kind, subject: str | int, arguments: Arguments) -> None:
+    """Replace the arguments of the waiting job of this kind and subject; its counts stay."""
+    await connection.execute(SQL.amend, kind, str(subject), arguments.as_json())
 
 
 async def lock_open(connection: Connection, kind: Kind, subject: str) -> bool:
@@ -133,16 +151,16 @@ async def given_up_since(connection: Connection, kind: Kind, subject: str, since
 
 
 async def wake_waiting_for(connection: Connection, kind: Kind, subject: str) -> None:
-    """Let the jobs of this kind run that wait for another one's `subject` (`WAITS_FOR` in their arguments)."""
-    await connection.execute(SQL.wake_waiting_for, kind, WAITS_FOR, subject)
+    """Let the jobs of this kind run whose arguments say that they wait for another job's `subject`."""
+    await connection.execute(SQL.wake_waiting_for, kind, subject)
 
 
 async def enqueue_at(
     connection: Connection, kind: Kind, subject: str | int, run_at: datetime, *, tenant: UserId | None = None
 ) -> None:
-    """Put work in for a time, or move the time of the open job of this kind and subject."""
-    values = (kind, str(subject), tenant, RAISED_PRIORITY, POOL_OF[kind], run_at)
-    await connection.execute(SQL.enqueue_at, *values)
+    """Add a job for a time, or move the time of the open job of this kind and subject."""
+    spec = KINDS[kind]
+    await connection.execute(SQL.enqueue_at, kind, str(subject), tenant, spec.priority, spec.pool, run_at)
 
 
 async def get(connection: Connection, job: JobId) -> Job | None:

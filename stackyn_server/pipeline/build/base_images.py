@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
-from stackyn_server.domain.jobs import WAITS_FOR, Kind
+from stackyn_server.domain.jobs import BuildArguments, Kind
 from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.recipes import is_known
 from stackyn_server.pipeline.run import DeploymentRun
@@ -26,7 +26,7 @@ async def ready(run: DeploymentRun, layout: BaseImageStore) -> dict[str, str] | 
     plan = BuildPlan.from_json(run.deployment.plan or {})
     entries = await run.job.until_cancelled(asyncio.to_thread(layout.entries))
     missing = sorted(name for name in plan.base_images if is_known(name) and name not in entries)
-    told = run.job.job.arguments.get(WAITS_FOR, ())
+    told = BuildArguments.parse(run.job.job.arguments).waits_for
     if missing:
         for name in missing:
             if name not in told:
@@ -50,8 +50,8 @@ async def _wait_for(connection: Connection, run: DeploymentRun, missing: Sequenc
     reason = f"{_named(missing)} being made."
     await deployments.wait(connection, run.deployment.id, reason)
     await run.job.retry(connection, until, reason)
-    told = {*run.job.job.arguments.get(WAITS_FOR, ()), *missing}
-    await jobs.amend(connection, Kind.BUILD, run.deployment.id, {WAITS_FOR: sorted(told)})
+    told = {*BuildArguments.parse(run.job.job.arguments).waits_for, *missing}
+    await jobs.amend(connection, Kind.BUILD, run.deployment.id, BuildArguments(sorted(told)))
 
 
 async def _order(connection: Connection, run: DeploymentRun, name: str) -> None:

@@ -15,7 +15,7 @@ from stackyn_server.domain.build_key import build_key
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.jobs import CleanupArguments, Kind
 from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
@@ -40,7 +40,7 @@ from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
 from stackyn_server.source.repository import FetchedCommit
 from stackyn_server.source.tree import list_files
-from stackyn_server.store import apps, deployments, jobs, work
+from stackyn_server.store import apps, deployments, jobs
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment
@@ -273,8 +273,10 @@ class Build:
                 waiting = await deployments.get(connection, DeploymentId(int(older)))
                 if waiting is not None and waiting.id < built.id:
                     ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, run.mover)
-                    await work.cleanup(connection, ended, waiting.phase)
-            await work.release(connection, built)
+                    await jobs.enqueue_for_deployment(
+                        connection, Kind.CLEANUP, ended, CleanupArguments.after(waiting.phase)
+                    )
+            await jobs.enqueue_for_deployment(connection, Kind.RELEASE, built)
             await run.job.finish(connection)
 
         return also

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.jobs import Kind, WakeArguments
 from stackyn_server.errors import StackynError
-from stackyn_server.store import instances, jobs, routes, work
+from stackyn_server.store import instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import Instance
@@ -35,6 +35,6 @@ async def enqueue_wake(
 ) -> None:
     """Have the app woken after a deployment. `is_last_resort`: when that fails, the app has failed, and nobody tries
     again. `has_moved`: the requests that wait were given the address of another port."""
-    arguments = {"is_last_resort": is_last_resort, "has_moved": has_moved}
-    await work.for_app(connection, Kind.WAKE, app.id, app.tenant, arguments)
+    arguments = WakeArguments(is_last_resort, has_moved)
+    await jobs.enqueue_for_app(connection, Kind.WAKE, app.id, app.tenant, arguments)
     await jobs.amend(connection, Kind.WAKE, app.id, arguments)  # a held request may have been earlier

@@ -11,6 +11,7 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.jobs import WakeArguments
 from stackyn_server.domain.memory import has_room
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
@@ -94,7 +95,8 @@ class Wake(JobHandler):
 
     async def _raise(self, run: JobRun, app: App, release: Release, instance: Instance) -> None:
         """Start the container and see it answer. Raises `DeploymentFailed`."""
-        if not run.job.arguments.get("is_last_resort"):  # else it takes the place of one that ran just now
+        is_last_resort = WakeArguments.parse(run.job.arguments).is_last_resort
+        if not is_last_resort:  # else it takes the place of one that ran just now
             await self._have_memory(app, release)
         self._reservations.reserve(app.id, release.memory_mb)
         await run.still_leading()
@@ -108,7 +110,7 @@ class Wake(JobHandler):
         await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         await containers.set_restart(self._engine, container, on=True)
         crash_point("wake.ready")
-        if run.job.arguments.get("has_moved"):
+        if WakeArguments.parse(run.job.arguments).has_moved:
             await self._turn_to_port(app, instance)
         self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
@@ -148,7 +150,7 @@ class Wake(JobHandler):
         await run.still_leading()
         lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
         crash_point("wake.failed")
-        is_last_resort = bool(run.job.arguments.get("is_last_resort"))
+        is_last_resort = WakeArguments.parse(run.job.arguments).is_last_resort
         async with self._database.transaction() as connection:
             await events.append(
                 connection,

@@ -9,13 +9,14 @@ import structlog
 
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
+from stackyn_server.domain.jobs import CleanupArguments, Kind
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.rollout import probe
 from stackyn_server.pipeline.rollout.not_ready import EndedFromOutside
 from stackyn_server.pipeline.run import DeploymentRun, write_failure
-from stackyn_server.store import deployments, instances, routes, work
+from stackyn_server.store import deployments, instances, jobs, routes
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Moved
 from stackyn_server.store.instances import Instance, InstanceState
@@ -70,7 +71,9 @@ class AfterLive(JobHandler):
                 connection, run.deployment, Phase.FAILED, run.mover, failure=error.failure
             )
             await routes.withdraw(connection, failed.app)
-            await work.cleanup(connection, failed, Phase.LIVE)
+            await jobs.enqueue_for_deployment(
+                connection, Kind.CLEANUP, failed, CleanupArguments.after(Phase.LIVE)
+            )
             await run.job.finish(connection)
 
         try:

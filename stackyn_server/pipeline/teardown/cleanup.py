@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
+from stackyn_server.domain.jobs import CleanupArguments
 from stackyn_server.engine import images, release_containers
 from stackyn_server.engine.builder import builder_container
 from stackyn_server.jobs.run import JobRun
@@ -44,7 +45,7 @@ class Cleanup(JobHandler):
             async with self._database.transaction() as connection:
                 await restore_previous(connection, deployment)
         elif instance is not None:
-            if run.job.arguments.get("confirm"):
+            if CleanupArguments.parse(run.job.arguments).confirm:
                 await self._confirm_route(deployment.app, instance.id)
             await run.still_leading()
             lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)

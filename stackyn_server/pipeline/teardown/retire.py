@@ -7,7 +7,7 @@ from datetime import datetime
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.domain.jobs import Kind, slot_lock
+from stackyn_server.domain.jobs import Kind, RetireArguments
 from stackyn_server.engine import containers, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
@@ -48,13 +48,13 @@ class Retire:
 
     async def _drain(self, run: JobRun, pid: int, port: int) -> None:
         """Wait until no connection to the app is left, or its time is up (a stop or delete shortens it)."""
-        quiet, deadline = 0, float(run.job.arguments["deadline"])
+        quiet, deadline = 0, RetireArguments.parse(run.job.arguments).deadline
         while quiet < 2 and run.now().timestamp() < deadline:
             open_connections = await asyncio.to_thread(sockets.count_connections, pid, port)
             quiet = quiet + 1 if open_connections == 0 else 0
             if quiet < 2 and await self._is_hastened(run):
                 async with self._database.connection() as connection:
-                    deadline = float((await run.arguments(connection))["deadline"])
+                    deadline = RetireArguments.parse(await run.read_arguments(connection)).deadline
 
     @staticmethod
     async def _is_hastened(run: JobRun) -> bool:
@@ -76,6 +76,6 @@ async def enqueue_retire(
         instance.id,
         app=app.id,
         tenant=app.tenant,
-        lock=slot_lock(app.id, instance.slot),
-        arguments={"deadline": now.timestamp() + drain_seconds},
+        slot=instance.slot,
+        arguments=RetireArguments(now.timestamp() + drain_seconds),
     )

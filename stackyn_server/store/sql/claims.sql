@@ -114,8 +114,8 @@ SELECT EXISTS (SELECT FROM leader) AS leading, returned.* FROM (SELECT) AS alway
 -- An open deployment has exactly one open job, of the kind that its phase belongs to. One snapshot: what moves from one
 -- job to the next in a transaction is never seen without.
 INSERT INTO job (kind, subject, app, tenant, lock, pool, error)
-SELECT needed.kind, deployment.id::text, deployment.app, deployment.tenant, needed.lock || deployment.app, needed.pool,
-       'its job was missing'
+SELECT needed.kind, deployment.id::text, deployment.app, deployment.tenant,
+       replace(needed.lock, '{app}', deployment.app::text), needed.pool, 'its job was missing'
 FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader, deployment
 JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS needed (phase, kind, lock, pool)
     ON needed.phase = deployment.phase

@@ -19,7 +19,7 @@ WHERE kind = $1 AND subject = $2 AND state = 'dead' AND ended_at >= $3 ORDER BY 
 
 -- name: wake_waiting_for
 UPDATE job SET run_at = NULL
-WHERE kind = $1 AND state = 'waiting' AND run_at > now() AND arguments -> $2 ? $3;
+WHERE kind = $1 AND state = 'waiting' AND run_at > now() AND arguments -> 'waits_for' ? $2;
 
 -- name: enqueue_at
 -- A timer: one row for each subject, whose time moves. A running row looks again by itself.

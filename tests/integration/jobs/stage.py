@@ -61,10 +61,15 @@ async def dispatching(
         await task
 
 
-async def put(database: Database, kind: Kind, subject: str | int, **values: Any) -> JobId:
+async def put(
+    database: Database, kind: Kind, subject: str | int, *, is_locked: bool = False, **values: Any
+) -> JobId:
+    """Enqueue a job; unless `is_locked`, it may run beside others of its app."""
     async with database.transaction() as connection:
         job = await jobs.enqueue(connection, kind, subject, **values)
-    assert job is not None, f"an open {kind} of {subject} exists already"
+        assert job is not None, f"an open {kind} of {subject} exists already"
+        if not is_locked:
+            await connection.execute("UPDATE job SET lock = NULL WHERE id = $1", job)
     return job
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from stackyn_server.domain.jobs import JobState, Kind
+from stackyn_server.domain.jobs import JobState, Kind, RetireArguments
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Connection, Database
@@ -74,12 +74,12 @@ async def test_hastening_reaches_the_running_retire(database: Database) -> None:
         while deadlines[-1] == far:  # a sweep tells everybody to look, for nothing mostly
             await run.deadline_changed.wait()
             async with database.connection() as connection:
-                deadlines.append((await run.arguments(connection))["deadline"])
+                deadlines.append(RetireArguments.parse(await run.read_arguments(connection)).deadline)
 
     async with database.transaction() as connection:
         app = await an_app(connection)
     async with dispatching(database, {Kind.RETIRE: retire}):
-        job = await put(database, Kind.RETIRE, 1, app=app.id, arguments={"deadline": far})
+        job = await put(database, Kind.RETIRE, 1, app=app.id, arguments=RetireArguments(far))
         await until_state(database, job, JobState.RUNNING)
         async with database.transaction() as connection:
             await jobs.shorten_retire_deadlines(connection, app.id, 5)

@@ -113,7 +113,7 @@ async def test_a_periodic_alarm_rings_again_and_moves_no_row(database: Database)
 
 async def test_a_row_of_an_unknown_kind_keeps_the_scheduler_from_nothing(database: Database) -> None:
     await lead(database)
-    await put(database, Kind.WEBHOOK, 1, run_at=in_seconds(3600))
+    await put(database, Kind.EXPIRY, 1, run_at=in_seconds(3600))
     known = await put(database, Kind.MAIL, 1, run_at=in_seconds(3600))
     async with clock(database) as one:
         assert [job.id for job in one.scheduler.get_jobs()] == [str(known)]

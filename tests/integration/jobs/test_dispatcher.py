@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stackyn_server.domain.deployments import BUILD_PHASES, RELEASE_PHASES, Phase
-from stackyn_server.domain.jobs import JobState, Kind, Pool, app_lock, build_lock
+from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Database
@@ -110,7 +110,7 @@ async def test_an_open_deployment_that_lost_its_job_gets_one_again(
     assert (job.subject, job.app, job.lock) == (
         str(deployment.id),
         app.id,
-        build_lock(app.id) if kind is Kind.BUILD else app_lock(app.id),
+        f"build:{app.id}" if kind is Kind.BUILD else f"app:{app.id}",
     )
 
 
@@ -120,7 +120,7 @@ async def _has_jobs(database: Database, kinds: list[Kind], state: str) -> bool:
 
 async def test_a_kind_that_nobody_handles_stays_in_the_queue(database: Database) -> None:
     async with dispatching(database, {Kind.MAIL: nothing}):
-        unknown = await put(database, Kind.WEBHOOK, "hook")
+        unknown = await put(database, Kind.EXPIRY, "account")
         await until_state(database, await put(database, Kind.MAIL, "letter"), JobState.DONE)
     assert (await row(database, unknown)).attempt == 0
 

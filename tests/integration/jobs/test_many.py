@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from stackyn_server.domain.ids import UserId
-from stackyn_server.domain.jobs import Kind, Pool, build_lock
+from stackyn_server.domain.jobs import Kind, Pool
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Database
@@ -81,7 +81,6 @@ async def test_500_jobs_of_20_tenants_keep_cap_order_and_fair_shares(database: D
                         subject,
                         app=app.id,
                         tenant=app.tenant,
-                        lock=build_lock(app.id),
                     )
         await until(lambda: len(order) == 500, "all 500 have run")
     assert places.most == 2

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from stackyn_server.domain.ids import UserId
-from stackyn_server.domain.jobs import JobState, Kind, Pool, app_lock, build_lock
+from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.store import claims, jobs
 from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Database
@@ -122,8 +122,8 @@ async def test_jobs_of_one_lock_run_one_after_the_other_across_pools(database: D
     await lead(database)
     async with database.transaction() as connection:
         app = await an_app(connection)
-    await put(database, Kind.STOP, 1, app=app.id, lock=app_lock(app.id))
-    await put(database, Kind.WAKE, 1, app=app.id, lock=app_lock(app.id))
+    await put(database, Kind.STOP, 1, app=app.id, is_locked=True)
+    await put(database, Kind.WAKE, 1, app=app.id, is_locked=True)
     first = await claim(database, 1, Pool.RELEASE, 9)
     assert first is not None
     assert await claim(database, 1, Pool.WAKE, 9) is None
@@ -166,7 +166,7 @@ async def test_a_release_waits_until_a_slot_is_free_and_says_so(database: Databa
                 "INSERT INTO instance (app, release, deployment, slot, state) VALUES ($1, $2, $3, $4, 'draining')",
                 app.id, release.id, old.id, slot,
             )  # fmt: skip
-    await put(database, Kind.RELEASE, deployment.id, app=app.id, lock=app_lock(app.id))
+    await put(database, Kind.RELEASE, deployment.id, app=app.id, is_locked=True)
     assert await claim(database, 1, Pool.RELEASE, 9) is None
     async with database.connection() as connection:
         (waiting,) = await jobs.waiting(connection, [app.id], QUICK.priority_minutes)
@@ -188,7 +188,7 @@ async def test_a_release_whose_own_candidate_is_there_may_go_on(database: Databa
                 "INSERT INTO instance (app, release, deployment, slot, state) VALUES ($1, $2, $3, $4, 'up')",
                 app.id, release.id, deployment.id, slot,
             )  # fmt: skip
-    await put(database, Kind.RELEASE, own.id, app=app.id, lock=app_lock(app.id))
+    await put(database, Kind.RELEASE, own.id, app=app.id, is_locked=True)
     assert await claim(database, 1, Pool.RELEASE, 9) is not None
 
 
@@ -233,9 +233,9 @@ async def test_a_locked_job_and_a_later_one_say_what_they_wait_for(database: Dat
     await lead(database)
     async with database.transaction() as connection:
         app = await an_app(connection)
-    await put(database, Kind.BUILD, 1, app=app.id, lock=build_lock(app.id))
+    await put(database, Kind.BUILD, 1, app=app.id, is_locked=True)
     assert await claim(database, 1, Pool.BUILDS, 9) is not None
-    await put(database, Kind.BUILD, 2, app=app.id, lock=build_lock(app.id))
+    await put(database, Kind.BUILD, 2, app=app.id, is_locked=True)
     later = datetime.now(UTC) + timedelta(hours=1)
     await put(database, Kind.BUILD, 3, app=app.id, run_at=later)
     async with database.connection() as connection:

@@ -21,7 +21,7 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import base_images
 from stackyn_server.pipeline.build.make_image import MakeImage
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner
-from stackyn_server.store import deployments, logs, work
+from stackyn_server.store import deployments, jobs, logs
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment
 from tests.integration.jobs.stage import dispatching, rows, until
@@ -75,7 +75,7 @@ class Stage:
         async with self.database.transaction() as connection:
             made = [await a_deployment(connection, await an_app(connection)) for _ in range(count)]
             for deployment in made:
-                await work.build(connection, deployment, 0)
+                await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
         async with dispatching(self.database, handlers, pools={Pool.BUILDS: 1, Pool.IMAGES: 1}):
             await until(lambda: self.have_ended(made), "the deployments have ended")
         return [await self.now(deployment.id) for deployment in made]
@@ -175,7 +175,7 @@ async def test_image_is_made_anew_by_the_server_after_a_crash(stage: Stage) -> N
     handlers = {Kind.BUILD: stage.build, Kind.IMAGE: MakeImage(stage.database, never)}
     async with stage.database.transaction() as connection:
         deployment = await a_deployment(connection, await an_app(connection))
-        await work.build(connection, deployment, 0)
+        await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
     async with dispatching(stage.database, handlers):
         await until(begun.is_set, "the image is being made")
     (interrupted,) = await rows(stage.database, "kind = 'image'")

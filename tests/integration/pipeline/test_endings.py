@@ -18,7 +18,7 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.source import reader
-from stackyn_server.store import deployments, jobs, logs, work
+from stackyn_server.store import deployments, jobs, logs
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment
 from tests.integration.jobs.stage import dispatching, put, row, rows, until, until_state
@@ -42,7 +42,7 @@ async def ended(
     async with dispatching(database, {Kind.BUILD: build}):
         async with database.transaction() as connection:
             deployment = await a_deployment(connection, await an_app(connection))
-            await work.build(connection, deployment, 0)
+            await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
 
         async def now() -> Deployment:
             async with database.connection() as connection:
@@ -180,7 +180,7 @@ async def test_what_cannot_be_put_back_now_is_left_to_cleanup(database: Database
     async with dispatching(database, {Kind.BUILD: build}):
         async with database.transaction() as connection:
             deployment = await a_deployment(connection, await an_app(connection))
-            await work.build(connection, deployment, 0)
+            await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
         (job,) = await rows(database, "kind = 'build'")
         await until_state(database, job.id, JobState.DONE)
     async with database.connection() as connection:

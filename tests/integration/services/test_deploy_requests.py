@@ -9,11 +9,12 @@ import pytest
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.deploy_requests import end_waiting
 from stackyn_server.services.deployments import Deployments
-from stackyn_server.store import apps, deployments, instances, releases, routes, work
+from stackyn_server.store import apps, deployments, instances, jobs, releases, routes
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover
 from stackyn_server.store.instances import Instance
@@ -91,7 +92,7 @@ async def test_open_deployment_without_a_job_is_ended(
         app = await an_app(connection)
         lost = await a_deployment(connection, app, phase)
         kept = await a_deployment(connection, await an_app(connection, app.tenant))
-        await work.build(connection, kept, 0)
+        await jobs.enqueue_for_deployment(connection, Kind.BUILD, kept, priority=0)
 
     settings = Settings()
     service = Deployments(database, settings, Leading())

@@ -9,7 +9,7 @@ import pytest
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Phase
-from stackyn_server.domain.jobs import Kind
+from stackyn_server.domain.jobs import Kind, RetireArguments
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.store import apps, jobs, releases
 from stackyn_server.store.apps import App
@@ -31,7 +31,7 @@ async def _live_app_that_drains(database: Database) -> App:
         release = await a_release(connection, live)
         await releases.number(connection, release.id, app.id)
         await apps.set_current_release(connection, app.id, release.id)
-        deadline = {"deadline": time.time() + FAR_SECONDS}
+        deadline = RetireArguments(time.time() + FAR_SECONDS)
         await jobs.enqueue(connection, Kind.RETIRE, 1, app=app.id, tenant=app.tenant, arguments=deadline)
     return app
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackyn_server.domain.jobs import POOL_OF, Kind, RetryPolicy, next_attempt
+from stackyn_server.domain.jobs import KINDS, BuildArguments, Kind, RetryPolicy, next_attempt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(attempts=5, first_seconds=2, factor=2, longest_seconds=10, jitter=0.2)
@@ -40,5 +40,10 @@ def test_jitter_stays_within_its_share(attempt: int, jitter: float) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_every_kind_has_a_pool(kind: Kind) -> None:
-    assert kind in POOL_OF
+def test_every_kind_has_a_row(kind: Kind) -> None:
+    assert kind in KINDS
+
+
+def test_parsed_arguments_leave_the_counts_of_a_row_aside() -> None:
+    stored = {**BuildArguments(["node"]).as_json(), "readings": 3}
+    assert BuildArguments.parse(stored) == BuildArguments(["node"])
