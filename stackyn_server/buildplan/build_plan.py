@@ -11,7 +11,7 @@ _LISTS = ("reasons", "ignore", "copies", "base_images", "arguments")
 
 
 @dataclass(frozen=True, slots=True)
-class Deploying:
+class DeploymentSettings:
     """What the repository says about the deployment that follows the build; None where it says nothing.
 
     `start_command` is for an own Dockerfile's image; a generated one has it inside.
@@ -56,7 +56,7 @@ class BuildPlan:
     arguments: tuple[str, ...] = ()
     is_started: bool = True
     repeatable: bool = False
-    deploying: Deploying = Deploying()
+    deploying: DeploymentSettings = DeploymentSettings()
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
@@ -73,6 +73,6 @@ class BuildPlan:
             syntax=stored.get("syntax", ""),
             is_started=stored.get("is_started", True),
             repeatable=stored.get("repeatable", False),
-            deploying=Deploying(**stored.get("deploying", {})),
+            deploying=DeploymentSettings(**stored.get("deploying", {})),
             **{name: tuple(stored.get(name, ())) for name in _LISTS},
         )

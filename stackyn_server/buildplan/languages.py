@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 # In the order in which they are named when there are several.
-_BY_MANIFEST = {
+LANGUAGE_OF_MANIFEST = {
     "go.mod": "Go", "go.work": "Go", "Cargo.toml": "Rust", "pom.xml": "Java", "build.gradle": "Java",
     "build.gradle.kts": "Kotlin", "settings.gradle": "Java", "settings.gradle.kts": "Kotlin", "build.sbt": "Scala",
     "composer.json": "PHP", "Gemfile": "Ruby", "mix.exs": "Elixir", "rebar.config": "Erlang", "gleam.toml": "Gleam",
@@ -22,11 +22,11 @@ _BY_MANIFEST = {
 BUILT = frozenset(
     ("Go", "Rust", "Java", "Kotlin", "PHP", "Ruby", "Elixir", "Deno", "Node", "Python", "C or C++", ".NET")
 )
-_BY_PROJECT_SUFFIX = {
+_LANGUAGE_OF_PROJECT_SUFFIX = {
     ".csproj": ".NET", ".fsproj": ".NET", ".vbproj": ".NET", ".sln": ".NET", ".slnx": ".NET", ".cabal": "Haskell",
     ".nimble": "Nim", ".gemspec": "Ruby",
 }  # fmt: skip
-_BY_SUFFIX = {
+_LANGUAGE_OF_SUFFIX = {
     ".go": "Go", ".rs": "Rust", ".java": "Java", ".kt": "Kotlin", ".scala": "Scala", ".php": "PHP", ".rb": "Ruby",
     ".ex": "Elixir", ".exs": "Elixir", ".erl": "Erlang", ".gleam": "Gleam", ".py": "Python", ".js": "JavaScript",
     ".mjs": "JavaScript", ".ts": "TypeScript", ".tsx": "TypeScript", ".jsx": "JavaScript", ".c": "C", ".cc": "C++",
@@ -42,7 +42,15 @@ _OF_APPS = frozenset(("package.json", "requirements.txt", "pyproject.toml", "Pip
 # Their index.html is a part of pages.
 _TEMPLATES = frozenset(("templates", "views", "layouts", "_layouts", "_includes", "partials"))
 # Files that are read by their exact names, and what people call them, in small letters. Buildpacks have a project.toml.
-_EXACT_NAMES = (*_BY_MANIFEST, "Procfile", "stackyn.toml", "index.html", "index.php", "start.sh", "config.ru")
+_EXACT_NAMES = (
+    *LANGUAGE_OF_MANIFEST,
+    "Procfile",
+    "stackyn.toml",
+    "index.html",
+    "index.php",
+    "start.sh",
+    "config.ru",
+)
 _OTHER_NAMES = {
     **{name.lower(): name for name in _EXACT_NAMES}, "project.toml": "project.toml",
     "requirement.txt": "requirements.txt", "requirments.txt": "requirements.txt", "requirements": "requirements.txt",
@@ -54,11 +62,11 @@ _MOST_FOLDERS, _DEEPEST = 8, 3
 def manifest_of_language(files: Iterable[str]) -> tuple[str, str] | None:
     """Return (manifest, language) of the first manifest among `files` of the root; None when there is none."""
     in_root = {path for path in files if "/" not in path}
-    for name, language in _BY_MANIFEST.items():
+    for name, language in LANGUAGE_OF_MANIFEST.items():
         if name in in_root:
             return name, language
     for path in sorted(in_root):
-        for suffix, language in _BY_PROJECT_SUFFIX.items():
+        for suffix, language in _LANGUAGE_OF_PROJECT_SUFFIX.items():
             if path.endswith(suffix):
                 return path, language
     return None
@@ -66,23 +74,23 @@ def manifest_of_language(files: Iterable[str]) -> tuple[str, str] | None:
 
 def language_of_sources(files: Iterable[str]) -> str | None:
     """Return the language that most source files are written in."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for path in files:
         suffix = path[path.rfind(".") :].lower() if "." in path else ""
-        if suffix in _BY_SUFFIX and "node_modules/" not in path and "vendor/" not in path:
-            seen[_BY_SUFFIX[suffix]] += 1
-    return min(seen, key=lambda language: (-seen[language], language)) if seen else None
+        if suffix in _LANGUAGE_OF_SUFFIX and "node_modules/" not in path and "vendor/" not in path:
+            counts[_LANGUAGE_OF_SUFFIX[suffix]] += 1
+    return min(counts, key=lambda language: (-counts[language], language)) if counts else None
 
 
 def projects_below(files: Iterable[str]) -> list[str]:
     """Return the folders that look like a project of their own, those nearest to the root first."""
-    found = set()
+    folders = set()
     for path in files:
         folder, _, name = path.rpartition("/")
         is_project = _is_manifest(name) or name.lower() in _ALSO_PROJECTS
         if folder and is_project and folder.count("/") < _DEEPEST and not _is_part(folder.split("/"), name):
-            found.add(folder)
-    outermost = [folder for folder in found if found.isdisjoint(_parents(folder))]
+            folders.add(folder)
+    outermost = [folder for folder in folders if folders.isdisjoint(_parents(folder))]
     return sorted(outermost, key=lambda folder: (folder.count("/"), folder))[:_MOST_FOLDERS]
 
 
@@ -94,8 +102,8 @@ def has_other_app(files: Iterable[str]) -> bool:
 
 def misnamed(files: frozenset[str]) -> list[tuple[str, str]]:
     """Return (name, right name) of the files of the root that would be read under another name, and are not."""
-    found = ((name, _OTHER_NAMES.get(name.lower(), name)) for name in sorted(files) if "/" not in name)
-    return [(name, right) for name, right in found if name != right and right not in files]
+    names = ((name, _OTHER_NAMES.get(name.lower(), name)) for name in sorted(files) if "/" not in name)
+    return [(name, right) for name, right in names if name != right and right not in files]
 
 
 def _is_part(folders: list[str], name: str) -> bool:
@@ -105,7 +113,7 @@ def _is_part(folders: list[str], name: str) -> bool:
 
 
 def _is_manifest(name: str) -> bool:
-    return name in _BY_MANIFEST or name.endswith(tuple(_BY_PROJECT_SUFFIX))
+    return name in LANGUAGE_OF_MANIFEST or name.endswith(tuple(_LANGUAGE_OF_PROJECT_SUFFIX))
 
 
 def _parents(folder: str) -> list[str]:

@@ -33,24 +33,24 @@ _WORKSPACES = {
     "python": "a pyproject.toml with `[tool.uv.workspace]`",
     "rust": "a Cargo.toml with `[workspace]`",
 }
-Needs = Iterator[tuple[str, str]]
+LocalPaths = Iterator[tuple[str, str]]
 
 
-def refuse_outside(project: Project, plan: BuildPlan) -> None:
+def refuse_paths_outside(project: Project, plan: BuildPlan) -> None:
     """Raise `DeploymentFailed` for a generated plan whose manifest needs a path that the build would not have.
 
     A plan that is built from a folder above has what it needs.
     """
-    if plan.generated is None or plan.root is not None or project.options.is_own("install_command"):
+    if plan.generated is None or plan.root is not None or project.options.is_set_by_owner("install_command"):
         return
     find = _FINDERS.get(plan.runtime)
     for manifest, path in find(project) if find else ():
-        place = normpath(join(dirname(manifest), path.replace("\\", "/")))
-        if place == ".." or place.startswith("../"):
-            raise _outside(project, plan.runtime, manifest, path)
+        target = normpath(join(dirname(manifest), path.replace("\\", "/")))
+        if target == ".." or target.startswith("../"):
+            raise _path_outside(project, plan.runtime, manifest, path)
 
 
-def _outside(project: Project, runtime: str, manifest: str, path: str) -> Exception:
+def _path_outside(project: Project, runtime: str, manifest: str, path: str) -> Exception:
     root = project.options.root_directory or ""
     target = normpath(join(root, dirname(manifest), path.replace("\\", "/")))
     is_there = any(name == target or name.startswith(f"{target}/") for name in project.everything)
@@ -59,11 +59,11 @@ def _outside(project: Project, runtime: str, manifest: str, path: str) -> Except
             f"`{manifest}` needs `{path}`, which is not in the repository.",
             "Commit it inside of the repository, or take it from a registry.",
         )
-    above = commonpath([root, target]) if target != root else dirname(root)
-    where = f"to {above}" if above else "back to the top of the repository"
+    common_folder = commonpath([root, target]) if target != root else dirname(root)
+    suggestion = f"to {common_folder}" if common_folder else "back to the top of the repository"
     workspace = _WORKSPACES.get(runtime)
-    ways = f"make both members of one workspace, by {workspace} above them, or " if workspace else ""
-    hint = f"{ways}set the root directory {where}, and add a Dockerfile there if the app is not found then."
+    alternative = f"make both members of one workspace, by {workspace} above them, or " if workspace else ""
+    hint = f"{alternative}set the root directory {suggestion}, and add a Dockerfile there if the app is not found then."
     return undetected(
         f"`{manifest}` needs `{path}`, which is outside of the root directory {root}: only that folder is sent to the "
         "build.",
@@ -71,39 +71,39 @@ def _outside(project: Project, runtime: str, manifest: str, path: str) -> Except
     )
 
 
-def _of_node(project: Project) -> Needs:
+def _of_node(project: Project) -> LocalPaths:
     document = json_with_comments(project, _MANIFESTS_OF_NODE)
     for key in ("dependencies", "optionalDependencies", "devDependencies"):
-        for wanted in table(document, key).values():
-            scheme = next((name for name in _SCHEMES if str(wanted).startswith(name)), "")
-            if scheme or str(wanted).startswith("../"):
-                yield _MANIFESTS_OF_NODE, str(wanted).removeprefix(scheme)
+        for version in table(document, key).values():
+            scheme = next((name for name in _SCHEMES if str(version).startswith(name)), "")
+            if scheme or str(version).startswith("../"):
+                yield _MANIFESTS_OF_NODE, str(version).removeprefix(scheme)
 
 
-def _of_python(project: Project) -> Needs:
-    for path in _REQUIREMENTS:
-        yield from ((path, found) for found in _REQUIRED.findall(project.text(path) or ""))
-        if project.has(path):
+def _of_python(project: Project) -> LocalPaths:
+    for manifest in _REQUIREMENTS:
+        yield from ((manifest, path) for path in _REQUIRED.findall(project.text(manifest) or ""))
+        if project.has(manifest):
             return  # the one that is installed
     document = toml(project, "pyproject.toml")
     for tables in (
         table(document, "tool", "uv", "sources"),
         table(document, "tool", "poetry", "dependencies"),
     ):
-        yield from (("pyproject.toml", path) for path in _paths(tables))
+        yield from (("pyproject.toml", manifest) for manifest in _paths(tables))
 
 
-def _of_rust(project: Project) -> Needs:
+def _of_rust(project: Project) -> LocalPaths:
     document = toml(project, "Cargo.toml")
     for keys in (("dependencies",), ("build-dependencies",), ("dev-dependencies",), ("patch", "crates-io")):
         yield from (("Cargo.toml", path) for path in _paths(table(document, *keys)))
 
 
-def _of_go(project: Project) -> Needs:
+def _of_go(project: Project) -> LocalPaths:
     yield from (("go.mod", path) for path in _REPLACED.findall(project.text("go.mod") or ""))
 
 
-def _of_php(project: Project) -> Needs:
+def _of_php(project: Project) -> LocalPaths:
     repositories: Any = json_with_comments(project, "composer.json").get("repositories")
     entries = list(repositories.values()) if isinstance(repositories, Mapping) else repositories
     entries = entries if isinstance(entries, list) else []
@@ -112,17 +112,17 @@ def _of_php(project: Project) -> Needs:
             yield "composer.json", entry["url"]
 
 
-def _of_ruby(project: Project) -> Needs:
+def _of_ruby(project: Project) -> LocalPaths:
     yield from (("Gemfile", path) for path in _GEM_PATH.findall(project.text("Gemfile") or ""))
 
 
-def _of_java(project: Project) -> Needs:
+def _of_java(project: Project) -> LocalPaths:
     """Yield the pom above that is the parent, and the settings above that name this folder."""
-    path = _parent_pom(project.text("pom.xml") or "")
-    if path:
-        above = project.text_from_top(normpath(join(project.prefix, path[0]))) or ""
-        if _POM_NAME.findall("".join(_parted(above)[::2]))[:1] == [path[1]]:
-            yield "pom.xml", path[0]
+    parent = _parent_pom(project.text("pom.xml") or "")
+    if parent:
+        parent_pom = project.text_from_top(normpath(join(project.prefix, parent[0]))) or ""
+        if _POM_NAME.findall("".join(_around_parent(parent_pom)[::2]))[:1] == [parent[1]]:
+            yield "pom.xml", parent[0]
     folder = (project.options.root_directory or "").rpartition("/")[2]
     build = project.first(("build.gradle.kts", "build.gradle"))
     if build and folder and not project.first(_SETTINGS_OF_GRADLE):
@@ -134,18 +134,18 @@ def _of_java(project: Project) -> Needs:
 
 def _parent_pom(pom: str) -> tuple[str, str] | None:
     """Return (path, name) of the parent that Maven looks for in the folders around; None without."""
-    parent = _parted(pom)[1][:_LONGEST_PARENT]
+    parent = _around_parent(pom)[1][:_LONGEST_PARENT]
     name = _POM_NAME.search(parent)
     if name is None:
         return None
-    place = _POM_PLACE.search(parent)
-    path = (place[1] or "") if place else "../pom.xml"
+    relative_path = _POM_PLACE.search(parent)
+    path = (relative_path[1] or "") if relative_path else "../pom.xml"
     if not path:
         return None
     return path if path.endswith(".xml") else f"{path.rstrip('/')}/pom.xml", name[1]
 
 
-def _parted(pom: str) -> tuple[str, str, str]:
+def _around_parent(pom: str) -> tuple[str, str, str]:
     """Return what is before, in and behind the element `parent`."""
     before, _, rest = pom.partition("<parent>")
     parent, _, behind = rest.partition("</parent>")
@@ -153,13 +153,13 @@ def _parted(pom: str) -> tuple[str, str, str]:
 
 
 def _paths(dependencies: Table) -> Iterator[str]:
-    for wanted in dependencies.values():
-        for entry in wanted if isinstance(wanted, list) else [wanted]:
+    for dependency in dependencies.values():
+        for entry in dependency if isinstance(dependency, list) else [dependency]:
             if isinstance(entry, Mapping) and isinstance(entry.get("path"), str):
                 yield entry["path"]
 
 
-_FINDERS: dict[str, Callable[[Project], Needs]] = {
+_FINDERS: dict[str, Callable[[Project], LocalPaths]] = {
     "node": _of_node,
     "python": _of_python,
     "rust": _of_rust,

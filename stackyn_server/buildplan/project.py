@@ -19,7 +19,7 @@ class PlanOptions:
     """The owner's settings and the platform's.
 
     `dockerfile_path` is relative to `root_directory` or to the top of the repository, `build_target` a stage of the
-    own Dockerfile. None means unset. `said_by` names the files that what is set comes from, `hosts_variables` are those
+    own Dockerfile. None means unset. `origins` names the file that each setting comes from, `host_variables` are those
     of the app by which another host is told how to build. `toolchains` are the base images of generated Dockerfiles:
     the user `app` (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image
     node with npm, in the static one a web server that serves /srv/site on $PORT by its own CMD. The host's certificates
@@ -43,12 +43,12 @@ class PlanOptions:
     health_path: str | None = None
     health_timeout_seconds: int | None = None
     build_memory_mb: int | None = None
-    said_by: Mapping[str, str] = field(default_factory=dict)
-    hosts_variables: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    host_variables: Mapping[str, str] = field(default_factory=dict)
 
-    def is_own(self, key: str) -> bool:
+    def is_set_by_owner(self, key: str) -> bool:
         """True when the owner says it to this platform: in the app's settings or in stackyn.toml."""
-        origin = self.said_by.get(key, SETTINGS)
+        origin = self.origins.get(key, SETTINGS)
         return getattr(self, key) is not None and origin.rpartition("/")[2] == SETTINGS
 
 
@@ -69,9 +69,9 @@ class Project:
     def has(self, path: str) -> bool:
         return path in self.files
 
-    def is_said_to_be(self, runtime: str) -> bool:
+    def is_set_to(self, runtime: str) -> bool:
         """True when the owner names this runtime: then nothing counts that speaks for another one."""
-        return self.options.runtime == runtime and self.options.is_own("runtime")
+        return self.options.runtime == runtime and self.options.is_set_by_owner("runtime")
 
     def first(self, paths: Iterable[str]) -> str | None:
         """Return the first of `paths` that exists."""

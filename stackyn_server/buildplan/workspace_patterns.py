@@ -11,8 +11,8 @@ _LONGEST = 255
 
 def names_folder(pattern: str, folder: str) -> bool:
     """Match folder by folder, because a star in `packages/*` stands for one of them."""
-    parts, wanted = folder.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(map(matches, parts, wanted))
+    parts, patterns = folder.split("/"), pattern.split("/")
+    return len(parts) == len(patterns) and all(map(matches, parts, patterns))
 
 
 def matches(name: str, pattern: str) -> bool:

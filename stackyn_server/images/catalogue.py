@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.config import ImagesSettings
 from stackyn_server.images.tools import TOOLS, ToolImages
 
@@ -21,18 +21,18 @@ def toolchains(images: ImagesSettings, *, has_registry: bool) -> Toolchains:
         if repository == known.repository and version in known.versions:
             tools[name] = replace(known, default=version)
         else:  # the operator's own
-            tools[name] = Tool(repository, (version,), version)
+            tools[name] = ToolBaseImages(repository, (version,), version)
     return Toolchains(tools, source="registry" if has_registry else "local")
 
 
-def _tools(has_registry: bool) -> Iterator[tuple[str, Tool]]:
+def _tools(has_registry: bool) -> Iterator[tuple[str, ToolBaseImages]]:
     for tool in TOOLS.values():
         is_official = has_registry and bool(tool.lines)
         versions = tool.lines if is_official else tuple(tool.local)
         if versions:
             yield (
                 tool.name,
-                Tool(
+                ToolBaseImages(
                     f"{OURS}{tool.name}",
                     (*versions, *tool.variants),
                     tool.default,

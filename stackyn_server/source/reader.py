@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 import stackyn_server
-from stackyn_server.buildplan.build_plan import BuildPlan, Deploying
+from stackyn_server.buildplan.build_plan import BuildPlan, DeploymentSettings
 from stackyn_server.buildplan.child.conversation import MESSAGE_BYTES, options_as_json
 from stackyn_server.buildplan.child.exits import OUT_OF_MEMORY
 from stackyn_server.buildplan.file_sizes import bytes_allowed
@@ -170,13 +170,15 @@ def _checked(found: BuildPlan) -> BuildPlan:
     return BuildPlan(**values)
 
 
-def _deploying(found: Deploying) -> Deploying:
+def _deploying(found: DeploymentSettings) -> DeploymentSettings:
     def checked(value: object) -> Any:
         if value is None:
             return None
         return _port(value) if isinstance(value, int) else _text(value)
 
-    return Deploying(**{name: checked(getattr(found, name)) for name in Deploying.__dataclass_fields__})
+    return DeploymentSettings(
+        **{name: checked(getattr(found, name)) for name in DeploymentSettings.__dataclass_fields__}
+    )
 
 
 def _port(value: object) -> int:

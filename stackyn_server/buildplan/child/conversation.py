@@ -24,7 +24,7 @@ MESSAGE_BYTES = 1 << 20
 _TEXT_CHARACTERS, _QUESTION_CHARACTERS = 20_000, 64_000
 
 
-class Contents(Mapping[str, bytes]):
+class CommitFiles(Mapping[str, bytes]):
     """The files of the commit, read when they are asked for and kept."""
 
     def __init__(self, paths: frozenset[str], incoming: BinaryIO, outgoing: BinaryIO) -> None:
@@ -34,10 +34,10 @@ class Contents(Mapping[str, bytes]):
 
     def fetch(self, paths: Iterable[str]) -> None:
         """Read some files in one round trip."""
-        wanted = [path for path in dict.fromkeys(paths) if path in self._paths and path not in self._known]
-        if not wanted:
+        unread = [path for path in dict.fromkeys(paths) if path in self._paths and path not in self._known]
+        if not unread:
             return
-        for paths in _questions(wanted):
+        for paths in _questions(unread):
             self._ask(paths)
 
     def _ask(self, paths: list[str]) -> None:
@@ -69,10 +69,10 @@ class Contents(Mapping[str, bytes]):
 def converse(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     """Plan one commit."""
     request = json.loads(incoming.readline())
-    listed = _exactly(incoming, request["paths_bytes"]).decode("utf-8", "surrogateescape")
-    paths = frozenset(listed.split("\0")) - {""}
+    path_list = _exactly(incoming, request["paths_bytes"]).decode("utf-8", "surrogateescape")
+    paths = frozenset(path_list.split("\0")) - {""}
     options = options_of(request["options"])
-    contents = Contents(paths, incoming, outgoing)
+    contents = CommitFiles(paths, incoming, outgoing)
     try:
         contents.fetch(files_needed(paths, options))
         plan = make_plan(paths, contents, options)
@@ -84,15 +84,15 @@ def converse(incoming: BinaryIO, outgoing: BinaryIO) -> None:
 
 def _questions(paths: list[str]) -> Iterator[list[str]]:
     """Divide paths into questions that are not too long for one message."""
-    asked: list[str] = []
+    question: list[str] = []
     characters = 0
     for path in paths:
-        if asked and characters + len(path) > _QUESTION_CHARACTERS:
-            yield asked
-            asked, characters = [], 0
-        asked.append(path)
+        if question and characters + len(path) > _QUESTION_CHARACTERS:
+            yield question
+            question, characters = [], 0
+        question.append(path)
         characters += len(path)
-    yield asked
+    yield question
 
 
 def _failed(failure: Failure) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
-class _Kind(Enum):
+class _StateKind(Enum):
     ONE = auto()  # one character out of a set
     RUN = auto()  # `*`: any characters but a slash
     REST = auto()  # `**` at the end: any characters
@@ -24,8 +24,8 @@ class _Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    kind: _Kind
+class _State:
+    kind: _StateKind
     character: str = ""
     one_of: re.Pattern[str] | None = None
 
@@ -38,7 +38,7 @@ _NOT_SLASH = re.compile(r"[^/]", re.DOTALL)
 
 
 @dataclass(slots=True)
-class Ignore:
+class IgnoreRules:
     """A compiled list of patterns; a `!` in front of one takes back what matched before it.
 
     Quickest when it is asked in the order of a walk through the folders: what is known of the last path's folders is
@@ -46,8 +46,8 @@ class Ignore:
     """
 
     patterns: tuple[str, ...]
-    _places: list[_Place] = field(default_factory=list)
-    _masks: dict[_Kind, int] = field(default_factory=dict)
+    _states: list[_State] = field(default_factory=list)
+    _masks: dict[_StateKind, int] = field(default_factory=dict)
     _start: int = 0
     _negated: dict[int, bool] = field(default_factory=dict)
     _literals: dict[str, list[int]] = field(default_factory=dict)
@@ -61,41 +61,41 @@ class Ignore:
             negated, text = pattern.startswith("!"), _clean(pattern.removeprefix("!"))
             if not text:
                 continue
-            starts.append(len(self._places))
-            self._places += _places(text)
-            self._negated[len(self._places)] = negated
-            self._places.append(_Place(_Kind.ACCEPT))
-        by_kind: dict[_Kind, list[int]] = {kind: [] for kind in _Kind}
-        for bit, place in enumerate(self._places):
-            by_kind[place.kind].append(bit)
-            if place.one_of is not None:
+            starts.append(len(self._states))
+            self._states += _states(text)
+            self._negated[len(self._states)] = negated
+            self._states.append(_State(_StateKind.ACCEPT))
+        by_kind: dict[_StateKind, list[int]] = {kind: [] for kind in _StateKind}
+        for bit, state in enumerate(self._states):
+            by_kind[state.kind].append(bit)
+            if state.one_of is not None:
                 self._classes.append(bit)
-            elif place.kind is _Kind.ONE:
-                self._literals.setdefault(place.character, []).append(bit)
+            elif state.kind is _StateKind.ONE:
+                self._literals.setdefault(state.character, []).append(bit)
         self._masks = {kind: _mask(bits) for kind, bits in by_kind.items()}
         self._start = self._skip(_mask(starts))
 
     def excludes(self, path: str) -> bool:
         """True when `path` (relative, `/` between members) is left out, by itself or by one of its parents."""
-        if not self._places:
+        if not self._states:
             return False
         *folders, name = path.split("/")
         state, accepted = self._enter(folders)
         state = self._walk(state, name)
-        accepted |= state & self._masks[_Kind.ACCEPT]
+        accepted |= state & self._masks[_StateKind.ACCEPT]
         return accepted != 0 and not self._negated[accepted.bit_length() - 1]
 
     def _enter(self, folders: list[str]) -> tuple[int, int]:
         """Return the state behind the last slash, and what has accepted one of the folders."""
         pairs = zip(folders, self._trail, strict=False)
-        depth = next((number for number, (name, known) in enumerate(pairs) if name != known[0]), None)
+        depth = next((number for number, (name, entered) in enumerate(pairs) if name != entered[0]), None)
         if depth is None:
             depth = min(len(folders), len(self._trail))
         del self._trail[depth:]
         _, state, accepted = self._trail[-1] if self._trail else ("", self._start, 0)
         for name in folders[depth:]:
             state = self._walk(state, name)
-            accepted |= state & self._masks[_Kind.ACCEPT]
+            accepted |= state & self._masks[_StateKind.ACCEPT]
             state = self._step(state, "/")
             self._trail.append((name, state, accepted))
         return state, accepted
@@ -110,18 +110,18 @@ class Ignore:
     def _step(self, state: int, character: str) -> int:
         masks = self._masks
         taken = (state & self._taking(character)) << 1
-        taken |= state & (masks[_Kind.REST] | masks[_Kind.INSIDE])
-        taken |= (state & masks[_Kind.ENTER]) << 1
+        taken |= state & (masks[_StateKind.REST] | masks[_StateKind.INSIDE])
+        taken |= (state & masks[_StateKind.ENTER]) << 1
         if character == "/":
-            taken |= (state & masks[_Kind.ENTER]) << 2 | (state & masks[_Kind.INSIDE]) << 1
+            taken |= (state & masks[_StateKind.ENTER]) << 2 | (state & masks[_StateKind.INSIDE]) << 1
         else:
-            taken |= state & masks[_Kind.RUN]
+            taken |= state & masks[_StateKind.RUN]
         return self._skip(taken)
 
     def _skip(self, state: int) -> int:
         """Add the places that are reached without a character: behind a `*`, and behind a `**` that takes nothing."""
-        single = self._masks[_Kind.RUN] | self._masks[_Kind.REST]
-        double = self._masks[_Kind.ENTER]
+        single = self._masks[_StateKind.RUN] | self._masks[_StateKind.REST]
+        double = self._masks[_StateKind.ENTER]
         while True:
             more = state | (state & single) << 1 | (state & double) << 2
             if more == state:
@@ -131,7 +131,7 @@ class Ignore:
     def _taking(self, character: str) -> int:
         mask = self._takers.get(character)
         if mask is None:
-            classes = [bit for bit in self._classes if self._places[bit].takes(character)]
+            classes = [bit for bit in self._classes if self._states[bit].takes(character)]
             mask = _mask([*self._literals.get(character, ()), *classes])
             self._takers[character] = mask
         return mask
@@ -159,42 +159,42 @@ def _clean(pattern: str) -> str:
     return cleaned.lstrip("/") if len(cleaned) > 1 else cleaned
 
 
-def _places(pattern: str) -> Iterable[_Place]:
+def _states(pattern: str) -> Iterable[_State]:
     position, entered_at = 0, -1
     while position < len(pattern):
         character = pattern[position]
         position += 1
         if character == "*":
             if not pattern.startswith("*", position):
-                yield _Place(_Kind.RUN)
+                yield _State(_StateKind.RUN)
                 continue
             began_at = position - 1
             position += 1
             position += pattern.startswith("/", position)
             if position == len(pattern):
-                yield _Place(_Kind.REST)
+                yield _State(_StateKind.REST)
             elif began_at != entered_at:  # a second one in a row takes nothing that the first does not
-                yield from (_Place(_Kind.ENTER), _Place(_Kind.INSIDE))
+                yield from (_State(_StateKind.ENTER), _State(_StateKind.INSIDE))
             entered_at = position
         elif character == "?":
-            yield _Place(_Kind.ONE, one_of=_NOT_SLASH)
+            yield _State(_StateKind.ONE, one_of=_NOT_SLASH)
         elif character == "[" and (one_of := _character_class(pattern, position)):
-            yield _Place(_Kind.ONE, one_of=one_of)
+            yield _State(_StateKind.ONE, one_of=one_of)
             position += len(one_of.pattern) - 1
         elif character == "\\" and position < len(pattern):
-            yield _Place(_Kind.ONE, pattern[position])
+            yield _State(_StateKind.ONE, pattern[position])
             position += 1
         else:
-            yield _Place(_Kind.ONE, character)
+            yield _State(_StateKind.ONE, character)
 
 
 def _character_class(pattern: str, start: int) -> re.Pattern[str] | None:
     """Compile `[…]`, whose inside starts at `start`; None when it is not one, and then `[` means itself."""
     end = pattern.find("]", start + (2 if pattern.startswith("^", start) else 1))
-    inside = pattern[start:end]
-    if end < 0 or "[" in inside:
+    members = pattern[start:end]
+    if end < 0 or "[" in members:
         return None
     try:
-        return re.compile(f"[{inside}]", re.DOTALL)
+        return re.compile(f"[{members}]", re.DOTALL)
     except re.error:
         return None

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 from stackyn_server.buildplan.child.exits import CutOff
-from stackyn_server.buildplan.context.dockerignore import Ignore, parse
+from stackyn_server.buildplan.context.dockerignore import IgnoreRules, parse
 from stackyn_server.buildplan.context.tar_filter import TarFilter
 
 CHUNK_BYTES = 262_144
@@ -40,21 +40,21 @@ class ContextRequest:
 
 def filter_context(request: BinaryIO, archive: BinaryIO, outgoing: BinaryIO, report: BinaryIO) -> None:
     """Write the context. Raises `CutOff` without an end mark in the output."""
-    wanted = ContextRequest(**json.loads(request.read()))
-    filtering = TarFilter(
-        Ignore((*wanted.ignore, *parse(wanted.ignore_text))),
-        always_out=Ignore(tuple(wanted.ignore)),
-        root=wanted.root,
-        prefix=wanted.prefix,
-        extra={path: text.encode("utf-8", "surrogateescape") for path, text in wanted.extra.items()},
-        keep=wanted.keep,
-        copies=wanted.copies,
+    context_request = ContextRequest(**json.loads(request.read()))
+    tar_filter = TarFilter(
+        IgnoreRules((*context_request.ignore, *parse(context_request.ignore_text))),
+        always_out=IgnoreRules(tuple(context_request.ignore)),
+        root=context_request.root,
+        prefix=context_request.prefix,
+        extra={path: text.encode("utf-8", "surrogateescape") for path, text in context_request.extra.items()},
+        keep=context_request.keep,
+        copies=context_request.copies,
     )
     while chunk := archive.read(CHUNK_BYTES):
-        outgoing.write(filtering.feed(chunk))
-    if not filtering.has_ended:
+        outgoing.write(tar_filter.feed(chunk))
+    if not tar_filter.has_ended:
         raise CutOff
-    outgoing.write(filtering.end())
+    outgoing.write(tar_filter.end())
     outgoing.flush()
-    report.write(json.dumps(filtering.missing()).encode("ascii"))
+    report.write(json.dumps(tar_filter.missing()).encode("ascii"))
     report.flush()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Mapping, Sequence
 
-from stackyn_server.buildplan.context.dockerignore import Ignore
+from stackyn_server.buildplan.context.dockerignore import IgnoreRules
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 # A pointer has about 130 bytes; members below this size are looked into, and so are awaited whole.
 LFS_POINTER_BYTES = 1_024
 NAMES_SHOWN = 5
 MEMBER_MODE, FOLDER_MODE = 0o644, 0o755
-NOTHING = Ignore(())
+NOTHING = IgnoreRules(())
 _BLOCK = tarfile.BLOCKSIZE
 _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE)
 
@@ -27,12 +27,12 @@ class TarFilter:
 
     def __init__(
         self,
-        ignore: Ignore,
+        ignore: IgnoreRules,
         *,
         extra: Mapping[str, bytes],
         root: str = "",
         prefix: str = "",
-        always_out: Ignore = NOTHING,
+        always_out: IgnoreRules = NOTHING,
         keep: Sequence[str] = (),
         copies: Sequence[str] = (),
     ) -> None:
@@ -40,8 +40,8 @@ class TarFilter:
         self._copies, self._copied_folders = frozenset(copies), tuple(f"{path}/" for path in copies)
         self._root, self._prefix = root, prefix
         self._reserved = frozenset(path.split("/")[0] for path in extra)
-        self._output = bytearray(_folder(prefix)) if prefix else bytearray()
-        self._output += b"".join(_added(f"{prefix}{path}", content) for path, content in extra.items())
+        self._output = bytearray(_folder_member(prefix)) if prefix else bytearray()
+        self._output += b"".join(_file_member(f"{prefix}{path}", content) for path, content in extra.items())
         self._buffer = bytearray()
         self._remaining = 0  # bytes of the present member's contents, with padding
         self._sends = False  # whether they go on
@@ -65,7 +65,7 @@ class TarFilter:
         """Return sentences for the build log about what the archive has not got."""
         if not self._lfs_pointers:
             return []
-        names = _some(self._lfs_pointers)
+        names = _first_names(self._lfs_pointers)
         return [f"Git LFS files are not fetched, the build gets their pointers instead: {names}"]
 
     def _take_contents(self) -> bool:
@@ -127,13 +127,13 @@ class TarFilter:
         return path.removeprefix(f"{self._root}/") if path.startswith(f"{self._root}/") else None
 
 
-def _folder(path: str) -> bytes:
+def _folder_member(path: str) -> bytes:
     member = tarfile.TarInfo(path)
     member.type, member.mode = tarfile.DIRTYPE, FOLDER_MODE
     return member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
-def _added(path: str, content: bytes) -> bytes:
+def _file_member(path: str, content: bytes) -> bytes:
     member = tarfile.TarInfo(path)
     member.size, member.mode = len(content), MEMBER_MODE
     padding = bytes(-len(content) % _BLOCK)
@@ -151,6 +151,6 @@ def _records(header: bytes) -> dict[str, str]:
     return records
 
 
-def _some(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more

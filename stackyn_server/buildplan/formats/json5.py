@@ -24,7 +24,7 @@ _VALUES = frozenset(("true", "false", "null"))
 
 def as_json(text: str) -> str:
     """Return the same document as JSON; raises `ValueError` for what is no token."""
-    written: list[str] = []
+    tokens: list[str] = []
     position = 0
     while position < len(text):
         token = _TOKEN.match(text, position)
@@ -33,29 +33,29 @@ def as_json(text: str) -> str:
         position = token.end()
         match token.lastgroup:
             case "text":
-                written.append(_text(token[0]))
+                tokens.append(_text(token[0]))
             case "number":
-                written.append(_number(token[0]))
+                tokens.append(_number(token[0]))
             case "word":
-                written.append(token[0] if token[0] in _VALUES else f'"{token[0]}"')
+                tokens.append(token[0] if token[0] in _VALUES else f'"{token[0]}"')
             case "mark":
-                if token[0] in "]}" and written[-1:] == [","]:
-                    written.pop()
-                written.append(token[0])
-    return " ".join(written)
+                if token[0] in "]}" and tokens[-1:] == [","]:
+                    tokens.pop()
+                tokens.append(token[0])
+    return " ".join(tokens)
 
 
 def _text(token: str) -> str:
     return f'"{_ESCAPE.sub(_escape, token[1:-1])}"'
 
 
-def _escape(found: re.Match[str]) -> str:
-    escaped = found[1]
-    if escaped is None:
+def _escape(match: re.Match[str]) -> str:
+    sequence = match[1]
+    if sequence is None:
         return r"\""
-    if escaped[0] == "x" and len(escaped) > 1:
-        return rf"\u00{escaped[1:]}"
-    return _ESCAPED.get(escaped, found[0] if escaped[0] in _OF_JSON else escaped)
+    if sequence[0] == "x" and len(sequence) > 1:
+        return rf"\u00{sequence[1:]}"
+    return _ESCAPED.get(sequence, match[0] if sequence[0] in _OF_JSON else sequence)
 
 
 def _number(token: str) -> str:

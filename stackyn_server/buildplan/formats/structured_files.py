@@ -38,32 +38,32 @@ def json_with_comments(project: Project, path: str) -> Table:
     if text is None:
         return _NOTHING
     try:
-        found = _relaxed_json(text)
+        document = _relaxed_json(text)
     except (ValueError, RecursionError) as error:
         raise unreadable(path, "JSON", error) from error
-    return found if isinstance(found, dict) else _NOTHING
+    return document if isinstance(document, dict) else _NOTHING
 
 
 def table(document: Table, *keys: str) -> Table:
     """Return the table under a path of keys; empty where there is none."""
     for key in keys:
-        found = document.get(key)
-        if not isinstance(found, Mapping):
+        value = document.get(key)
+        if not isinstance(value, Mapping):
             return _NOTHING
-        document = found
+        document = value
     return document
 
 
 def text_at(document: Table, *keys: str) -> str | None:
     """Return the text under a path of keys; None where there is none, or something else."""
-    found = table(document, *keys[:-1]).get(keys[-1])
-    return found.strip() if isinstance(found, str) and found.strip() else None
+    value = table(document, *keys[:-1]).get(keys[-1])
+    return value.strip() if isinstance(value, str) and value.strip() else None
 
 
 def texts_at(document: Table, *keys: str) -> tuple[str, ...]:
     """Return the texts in the list under a path of keys."""
-    found = table(document, *keys[:-1]).get(keys[-1])
-    return tuple(item for item in found if isinstance(item, str)) if isinstance(found, list) else ()
+    value = table(document, *keys[:-1]).get(keys[-1])
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def unreadable(path: str, form: str, error: Exception) -> Exception:
@@ -90,21 +90,21 @@ def yaml(project: Project, path: str) -> Table:
     if text is None:
         return _NOTHING
     try:
-        found = parse_yaml(text)
+        document = parse_yaml(text)
     except YamlError as error:
         raise unreadable(path, "YAML", error) from error
-    return found if isinstance(found, dict) else _NOTHING
+    return document if isinstance(document, dict) else _NOTHING
 
 
-def merged(entry: Any) -> Table:
+def with_merge_keys(entry: Any) -> Table:
     """Return a mapping with those that its merge key (`<<`) names below it, one level deep."""
     if not isinstance(entry, Mapping):
         return _NOTHING
-    below = entry.get("<<")
+    parents = entry.get("<<")
     result: dict[str, Any] = {}
-    for other in reversed(below if isinstance(below, list) else [below]):
-        if isinstance(other, Mapping):
-            result.update(other)
+    for parent in reversed(parents if isinstance(parents, list) else [parents]):
+        if isinstance(parent, Mapping):
+            result.update(parent)
     result.update(entry)
     result.pop("<<", None)
     return result

@@ -63,7 +63,7 @@ class _Reader:
         return self._value(line, line.text, line.indent - 1, depth)
 
     def _list(self, indent: int, depth: int) -> list[Any]:
-        found = []
+        items = []
         while (
             (line := self.line) and line.indent == indent and (line.text == "-" or line.text.startswith("- "))
         ):
@@ -73,26 +73,26 @@ class _Reader:
                 self.position += 1
                 following = self.line
                 is_inner = following is not None and following.indent > indent
-                found.append(self.block(indent + 1, depth + 1) if is_inner else "")
+                items.append(self.block(indent + 1, depth + 1) if is_inner else "")
             elif _KEY.match(rest) or rest == "-" or rest.startswith("- "):
                 self.lines[self.position] = _Line(inner, rest, line.number)
-                found.append(self.block(inner, depth + 1))
+                items.append(self.block(inner, depth + 1))
             else:
                 self.position += 1
-                found.append(self._value(line, rest, indent, depth))
+                items.append(self._value(line, rest, indent, depth))
         # A list may stand as far to the left as the key that it belongs to.
         self._end_of_block(indent + 1)
-        return found
+        return items
 
     def _mapping(self, indent: int, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while (line := self.line) and line.indent == indent and (key := _KEY.match(line.text)):
             self.position += 1
-            found[_scalar(key[1].rstrip(" "))] = self._value(
+            mapping[_scalar(key[1].rstrip(" "))] = self._value(
                 line, line.text[key.end() :].strip(" "), indent, depth
             )
         self._end_of_block(indent)
-        return found
+        return mapping
 
     def _end_of_block(self, indent: int) -> None:
         if (line := self.line) and line.indent >= indent:
@@ -181,25 +181,25 @@ class _Flow:
 
     def _list(self, depth: int) -> list[Any]:
         self.at += 1
-        found = []
+        items = []
         while self._next() != "]":
-            found.append(self.value(depth + 1))
+            items.append(self.value(depth + 1))
             self._comma("]")
         self.at += 1
-        return found
+        return items
 
     def _mapping(self, depth: int) -> dict[str, Any]:
         self.at += 1
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while self._next() != "}":
             key = self._word(":,}")
-            found[key] = ""
+            mapping[key] = ""
             if self._next() == ":":
                 self.at += 1
-                found[key] = self.value(depth + 1) if self._next() not in ",}" else ""
+                mapping[key] = self.value(depth + 1) if self._next() not in ",}" else ""
             self._comma("}")
         self.at += 1
-        return found
+        return mapping
 
     def _comma(self, closing: str) -> None:
         character = self._next()
@@ -258,10 +258,10 @@ def parse_yaml(text: str) -> Any:
         if plain and not plain.startswith("%"):
             lines.append(_Line(len(line) - len(content), plain, number))
     reader = _Reader(lines, raw)
-    found = reader.block(0, 0)
+    document = reader.block(0, 0)
     if reader.line is not None:
         raise YamlError(f"line {reader.line.number}: {reader.line.text[:40]!r} does not fit in here")
-    return found
+    return document
 
 
 def _without_comment(text: str) -> str:
@@ -287,13 +287,13 @@ def _balance(text: str) -> int:
     )
 
 
-def _without_quoted(found: re.Match[str]) -> str:
-    return _SINGLE.sub("", found[0]) if found[1] == "" else ""
+def _without_quoted(match: re.Match[str]) -> str:
+    return _SINGLE.sub("", match[0]) if match[1] == "" else ""
 
 
 def _scalar(text: str) -> str:
     if text[:1] == '"' == text[-1:] and len(text) > 1:
-        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text[1:-1])
+        return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text[1:-1])
     if text[:1] == "'" == text[-1:] and len(text) > 1:
         return text[1:-1].replace("''", "'")
     return text

@@ -16,7 +16,12 @@ from stackyn_server.buildplan.formats.structured_files import json_with_comments
 from stackyn_server.buildplan.generated.instructions import debian_packages
 from stackyn_server.buildplan.generated.stages import image_names
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import MISE_FILES, Asked, Dialect, parse_requirement
+from stackyn_server.buildplan.versions.requirement import (
+    MISE_FILES,
+    Dialect,
+    VersionRequest,
+    parse_requirement,
+)
 from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed
 
@@ -53,16 +58,16 @@ _TOOL_NAMES = {"nodejs": "node", "golang": "go"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Tool:
+class _AddedTool:
     """A tool by its name in the catalogue, or `pipx:NAME`; `version` is empty for any."""
 
     name: str
     version: str
     origin: str
 
-    def asked(self) -> Asked | None:
+    def requested(self) -> VersionRequest | None:
         requirement = parse_requirement(self.version, Dialect.NPM) if self.version else None
-        return Asked(requirement, f"`{self.origin}`") if requirement else None
+        return VersionRequest(requirement, f"`{self.origin}`") if requirement else None
 
 
 @dataclass(slots=True)
@@ -75,12 +80,12 @@ class _Additions:
     swap: str = ""
 
 
-def pinning(project: Project) -> Toolchains:
+def with_pinned(project: Project) -> Toolchains:
     """Return the catalogue in which the versions that Railpack's settings name win over the project's files."""
     toolchains = project.options.toolchains
     for tool in _railpack_tools(project):
-        if asked := tool.asked():
-            toolchains = toolchains.pinning(tool.name, asked)
+        if requested := tool.requested():
+            toolchains = toolchains.with_pinned(tool.name, requested)
     return toolchains
 
 
@@ -90,71 +95,71 @@ def with_additions(project: Project, plan: BuildPlan) -> BuildPlan:
         return plan
     additions = _additions(project, plan)
     has_tools = bool(additions.packages[_BUILD] - additions.packages[_RUN])
-    text = _apart(plan.generated) if has_tools else plan.generated
-    text = _rewritten(text, additions, runs_alone=plan.runtime in _COMPILED)
+    text = _in_two_stages(plan.generated) if has_tools else plan.generated
+    text = _with_steps(text, additions, runs_alone=plan.runtime in _COMPILED)
     images = plan.base_images if text == plan.generated else image_names(text)
     return replace(plan, generated=text, reasons=(*plan.reasons, *additions.reasons), base_images=images)
 
 
 def _additions(project: Project, plan: BuildPlan) -> _Additions:
-    found = _Additions({_BUILD: set(), _RUN: set()}, [], [])
-    for origin, places, names in _wanted_packages(project):
-        good = [name for name in names if _NAME.fullmatch(name)][:_MOST]
-        for place in places:
-            found.packages[place].update(good)
-        if good:
-            found.reasons.append(f"`{origin}` names packages of Debian: {', '.join(good)}.")
-    there = {match[2] for line in (plan.generated or "").split("\n") if (match := _STAGE.fullmatch(line))}
-    if there <= {"static"}:
-        return found
+    additions = _Additions({_BUILD: set(), _RUN: set()}, [], [])
+    for origin, stages, names in _debian_packages(project):
+        packages = [name for name in names if _NAME.fullmatch(name)][:_MOST]
+        for stage in stages:
+            additions.packages[stage].update(packages)
+        if packages:
+            additions.reasons.append(f"`{origin}` names packages of Debian: {', '.join(packages)}.")
+    images = {match[2] for line in (plan.generated or "").split("\n") if (match := _STAGE.fullmatch(line))}
+    if images <= {"static"}:
+        return additions
     for tool in {
         tool.name: tool for tool in reversed([*_railpack_tools(project), *_mise_tools(project)])
     }.values():
-        if tool.name not in there and f"--from=stackyn/{tool.name}:" not in (plan.generated or ""):
-            _add_tool(project, tool, there, found)
-    return found
+        if tool.name not in images and f"--from=stackyn/{tool.name}:" not in (plan.generated or ""):
+            _add_tool(project, tool, images, additions)
+    return additions
 
 
-def _add_tool(project: Project, tool: _Tool, there: set[str], found: _Additions) -> None:
+def _add_tool(project: Project, tool: _AddedTool, images: set[str], additions: _Additions) -> None:
     package = tool.name.removeprefix(_PIPX)
     if package != tool.name and _NAME.fullmatch(package):
-        found.lines.append(_pipx(package))
-        found.packages[_BUILD].update(_PYTHON_OF_DEBIAN)
-        found.packages[_RUN].update(_PYTHON_OF_DEBIAN)
+        additions.lines.append(_pipx(package))
+        additions.packages[_BUILD].update(_PYTHON_OF_DEBIAN)
+        additions.packages[_RUN].update(_PYTHON_OF_DEBIAN)
     elif tool.name in _OF_DEBIAN:
-        for place in found.packages.values():
-            place.add(_DEBIAN_NAMES.get(tool.name, tool.name))
+        for packages in additions.packages.values():
+            packages.add(_DEBIAN_NAMES.get(tool.name, tool.name))
     elif tool.name == "python" or tool.name in _COPIED:
         try:
-            choice = project.options.toolchains.choose(tool.name, tool.asked())
+            choice = project.options.toolchains.choose(tool.name, tool.requested())
         except DeploymentFailed as failed:  # the app may do without it
-            found.reasons.append(f"{failed.failure.message} It is left out.")
+            additions.reasons.append(f"{failed.failure.message} It is left out.")
             return
         image = choice.build_image or choice.image  # what a compiler makes runs in an image without it
         if tool.name in _COPIED:
-            found.lines[:0] = [
+            additions.lines[:0] = [
                 f"COPY --from={image.name} /usr/local/ /usr/local/",
                 *filter(None, [_COPIED[tool.name]]),
             ]
-        elif there <= {*_COPIED, "base", "static"}:
-            found.swap = image.name
+        elif images <= {*_COPIED, "base", "static"}:
+            additions.swap = image.name
         else:
-            for place in found.packages.values():
-                place.update(_PYTHON_OF_DEBIAN)
+            for packages in additions.packages.values():
+                packages.update(_PYTHON_OF_DEBIAN)
     else:
         return
-    found.reasons.append(f"{package} is there too, because `{tool.origin}` names it.")
+    additions.reasons.append(f"{package} is there too, because `{tool.origin}` names it.")
 
 
 def _pipx(package: str) -> str:
-    place = f"/opt/{package}"
+    folder = f"/opt/{package}"
     return (
-        f"RUN python3 -m venv {place} && {place}/bin/pip install --no-cache-dir {package} && "
-        f"find {place}/bin -type f -perm -u+x ! -name 'pip*' ! -name 'activate*' -exec ln -s -t /usr/local/bin {{}} +"
+        f"RUN python3 -m venv {folder} && {folder}/bin/pip install --no-cache-dir {package} && "
+        f"find {folder}/bin -type f -perm -u+x ! -name 'pip*' ! -name 'activate*' -exec ln -s -t /usr/local/bin {{}} +"
     )
 
 
-def _apart(text: str) -> str:
+def _in_two_stages(text: str) -> str:
     """Return a Dockerfile of one stage as one of two: what is needed for building only is not where the app runs."""
     lines = text.split("\n")
     stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
@@ -168,35 +173,37 @@ def _apart(text: str) -> str:
     return "\n".join([*first, "", stage[0], *kept, *_OUTCOME, *lines[ending:]])
 
 
-def _rewritten(text: str, found: _Additions, *, runs_alone: bool) -> str:
+def _with_steps(text: str, additions: _Additions, *, runs_alone: bool) -> str:
     """`runs_alone`: what the build makes needs none of its tools."""
     lines = text.split("\n")
     stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
-    written: list[str] = []
+    new_lines: list[str] = []
     for number, line in enumerate(lines):
         stage = _STAGE.fullmatch(line)
         is_last = bool(stages) and number == stages[-1]
         if stage is None or stage[2] == "static" or not (is_last or line.endswith(" AS build")):
-            written.append(line)
+            new_lines.append(line)
             continue
-        added: list[str] = []
+        copied: list[str] = []
         if runs_alone and is_last:
-            written += [line, *debian_packages(found.packages[_RUN])]
+            new_lines += [line, *debian_packages(additions.packages[_RUN])]
             continue
-        if found.swap and stage[2] in (*_COPIED, "base"):
-            line = f"FROM {found.swap}{stage[3] or ''}"
+        if additions.swap and stage[2] in (*_COPIED, "base"):
+            line = f"FROM {additions.swap}{stage[3] or ''}"
             if setting := _COPIED.get(stage[2]):
-                added.append(setting)
+                copied.append(setting)
             if stage[2] != "base":
-                added.append(f"COPY --from={stage[1]} /usr/local/ /usr/local/")
-        packages = found.packages[_RUN] | (set() if is_last and len(stages) > 1 else found.packages[_BUILD])
-        if found.swap:
+                copied.append(f"COPY --from={stage[1]} /usr/local/ /usr/local/")
+        packages = additions.packages[_RUN] | (
+            set() if is_last and len(stages) > 1 else additions.packages[_BUILD]
+        )
+        if additions.swap:
             packages = packages.difference(_PYTHON_OF_DEBIAN)
-        written += [line, *debian_packages(packages), *added, *found.lines]
-    return "\n".join(written)
+        new_lines += [line, *debian_packages(packages), *copied, *additions.lines]
+    return "\n".join(new_lines)
 
 
-def _wanted_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+def _debian_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
     """Yield (where it is said, where they are needed, names)."""
     lines = (line.split("#", 1)[0].strip() for line in (project.text(APTFILE) or "").splitlines())
     yield APTFILE, (_BUILD, _RUN), [line for line in lines if line]
@@ -206,29 +213,29 @@ def _wanted_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], l
     phases = table(toml(project, NIXPACKS), "phases").values()
     of_phases = (_texts(phase.get("aptPkgs")) for phase in phases if isinstance(phase, Mapping))
     yield NIXPACKS, (_BUILD, _RUN), [name for names in of_phases for name in names]
-    for name, places in _VARIABLES.items():
-        yield name, places, re.split(r"[\s,]+", project.options.hosts_variables.get(name, ""))
+    for name, stages in _VARIABLES.items():
+        yield name, stages, re.split(r"[\s,]+", project.options.host_variables.get(name, ""))
 
 
-def _railpack_tools(project: Project) -> Iterator[_Tool]:
-    words = (word.partition("@") for word in project.options.hosts_variables.get(_PACKAGES, "").split())
+def _railpack_tools(project: Project) -> Iterator[_AddedTool]:
+    words = (word.partition("@") for word in project.options.host_variables.get(_PACKAGES, "").split())
     yield from _tools(project, {name: version for name, _, version in words}, _PACKAGES)
     yield from _tools(project, table(json_with_comments(project, RAILPACK), "packages"), RAILPACK)
 
 
-def _mise_tools(project: Project) -> Iterator[_Tool]:
+def _mise_tools(project: Project) -> Iterator[_AddedTool]:
     for path in MISE_FILES:
         yield from _tools(project, table(toml(project, path), "tools"), path)
 
 
-def _tools(project: Project, named: Mapping[str, Any], origin: str) -> Iterator[_Tool]:
+def _tools(project: Project, versions: Mapping[str, Any], origin: str) -> Iterator[_AddedTool]:
     """Yield those that can be had here, the first ones."""
-    short_names = ((str(name).removeprefix("core:"), wanted) for name, wanted in named.items())
+    short_names = ((str(name).removeprefix("core:"), wanted) for name, wanted in versions.items())
     tools = ((_TOOL_NAMES.get(short, short), wanted) for short, wanted in short_names)
-    known = ((name, wanted) for name, wanted in tools if _is_known(project, name))
-    for name, wanted in islice(known, _MOST):
+    available = ((name, wanted) for name, wanted in tools if _is_known(project, name))
+    for name, wanted in islice(available, _MOST):
         version = wanted.get("version") if isinstance(wanted, Mapping) else wanted
-        yield _Tool(name, str(version) if isinstance(version, str | int | float) else "", origin)
+        yield _AddedTool(name, str(version) if isinstance(version, str | int | float) else "", origin)
 
 
 def _is_known(project: Project, name: str) -> bool:

@@ -22,16 +22,16 @@ def with_variables(dockerfile: str, names: Iterable[str], digest: str) -> str:
     # A line each: the builder takes none of more than 64 KiB.
     mounts = "".join(f"    --mount=type=secret,env={name},id={name} \\\n" for name in names)
     lines = []
-    is_app = is_told = False
+    is_app = has_argument = False
     for line in dockerfile.split("\n"):
         if line.startswith("FROM "):
-            is_app = is_told = False
+            is_app = has_argument = False
         elif line == _AS_APP:
             is_app = True
         elif is_app and line.startswith("RUN "):
-            if not is_told:
+            if not has_argument:
                 lines.append(f"ARG {ARGUMENT}={digest}")
-            is_told = True
+            has_argument = True
             line = f"RUN \\\n{mounts}    {line.removeprefix('RUN ')}"
         lines.append(line)
     return "\n".join(lines)
@@ -39,5 +39,5 @@ def with_variables(dockerfile: str, names: Iterable[str], digest: str) -> str:
 
 def without_variables(line: str) -> str:
     """Return a line about such a Dockerfile, as people want to read it; empty for one that is about nothing else."""
-    shown = _MOUNT.sub("", line)
-    return "" if shown != line and shown.endswith("\\") else shown
+    plain = _MOUNT.sub("", line)
+    return "" if plain != line and plain.endswith("\\") else plain

@@ -29,5 +29,5 @@ def copy_from_build(folder: str) -> str:
     return f"COPY --from={BUILD_STAGE} --chown=app:app {folder} {folder}"
 
 
-def written(lines: Iterable[str]) -> str:
+def dockerfile_text(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"

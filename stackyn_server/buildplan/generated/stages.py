@@ -11,11 +11,11 @@ from stackyn_server.buildplan.generated.instructions import (
     HEADER,
     copy_from_build,
     debian_packages,
-    written,
+    dockerfile_text,
 )
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.settings.start_command import as_cmd
-from stackyn_server.buildplan.versions.toolchains import Choice
+from stackyn_server.buildplan.versions.toolchains import ImageChoice
 
 COPY_APP = copy_from_build("/app/")
 # For start commands that name a built program alone, as on Heroku.
@@ -32,7 +32,7 @@ def is_plain(name: str) -> bool:
 
 def two_stages(
     project: Project,
-    choice: Choice,
+    choice: ImageChoice,
     build: Iterable[str],
     command: str,
     *,
@@ -65,7 +65,7 @@ def two_stages(
         *(f"ENV {setting}" for setting in environment),
         *_ending(project, command),
     ]
-    return written(lines)
+    return dockerfile_text(lines)
 
 
 def one_stage(
@@ -81,7 +81,7 @@ def one_stage(
         *lines,
         *_ending(project, command),
     ]
-    return written(text)
+    return dockerfile_text(text)
 
 
 def plan_of(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from stackyn_server.buildplan.build_plan import BuildPlan
-from stackyn_server.buildplan.formats.structured_files import Table, merged, table, text_at, yaml
+from stackyn_server.buildplan.formats.structured_files import Table, table, text_at, with_merge_keys, yaml
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.dockerfile import runtime as dockerfile
@@ -47,7 +47,7 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     serving = [service for service in built if service.ports] or built
     if len(serving) != 1:
-        raise _refused(path, services, serving)
+        raise _ambiguous(path, services, serving)
     service = serving[0]
     context = posixpath.normpath(posixpath.join(project.options.root_directory or ".", service.folder or "."))
     if context == ".":
@@ -58,7 +58,7 @@ def _plan(project: Project) -> BuildPlan | None:
             "Correct `build` there, or set the root directory and the Dockerfile path of the app.",
         )
     plan = _plan_service(project, path, service, context)
-    left_out = [other.name for other in services if other is not service]
+    left_out = [service_left_out.name for service_left_out in services if service_left_out is not service]
     reasons = [f"`{path}` is read: its service {service.name} is built and run."]
     if left_out:
         reasons.append(
@@ -80,8 +80,8 @@ def _plan_service(project: Project, path: str, service: Service, context: str) -
         build_target=project.options.build_target or service.target,
         port=project.options.port or next(iter(service.ports), None),
     )
-    below = f"{context}/" if context else ""
-    files = frozenset(name.removeprefix(below) for name in project.everything if name.startswith(below))
+    prefix = f"{context}/" if context else ""
+    files = frozenset(name.removeprefix(prefix) for name in project.everything if name.startswith(prefix))
     plan = dockerfile.RUNTIME.plan(Project(files, project.contents, options, project.everything))
     if plan is None and service.is_inline:
         raise undetected(
@@ -101,9 +101,9 @@ def _is_folder(project: Project, folder: str) -> bool:
 
 
 def _service(name: str, entry: object) -> Service:
-    service = merged(entry)
+    service = with_merge_keys(entry)
     build = service.get("build")
-    details = merged(build)
+    details = with_merge_keys(build)
     folder = build if isinstance(build, str) else text_at(details, "context") or ("." if details else None)
     return Service(
         name=name,
@@ -118,20 +118,20 @@ def _service(name: str, entry: object) -> Service:
 
 
 def _ports(service: Table) -> tuple[int, ...]:
-    found = []
+    ports = []
     for key in ("ports", "expose"):
         entries = service.get(key)
         for entry in entries if isinstance(entries, list) else ():
             text = str(entry.get("target", "")) if isinstance(entry, Mapping) else str(entry)
             # `${PORT:-80}:80`: what stands for the host's side may be a variable.
             if (match := _PORT.fullmatch(text)) and 0 < int(match[1]) < 65536:
-                found.append(int(match[1]))
-        if found:
+                ports.append(int(match[1]))
+        if ports:
             break
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(ports))
 
 
-def _refused(path: str, services: list[Service], serving: list[Service]) -> Exception:
+def _ambiguous(path: str, services: list[Service], serving: list[Service]) -> Exception:
     folders = ", ".join(dict.fromkeys(str(service.folder) for service in serving[:_NAMES_SHOWN]))
     return undetected(
         f"{path} has {len(serving)} services that are built, and an app here is one of them: {_listed(services)}.",

@@ -9,7 +9,7 @@ from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import is_plain, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.settings.start_command import configured_command
 
 CMAKE, MESON = "CMakeLists.txt", "meson.build"
 MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
@@ -48,9 +48,9 @@ def _plan(project: Project) -> BuildPlan | None:
         "RUN touch /tmp/before",
         run(project.options.build_command or _COMMANDS.get(script, 'make -j"$(nproc)"')),
     ]
-    if given := given_command(project):
-        command = given[0]
-        reasons.append(given[1])
+    if configured := configured_command(project):
+        command = configured[0]
+        reasons.append(configured[1])
     else:
         command = "bin/start-app"
         steps.append(f"RUN {_find_program(_names(project, script))}")
@@ -73,16 +73,16 @@ def _makefile(project: Project) -> str | None:
 def _names(project: Project, script: str) -> list[str]:
     """Return the names that the program may have, the likely ones first."""
     text = project.text(script) or ""
-    named = _PROJECT.search(text)
-    title = [named[1]] if named else []
+    declaration = _PROJECT.search(text)
+    title = [declaration[1]] if declaration else []
     programs = [
         re.sub(r"\$\{(?:PROJECT_NAME|CMAKE_PROJECT_NAME)\}", title[0] if title else "app", name)
         for name in (_PROGRAM[script].findall(text) if script in _PROGRAM else ())
     ]
-    usual = [name for name in (*_PREFERRED, *title) if name in programs]
-    return list(dict.fromkeys(name for name in (*usual, *programs, *title, *_PREFERRED) if is_plain(name)))[
-        :20
-    ]
+    preferred = [name for name in (*_PREFERRED, *title) if name in programs]
+    return list(
+        dict.fromkeys(name for name in (*preferred, *programs, *title, *_PREFERRED) if is_plain(name))
+    )[:20]
 
 
 def _find_program(names: list[str]) -> str:

@@ -11,13 +11,13 @@ from stackyn_server.buildplan.formats.structured_files import Table, json_with_c
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import one_stage, plan_of
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
+    version_in_file,
+    version_in_tool_files,
 )
 
 CONFIGURATIONS = ("deno.json", "deno.jsonc")
@@ -45,7 +45,7 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 def _plan(project: Project) -> BuildPlan | None:
     path = project.first((*CONFIGURATIONS, LOCK))
     entry = project.first(ENTRIES)
-    is_named = project.is_said_to_be(RUNTIME.name)
+    is_named = project.is_set_to(RUNTIME.name)
     if project.has("package.json") and not is_named and not _is_started_by_deno(project):
         return None
     if (
@@ -56,10 +56,10 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     document = next((json_with_comments(project, name) for name in CONFIGURATIONS if project.has(name)), {})
     tasks = table(document, "tasks")
-    is_started = given_command(project) or entry or any(_task(tasks, name) for name in _TASKS)
+    is_started = configured_command(project) or entry or any(_task(tasks, name) for name in _TASKS)
     if not is_started and project.has("package.json") and not is_named:
         return None
-    choice = project.options.toolchains.choose("deno", _asked(project))
+    choice = project.options.toolchains.choose("deno", _requested_version(project))
     reasons = [f"`{path or entry}` makes it a Deno project.", choice.reason]
     command = _start(project, tasks, entry, reasons)
     lines = [COPY_ALL, *_install(project, entry)]
@@ -91,9 +91,9 @@ def _is_started_by_deno(project: Project) -> bool:
 
 
 def _start(project: Project, tasks: Table, entry: str | None, reasons: list[str]) -> str:
-    if given := given_command(project):
-        reasons.append(given[1])
-        return given[0]
+    if configured := configured_command(project):
+        reasons.append(configured[1])
+        return configured[0]
     for name in _TASKS:
         if _task(tasks, name):
             reasons.append(f"Its `{name}` task starts the app.")
@@ -121,11 +121,11 @@ def _install(project: Project, entry: str | None) -> list[str]:
     return [run(f"deno cache {entry}" if entry else "deno install")]
 
 
-def _asked(project: Project) -> Asked | None:
+def _requested_version(project: Project) -> VersionRequest | None:
     for path in VERSION_FILES:
-        if asked := asked_of_file(project.text(path), path, Dialect.NPM):
-            return asked
-    return asked_of_tool_files(project.text, "deno", Dialect.NPM)
+        if requested := version_in_file(project.text(path), path, Dialect.NPM):
+            return requested
+    return version_in_tool_files(project.text, "deno", Dialect.NPM)
 
 
 RUNTIME = Runtime(name="deno", looked_for="Deno (deno.json, deno.lock)", needs=_needs, plan=_plan)

@@ -14,16 +14,16 @@ from stackyn_server.buildplan.generated.instructions import COPY_ALL, HEADER, ru
 from stackyn_server.buildplan.generated.stages import is_plain, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_tool_files,
+    VersionRequest,
     line_of,
     parse_requirement,
+    version_in_tool_files,
 )
-from stackyn_server.buildplan.versions.toolchains import Choice
+from stackyn_server.buildplan.versions.toolchains import ImageChoice
 
 GLOBAL = "global.json"
 SUFFIXES = (".csproj", ".fsproj", ".vbproj")
@@ -56,35 +56,35 @@ def _projects(files: Iterable[str]) -> list[str]:
     has_solution = any("/" not in path and path.endswith(_SOLUTIONS) for path in files)
     if not in_root and not has_solution and GLOBAL not in files:
         return []
-    found = (path for path in files if path.endswith(SUFFIXES) and path.count("/") <= _DEEPEST)
-    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_PROJECTS]
+    paths = (path for path in files if path.endswith(SUFFIXES) and path.count("/") <= _DEEPEST)
+    return sorted(paths, key=lambda path: (path.count("/"), path))[:_MOST_PROJECTS]
 
 
 def _plan(project: Project) -> BuildPlan | None:
     paths = [path for path in _projects(project.files) if _can_be_named(path)]
     if not paths:
         return None
-    path = _chosen(project, paths)
+    path = _chosen_project(project, paths)
     text = project.text(path) or ""
-    above, inside = _with_references(project, path)
-    asked = _asked(project, text)
+    context_root, way = _with_references(project, path)
+    requested = _requested_version(project, text)
     is_site = _sdk(text).endswith(_IN_BROWSERS)
-    choice = _with_sdk(project, project.options.toolchains.choose("dotnet", asked))
+    choice = _with_sdk(project, project.options.toolchains.choose("dotnet", requested))
     outcome = "its pages are served as files" if is_site else "run"
     reasons = [f"`{path}` makes it a .NET project; it is published and {outcome}.", choice.reason]
-    if inside:
-        whole = above or "the whole repository"
-        reasons.append(f"It refers to projects beside its folder, so {whole} is sent to the build.")
+    if way:
+        sent_folder = context_root or "the whole repository"
+        reasons.append(f"It refers to projects beside its folder, so {sent_folder} is sent to the build.")
     folder = "out"
-    if given := given_command(project):
-        command = given[0]
-        reasons.append(given[1])
+    if configured := configured_command(project):
+        command = configured[0]
+        reasons.append(configured[1])
     else:
         command = f"dotnet {shlex.quote(f'{folder}/{_assembly(path, text)}.dll')}"
     # From outside, because global.json asks for a patch of the SDK that was current when it was written: the image has
     # the newest of that framework.
     publish = project.options.build_command or (
-        f"cd / && dotnet publish {shlex.quote(f'/app/{inside}{path}')} --configuration Release --output /app/{folder}"
+        f"cd / && dotnet publish {shlex.quote(f'/app/{way}{path}')} --configuration Release --output /app/{folder}"
     )
     steps = [
         "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",
@@ -98,7 +98,7 @@ def _plan(project: Project) -> BuildPlan | None:
         image = (choice.build_image or choice.image).name
         lines = (HEADER, f"FROM {image} AS build", "WORKDIR /app", "USER app", *steps, "", site)
         plan = plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
-        return replace(plan, root=above) if inside else plan
+        return replace(plan, root=context_root) if way else plan
     # A published web app finds its settings and pages beside itself only when it is told to look there.
     environment = (
         f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
@@ -111,7 +111,7 @@ def _plan(project: Project) -> BuildPlan | None:
         environment=environment,
     )
     plan = plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
-    return replace(plan, root=above) if inside else plan
+    return replace(plan, root=context_root) if way else plan
 
 
 def _with_references(project: Project, path: str) -> tuple[str, str]:
@@ -123,23 +123,23 @@ def _with_references(project: Project, path: str) -> tuple[str, str]:
     above, seen, waiting = root, {f"{root}/{path}"}, [f"{root}/{path}"]
     while waiting and len(seen) <= _MOST_PROJECTS:
         current = waiting.pop()
-        for found in _REFERENCE.findall(project.text_from_top(current) or ""):
-            other = normpath(join(dirname(current), found.replace("\\", "/")))
-            if other in project.everything and other not in seen:
-                seen.add(other)
-                waiting.append(other)
-                above = commonpath([above, dirname(other) or "."]) if dirname(other) else ""
+        for reference in _REFERENCE.findall(project.text_from_top(current) or ""):
+            referred = normpath(join(dirname(current), reference.replace("\\", "/")))
+            if referred in project.everything and referred not in seen:
+                seen.add(referred)
+                waiting.append(referred)
+                above = commonpath([above, dirname(referred) or "."]) if dirname(referred) else ""
     return above, f"{root}/".removeprefix(f"{above}/" if above else "") if above != root else ""
 
 
-def _with_sdk(project: Project, choice: Choice) -> Choice:
+def _with_sdk(project: Project, choice: ImageChoice) -> ImageChoice:
     """Have the SDK of global.json build where it is a newer one: it builds older frameworks, which stay what runs.
 
     Raises `DeploymentFailed` with VERSION_UNAVAILABLE for one that is not here.
     """
-    wanted = json_with_comments(project, GLOBAL)
-    version = ".".join((text_at(wanted, "sdk", "version") or "").split(".")[:2])
-    rolls = (text_at(wanted, "sdk", "rollForward") or "").lower()
+    global_settings = json_with_comments(project, GLOBAL)
+    version = ".".join((text_at(global_settings, "sdk", "version") or "").split(".")[:2])
+    rolls = (text_at(global_settings, "sdk", "rollForward") or "").lower()
     requirement = (
         parse_requirement(f">={version}" if rolls.endswith("major") else version) if version else None
     )
@@ -147,23 +147,23 @@ def _with_sdk(project: Project, choice: Choice) -> Choice:
     sdk, framework = line_of(version), line_of(built.version)
     if requirement is None or sdk is None or framework is None or sdk.low <= framework.low:
         return choice
-    newer = project.options.toolchains.choose("dotnet", Asked(requirement, f"`{GLOBAL}`"))
+    newer = project.options.toolchains.choose("dotnet", VersionRequest(requirement, f"`{GLOBAL}`"))
     return replace(
         choice, build_image=newer.build_image or newer.image, reason=f"{choice.reason} {newer.reason}"
     )
 
 
-def _chosen(project: Project, paths: list[str]) -> str:
+def _chosen_project(project: Project, paths: list[str]) -> str:
     programs = {path: text for path in paths if not _TESTS.search(text := project.text(path) or "")}
     if any_device := next((path for path, text in programs.items() if _DEVICES.search(text)), None):
         programs = {path: text for path, text in programs.items() if not _DEVICES.search(text)}
     web = [path for path, text in programs.items() if _sdk(text).endswith((".Web", _IN_BROWSERS))]
     if len(web) > 1:  # one serves, and brings the other along
         web = [path for path in web if not _sdk(programs[path]).endswith(_IN_BROWSERS)] or web
-    others = [
+    console_programs = [
         path for path, text in programs.items() if _OUTPUT.search(text) or _sdk(text).endswith(".Worker")
     ]
-    for candidates in (web, others):
+    for candidates in (web, console_programs):
         in_root = [path for path in candidates if "/" not in path]
         if len(in_root or candidates) == 1:
             return (in_root or candidates)[0]
@@ -194,28 +194,28 @@ def _can_be_named(path: str) -> bool:
 
 
 def _sdk(text: str) -> str:
-    found = _SDK.search(text)
-    return found[1] if found else ""
+    match = _SDK.search(text)
+    return match[1] if match else ""
 
 
 def _assembly(path: str, text: str) -> str:
-    named = _ASSEMBLY.search(text)
-    if named and _can_be_named(named[1]):
-        return named[1]
+    match = _ASSEMBLY.search(text)
+    if match and _can_be_named(match[1]):
+        return match[1]
     return path.rpartition("/")[2].rpartition(".")[0]
 
 
-def _asked(project: Project, text: str) -> Asked | None:
+def _requested_version(project: Project, text: str) -> VersionRequest | None:
     """Return the version: of the SDK in global.json, else of the framework; a newer SDK builds older ones, but what
     runs has to be that framework's own."""
     framework = _FRAMEWORK.search(text) or _FRAMEWORK.search(project.text("Directory.Build.props") or "")
     if framework:
         requirement = parse_requirement(framework[1])
-        return Asked(requirement, "`TargetFramework`") if requirement else None
+        return VersionRequest(requirement, "`TargetFramework`") if requirement else None
     if sdk := text_at(json_with_comments(project, GLOBAL), "sdk", "version"):
         requirement = parse_requirement(".".join(sdk.split(".")[:2]))
-        return Asked(requirement, f"`{GLOBAL}`") if requirement else None
-    return asked_of_tool_files(project.text, "dotnet", Dialect.NPM)
+        return VersionRequest(requirement, f"`{GLOBAL}`") if requirement else None
+    return version_in_tool_files(project.text, "dotnet", Dialect.NPM)
 
 
 RUNTIME = Runtime(name="dotnet", looked_for=".NET (*.csproj, *.fsproj, *.sln)", needs=_needs, plan=_plan)

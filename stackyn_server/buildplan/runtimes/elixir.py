@@ -10,14 +10,14 @@ from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import COPY_APP, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 
 MANIFEST, LOCK = "mix.exs", "mix.lock"
@@ -40,13 +40,13 @@ def _plan(project: Project) -> BuildPlan | None:
     if not project.has(MANIFEST):
         return None
     text = _COMMENT.sub("", project.text(MANIFEST) or "")
-    choice = project.options.toolchains.choose("elixir", _asked(project, text))
+    choice = project.options.toolchains.choose("elixir", _requested_version(project, text))
     reasons = [f"`{MANIFEST}` makes it an Elixir project.", choice.reason]
     packages = frozenset(_PACKAGE.findall(text))
     is_phoenix = "phoenix" in packages
-    named = _RELEASES.search(text) or _APP.search(text)
-    given = given_command(project)
-    if named is None and not given:
+    name_match = _RELEASES.search(text) or _APP.search(text)
+    configured = configured_command(project)
+    if name_match is None and not configured:
         raise undetected(
             f"This is an Elixir project ({MANIFEST}), but its name can't be read there.",
             "Name it with `app:` in mix.exs, or set the app's start command. Of an umbrella, name a release.",
@@ -57,14 +57,14 @@ def _plan(project: Project) -> BuildPlan | None:
         *_install(project, packages),
     ]
     steps += _build(project, text, packages, is_phoenix, reasons)
-    if given:
+    if configured:
         # Commands such as `mix phx.server` need the tools that a release leaves behind.
-        reasons.append(given[1])
-        command, copies = given[0], (COPY_APP,)
+        reasons.append(configured[1])
+        command, copies = configured[0], (COPY_APP,)
         if re.search(r"\b(?:mix|elixir|iex)\b", command):
             choice = replace(choice, image=choice.build_image or choice.image)
     else:
-        name = named[1] if named else ""
+        name = name_match[1] if name_match else ""
         reasons.append(f"Its release {name} is made and started.")
         command = f"bin/{name} start"
         copies = (f"COPY --from=build --chown=app:app /app/_build/prod/rel/{name}/ /app/",)
@@ -108,17 +108,17 @@ def _build(
     return [run(" && ".join(lines), "elixir")]
 
 
-def _asked(project: Project, text: str) -> Asked | None:
-    pinned = asked_of_tool_files(project.text, "elixir", Dialect.RUBY) or asked_of_file(
+def _requested_version(project: Project, text: str) -> VersionRequest | None:
+    pinned = version_in_tool_files(project.text, "elixir", Dialect.RUBY) or version_in_file(
         project.text(VERSION_FILE), VERSION_FILE, Dialect.RUBY
     )
     if pinned:
         # 1.16.2-otp-26 is Elixir 1.16.2 for a release of Erlang.
         requirement = parse_requirement(pinned.requirement.text.split("-otp")[0], Dialect.RUBY)
-        return Asked(requirement, pinned.origin) if requirement else None
-    if found := _VERSION.search(text):
-        requirement = parse_requirement(found[1].replace(" or ", "||").replace(" and ", ","), Dialect.RUBY)
-        return Asked(requirement, f"`{MANIFEST}`") if requirement else None
+        return VersionRequest(requirement, pinned.origin) if requirement else None
+    if match := _VERSION.search(text):
+        requirement = parse_requirement(match[1].replace(" or ", "||").replace(" and ", ","), Dialect.RUBY)
+        return VersionRequest(requirement, f"`{MANIFEST}`") if requirement else None
     return None
 
 

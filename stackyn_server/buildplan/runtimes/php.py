@@ -12,15 +12,15 @@ from stackyn_server.buildplan.generated.stages import one_stage, plan_of
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MANIFEST
-from stackyn_server.buildplan.runtimes.node.manifest import asked_node, read_manifest
+from stackyn_server.buildplan.runtimes.node.manifest import node_version, read_manifest
 from stackyn_server.buildplan.runtimes.node.packages import global_install, plan_installation
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_tool_files,
 )
 
 MANIFEST, LOCK = "composer.json", "composer.lock"
@@ -74,10 +74,10 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     manifest = json_with_comments(project, MANIFEST)
     folder = _document_root(project)
-    given = given_command(project)
-    if given and (heroku := _HEROKU.fullmatch(given[0])):
-        folder, given = (heroku[1] or "").strip("/").removeprefix("./"), None
-    if folder is None and not given:
+    configured = configured_command(project)
+    if configured and (heroku := _HEROKU.fullmatch(configured[0])):
+        folder, configured = (heroku[1] or "").strip("/").removeprefix("./"), None
+    if folder is None and not configured:
         if project.has(NODE_MANIFEST):
             return None
         raise undetected(
@@ -85,17 +85,17 @@ def _plan(project: Project) -> BuildPlan | None:
             f"Add an index.php in the root or in {', '.join(FOLDERS[:3])}, or set the app's start command.",
         )
     scripts = sorted(path for path in project.files if path.endswith(".php"))
-    named = project.first((MANIFEST, "index.php", f"{folder}/index.php", *scripts))
-    choice = project.options.toolchains.choose("php", _asked(project, manifest))
-    reasons = [f"`{named}` makes it a PHP project.", choice.reason]
+    evidence = project.first((MANIFEST, "index.php", f"{folder}/index.php", *scripts))
+    choice = project.options.toolchains.choose("php", _requested_version(project, manifest))
+    reasons = [f"`{evidence}` makes it a PHP project.", choice.reason]
     _refuse_missing_extensions(manifest)
     if project.has(LARAVEL):
         reasons.append("`artisan` makes it a Laravel app.")
-    if given:
-        command, said = given
+    if configured:
+        command, reason = configured
     else:
-        command, said = "serve-php", f"Apache serves the folder {folder or '.'}, with its .htaccess files."
-    reasons.append(said)
+        command, reason = "serve-php", f"Apache serves the folder {folder or '.'}, with its .htaccess files."
+    reasons.append(reason)
     assets = _assets(project, reasons)
     lines = [*_install(project, manifest, reasons), *_build(project, bool(assets))]
     environment = [
@@ -180,7 +180,7 @@ def _assets(project: Project, reasons: list[str]) -> list[str]:
     if project.options.build_command:
         return []
     installation = plan_installation(project, manifest)
-    image = project.options.toolchains.choose("node", asked_node(project, manifest)).image.name
+    image = project.options.toolchains.choose("node", node_version(project, manifest)).image.name
     reasons.append(f"The `build` script of {NODE_MANIFEST} makes its frontend, with Node.")
     lines = [f"FROM {image} AS assets", "WORKDIR /app"]
     lines += [f"RUN {global_install(installation.tools)}"] if installation.tools else []
@@ -189,10 +189,10 @@ def _assets(project: Project, reasons: list[str]) -> list[str]:
 
 
 def _refuse_missing_extensions(manifest: Table) -> None:
-    asked = sorted(
+    requested = sorted(
         name.removeprefix("ext-").lower() for name in table(manifest, "require") if name.startswith("ext-")
     )
-    missing = [name for name in asked if name not in EXTENSIONS]
+    missing = [name for name in requested if name not in EXTENSIONS]
     if missing:
         raise undetected(
             f"{MANIFEST} needs the PHP extension {missing[0]}, which the server's PHP image does not have.",
@@ -201,15 +201,15 @@ def _refuse_missing_extensions(manifest: Table) -> None:
         )
 
 
-def _asked(project: Project, manifest: Table) -> Asked | None:
-    wanted = table(manifest, "require").get("php")
-    if isinstance(wanted, str) and (requirement := parse_requirement(wanted, Dialect.COMPOSER)):
-        return Asked(requirement, f"`{MANIFEST}`")
-    if pinned := asked_of_tool_files(project.text, "php", Dialect.COMPOSER):
+def _requested_version(project: Project, manifest: Table) -> VersionRequest | None:
+    constraint = table(manifest, "require").get("php")
+    if isinstance(constraint, str) and (requirement := parse_requirement(constraint, Dialect.COMPOSER)):
+        return VersionRequest(requirement, f"`{MANIFEST}`")
+    if pinned := version_in_tool_files(project.text, "php", Dialect.COMPOSER):
         return pinned
-    named = re.match(r"\s*(\d+(?:\.\d+){0,2})", project.text(VERSION_FILE) or "")
-    requirement = parse_requirement(named[1]) if named else None
-    return Asked(requirement, f"`{VERSION_FILE}`") if requirement else None
+    match = re.match(r"\s*(\d+(?:\.\d+){0,2})", project.text(VERSION_FILE) or "")
+    requirement = parse_requirement(match[1]) if match else None
+    return VersionRequest(requirement, f"`{VERSION_FILE}`") if requirement else None
 
 
 RUNTIME = Runtime(name="php", looked_for=f"PHP ({MANIFEST}, index.php)", needs=_needs, plan=_plan)

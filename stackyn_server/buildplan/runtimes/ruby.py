@@ -12,14 +12,14 @@ from stackyn_server.buildplan.generated.stages import COPY_APP, plan_of, two_sta
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MANIFEST
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 
 GEMFILE, LOCK, RACK = "Gemfile", "Gemfile.lock", "config.ru"
@@ -61,7 +61,7 @@ _SINATRA = re.compile(r"^[ \t]*require[ \t]*+\(?\s*['\"]sinatra(?:/base)?['\"]",
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RubyStart:
     command: str
     reasons: tuple[str, ...]
 
@@ -79,7 +79,7 @@ def _is_ruby(files: frozenset[str]) -> bool:
 def _plan(project: Project) -> BuildPlan | None:
     if not _is_ruby(project.files):
         return None
-    if _is_tool(project) and not project.is_said_to_be(RUNTIME.name):
+    if _is_tool(project) and not project.is_set_to(RUNTIME.name):
         return None
     gems = _gems(project)
     start = _start(project, gems)
@@ -89,9 +89,9 @@ def _plan(project: Project) -> BuildPlan | None:
             f"Add a {RACK}, set the app's start command, or add a {PROCFILE} with a line such as "
             "`web: bundle exec puma -p $PORT`.",
         )
-    named = GEMFILE if project.has(GEMFILE) else project.first((RACK, *SCRIPTS))
-    choice = project.options.toolchains.choose("ruby", _asked(project))
-    reasons = [f"`{named}` makes it a Ruby project.", choice.reason]
+    evidence = GEMFILE if project.has(GEMFILE) else project.first((RACK, *SCRIPTS))
+    choice = project.options.toolchains.choose("ruby", _requested_version(project))
+    reasons = [f"`{evidence}` makes it a Ruby project.", choice.reason]
     node = _node(project, gems, reasons)
     steps = ["ENV " + " ".join(_ENVIRONMENT[:3]), *([node] if node else []), COPY_ALL]
     steps += _other_patch(project, choice.image.version, reasons)
@@ -115,8 +115,8 @@ def _is_tool(project: Project) -> bool:
     if not project.has(GEMFILE):
         is_web = project.has(RACK) or any(_SINATRA.search(project.text(script) or "") for script in SCRIPTS)
         return project.has(NODE_MANIFEST) or (project.has("index.html") and not is_web)
-    given = given_command(project)
-    is_started = given is not None and not _PROGRAMS.isdisjoint(re.split(r"[\s/;&|]+", given[0]))
+    configured = configured_command(project)
+    is_started = configured is not None and not _PROGRAMS.isdisjoint(re.split(r"[\s/;&|]+", configured[0]))
     return has_other_app(project.files) and not is_started and project.first((RAILS, RACK, *SCRIPTS)) is None
 
 
@@ -135,19 +135,19 @@ _ENVIRONMENT = (
 
 def _gems(project: Project) -> frozenset[str]:
     """Return the names of the gems that the Gemfile or its lock names."""
-    named = _GEM.findall(project.text(GEMFILE) or "")
+    gemfile_names = _GEM.findall(project.text(GEMFILE) or "")
     locked = _LOCKED.findall(project.text(LOCK) or "")
-    return frozenset((*named, *locked))
+    return frozenset((*gemfile_names, *locked))
 
 
 def _other_patch(project: Project, version: str, reasons: list[str]) -> list[str]:
     """Return the step that has Bundler do with the patch of Ruby that is there, where the Gemfile names one."""
-    asked = _asked_of_gemfile(project)
-    exact = asked.requirement.narrowest if asked else None
-    is_named = asked is not None and exact is not None and exact.count(".") == 2
-    if asked is None or not is_named or exact == version or asked.requirement.allows_all_of(version):
+    requested = _gemfile_version(project)
+    exact = requested.requirement.narrowest if requested else None
+    is_named = requested is not None and exact is not None and exact.count(".") == 2
+    if requested is None or not is_named or exact == version or requested.requirement.allows_all_of(version):
         return []
-    if project.options.toolchains.tools["ruby"].has_all_patches and asked.requirement.allows_newest_of(
+    if project.options.toolchains.tools["ruby"].has_all_patches and requested.requirement.allows_newest_of(
         version
     ):
         return []
@@ -161,7 +161,7 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
     if project.options.install_command:
         return [run(project.options.install_command)]
     if not project.has(GEMFILE):
-        gems = _unnamed_gems(project)
+        gems = _gems_without_gemfile(project)
         reasons.extend(
             [f"There is no {GEMFILE}: the newest {', '.join(gems)} are installed."] if gems else []
         )
@@ -180,7 +180,7 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
     return [run(f"{platform}bundle install --jobs 4 --retry 2{' --local' if is_local else ''}")]
 
 
-def _unnamed_gems(project: Project) -> list[str]:
+def _gems_without_gemfile(project: Project) -> list[str]:
     """Return what serves a Rack or Sinatra app that has no Gemfile: none of it comes with Ruby."""
     sources = "\n".join(project.text(path) or "" for path in (RACK, *SCRIPTS))
     is_sinatra = _SINATRA.search(sources) is not None
@@ -212,13 +212,13 @@ def _node(project: Project, gems: frozenset[str], reasons: list[str]) -> str:
     return f"COPY --from={choice.image.name} /usr/local/ /usr/local/"
 
 
-def _start(project: Project, gems: frozenset[str]) -> Start | None:
+def _start(project: Project, gems: frozenset[str]) -> RubyStart | None:
     secret = _secret(project)
-    if given := given_command(project):
-        return Start(f"{secret[0]}{given[0]}", (given[1], *secret[1:]))
+    if configured := configured_command(project):
+        return RubyStart(f"{secret[0]}{configured[0]}", (configured[1], *secret[1:]))
     bundled = "bundle exec " if project.has(GEMFILE) else ""
     if project.has(RAILS):
-        return Start(
+        return RubyStart(
             f"{secret[0]}{bundled}rails server --binding 0.0.0.0 --port $PORT --environment production",
             (f"`{RAILS}` makes it a Rails app; `rails server` serves it.", *secret[1:]),
         )
@@ -230,13 +230,13 @@ def _start(project: Project, gems: frozenset[str]) -> Start | None:
             "unicorn": "unicorn --host 0.0.0.0 --port $PORT",
             "thin": "thin start --address 0.0.0.0 --port $PORT",
         }.get(server, "rackup --host 0.0.0.0 --port $PORT")
-        return Start(
+        return RubyStart(
             f"{bundled}{command}", (f"`{RACK}` makes it a Rack app; {server or 'rackup'} serves it.",)
         )
     if script := project.first(SCRIPTS):
         is_sinatra = ("sinatra" in gems or not bundled) and _SINATRA.search(project.text(script) or "")
         options = " -o 0.0.0.0 -p $PORT" if is_sinatra else ""
-        return Start(f"{bundled}ruby {script}{options}", (f"`{script}` is run.",))
+        return RubyStart(f"{bundled}ruby {script}{options}", (f"`{script}` is run.",))
     return None
 
 
@@ -250,19 +250,19 @@ def _secret(project: Project) -> tuple[str, ...]:
     )
 
 
-def _asked(project: Project) -> Asked | None:
+def _requested_version(project: Project) -> VersionRequest | None:
     return (
-        _asked_of_gemfile(project)
-        or asked_of_tool_files(project.text, "ruby", Dialect.RUBY)
-        or asked_of_file(project.text(VERSION_FILE), VERSION_FILE, Dialect.RUBY)
+        _gemfile_version(project)
+        or version_in_tool_files(project.text, "ruby", Dialect.RUBY)
+        or version_in_file(project.text(VERSION_FILE), VERSION_FILE, Dialect.RUBY)
     )
 
 
-def _asked_of_gemfile(project: Project) -> Asked | None:
-    if named := _RUBY.search(project.text(GEMFILE) or ""):
-        texts = re.findall(r"['\"]([^'\"]+)['\"]", named[1])
+def _gemfile_version(project: Project) -> VersionRequest | None:
+    if match := _RUBY.search(project.text(GEMFILE) or ""):
+        texts = re.findall(r"['\"]([^'\"]+)['\"]", match[1])
         requirement = parse_requirement(",".join(texts), Dialect.RUBY)
-        return Asked(requirement, f"`{GEMFILE}`") if requirement else None
+        return VersionRequest(requirement, f"`{GEMFILE}`") if requirement else None
     return None
 
 

@@ -9,7 +9,7 @@ from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import one_stage, plan_of
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.settings.start_command import configured_command
 
 SCRIPT = "start.sh"
 # What the base image has.
@@ -21,9 +21,9 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    given = given_command(project)
-    if given and (project.has(SCRIPT) or _runs_a_file(project, given[0])):
-        command, reasons = given[0], [given[1]]
+    configured = configured_command(project)
+    if configured and (project.has(SCRIPT) or _runs_a_file(project, configured[0])):
+        command, reasons = configured[0], [configured[1]]
     elif project.has(SCRIPT):
         reasons = [f"`{SCRIPT}` is run; it has to start what listens on the port in PORT."]
         command = f"{_shell(project.text(SCRIPT) or '')} {SCRIPT}"

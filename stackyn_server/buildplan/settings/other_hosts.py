@@ -12,15 +12,15 @@ from typing import Any
 from stackyn_server.buildplan.formats.structured_files import (
     Table,
     json_with_comments,
-    merged,
     table,
     text_at,
     toml,
+    with_merge_keys,
     yaml,
 )
 from stackyn_server.buildplan.project import Project
 
-Said = dict[str, Any]
+HostSettings = dict[str, Any]
 _TEXTS: dict[str, dict[tuple[str, ...], str]] = {
     "railway": {
         ("build", "buildCommand"): "build_command",
@@ -69,87 +69,87 @@ _ENDS_BLOCK = frozenset(("fi", "done", "else", "elif", "esac", "}", ")"))
 _RENDER_RUNTIMES = frozenset(("python", "node", "go", "ruby", "rust", "elixir"))
 
 
-def said_elsewhere(project: Project) -> Iterator[tuple[str, Said]]:
+def settings_of_hosts(project: Project) -> Iterator[tuple[str, HostSettings]]:
     """Yield (origin, settings) of the variables of other hosts, then of each of their files that says something, the
     most telling hosts first."""
     for name, key in _VARIABLES.items():
-        if said_in := project.options.hosts_variables.get(name, "").strip():
-            yield name, {key: said_in}
+        if command := project.options.host_variables.get(name, "").strip():
+            yield name, {key: command}
     for path, read in _READERS.items():
-        if project.has(path) and (said := read(project, path)):
-            yield path, said
+        if project.has(path) and (settings := read(project, path)):
+            yield path, settings
 
 
-def _railway(project: Project, path: str) -> Said:
+def _railway(project: Project, path: str) -> HostSettings:
     document = toml(project, path) if path.endswith(".toml") else json_with_comments(project, path)
-    said = _texts(document, "railway")
+    settings = _texts(document, "railway")
     commands = table(document, "deploy").get("preDeployCommand")
     if isinstance(commands, list) and commands and all(isinstance(command, str) for command in commands):
-        said["release_command"] = " && ".join(commands)
+        settings["release_command"] = " && ".join(commands)
     seconds = table(document, "deploy").get("healthcheckTimeout")
     if isinstance(seconds, int) and 0 < seconds <= 3600:
-        said["health_timeout_seconds"] = seconds
-    return said
+        settings["health_timeout_seconds"] = seconds
+    return settings
 
 
-def _railpack(project: Project, path: str) -> Said:
+def _railpack(project: Project, path: str) -> HostSettings:
     """Read the steps too, unless they add to those that Railpack finds by itself, which it calls `...`."""
     document = json_with_comments(project, path)
-    said = _texts(document, "railpack")
+    settings = _texts(document, "railpack")
     for step in ("install", "build"):
         commands = table(document, "steps", step).get("commands")
         is_plain = isinstance(commands, list) and all(isinstance(command, str) for command in commands)
         if is_plain and commands and "..." not in commands:
-            said[f"{step}_command"] = " && ".join(commands)
-    return said
+            settings[f"{step}_command"] = " && ".join(commands)
+    return settings
 
 
-def _nixpacks(project: Project, path: str) -> Said:
+def _nixpacks(project: Project, path: str) -> HostSettings:
     """Read the phases too, unless they add to those that Nixpacks finds by itself, which it calls `...`."""
     document = toml(project, path)
-    said = _texts(document, "nixpacks")
+    settings = _texts(document, "nixpacks")
     for phase in ("install", "build"):
         commands = table(document, "phases", phase).get("cmds")
         if isinstance(commands, list) and commands and "..." not in commands:
-            said[f"{phase}_command"] = " && ".join(map(str, commands))
-    return said
+            settings[f"{phase}_command"] = " && ".join(map(str, commands))
+    return settings
 
 
-def _render(project: Project, path: str) -> Said:
+def _render(project: Project, path: str) -> HostSettings:
     """Read the only web service; of several nothing says which one this app is."""
     entries = yaml(project, path).get("services")
-    services = [merged(entry) for entry in _tables(entries)]
+    services = [with_merge_keys(entry) for entry in _tables(entries)]
     web = [service for service in services if service.get("type") == "web"]
     if len(web) != 1:
         return {}
-    said = _texts(web[0], "render")
-    named = text_at(web[0], "runtime") or text_at(web[0], "env")
-    if named in _RENDER_RUNTIMES:
-        said["runtime"] = named  # there, a Dockerfile beside it is not built
-    return said
+    settings = _texts(web[0], "render")
+    runtime = text_at(web[0], "runtime") or text_at(web[0], "env")
+    if runtime in _RENDER_RUNTIMES:
+        settings["runtime"] = runtime  # there, a Dockerfile beside it is not built
+    return settings
 
 
-def _netlify(project: Project, path: str) -> Said:
+def _netlify(project: Project, path: str) -> HostSettings:
     return _texts(toml(project, path), "netlify")
 
 
-def _vercel(project: Project, path: str) -> Said:
+def _vercel(project: Project, path: str) -> HostSettings:
     return _texts(json_with_comments(project, path), "vercel")
 
 
-def _fly(project: Project, path: str) -> Said:
+def _fly(project: Project, path: str) -> HostSettings:
     document = toml(project, path)
-    said = _texts(document, "fly")
+    settings = _texts(document, "fly")
     services = document.get("services")
-    older = [check for one in _tables(services) for check in _tables(one.get("http_checks"))]
+    older = [check for service in _tables(services) for check in _tables(service.get("http_checks"))]
     for check in (*_tables(table(document, "http_service").get("checks")), *older):
         if where := text_at(check, "path"):
-            said["health_path"] = where
+            settings["health_path"] = where
             break
-    return said
+    return settings
 
 
-def _dokku(project: Project, path: str) -> Said:
+def _dokku(project: Project, path: str) -> HostSettings:
     checks = table(json_with_comments(project, path), "healthchecks").get("web")
     where = next((where for check in _tables(checks) if (where := text_at(check, "path"))), None)
     return {"health_path": where} if where else {}
@@ -159,16 +159,16 @@ def _tables(entries: Any) -> list[Table]:
     return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
 
 
-def _texts(document: Table, host: str) -> Said:
+def _texts(document: Table, host: str) -> HostSettings:
     return {
-        name: _one_line(said) for keys, name in _TEXTS[host].items() if (said := text_at(document, *keys))
+        name: _one_line(value) for keys, name in _TEXTS[host].items() if (value := text_at(document, *keys))
     }
 
 
-def _one_line(said: str) -> str:
+def _one_line(script: str) -> str:
     """Return a command of several lines, which ends with the first that fails, as one line."""
     joined = ""
-    for line in filter(None, map(str.strip, said.splitlines())):
+    for line in filter(None, map(str.strip, script.splitlines())):
         if line.startswith("#"):
             continue
         if joined.endswith("\\"):
@@ -182,7 +182,7 @@ def _one_line(said: str) -> str:
     return joined.strip()
 
 
-_READERS: dict[str, Callable[[Project, str], Said]] = {
+_READERS: dict[str, Callable[[Project, str], HostSettings]] = {
     "railway.json": _railway,
     "railway.toml": _railway,
     "railpack.json": _railpack,

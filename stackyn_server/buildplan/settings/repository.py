@@ -12,11 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stackyn_server.buildplan.build_plan import BuildPlan, Deploying
+from stackyn_server.buildplan.build_plan import BuildPlan, DeploymentSettings
 from stackyn_server.buildplan.formats.structured_files import toml
 from stackyn_server.buildplan.project import SETTINGS, PlanOptions, Project, prefix_of, undetected
-from stackyn_server.buildplan.settings.other_hosts import FILES, STARTS_IMAGES, said_elsewhere
-from stackyn_server.buildplan.settings.start_command import PROCFILE, meant_as_web, origin_of_start, processes
+from stackyn_server.buildplan.settings.other_hosts import FILES, STARTS_IMAGES, settings_of_hosts
+from stackyn_server.buildplan.settings.start_command import (
+    PROCFILE,
+    misspelled_web_line,
+    processes,
+    start_command_sentence,
+)
 
 # Named by hosts as the folder of everything, or of this file.
 _HERE = frozenset(("", ".", "./", "/"))
@@ -35,7 +40,7 @@ def _folder(value: Any) -> str | None:
     return None if path.startswith("..") else "" if path == "." else path
 
 
-def _whole(least: int, most: int) -> Callable[[Any], int | None]:
+def _whole_number(least: int, most: int) -> Callable[[Any], int | None]:
     def read(value: Any) -> int | None:
         is_number = isinstance(value, int) and not isinstance(value, bool)
         return value if is_number and least <= value <= most else None
@@ -49,32 +54,32 @@ def _path(value: Any) -> str | None:
     return text if is_path else None
 
 
-def _truth(value: Any) -> bool | None:
+def _boolean(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class _Setting:
     """How a key is read (None: refused), and what it has to be, for the sentence."""
 
     read: Callable[[Any], Any]
     kind: str
 
 
-KEYS: Mapping[str, _Key] = {
-    "runtime": _Key(_text, "a text"),
-    "runtime_version": _Key(_text, "a text"),
-    "install_command": _Key(_text, "a text of one line"),
-    "build_command": _Key(_text, "a text of one line"),
-    "start_command": _Key(_text, "a text of one line"),
-    "release_command": _Key(_text, "a text of one line"),
-    "publish_directory": _Key(_folder, "a folder inside the root directory"),
-    "root_directory": _Key(_folder, "a folder inside the repository"),
-    "dockerfile_path": _Key(_folder, "a path inside the repository"),
-    "use_dockerfile": _Key(_truth, "true or false"),
-    "health_path": _Key(_path, "a path that begins with / and has no spaces"),
-    "health_timeout_seconds": _Key(_whole(1, 3600), "a number from 1 to 3600"),
-    "build_memory_mb": _Key(_whole(64, 1_048_576), "a number of MiB, from 64"),
+KEYS: Mapping[str, _Setting] = {
+    "runtime": _Setting(_text, "a text"),
+    "runtime_version": _Setting(_text, "a text"),
+    "install_command": _Setting(_text, "a text of one line"),
+    "build_command": _Setting(_text, "a text of one line"),
+    "start_command": _Setting(_text, "a text of one line"),
+    "release_command": _Setting(_text, "a text of one line"),
+    "publish_directory": _Setting(_folder, "a folder inside the root directory"),
+    "root_directory": _Setting(_folder, "a folder inside the repository"),
+    "dockerfile_path": _Setting(_folder, "a path inside the repository"),
+    "use_dockerfile": _Setting(_boolean, "true or false"),
+    "health_path": _Setting(_path, "a path that begins with / and has no spaces"),
+    "health_timeout_seconds": _Setting(_whole_number(1, 3600), "a number from 1 to 3600"),
+    "build_memory_mb": _Setting(_whole_number(64, 1_048_576), "a number of MiB, from 64"),
 }
 _OF_PLANNING = (
     "runtime", "runtime_version", "install_command", "build_command", "start_command", "publish_directory",
@@ -85,87 +90,89 @@ _OF_DEPLOYING = ("release_command", "health_path", "health_timeout_seconds", "bu
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class EffectiveSettings:
     """The options with everything filled in, what concerns the deployment, and where each came from, in sentences."""
 
     options: PlanOptions
-    deploying: Deploying
+    deploying: DeploymentSettings
     reasons: tuple[str, ...]
 
 
-def files_of_settings(options: PlanOptions) -> Iterable[str]:
+def settings_files(options: PlanOptions) -> Iterable[str]:
     """Return the files that `settle` may read, by their path from the top of the commit."""
     for prefix in dict.fromkeys((prefix_of(options), "")):
         yield from (f"{prefix}{name}" for name in (SETTINGS, PROCFILE, *FILES))
 
 
-def settle(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Settled:
+def effective_settings(
+    everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
+) -> EffectiveSettings:
     """Find for each key who says it first. Raises `DeploymentFailed` for a stackyn.toml that can't be obeyed."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     origins: dict[str, str] = {}
 
-    def take(origin: str, said: Mapping[str, Any]) -> None:
+    def take(origin: str, settings: Mapping[str, Any]) -> None:
         # Who says that a Dockerfile is built is not overruled by who comes later and names a runtime.
-        later = _OF_RUNTIME if _wants_dockerfile(options, found) else frozenset()
-        for key, value in said.items():
-            if key not in found and key not in later and getattr(options, key, None) is None:
-                found[key], origins[key] = value, origin
+        later = _OF_RUNTIME if _wants_dockerfile(options, values) else frozenset()
+        for key, value in settings.items():
+            if key not in values and key not in later and getattr(options, key, None) is None:
+                values[key], origins[key] = value, origin
 
-    here = _project(everything, contents, options)
-    path, own = _own_settings(everything, contents, options)
-    take(path, own)
-    if "root_directory" in found:
-        here = _project(
-            everything, contents, replace(options, root_directory=found["root_directory"] or None)
+    project = _project_of(everything, contents, options)
+    path, own_settings = _own_settings(everything, contents, options)
+    take(path, own_settings)
+    if "root_directory" in values:
+        project = _project_of(
+            everything, contents, replace(options, root_directory=values["root_directory"] or None)
         )
-    take(PROCFILE, _procfile(here, has_start=bool(options.start_command or found.get("start_command"))))
-    for host, said in said_elsewhere(here):
+    take(PROCFILE, _procfile(project, has_start=bool(options.start_command or values.get("start_command"))))
+    for host, settings in settings_of_hosts(project):
         readable = {
-            key: value for key, raw in said.items() if (value := KEYS[key].read(raw)) not in (None, "")
+            key: value for key, raw in settings.items() if (value := KEYS[key].read(raw)) not in (None, "")
         }
         # The rest of the file speaks of that folder.
         if options.root_directory or not _is_there(everything, readable.get("root_directory", "")):
             readable.pop("root_directory", None)
-        take(host, _plain(readable, host))
+        take(host, _without_empty(readable, host))
     planning: dict[str, Any] = {
-        key: (found[key] if found[key] != "" else None) for key in _OF_PLANNING if key in found
+        key: (values[key] if values[key] != "" else None) for key in _OF_PLANNING if key in values
     }
-    deploying = Deploying(**{key: found[key] or None for key in _OF_DEPLOYING if key in found})
+    deploying = DeploymentSettings(**{key: values[key] or None for key in _OF_DEPLOYING if key in values})
     if options.release_command:
         deploying = replace(deploying, release_command=options.release_command)
-    said_by = {key: origin for key, origin in origins.items() if found[key] != ""}
-    return Settled(
-        replace(options, **planning, said_by=said_by),
+    origins = {key: origin for key, origin in origins.items() if values[key] != ""}
+    return EffectiveSettings(
+        replace(options, **planning, origins=origins),
         deploying,
         tuple(_sentences(deploying, origins)),
     )
 
 
-def _wants_dockerfile(options: PlanOptions, found: Mapping[str, Any]) -> bool:
+def _wants_dockerfile(options: PlanOptions, values: Mapping[str, Any]) -> bool:
     return bool(
         options.use_dockerfile
         or options.dockerfile_path
-        or found.get("use_dockerfile")
-        or found.get("dockerfile_path")
+        or values.get("use_dockerfile")
+        or values.get("dockerfile_path")
     )
 
 
-def start_of_image(plan: BuildPlan, options: PlanOptions) -> tuple[str | None, tuple[str, ...]]:
+def image_start_command(plan: BuildPlan, options: PlanOptions) -> tuple[str | None, tuple[str, ...]]:
     """Return the command that the image of an own Dockerfile is started with, None for its own, and the sentence.
 
     What stackyn.toml says wins, as what a host says that runs Dockerfiles by the same file. A Procfile is mostly of a
     time without one: its `web` line is for a Dockerfile that does not say what is started.
     """
-    command, origin = options.start_command, options.said_by.get("start_command")
+    command, origin = options.start_command, options.origins.get("start_command")
     if plan.generated is not None or not command or origin is None:
         return None, ()
-    if plan.is_started and not options.is_own("start_command") and origin not in STARTS_IMAGES:
+    if plan.is_started and not options.is_set_by_owner("start_command") and origin not in STARTS_IMAGES:
         line = "The `web` line" if origin == PROCFILE else "The start command"
         return None, (f"{line} of `{origin}` is left aside: the Dockerfile says what is started.",)
-    return command, (origin_of_start(options),)
+    return command, (start_command_sentence(options),)
 
 
-def _project(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Project:
+def _project_of(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Project:
     prefix = prefix_of(options)
     files = frozenset(path.removeprefix(prefix) for path in everything if path.startswith(prefix))
     return Project(files, contents, options, everything)
@@ -179,10 +186,10 @@ def _own_settings(
     everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
 ) -> tuple[str, dict[str, Any]]:
     """Return (path, settings) of the stackyn.toml at the root directory, else of the one at the top."""
-    for place in (options, replace(options, root_directory=None)):
-        project = _project(everything, contents, place)
+    for folder_options in (options, replace(options, root_directory=None)):
+        project = _project_of(everything, contents, folder_options)
         if project.has(SETTINGS):
-            path = prefix_of(place) + SETTINGS
+            path = prefix_of(folder_options) + SETTINGS
             return path, _checked(path, project)
     return SETTINGS, {}
 
@@ -220,39 +227,39 @@ def _line(text: str, name: str) -> int:
 def _procfile(project: Project, has_start: bool) -> dict[str, Any]:
     """Return what the Procfile says; raises `DeploymentFailed` when nothing in it serves the web."""
     text = project.text(PROCFILE) or ""
-    found = processes(text)
-    if not has_start and "web" not in found and (meant := meant_as_web(text)):
-        number, line = meant
+    commands = processes(text)
+    if not has_start and "web" not in commands and (misspelled := misspelled_web_line(text)):
+        number, line = misspelled
         raise undetected(
             f"{PROCFILE}, line {number}: this is no `web` process.",
             "Write it as `web: …`, with small letters, a colon and nothing before, and the command on the same line.",
             f"{PROCFILE}:{number}: {line.strip()[:200]}",
         )
-    written = [
+    content_lines = [
         line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
     ]
-    if written and not found and not has_start:
+    if content_lines and not commands and not has_start:
         raise undetected(
-            f"{PROCFILE} has no process: {written[0][:100]}",
+            f"{PROCFILE} has no process: {content_lines[0][:100]}",
             "Write each as a name, a colon and a command on one line, such as `web: …`, or remove the file.",
         )
-    workers = [name for name in found if name not in ("web", "release")]
-    if workers and "web" not in found and not has_start:
+    workers = [name for name in commands if name not in ("web", "release")]
+    if workers and "web" not in commands and not has_start:
         raise undetected(
             f"{PROCFILE} has only workers ({', '.join(workers[:5])}), and no `web` process.",
             "An app here answers requests: add a line such as `web: …` that listens on $PORT, or set the app's start "
             "command.",
         )
-    said = {"start_command": found.get("web"), "release_command": found.get("release")}
-    return {key: command for key, command in said.items() if command}
+    settings = {"start_command": commands.get("web"), "release_command": commands.get("release")}
+    return {key: command for key, command in settings.items() if command}
 
 
-def _plain(said: dict[str, Any], host: str) -> dict[str, Any]:
+def _without_empty(settings: dict[str, Any], host: str) -> dict[str, Any]:
     """Leave out what says nothing: the folder of the file itself, and static hosts' words for "no build"."""
-    return {key: value for key, value in said.items() if not (isinstance(value, str) and value in _HERE)}
+    return {key: value for key, value in settings.items() if not (isinstance(value, str) and value in _HERE)}
 
 
-def _sentences(deploying: Deploying, origins: Mapping[str, str]) -> Iterable[str]:
+def _sentences(deploying: DeploymentSettings, origins: Mapping[str, str]) -> Iterable[str]:
     by_origin: dict[str, list[str]] = {}
     for key, origin in origins.items():
         if origin != PROCFILE:

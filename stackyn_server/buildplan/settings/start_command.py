@@ -14,15 +14,15 @@ _PROCESS = re.compile(r"([A-Za-z0-9_-]+)[ \t]*:[ \t]*(\S.*)")
 _LIKE_WEB = re.compile(r"[\s-]*['\"]?web(?![\w-])", re.IGNORECASE)
 
 
-def given_command(project: Project) -> tuple[str, str] | None:
+def configured_command(project: Project) -> tuple[str, str] | None:
     """Return the start command that the owner wrote down, and where; None when there is none."""
     command = project.options.start_command
-    return (command, origin_of_start(project.options)) if command else None
+    return (command, start_command_sentence(project.options)) if command else None
 
 
-def origin_of_start(options: PlanOptions) -> str:
+def start_command_sentence(options: PlanOptions) -> str:
     """Return the sentence about who says the start command."""
-    origin = options.said_by.get("start_command")
+    origin = options.origins.get("start_command")
     if origin == PROCFILE:
         return f"The start command is the `web` line of `{PROCFILE}`."
     return f"The start command is {f'that of `{origin}`' if origin else 'the one set for the app'}."
@@ -30,14 +30,14 @@ def origin_of_start(options: PlanOptions) -> str:
 
 def processes(procfile: str) -> dict[str, str]:
     """Return the commands of a Procfile by the names of their processes; of two with one name, the first."""
-    found: dict[str, str] = {}
+    commands: dict[str, str] = {}
     for line in procfile.splitlines():
         if process := _PROCESS.match(line):
-            found.setdefault(process[1], process[2].strip())
-    return found
+            commands.setdefault(process[1], process[2].strip())
+    return commands
 
 
-def meant_as_web(procfile: str) -> tuple[int, str] | None:
+def misspelled_web_line(procfile: str) -> tuple[int, str] | None:
     """Return (number, line) of the first line of a Procfile that looks like a `web` process and is none."""
     lines = enumerate(procfile.splitlines(), 1)
     return next(((number, line) for number, line in lines if _LIKE_WEB.match(line)), None)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stackyn_server.buildplan.formats.structured_files import Table, merged, table, toml, yaml
+from stackyn_server.buildplan.formats.structured_files import Table, table, toml, with_merge_keys, yaml
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import Asked, Dialect, parse_requirement
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, parse_requirement
 from stackyn_server.buildplan.versions.toolchains import Toolchains
 
 NETLIFY, NIXPACKS, RENDER = "netlify.toml", "nixpacks.toml", "render.yaml"
@@ -29,20 +29,20 @@ def with_versions_of_hosts(project: Project) -> Toolchains:
     """Return the catalogue in which the app's own variables win over what the project's files ask for, as there, and
     those of a host's file where there is such a version."""
     toolchains = project.options.toolchains
-    for tool, asked in _asked(project.options.hosts_variables, ""):
-        toolchains = toolchains.pinning(tool, asked)
-    for path, said in _of_files(project):
-        for tool, asked in _asked(said, f" of `{path}`"):
-            toolchains = toolchains.hinting(tool, asked)
+    for tool, requested in _requested_version(project.options.host_variables, ""):
+        toolchains = toolchains.with_pinned(tool, requested)
+    for path, variables in _of_files(project):
+        for tool, requested in _requested_version(variables, f" of `{path}`"):
+            toolchains = toolchains.with_hint(tool, requested)
     return toolchains
 
 
-def _asked(variables: Mapping[str, object], where: str) -> Iterator[tuple[str, Asked]]:
+def _requested_version(variables: Mapping[str, object], where: str) -> Iterator[tuple[str, VersionRequest]]:
     for name, tool in VARIABLES.items():
-        wanted = variables.get(name)
+        version = variables.get(name)
         # A number that YAML or TOML reads as such is rounded (3.10), so only texts count.
-        if isinstance(wanted, str) and (requirement := parse_requirement(wanted, Dialect.NPM)):
-            yield tool, Asked(requirement, f"`{name}`{where}")
+        if isinstance(version, str) and (requirement := parse_requirement(version, Dialect.NPM)):
+            yield tool, VersionRequest(requirement, f"`{name}`{where}")
 
 
 def _of_files(project: Project) -> Iterator[tuple[str, Table]]:
@@ -52,9 +52,8 @@ def _of_files(project: Project) -> Iterator[tuple[str, Table]]:
     yield NETLIFY, table(netlify, "context", "production", "environment")
     yield NIXPACKS, table(toml(project, NIXPACKS), "variables")
     services = yaml(project, RENDER).get("services")
-    web = [
-        one for one in map(merged, services if isinstance(services, list) else ()) if one.get("type") == "web"
-    ]
+    merged = map(with_merge_keys, services if isinstance(services, list) else ())
+    web = [service for service in merged if service.get("type") == "web"]
     entries = web[0].get("envVars") if len(web) == 1 else None
-    for entry in map(merged, entries if isinstance(entries, list) else ()):
+    for entry in map(with_merge_keys, entries if isinstance(entries, list) else ()):
         yield RENDER, {str(entry.get("key")): entry.get("value")}

@@ -55,24 +55,26 @@ class Dialect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class VersionRange:
     """Versions from `low` up to, and without, `high`; those `excluded` are left out in whole ranges."""
 
     low: Numbers = (0, 0, 0)
     high: Numbers = _ENDLESS
     excluded: tuple[tuple[Numbers, Numbers], ...] = ()
 
-    def meets(self, other: Range) -> bool:
-        """True when a version is in both; `other` has no exclusions."""
-        low, high = max(self.low, other.low), min(self.high, other.high)
+    def meets(self, line: VersionRange) -> bool:
+        """True when a version is in both; `line` has no exclusions."""
+        low, high = max(self.low, line.low), min(self.high, line.high)
         return low < high and not any(first <= low and high <= last for first, last in self.excluded)
 
-    def has_newest_of(self, line: Range) -> bool:
+    def has_newest_of(self, line: VersionRange) -> bool:
         """True when the versions at the upper end of a release line are allowed."""
         return self.meets(line) and self.high >= line.high
 
-    def within(self, other: Range) -> Range:
-        return Range(max(self.low, other.low), min(self.high, other.high), (*self.excluded, *other.excluded))
+    def within(self, limits: VersionRange) -> VersionRange:
+        return VersionRange(
+            max(self.low, limits.low), min(self.high, limits.high), (*self.excluded, *limits.excluded)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Requirement:
     only of the builds of Python without its global lock, whose versions end with `t`."""
 
     text: str
-    ranges: tuple[Range, ...]
+    ranges: tuple[VersionRange, ...]
     is_free_threaded: bool = False
 
     @property
@@ -91,7 +93,7 @@ class Requirement:
 
     @property
     def allows_any(self) -> bool:
-        return Range() in self.ranges
+        return VersionRange() in self.ranges
 
     def allows_newest_of(self, version: str) -> bool:
         """True when the newest of a release line is allowed."""
@@ -121,7 +123,7 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class VersionRequest:
     """A version that a project asks for, and where: `origin` is the file or the field, for a sentence."""
 
     requirement: Requirement
@@ -130,17 +132,17 @@ class Asked:
 
 def parse_requirement(text: str, dialect: Dialect = Dialect.NPM) -> Requirement | None:
     """Read a requirement such as `3.12`, `>=3.11,<4`, `^20 || >=22.3` or `lts/*`; None when it is none."""
-    wanted = text.strip()
-    if len(wanted) > _LONGEST_TEXT:
+    stripped = text.strip()
+    if len(stripped) > _LONGEST_TEXT:
         return None
-    ranges: list[Range] = []
-    usual, marks = _FREE_THREADED.subn("", wanted)
-    for alternative in re.split(r"\|\|?", usual):
-        found = _alternative(alternative.strip(), dialect)
-        if found is None:
+    ranges: list[VersionRange] = []
+    unmarked, marks = _FREE_THREADED.subn("", stripped)
+    for alternative in re.split(r"\|\|?", unmarked):
+        alternatives = _alternative(alternative.strip(), dialect)
+        if alternatives is None:
             return None
-        ranges.extend(found)
-    return Requirement(wanted, tuple(ranges), is_free_threaded=marks > 0)
+        ranges.extend(alternatives)
+    return Requirement(stripped, tuple(ranges), is_free_threaded=marks > 0)
 
 
 def choose(requirement: Requirement, available: Iterable[str], preferred: str | None = None) -> str | None:
@@ -158,23 +160,27 @@ def choose(requirement: Requirement, available: Iterable[str], preferred: str | 
     newest_first = sorted(lines, key=lambda version: lines[version].low, reverse=True)
     if preferred in lines and not requirement.wants_newest:
         newest_first = [preferred, *(version for version in newest_first if version != preferred)]
-    for fits in (Range.has_newest_of, Range.meets):
+    for fits in (VersionRange.has_newest_of, VersionRange.meets):
         for version in newest_first:
             if any(fits(allowed, lines[version]) for allowed in requirement.ranges):
                 return version
     return None
 
 
-def line_of(version: str) -> Range | None:
+def line_of(version: str) -> VersionRange | None:
     """Return the versions that a release line such as `3.12` or `3.14t`, or a full version, stands for."""
-    found = _VERSION.fullmatch(_FREE_THREADED.sub("", version.strip()))
-    if found is None:
+    match = _VERSION.fullmatch(_FREE_THREADED.sub("", version.strip()))
+    if match is None:
         return None
-    numbers = _numbers(found)
-    return Range(_padded(numbers), _after(_padded(numbers), len(numbers))) if numbers else Range()
+    numbers = _numbers(match)
+    return (
+        VersionRange(_padded(numbers), _after(_padded(numbers), len(numbers))) if numbers else VersionRange()
+    )
 
 
-def asked_of_tool_files(text_of: Callable[[str], str | None], tool: str, dialect: Dialect) -> Asked | None:
+def version_in_tool_files(
+    text_of: Callable[[str], str | None], tool: str, dialect: Dialect
+) -> VersionRequest | None:
     """Return what mise.toml, by its lock if there is one, or `.tool-versions` (asdf) asks of a tool; None when neither
     does."""
     for path in MISE_FILES:
@@ -183,32 +189,36 @@ def asked_of_tool_files(text_of: Callable[[str], str | None], tool: str, dialect
             if locked is not None and _fits(
                 locked, version, dialect
             ):  # it may be of before a change of the other
-                return _asked(locked, MISE_LOCK, dialect)
-            return _asked(version, path, dialect)
+                return _requested_version(locked, MISE_LOCK, dialect)
+            return _requested_version(version, path, dialect)
     text = text_of(TOOL_VERSIONS)
     for line in (text or "").splitlines():
         words = line.split("#", 1)[0].split()
         if len(words) > 1 and _TOOL_NAMES.get(words[0], words[0]) == tool:
-            return _asked(words[1], TOOL_VERSIONS, dialect)
+            return _requested_version(words[1], TOOL_VERSIONS, dialect)
     return None
 
 
-def asked_of_file(text: str | None, path: str, dialect: Dialect) -> Asked | None:
+def version_in_file(text: str | None, path: str, dialect: Dialect) -> VersionRequest | None:
     """Return the version in a file that has nothing else, such as .nvmrc or .python-version: its first line."""
     for line in (text or "").splitlines():
-        if wanted := line.split("#", 1)[0].strip():
-            return _asked(wanted, path, dialect)
+        if version := line.split("#", 1)[0].strip():
+            return _requested_version(version, path, dialect)
     return None
 
 
-def _asked(text: str, origin: str, dialect: Dialect) -> Asked | None:
+def _requested_version(text: str, origin: str, dialect: Dialect) -> VersionRequest | None:
     requirement = parse_requirement(text.removeprefix("prefix:"), dialect)
-    return None if requirement is None else Asked(requirement, f"`{origin}`")
+    return None if requirement is None else VersionRequest(requirement, f"`{origin}`")
 
 
-def _fits(version: str, wanted: str, dialect: Dialect) -> bool:
-    line, requirement = line_of(version), parse_requirement(wanted, dialect)
-    return line is not None and requirement is not None and any(one.meets(line) for one in requirement.ranges)
+def _fits(version: str, requested: str, dialect: Dialect) -> bool:
+    line, requirement = line_of(version), parse_requirement(requested, dialect)
+    return (
+        line is not None
+        and requirement is not None
+        and any(allowed.meets(line) for allowed in requirement.ranges)
+    )
 
 
 def _mise_version(text: str, tool: str) -> str | None:
@@ -218,32 +228,32 @@ def _mise_version(text: str, tool: str) -> str | None:
         return None
     if not isinstance(tools, Mapping):
         return None
-    for name, wanted in tools.items():
+    for name, version in tools.items():
         short = str(name).removeprefix("core:")
         if _TOOL_NAMES.get(short, short) == tool:
-            return _mise_text(wanted)
+            return _mise_text(version)
     return None
 
 
-def _mise_text(wanted: Any) -> str | None:
-    if isinstance(wanted, list):
-        wanted = wanted[0] if wanted else None
-    if isinstance(wanted, Mapping):
-        wanted = wanted.get("version")
-    return str(wanted) if isinstance(wanted, str | int | float) and not isinstance(wanted, bool) else None
+def _mise_text(version: Any) -> str | None:
+    if isinstance(version, list):
+        version = version[0] if version else None
+    if isinstance(version, Mapping):
+        version = version.get("version")
+    return str(version) if isinstance(version, str | int | float) and not isinstance(version, bool) else None
 
 
-def _alternative(text: str, dialect: Dialect) -> tuple[Range, ...] | None:
+def _alternative(text: str, dialect: Dialect) -> tuple[VersionRange, ...] | None:
     """Read terms that must all hold; an empty tuple when the text names a version that nobody has."""
     lowered = text.lower()
     if lowered in _ANY:
-        return (Range(),)
+        return (VersionRange(),)
     if lowered.startswith("lts/"):
         major = _node_by_name(lowered.removeprefix("lts/"))
-        return () if major is None else (Range((major, 0, 0), (major + 1, 0, 0)),)
+        return () if major is None else (VersionRange((major, 0, 0), (major + 1, 0, 0)),)
     if between := _HYPHEN_RANGE.fullmatch(text):
         return _alternative(f">={between.group(1)} <={between.group(2)}", Dialect.NPM)
-    allowed = Range()
+    allowed = VersionRange()
     position = 0
     for term in _TERM.finditer(text):
         if text[position : term.start()].strip(" ,"):
@@ -278,41 +288,41 @@ def _is_variant(version: str) -> bool:
     )
 
 
-def _limits(operator: str, version: str, dialect: Dialect) -> Range | None:
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        return Range() if version.lower() in _ANY else None
-    numbers = _numbers(found)
+def _limits(operator: str, version: str, dialect: Dialect) -> VersionRange | None:
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return VersionRange() if version.lower() in _ANY else None
+    numbers = _numbers(match)
     if not numbers:
-        return Range()
+        return VersionRange()
     low, size = _padded(numbers), len(numbers)
     is_python = dialect is Dialect.PYTHON
     match operator:
         case ">=":
-            return Range(low)
+            return VersionRange(low)
         case ">":
-            return Range(_after(low, 3 if is_python else size))
+            return VersionRange(_after(low, 3 if is_python else size))
         case "<":
-            return Range(high=low)
+            return VersionRange(high=low)
         case "<=":
-            return Range(high=_after(low, 3 if is_python else size))
+            return VersionRange(high=_after(low, 3 if is_python else size))
         case "!=":
-            return Range(excluded=((low, _after(low, size)),))
+            return VersionRange(excluded=((low, _after(low, size)),))
         case "^":
-            first = next((place for place, number in enumerate(numbers) if number), size - 1)
-            return Range(low, _after(low, first + 1))
+            first = next((index for index, number in enumerate(numbers) if number), size - 1)
+            return VersionRange(low, _after(low, first + 1))
         case "~" if dialect is not Dialect.COMPOSER:
-            return Range(low, _after(low, min(size, 2)))
+            return VersionRange(low, _after(low, min(size, 2)))
         case "~" | "~=" | "~>":
-            return Range(low, _after(low, max(size - 1, 1)))
+            return VersionRange(low, _after(low, max(size - 1, 1)))
         case _:
-            return Range(low, _after(low, size))
+            return VersionRange(low, _after(low, size))
 
 
-def _numbers(found: re.Match[str]) -> tuple[int, ...]:
+def _numbers(match: re.Match[str]) -> tuple[int, ...]:
     """Return the numbers before the first placeholder: (20,) for `20.x`."""
     numbers: list[int] = []
-    for text in found.group(1, 2, 3):
+    for text in match.group(1, 2, 3):
         if text is None or not text.isdigit():
             break
         numbers.append(int(text))

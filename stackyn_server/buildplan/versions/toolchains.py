@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from stackyn_server.buildplan.versions.requirement import Asked, choose, line_of
+from stackyn_server.buildplan.versions.requirement import VersionRequest, choose, line_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 # How sentences name a tool where its own name is not simply capitalised.
@@ -23,7 +23,7 @@ class BaseImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class ToolBaseImages:
     """The base images of one tool: `<repository>:<version>`.
 
     `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
@@ -49,7 +49,7 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ImageChoice:
     """A base image, the image to compile on when there is one of its own, and the sentence that says why."""
 
     image: BaseImage
@@ -64,10 +64,10 @@ class Toolchains:
     What is `pinned` wins over what a project asks for, and what is `hinted` does where there is such a version.
     """
 
-    tools: Mapping[str, Tool]
+    tools: Mapping[str, ToolBaseImages]
     source: str = "local"
-    pinned: Mapping[str, Asked] = field(default_factory=dict)
-    hinted: Mapping[str, Asked] = field(default_factory=dict)
+    pinned: Mapping[str, VersionRequest] = field(default_factory=dict)
+    hinted: Mapping[str, VersionRequest] = field(default_factory=dict)
 
     @classmethod
     def of_images(cls, **images: str) -> Self:
@@ -75,74 +75,82 @@ class Toolchains:
         tools = {}
         for tool, image in images.items():
             repository, _, version = image.rpartition(":")
-            tools[tool] = Tool(repository, (version,), version)
+            tools[tool] = ToolBaseImages(repository, (version,), version)
         return cls(tools)
 
-    def pinning(self, tool: str, asked: Asked) -> Toolchains:
+    def with_pinned(self, tool: str, requested: VersionRequest) -> Toolchains:
         """Return the same catalogue, in which the owner's version of a tool wins over what a project asks for."""
-        return replace(self, pinned={**self.pinned, tool: asked})
+        return replace(self, pinned={**self.pinned, tool: requested})
 
-    def hinting(self, tool: str, asked: Asked) -> Toolchains:
+    def with_hint(self, tool: str, requested: VersionRequest) -> Toolchains:
         """Return the same catalogue, in which a version of a tool that another host is told wins, if it is here."""
-        return replace(self, hinted={**self.hinted, tool: asked})
+        return replace(self, hinted={**self.hinted, tool: requested})
 
-    def choose(self, tool: str, asked: Asked | None = None) -> Choice:
+    def choose(self, tool: str, requested: VersionRequest | None = None) -> ImageChoice:
         """Return the base image for what a project asks for.
 
         Raises `DeploymentFailed` with VERSION_UNAVAILABLE, naming what is asked for and what there is.
         """
         hint = self.hinted.get(tool)
         if tool in self.pinned or hint is None:
-            return self._chosen(tool, self.pinned.get(tool, asked))
+            return self._chosen_image(tool, self.pinned.get(tool, requested))
         try:
-            return self._chosen(tool, hint)
+            return self._chosen_image(tool, hint)
         except DeploymentFailed:
-            choice = self._chosen(tool, asked)
+            choice = self._chosen_image(tool, requested)
             aside = f"{hint.origin} asks for {hint.requirement.text}, which this server does not have."
             return replace(choice, reason=f"{choice.reason} {aside}")
 
-    def _chosen(self, tool: str, asked: Asked | None) -> Choice:
+    def _chosen_image(self, tool: str, requested: VersionRequest | None) -> ImageChoice:
         title = _TITLES.get(tool, tool.capitalize())
-        entry = self.tools.get(tool)
-        if entry is None:
+        images = self.tools.get(tool)
+        if images is None:
             raise _unavailable(f"The project needs {title}, and this server has no {title}.", "")
-        if asked is None:
-            return self._choice(
-                tool, entry, entry.default, f"{title} {entry.default} is the server's default."
+        if requested is None:
+            return self._image_choice(
+                tool, images, images.default, f"{title} {images.default} is the server's default."
             )
-        text = asked.requirement.text or "any version"
-        seldom = () if asked.requirement.wants_newest else entry.seldom
-        usual = (version for version in entry.versions if version not in seldom)
-        version = choose(asked.requirement, usual, entry.default) or choose(asked.requirement, seldom)
+        text = requested.requirement.text or "any version"
+        seldom = () if requested.requirement.wants_newest else images.seldom
+        preferred = (version for version in images.versions if version not in seldom)
+        version = choose(requested.requirement, preferred, images.default) or choose(
+            requested.requirement, seldom
+        )
         if version is None:
-            who = f"{asked.origin[:1].upper()}{asked.origin[1:]}"
+            who = f"{requested.origin[:1].upper()}{requested.origin[1:]}"
             raise _unavailable(
-                f"{who} asks for {title} {text}, and this server has {title} {_listed(entry.versions)}.",
-                f"Ask for {title} {_listed(entry.versions, 'or')} in {asked.origin}, or",
+                f"{who} asks for {title} {text}, and this server has {title} {_listed(images.versions)}.",
+                f"Ask for {title} {_listed(images.versions, 'or')} in {requested.origin}, or",
             )
         line = version
         # Of free-threaded builds each line has one.
-        exact = None if asked.requirement.is_free_threaded else asked.requirement.narrowest
-        here = entry.release_of_line.get(line)
-        if exact and entry.has_all_patches:
+        exact = None if requested.requirement.is_free_threaded else requested.requirement.narrowest
+        release = images.release_of_line.get(line)
+        if exact and images.has_all_patches:
             # The image of a line is its newest patch, which is mended the longest.
-            version = line if asked.requirement.allows_newest_of(line) else exact
-        elif exact or (here and choose(asked.requirement, [here]) is None):
-            of_line = (release for release in entry.releases if release.startswith(f"{line}."))
-            version = choose(asked.requirement, of_line) or version
-        return self._choice(
-            tool, entry, version, f"{title} {version} is taken, because {asked.origin} asks for {text}.", line
+            version = line if requested.requirement.allows_newest_of(line) else exact
+        elif exact or (release and choose(requested.requirement, [release]) is None):
+            of_line = (release for release in images.releases if release.startswith(f"{line}."))
+            version = choose(requested.requirement, of_line) or version
+        return self._image_choice(
+            tool,
+            images,
+            version,
+            f"{title} {version} is taken, because {requested.origin} asks for {text}.",
+            line,
         )
 
-    def _choice(self, tool: str, entry: Tool, version: str, reason: str, line: str = "") -> Choice:
-        image = BaseImage(entry.image(version), tool, version)
-        if runs_on := entry.runs_on.get(line or version):
+    def _image_choice(
+        self, tool: str, images: ToolBaseImages, version: str, reason: str, line: str = ""
+    ) -> ImageChoice:
+        image = BaseImage(images.image(version), tool, version)
+        if runs_on := images.runs_on.get(line or version):
             repository, _, its_version = runs_on.rpartition(":")
-            return Choice(BaseImage(runs_on, repository.rpartition("/")[2], its_version), image, reason)
+            return ImageChoice(BaseImage(runs_on, repository.rpartition("/")[2], its_version), image, reason)
         build = f"{version}-build"
-        return Choice(
+        return ImageChoice(
             image,
-            BaseImage(entry.image(build), tool, build) if entry.has_build_image else None,
+            BaseImage(images.image(build), tool, build) if images.has_build_image else None,
             reason,
         )
 
@@ -152,7 +160,9 @@ class Toolchains:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         tools = {
-            name: Tool(**{**tool, **{key: tuple(tool[key]) for key in ("versions", "releases", "seldom")}})
+            name: ToolBaseImages(
+                **{**tool, **{key: tuple(tool[key]) for key in ("versions", "releases", "seldom")}}
+            )
             for name, tool in stored["tools"].items()
         }
         return cls(tools, stored["source"])

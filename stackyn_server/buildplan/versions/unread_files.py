@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import Dialect, asked_of_file
+from stackyn_server.buildplan.versions.requirement import Dialect, version_in_file
 
 _FILES = {
     "node": (".node-version", ".nvmrc", ".bun-version"),
@@ -20,12 +20,12 @@ _FILES = {
 _LONGEST = 60
 
 
-def about_unread_versions(project: Project, runtime: str) -> Iterator[str]:
+def unread_version_sentences(project: Project, runtime: str) -> Iterator[str]:
     """Yield a sentence for each file of a runtime that asks for what is no version, such as the name of an
     environment."""
     dialect = Dialect.PYTHON if runtime == "python" else Dialect.NPM
     for path in _FILES.get(runtime, ()):
         lines = [line.split("#", 1)[0].strip() for line in (project.text(path) or "").splitlines()]
-        wanted = next(filter(None, lines), "")
-        if wanted and wanted.isprintable() and asked_of_file(wanted, path, dialect) is None:
-            yield f"`{path}` says {wanted[:_LONGEST]}, which is no version: it is left aside."
+        version = next(filter(None, lines), "")
+        if version and version.isprintable() and version_in_file(version, path, dialect) is None:
+            yield f"`{path}` says {version[:_LONGEST]}, which is no version: it is left aside."

@@ -157,7 +157,7 @@ class Build:
         options = PlanOptions(
             toolchains=toolchains(self._settings.images, has_registry=await self._registry.is_reachable()),
             default_port=self._settings.apps.default_port,
-            hosts_variables=(await self._variables(run, app)).of_hosts,
+            host_variables=(await self._variables(run, app)).of_hosts,
             **{name: getattr(app.settings, name) for name in _OF_PLANNING},
         )
         plan = await counted(

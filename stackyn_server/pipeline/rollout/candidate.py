@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from stackyn_server.buildplan.build_plan import Deploying
+from stackyn_server.buildplan.build_plan import DeploymentSettings
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
@@ -136,9 +136,9 @@ def target(
     )
 
 
-def said_of(deployment: Deployment) -> Deploying:
+def said_of(deployment: Deployment) -> DeploymentSettings:
     """Return what the repository says about how it is run."""
-    return Deploying(**(deployment.plan or {}).get("deploying", {}))
+    return DeploymentSettings(**(deployment.plan or {}).get("deploying", {}))
 
 
 def start_command(app: App, deployment: Deployment) -> str | None:

@@ -19,7 +19,7 @@ from stackyn_server.buildplan.generated.additions import FILES as FILES_OF_ADDIT
 from stackyn_server.buildplan.languages import _BY_MANIFEST
 from stackyn_server.buildplan.plan import RUNTIMES, PlanOptions, make_plan
 from stackyn_server.buildplan.runtimes import compose
-from stackyn_server.buildplan.settings.repository import files_of_settings
+from stackyn_server.buildplan.settings.repository import settings_files
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from tests.unit.buildplan.trees import EVERYTHING, Tree, encoded
@@ -265,6 +265,6 @@ def test_the_table_has_every_file_that_planning_asks_for() -> None:
     options = PlanOptions(EVERYTHING, default_port=8080)
     files = frozenset((*FILES, *_BY_MANIFEST))
     asked = {path for runtime in RUNTIMES for path in runtime.needs(files, options)}
-    asked.update(FILES_OF_ADDITIONS, files_of_settings(options), compose.NAMES)
+    asked.update(FILES_OF_ADDITIONS, settings_files(options), compose.NAMES)
     kinds = {path.rpartition("/")[2] for path in FILES}
     assert {path for path in asked if path.rpartition("/")[2] not in kinds} == set()

@@ -8,37 +8,37 @@ from typing import Any
 import pytest
 
 from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure
 
 TODAY = Toolchains.of_images(python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1")
 
 
-def _compiling(tool: str, default: str, **runs_on: str) -> Tool:
+def _compiling(tool: str, default: str, **runs_on: str) -> ToolBaseImages:
     """A tool whose outcome runs in another image: `v1_25="base:12"`."""
     images = {name[1:].replace("_", "."): f"stackyn/{image}" for name, image in runs_on.items()}
-    return Tool(f"stackyn/{tool}", tuple(images), default, runs_on=images)
+    return ToolBaseImages(f"stackyn/{tool}", tuple(images), default, runs_on=images)
 
 
 # A server with every tool, in the versions that Debian and the package registries give.
 EVERYTHING = Toolchains(
     {
-        "base": Tool("stackyn/base", ("12", "13"), "12"),
-        "static": Tool("stackyn/static", ("1",), "1"),
-        "python": Tool("stackyn/python", ("3.11", "3.13"), "3.13"),
-        "node": Tool("stackyn/node", ("20", "22"), "22"),
-        "deno": Tool("stackyn/deno", ("2",), "2", has_all_patches=True),
+        "base": ToolBaseImages("stackyn/base", ("12", "13"), "12"),
+        "static": ToolBaseImages("stackyn/static", ("1",), "1"),
+        "python": ToolBaseImages("stackyn/python", ("3.11", "3.13"), "3.13"),
+        "node": ToolBaseImages("stackyn/node", ("20", "22"), "22"),
+        "deno": ToolBaseImages("stackyn/deno", ("2",), "2", has_all_patches=True),
         "go": _compiling("go", "1.25", v1_24="base:12", v1_25="base:12"),
         "rust": _compiling("rust", "1.85", v1_63="base:12", v1_85="base:13"),
         "java": _compiling("java", "21", v17="jre:17", v21="jre:21"),
-        "php": Tool("stackyn/php", ("8.2", "8.4"), "8.4"),
-        "ruby": Tool("stackyn/ruby", ("3.1", "3.3"), "3.3", has_build_image=True),
+        "php": ToolBaseImages("stackyn/php", ("8.2", "8.4"), "8.4"),
+        "ruby": ToolBaseImages("stackyn/ruby", ("3.1", "3.3"), "3.3", has_build_image=True),
         "elixir": _compiling("elixir", "1.18", v1_14="base:12", v1_18="base:13"),
         "dotnet": _compiling("dotnet", "9.0", v8_0="aspnet:8.0", v9_0="aspnet:9.0"),
         "cpp": _compiling("cpp", "13", v13="base:13"),
-        "hugo": Tool("stackyn/hugo", ("0.168",), "0.168"),
-        "jekyll": Tool("stackyn/jekyll", ("4.3",), "4.3"),
-        "zola": Tool("stackyn/zola", ("0.19",), "0.19"),
+        "hugo": ToolBaseImages("stackyn/hugo", ("0.168",), "0.168"),
+        "jekyll": ToolBaseImages("stackyn/jekyll", ("4.3",), "4.3"),
+        "zola": ToolBaseImages("stackyn/zola", ("0.19",), "0.19"),
     }
 )
 

@@ -16,21 +16,23 @@ _VERSION = re.compile(r"/v\d+$")
 _COMMAND = re.compile(r"cmd/([^/]+)/[^/]+\.go")
 
 
-def why_left_aside(project: Project) -> str | None:
+def reason_to_skip(project: Project) -> str | None:
     """Return the sentence for a Dockerfile that copies the project's own program, which is not in the repository.
 
     None for any other one, and where the owner says what to do with it.
     """
     options = project.options
     path = find_dockerfile(project.files)
-    is_said = options.use_dockerfile is not None or options.dockerfile_path or options.build_target
-    if path is None or is_said or project.is_said_to_be("dockerfile"):
+    is_chosen_by_owner = options.use_dockerfile is not None or options.dockerfile_path or options.build_target
+    if path is None or is_chosen_by_owner or project.is_set_to("dockerfile"):
         return None
     names = frozenset(_programs(project))
     for source in read_dockerfile(project.text(path) or "").copied if names else ():
-        place = normpath(source.lstrip("/"))
-        is_there = any(file == place or file.startswith(f"{place}/") for file in project.files)
-        if basename(place) in names and not is_there:
+        path_in_root = normpath(source.lstrip("/"))
+        is_committed = any(
+            file == path_in_root or file.startswith(f"{path_in_root}/") for file in project.files
+        )
+        if basename(path_in_root) in names and not is_committed:
             return f"`{path}` is left aside: it packs the program `{source}`, which is not in the repository."
     return None
 
@@ -39,6 +41,6 @@ def _programs(project: Project) -> Iterator[str]:
     """Yield what the programs of a Go or Rust project are called when they are built."""
     if module := _MODULE.search(project.text("go.mod") or ""):
         yield basename(_VERSION.sub("", module[1]))
-        yield from (found[1] for file in project.files if (found := _COMMAND.fullmatch(file)))
+        yield from (match[1] for file in project.files if (match := _COMMAND.fullmatch(file)))
     if project.has("Cargo.toml") and (name := text_at(toml(project, "Cargo.toml"), "package", "name")):
         yield name

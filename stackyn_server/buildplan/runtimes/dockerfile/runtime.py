@@ -19,10 +19,10 @@ _NAMES_SHOWN = 10
 
 def find_dockerfile(files: frozenset[str]) -> str | None:
     """Return the Dockerfile in the root, in any usual spelling."""
-    if usual := next((name for name in _NAMES if name in files), None):
-        return usual
-    others = (path for path in files if path.lower() in ("dockerfile", "containerfile"))
-    return min(others, key=lambda name: (name.lower() != "dockerfile", name), default=None)
+    if name := next((name for name in _NAMES if name in files), None):
+        return name
+    other_spellings = (path for path in files if path.lower() in ("dockerfile", "containerfile"))
+    return min(other_spellings, key=lambda name: (name.lower() != "dockerfile", name), default=None)
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
@@ -31,10 +31,10 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    path, place = _place(project)
+    path, context_path = _locate(project)
     if path is None:
         return None
-    text = _read(project, path, place)
+    text = _read(project, path, context_path)
     facts = _facts(text, path)
     target = project.options.build_target
     if target and not facts.syntax and not facts.has_stage(target):
@@ -47,11 +47,11 @@ def _plan(project: Project) -> BuildPlan | None:
     return BuildPlan(
         runtime=RUNTIME.name,
         reasons=tuple(reasons),
-        dockerfile=place or GENERATED_DOCKERFILE,
+        dockerfile=context_path or GENERATED_DOCKERFILE,
         generated=None,
         port=port,
         base_images=facts.base_images,
-        dockerfile_from=None if place else path,
+        dockerfile_from=None if context_path else path,
         syntax=facts.syntax,
         arguments=facts.arguments,
         is_started=facts.says_what_is_started(target),
@@ -59,23 +59,25 @@ def _plan(project: Project) -> BuildPlan | None:
     )
 
 
-def _place(project: Project) -> tuple[str | None, str | None]:
+def _locate(project: Project) -> tuple[str | None, str | None]:
     """Return where the Dockerfile is: its path as people say it, and in the context (None: outside of it)."""
-    wanted = project.options.dockerfile_path
-    if not wanted:
-        found = find_dockerfile(project.files)
-        return found, found
-    if project.has(wanted):
-        return wanted, wanted
-    if wanted in project.everything:
-        below = wanted.removeprefix(project.prefix)
-        return wanted, below if project.has(below) else None
-    raise _invalid(f"There is no file {wanted} in the repository.", "Change the app's Dockerfile path.")
+    dockerfile_path = project.options.dockerfile_path
+    if not dockerfile_path:
+        dockerfile = find_dockerfile(project.files)
+        return dockerfile, dockerfile
+    if project.has(dockerfile_path):
+        return dockerfile_path, dockerfile_path
+    if dockerfile_path in project.everything:
+        path_below_root = dockerfile_path.removeprefix(project.prefix)
+        return dockerfile_path, path_below_root if project.has(path_below_root) else None
+    raise _invalid(
+        f"There is no file {dockerfile_path} in the repository.", "Change the app's Dockerfile path."
+    )
 
 
-def _read(project: Project, path: str, place: str | None) -> str:
+def _read(project: Project, path: str, context_path: str | None) -> str:
     """Return the Dockerfile; raises `DeploymentFailed` for one that no builder would take for text."""
-    content = project.contents.get(path if place is None else project.prefix + place)
+    content = project.contents.get(path if context_path is None else project.prefix + context_path)
     if content is None:
         raise _invalid(
             f"{path} is a link that leads to no file of the repository.", "Commit the file itself."
@@ -104,8 +106,10 @@ def _facts(text: str, path: str) -> DockerfileFacts:
 def _no_stage(path: str, target: str, facts: DockerfileFacts) -> DeploymentFailed:
     names = [stage for stage in facts.stages if stage]
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    there = f"It has: {', '.join(names[:_NAMES_SHOWN])}{more}." if names else "Its stages have no names."
-    return _invalid(f"{path} has no stage {target}.", f"{there} Change the app's build target.")
+    stages_sentence = (
+        f"It has: {', '.join(names[:_NAMES_SHOWN])}{more}." if names else "Its stages have no names."
+    )
+    return _invalid(f"{path} has no stage {target}.", f"{stages_sentence} Change the app's build target.")
 
 
 def _invalid(message: str, hint: str) -> DeploymentFailed:

@@ -65,12 +65,12 @@ def read_dockerfile(text: str) -> DockerfileFacts:
     directives = _directives(lines)
     arguments: dict[str, str] = {}
     stages: list[str] = []
-    known: set[str] = {_NO_IMAGE}
+    stage_names: set[str] = {_NO_IMAGE}
     base_images: dict[str, None] = {}
     declared: dict[str, None] = {}
     started: set[int] = set()
     copied: list[str] = []
-    starting: set[str] = set()  # their names
+    starting_stages: set[str] = set()  # their names
     for name, words in _instructions(lines, directives.get("escape", "\\")):
         if name == "ARG":
             declared.update(dict.fromkeys(_names(words)))
@@ -78,19 +78,19 @@ def read_dockerfile(text: str) -> DockerfileFacts:
             arguments.update(_defaults(words))
         elif name == "FROM":
             image, stage = _from(words, arguments)
-            if image and image.lower() not in known:
+            if image and image.lower() not in stage_names:
                 base_images[image] = None
             stages.append(stage)
-            known.add(stage.lower())
+            stage_names.add(stage.lower())
             copied.clear()
-            if image and image.lower() in starting:
+            if image and image.lower() in starting_stages:
                 started.add(len(stages) - 1)
-                starting.add(stage.lower())
+                starting_stages.add(stage.lower())
         elif name == "COPY" and not any(word.startswith("--from") for word in words):
             copied += [word for word in words if not word.startswith("--")][:-1]
         elif name in _STARTS and stages:
             started.add(len(stages) - 1)
-            starting.add(stages[-1].lower())
+            starting_stages.add(stages[-1].lower())
     return DockerfileFacts(
         tuple(stages),
         tuple(base_images),
@@ -102,15 +102,15 @@ def read_dockerfile(text: str) -> DockerfileFacts:
 
 
 def _directives(lines: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    directives: dict[str, str] = {}
     for number, line in enumerate(lines):
         if number == 0 and line.startswith("#!"):
             continue
         directive = _DIRECTIVE.match(line.strip()[:_ARGUMENTS_CHARACTERS])
         if not directive:
             break
-        found.setdefault(directive.group(1).lower(), directive.group(2))
-    return found
+        directives.setdefault(directive.group(1).lower(), directive.group(2))
+    return directives
 
 
 def _instructions(lines: Iterable[str], escape: str) -> Iterator[tuple[str, list[str]]]:

@@ -24,7 +24,7 @@ _WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedPattern:
     """A pattern of the file `source`. `path` is the same from the root directory, without what stands before a colon.
 
     `with_hidden`: what begins with a dot or an underscore is taken out of folders too.
@@ -36,7 +36,7 @@ class Embedded:
     with_hidden: bool = False
 
     @property
-    def place(self) -> str:
+    def fixed_path(self) -> str:
         """The file or folder that is there before any wildcard."""
         parts = self.path.split("/")
         fixed = next((number for number, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
@@ -44,25 +44,27 @@ class Embedded:
 
     def is_in(self, files: Iterable[str]) -> bool:
         """True when the pattern matches any of the files, or a folder with one."""
-        place = self.place
-        return any(self._takes(file) for file in files if file.startswith(place))
+        fixed_path = self.fixed_path
+        return any(self._takes(file) for file in files if file.startswith(fixed_path))
 
     def _takes(self, file: str) -> bool:
-        wanted, parts = self.path.split("/"), file.split("/")
-        if len(parts) < len(wanted) or not all(map(fnmatchcase, parts, wanted)):
+        pattern_parts, parts = self.path.split("/"), file.split("/")
+        if len(parts) < len(pattern_parts) or not all(map(fnmatchcase, parts, pattern_parts)):
             return False
-        below = parts[len(wanted) :]
-        return self.with_hidden or not any(part.startswith((".", "_")) for part in below)
+        rest = parts[len(pattern_parts) :]
+        return self.with_hidden or not any(part.startswith((".", "_")) for part in rest)
 
 
-def embedded(project: Project, programs: Iterable[str], modules: Mapping[str, str]) -> list[Embedded]:
+def embedded_patterns(
+    project: Project, programs: Iterable[str], modules: Mapping[str, str]
+) -> list[EmbeddedPattern]:
     """Return what the programs in these folders embed, by themselves and by the packages that they import.
 
     `modules` maps the name of each module that is part of the build to its folder.
     """
     packages = _packages(project.files)
-    waiting, seen, files, characters = list(programs), set(programs), 0, 0
-    found: list[Embedded] = []
+    waiting, visited, files, characters = list(programs), set(programs), 0, 0
+    patterns: list[EmbeddedPattern] = []
     while waiting and files < _MOST_FILES and characters < _MOST_CHARACTERS:
         folder = waiting.pop(0)
         for path in packages.get(folder, ()):
@@ -70,13 +72,12 @@ def embedded(project: Project, programs: Iterable[str], modules: Mapping[str, st
             files, characters = files + 1, characters + len(text)
             if not _is_built(text):
                 continue
-            found += _directives(path, text)
-            imported = [
-                place for name in _QUOTED.findall(text) if (place := _place(name, modules)) is not None
-            ]
-            waiting += [place for place in dict.fromkeys(imported) if place not in seen]
-            seen.update(imported)
-    return found[:_MOST_PATTERNS]
+            patterns += _directives(path, text)
+            imports = (_package_folder(name, modules) for name in _QUOTED.findall(text))
+            imported = [place for place in imports if place is not None]
+            waiting += [place for place in dict.fromkeys(imported) if place not in visited]
+            visited.update(imported)
+    return patterns[:_MOST_PATTERNS]
 
 
 def _packages(files: Iterable[str]) -> dict[str, list[str]]:
@@ -88,17 +89,19 @@ def _packages(files: Iterable[str]) -> dict[str, list[str]]:
     return packages
 
 
-def _directives(path: str, text: str) -> Iterator[Embedded]:
+def _directives(path: str, text: str) -> Iterator[EmbeddedPattern]:
     for line in _DIRECTIVE.findall(text):
         for quoted in _PATTERN.findall(line):
-            written = next(filter(None, quoted))
-            pattern = written.removeprefix("all:")
-            place = normpath(join(dirname(path), pattern))
-            if not place.startswith(("/", "..")):
-                yield Embedded(path, written, place.removeprefix("./"), written != pattern)
+            written_pattern = next(filter(None, quoted))
+            pattern = written_pattern.removeprefix("all:")
+            path_from_root = normpath(join(dirname(path), pattern))
+            if not path_from_root.startswith(("/", "..")):
+                yield EmbeddedPattern(
+                    path, written_pattern, path_from_root.removeprefix("./"), written_pattern != pattern
+                )
 
 
-def _place(imported: str, modules: Mapping[str, str]) -> str | None:
+def _package_folder(imported: str, modules: Mapping[str, str]) -> str | None:
     """Return the folder of a package of these modules, None for one from elsewhere."""
     name = imported
     while name not in modules:
@@ -110,11 +113,11 @@ def _place(imported: str, modules: Mapping[str, str]) -> str | None:
 
 def _is_built(text: str) -> bool:
     """True unless the tags of a file leave it out of a usual build. Parentheses are rare, and read past."""
-    found = _CONSTRAINT.search(text)
-    if found is None:
+    constraint = _CONSTRAINT.search(text)
+    if constraint is None:
         return True
-    wanted = found[1].partition("//")[0].replace("(", " ").replace(")", " ")
-    return any(all(map(_holds, term.split("&&"))) for term in wanted.split("||"))
+    expression = constraint[1].partition("//")[0].replace("(", " ").replace(")", " ")
+    return any(all(map(_holds, term.split("&&"))) for term in expression.split("||"))
 
 
 def _holds(tag: str) -> bool:

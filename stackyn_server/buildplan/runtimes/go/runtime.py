@@ -11,17 +11,24 @@ from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.runtimes.go.embedded_files import embedded
-from stackyn_server.buildplan.runtimes.node.frontend import Frontend, frontends, makes, not_made, sent, stages
+from stackyn_server.buildplan.runtimes.go.embedded_files import embedded_patterns
+from stackyn_server.buildplan.runtimes.node.frontend import (
+    EmbeddedFrontend,
+    any_builds,
+    build_stages,
+    embedded_frontends,
+    missing_files,
+    paths_to_send,
+)
 from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 
 MODULE, WORKSPACE = "go.mod", "go.work"
@@ -54,7 +61,7 @@ def _is_go(files: frozenset[str]) -> bool:
 
 def _sources(files: Iterable[str]) -> list[str]:
     """Return the files that may hold a command, those nearest to the root first."""
-    found = (
+    paths = (
         path
         for path in files
         if path.count("/") < _DEEPEST
@@ -62,16 +69,16 @@ def _sources(files: Iterable[str]) -> list[str]:
         and is_plain(path)
         and not _NOT_COMMANDS.search(path)
     )
-    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_SOURCES]
+    return sorted(paths, key=lambda path: (path.count("/"), path))[:_MOST_SOURCES]
 
 
 def _plan(project: Project) -> BuildPlan | None:
     if not _is_go(project.files):
         return None
     manifest = project.first((MODULE, WORKSPACE, "main.go"))
-    given = given_command(project)
+    configured = configured_command(project)
     commands = _commands(project)
-    if not commands and has_other_app(project.files) and not project.is_said_to_be(RUNTIME.name):
+    if not commands and has_other_app(project.files) and not project.is_set_to(RUNTIME.name):
         return None
     if not commands and not project.options.build_command:
         raise undetected(
@@ -79,24 +86,24 @@ def _plan(project: Project) -> BuildPlan | None:
             "Set the root directory to the folder of the program, or set the build and start commands of the app.",
         )
     reasons = [f"`{manifest}` makes it a Go project."]
-    if given:
-        command, said = given
-        reasons.append(said)
+    if configured:
+        command, reason = configured
+        reasons.append(reason)
         targets = commands
     else:
-        folder = _chosen(project, commands)
+        folder = _chosen_folder(project, commands)
         command = f"bin/{_name(project, folder)}"
         targets = [folder]
         reasons.append(f"The program in `{folder or '.'}` is built and run.")
-        if others := [f"bin/{_name(project, other)}" for other in commands if other != folder]:
-            reasons.append(f"To have another one, set the start command: {', '.join(others[:10])}.")
-    asked = _asked(project)
-    choice = project.options.toolchains.choose("go", asked)
+        if other_programs := [f"bin/{_name(project, name)}" for name in commands if name != folder]:
+            reasons.append(f"To have another one, set the start command: {', '.join(other_programs[:10])}.")
+    requested = _requested_version(project)
+    choice = project.options.toolchains.choose("go", requested)
     reasons.append(choice.reason)
-    inside = _frontends(project, targets)
-    before, copies = stages(inside)
+    embedded = _embedded_frontends(project, targets)
+    before, copies = build_stages(embedded)
     steps = [
-        *_environment(asked),
+        *_environment(requested),
         COPY_ALL,
         *copies,
         *_install(project),
@@ -107,50 +114,52 @@ def _plan(project: Project) -> BuildPlan | None:
     return plan_of(
         project,
         RUNTIME.name,
-        [*reasons, *(frontend.reason for frontend in inside)],
+        [*reasons, *(frontend.reason for frontend in embedded)],
         text,
-        ignore=IGNORED if inside else (),
-        copies=sent(inside),
+        ignore=IGNORED if embedded else (),
+        copies=paths_to_send(embedded),
     )
 
 
-def _frontends(project: Project, programs: list[str]) -> list[Frontend]:
+def _embedded_frontends(project: Project, programs: list[str]) -> list[EmbeddedFrontend]:
     """Return what makes the folders that the programs embed, as far as they are not in the repository.
 
     Refuses what nothing makes, unless the owner's own commands may.
     """
-    patterns = embedded(project, programs, _modules(project))
-    found = frontends(project, (pattern.place for pattern in patterns))
+    patterns = embedded_patterns(project, programs, _modules(project))
+    built = embedded_frontends(project, (pattern.fixed_path for pattern in patterns))
     if project.options.install_command or project.options.build_command:
-        return found
+        return built
     for pattern in patterns:
-        if not pattern.is_in(project.files) and not makes(found, pattern.place):
-            raise not_made(project, pattern.source, f"`{pattern.pattern}` (//go:embed)", pattern.place)
-    return found
+        if not pattern.is_in(project.files) and not any_builds(built, pattern.fixed_path):
+            raise missing_files(
+                project, pattern.source, f"`{pattern.pattern}` (//go:embed)", pattern.fixed_path
+            )
+    return built
 
 
 def _modules(project: Project) -> dict[str, str]:
     """Return the folders of the modules that are built from the repository, by their names."""
     has_several = project.has(WORKSPACE) or "=> ./" in (project.text(MODULE) or "")
-    below = (path for path in sorted(project.files) if path.endswith(f"/{MODULE}"))
-    paths = [MODULE, *(below if has_several else ())]
+    nested = (path for path in sorted(project.files) if path.endswith(f"/{MODULE}"))
+    paths = [MODULE, *(nested if has_several else ())]
     names = ((_directives(project, path).get("module", "").strip('"'), dirname(path)) for path in paths)
     return {name: folder for name, folder in names if name}
 
 
-def _environment(asked: Asked | None) -> list[str]:
+def _environment(requested: VersionRequest | None) -> list[str]:
     settings = ["GOMODCACHE=/cache/modules", "GOCACHE=/cache/build", "GOFLAGS=-buildvcs=false"]
-    if asked and (exact := _exact(asked)):
+    if requested and (exact := _exact(requested)):
         settings.append(f"GOTOOLCHAIN=go{exact}")
     return [f"ENV {' '.join(settings)}"]
 
 
-def _exact(asked: Asked) -> str | None:
+def _exact(requested: VersionRequest) -> str | None:
     """Return the full version that a file pins, where the tools can fetch it by themselves."""
-    found = re.fullmatch(r"(?:go)?(\d+)\.(\d+)\.(\d+)", asked.requirement.text)
-    if found is None or (int(found[1]), int(found[2])) < _FIRST_FETCHED:
+    match = re.fullmatch(r"(?:go)?(\d+)\.(\d+)\.(\d+)", requested.requirement.text)
+    if match is None or (int(match[1]), int(match[2])) < _FIRST_FETCHED:
         return None
-    return ".".join(found.groups())
+    return ".".join(match.groups())
 
 
 def _install(project: Project) -> list[str]:
@@ -190,7 +199,7 @@ def _commands(project: Project) -> list[str]:
     return list(folders)
 
 
-def _chosen(project: Project, commands: list[str]) -> str:
+def _chosen_folder(project: Project, commands: list[str]) -> str:
     """Return the folder of the program that serves: the root, else the only one, else the one with a usual name."""
     if "" in commands or len(commands) == 1:
         return "" if "" in commands else commands[0]
@@ -224,15 +233,15 @@ def _module_name(project: Project) -> str:
 
 
 def _directives(project: Project, path: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    directives: dict[str, str] = {}
     for name, value in _DIRECTIVE.findall(project.text(path) or ""):
-        found.setdefault(name, value)
-    return found
+        directives.setdefault(name, value)
+    return directives
 
 
-def _asked(project: Project) -> Asked | None:
+def _requested_version(project: Project) -> VersionRequest | None:
     """Return the version: pinned by a file of a version manager, else the least one that go.mod or go.work wants."""
-    pinned = asked_of_tool_files(project.text, "go", Dialect.NPM) or asked_of_file(
+    pinned = version_in_tool_files(project.text, "go", Dialect.NPM) or version_in_file(
         project.text(VERSION_FILE), VERSION_FILE, Dialect.NPM
     )
     if pinned:
@@ -242,7 +251,7 @@ def _asked(project: Project) -> Asked | None:
         for name in ("toolchain", "go"):
             version = directives.get(name, "").removeprefix("go")
             if requirement := parse_requirement(f">={version}") if version else None:
-                return Asked(requirement, f"`{path}`")
+                return VersionRequest(requirement, f"`{path}`")
     return None
 
 

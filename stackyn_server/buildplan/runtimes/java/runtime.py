@@ -10,14 +10,14 @@ from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import COPY_APP, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 
 POM = "pom.xml"
@@ -84,7 +84,7 @@ _GATHER = " && ".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class JavaBuild:
     """`command` builds; `outcome` are the instructions that put what runs into place; `start` runs it."""
 
     command: str
@@ -111,9 +111,9 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 
 def _sources(files: Iterable[str]) -> list[str]:
     """Return the files that may hold the main class, the likely ones first: near the top, named like one."""
-    found = (path for path in files if path.count("/") <= _DEEPEST and _SOURCES.fullmatch(path))
+    paths = (path for path in files if path.count("/") <= _DEEPEST and _SOURCES.fullmatch(path))
     return sorted(
-        found,
+        paths,
         key=lambda path: (not re.search(r"(?:App|Application|Main)\.\w+$", path), path.count("/"), path),
     )[:_MOST_FILES]
 
@@ -125,14 +125,14 @@ def _plan(project: Project) -> BuildPlan | None:
     is_maven = script == POM
     language = "Kotlin" if any(path.endswith(".kt") for path in project.files) else "Java"
     reasons = [f"`{script}` makes it a {language} project that {'Maven' if is_maven else 'Gradle'} builds."]
-    choice = project.options.toolchains.choose("java", _asked(project, is_maven))
+    choice = project.options.toolchains.choose("java", _requested_version(project, is_maven))
     reasons.append(choice.reason)
     build = _maven(project, reasons) if is_maven else _gradle(project, reasons)
     command, outcome, copy = build.start, build.outcome, build.copy
-    if given := given_command(project):
+    if configured := configured_command(project):
         # It names files where the build leaves them.
-        command, outcome, copy = given[0], (), COPY_APP
-        reasons.append(given[1])
+        command, outcome, copy = configured[0], (), COPY_APP
+        reasons.append(configured[1])
     steps = [
         "ENV MAVEN_USER_HOME=/cache/maven-wrapper GRADLE_USER_HOME=/cache/gradle",
         COPY_ALL,
@@ -144,7 +144,7 @@ def _plan(project: Project) -> BuildPlan | None:
     return plan_of(project, RUNTIME.name, reasons, text, ignore=("target", "build", ".gradle"))
 
 
-def _maven(project: Project, reasons: list[str]) -> Build:
+def _maven(project: Project, reasons: list[str]) -> JavaBuild:
     poms = {
         path: _without_comments(text)
         for path in sorted(project.files)
@@ -162,7 +162,7 @@ def _maven(project: Project, reasons: list[str]) -> Build:
         f"{program} --batch-mode --no-transfer-progress -Dmaven.repo.local=/cache/m2 -DskipTests package"
     )
     port = _port(everything)
-    run_jar = Build(command, f"{_JVM} {port}-jar app.jar", (f"RUN {_GATHER}",))
+    run_jar = JavaBuild(command, f"{_JVM} {port}-jar app.jar", (f"RUN {_GATHER}",))
     is_packed = _PACKERS.search(everything) or re.search(r"<mainClass>", _jar_plugin(everything))
     if is_packed:
         reasons.append("The archive that it makes has a main class, and is run.")
@@ -182,12 +182,12 @@ def _maven(project: Project, reasons: list[str]) -> Build:
     folder, name = main
     reasons.append(f"Its main class {name} is run, with the packages that it needs beside it.")
     inner = f"{folder}/" if folder else ""
-    whole = command.replace(
+    command_with_packages = command.replace(
         " package",
         " package dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/app/run/lib",
     )
     outcome = f"RUN mkdir -p run && cp -r {inner}target/classes run/classes"
-    return Build(whole, f"{_JVM} {port}-cp 'classes:lib/*' {name}", (outcome,))
+    return JavaBuild(command_with_packages, f"{_JVM} {port}-cp 'classes:lib/*' {name}", (outcome,))
 
 
 def _without_comments(text: str) -> str:
@@ -204,30 +204,30 @@ def _jar_plugin(poms: str) -> str:
 
 def _main_class(project: Project, poms: str) -> tuple[str, str] | None:
     """Return (module's folder, class): as the pom names it, else the first source with a main method."""
-    named = _MAIN_CLASS.search(poms)
+    named_class = _MAIN_CLASS.search(poms)
     for path in _sources(project.files):
         text = project.text(path) or ""
-        found = _SOURCES.fullmatch(path)
-        if found is None or not (_MAIN if found[4] == "java" else _KOTLIN_MAIN).search(text):
+        parts = _SOURCES.fullmatch(path)
+        if parts is None or not (_MAIN if parts[4] == "java" else _KOTLIN_MAIN).search(text):
             continue
         package = _PACKAGE.search(text)
-        name = found[3] if found[4] == "java" else f"{found[3][:1].upper()}{found[3][1:]}Kt"
-        whole = f"{package[1]}.{name}" if package else name
-        folder = found[1] or ""
-        if named and named[1] != whole:
+        name = parts[3] if parts[4] == "java" else f"{parts[3][:1].upper()}{parts[3][1:]}Kt"
+        class_name = f"{package[1]}.{name}" if package else name
+        folder = parts[1] or ""
+        if named_class and named_class[1] != class_name:
             continue
-        if re.fullmatch(r"[\w.]+", whole) and (not folder or is_plain(folder)):
-            return folder, whole
-    return ("", named[1]) if named else None
+        if re.fullmatch(r"[\w.]+", class_name) and (not folder or is_plain(folder)):
+            return folder, class_name
+    return ("", named_class[1]) if named_class else None
 
 
-def _gradle(project: Project, reasons: list[str]) -> Build:
+def _gradle(project: Project, reasons: list[str]) -> JavaBuild:
     scripts = "\n".join(
         project.text(path) or ""
         for path in sorted(project.files)
         if path.rpartition("/")[2] in GRADLE and path.count("/") <= 2
     )
-    if _ANDROID.search(scripts) and not _SERVER_PLUGINS.search(scripts) and not given_command(project):
+    if _ANDROID.search(scripts) and not _SERVER_PLUGINS.search(scripts) and not configured_command(project):
         raise undetected(
             "This is an Android app, which runs on phones: its build makes a package for them and no server.",
             "Push a project with a server, or set the root directory to the folder of one.",
@@ -255,64 +255,66 @@ def _gradle(project: Project, reasons: list[str]) -> Build:
             'case $script in *.bat) ;; *) ln -s "$(basename "$script")" run/bin/start-app ;; esac; done'
         )
         start = f'env JAVA_OPTS="-XX:MaxRAMPercentage=70.0 {port}$JAVA_OPTS" bin/start-app'
-        return Build(f"{program} --no-daemon installDist -x test", start, (gather,))
+        return JavaBuild(f"{program} --no-daemon installDist -x test", start, (gather,))
     reasons.append("The archive that it makes has a main class, and is run.")
     task = "bootJar" if "org.springframework.boot" in scripts and "war" not in scripts else "assemble"
-    return Build(f"{program} --no-daemon {task} -x test", f"{_JVM} {port}-jar app.jar", (f"RUN {_GATHER}",))
+    return JavaBuild(
+        f"{program} --no-daemon {task} -x test", f"{_JVM} {port}-jar app.jar", (f"RUN {_GATHER}",)
+    )
 
 
 def _port(scripts: str) -> str:
     return next((f"{option} " for word, option in _PORTS.items() if word in scripts), "")
 
 
-def _asked(project: Project, is_maven: bool) -> Asked | None:
+def _requested_version(project: Project, is_maven: bool) -> VersionRequest | None:
     """Return the version: pinned by a file, else what the build compiles for, which newer ones can do as well."""
-    if pinned := asked_of_tool_files(project.text, "java", Dialect.NPM) or asked_of_file(
+    if pinned := version_in_tool_files(project.text, "java", Dialect.NPM) or version_in_file(
         project.text(VERSION_FILE), VERSION_FILE, Dialect.NPM
     ):
         return _major(pinned)
     if sdkman := re.search(r"^java=(\S+)", project.text(SDKMAN) or "", re.MULTILINE):
         requirement = parse_requirement(sdkman[1].partition("-")[0])
-        return _major(Asked(requirement, f"`{SDKMAN}`")) if requirement else None
+        return _major(VersionRequest(requirement, f"`{SDKMAN}`")) if requirement else None
     if heroku := re.search(
         r"^java\.runtime\.version\s*=\s*(?:\w+-)?(\d[\d.]*)",
         project.text(SYSTEM_PROPERTIES) or "",
         re.MULTILINE,
     ):
-        requirement = parse_requirement(_after_one(heroku[1]))
-        return Asked(requirement, f"`{SYSTEM_PROPERTIES}`") if requirement else None
+        requirement = parse_requirement(_modern_number(heroku[1]))
+        return VersionRequest(requirement, f"`{SYSTEM_PROPERTIES}`") if requirement else None
     return _pom_version(project) if is_maven else _gradle_version(project)
 
 
-def _major(asked: Asked) -> Asked | None:
+def _major(requested: VersionRequest) -> VersionRequest | None:
     """Return the same for the major number only: a JDK's update is not what a project depends on."""
-    found = re.search(r"(?:^|-)(?:1\.)?(\d+)", asked.requirement.text)
-    requirement = parse_requirement(found[1]) if found else None
-    return Asked(requirement, asked.origin) if requirement else None
+    match = re.search(r"(?:^|-)(?:1\.)?(\d+)", requested.requirement.text)
+    requirement = parse_requirement(match[1]) if match else None
+    return VersionRequest(requirement, requested.origin) if requirement else None
 
 
-def _pom_version(project: Project) -> Asked | None:
+def _pom_version(project: Project) -> VersionRequest | None:
     text = _without_comments(project.text(POM) or "")
     for name in _POM_VERSIONS:
-        if found := re.search(rf"<{re.escape(name)}>\s*(?:1\.)?(\d+)\s*<", text):
-            requirement = parse_requirement(f">={found[1]}")
-            return Asked(requirement, f"`{POM}`") if requirement else None
+        if match := re.search(rf"<{re.escape(name)}>\s*(?:1\.)?(\d+)\s*<", text):
+            requirement = parse_requirement(f">={match[1]}")
+            return VersionRequest(requirement, f"`{POM}`") if requirement else None
     return None
 
 
-def _gradle_version(project: Project) -> Asked | None:
+def _gradle_version(project: Project) -> VersionRequest | None:
     for path in sorted(project.files, key=lambda path: (path.count("/"), path)):
         if path.rpartition("/")[2] not in GRADLE or not (text := project.text(path)):
             continue
-        if found := _GRADLE_VERSION.search(text):
+        if match := _GRADLE_VERSION.search(text):
             # A toolchain is that release and no other; the rest are the least one.
             exact = _IS_TOOLCHAIN.search(text)
-            requirement = parse_requirement(found[1] if exact else f">={found[1]}")
-            return Asked(requirement, f"`{path}`") if requirement else None
+            requirement = parse_requirement(match[1] if exact else f">={match[1]}")
+            return VersionRequest(requirement, f"`{path}`") if requirement else None
     return None
 
 
-def _after_one(version: str) -> str:
+def _modern_number(version: str) -> str:
     return version.removeprefix("1.").split(".")[0]
 
 

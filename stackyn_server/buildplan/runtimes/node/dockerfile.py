@@ -14,25 +14,31 @@ from stackyn_server.buildplan.generated.instructions import (
     PACKAGES_FIRST,
     copy_from_build,
     debian_packages,
+    dockerfile_text,
     run,
-    written,
 )
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFESTS
 from stackyn_server.buildplan.runtimes.node.packages import (
     CACHE,
     LOCKS,
     SETTINGS,
-    Installation,
+    NodeInstallation,
     global_install,
     has_hooks,
 )
-from stackyn_server.buildplan.runtimes.node.product import Product, Server, Site, build_script, usual_build
-from stackyn_server.buildplan.runtimes.node.start import Start
+from stackyn_server.buildplan.runtimes.node.product import (
+    FrameworkServer,
+    Product,
+    StaticSite,
+    build_script,
+    usual_build,
+)
+from stackyn_server.buildplan.runtimes.node.start import NodeStart
 from stackyn_server.buildplan.runtimes.node.system import SystemPackages, downloads_left_out
 from stackyn_server.buildplan.runtimes.node.workspace import Package, Workspace, builds_before
 from stackyn_server.buildplan.runtimes.static.runtime import INDEX, site_dockerfile
 from stackyn_server.buildplan.settings.start_command import as_cmd
-from stackyn_server.buildplan.versions.toolchains import Choice
+from stackyn_server.buildplan.versions.toolchains import ImageChoice
 
 # Where builds of unknown tools leave their pages, and where the pages are gathered.
 _USUAL_FOLDERS = ("dist", "build", "out", "_site", ".output/public", "www", "public")
@@ -51,21 +57,21 @@ _NOT_PAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class NodeImageSpec:
     """All that the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without any
     tool, "" where there is none. `place` is the folder of the root of what is installed, "" where that is sent alone.
     """
 
     workspace: Workspace
-    choice: Choice
-    installation: Installation
+    choice: ImageChoice
+    installation: NodeInstallation
     system: SystemPackages
     product: Product | None
-    start: Start | None
+    start: NodeStart | None
     tools: tuple[str, ...]
     is_local: bool
     bare: str = ""
-    place: str = ""
+    install_folder: str = ""
 
     @property
     def app(self) -> Package:
@@ -103,7 +109,9 @@ class Recipe:
     def usual_build(self) -> str | None:
         """How the framework builds what is served, where no script does."""
         product, start = self.product, self.start
-        is_served = start is None or (isinstance(product, Server) and start.command == product.command)
+        is_served = start is None or (
+            isinstance(product, FrameworkServer) and start.command == product.command
+        )
         return usual_build(self.app, product) if is_served else None
 
     @property
@@ -122,165 +130,161 @@ class Recipe:
         return self.start is not None and self.start.is_plain and not any(map(has_hooks, manifests))
 
 
-def app_dockerfile(recipe: Recipe) -> str:
+def app_dockerfile(spec: NodeImageSpec) -> str:
     """Return the Dockerfile of an app that runs."""
-    assert recipe.start is not None
-    project, installation = recipe.app.project, recipe.installation
-    needs_build = bool(_build_steps(recipe))
-    command = installation.lean if recipe.is_lean and not needs_build else installation.install
-    prune = recipe.is_lean and needs_build and installation.prune and not recipe.workspace.is_shared
-    image = recipe.choice.image.name
+    assert spec.start is not None
+    project, installation = spec.app.project, spec.installation
+    needs_build = bool(_build_steps(spec))
+    command = installation.lean if spec.is_lean and not needs_build else installation.install
+    prune = spec.is_lean and needs_build and installation.prune and not spec.workspace.is_shared
+    image = spec.choice.image.name
     lines = [HEADER]
-    if recipe.is_compiled_apart:
-        build = (recipe.choice.build_image or recipe.choice.image).name
-        lines += [f"FROM {build} AS {BUILD_STAGE}", *_compilers(recipe), *_installing(recipe, command)]
-        lines += [*_building(recipe, bool(prune)), "", "# Without compilers and headers.", f"FROM {image}"]
-        lines += debian_packages(recipe.system.run)
-        lines += ["WORKDIR /app", *_tools(recipe), "USER app", copy_from_build("/app")]
+    if spec.is_compiled_apart:
+        build = (spec.choice.build_image or spec.choice.image).name
+        lines += [f"FROM {build} AS {BUILD_STAGE}", *_compilers(spec), *_installing(spec, command)]
+        lines += [*_building(spec, bool(prune)), "", "# Without compilers and headers.", f"FROM {image}"]
+        lines += debian_packages(spec.system.run)
+        lines += ["WORKDIR /app", *_tools(spec), "USER app", copy_from_build("/app")]
     else:
-        lines += [*(_bun_alone(recipe) if recipe.needs_only_bun else (f"FROM {image}",))]
+        lines += [*(_bun_alone(spec) if spec.needs_only_bun else (f"FROM {image}",))]
         lines += [
-            *debian_packages(recipe.system.run),
-            *_installing(recipe, command),
-            *_building(recipe, bool(prune)),
+            *debian_packages(spec.system.run),
+            *_installing(spec, command),
+            *_building(spec, bool(prune)),
         ]
-    lines += ["", *_run_settings(recipe)]
-    lines += [f"ENV PORT={project.port}", f"EXPOSE {project.port}", as_cmd(recipe.start.command)]
-    return written(lines)
+    lines += ["", *_run_settings(spec)]
+    lines += [f"ENV PORT={project.port}", f"EXPOSE {project.port}", as_cmd(spec.start.command)]
+    return dockerfile_text(lines)
 
 
-def site_build_dockerfile(recipe: Recipe) -> str:
+def site_build_dockerfile(spec: NodeImageSpec) -> str:
     """Return the Dockerfile of a site that is built once and served as files."""
-    lines = [HEADER, *building_stage(recipe, BUILD_STAGE), _gather(recipe), ""]
-    is_single_page = isinstance(recipe.product, Site) and recipe.product.is_single_page
+    lines = [HEADER, *build_stage_lines(spec, BUILD_STAGE), _gather(spec), ""]
+    is_single_page = isinstance(spec.product, StaticSite) and spec.product.is_single_page
     pages = f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/"
-    return written(lines) + site_dockerfile(recipe.app.project, pages, single_page=is_single_page)
+    return dockerfile_text(lines) + site_dockerfile(spec.app.project, pages, single_page=is_single_page)
 
 
-def building_stage(recipe: Recipe, name: str) -> list[str]:
+def build_stage_lines(spec: NodeImageSpec, name: str) -> list[str]:
     """Return the stage that installs all packages and builds."""
-    choice = recipe.choice
-    image = (choice.build_image or choice.image) if recipe.is_compiled_apart else choice.image
+    choice = spec.choice
+    image = (choice.build_image or choice.image) if spec.is_compiled_apart else choice.image
     return [
         f"FROM {image.name} AS {name}",
-        *_compilers(recipe),
-        *_installing(recipe, recipe.installation.install),
-        *_building(recipe, False),
+        *_compilers(spec),
+        *_installing(spec, spec.installation.install),
+        *_building(spec, False),
     ]
 
 
-def _bun_alone(recipe: Recipe) -> Iterator[str]:
+def _bun_alone(spec: NodeImageSpec) -> Iterator[str]:
     """Yield the stage that brings bun out of its package, and an image that has nothing else."""
-    yield f"FROM {recipe.choice.image.name} AS bun"
-    yield f"RUN {global_install(recipe.installation.tools)} && cp -L {_BUN} /bun"
-    yield from ("", f"FROM {recipe.bare}", f"COPY --from=bun /bun {_BUN}", f"RUN ln -s bun {_BUN}x")
+    yield f"FROM {spec.choice.image.name} AS bun"
+    yield f"RUN {global_install(spec.installation.tools)} && cp -L {_BUN} /bun"
+    yield from ("", f"FROM {spec.bare}", f"COPY --from=bun /bun {_BUN}", f"RUN ln -s bun {_BUN}x")
 
 
-def _compilers(recipe: Recipe) -> Iterator[str]:
-    yield from debian_packages([] if recipe.choice.build_image else recipe.system.build)
-    if recipe.system.is_compiled and recipe.is_local and recipe.choice.build_image is None:
+def _compilers(spec: NodeImageSpec) -> Iterator[str]:
+    yield from debian_packages([] if spec.choice.build_image else spec.system.build)
+    if spec.system.is_compiled and spec.is_local and spec.choice.build_image is None:
         # A Node that is made without a registry has no headers; npm's package of the same version has them.
         yield (
             'RUN cd /tmp && npm pack --silent "node-linux-$(node -p process.arch)@$(node -p process.versions.node)" && '
             "tar -xzf node-linux-*.tgz -C /usr/local --strip-components=1 package/include && rm node-linux-*.tgz"
         )
-    if recipe.system.is_compiled:
+    if spec.system.is_compiled:
         # pnpm keeps small `npm_` names from what it runs, and older releases of node-gyp know no others.
         yield "ENV npm_config_nodedir=/usr/local NPM_CONFIG_NODEDIR=/usr/local"
 
 
-def _tools(recipe: Recipe) -> Iterator[str]:
-    if recipe.tools and not recipe.needs_only_bun:
-        yield f"RUN {global_install(recipe.tools)}"
-    yield from (f"ENV {setting}" for setting in recipe.installation.environment)
-    yield from (f"ENV {setting}" for setting in recipe.left_out.values())
+def _tools(spec: NodeImageSpec) -> Iterator[str]:
+    if spec.tools and not spec.needs_only_bun:
+        yield f"RUN {global_install(spec.tools)}"
+    yield from (f"ENV {setting}" for setting in spec.installation.environment)
+    yield from (f"ENV {setting}" for setting in spec.left_out.values())
 
 
-def _installing(recipe: Recipe, command: str) -> Iterator[str]:
-    files = recipe.installation.files
-    yield from ("WORKDIR /app", *_tools(recipe), "USER app", "")
-    if recipe.place:
-        yield from _installing_in_place(recipe, command)
+def _installing(spec: NodeImageSpec, command: str) -> Iterator[str]:
+    files = spec.installation.files
+    yield from ("WORKDIR /app", *_tools(spec), "USER app", "")
+    if spec.install_folder:
+        yield from _installing_in_place(spec, command)
     elif files:
         yield from (PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(files)} ./", run(command), "", COPY_ALL)
     else:
         yield from (COPY_ALL, run(command))
 
 
-def _installing_in_place(recipe: Recipe, command: str) -> Iterator[str]:
+def _installing_in_place(spec: NodeImageSpec, command: str) -> Iterator[str]:
     """Everything that is sent is there, as scripts may read and write beside their own folder."""
-    place, files = recipe.place, recipe.installation.files
+    install_folder, files = spec.install_folder, spec.installation.files
     if files:
-        names = " ".join(f"{place}/{name}" for name in files)
-        yield from (PACKAGES_FIRST, f"COPY --chown=app:app {names} {place}/")
+        names = " ".join(f"{install_folder}/{name}" for name in files)
+        yield from (PACKAGES_FIRST, f"COPY --chown=app:app {names} {install_folder}/")
     else:
         yield COPY_ALL
     # The user's own, because the folder is there by now.
-    yield from (f"WORKDIR /app/{place}", run(command))
+    yield from (f"WORKDIR /app/{install_folder}", run(command))
     if files:
         yield from ("", "COPY --chown=app:app . /app/")
 
 
-def _building(recipe: Recipe, prunes: bool) -> Iterator[str]:
-    steps = _build_steps(recipe)
+def _building(spec: NodeImageSpec, prunes: bool) -> Iterator[str]:
+    steps = _build_steps(spec)
     if steps:
-        last = f"{steps[-1]} && {recipe.installation.prune}" if prunes else steps[-1]
+        last = f"{steps[-1]} && {spec.installation.prune}" if prunes else steps[-1]
         yield from (run(step) for step in (*steps[:-1], f"{last} && rm -rf {' '.join(_CACHES)}"))
 
 
-def _build_steps(recipe: Recipe) -> list[str]:
+def _build_steps(spec: NodeImageSpec) -> list[str]:
     """Return the commands that build, in their order: what the app needs of its workspace first."""
-    app, installation = recipe.app, recipe.installation
-    inside = f"cd {app.folder} && " if app.folder else ""
-    steps = [
-        f"cd {package.folder} && {installation.run} build" for package in builds_before(recipe.workspace)
-    ]
-    if recipe.uses_prisma and not any(
-        "prisma generate" in script for script in app.manifest.scripts.values()
-    ):
-        steps.append(f"{inside}{installation.execute} prisma generate")
-    settings = recipe.product.build_settings if isinstance(recipe.product, Server) else ()
+    app, installation = spec.app, spec.installation
+    enter = f"cd {app.folder} && " if app.folder else ""
+    steps = [f"cd {package.folder} && {installation.run} build" for package in builds_before(spec.workspace)]
+    if spec.uses_prisma and not any("prisma generate" in script for script in app.manifest.scripts.values()):
+        steps.append(f"{enter}{installation.execute} prisma generate")
+    settings = spec.product.build_settings if isinstance(spec.product, FrameworkServer) else ()
     front = f"{' '.join(settings)} " if settings else ""
     own = app.project.options.build_command
     name = None if own else build_script(app)
     if own:
-        steps.append(f"{inside}{front}{own}")
-    elif name is None and app.folder and recipe.workspace.root.has("nx.json"):
+        steps.append(f"{enter}{front}{own}")
+    elif name is None and app.folder and spec.workspace.root.has("nx.json"):
         steps.append(f"{front}{installation.execute} nx build {shlex.quote(app.manifest.name)}")
-    elif recipe.usual_build:
-        steps.append(f"{inside}{front}{installation.execute} {recipe.usual_build}")
+    elif spec.usual_build:
+        steps.append(f"{enter}{front}{installation.execute} {spec.usual_build}")
     if name is not None:
-        steps.append(f"{inside}{front}{installation.run} {name}")
-    product, start = recipe.product, recipe.start
+        steps.append(f"{enter}{front}{installation.run} {name}")
+    product, start = spec.product, spec.start
     if (
-        (own or name or recipe.usual_build)
-        and isinstance(product, Server)
+        (own or name or spec.usual_build)
+        and isinstance(product, FrameworkServer)
         and start
         and start.command == product.command
     ):
-        steps += [f"{inside}{command}" for command in product.after_build]
+        steps += [f"{enter}{command}" for command in product.after_build]
     return steps
 
 
-def _gather(recipe: Recipe) -> str:
+def _gather(spec: NodeImageSpec) -> str:
     """Return the step that puts the built pages where the static image takes them from."""
-    known = recipe.product.folders if isinstance(recipe.product, Site) else ()
-    inside = f"cd {recipe.app.folder} && " if recipe.app.folder else ""
-    options = recipe.app.project.options
-    if options.is_own("publish_directory"):
+    output_folders = spec.product.folders if isinstance(spec.product, StaticSite) else ()
+    enter = f"cd {spec.app.folder} && " if spec.app.folder else ""
+    options = spec.app.project.options
+    if options.is_set_by_owner("publish_directory"):
         folder = shlex.quote(options.publish_directory or "")
         failure = shlex.quote(
             f"The build left no folder {options.publish_directory}, which is to be published."
         )
-        return run(f"{inside}[ -d {folder} ] || {{ echo {failure} >&2; exit 1; }}; mv {folder} {_GATHERED}")
-    folders = tuple(dict.fromkeys((*map(shlex.quote, known), *_USUAL_FOLDERS)))
+        return run(f"{enter}[ -d {folder} ] || {{ echo {failure} >&2; exit 1; }}; mv {folder} {_GATHERED}")
+    folders = tuple(dict.fromkeys((*map(shlex.quote, output_folders), *_USUAL_FOLDERS)))
     move = f'[ ! -f "$folder/{INDEX}" ] || {{ mv "$folder" {_GATHERED}; exit; }}'
     look = f"for folder in {' '.join(folders)}; do {move}; done"
-    if not known and recipe.app.has(INDEX):
-        sources = " ".join((*_NOT_PAGES, *_files_of_build(recipe.app)))
-        return run(f"{inside}{look}; cp -r . {_GATHERED} && cd {_GATHERED} && rm -rf {sources}")
+    if not output_folders and spec.app.has(INDEX):
+        sources = " ".join((*_NOT_PAGES, *_files_of_build(spec.app)))
+        return run(f"{enter}{look}; cp -r . {_GATHERED} && cd {_GATHERED} && rm -rf {sources}")
     failure = f"The build left no {INDEX} in any of: {', '.join(folders)}."
-    return run(f"{inside}{look}; echo '{failure}' >&2; exit 1")
+    return run(f"{enter}{look}; echo '{failure}' >&2; exit 1")
 
 
 def _files_of_build(app: Package) -> Iterable[str]:
@@ -289,17 +293,17 @@ def _files_of_build(app: Package) -> Iterable[str]:
     return sorted(word for word in words if _WORD.fullmatch(word) and ".." not in word and app.has(word))
 
 
-def _run_settings(recipe: Recipe) -> Iterator[str]:
-    manifest, start = recipe.app.manifest, recipe.start
-    if recipe.app.folder:
-        yield f"WORKDIR {recipe.folder}"
+def _run_settings(spec: NodeImageSpec) -> Iterator[str]:
+    manifest, start = spec.app.manifest, spec.start
+    if spec.app.folder:
+        yield f"WORKDIR {spec.folder}"
     yield "ENV NODE_ENV=production HOST=0.0.0.0"
     if start is None or not start.is_plain:
         return
     # What a package manager tells the scripts that it starts.
-    told = {"npm_package_name": manifest.name, "npm_package_version": manifest.version}
-    settings = [f"{key}={value}" for key, value in told.items() if _WORD.fullmatch(value)]
-    if agent := _AGENT.fullmatch(recipe.installation.agent):
+    package_variables = {"npm_package_name": manifest.name, "npm_package_version": manifest.version}
+    settings = [f"{key}={value}" for key, value in package_variables.items() if _WORD.fullmatch(value)]
+    if agent := _AGENT.fullmatch(spec.installation.agent):
         settings.append(f'npm_config_user_agent="{agent[1]}{agent[2]} node linux"')
     if settings:
         yield f"ENV {' '.join(settings)}"

@@ -9,8 +9,8 @@ from posixpath import normpath
 
 from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, text_at, toml
 from stackyn_server.buildplan.project import Project, undetected
-from stackyn_server.buildplan.runtimes.node.product import Product, Site, build_script
-from stackyn_server.buildplan.runtimes.node.scripts import effective
+from stackyn_server.buildplan.runtimes.node.product import Product, StaticSite, build_script
+from stackyn_server.buildplan.runtimes.node.scripts import effective_command
 from stackyn_server.buildplan.runtimes.node.workspace import Package
 
 WRANGLER_FILES = ("wrangler.jsonc", "wrangler.json", "wrangler.toml")
@@ -19,13 +19,13 @@ _ELECTRON = frozenset(("electron", "electron-forge", "electron-vite", "electronm
 _ASSETS = (("assets", "directory"), ("pages_build_output_dir",), ("site", "bucket"))
 
 
-def served_here(package: Package, product: Product | None) -> Product | None:
+def product_for_server(package: Package, product: Product | None) -> Product | None:
     """Return the product of a project that nobody gives a start command; a site, where all of it is plain files.
 
     Raises `DeploymentFailed` for one that runs elsewhere only.
     """
     manifest = package.manifest
-    words = effective("start", manifest.scripts).split()
+    words = effective_command("start", manifest.scripts).split()
     program = words[0] if words else ""
     if manifest.uses("electron") and (program in _ELECTRON or (not program and product is None)):
         raise _elsewhere(package, "an Electron app, which runs on desktops")
@@ -53,8 +53,8 @@ def assets_of_worker(project: Project) -> str | None:
     settings = _settings(project)
     if text_at(settings, "main"):
         return None
-    found = next((folder for keys in _ASSETS if (folder := text_at(settings, *keys))), None)
-    folder = normpath(found) if found else ""
+    directory = next((folder for keys in _ASSETS if (folder := text_at(settings, *keys))), None)
+    folder = normpath(directory) if directory else ""
     return None if folder.startswith(("/", "..")) else folder or None
 
 
@@ -72,7 +72,7 @@ def _worker(package: Package, start: list[str]) -> Product | None:
     if start[1:3] == ["pages", "dev"]:
         folder = folder or next((normpath(word) for word in start[3:] if not word.startswith("-")), None)
     if folder and not any(path.startswith("functions/") for path in package.project.files):
-        return Site("Wrangler", (folder,), programs=("wrangler",))
+        return StaticSite("Wrangler", (folder,), programs=("wrangler",))
     if not start and text_at(_settings(package.project), "main") is None:
         return None
     raise _elsewhere(package, "a Worker of Cloudflare, which runs there only")
@@ -87,7 +87,7 @@ def _settings(project: Project) -> Table:
 
 def _is_for_phones(package: Package, product: Product | None) -> bool:
     manifest = package.manifest
-    is_expo = isinstance(product, Site) and product.tool == "expo" and build_script(package) is None
+    is_expo = isinstance(product, StaticSite) and product.tool == "expo" and build_script(package) is None
     return is_expo and manifest.uses("react-native") and not manifest.uses("react-native-web")
 
 

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 
 from stackyn_server.buildplan.project import undetected
 from stackyn_server.buildplan.runtimes.node.product import (
-    App,
+    FrameworkServer,
+    NodeApp,
     Product,
-    Server,
-    Site,
+    StaticSite,
     build_script,
-    is_off,
+    is_false,
     lines,
     value,
 )
-from stackyn_server.buildplan.runtimes.node.scripts import effective, option
+from stackyn_server.buildplan.runtimes.node.scripts import effective_command, option_value
 from stackyn_server.buildplan.runtimes.node.site_tools import by_bundler, by_table, documents, eleventy, vite
 from stackyn_server.buildplan.runtimes.node.workspace import Package
 
@@ -42,51 +42,51 @@ def product_of(package: Package, execute: str) -> Product | None:
 
     Raises `DeploymentFailed` for a framework that is set to build for another host.
     """
-    app = App(package, execute, effective(build_script(package) or "", package.manifest.scripts))
+    app = NodeApp(package, execute, effective_command(build_script(package) or "", package.manifest.scripts))
     return next((product for make in _FRAMEWORKS if (product := make(app)) is not None), None)
 
 
-def _next(app: App) -> Product | None:
+def _next(app: NodeApp) -> Product | None:
     config = app.config("next.config")
     if not (app.uses("next") or (config and app.package.folder)):
         return None
     output = value(config, "output")
     if output == "export":
-        return Site("next", (value(config, "distDir") or "out", "out"), programs=("next", "serve"))
+        return StaticSite("next", (value(config, "distDir") or "out", "out"), programs=("next", "serve"))
     if output == "standalone" and not app.package.folder:
-        place = value(config, "distDir") or ".next"
-        return Server(
+        output = value(config, "distDir") or ".next"
+        return FrameworkServer(
             "next",
-            f"env HOSTNAME=0.0.0.0 node {place}/standalone/server.js",
+            f"env HOSTNAME=0.0.0.0 node {output}/standalone/server.js",
             (
-                f"cp -r {place}/static {place}/standalone/{place}/",
-                f"if [ -d public ]; then cp -r public {place}/standalone/; fi",
+                f"cp -r {output}/static {output}/standalone/{output}/",
+                f"if [ -d public ]; then cp -r public {output}/standalone/; fi",
             ),
             programs=("next",),
         )
-    return Server("next", f"{app.execute} next start --hostname 0.0.0.0 --port $PORT")
+    return FrameworkServer("next", f"{app.execute} next start --hostname 0.0.0.0 --port $PORT")
 
 
-def _nuxt(app: App) -> Product | None:
+def _nuxt(app: NodeApp) -> Product | None:
     if not app.uses("nuxt", "nuxt3", "nuxt-nightly"):
         return None
-    if re.match(r"[~^]?2", app.package.manifest.wanted("nuxt")):
+    if re.match(r"[~^]?2", app.package.manifest.version_of("nuxt")):
         if "generate" in app.build.split():
-            return Site("nuxt", ("dist",))
-        return Server("nuxt", f"{app.execute} nuxt start --hostname 0.0.0.0 --port $PORT")
+            return StaticSite("nuxt", ("dist",))
+        return FrameworkServer("nuxt", f"{app.execute} nuxt start --hostname 0.0.0.0 --port $PORT")
     if "generate" in app.build.split():
-        return Site("nuxt", (".output/public", "dist"), programs=("serve",))
+        return StaticSite("nuxt", (".output/public", "dist"), programs=("serve",))
     preset = value(app.config("nuxt.config"), "preset") or "node-server"
     if preset in ("static", "github-pages", "github_pages"):
-        return Site("nuxt", (".output/public", "dist"), programs=("nuxt", "nuxi", "serve"))
+        return StaticSite("nuxt", (".output/public", "dist"), programs=("nuxt", "nuxi", "serve"))
     if preset.replace("_", "-").startswith(_FOREIGN):
         raise _for_another_host(f"the preset {preset}", "the preset node-server in nuxt.config.ts")
-    return Server("nuxt", "node .output/server/index.mjs", programs=("nuxt", "nuxi"))
+    return FrameworkServer("nuxt", "node .output/server/index.mjs", programs=("nuxt", "nuxi"))
 
 
-def _tanstack(app: App) -> Product | None:
+def _tanstack(app: NodeApp) -> Product | None:
     if app.uses("@solidjs/start", "vinxi", "nitro", "nitropack") and not app.uses("vite-plugin-ssr"):
-        return Server("nitro", "node .output/server/index.mjs", programs=("vinxi",))
+        return FrameworkServer("nitro", "node .output/server/index.mjs", programs=("vinxi",))
     if not app.uses("@tanstack/react-start", "@tanstack/solid-start", "@tanstack/start"):
         return None
     # Since its release candidate the build has no server of its own: srvx is what its documentation serves it with.
@@ -94,112 +94,112 @@ def _tanstack(app: App) -> Product | None:
         "if [ -f .output/server/index.mjs ]; then exec node .output/server/index.mjs; "
         "else exec srvx --prod --host 0.0.0.0 --port $PORT --static ../client dist/server/server.js; fi"
     )
-    return Server("TanStack Start", command, adds=("srvx",))
+    return FrameworkServer("TanStack Start", command, adds=("srvx",))
 
 
-def _svelte_kit(app: App) -> Product | None:
+def _svelte_kit(app: NodeApp) -> Product | None:
     if not app.uses("@sveltejs/kit"):
         return None
     config = "\n".join(map(app.config, ("svelte.config", "vite.config")))  # the second since Kit 2.63
-    named = next((found[1] for line in lines(config) if (found := _ADAPTER.search(line))), None)
+    adapter_name = next((match[1] for line in lines(config) if (match := _ADAPTER.search(line))), None)
 
     def has(adapter: str) -> bool:
-        return named == adapter if named else app.uses(adapter)
+        return adapter_name == adapter if adapter_name else app.uses(adapter)
 
     if has("@sveltejs/adapter-static"):
         folders = (value(config, "pages") or "build", "build")
-        return Site("SvelteKit", folders, value(config, "fallback") is not None)
+        return StaticSite("SvelteKit", folders, value(config, "fallback") is not None)
     if has("@sveltejs/adapter-node"):
-        return Server("SvelteKit", f"node {value(config, 'out') or 'build'}")
+        return FrameworkServer("SvelteKit", f"node {value(config, 'out') or 'build'}")
     if has("svelte-adapter-bun"):
-        return Server("SvelteKit", "bun ./build/index.js", adds=("bun@1",))
+        return FrameworkServer("SvelteKit", "bun ./build/index.js", adds=("bun@1",))
     if foreign := next((name for host in _FOREIGN if has(name := f"@sveltejs/adapter-{host}")), None):
         raise _for_another_host(foreign, "@sveltejs/adapter-node in the configuration of SvelteKit")
     # The only variable by which adapter-auto chooses a server of its own.
-    return Server("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
+    return FrameworkServer("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
 
 
-def _astro(app: App) -> Product | None:
+def _astro(app: NodeApp) -> Product | None:
     if not app.uses("astro"):
         return None
     config = app.config("astro.config")
     folder = value(config, "outDir") or "dist"
     if app.uses("@astrojs/node"):
-        return Server("astro", f"node {folder}/server/entry.mjs")
+        return FrameworkServer("astro", f"node {folder}/server/entry.mjs")
     if foreign := _foreign(app, "@astrojs/"):
         if value(config, "output") in ("server", "hybrid"):
             raise _for_another_host(foreign, "@astrojs/node in astro.config.mjs")
-        return Site("astro", (folder, f"{folder}/client", "dist"))
-    return Site("astro", (folder, "dist"), programs=("serve",))
+        return StaticSite("astro", (folder, f"{folder}/client", "dist"))
+    return StaticSite("astro", (folder, "dist"), programs=("serve",))
 
 
-def _react_router(app: App) -> Product | None:
+def _react_router(app: NodeApp) -> Product | None:
     if not app.uses("@react-router/dev"):
         return None
     config = app.config("react-router.config")
-    if is_off(config, "ssr"):
+    if is_false(config, "ssr"):
         folder = value(config, "buildDirectory") or "build"
-        return Site("React Router", (f"{folder}/client", folder), True, ("react-router-serve", "serve"))
+        return StaticSite("React Router", (f"{folder}/client", folder), True, ("react-router-serve", "serve"))
     if not app.uses("@react-router/serve"):
         return None
-    return Server("React Router", f"{app.execute} react-router-serve ./build/server/index.js")
+    return FrameworkServer("React Router", f"{app.execute} react-router-serve ./build/server/index.js")
 
 
-def _remix(app: App) -> Product | None:
+def _remix(app: NodeApp) -> Product | None:
     if not app.uses("@remix-run/dev"):
         return None
     config = app.config("vite.config")
-    if is_off(config, "ssr"):
-        return Site("Remix", ("build/client",), True, ("remix-serve", "serve"))
+    if is_false(config, "ssr"):
+        return StaticSite("Remix", ("build/client",), True, ("remix-serve", "serve"))
     if not app.uses("@remix-run/serve"):
         return None
-    place = "build/server/index.js" if config else "build/index.js"
-    return Server("Remix", f"{app.execute} remix-serve ./{place}")
+    server_file = "build/server/index.js" if config else "build/index.js"
+    return FrameworkServer("Remix", f"{app.execute} remix-serve ./{server_file}")
 
 
-def _nest(app: App) -> Product | None:
+def _nest(app: NodeApp) -> Product | None:
     if not app.uses("@nestjs/core"):
         return None
     name = "start:prod"
     if name in app.package.manifest.scripts:
-        return Server("Nest", app.package.manifest.scripts[name], programs=("nest",))
-    return Server("Nest", "node dist/main", programs=("nest",))
+        return FrameworkServer("Nest", app.package.manifest.scripts[name], programs=("nest",))
+    return FrameworkServer("Nest", "node dist/main", programs=("nest",))
 
 
-def _adonis(app: App) -> Product | None:
+def _adonis(app: NodeApp) -> Product | None:
     """Its build leaves the whole app in a folder, where its own `start` script is meant to be run."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"node (?:\./)?((?:bin/)?server)(?:\.js)?", app.package.manifest.scripts.get("start", "")
     )
-    if found is None or not app.uses("@adonisjs/core") or not app.package.has(f"{found[1]}.ts"):
+    if match is None or not app.uses("@adonisjs/core") or not app.package.has(f"{match[1]}.ts"):
         return None
-    return Server("AdonisJS", f"node build/{found[1]}.js", programs=("node",))
+    return FrameworkServer("AdonisJS", f"node build/{match[1]}.js", programs=("node",))
 
 
-def _analog(app: App) -> Product | None:
+def _analog(app: NodeApp) -> Product | None:
     if not app.uses("@analogjs/platform"):
         return None
     config = app.config("vite.config")
-    if is_off(config, "ssr") or any(re.search(r"\bstatic ?: ?true\b", line) for line in lines(config)):
-        return Site("Analog", ("dist/analog/public",), True, ("ng", "vite"))
-    return Server("Analog", "node dist/analog/server/index.mjs", programs=("ng", "vite"))
+    if is_false(config, "ssr") or any(re.search(r"\bstatic ?: ?true\b", line) for line in lines(config)):
+        return StaticSite("Analog", ("dist/analog/public",), True, ("ng", "vite"))
+    return FrameworkServer("Analog", "node dist/analog/server/index.mjs", programs=("ng", "vite"))
 
 
-def _angular(app: App) -> Product | None:
+def _angular(app: NodeApp) -> Product | None:
     if not app.uses("@angular/cli", "@angular/build", "@angular-devkit/build-angular"):
         return None
     scripts = app.package.manifest.scripts
-    if served := next((name for name in scripts if name.startswith("serve:ssr")), None):
-        return Server("Angular", scripts[served], programs=("ng",))
-    return Site("Angular", tuple(_angular_folders(app)), True)
+    if ssr_script := next((name for name in scripts if name.startswith("serve:ssr")), None):
+        return FrameworkServer("Angular", scripts[ssr_script], programs=("ng",))
+    return StaticSite("Angular", tuple(_angular_folders(app)), True)
 
 
-def _angular_folders(app: App) -> Iterator[str]:
+def _angular_folders(app: NodeApp) -> Iterator[str]:
     try:
         projects = json.loads(app.package.text("angular.json") or "{}")["projects"].items()
         for name, project in projects:
-            place = project["architect"]["build"]["options"].get("outputPath", f"dist/{name}")
-            folder = place.get("base", f"dist/{name}") if isinstance(place, dict) else place
+            output_path = project["architect"]["build"]["options"].get("outputPath", f"dist/{name}")
+            folder = output_path.get("base", f"dist/{name}") if isinstance(output_path, dict) else output_path
             if isinstance(folder, str) and _FOLDER.fullmatch(folder):
                 yield from (f"{folder}/browser", folder)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -208,16 +208,16 @@ def _angular_folders(app: App) -> Iterator[str]:
     yield from (f"dist/{name}/browser", f"dist/{name}", "dist/browser", "dist")
 
 
-def _qwik(app: App) -> Product | None:
+def _qwik(app: NodeApp) -> Product | None:
     """Qwik City's pages are made by its adapter: without one the build leaves only their parts."""
     if not app.uses("@builder.io/qwik-city", "@qwik.dev/router") or not app.build.startswith("qwik "):
         return None
     scripts = app.package.manifest.scripts
     if "build.server" in scripts and scripts.get("serve", "").startswith("node "):
-        return Server("Qwik", scripts["serve"], programs=("vite",))
-    adapter = option(scripts.get("build.server", ""), "-c", "--config") or ""
+        return FrameworkServer("Qwik", scripts["serve"], programs=("vite",))
+    adapter = option_value(scripts.get("build.server", ""), "-c", "--config") or ""
     if "static" in adapter:
-        return Site("Qwik", ("dist",), programs=("vite",))
+        return StaticSite("Qwik", ("dist",), programs=("vite",))
     raise undetected(
         f"The project builds with Qwik's adapter `{adapter}`, and no script serves what that makes."
         if adapter
@@ -228,13 +228,13 @@ def _qwik(app: App) -> Product | None:
 
 
 # Frameworks before the bundlers that they are made with.
-_FRAMEWORKS: tuple[Callable[[App], Product | None], ...] = (
+_FRAMEWORKS: tuple[Callable[[NodeApp], Product | None], ...] = (
     _next, _nuxt, _tanstack, _svelte_kit, _astro, _react_router, _remix, _nest, _adonis, _analog, _angular, _qwik,
     documents, eleventy, by_table, vite, by_bundler,
 )  # fmt: skip
 
 
-def _foreign(app: App, prefix: str) -> str | None:
+def _foreign(app: NodeApp, prefix: str) -> str | None:
     return next((f"{prefix}{host}" for host in _FOREIGN if app.uses(f"{prefix}{host}")), None)
 
 

@@ -11,11 +11,11 @@ from stackyn_server.buildplan.formats.structured_files import json_with_comments
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 
 MANIFEST = "package.json"
@@ -47,7 +47,7 @@ class Manifest:
     def uses(self, *names: str) -> bool:
         return any(name in self.dependencies or name in self.development for name in names)
 
-    def wanted(self, name: str) -> str:
+    def version_of(self, name: str) -> str:
         """Return the version of a dependency as the file has it, or an empty text."""
         return self.dependencies.get(name) or self.development.get(name) or ""
 
@@ -111,51 +111,51 @@ def read_manifest(project: Project, folder: str = "") -> Manifest | None:
     )
 
 
-def asked_node(project: Project, manifest: Manifest) -> Asked | None:
+def node_version(project: Project, manifest: Manifest) -> VersionRequest | None:
     """Return the Node that the project asks for: by a file for that, then by package.json."""
-    return asked_node_of_files(project) or _first_asked(
+    return node_version_in_files(project) or _first_request(
         (("volta", manifest.pinned.get("node")), ("engines", manifest.engines.get("node")))
     )
 
 
-def asked_node_of_files(project: Project) -> Asked | None:
+def node_version_in_files(project: Project) -> VersionRequest | None:
     """Return the Node that a file for that asks for."""
     for path in (".node-version", ".nvmrc"):
-        if asked := asked_of_file(project.text(path), path, Dialect.NPM):
-            return asked
-    return asked_of_tool_files(project.text, "node", Dialect.NPM)
+        if requested := version_in_file(project.text(path), path, Dialect.NPM):
+            return requested
+    return version_in_tool_files(project.text, "node", Dialect.NPM)
 
 
-def asked_tool(project: Project, manifest: Manifest, tool: str) -> Asked | None:
+def tool_version(project: Project, manifest: Manifest, tool: str) -> VersionRequest | None:
     """Return the version of a package manager or of bun that the project asks for, `packageManager` first."""
     managed = manifest.managed_by(tool)
-    asked = _first_asked((("packageManager", managed), ("volta", manifest.pinned.get(tool))))
-    asked = asked or asked_of_tool_files(project.text, tool, Dialect.NPM)
-    if asked is None and tool == "bun":
-        asked = asked_of_file(project.text(".bun-version"), ".bun-version", Dialect.NPM)
-    return asked or _first_asked((("engines", manifest.engines.get(tool)),))
+    requested = _first_request((("packageManager", managed), ("volta", manifest.pinned.get(tool))))
+    requested = requested or version_in_tool_files(project.text, tool, Dialect.NPM)
+    if requested is None and tool == "bun":
+        requested = version_in_file(project.text(".bun-version"), ".bun-version", Dialect.NPM)
+    return requested or _first_request((("engines", manifest.engines.get(tool)),))
 
 
-def _first_asked(wishes: Iterable[tuple[str, str | None]]) -> Asked | None:
-    for field, text in wishes:
+def _first_request(fields: Iterable[tuple[str, str | None]]) -> VersionRequest | None:
+    for field, text in fields:
         if text and (requirement := parse_requirement(text, Dialect.NPM)):
-            return Asked(requirement, f"`{field}` of `{MANIFEST}`")
+            return VersionRequest(requirement, f"`{field}` of `{MANIFEST}`")
     return None
 
 
-def _engines(wanted: Any) -> dict[str, str]:
+def _engines(engines: Any) -> dict[str, str]:
     """Return the versions of `devEngines`, as in `{"runtime": {"name": "node", "version": "^22"}}`."""
-    found: dict[str, str] = {}
-    for entries in wanted.values() if isinstance(wanted, dict) else ():
+    versions: dict[str, str] = {}
+    for entries in engines.values() if isinstance(engines, dict) else ():
         for entry in entries if isinstance(entries, list) else [entries]:
             texts = _texts(entry)
             if "name" in texts and "version" in texts:
-                found.setdefault(texts["name"], texts["version"])
-    return found
+                versions.setdefault(texts["name"], texts["version"])
+    return versions
 
 
-def _workspaces(wanted: Any) -> list[str]:
-    packages = wanted.get("packages") if isinstance(wanted, dict) else wanted
+def _workspaces(workspaces: Any) -> list[str]:
+    packages = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
     return [pattern for pattern in packages if isinstance(pattern, str)] if isinstance(packages, list) else []
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from posixpath import basename
 
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, Manifest, asked_tool
+from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, Manifest, tool_version
 
 NPM_LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
 YARN_LOCK, PNPM_LOCK = "yarn.lock", "pnpm-lock.yaml"
@@ -32,7 +32,7 @@ _FIRST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
+class NodeInstallation:
     """`install` gets all packages, `lean` only those that run the app; `files` are copied before, or all if empty.
 
     `prune` removes the development packages later, empty when the tool has nothing safe for it. `run` runs a script of
@@ -55,7 +55,7 @@ class Installation:
 
 def plan_installation(
     project: Project, manifest: Manifest, needed: frozenset[str] = frozenset()
-) -> Installation:
+) -> NodeInstallation:
     """Choose the tool by `packageManager` or its lock file, and its version by what the project names.
 
     `needed` are tools that scripts call by name; bun installs where it is one of them, or where its types are used, and
@@ -73,10 +73,10 @@ def plan_installation(
 
 
 def chosen_tool(project: Project, manifest: Manifest, needed: frozenset[str]) -> str:
-    named = manifest.package_manager.partition("@")[0]
+    named_tool = manifest.package_manager.partition("@")[0]
     locked = [tool for tool, locks in LOCKS.items() if project.first(locks)]
-    if named in LOCKS and (not locked or named in locked):
-        return named
+    if named_tool in LOCKS and (not locked or named_tool in locked):
+        return named_tool
     if locked:
         return locked[0]
     if project.has(PNPM_SETTINGS) or "pnpm" in manifest.engines or manifest.file != MANIFEST:
@@ -99,16 +99,16 @@ def has_hooks(manifest: Manifest) -> bool:
 
 def tool_package(project: Project, manifest: Manifest, tool: str) -> str:
     """Return the package of a tool that only scripts call, with its version."""
-    asked = asked_tool(project, manifest, tool)
+    requested = tool_version(project, manifest, tool)
     version = (
-        asked.requirement.text
-        if asked
+        requested.requirement.text
+        if requested
         else {"yarn": _YARN_CLASSIC, "pnpm": _PNPM_OF_SETTINGS, "bun": "1"}[tool]
     )
     return f"{_package_of_yarn(version) if tool == 'yarn' else tool}@{version}"
 
 
-def _npm(project: Project, manifest: Manifest) -> Installation:
+def _npm(project: Project, manifest: Manifest) -> NodeInstallation:
     lock = project.first(NPM_LOCKS)
     clean = "&& npm cache clean --force"
     if lock is None:
@@ -123,7 +123,7 @@ def _npm(project: Project, manifest: Manifest) -> Installation:
         reason = f"`{lock}` pins the packages; npm ci installs them."
         command = "npm ci"
     version = manifest.managed_by("npm")
-    return Installation(
+    return NodeInstallation(
         "npm",
         reason,
         f"{command} --include=dev {clean}",
@@ -151,13 +151,13 @@ def _is_out_of_step(project: Project, manifest: Manifest, lock: str) -> bool:
     return locked != {**manifest.dependencies, **manifest.development}
 
 
-def _pnpm(project: Project, manifest: Manifest) -> Installation:
-    asked = asked_tool(project, manifest, "pnpm")
-    version = asked.requirement.text if asked else _pnpm_by_files(project, manifest)
+def _pnpm(project: Project, manifest: Manifest) -> NodeInstallation:
+    requested = tool_version(project, manifest, "pnpm")
+    version = requested.requirement.text if requested else _pnpm_by_files(project, manifest)
     frozen = "--frozen-lockfile" if project.has(PNPM_LOCK) else "--no-frozen-lockfile"
     install = f"pnpm install {frozen}"
     clean = f"&& rm -rf {CACHE}"
-    return Installation(
+    return NodeInstallation(
         "pnpm",
         f"`{PNPM_LOCK}` pins the packages; pnpm {version} installs them."
         if project.has(PNPM_LOCK)
@@ -177,24 +177,24 @@ def _pnpm(project: Project, manifest: Manifest) -> Installation:
 def _pnpm_by_files(project: Project, manifest: Manifest) -> str:
     """Return the pnpm for a lock: 9 and 10 write the same version, but only 10 reads settings of the workspace."""
     settings = {
-        found.group(1)
+        match.group(1)
         for line in (project.text(PNPM_SETTINGS) or "").splitlines()
-        if (found := _SETTING.match(line))
+        if (match := _SETTING.match(line))
     }
     for line in (project.text(PNPM_LOCK) or "").splitlines()[:_FIRST_LINES]:
         if line.startswith("lockfileVersion:"):
-            written = line.partition(":")[2].strip().strip("'\"")
-            if written == "9.0" and (settings - _PNPM_9_SETTINGS or manifest.has_own_build_list):
+            lock_version = line.partition(":")[2].strip().strip("'\"")
+            if lock_version == "9.0" and (settings - _PNPM_9_SETTINGS or manifest.has_own_build_list):
                 return _PNPM_OF_SETTINGS
-            return _PNPM_OF_LOCK.get(written, _PNPM_OF_SETTINGS)
+            return _PNPM_OF_LOCK.get(lock_version, _PNPM_OF_SETTINGS)
     return _PNPM_OF_SETTINGS
 
 
-def _yarn(project: Project, manifest: Manifest) -> Installation:
-    asked = asked_tool(project, manifest, "yarn")
+def _yarn(project: Project, manifest: Manifest) -> NodeInstallation:
+    requested = tool_version(project, manifest, "yarn")
     release = _yarn_release(project)
     locked = _yarn_by_lock(project)
-    version = asked.requirement.text if asked else release or locked
+    version = requested.requirement.text if requested else release or locked
     files = _files(project, manifest, (YARN_LOCK,))
     has_lock = project.has(YARN_LOCK)
     reason = f"`{YARN_LOCK}` pins the packages; yarn {version} installs them."
@@ -203,7 +203,7 @@ def _yarn(project: Project, manifest: Manifest) -> Installation:
     agent = f"yarn/{version}"
     if not version.lstrip("^~>=v ").startswith("1"):
         install = f"yarn install {'--immutable' if has_lock else '--no-immutable'}"
-        return Installation(
+        return NodeInstallation(
             "yarn",
             reason,
             f"{install} && rm -rf {CACHE}",
@@ -227,7 +227,7 @@ def _yarn(project: Project, manifest: Manifest) -> Installation:
     install = (
         f"yarn install{' --frozen-lockfile' if has_lock else ''} --ignore-engines --cache-folder {CACHE}"
     )
-    return Installation(
+    return NodeInstallation(
         "yarn",
         reason,
         f"{install} --production=false && rm -rf {CACHE}",
@@ -250,24 +250,24 @@ def _yarn_release(project: Project) -> str:
     for line in (project.text(YARN_SETTINGS) or "").splitlines():
         if line.startswith("yarnPath:"):
             name = basename(line.partition(":")[2].strip().strip("'\""))
-            found = re.fullmatch(r"yarn-(\d{1,3}\.\d{1,3}\.\d{1,3})\.c?js", name)
-            return found.group(1) if found else ""
+            match = re.fullmatch(r"yarn-(\d{1,3}\.\d{1,3}\.\d{1,3})\.c?js", name)
+            return match.group(1) if match else ""
     return ""
 
 
 def _yarn_by_lock(project: Project) -> str:
     lines = (project.text(YARN_LOCK) or "").splitlines()[:_FIRST_LINES]
     if "__metadata:" in lines:
-        written = next(
+        lock_version = next(
             (line.partition(":")[2].strip() for line in lines if line.startswith("  version:")), ""
         )
-        return _YARN_OF_LOCK.get(written, _YARN_NEWEST)
+        return _YARN_OF_LOCK.get(lock_version, _YARN_NEWEST)
     return _YARN_NEWEST if project.has(YARN_SETTINGS) else _YARN_CLASSIC
 
 
-def _bun(project: Project, manifest: Manifest) -> Installation:
-    asked = asked_tool(project, manifest, "bun")
-    version = asked.requirement.text if asked else "1"
+def _bun(project: Project, manifest: Manifest) -> NodeInstallation:
+    requested = tool_version(project, manifest, "bun")
+    version = requested.requirement.text if requested else "1"
     lock = project.first(BUN_LOCKS)
     reason = (
         f"`{lock}` pins the packages; bun installs them."
@@ -278,7 +278,7 @@ def _bun(project: Project, manifest: Manifest) -> Installation:
     frozen, lean = ("bun install --frozen-lockfile", "bun install --frozen-lockfile --omit=dev")
     install = f"{{ {frozen} || bun install; }}" if lock else "bun install"
     install_lean = f"{{ {lean} || bun install --omit=dev; }}" if lock else "bun install --omit=dev"
-    return Installation(
+    return NodeInstallation(
         "bun",
         reason,
         f"{install} && rm -rf {CACHE}",

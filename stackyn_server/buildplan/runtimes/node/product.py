@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stackyn_server.buildplan.runtimes.node.scripts import effective, option
+from stackyn_server.buildplan.runtimes.node.scripts import effective_command, option_value
 from stackyn_server.buildplan.runtimes.node.workspace import Package
 
 _SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
@@ -15,7 +15,7 @@ _LONGEST_LINE = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class StaticSite:
     """A site of plain files. `folders` are where it is built to, the likeliest first. `is_single_page`: index.html
     answers for every path. `programs` are commands of `start` scripts that can't serve it, though they look like it.
     """
@@ -27,7 +27,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class FrameworkServer:
     """A server of the framework's own. `after_build` are commands that make it complete, `build_settings` are for the
     build, `adds` are packages to install globally. `programs` are commands of `start` scripts that it stands in for.
     """
@@ -40,7 +40,7 @@ class Server:
     programs: tuple[str, ...] = ()
 
 
-Product = Site | Server
+Product = StaticSite | FrameworkServer
 # How tools build, for projects that have no `build` script.
 _BUILDS = {
     "next": "next build", "nuxt": "nuxt build", "SvelteKit": "vite build", "astro": "astro build", "vite": "vite build",
@@ -52,7 +52,7 @@ _BUILDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class NodeApp:
     """A package with what frameworks ask of it. `execute` runs a program of a package, such as `npx`."""
 
     package: Package
@@ -77,17 +77,20 @@ def usual_build(package: Package, product: Product | None) -> str | None:
     if product is None or build_script(package) is not None:
         return None
     if product.tool == "vite" and not package.has(
-        f"{vite_root(App(package, ''))}/index.html".removeprefix("./")
+        f"{vite_root(NodeApp(package, ''))}/index.html".removeprefix("./")
     ):
         return None  # it is there for the tests, mostly
-    usual = _BUILDS.get(product.tool)
+    tool_command = _BUILDS.get(product.tool)
     scripts = package.manifest.scripts
-    named = (effective(name, scripts) for name in scripts)  # such as `docs:build`
-    return next((command for command in named if usual and f"{command} ".startswith(f"{usual} ")), usual)
+    commands = (effective_command(name, scripts) for name in scripts)  # such as `docs:build`
+    same_tool = (
+        command for command in commands if tool_command and f"{command} ".startswith(f"{tool_command} ")
+    )
+    return next(same_tool, tool_command)
 
 
-def vite_root(app: App) -> str:
-    return option(app.build, "--root") or value(app.config("vite.config"), "root") or "."
+def vite_root(app: NodeApp) -> str:
+    return option_value(app.build, "--root") or value(app.config("vite.config"), "root") or "."
 
 
 def lines(config: str) -> Iterator[str]:
@@ -100,12 +103,12 @@ def value(config: str, key: str) -> str | None:
     """Return the text of `key: "value"` in a configuration that is a program: what is computed is not seen."""
     pattern = re.compile(rf"(?:^|[\s{{,(\"'])['\"]?{key}['\"]? ?[:=] ?['\"`]([^'\"`$]{{0,100}})['\"`]")
     for line in lines(config):
-        if found := pattern.search(line):
-            text = found.group(1)
+        if match := pattern.search(line):
+            text = match.group(1)
             return text.removeprefix("./").rstrip("/") if text.strip() else text
     return None
 
 
-def is_off(config: str, key: str) -> bool:
+def is_false(config: str, key: str) -> bool:
     pattern = re.compile(rf"(?:^|[\s{{,])['\"]?{key}['\"]? ?: ?false\b")
     return any(pattern.search(line) for line in lines(config))

@@ -7,25 +7,39 @@ from dataclasses import replace
 
 from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.runtimes.node.dockerfile import Recipe, app_dockerfile, site_build_dockerfile
-from stackyn_server.buildplan.runtimes.node.elsewhere import WRANGLER_FILES, assets_of_worker, served_here
+from stackyn_server.buildplan.runtimes.node.dockerfile import (
+    NodeImageSpec,
+    app_dockerfile,
+    site_build_dockerfile,
+)
+from stackyn_server.buildplan.runtimes.node.elsewhere import (
+    WRANGLER_FILES,
+    assets_of_worker,
+    product_for_server,
+)
 from stackyn_server.buildplan.runtimes.node.frameworks import product_of
-from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, MANIFESTS, VERSION_FILES, asked_node
+from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, MANIFESTS, VERSION_FILES, node_version
 from stackyn_server.buildplan.runtimes.node.packages import (
     LOCKS,
     SETTINGS,
-    Installation,
+    NodeInstallation,
     plan_installation,
     tool_package,
 )
-from stackyn_server.buildplan.runtimes.node.product import Product, Server, Site, build_script, usual_build
+from stackyn_server.buildplan.runtimes.node.product import (
+    FrameworkServer,
+    Product,
+    StaticSite,
+    build_script,
+    usual_build,
+)
 from stackyn_server.buildplan.runtimes.node.script import NEEDS, plan_script
-from stackyn_server.buildplan.runtimes.node.scripts import effective
-from stackyn_server.buildplan.runtimes.node.start import Start, find_start, own_start, tools_needed
+from stackyn_server.buildplan.runtimes.node.scripts import effective_command
+from stackyn_server.buildplan.runtimes.node.start import NodeStart, find_start, own_start, tools_needed
 from stackyn_server.buildplan.runtimes.node.system import system_packages
 from stackyn_server.buildplan.runtimes.node.workspace import Package, Workspace, find_workspace, members
 from stackyn_server.buildplan.runtimes.static.runtime import INDEX
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/node_modules",)
@@ -58,39 +72,41 @@ def _plan(project: Project) -> BuildPlan | None:
     workspace = _with_its_only_app(workspace)
     installation = _installation(workspace)
     product = product_of(workspace.app, installation.execute)
-    if not given_command(project):
-        product = served_here(workspace.app, product)
-    product = _published(project, product)
-    is_said = project.options.is_own("publish_directory")
-    start = None if is_said else find_start(workspace.app, installation, product)
+    if not configured_command(project):
+        product = product_for_server(workspace.app, product)
+    product = _with_publish_directory(project, product)
+    publishes_folder = project.options.is_set_by_owner("publish_directory")
+    start = None if publishes_folder else find_start(workspace.app, installation, product)
     if start is None and not _is_site(workspace.app, product):
         if project.has(INDEX) or project.options.publish_directory or assets_of_worker(project):
             return None
         raise _undetected(workspace)
-    recipe = _recipe(workspace, installation, product, start)
+    spec = _image_spec(workspace, installation, product, start)
     shared = workspace.root.project.options.root_directory
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=tuple(_reasons(recipe)),
+        reasons=tuple(_reasons(spec)),
         dockerfile=GENERATED_DOCKERFILE,
-        generated=app_dockerfile(recipe) if start else site_build_dockerfile(recipe),
+        generated=app_dockerfile(spec) if start else site_build_dockerfile(spec),
         port=project.port,
         ignore=IGNORED,
         copies=installation.files,
-        base_images=tuple(_base_images(recipe)),
+        base_images=tuple(_base_images(spec)),
         root=(shared or "") if shared != project.options.root_directory else None,
     )
 
 
-def _published(project: Project, product: Product | None) -> Product | None:
+def _with_publish_directory(project: Project, product: Product | None) -> Product | None:
     """Return what the build makes, by the folder that the owner or another host names. What that host makes of a
     framework's server (`.next`) is no site here."""
     folder = project.options.publish_directory
-    if not folder or (isinstance(product, Server) and not project.options.is_own("publish_directory")):
+    if not folder or (
+        isinstance(product, FrameworkServer) and not project.options.is_set_by_owner("publish_directory")
+    ):
         return product
-    if isinstance(product, Site):
+    if isinstance(product, StaticSite):
         return replace(product, folders=(folder,))
-    return Site("The build", (folder,))
+    return StaticSite("The build", (folder,))
 
 
 def is_app(project: Project) -> bool:
@@ -110,7 +126,7 @@ def is_app(project: Project) -> bool:
     return is_site or own_start(workspace.app, installation, product) is not None
 
 
-def building(project: Project) -> Recipe | None:
+def image_spec(project: Project) -> NodeImageSpec | None:
     """Return how the package of the root directory is installed and built; None without a package.json.
 
     Raises `DeploymentFailed` for one that can't be.
@@ -119,10 +135,10 @@ def building(project: Project) -> Recipe | None:
     if workspace is None:
         return None
     installation = _installation(workspace)
-    return _recipe(workspace, installation, product_of(workspace.app, installation.execute), None)
+    return _image_spec(workspace, installation, product_of(workspace.app, installation.execute), None)
 
 
-def _installation(workspace: Workspace) -> Installation:
+def _installation(workspace: Workspace) -> NodeInstallation:
     needed = tools_needed(workspace.app.manifest, workspace.app.project)
     installation = plan_installation(workspace.root.project, workspace.root.manifest, needed)
     if command := workspace.app.project.options.install_command:
@@ -139,7 +155,7 @@ def _is_site(app: Package, product: Product | None) -> bool:
         return False  # they are not there, whatever other pages are
     files = app.project.files
     inside_others = tuple(path.removesuffix(MANIFEST) for path in files if path.endswith(f"/{MANIFEST}"))
-    return isinstance(product, Site) or any(
+    return isinstance(product, StaticSite) or any(
         path.endswith(".html") and not path.startswith(inside_others) for path in files
     )
 
@@ -156,7 +172,7 @@ def _with_its_only_app(workspace: Workspace) -> Workspace:
     return Workspace(root, apps[0]) if len(apps) == 1 else workspace
 
 
-def _apps(root: Package, installation: Installation) -> list[Package]:
+def _apps(root: Package, installation: NodeInstallation) -> list[Package]:
     """Return the members that can be deployed by themselves; what others depend on is a part of those."""
     packages = members(root)
     parts = {name for package in packages for name in package.manifest.dependencies}
@@ -169,11 +185,11 @@ def _apps(root: Package, installation: Installation) -> list[Package]:
 
 def _builds_members(root: Package) -> bool:
     """True for a `build` script that has the members build themselves: `turbo build`, `npm run build --workspaces`."""
-    words = effective(build_script(root) or "", root.manifest.scripts).split()
+    words = effective_command(build_script(root) or "", root.manifest.scripts).split()
     return bool(words) and (words[0] in _ORCHESTRATORS or words[0].startswith("-") or "--workspaces" in words)
 
 
-def _is_whole(package: Package, installation: Installation) -> bool:
+def _is_whole(package: Package, installation: NodeInstallation) -> bool:
     try:
         product = product_of(package, installation.execute)
     except DeploymentFailed:
@@ -195,20 +211,22 @@ def _undetected(workspace: Workspace) -> Exception:
     )
 
 
-def _recipe(
-    workspace: Workspace, installation: Installation, product: Product | None, start: Start | None
-) -> Recipe:
+def _image_spec(
+    workspace: Workspace, installation: NodeInstallation, product: Product | None, start: NodeStart | None
+) -> NodeImageSpec:
     project, root, app = workspace.app.project, workspace.root, workspace.app
     toolchains = project.options.toolchains
-    asked = asked_node(project, app.manifest) or asked_node(root.project, root.manifest)
+    requested = node_version(project, app.manifest) or node_version(root.project, root.manifest)
     names = {*app.manifest.dependencies, *app.manifest.development, *root.manifest.dependencies}
     own = {tool.rpartition("@")[0] for tool in installation.tools}
     called = sorted(tools_needed(app.manifest, project) - own)
-    is_served = isinstance(product, Server) and start is not None and start.command == product.command
-    adds = product.adds if isinstance(product, Server) and is_served else ()
-    return Recipe(
+    is_served = (
+        isinstance(product, FrameworkServer) and start is not None and start.command == product.command
+    )
+    adds = product.adds if isinstance(product, FrameworkServer) and is_served else ()
+    return NodeImageSpec(
         workspace=workspace,
-        choice=toolchains.choose("node", asked),
+        choice=toolchains.choose("node", requested),
         installation=installation,
         system=system_packages(root.project, names, uses_git=app.manifest.uses_git or root.manifest.uses_git),
         product=product,
@@ -223,44 +241,44 @@ def _recipe(
     )
 
 
-def _base_images(recipe: Recipe) -> Iterator[str]:
-    if recipe.is_compiled_apart and recipe.choice.build_image:
-        yield recipe.choice.build_image.name
-    yield recipe.choice.image.name
-    if recipe.needs_only_bun:
-        yield recipe.bare
-    if recipe.start is None:
-        yield recipe.app.project.options.toolchains.choose("static").image.name
+def _base_images(spec: NodeImageSpec) -> Iterator[str]:
+    if spec.is_compiled_apart and spec.choice.build_image:
+        yield spec.choice.build_image.name
+    yield spec.choice.image.name
+    if spec.needs_only_bun:
+        yield spec.bare
+    if spec.start is None:
+        yield spec.app.project.options.toolchains.choose("static").image.name
 
 
-def _reasons(recipe: Recipe) -> Iterator[str]:
-    app, system, product = recipe.app, recipe.system, recipe.product
+def _reasons(spec: NodeImageSpec) -> Iterator[str]:
+    app, system, product = spec.app, spec.system, spec.product
     yield f"`{app.path(app.manifest.file)}` makes it a Node project."
     if app.folder:
         yield f"It is part of a workspace, which is installed from its root for `{app.folder}`."
-    yield "There are no packages: bun alone runs it." if recipe.needs_only_bun else recipe.choice.reason
-    yield recipe.installation.reason
+    yield "There are no packages: bun alone runs it." if spec.needs_only_bun else spec.choice.reason
+    yield spec.installation.reason
     if system.causes:
         compilers = "compilers are there while packages are installed" if system.is_compiled else ""
         libraries = f"the app runs with {', '.join(system.run)}" if system.run else ""
         needs = " and ".join(filter(None, (compilers, libraries)))
         yield f"Because of {', '.join(system.causes)}, {needs or 'more of the system is there'}."
-    if recipe.left_out:
-        yield f"The program that {', '.join(recipe.left_out)} downloads for development is left out."
+    if spec.left_out:
+        yield f"The program that {', '.join(spec.left_out)} downloads for development is left out."
     if app.project.options.build_command:
         yield "The build command of the app is run."
     elif name := build_script(app):
         yield f"Its `{name}` script is run."
-    elif recipe.usual_build:
-        yield f"It has no `build` script: `{recipe.usual_build}` builds it."
-    if recipe.start is not None:
-        yield recipe.start.reason
-    elif isinstance(product, Site):
+    elif spec.usual_build:
+        yield f"It has no `build` script: `{spec.usual_build}` builds it."
+    if spec.start is not None:
+        yield spec.start.reason
+    elif isinstance(product, StaticSite):
         yield f"{product.tool} builds a site of plain files, and nothing starts a server: the files are served."
     else:
         yield "Nothing starts a server: the pages that the build leaves are served."
-    if found := app.project.first(_PYTHON_MANIFESTS):
-        yield f"The Python files make no web application, so `{found}` is not installed."
+    if python_manifest := app.project.first(_PYTHON_MANIFESTS):
+        yield f"The Python files make no web application, so `{python_manifest}` is not installed."
 
 
 RUNTIME = Runtime(name="node", looked_for=f"Node ({MANIFEST}, server.js)", needs=_needs, plan=_plan)

@@ -10,8 +10,8 @@ from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import one_stage, plan_of
 from stackyn_server.buildplan.project import Project, undetected
-from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, VERSION_FILES, asked_node_of_files
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, VERSION_FILES, node_version_in_files
+from stackyn_server.buildplan.settings.start_command import configured_command
 
 SCRIPTS = tuple(
     f"{name}{suffix}" for name in ("server", "app", "index", "main") for suffix in (".js", ".mjs", ".cjs")
@@ -41,11 +41,11 @@ def plan_script(project: Project) -> BuildPlan | None:
 
     Raises `DeploymentFailed` for a script that imports packages, which nothing names.
     """
-    given = given_command(project)
-    if given:
-        if given[0].split()[0] != "node":
+    configured = configured_command(project)
+    if configured:
+        if configured[0].split()[0] != "node":
             return None
-        command, reason = given
+        command, reason = configured
     else:
         script = next((path for path in SCRIPTS if _serves(project, path)), None)
         if script is None:
@@ -53,7 +53,7 @@ def plan_script(project: Project) -> BuildPlan | None:
         _refuse_packages(project, script)
         command = f"node {shlex.quote(script)}"
         reason = f"`{script}` is a server of Node and needs no packages: it is run."
-    choice = project.options.toolchains.choose("node", asked_node_of_files(project))
+    choice = project.options.toolchains.choose("node", node_version_in_files(project))
     steps = (project.options.install_command, project.options.build_command)
     lines = ["ENV NODE_ENV=production HOST=0.0.0.0", COPY_ALL, *(run(step) for step in steps if step)]
     text = one_stage(project, choice.image.name, lines, command)
@@ -70,15 +70,17 @@ def _serves(project: Project, script: str) -> bool:
 
 def _modules(script: str) -> Iterator[str]:
     """Yield what a script imports by name, Node's own modules among it; not files, nor what has an address."""
-    names = (found[2] for found in _IMPORT.finditer(script))
+    names = (match[2] for match in _IMPORT.finditer(script))
     yield from (name for name in names if name.startswith("node:") or not _IS_PLACE.match(name))
 
 
 def _refuse_packages(project: Project, script: str) -> None:
     if project.options.install_command:
         return
-    named = {_package(name) for name in _modules(project.text(script) or "") if not name.startswith("node:")}
-    packages = sorted(filter(_NAME.fullmatch, named - _OWN_MODULES))
+    imported = {
+        _package(name) for name in _modules(project.text(script) or "") if not name.startswith("node:")
+    }
+    packages = sorted(filter(_NAME.fullmatch, imported - _OWN_MODULES))
     missing = [
         name
         for name in packages

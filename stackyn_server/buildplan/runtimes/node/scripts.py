@@ -29,17 +29,17 @@ _FILE_SERVERS = frozenset(("webpack-dev-server", "serve", "http-server", "live-s
 _BUILD_OR_SERVE = frozenset(("vite", "parcel"))
 
 
-def effective(name: str, scripts: Mapping[str, str]) -> str:
+def effective_command(name: str, scripts: Mapping[str, str]) -> str:
     """Return the command that a script ends in: its last one, without what is before it, through other scripts."""
-    command, seen = scripts.get(name, ""), {name}
+    command, followed = scripts.get(name, ""), {name}
     for _ in range(_MOST_STEPS):
         words = _bare_words(command)
-        other = _script_named(words)
+        called_script = _script_named(words)
         # A script that seems to run itself does so in another folder, as in `cd web && npm start`.
-        if other is None or other not in scripts or other in seen:
+        if called_script is None or called_script not in scripts or called_script in followed:
             return " ".join(words[1:] if words[:1] in (["yarn"], ["pnpm"]) else words)
-        command = scripts[other]
-        seen.add(other)
+        command = scripts[called_script]
+        followed.add(called_script)
     return ""
 
 
@@ -52,7 +52,7 @@ def is_development(command: str) -> bool:
     rest = [word for word in words[1:] if not word.startswith("-") or word in ("--serve", "--watch")]
     if program in _FILE_SERVERS or (program in _BUILD_OR_SERVE and rest[:1] != ["build"]):
         return True
-    return any((program, *rest[:1]) == known for known in _DEVELOPMENT)
+    return any((program, *rest[:1]) == development_command for development_command in _DEVELOPMENT)
 
 
 def tools_in(*commands: str) -> frozenset[str]:
@@ -66,7 +66,7 @@ def uses_in(scripts: Mapping[str, str], name: str, program: str) -> bool:
     return program in re.split(r"[\s;&|()]+", scripts.get(name, "")[:_LONGEST_SCRIPT])
 
 
-def option(command: str, *names: str) -> str | None:
+def option_value(command: str, *names: str) -> str | None:
     """Return the value of an option such as `--outDir build` or `--outDir=build`."""
     words = command[:_LONGEST_SCRIPT].split()
     for word, following in zip_longest(words, words[1:], fillvalue=""):

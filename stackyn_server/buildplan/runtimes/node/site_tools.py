@@ -5,42 +5,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 from posixpath import normpath
 
-from stackyn_server.buildplan.runtimes.node.product import App, Product, Site, usual_build, value, vite_root
-from stackyn_server.buildplan.runtimes.node.scripts import option
+from stackyn_server.buildplan.runtimes.node.product import (
+    NodeApp,
+    Product,
+    StaticSite,
+    usual_build,
+    value,
+    vite_root,
+)
+from stackyn_server.buildplan.runtimes.node.scripts import option_value
 
 
-def documents(app: App) -> Product | None:
+def documents(app: NodeApp) -> Product | None:
     """VitePress and VuePress build beside the documents, in the folder that the build script names."""
     for tool in ("vitepress", "vuepress"):
         if app.uses(tool):
-            build = app.build or usual_build(app.package, Site(tool, ())) or ""
+            build = app.build or usual_build(app.package, StaticSite(tool, ())) or ""
             words = build.split()
             folder = next((word for word in words[2:] if not word.startswith("-")), ".")
-            given = option(build, "--outDir", "-d", "--dest")
-            return Site(
-                tool, (given or normpath(f"{folder}/.{tool}/dist"), f".{tool}/dist", f"docs/.{tool}/dist")
+            configured = option_value(build, "--outDir", "-d", "--dest")
+            return StaticSite(
+                tool,
+                (configured or normpath(f"{folder}/.{tool}/dist"), f".{tool}/dist", f"docs/.{tool}/dist"),
             )
     return None
 
 
-def eleventy(app: App) -> Product | None:
+def eleventy(app: NodeApp) -> Product | None:
     if not app.uses("@11ty/eleventy"):
         return None
     config = app.config(".eleventy", "eleventy.config")
-    return Site("eleventy", (option(app.build, "--output") or value(config, "output") or "_site", "_site"))
+    return StaticSite(
+        "eleventy", (option_value(app.build, "--output") or value(config, "output") or "_site", "_site")
+    )
 
 
-def vite(app: App) -> Product | None:
+def vite(app: NodeApp) -> Product | None:
     config = app.config("vite.config")  # Nx has the package in the root of the workspace
     if not (app.uses("vite") or (config and app.package.folder) or "vite" in app.build.split()[:1]):
         return None
     root = vite_root(app)
-    folder = option(app.build, "--outDir", "--out-dir") or value(config, "outDir") or "dist"
-    return Site("vite", (normpath(f"{root}/{folder}"), folder), True)
+    folder = option_value(app.build, "--outDir", "--out-dir") or value(config, "outDir") or "dist"
+    return StaticSite("vite", (normpath(f"{root}/{folder}"), folder), True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tool:
+class _SiteTool:
     """A tool that builds a site, with its usual folder, and where another one is said."""
 
     package: str
@@ -52,44 +62,44 @@ class _Tool:
 
 
 _TOOLS = (
-    _Tool("gatsby", "public"),
-    _Tool("gridsome", "dist"),
-    _Tool("@docusaurus/core", "build", options=("--out-dir",)),
-    _Tool("react-scripts", "build", True),
-    _Tool("react-app-rewired", "build", True),
-    _Tool("@craco/craco", "build", True),
-    _Tool("@vue/cli-service", "dist", True, ("--dest",), "vue.config", "outputDir"),
-    _Tool("expo", "dist", True, ("--output-dir",)),
-    _Tool("@rsbuild/core", "dist", True, (), "rsbuild.config", "root"),
-    _Tool("parcel", "dist", True, ("--dist-dir", "-d")),
-    _Tool("parcel-bundler", "dist", True, ("--out-dir", "-d")),
-    _Tool("hexo", "public"),
-    _Tool("@quasar/app-vite", "dist/spa", True),
-    _Tool("@quasar/app-webpack", "dist/spa", True),
-    _Tool("rspress", "doc_build", config="rspress.config", key="outDir"),
-    _Tool("@rspress/core", "doc_build", config="rspress.config", key="outDir"),
-    _Tool("@stencil/core", "www"),
-    _Tool("preact-cli", "build", True, ("--dest",)),
-    _Tool("ember-cli", "dist", True, ("--output-path",)),
-    _Tool("@slidev/cli", "dist", True, ("--out", "-o")),
-    _Tool("storybook", "storybook-static", False, ("--output-dir", "-o")),
+    _SiteTool("gatsby", "public"),
+    _SiteTool("gridsome", "dist"),
+    _SiteTool("@docusaurus/core", "build", options=("--out-dir",)),
+    _SiteTool("react-scripts", "build", True),
+    _SiteTool("react-app-rewired", "build", True),
+    _SiteTool("@craco/craco", "build", True),
+    _SiteTool("@vue/cli-service", "dist", True, ("--dest",), "vue.config", "outputDir"),
+    _SiteTool("expo", "dist", True, ("--output-dir",)),
+    _SiteTool("@rsbuild/core", "dist", True, (), "rsbuild.config", "root"),
+    _SiteTool("parcel", "dist", True, ("--dist-dir", "-d")),
+    _SiteTool("parcel-bundler", "dist", True, ("--out-dir", "-d")),
+    _SiteTool("hexo", "public"),
+    _SiteTool("@quasar/app-vite", "dist/spa", True),
+    _SiteTool("@quasar/app-webpack", "dist/spa", True),
+    _SiteTool("rspress", "doc_build", config="rspress.config", key="outDir"),
+    _SiteTool("@rspress/core", "doc_build", config="rspress.config", key="outDir"),
+    _SiteTool("@stencil/core", "www"),
+    _SiteTool("preact-cli", "build", True, ("--dest",)),
+    _SiteTool("ember-cli", "dist", True, ("--output-path",)),
+    _SiteTool("@slidev/cli", "dist", True, ("--out", "-o")),
+    _SiteTool("storybook", "storybook-static", False, ("--output-dir", "-o")),
 )
 # Bundlers of whatever is left.
-_BUNDLERS = (_Tool("webpack", "dist", True, ("--output-path", "-o")),)
+_BUNDLERS = (_SiteTool("webpack", "dist", True, ("--output-path", "-o")),)
 
 
-def by_table(app: App) -> Product | None:
+def by_table(app: NodeApp) -> Product | None:
     return _of(app, _TOOLS)
 
 
-def by_bundler(app: App) -> Product | None:
+def by_bundler(app: NodeApp) -> Product | None:
     return _of(app, _BUNDLERS) if app.build else None
 
 
-def _of(app: App, tools: tuple[_Tool, ...]) -> Product | None:
+def _of(app: NodeApp, tools: tuple[_SiteTool, ...]) -> Product | None:
     for tool in tools:
         if app.uses(tool.package):
-            said = value(app.config(tool.config), tool.key) if tool.config else None
-            folder = option(app.build, *tool.options) or said or tool.folder
-            return Site(tool.package, (folder, tool.folder), tool.is_single_page)
+            configured_folder = value(app.config(tool.config), tool.key) if tool.config else None
+            folder = option_value(app.build, *tool.options) or configured_folder or tool.folder
+            return StaticSite(tool.package, (folder, tool.folder), tool.is_single_page)
     return None

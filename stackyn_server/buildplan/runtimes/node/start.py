@@ -9,11 +9,17 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, Manifest
-from stackyn_server.buildplan.runtimes.node.packages import Installation
-from stackyn_server.buildplan.runtimes.node.product import Product, Server, Site, build_script, usual_build
-from stackyn_server.buildplan.runtimes.node.scripts import effective, is_development, tools_in
+from stackyn_server.buildplan.runtimes.node.packages import NodeInstallation
+from stackyn_server.buildplan.runtimes.node.product import (
+    FrameworkServer,
+    Product,
+    StaticSite,
+    build_script,
+    usual_build,
+)
+from stackyn_server.buildplan.runtimes.node.scripts import effective_command, is_development, tools_in
 from stackyn_server.buildplan.runtimes.node.workspace import Package
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.settings.start_command import configured_command
 
 _SCRIPT_SUFFIXES = (".js", ".mjs", ".cjs")
 _TYPED_SUFFIXES = (".ts", ".mts")
@@ -34,7 +40,7 @@ _WATCHED = re.compile(r"nodemon(?: -[\w-]+(?: [\w./,*][\w./,*-]*)?)*? ([\w./][\w
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class NodeStart:
     """What is run; `is_plain` when it needs no development package for that, and no package manager around it."""
 
     command: str
@@ -42,24 +48,25 @@ class Start:
     is_plain: bool = False
 
 
-def find_start(package: Package, installation: Installation, product: Product | None) -> Start | None:
+def find_start(package: Package, installation: NodeInstallation, product: Product | None) -> NodeStart | None:
     """Return how the app is started; None for a site, and for a project that does not say how."""
-    if given := given_command(package.project):
-        return Start(given[0], given[1])
+    if configured := configured_command(package.project):
+        return NodeStart(configured[0], configured[1])
     return own_start(package, installation, product)
 
 
-def own_start(package: Package, installation: Installation, product: Product | None) -> Start | None:
+def own_start(package: Package, installation: NodeInstallation, product: Product | None) -> NodeStart | None:
     """Return how package.json and the files beside it say that the app is started."""
     manifest = package.manifest
     if start := _of_scripts(package, installation, product):
         return start
-    if isinstance(product, Server):
-        return Start(
+    if isinstance(product, FrameworkServer):
+        return NodeStart(
             product.command, f"{product.tool} serves it.", is_plain=product.command.startswith("node ")
         )
     is_site = (
-        isinstance(product, Site) and (build_script(package) or usual_build(package, product)) is not None
+        isinstance(product, StaticSite)
+        and (build_script(package) or usual_build(package, product)) is not None
     )
     if is_site and not manifest.uses(*_SERVERS):
         return None
@@ -68,15 +75,17 @@ def own_start(package: Package, installation: Installation, product: Product | N
 
 def tools_needed(manifest: Manifest, project: Project) -> frozenset[str]:
     """Return the tools that the start command and the scripts which are run call by name."""
-    given = given_command(project)
+    configured = configured_command(project)
     names = ("start", "build", "heroku-postbuild", "postinstall", "prestart", *_PRODUCTION)
-    return tools_in(*(manifest.scripts.get(name, "") for name in names), given[0] if given else "")
+    return tools_in(*(manifest.scripts.get(name, "") for name in names), configured[0] if configured else "")
 
 
-def _of_scripts(package: Package, installation: Installation, product: Product | None) -> Start | None:
+def _of_scripts(
+    package: Package, installation: NodeInstallation, product: Product | None
+) -> NodeStart | None:
     manifest = package.manifest
     scripts = manifest.scripts
-    command = effective("start", scripts)
+    command = effective_command("start", scripts)
     program = command.split()[0] if command else ""
     if product is not None and program and program in product.programs:
         return None
@@ -97,38 +106,44 @@ def _serves_files(package: Package, command: str) -> bool:
     return is_server and any(package.has(f"{word}/index.html") for word in words[1:])
 
 
-def _script(name: str, scripts: Mapping[str, str], installation: Installation) -> Start:
+def _script(name: str, scripts: Mapping[str, str], installation: NodeInstallation) -> NodeStart:
     script = scripts[name].strip()
     reason = f"Its `{name}` script starts the app."
     # Run directly, node gets the signal to stop itself, and the memory of a package manager beside it is saved.
     has_hooks = f"pre{name}" in scripts or f"post{name}" in scripts
     if not has_hooks and (_PLAIN_NODE.fullmatch(script) or _PLAIN_BUN.fullmatch(script)):
-        return Start(script, reason, is_plain=True)
+        return NodeStart(script, reason, is_plain=True)
     if not has_hooks and (watched := _WATCHED.fullmatch(script)):
-        return Start(f"node {watched.group(1)}", f"{reason} It is run without nodemon.", is_plain=True)
-    return Start(f"{installation.run} {name}", reason)
+        return NodeStart(f"node {watched.group(1)}", f"{reason} It is run without nodemon.", is_plain=True)
+    return NodeStart(f"{installation.run} {name}", reason)
 
 
-def _of_main_file(package: Package, installation: Installation) -> Start | None:
+def _of_main_file(package: Package, installation: NodeInstallation) -> NodeStart | None:
     entries = [entry.removeprefix("./") for entry in package.manifest.entries]
     by_bun = installation.tool == "bun"
-    named = [f"{entry}{rest}" for entry in entries for rest in ("", ".js", "/index.js")]
+    entry_files = [f"{entry}{rest}" for entry in entries for rest in ("", ".js", "/index.js")]
     suffixes = (*_SCRIPT_SUFFIXES, *_TYPED_SUFFIXES)
-    usual = (f"{name}{suffix}" for name in _MAIN_NAMES for suffix in suffixes)
-    found = package.first(*named, *(name for name in usual if not _is_of_another(package, name)))
-    if found is None or _is_of_page(package, found):
+    usual_files = (f"{name}{suffix}" for name in _MAIN_NAMES for suffix in suffixes)
+    main_file = package.first(
+        *entry_files, *(name for name in usual_files if not _is_of_another(package, name))
+    )
+    if main_file is None or _is_of_page(package, main_file):
         return None
-    if build_script(package) and not package.first(*named) and (made := _made_by_build(package, entries)):
-        return Start(
-            f"node {shlex.quote(made)}",
-            f"There is no `start` script; `{made}`, which the build makes, is run.",
+    if (
+        build_script(package)
+        and not package.first(*entry_files)
+        and (built_file := _built_by_script(package, entries))
+    ):
+        return NodeStart(
+            f"node {shlex.quote(built_file)}",
+            f"There is no `start` script; `{built_file}`, which the build makes, is run.",
             True,
         )
     runner, is_plain = "bun" if by_bun else "node", True
-    if found.endswith(_TYPED_SUFFIXES) and not by_bun and package.manifest.uses("tsx"):
+    if main_file.endswith(_TYPED_SUFFIXES) and not by_bun and package.manifest.uses("tsx"):
         runner, is_plain = f"{installation.execute} tsx", False
-    reason = f"There is no `start` script; `{found}` is run."
-    return Start(f"{runner} {shlex.quote(found)}", reason, is_plain=is_plain)
+    reason = f"There is no `start` script; `{main_file}` is run."
+    return NodeStart(f"{runner} {shlex.quote(main_file)}", reason, is_plain=is_plain)
 
 
 def _is_of_another(package: Package, script: str) -> bool:
@@ -142,10 +157,10 @@ def _is_of_page(package: Package, script: str) -> bool:
     return script in package.text("index.html") and not package.manifest.uses(*_SERVERS)
 
 
-def _made_by_build(package: Package, entries: list[str]) -> str | None:
+def _built_by_script(package: Package, entries: list[str]) -> str | None:
     """Return the main file that is in no folder of the repository: the build makes it, as `dist/index.js`."""
     folders = {
         path.removeprefix(f"{package.folder}/").split("/")[0] for path in package.project.files if "/" in path
     }
-    made = (entry for entry in entries if "/" in entry and entry.endswith(_SCRIPT_SUFFIXES))
-    return next((entry for entry in made if entry.split("/")[0] not in folders), None)
+    built_entries = (entry for entry in entries if "/" in entry and entry.endswith(_SCRIPT_SUFFIXES))
+    return next((entry for entry in built_entries if entry.split("/")[0] not in folders), None)

@@ -47,9 +47,11 @@ class SystemPackages:
 
 def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -> SystemPackages:
     """Return what packages with these names, and those of the lock file, need."""
-    wanted = set(names)
+    dependencies = set(names)
     lock = next((text for locks in LOCKS.values() if (text := _first_text(project, locks))), "")
-    compiled = sorted(name for name in {*_COMPILED, *_LIBRARIES} if name in wanted or _is_locked(lock, name))
+    compiled = sorted(
+        name for name in {*_COMPILED, *_LIBRARIES} if name in dependencies or _is_locked(lock, name)
+    )
     build = [
         *(_COMPILER if compiled else ()),
         *(("git", "ca-certificates") if uses_git or "git+" in lock else ()),
@@ -61,7 +63,7 @@ def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -
         build.extend(headers)
         run.extend(libraries)
     for name, libraries in _RUN_ONLY.items():
-        if name in wanted:
+        if name in dependencies:
             causes.append(name)
             run.extend(libraries)
             build.extend(libraries)
@@ -80,8 +82,8 @@ def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:
 
 
 def _first_text(project: Project, paths: Iterable[str]) -> str | None:
-    found = project.first(path for path in paths if not path.endswith(".lockb"))
-    return project.text(found) if found else None
+    path = project.first(path for path in paths if not path.endswith(".lockb"))
+    return project.text(path) if path else None
 
 
 def _is_locked(lock: str, name: str) -> bool:

@@ -37,8 +37,8 @@ class Package:
 
     def text(self, *names: str) -> str:
         """Return the text of the first of the files that this package has, empty without."""
-        found = self.first(*names)
-        return (self.project.text(self.path(found)) or "") if found else ""
+        name = self.first(*names)
+        return (self.project.text(self.path(name)) or "") if name else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,11 @@ def find_workspace(project: Project) -> Workspace | None:
     if own is None:
         return None
     directory = project.options.root_directory or ""
-    for above, folder in _above(directory):
-        outer = _from(project, above)
-        manifest = read_manifest(outer)
-        if manifest is not None and _has_member(_patterns(outer, manifest), folder):
-            return Workspace(Package(outer, "", manifest), Package(outer, folder, own))
+    for ancestor, folder in _ancestors(directory):
+        outer_project = _project_from(project, ancestor)
+        manifest = read_manifest(outer_project)
+        if manifest is not None and _has_member(_patterns(outer_project, manifest), folder):
+            return Workspace(Package(outer_project, "", manifest), Package(outer_project, folder, own))
     alone = Package(project, "", own)
     return Workspace(alone, alone)
 
@@ -74,22 +74,22 @@ def find_workspace(project: Project) -> Workspace | None:
 def members(root: Package) -> list[Package]:
     """Return the packages that the root's patterns name, by their folders; those that can't be read are left out."""
     patterns = _patterns(root.project, root.manifest)
-    places = (path.rpartition("/") for path in sorted(root.project.files) if "node_modules/" not in path)
-    folders = (folder for folder, _, name in places if folder and name in MANIFESTS)
-    found = [folder for folder in islice(folders, _MOST_FOLDERS) if _has_member(patterns, folder)]
-    return [package for folder in found[:_MOST_MEMBERS] if (package := _member(root, folder)) is not None]
+    manifests = (path.rpartition("/") for path in sorted(root.project.files) if "node_modules/" not in path)
+    manifest_folders = (folder for folder, _, name in manifests if folder and name in MANIFESTS)
+    folders = [folder for folder in islice(manifest_folders, _MOST_FOLDERS) if _has_member(patterns, folder)]
+    return [package for folder in folders[:_MOST_MEMBERS] if (package := _member(root, folder)) is not None]
 
 
 def builds_before(workspace: Workspace) -> list[Package]:
     """Return the packages beside the app that it needs and that have a `build` script, in the order of their builds."""
     by_name = {package.manifest.name: package for package in members(workspace.root) if package.manifest.name}
     ordered: list[Package] = []
-    seen = {workspace.app.manifest.name}
+    visited = {workspace.app.manifest.name}
 
     def visit(package: Package) -> None:
         for name in (*package.manifest.dependencies, *package.manifest.development):
-            if name in by_name and name not in seen:
-                seen.add(name)
+            if name in by_name and name not in visited:
+                visited.add(name)
                 visit(by_name[name])
                 if "build" in by_name[name].manifest.scripts:
                     ordered.append(by_name[name])
@@ -106,14 +106,14 @@ def _member(root: Package, folder: str) -> Package | None:
     return Package(root.project, folder, manifest) if manifest else None
 
 
-def _above(directory: str) -> Iterator[tuple[str, str]]:
+def _ancestors(directory: str) -> Iterator[tuple[str, str]]:
     """Yield each folder above, the nearest first, with the way from there to the directory."""
     parts = directory.split("/") if directory else []
     for size in range(len(parts) - 1, -1, -1):
         yield "/".join(parts[:size]), "/".join(parts[size:])
 
 
-def _from(project: Project, directory: str) -> Project:
+def _project_from(project: Project, directory: str) -> Project:
     prefix = f"{directory}/" if directory else ""
     files = frozenset(path.removeprefix(prefix) for path in project.everything if path.startswith(prefix))
     return replace(project, files=files, options=replace(project.options, root_directory=directory or None))
@@ -133,10 +133,10 @@ def _patterns(project: Project, manifest: Manifest) -> list[str]:
 
 
 def _has_member(patterns: list[str], folder: str) -> bool:
-    chosen = [pattern for pattern in patterns if not pattern.startswith("!")]
-    refused = [pattern[1:].removeprefix("./") for pattern in patterns if pattern.startswith("!")]
-    return any(_matches(pattern, folder) for pattern in chosen) and not any(
-        _matches(pattern, folder) for pattern in refused
+    included = [pattern for pattern in patterns if not pattern.startswith("!")]
+    excluded = [pattern[1:].removeprefix("./") for pattern in patterns if pattern.startswith("!")]
+    return any(_matches(pattern, folder) for pattern in included) and not any(
+        _matches(pattern, folder) for pattern in excluded
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class AppInterface(StrEnum):
     WSGI = "WSGI"
     ASGI = "ASGI"
     SCRIPT = "script"
@@ -15,79 +15,81 @@ class Kind(StrEnum):
 
 # Constructors of web applications by their full names.
 _FRAMEWORKS = {
-    "flask.Flask": ("Flask", Kind.WSGI),
-    "bottle.Bottle": ("Bottle", Kind.WSGI),
-    "bottle.default_app": ("Bottle", Kind.WSGI),
-    "falcon.App": ("Falcon", Kind.WSGI),
-    "falcon.asgi.App": ("Falcon", Kind.ASGI),
-    "fastapi.FastAPI": ("FastAPI", Kind.ASGI),
-    "starlette.applications.Starlette": ("Starlette", Kind.ASGI),
-    "quart.Quart": ("Quart", Kind.ASGI),
-    "sanic.Sanic": ("Sanic", Kind.ASGI),
-    "litestar.Litestar": ("Litestar", Kind.ASGI),
-    "blacksheep.Application": ("BlackSheep", Kind.ASGI),
-    "connexion.App": ("Connexion", Kind.ASGI),
-    "connexion.FlaskApp": ("Connexion", Kind.ASGI),
-    "connexion.AsyncApp": ("Connexion", Kind.ASGI),
-    "shiny.App": ("Shiny", Kind.ASGI),
-    "socketio.ASGIApp": ("Socket.IO", Kind.ASGI),
-    "socketio.WSGIApp": ("Socket.IO", Kind.WSGI),
-    "fasthtml.common.fast_app": ("FastHTML", Kind.ASGI),
-    "fasthtml.common.FastHTML": ("FastHTML", Kind.ASGI),
-    "fasthtml.fast_app": ("FastHTML", Kind.ASGI),
-    "fasthtml.FastHTML": ("FastHTML", Kind.ASGI),
-    "django.core.wsgi.get_wsgi_application": ("Django", Kind.WSGI),
-    "django.core.asgi.get_asgi_application": ("Django", Kind.ASGI),
-    "channels.routing.ProtocolTypeRouter": ("Django", Kind.ASGI),
+    "flask.Flask": ("Flask", AppInterface.WSGI),
+    "bottle.Bottle": ("Bottle", AppInterface.WSGI),
+    "bottle.default_app": ("Bottle", AppInterface.WSGI),
+    "falcon.App": ("Falcon", AppInterface.WSGI),
+    "falcon.asgi.App": ("Falcon", AppInterface.ASGI),
+    "fastapi.FastAPI": ("FastAPI", AppInterface.ASGI),
+    "starlette.applications.Starlette": ("Starlette", AppInterface.ASGI),
+    "quart.Quart": ("Quart", AppInterface.ASGI),
+    "sanic.Sanic": ("Sanic", AppInterface.ASGI),
+    "litestar.Litestar": ("Litestar", AppInterface.ASGI),
+    "blacksheep.Application": ("BlackSheep", AppInterface.ASGI),
+    "connexion.App": ("Connexion", AppInterface.ASGI),
+    "connexion.FlaskApp": ("Connexion", AppInterface.ASGI),
+    "connexion.AsyncApp": ("Connexion", AppInterface.ASGI),
+    "shiny.App": ("Shiny", AppInterface.ASGI),
+    "socketio.ASGIApp": ("Socket.IO", AppInterface.ASGI),
+    "socketio.WSGIApp": ("Socket.IO", AppInterface.WSGI),
+    "fasthtml.common.fast_app": ("FastHTML", AppInterface.ASGI),
+    "fasthtml.common.FastHTML": ("FastHTML", AppInterface.ASGI),
+    "fasthtml.fast_app": ("FastHTML", AppInterface.ASGI),
+    "fasthtml.FastHTML": ("FastHTML", AppInterface.ASGI),
+    "django.core.wsgi.get_wsgi_application": ("Django", AppInterface.WSGI),
+    "django.core.asgi.get_asgi_application": ("Django", AppInterface.ASGI),
+    "channels.routing.ProtocolTypeRouter": ("Django", AppInterface.ASGI),
 }
 # Dash serves through the Flask app that it has as an attribute.
 _DASH = ("dash.Dash", "dash_extensions.enrich.DashProxy")
 _MODULES = {
-    "flask": ("Flask", Kind.WSGI),
-    "fastapi": ("FastAPI", Kind.ASGI),
-    "quart": ("Quart", Kind.ASGI),
-    "fasthtml": ("FastHTML", Kind.ASGI),
+    "flask": ("Flask", AppInterface.WSGI),
+    "fastapi": ("FastAPI", AppInterface.ASGI),
+    "quart": ("Quart", AppInterface.ASGI),
+    "fasthtml": ("FastHTML", AppInterface.ASGI),
 }
 _VARIABLES = ("app", "application", "api", "server")
 _FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application")
-_RAW = {("scope", "receive", "send"): Kind.ASGI, ("environ", "start_response"): Kind.WSGI}
+_RAW = {("scope", "receive", "send"): AppInterface.ASGI, ("environ", "start_response"): AppInterface.WSGI}
 
 
-def application_of(body: Iterable[ast.stmt], imported: dict[str, str]) -> tuple[str, str, Kind, bool] | None:
+def application_of(
+    body: Iterable[ast.stmt], imported: dict[str, str]
+) -> tuple[str, str, AppInterface, bool] | None:
     """Return variable, framework, kind, and whether the variable is a factory, of a web application in this file."""
     likely = next(
         (_MODULES[module] for name in imported.values() if (module := name.split(".")[0]) in _MODULES), None
     )
-    known = unknown = None
+    application = possible = None
     for node in body:
         for variable, value in _assigned(node):
             full_name = _full_name(value.func, imported)
-            if known and not _goes_around(variable, value, known[0]):
+            if application and not _wraps(variable, value, application[0]):
                 continue
             if full_name in _FRAMEWORKS:
-                known = variable, *_FRAMEWORKS[full_name], False
+                application = variable, *_FRAMEWORKS[full_name], False
             elif full_name in _DASH:
-                return f"{variable}.server", "Dash", Kind.WSGI, False
-            elif known:  # something around the application, such as middleware
-                known = variable, *known[1:]
+                return f"{variable}.server", "Dash", AppInterface.WSGI, False
+            elif application:  # something around the application, such as middleware
+                application = variable, *application[1:]
             elif variable in _VARIABLES and full_name.split(".")[-1] in _FACTORIES:
-                unknown = variable, *(likely or ("", Kind.WSGI)), False
-        if known or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                possible = variable, *(likely or ("", AppInterface.WSGI)), False
+        if application or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         raw = _RAW.get(tuple(argument.arg for argument in node.args.args))
         if raw and node.name in _VARIABLES:
             return node.name, "", raw, False
-        if node.name in _FACTORIES and likely and unknown is None:
-            unknown = node.name, *likely, True
-    return known or unknown
+        if node.name in _FACTORIES and likely and possible is None:
+            possible = node.name, *likely, True
+    return application or possible
 
 
-def _goes_around(variable: str, call: ast.Call, known: str) -> bool:
+def _wraps(variable: str, call: ast.Call, inner_variable: str) -> bool:
     """True for `app = Middleware(known)`: it is the application, where that has another name than the usual ones."""
-    usual = ("app", "application")
-    if known in usual or variable not in usual:
+    usual_names = ("app", "application")
+    if inner_variable in usual_names or variable not in usual_names:
         return False
-    return any(isinstance(node, ast.Name) and node.id == known for node in ast.walk(call))
+    return any(isinstance(node, ast.Name) and node.id == inner_variable for node in ast.walk(call))
 
 
 def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.Call]]:

@@ -24,10 +24,10 @@ def _settings(files: frozenset[str]) -> Iterator[str]:
         return
     for path in sorted(files):
         parts = path.removeprefix(base).split("/")
-        named = len(parts) <= 3 and (
+        is_settings = len(parts) <= 3 and (
             parts[-1] == "settings.py" or (len(parts) > 1 and parts[-2] == "settings")
         )
-        if path.startswith(base) and path.endswith(".py") and named:
+        if path.startswith(base) and path.endswith(".py") and is_settings:
             yield path
 
 

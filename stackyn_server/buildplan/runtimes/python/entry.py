@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.runtimes.python.application import Kind, application_of
+from stackyn_server.buildplan.runtimes.python.application import AppInterface, application_of
 
 # Larger files are data or generated, and parsing them would cost seconds.
 SOURCE_CHARACTERS = 256_000
@@ -34,11 +34,11 @@ _NO_SCRIPTS = (
     "gunicorn.conf.py",
 )
 MANAGE = "manage.py"
-_GATEWAY_FILES = {"wsgi.py": Kind.WSGI, "asgi.py": Kind.ASGI}
+_GATEWAY_FILES = {"wsgi.py": AppInterface.WSGI, "asgi.py": AppInterface.ASGI}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PythonEntry:
     """How an app begins. `framework` is empty for plain code; `variable` is empty for a script.
 
     `search_path` is a folder to put on Python's path, relative to the root, empty for the root itself. `is_module`: a
@@ -47,7 +47,7 @@ class Entry:
 
     path: str
     module: str
-    kind: Kind
+    interface: AppInterface
     framework: str = ""
     variable: str = ""
     is_factory: bool = False
@@ -62,11 +62,11 @@ class Entry:
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders above the file but the root, each with a slash at its end."""
-        return tuple(place for place in _places(self.path) if place)
+        return tuple(folder for folder in _folders_above(self.path) if folder)
 
 
 @dataclass(frozen=True, slots=True)
-class _Surroundings:
+class _ProjectLayout:
     """What is found out once for all sources: Django's folder, and the modules that each folder has."""
 
     django: str | None
@@ -77,27 +77,27 @@ def manage_folder(files: frozenset[str]) -> str | None:
     """Return the folder of Django's manage.py, as `""` or `backend/`: in the root or one folder down; None without."""
     if MANAGE in files:
         return ""
-    found = sorted(path for path in files if path.count("/") == 1 and path.endswith(f"/{MANAGE}"))
-    return found[0].removesuffix(MANAGE) if found else None
+    scripts = sorted(path for path in files if path.count("/") == 1 and path.endswith(f"/{MANAGE}"))
+    return scripts[0].removesuffix(MANAGE) if scripts else None
 
 
-def candidates(files: frozenset[str]) -> tuple[str, ...]:
+def candidate_files(files: frozenset[str]) -> tuple[str, ...]:
     """Return the source files that are worth reading, the likeliest first, and not too many."""
     likely = (path for path in _likely(files) if path in files)
-    return tuple(islice(dict.fromkeys((*likely, *_far(files))), MOST_FILES))
+    return tuple(islice(dict.fromkeys((*likely, *_distant_files(files))), MOST_FILES))
 
 
-def _far(files: frozenset[str]) -> list[str]:
+def _distant_files(files: frozenset[str]) -> list[str]:
     """Return the files with a usual name in folders that no convention names, the nearest first."""
     names = {f"{name}.py" for name in NAMES if not name.startswith("__")}
-    found = [
+    paths = [
         path
         for path in files.difference(_likely(files))
         if path.rpartition("/")[2] in names
         and 0 < path.count("/") <= DEEPEST_FOLDER
         and _NO_APPS.isdisjoint(path.split("/"))
     ]
-    return sorted(found, key=lambda path: (path.count("/"), path))
+    return sorted(paths, key=lambda path: (path.count("/"), path))
 
 
 def _likely(files: frozenset[str]) -> Iterator[str]:
@@ -128,47 +128,47 @@ def _packages(files: frozenset[str]) -> Iterator[str]:
 
 def _lone_scripts(files: frozenset[str]) -> list[str]:
     """Return the files of the root that may be the app when none has a usual name: a few, or none at all."""
-    found = [
+    modules = [
         path for path in files if "/" not in path and path.endswith(".py") and not path.startswith("test")
     ]
-    scripts = sorted(path for path in found if path not in _NO_SCRIPTS)
+    scripts = sorted(path for path in modules if path not in _NO_SCRIPTS)
     return scripts if len(scripts) <= 5 else []
 
 
-def find_entries(project: Project) -> list[Entry]:
+def find_entries(project: Project) -> list[PythonEntry]:
     """Return the entries that the source has, the likeliest first: web applications before scripts."""
-    far = frozenset(_far(project.files))
-    paths = candidates(project.files)
-    around = _Surroundings(manage_folder(project.files), _modules_by_folder(project.files, paths))
-    found = [entry for path in paths if (entry := _read(project, path, around))]
-    entries = [entry for entry in found if entry.path not in far]
+    distant = frozenset(_distant_files(project.files))
+    paths = candidate_files(project.files)
+    layout = _ProjectLayout(manage_folder(project.files), _modules_by_folder(project.files, paths))
+    all_entries = [entry for path in paths if (entry := _read(project, path, layout))]
+    entries = [entry for entry in all_entries if entry.path not in distant]
     lone = _lone_scripts(project.files)
     unnamed = [path for path in lone if path.removesuffix(".py") not in NAMES]
-    web = [entry for entry in entries if entry.kind is not Kind.SCRIPT] or _nearest(found)
+    web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT] or _nearest(all_entries)
     # A script of another name is an app only when it is the only one, or when a framework starts it.
     scripts = [
         entry
         for entry in entries
-        if entry.kind is Kind.SCRIPT
+        if entry.interface is AppInterface.SCRIPT
         and (entry.path not in unnamed or len(lone) == 1 or entry.imports & _STARTED)
     ]
     return [*web, *sorted(scripts, key=lambda entry: not entry.imports & _STARTED)]
 
 
-def rivals(project: Project) -> list[Entry]:
+def competing_apps(project: Project) -> list[PythonEntry]:
     """Return the web applications that lie equally near to the root, where there are several and none is the entry."""
-    around = _Surroundings(
-        manage_folder(project.files), _modules_by_folder(project.files, _far(project.files))
+    layout = _ProjectLayout(
+        manage_folder(project.files), _modules_by_folder(project.files, _distant_files(project.files))
     )
-    found = [entry for path in _far(project.files) if (entry := _read(project, path, around))]
-    web = [entry for entry in found if entry.kind is not Kind.SCRIPT]
+    entries = [entry for path in _distant_files(project.files) if (entry := _read(project, path, layout))]
+    web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT]
     nearest = min((entry.path.count("/") for entry in web), default=0)
     return [entry for entry in web if entry.path.count("/") == nearest]
 
 
-def mistake(project: Project) -> str | None:
+def first_syntax_error(project: Project) -> str | None:
     """Return where the first file with a usual name is no Python: `app.py, line 2: '(' was never closed`."""
-    for path in candidates(project.files):
+    for path in candidate_files(project.files):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -180,9 +180,9 @@ def mistake(project: Project) -> str | None:
     return None
 
 
-def _nearest(entries: list[Entry]) -> list[Entry]:
+def _nearest(entries: list[PythonEntry]) -> list[PythonEntry]:
     """Return the web application that lies nearest to the root, if it is the only one as near."""
-    web = [entry for entry in entries if entry.kind is not Kind.SCRIPT]
+    web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT]
     nearest = min((entry.path.count("/") for entry in web), default=0)
     near = [entry for entry in web if entry.path.count("/") == nearest]
     return near if len(near) == 1 else []
@@ -192,7 +192,7 @@ def _nearest(entries: list[Entry]) -> list[Entry]:
 _STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel", "shiny", "marimo"))
 
 
-def _read(project: Project, path: str, around: _Surroundings) -> Entry | None:
+def _read(project: Project, path: str, layout: _ProjectLayout) -> PythonEntry | None:
     text = project.text(path)
     if text is None or len(text) > SOURCE_CHARACTERS:
         return None
@@ -202,17 +202,19 @@ def _read(project: Project, path: str, around: _Surroundings) -> Entry | None:
         body = [node for part in _top_level_parts(text) for node in _parsed(part) or ()]
     imported = dict(_imports(body))
     imports = frozenset(name.split(".")[0] for name in imported.values())
-    module, search_path = _module_of(project, path, around, imports)
-    found = application_of(body, imported) or _imported_application(path, imported, imports)
-    if found is not None:
-        variable, framework, kind, is_factory = found
-        return Entry(path, module, kind, framework, variable, is_factory, search_path, imports)
+    module, search_path = _module_of(project, path, layout, imports)
+    application = application_of(body, imported) or _imported_application(path, imported, imports)
+    if application is not None:
+        variable, framework, interface, is_factory = application
+        return PythonEntry(path, module, interface, framework, variable, is_factory, search_path, imports)
     if path.endswith("__init__.py") or not _does_something(body):
         return None
     package = module.split(".")[0]
     own = package in imports and "." in module
     is_module = path.endswith("__main__.py") or own or _is_relative(body)
-    return Entry(path, module, Kind.SCRIPT, search_path=search_path, imports=imports, is_module=is_module)
+    return PythonEntry(
+        path, module, AppInterface.SCRIPT, search_path=search_path, imports=imports, is_module=is_module
+    )
 
 
 def _parsed(text: str) -> list[ast.stmt] | None:
@@ -251,12 +253,12 @@ def _top_level_parts(text: str) -> Iterator[str]:
 
 
 def _module_of(
-    project: Project, path: str, around: _Surroundings, imports: frozenset[str]
+    project: Project, path: str, layout: _ProjectLayout, imports: frozenset[str]
 ) -> tuple[str, str]:
     """Return a file's module, and the folder that has to be on the path for it."""
     folder, _, name = path.removesuffix(".py").rpartition("/")
     search_path = ""
-    base = around.django
+    base = layout.django
     if folder.split("/")[0] == "src" and not project.has("src/__init__.py"):
         search_path, folder = "src", folder.removeprefix("src").removeprefix("/")
     elif base and path.startswith(base):
@@ -268,7 +270,7 @@ def _module_of(
         and folder in ("backend", "server")
     ):
         search_path, folder = folder, ""
-    elif imported_from := _search_path(path, around.modules, imports):
+    elif imported_from := _search_path(path, layout.modules, imports):
         search_path, folder = imported_from, folder.removeprefix(imported_from).removeprefix("/")
     parts = [part for part in (*folder.split("/"), name) if part and part not in ("__init__", "__main__")]
     return ".".join(parts) or name, search_path
@@ -276,15 +278,17 @@ def _module_of(
 
 def _modules_by_folder(files: frozenset[str], paths: Iterable[str]) -> Mapping[str, frozenset[str]]:
     """Return for each folder at or above one of `paths` the names that can be imported from it."""
-    found: dict[str, set[str]] = {place: set() for path in paths for place in _places(path)}
+    names_by_folder: dict[str, set[str]] = {
+        folder: set() for path in paths for folder in _folders_above(path)
+    }
     for path in files:
-        for place in _places(path):
-            if place in found:
-                found[place].add(path[len(place) :].split("/")[0].removesuffix(".py"))
-    return {place: frozenset(names) for place, names in found.items()}
+        for folder in _folders_above(path):
+            if folder in names_by_folder:
+                names_by_folder[folder].add(path[len(folder) :].split("/")[0].removesuffix(".py"))
+    return {folder: frozenset(names) for folder, names in names_by_folder.items()}
 
 
-def _places(path: str) -> Iterator[str]:
+def _folders_above(path: str) -> Iterator[str]:
     """Yield the folders above a file, the root first, each with a slash at its end; not those that lie too deep."""
     yield ""
     parts = path.split("/", DEEPEST_FOLDER + 1)[:-1]
@@ -293,9 +297,9 @@ def _places(path: str) -> Iterator[str]:
 
 def _search_path(path: str, modules: Mapping[str, frozenset[str]], imports: frozenset[str]) -> str:
     """Return the folder that has to be on the path for what a file imports of the project; empty for the root."""
-    return next((place for place in _places(path) if modules.get(place, frozenset()) & imports), "").rstrip(
-        "/"
-    )
+    return next(
+        (folder for folder in _folders_above(path) if modules.get(folder, frozenset()) & imports), ""
+    ).rstrip("/")
 
 
 def _imports(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
@@ -320,14 +324,14 @@ def _is_relative(body: Iterable[ast.stmt]) -> bool:
 
 def _imported_application(
     path: str, imported: dict[str, str], imports: frozenset[str]
-) -> tuple[str, str, Kind, bool] | None:
+) -> tuple[str, str, AppInterface, bool] | None:
     """Return the app that wsgi.py or asgi.py only imports, as in `from shop import app as application`."""
-    kind = _GATEWAY_FILES.get(path.rpartition("/")[2])
+    interface = _GATEWAY_FILES.get(path.rpartition("/")[2])
     variable = next((name for name in ("application", "app") if name in imported), None)
-    if kind is None or variable is None:
+    if interface is None or variable is None:
         return None
     is_asgi = not imports.isdisjoint(("fastapi", "starlette", "quart"))
-    return variable, "", Kind.ASGI if is_asgi else kind, False
+    return variable, "", AppInterface.ASGI if is_asgi else interface, False
 
 
 def _does_something(body: Iterable[ast.stmt]) -> bool:

@@ -9,20 +9,27 @@ from dataclasses import replace
 
 from stackyn_server.buildplan.formats.structured_files import Table, table, text_at, toml
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import MISE_FILES, Asked, Range, Requirement
+from stackyn_server.buildplan.versions.requirement import (
+    MISE_FILES,
+    Requirement,
+    VersionRange,
+    VersionRequest,
+)
 
 _VARIABLE = "PYTHON_BUILD_FREE_THREADING"
 _FLAVOUR = ("settings", "python", "precompiled_flavor")
 
 
-def free_threaded_if_asked(project: Project, asked: Asked | None) -> Asked | None:
+def free_threaded_if_asked(project: Project, requested: VersionRequest | None) -> VersionRequest | None:
     """Return what is asked of Python as of its free-threaded builds, where a file of mise asks for those."""
     path = next((path for path in MISE_FILES if _asks(toml(project, path))), None)
     if path is None:
-        return asked
-    if asked is None:
-        return Asked(Requirement("a free-threaded build", (Range(),), is_free_threaded=True), f"`{path}`")
-    return replace(asked, requirement=replace(asked.requirement, is_free_threaded=True))
+        return requested
+    if requested is None:
+        return VersionRequest(
+            Requirement("a free-threaded build", (VersionRange(),), is_free_threaded=True), f"`{path}`"
+        )
+    return replace(requested, requirement=replace(requested.requirement, is_free_threaded=True))
 
 
 def _asks(mise: Table) -> bool:

@@ -20,7 +20,7 @@ from stackyn_server.buildplan.runtimes.python.manifests import (
 )
 from stackyn_server.buildplan.runtimes.python.poetry import as_requirements
 from stackyn_server.buildplan.runtimes.python.workspace import Member, find_member
-from stackyn_server.buildplan.versions.requirement import Dialect, asked_of_tool_files
+from stackyn_server.buildplan.versions.requirement import Dialect, version_in_tool_files
 
 # Where uv and Poetry would make it too; a committed one is left out of the context.
 VENV = "/app/.venv"
@@ -37,7 +37,7 @@ class InstallTool:
 
 
 @dataclass(frozen=True, slots=True)
-class Locker:
+class LockFile:
     """A lock file and its tool. `resolve` installs without the lock; `project` the project itself on top."""
 
     lock: str
@@ -48,7 +48,7 @@ class Locker:
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
+class PythonInstallation:
     """`files` are copied before `command` runs, so that its layer is kept until they change; empty: all are needed.
 
     `project` runs when the project's files are there. `is_bare`: the tool brings no setuptools, which packages of
@@ -80,29 +80,29 @@ _PDM = InstallTool("pdm", ("pdm>=2.10,<3", "hishel<2"), ("PDM_CHECK_UPDATE=0",))
 _PIPENV = InstallTool("pipenv", ("pipenv>=2024",), ("PIPENV_NOSPIN=1",))
 _EXPORTED = "/tmp/requirements.txt"
 _LOCKERS = (
-    Locker(
+    LockFile(
         "uv.lock",
         _UV,
         "uv sync --frozen --no-dev --no-install-project",
         "uv sync --frozen --no-dev",
         "uv sync --no-dev",
     ),
-    Locker(
+    LockFile(
         "poetry.lock",
         _POETRY,
         # pip installs what Poetry has locked: Poetry itself asks for more than an index of packages serves.
         f"poetry export --only main --output {_EXPORTED}{{options}} && {_PIP} --no-deps -r {_EXPORTED}",
         f"{_PIP} --no-deps .",
     ),
-    Locker("pdm.lock", _PDM, "pdm sync --prod --no-self", "pdm sync --prod"),
-    Locker("pylock.toml", _UV, "uv pip sync pylock.toml", "uv pip install --no-deps ."),
-    Locker(PIPFILE_LOCK, _PIPENV, "pipenv sync", "pip install --no-deps .", "pipenv lock && pipenv sync"),
+    LockFile("pdm.lock", _PDM, "pdm sync --prod --no-self", "pdm sync --prod"),
+    LockFile("pylock.toml", _UV, "uv pip sync pylock.toml", "uv pip install --no-deps ."),
+    LockFile(PIPFILE_LOCK, _PIPENV, "pipenv sync", "pip install --no-deps .", "pipenv lock && pipenv sync"),
 )
 _BY_LOCK = {locker.lock: locker for locker in _LOCKERS}
 _NEWEST = "there is no lock file, so the newest versions that fit are taken"
 
 
-def plan_installation(project: Project, manifests: Manifests) -> Installation | None:
+def plan_installation(project: Project, manifests: Manifests) -> PythonInstallation | None:
     """Return how the packages are installed, by the version of its tool that is asked for, or None for a project
     that names none. Raises `DeploymentFailed` for a project of conda alone."""
     installation = _installation(project, manifests)
@@ -112,18 +112,20 @@ def plan_installation(project: Project, manifests: Manifests) -> Installation | 
 
 
 def _asked_tool(project: Project, tool: InstallTool) -> InstallTool:
-    asked = asked_of_tool_files(project.text, tool.name, Dialect.PYTHON)
-    version = asked.requirement.text if asked else ""
+    requested = version_in_tool_files(project.text, tool.name, Dialect.PYTHON)
+    version = requested.requirement.text if requested else ""
     if not re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}", version):
         return tool
     exact = version if version.count(".") == 2 else f"{version}.*"
     return replace(tool, requirements=(f"{tool.name}=={exact}", *tool.requirements[1:]))
 
 
-def _installation(project: Project, manifests: Manifests) -> Installation | None:
+def _installation(project: Project, manifests: Manifests) -> PythonInstallation | None:
     """A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py."""
     if command := project.options.install_command:
-        return Installation("The install command of the app installs the packages.", command, is_bare=True)
+        return PythonInstallation(
+            "The install command of the app installs the packages.", command, is_bare=True
+        )
     for locker in _LOCKERS:
         if project.has(locker.lock) and _belongs(project, locker):
             return _locked(project, manifests, locker)
@@ -149,21 +151,21 @@ def _installation(project: Project, manifests: Manifests) -> Installation | None
     return None
 
 
-def _belongs(project: Project, locker: Locker) -> bool:
+def _belongs(project: Project, locker: LockFile) -> bool:
     return locker.lock in (PIPFILE_LOCK, "pylock.toml") or project.has(PYPROJECT)
 
 
-def _locked(project: Project, manifests: Manifests, locker: Locker) -> Installation:
+def _locked(project: Project, manifests: Manifests, locker: LockFile) -> PythonInstallation:
     tool = locker.tool
     reason = f"`{locker.lock}` pins the packages; {tool.name} installs them."
     if locker.lock == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
         # Members and packages in folders are installed as packages: their files have to be there.
-        return Installation(reason, locker.project, tool=tool)
+        return PythonInstallation(reason, locker.project, tool=tool)
     first = PIPFILE if locker.lock == PIPFILE_LOCK else PYPROJECT
     files = tuple(name for name in (first, locker.lock) if project.has(name))
     if _names_paths(manifests):
         files = ()
-    return Installation(
+    return PythonInstallation(
         reason,
         locker.install.format(options=_export_options(manifests)),
         files,
@@ -180,34 +182,36 @@ def _export_options(manifests: Manifests) -> str:
     return f"{'' if has_hashes else ' --without-hashes'}{'' if has_sources else ' --without-urls'}"
 
 
-def _of_poetry(project: Project, manifests: Manifests) -> Installation:
+def _of_poetry(project: Project, manifests: Manifests) -> PythonInstallation:
     reason = f"`{PYPROJECT}` names the packages for Poetry. Commit `poetry.lock`: {_NEWEST}."
     if _is_package(project, manifests):
-        return Installation(reason, f"{_PIP} .", is_bare=True)
-    wanted = as_requirements(manifests.table("tool", "poetry", "dependencies"))
+        return PythonInstallation(reason, f"{_PIP} .", is_bare=True)
+    requirements = as_requirements(manifests.table("tool", "poetry", "dependencies"))
     files = () if _names_paths(manifests) else (PYPROJECT,)
-    command = f"{_PIP} {shlex.join(wanted)}" if wanted else "true"
-    return Installation(reason, command, files, is_bare=True)
+    command = f"{_PIP} {shlex.join(requirements)}" if requirements else "true"
+    return PythonInstallation(reason, command, files, is_bare=True)
 
 
-def _of_member(member: Member) -> Installation:
+def _of_member(member: Member) -> PythonInstallation:
     locked = "`uv.lock` there pins the packages." if member.has_lock else f"Commit its `uv.lock`: {_NEWEST}."
-    place = member.root or "the top"
-    return Installation(
-        f"`{PYPROJECT}` makes it {member.name} of the workspace in {place}; uv installs it. {locked}",
+    root = member.root or "the top"
+    return PythonInstallation(
+        f"`{PYPROJECT}` makes it {member.name} of the workspace in {root}; uv installs it. {locked}",
         f"uv sync{' --frozen' if member.has_lock else ''} --no-dev --package {shlex.quote(member.name)}",
         tool=_UV,
         member=member,
     )
 
 
-def _unlocked(locker: Locker, manifest: str, files: tuple[str, ...]) -> Installation:
+def _unlocked(locker: LockFile, manifest: str, files: tuple[str, ...]) -> PythonInstallation:
     reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
-    return Installation(reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK)
+    return PythonInstallation(
+        reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK
+    )
 
 
-def _of_requirements(path: str, manifests: Manifests) -> Installation:
-    return Installation(
+def _of_requirements(path: str, manifests: Manifests) -> PythonInstallation:
+    return PythonInstallation(
         f"`{path}` names the packages.",
         f"{_PIP} -r {path}",
         () if manifests.reads_files or "/" in path else (path,),
@@ -215,9 +219,9 @@ def _of_requirements(path: str, manifests: Manifests) -> Installation:
     )
 
 
-def _of_project(project: Project, manifests: Manifests) -> Installation | None:
+def _of_project(project: Project, manifests: Manifests) -> PythonInstallation | None:
     declared = manifests.table("project")
-    wanted = manifests.declared
+    requirements = manifests.declared
     is_package = _is_package(project, manifests)
     is_dynamic = "dependencies" in _names(declared.get("dynamic"))
     old = project.first((SETUP_PY, SETUP_CFG))
@@ -228,17 +232,21 @@ def _of_project(project: Project, manifests: Manifests) -> Installation | None:
     ):
         # pip looks for one of the other two files; an empty one will do.
         command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
-        return Installation(f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True)
-    if "build-system" in manifests.pyproject and (is_package or is_dynamic or (declared and not wanted)):
+        return PythonInstallation(
+            f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True
+        )
+    if "build-system" in manifests.pyproject and (
+        is_package or is_dynamic or (declared and not requirements)
+    ):
         reason = f"`{PYPROJECT}` makes it a package, and there is no lock file."
-        return Installation(reason, f"{_PIP} .", is_bare=True)
+        return PythonInstallation(reason, f"{_PIP} .", is_bare=True)
     if is_dynamic:
-        return Installation(
+        return PythonInstallation(
             f"`{PYPROJECT}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
         )
-    if wanted:
+    if requirements:
         reason = f"`{PYPROJECT}` names the packages, and {_NEWEST}."
-        return Installation(reason, f"{_PIP} {shlex.join(wanted)}", (PYPROJECT,), is_bare=True)
+        return PythonInstallation(reason, f"{_PIP} {shlex.join(requirements)}", (PYPROJECT,), is_bare=True)
     return None
 
 
@@ -275,7 +283,7 @@ def _is_package(project: Project, manifests: Manifests) -> bool:
 def _package_folders(project: Project, manifests: Manifests) -> Iterator[str]:
     name = str(manifests.table("project").get("name") or manifests.table("tool", "poetry").get("name") or "")
     module = re.sub(r"[-.]+", "_", name).lower()
-    yield from (f"{place}{module}" for place in ("", "src/") if module)
+    yield from (f"{prefix}{module}" for prefix in ("", "src/") if module)
     wheel = manifests.table("tool", "hatch", "build", "targets", "wheel").get("packages")
     yield from _names(wheel)
     yield from (f"src/{folder}" for folder in sorted(source_packages(project.files)))

@@ -14,11 +14,11 @@ from stackyn_server.buildplan.formats.toml import parse_toml
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
@@ -90,15 +90,15 @@ class Manifests:
     @property
     def declared(self) -> list[str]:
         """The dependencies of the `[project]` table, and of hatch's default environment."""
-        wanted = [*_texts(self.table("project").get("dependencies"))]
-        return [*wanted, *_texts(self.table("tool", "hatch", "envs", "default").get("dependencies"))]
+        dependencies = [*_texts(self.table("project").get("dependencies"))]
+        return [*dependencies, *_texts(self.table("tool", "hatch", "envs", "default").get("dependencies"))]
 
 
 def files_to_read(files: frozenset[str]) -> Iterator[str]:
     """Yield the manifests that `read_manifests` and `asked_python` look at."""
     yield from (*MANIFESTS, *_VERSION_FILES, *TOOL_FILES)
-    others = (path for path in sorted(files) if _is_requirements(path))
-    yield from (path for path, _ in zip(others, range(_MOST_REQUIREMENT_FILES), strict=False))
+    requirement_files = (path for path in sorted(files) if _is_requirements(path))
+    yield from (path for path, _ in zip(requirement_files, range(_MOST_REQUIREMENT_FILES), strict=False))
 
 
 def read_manifests(project: Project) -> Manifests:
@@ -111,8 +111,8 @@ def read_manifests(project: Project) -> Manifests:
         pyproject, pipfile, requirements, False, False, names, frozenset(_locked_names(project)), {}, {}
     )
     names.update(_parsed([*lines, *manifests.declared]))
-    for wanted in (table(pyproject, "tool", "poetry", "dependencies"), table(pipfile, "packages")):
-        for name, value in wanted.items():
+    for dependencies in (table(pyproject, "tool", "poetry", "dependencies"), table(pipfile, "packages")):
+        for name, value in dependencies.items():
             extras = value.get("extras", ()) if isinstance(value, dict) else ()
             names[normal(name)] = frozenset(str(extra) for extra in extras)
     texts = [
@@ -135,23 +135,23 @@ def read_manifests(project: Project) -> Manifests:
     )
 
 
-def asked_python(project: Project, manifests: Manifests) -> Asked | None:
+def python_version(project: Project, manifests: Manifests) -> VersionRequest | None:
     """Return the Python that the project asks for: by its own files for that first, as mise orders them, then by its
     manifests."""
-    if asked := asked_of_tool_files(project.text, "python", Dialect.PYTHON):
-        return asked
+    if requested := version_in_tool_files(project.text, "python", Dialect.PYTHON):
+        return requested
     for path in _VERSION_FILES:
-        if asked := asked_of_file(project.text(path), path, Dialect.PYTHON):
-            return asked
+        if requested := version_in_file(project.text(path), path, Dialect.PYTHON):
+            return requested
     requires = table(manifests.pipfile, "requires")
-    wanted = (
+    fields = (
         (requires.get("python_full_version") or requires.get("python_version"), PIPFILE),
         (manifests.table("project").get("requires-python"), f"requires-python` of `{PYPROJECT}"),
         (manifests.table("tool", "poetry", "dependencies").get("python"), PYPROJECT),
     )
-    for text, origin in wanted:
+    for text, origin in fields:
         if isinstance(text, str) and (requirement := parse_requirement(text, Dialect.PYTHON)):
-            return Asked(requirement, f"`{origin}`")
+            return VersionRequest(requirement, f"`{origin}`")
     return None
 
 
@@ -197,23 +197,23 @@ def _requirement_lines(project: Project, path: str) -> Iterator[str]:
 
     Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for very many lines.
     """
-    waiting, seen = [path], {path}
+    waiting, visited = [path], {path}
     count = 0
     while waiting:
         current = waiting.pop()
-        named: set[str] = set()
+        included: set[str] = set()
         lines = requirement_lines(project.text(current) or "")
         count += len(lines)
         if count > _MOST_LINES:
             raise _too_many_lines(current)
         for line in lines:
             yield line
-            if (found := _OTHER_FILE.match(line)) and found.group(1) not in named:
-                named.add(found.group(1))
-                other = _joined(current, found.group(1))
-                if other not in seen:
-                    seen.add(other)
-                    waiting.append(other)
+            if (match := _OTHER_FILE.match(line)) and match.group(1) not in included:
+                included.add(match.group(1))
+                included_path = _joined(current, match.group(1))
+                if included_path not in visited:
+                    visited.add(included_path)
+                    waiting.append(included_path)
 
 
 def _too_many_lines(path: str) -> DeploymentFailed:
@@ -226,9 +226,9 @@ def _too_many_lines(path: str) -> DeploymentFailed:
     )
 
 
-def _joined(path: str, other: str) -> str:
+def _joined(path: str, relative: str) -> str:
     parts: list[str] = []
-    for part in (PurePosixPath(path).parent / other).parts:
+    for part in (PurePosixPath(path).parent / relative).parts:
         if part == ".." and parts:
             parts.pop()
         elif part != ".":
@@ -240,8 +240,8 @@ def _reads_files(line: str) -> bool:
     """True for a requirement that is a file or folder of the project, or another file of requirements."""
     if line.startswith(_READS_FILES) and not line.startswith("--find-links=http"):
         return True
-    _, at, place = line.partition("@")
-    if at and place.strip().startswith(("file:", ".")):
+    _, at, location = line.partition("@")
+    if at and location.strip().startswith(("file:", ".")):
         return True
     return "://" not in line and _LOCAL_WHEEL.match(line) is not None
 
@@ -260,8 +260,8 @@ def _toml(project: Project, path: str) -> Mapping[str, Any]:
 def _locked_names(project: Project) -> Iterator[str]:
     for lock in TOML_LOCKS:
         for line in (project.text(lock) or "").splitlines():
-            if found := _LOCKED_NAME.match(line):
-                yield normal(found.group(1))
+            if match := _LOCKED_NAME.match(line):
+                yield normal(match.group(1))
     try:
         locked = json.loads(project.text(PIPFILE_LOCK) or "{}")
     except (ValueError, RecursionError):  # pipenv says it better, in the build log
@@ -269,25 +269,25 @@ def _locked_names(project: Project) -> Iterator[str]:
     yield from (normal(name) for name in table(locked if isinstance(locked, dict) else {}, "default"))
 
 
-def _texts(wanted: Any) -> list[str]:
+def _texts(value: Any) -> list[str]:
     return (
-        [text for text in wanted if isinstance(text, str) and text.isprintable()]
-        if isinstance(wanted, list)
+        [text for text in value if isinstance(text, str) and text.isprintable()]
+        if isinstance(value, list)
         else []
     )
 
 
 def _versions(pattern: re.Pattern[str], lines: Iterable[str]) -> dict[str, str]:
-    found = (match for line in lines if not line.startswith("-") and (match := pattern.match(line)))
-    return {normal(match.group(1)): match.group(2) for match in found}
+    matches = (match for line in lines if not line.startswith("-") and (match := pattern.match(line)))
+    return {normal(match.group(1)): match.group(2) for match in matches}
 
 
 def _parsed(lines: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return name to extras of requirements such as `Flask[async]>=3`; options are passed over."""
-    found = (match for line in lines if not line.startswith("-") and (match := _NAME.match(line)))
+    matches = (match for line in lines if not line.startswith("-") and (match := _NAME.match(line)))
     return {
         normal(match.group(1)): frozenset(
             extra.strip() for extra in (match.group(2) or "").split(",") if extra.strip()
         )
-        for match in found
+        for match in matches
     }

@@ -16,49 +16,49 @@ def as_requirements(dependencies: Mapping[str, Any]) -> list[str]:
     """Return `flask = "^3.0"` as `flask>=3.0.0,<4.0.0`, without Python itself and what is optional."""
     return [
         text
-        for name, wanted in dependencies.items()
+        for name, dependency in dependencies.items()
         if name != "python"
-        for text in _requirements(name, wanted)
+        for text in _requirements(name, dependency)
         if text.isprintable()
     ]
 
 
-def _requirements(name: str, wanted: Any) -> Iterator[str]:
-    if isinstance(wanted, str):
-        yield f"{name}{_versions(wanted)}"
-    elif isinstance(wanted, list):  # one for each platform or Python
-        for one in wanted:
-            if isinstance(one, dict):
-                yield from _requirements(name, one)
-    elif isinstance(wanted, dict) and wanted.get("optional") is not True:
+def _requirements(name: str, dependency: Any) -> Iterator[str]:
+    if isinstance(dependency, str):
+        yield f"{name}{_versions(dependency)}"
+    elif isinstance(dependency, list):  # one for each platform or Python
+        for variant in dependency:
+            if isinstance(variant, dict):
+                yield from _requirements(name, variant)
+    elif isinstance(dependency, dict) and dependency.get("optional") is not True:
         yield from _detailed(
-            name, {key: value for key, value in wanted.items() if isinstance(value, str | list)}
+            name, {key: value for key, value in dependency.items() if isinstance(value, str | list)}
         )
 
 
-def _detailed(name: str, wanted: Mapping[str, Any]) -> Iterator[str]:
-    extras = [extra for extra in wanted.get("extras", ()) if isinstance(extra, str)]
-    named = f"{name}[{','.join(extras)}]" if extras else name
-    markers = f" ; {wanted['markers']}" if isinstance(wanted.get("markers"), str) else ""
+def _detailed(name: str, dependency: Mapping[str, Any]) -> Iterator[str]:
+    extras = [extra for extra in dependency.get("extras", ()) if isinstance(extra, str)]
+    name_with_extras = f"{name}[{','.join(extras)}]" if extras else name
+    markers = f" ; {dependency['markers']}" if isinstance(dependency.get("markers"), str) else ""
     reference = next(
-        (wanted[key] for key in ("rev", "tag", "branch") if isinstance(wanted.get(key), str)), ""
+        (dependency[key] for key in ("rev", "tag", "branch") if isinstance(dependency.get(key), str)), ""
     )
-    if isinstance(wanted.get("git"), str):
-        yield f"{named} @ git+{wanted['git']}{f'@{reference}' if reference else ''}{markers}"
-    elif isinstance(wanted.get("url"), str):
-        yield f"{named} @ {wanted['url']}{markers}"
-    elif isinstance(wanted.get("path"), str):
-        yield f"./{wanted['path'].removeprefix('./')}"
+    if isinstance(dependency.get("git"), str):
+        yield f"{name_with_extras} @ git+{dependency['git']}{f'@{reference}' if reference else ''}{markers}"
+    elif isinstance(dependency.get("url"), str):
+        yield f"{name_with_extras} @ {dependency['url']}{markers}"
+    elif isinstance(dependency.get("path"), str):
+        yield f"./{dependency['path'].removeprefix('./')}"
     else:
-        version = wanted.get("version", "*")
-        yield f"{named}{_versions(version if isinstance(version, str) else '*')}{markers}"
+        version = dependency.get("version", "*")
+        yield f"{name_with_extras}{_versions(version if isinstance(version, str) else '*')}{markers}"
 
 
-def _versions(wanted: str) -> str:
+def _versions(constraint: str) -> str:
     """Return the version part of a requirement; empty where every version is allowed, or none can be read."""
-    if _PEP_440.fullmatch(wanted):
-        return wanted.replace(" ", "").rstrip(",")
-    requirement = parse_requirement(wanted, Dialect.PYTHON)
+    if _PEP_440.fullmatch(constraint):
+        return constraint.replace(" ", "").rstrip(",")
+    requirement = parse_requirement(constraint, Dialect.PYTHON)
     if requirement is None or len(requirement.ranges) != 1 or requirement.allows_any:
         return ""
     low, high = requirement.ranges[0].low, requirement.ranges[0].high

@@ -15,8 +15,8 @@ from stackyn_server.buildplan.generated.instructions import (
     PACKAGES_FIRST,
     copy_from_build,
     debian_packages,
+    dockerfile_text,
     run,
-    written,
 )
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
@@ -25,21 +25,21 @@ from stackyn_server.buildplan.runtimes.node import runtime as node
 from stackyn_server.buildplan.runtimes.python import django
 from stackyn_server.buildplan.runtimes.python import entry as entries
 from stackyn_server.buildplan.runtimes.python.free_threading import free_threaded_if_asked
-from stackyn_server.buildplan.runtimes.python.install import VENV, Installation, plan_installation
+from stackyn_server.buildplan.runtimes.python.install import VENV, PythonInstallation, plan_installation
 from stackyn_server.buildplan.runtimes.python.manifests import (
     CONDA,
     MANIFESTS,
     Manifests,
-    asked_python,
     files_to_read,
+    python_version,
     read_manifests,
 )
-from stackyn_server.buildplan.runtimes.python.start import PACKAGES, Start, find_start
+from stackyn_server.buildplan.runtimes.python.start import PACKAGES, PythonStart, find_start
 from stackyn_server.buildplan.runtimes.python.system import SystemPackages, system_packages
-from stackyn_server.buildplan.runtimes.python.wheels import bounded, without_wheel
-from stackyn_server.buildplan.settings.start_command import PROCFILE, as_cmd, given_command
+from stackyn_server.buildplan.runtimes.python.wheels import limited_by_wheels, without_wheel
+from stackyn_server.buildplan.settings.start_command import PROCFILE, as_cmd, configured_command
 from stackyn_server.buildplan.versions.requirement import line_of
-from stackyn_server.buildplan.versions.toolchains import Choice
+from stackyn_server.buildplan.versions.toolchains import ImageChoice
 from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/.venv", "**/venv", "**/__pycache__", "**/*.pyc")
@@ -50,13 +50,13 @@ _SETTINGS = f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PY
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipe:
+class _PythonImageSpec:
     """All that the Dockerfile is written from."""
 
     project: Project
-    choice: Choice
-    installation: Installation | None
-    start: Start
+    choice: ImageChoice
+    installation: PythonInstallation | None
+    start: PythonStart
     system: SystemPackages
     collect: str | None
 
@@ -68,11 +68,11 @@ class _Recipe:
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
-    if any(name in files for name in (*MANIFESTS, *CONDA)) or any(entries.candidates(files)):
+    if any(name in files for name in (*MANIFESTS, *CONDA)) or any(entries.candidate_files(files)):
         return (
             *files_to_read(files),
             PROCFILE,
-            *entries.candidates(files),
+            *entries.candidate_files(files),
             *django.settings_files(files),
         )
     return ()
@@ -88,8 +88,8 @@ def _plan(project: Project) -> BuildPlan | None:
         start = _without_manifest(project, start)
         if start is None:
             return None
-    is_named = project.is_said_to_be(RUNTIME.name)
-    if not has_manifest and not is_named and given_command(project) and cpp.is_app(project):
+    is_named = project.is_set_to(RUNTIME.name)
+    if not has_manifest and not is_named and configured_command(project) and cpp.is_app(project):
         return None  # what is started is what those sources become
     if (start is None or not start.is_web) and not is_named and node.is_app(project):
         return None
@@ -99,7 +99,7 @@ def _plan(project: Project) -> BuildPlan | None:
         if installation is None or (project.has(_NODE_MANIFEST) and not is_named):
             return None
         raise _without_start(project, installation.manifest)
-    recipe = _Recipe(
+    spec = _PythonImageSpec(
         project,
         choice,
         installation,
@@ -109,9 +109,9 @@ def _plan(project: Project) -> BuildPlan | None:
     )
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=tuple(_reasons(recipe)),
+        reasons=tuple(_reasons(spec)),
         dockerfile=GENERATED_DOCKERFILE,
-        generated=_dockerfile(recipe),
+        generated=_dockerfile(spec),
         port=project.port,
         ignore=IGNORED,
         copies=installation.files if installation else (),
@@ -121,7 +121,7 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _refuse_mistake(project: Project, what: str) -> None:
-    if mistaken := entries.mistake(project):
+    if mistaken := entries.first_syntax_error(project):
         raise undetected(
             f"{mistaken}. Nothing else says how to start this Python {what}.",
             "Correct that line, or set the app's start command, then push again.",
@@ -130,7 +130,7 @@ def _refuse_mistake(project: Project, what: str) -> None:
 
 def _without_start(project: Project, manifest: str) -> Exception:
     _refuse_mistake(project, f"project ({manifest})")
-    several = entries.rivals(project)
+    several = entries.competing_apps(project)
     if len(several) > 1:
         names = ", ".join(f"`{entry.path}`" for entry in several[:10])
         return undetected(
@@ -146,16 +146,16 @@ def _without_start(project: Project, manifest: str) -> Exception:
     )
 
 
-def _choice(project: Project, manifests: Manifests) -> Choice:
-    asked, toolchains = asked_python(project, manifests), project.options.toolchains
-    best = bounded(asked, manifests.pins, manifests.least)
+def _choice(project: Project, manifests: Manifests) -> ImageChoice:
+    requested, toolchains = python_version(project, manifests), project.options.toolchains
+    best = limited_by_wheels(requested, manifests.pins, manifests.least)
     try:
         return toolchains.choose("python", free_threaded_if_asked(project, best))
     except DeploymentFailed:  # none is here: pip says what it can't do
-        return toolchains.choose("python", free_threaded_if_asked(project, asked))
+        return toolchains.choose("python", free_threaded_if_asked(project, requested))
 
 
-def _without_manifest(project: Project, start: Start | None) -> Start | None:
+def _without_manifest(project: Project, start: PythonStart | None) -> PythonStart | None:
     """Return the start of Python files without a manifest, with the frameworks added that they import.
 
     None where they are only tools of another project, or a project of a folder. Raises `DeploymentFailed` for a web
@@ -164,7 +164,7 @@ def _without_manifest(project: Project, start: Start | None) -> Start | None:
     entry = next(iter(entries.find_entries(project)), None)
     if start is None or (entry and _is_of_folder(project, entry)):
         return None
-    is_named = project.is_said_to_be(RUNTIME.name)
+    is_named = project.is_set_to(RUNTIME.name)
     is_tool = not is_named and project.first((_NODE_MANIFEST, "index.html")) is not None
     if is_tool and (entry is None or "/" in entry.path or project.has(_NODE_MANIFEST) or not _is_web(entry)):
         return None
@@ -176,30 +176,30 @@ def _without_manifest(project: Project, start: Start | None) -> Start | None:
             f"`{entry.path}` imports {', '.join(unknown)}, and no file names the packages of this Python project.",
             "Add a requirements.txt with them, one a line, then push again.",
         )
-    added = [package for name in missing if (package := PACKAGES[name]) not in start.adds]
-    if not added:
+    added_packages = [package for name in missing if (package := PACKAGES[name]) not in start.adds]
+    if not added_packages:
         return start
-    reason = f"`{entry.path}` imports {', '.join(added)}, and no manifest has it: it is added."
-    return replace(start, adds=(*added, *start.adds), reasons=(*start.reasons, reason))
+    reason = f"`{entry.path}` imports {', '.join(added_packages)}, and no manifest has it: it is added."
+    return replace(start, adds=(*added_packages, *start.adds), reasons=(*start.reasons, reason))
 
 
-def _is_of_folder(project: Project, entry: entries.Entry) -> bool:
+def _is_of_folder(project: Project, entry: entries.PythonEntry) -> bool:
     """True for an entry in a folder that has a manifest of its own: the root directory of that project is another."""
     return any(project.has(f"{folder}{name}") for folder in entry.folders for name in MANIFESTS)
 
 
-def _is_web(entry: entries.Entry) -> bool:
+def _is_web(entry: entries.PythonEntry) -> bool:
     return bool(entry.framework or entry.imports & PACKAGES.keys())
 
 
-def _missing_packages(project: Project, entry: entries.Entry) -> list[str]:
+def _missing_packages(project: Project, entry: entries.PythonEntry) -> list[str]:
     """Return what a web application imports that is neither Python's own nor in the project; empty for a plain script,
     which may do without."""
     own = {part.removesuffix(".py") for path in project.files for part in path.split("/")}
     return sorted(entry.imports - own - sys.stdlib_module_names) if _is_web(entry) else []
 
 
-def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPackages:
+def _system(project: Project, manifests: Manifests, choice: ImageChoice) -> SystemPackages:
     is_compiled = choice.image.version.endswith("t")
     return system_packages(
         manifests.all_names,
@@ -211,45 +211,45 @@ def _system(project: Project, manifests: Manifests, choice: Choice) -> SystemPac
     )
 
 
-def _reasons(recipe: _Recipe) -> Iterable[str]:
-    installation, system = recipe.installation, recipe.system
+def _reasons(spec: _PythonImageSpec) -> Iterable[str]:
+    installation, system = spec.installation, spec.system
     yield installation.reason if installation else "There are Python files, and no packages to install."
-    yield recipe.choice.reason
+    yield spec.choice.reason
     if system.causes:
         need = "needs" if len(system.causes) == 1 else "need"
-        wanted = f"{', '.join(system.causes)} {need} more of the system"
+        needs_sentence = f"{', '.join(system.causes)} {need} more of the system"
         compilers = (
             ", so compilers and headers are there while packages are installed" if system.build else ""
         )
         libraries = f"; the app runs with {', '.join(system.run)}" if system.run else ""
-        yield f"{wanted}{compilers}{libraries}."
-    yield from recipe.start.reasons
-    if recipe.collect:
+        yield f"{needs_sentence}{compilers}{libraries}."
+    yield from spec.start.reasons
+    if spec.collect:
         yield "The settings have STATIC_ROOT, so collectstatic is run."
-    if recipe.project.options.build_command:
+    if spec.project.options.build_command:
         yield "The build command of the app is run."
-    if recipe.project.has(_NODE_MANIFEST):
+    if spec.project.has(_NODE_MANIFEST):
         yield f"The Python files make the app, so `{_NODE_MANIFEST}` is not installed."
 
 
-def _dockerfile(recipe: _Recipe) -> str:
+def _dockerfile(spec: _PythonImageSpec) -> str:
     lines = [HEADER]
-    image = recipe.choice.image.name
-    build_image = recipe.choice.build_image
-    if build_image is None and not recipe.system.build:
-        lines += [f"FROM {image}", *debian_packages(recipe.system.run), *_installing(recipe), *_files(recipe)]
-        return written([*lines, *_starting(recipe)])
-    needed = [] if build_image and set(recipe.system.build) <= _IN_BUILD_IMAGE else list(recipe.system.build)
+    image = spec.choice.image.name
+    build_image = spec.choice.build_image
+    if build_image is None and not spec.system.build:
+        lines += [f"FROM {image}", *debian_packages(spec.system.run), *_installing(spec), *_files(spec)]
+        return dockerfile_text([*lines, *_starting(spec)])
+    needed = [] if build_image and set(spec.system.build) <= _IN_BUILD_IMAGE else list(spec.system.build)
     lines += [f"FROM {build_image.name if build_image else image} AS {BUILD_STAGE}", *debian_packages(needed)]
-    lines += _installing(recipe)
-    has_all_files = recipe.installation is None or not recipe.installation.files
-    if has_all_files or (recipe.installation and recipe.installation.project):
-        lines += _files(recipe)
+    lines += _installing(spec)
+    has_all_files = spec.installation is None or not spec.installation.files
+    if has_all_files or (spec.installation and spec.installation.project):
+        lines += _files(spec)
         copied = [copy_from_build("/app")]
     else:
         copied = [copy_from_build(VENV), COPY_ALL]
-    lines += ["", "# Without compilers and headers.", f"FROM {image}", *debian_packages(recipe.system.run)]
-    return written([*lines, "WORKDIR /app", _SETTINGS, "USER app", *copied, *_starting(recipe)])
+    lines += ["", "# Without compilers and headers.", f"FROM {image}", *debian_packages(spec.system.run)]
+    return dockerfile_text([*lines, "WORKDIR /app", _SETTINGS, "USER app", *copied, *_starting(spec)])
 
 
 # What the image to compile on has already; see scripts/base-images.
@@ -266,55 +266,55 @@ _IN_BUILD_IMAGE = frozenset(
 )
 
 
-def _installing(recipe: _Recipe) -> Iterable[str]:
+def _installing(spec: _PythonImageSpec) -> Iterable[str]:
     """Yield the steps up to the packages, for a layer that is kept as long as the manifests."""
-    installation, start = recipe.installation, recipe.start
+    installation, start = spec.installation, spec.start
     tool = installation.tool if installation else None
     yield from ("WORKDIR /app", _SETTINGS)
     if tool:
-        place = f"/opt/{tool.name}"
+        folder = f"/opt/{tool.name}"
         yield from ("", f"# {tool.name} is kept apart from the app's own packages.")
         yield (
-            f"RUN python3 -m venv --without-pip {place} && "
-            f"pip --python {place}/bin/python install --no-cache-dir {shlex.join(tool.requirements)} && "
-            f"ln -s {place}/bin/{tool.name} /usr/local/bin/{tool.name}"
+            f"RUN python3 -m venv --without-pip {folder} && "
+            f"pip --python {folder}/bin/python install --no-cache-dir {shlex.join(tool.requirements)} && "
+            f"ln -s {folder}/bin/{tool.name} /usr/local/bin/{tool.name}"
         )
         yield from (f"ENV {setting}" for setting in tool.environment)
     yield from ("USER app", f"RUN python3 -m venv --without-pip {VENV}")
     # The image's own pip installs into it: another one would cost 25 MB, and most of the time to make it.
     yield f"ENV PIP_PYTHON={VENV}/bin/python"
-    if recipe.lacks_setuptools:
+    if spec.lacks_setuptools:
         yield "RUN pip install --no-cache-dir 'setuptools<81'"
-    added = [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
+    added_steps = [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
     if installation and installation.files:
         yield from ("", PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(installation.files)} ./")
-        yield from (run(installation.command), *added)
+        yield from (run(installation.command), *added_steps)
     else:
         yield from ("", COPY_ALL)
         yield from [run(installation.command)] if installation else []
-        yield from added
+        yield from added_steps
 
 
-def _files(recipe: _Recipe) -> Iterable[str]:
+def _files(spec: _PythonImageSpec) -> Iterable[str]:
     """Yield the steps that bring the project's own files, where they are not there for the packages already."""
-    installation = recipe.installation
+    installation = spec.installation
     if installation and installation.files:
         yield from ("", COPY_ALL)
         yield from [run(installation.project)] if installation.project else []
 
 
-def _starting(recipe: _Recipe) -> Iterable[str]:
-    search, home = recipe.start.search_path, "/app"
-    if recipe.installation and (member := recipe.installation.member):
+def _starting(spec: _PythonImageSpec) -> Iterable[str]:
+    search, home = spec.start.search_path, "/app"
+    if spec.installation and (member := spec.installation.member):
         home = f"/app/{member.folder}"
         yield f"WORKDIR {home}"
     yield f"ENV PYTHONPATH={f'{home}/{search}:{home}' if search else home}"
-    if recipe.collect:
-        yield run(recipe.collect)
-    if recipe.project.options.build_command:
-        yield run(recipe.project.options.build_command)
-    port = recipe.project.port
-    yield from ("", f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(recipe.start.command))
+    if spec.collect:
+        yield run(spec.collect)
+    if spec.project.options.build_command:
+        yield run(spec.project.options.build_command)
+    port = spec.project.port
+    yield from ("", f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(spec.start.command))
 
 
 RUNTIME = Runtime(

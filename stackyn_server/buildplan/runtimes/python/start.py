@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.python import django
-from stackyn_server.buildplan.runtimes.python.application import Kind
-from stackyn_server.buildplan.runtimes.python.entry import MANAGE, Entry, find_entries, manage_folder
+from stackyn_server.buildplan.runtimes.python.application import AppInterface
+from stackyn_server.buildplan.runtimes.python.entry import MANAGE, PythonEntry, find_entries, manage_folder
 from stackyn_server.buildplan.runtimes.python.manifests import Manifests
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.settings.start_command import configured_command
 
 _BIND = "0.0.0.0:$PORT"
 _GUNICORN = f"gunicorn --bind {_BIND} --threads 4 --access-logfile -"
 # (package, command) in the order of preference; an ASGI app can't be served by the WSGI ones, nor the reverse.
 _SERVERS = {
-    Kind.WSGI: (
+    AppInterface.WSGI: (
         ("gunicorn", _GUNICORN),
         ("waitress", f"waitress-serve --listen={_BIND}"),
         ("granian", "granian --interface wsgi --host 0.0.0.0 --port $PORT"),
         ("uwsgi", f"uwsgi --http-socket {_BIND} --master --threads 4 --die-on-term --module"),
         ("pyuwsgi", f"uwsgi --http-socket {_BIND} --master --threads 4 --die-on-term --module"),
     ),
-    Kind.ASGI: (
+    AppInterface.ASGI: (
         ("uvicorn", "uvicorn --host 0.0.0.0 --port $PORT"),
         ("hypercorn", f"hypercorn --bind {_BIND}"),
         ("daphne", "daphne --bind 0.0.0.0 --port $PORT"),
@@ -63,7 +63,7 @@ _LAUNCHERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class PythonStart:
     """What is run. `adds` are packages that the project lacks for it. `is_web`: the source makes a web application."""
 
     command: str
@@ -73,66 +73,72 @@ class Start:
     is_web: bool = True
 
 
-def find_start(project: Project, manifests: Manifests) -> Start | None:
+def find_start(project: Project, manifests: Manifests) -> PythonStart | None:
     """Return how the app is started, or None when neither its owner nor its source says."""
     entries = find_entries(project)
-    if given := given_command(project):
-        return _given(*given, manifests, entries[0].search_path if entries else "")
-    entry = _chosen(project, manifests, entries)
+    if configured := configured_command(project):
+        return _configured_start(*configured, manifests, entries[0].search_path if entries else "")
+    entry = _chosen_entry(project, manifests, entries)
     manage = manage_folder(project.files)
     if manage is not None and (entry is None or entry.framework != "Django") and _is_django(manifests):
         command = f"python {manage}{MANAGE} runserver {_BIND}"
-        return Start(command, (_development("Django"),), search_path=manage.rstrip("/"))
+        return PythonStart(command, (_development("Django"),), search_path=manage.rstrip("/"))
     if entry is None:
         return _console_script(manifests)
-    if entry.kind is Kind.SCRIPT:
+    if entry.interface is AppInterface.SCRIPT:
         return _script(entry, manifests)
-    made = f"`{entry.path}` makes a {entry.framework or entry.kind.value} app, {entry.variable}."
-    for package, command in _SERVERS[entry.kind]:
+    app_sentence = f"`{entry.path}` makes a {entry.framework or entry.interface.value} app, {entry.variable}."
+    for package, command in _SERVERS[entry.interface]:
         if _has(manifests, package):
-            return Start(
+            return PythonStart(
                 _serve(package, command, entry),
-                (made, f"{package} serves it."),
+                (app_sentence, f"{package} serves it."),
                 search_path=entry.search_path,
             )
     if entry.framework == "Flask":
         target = shlex.quote(f"{entry.target}()" if entry.is_factory else entry.target)
         command = f"flask --app {target} run --host 0.0.0.0 --port $PORT"
-        return Start(command, (made, _development("Flask")), search_path=entry.search_path)
-    package, command = _SERVERS[entry.kind][0]
+        return PythonStart(command, (app_sentence, _development("Flask")), search_path=entry.search_path)
+    package, command = _SERVERS[entry.interface][0]
     added = f"{package} serves it: it is added, because the packages have no server. Add it to them to pin its version."
-    return Start(_serve(package, command, entry), (made, added), (package,), entry.search_path)
+    return PythonStart(_serve(package, command, entry), (app_sentence, added), (package,), entry.search_path)
 
 
-def _given(command: str, reason: str, manifests: Manifests, search_path: str) -> Start:
+def _configured_start(command: str, reason: str, manifests: Manifests, search_path: str) -> PythonStart:
     """Return the owner's command, with the server that it names added when no manifest has it."""
-    added: list[str] = []
+    missing: list[str] = []
     for word in command.split():
         package = _PROGRAMS.get(word.rpartition("/")[2], "")
-        if package and package not in added and not _has(manifests, package):
-            added.append(package)
+        if package and package not in missing and not _has(manifests, package):
+            missing.append(package)
     reasons = (
         reason,
-        *(f"The command names {package}, which no manifest has: it is added." for package in added),
+        *(f"The command names {package}, which no manifest has: it is added." for package in missing),
     )
-    return Start(command, reasons, tuple(added), search_path)
+    return PythonStart(command, reasons, tuple(missing), search_path)
 
 
-def _chosen(project: Project, manifests: Manifests, entries: list[Entry]) -> Entry | None:
+def _chosen_entry(project: Project, manifests: Manifests, entries: list[PythonEntry]) -> PythonEntry | None:
     """Return the first entry; of Django's two kinds, the one whose server is installed."""
     if not entries or entries[0].framework != "Django":
         return entries[0] if entries else None
-    by_kind: dict[Kind, Entry] = {}
+    by_interface: dict[AppInterface, PythonEntry] = {}
     for entry in entries:
         if entry.framework == "Django":
-            by_kind.setdefault(entry.kind, entry)
-    served = [
-        kind for kind in (Kind.WSGI, Kind.ASGI) if any(_has(manifests, name) for name, _ in _SERVERS[kind])
+            by_interface.setdefault(entry.interface, entry)
+    interfaces = [
+        interface
+        for interface in (AppInterface.WSGI, AppInterface.ASGI)
+        if any(_has(manifests, name) for name, _ in _SERVERS[interface])
     ]
-    both = len(served) != 1
+    both = len(interfaces) != 1
     wants_asgi = both and ("channels" in manifests.names or django.prefers_asgi(project))
-    order = [Kind.ASGI, Kind.WSGI] if wants_asgi or served == [Kind.ASGI] else [Kind.WSGI, Kind.ASGI]
-    return next(by_kind[kind] for kind in order if kind in by_kind)
+    order = (
+        [AppInterface.ASGI, AppInterface.WSGI]
+        if wants_asgi or interfaces == [AppInterface.ASGI]
+        else [AppInterface.WSGI, AppInterface.ASGI]
+    )
+    return next(by_interface[interface] for interface in order if interface in by_interface)
 
 
 def _is_django(manifests: Manifests) -> bool:
@@ -144,11 +150,13 @@ def _has(manifests: Manifests, package: str) -> bool:
         return True
     if package != "uvicorn":
         return False
-    brought = _BRING_UVICORN.keys() & manifests.names.keys()
-    return any(not _BRING_UVICORN[name] or _BRING_UVICORN[name] & manifests.names[name] for name in brought)
+    dependencies = _BRING_UVICORN.keys() & manifests.names.keys()
+    return any(
+        not _BRING_UVICORN[name] or _BRING_UVICORN[name] & manifests.names[name] for name in dependencies
+    )
 
 
-def _serve(package: str, command: str, entry: Entry) -> str:
+def _serve(package: str, command: str, entry: PythonEntry) -> str:
     if not entry.is_factory:
         return f"{command} {shlex.quote(entry.target)}"
     if package in ("uvicorn", "granian"):
@@ -156,26 +164,28 @@ def _serve(package: str, command: str, entry: Entry) -> str:
     return f"{command} '{entry.target}()'"
 
 
-def _script(entry: Entry, manifests: Manifests) -> Start:
+def _script(entry: PythonEntry, manifests: Manifests) -> PythonStart:
     for package, command in _LAUNCHERS.items():
         if package in entry.imports:
-            made = f"`{entry.path}` is a {package} app."
+            app_sentence = f"`{entry.path}` is a {package} app."
             command = command.format(path=shlex.quote(entry.path))
             if _has(manifests, package):
-                return Start(command, (made,))
-            return Start(command, (made, f"{package} is added, because no manifest has it."), (package,))
+                return PythonStart(command, (app_sentence,))
+            return PythonStart(
+                command, (app_sentence, f"{package} is added, because no manifest has it."), (package,)
+            )
     reason = f"`{entry.path}` is run; it has to listen on the port in PORT, on all addresses."
     command = f"python -m {entry.module}" if entry.is_module else f"python {shlex.quote(entry.path)}"
-    return Start(command, (reason,), search_path=entry.search_path, is_web=False)
+    return PythonStart(command, (reason,), search_path=entry.search_path, is_web=False)
 
 
-def _console_script(manifests: Manifests) -> Start | None:
+def _console_script(manifests: Manifests) -> PythonStart | None:
     """Return the one command that the project's package installs."""
     scripts = [*manifests.table("project", "scripts"), *manifests.table("tool", "poetry", "scripts")]
     if len(scripts) != 1 or "build-system" not in manifests.pyproject:
         return None
     reason = f"The project's package has one command, {scripts[0]}; it has to listen on the port in PORT."
-    return Start(shlex.quote(scripts[0]), (reason,), is_web=False)
+    return PythonStart(shlex.quote(scripts[0]), (reason,), is_web=False)
 
 
 def _development(framework: str) -> str:

@@ -87,14 +87,14 @@ def system_packages(
     build: list[str] = ["git", "ca-certificates"] if uses_git else []
     run: list[str] = []
     causes: list[str] = []
-    wanted = set(names)
+    dependencies = set(names)
     compiled = frozenset(without_wheel)
-    chosen = extras.get("psycopg", frozenset())
-    if "c" in chosen:
-        wanted.add("psycopg-c")
-    if "binary" in chosen or "psycopg-binary" in wanted:
-        wanted.discard("psycopg")
-    for name in sorted(wanted):
+    psycopg_extras = extras.get("psycopg", frozenset())
+    if "c" in psycopg_extras:
+        dependencies.add("psycopg-c")
+    if "binary" in psycopg_extras or "psycopg-binary" in dependencies:
+        dependencies.discard("psycopg")
+    for name in sorted(dependencies):
         need = _SOURCES.get(name, _Need(())) if name in compiled else _NEEDS.get(name)
         need = need or (_Need(()) if name in _COMPILED else None)
         if need is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stackyn_server.buildplan.versions.requirement import Asked, Range, Requirement, line_of
+from stackyn_server.buildplan.versions.requirement import Requirement, VersionRange, VersionRequest, line_of
 
 _LINES = range(8, 15)  # of Python 3
 # The first version with a wheel for Linux, for Python 3.8 to 3.14; `-` where there is none yet.
@@ -64,27 +64,29 @@ _NEEDS: Mapping[str, tuple[str, int]] = {
 }  # fmt: skip
 
 
-def bounded(asked: Asked | None, pins: Mapping[str, str], least: Mapping[str, str]) -> Asked | None:
+def limited_by_wheels(
+    requested: VersionRequest | None, pins: Mapping[str, str], least: Mapping[str, str]
+) -> VersionRequest | None:
     """Return what is asked for without the lines of Python that a pinned version has no wheel for, or that a package is
     too new for. `pins` are exact versions, `least` the lowest ones that will do, by normalised name. What can't be had
     together stays as it is asked."""
     bounds = [
-        (f"3.{minor - 1} at most", f"{name}=={pins[name]}", Range(high=(3, minor, 0)))
+        (f"3.{minor - 1} at most", f"{name}=={pins[name]}", VersionRange(high=(3, minor, 0)))
         for minor, name in sorted((_first_without(name, version), name) for name, version in pins.items())[:1]
         if minor in _LINES
     ]
     bounds += [
-        (f"3.{minor} or newer", f"{name} {least[name]}", Range(low=(3, minor, 0)))
+        (f"3.{minor} or newer", f"{name} {least[name]}", VersionRange(low=(3, minor, 0)))
         for minor, name in sorted((_needed(name, version), name) for name, version in least.items())[-1:]
         if minor in _LINES
     ]
     for text, origin, limit in bounds:
-        ranges = asked.requirement.ranges if asked else (Range(),)
-        within = tuple(one for found in ranges if (one := found.within(limit)).low < one.high)
-        if within and [(one.low, one.high) for one in within] != [(one.low, one.high) for one in ranges]:
-            is_free_threaded = asked is not None and asked.requirement.is_free_threaded
-            asked = Asked(Requirement(text, within, is_free_threaded), f"`{origin}`")
-    return asked
+        ranges = requested.requirement.ranges if requested else (VersionRange(),)
+        within = tuple(both for allowed in ranges if (both := allowed.within(limit)).low < both.high)
+        if within and [(both.low, both.high) for both in within] != [(old.low, old.high) for old in ranges]:
+            is_free_threaded = requested is not None and requested.requirement.is_free_threaded
+            requested = VersionRequest(Requirement(text, within, is_free_threaded), f"`{origin}`")
+    return requested
 
 
 def without_wheel(pins: Mapping[str, str], python_line: str) -> list[str]:
@@ -96,8 +98,8 @@ def without_wheel(pins: Mapping[str, str], python_line: str) -> list[str]:
 def _needed(name: str, version: str) -> int:
     """Return the minor of Python 3 that a version needs at least, 0 when any does."""
     first, minor = _NEEDS.get(name, ("", 0))
-    here, limit = line_of(version), line_of(first) if first else None
-    return minor if here and limit and here.low >= limit.low else 0
+    line, limit = line_of(version), line_of(first) if first else None
+    return minor if line and limit and line.low >= limit.low else 0
 
 
 def _first_without(name: str, version: str) -> int:
@@ -106,7 +108,7 @@ def _first_without(name: str, version: str) -> int:
     if name not in _FIRST or pinned is None:
         return 15
     for minor, first in zip(_LINES, _FIRST[name].split(), strict=True):
-        known = line_of(first)
-        if known is None or pinned.low < known.low:
+        first_line = line_of(first)
+        if first_line is None or pinned.low < first_line.low:
             return minor
     return 15

@@ -34,16 +34,16 @@ def find_member(project: Project, manifests: Manifests) -> Member | None:
         return None
     parts = directory.split("/")
     for size in range(len(parts) - 1, -1, -1):
-        above, folder = "".join(f"{part}/" for part in parts[:size]), "/".join(parts[size:])
-        workspace = table(_pyproject(project, above), "tool", "uv", "workspace")
+        ancestor, folder = "".join(f"{part}/" for part in parts[:size]), "/".join(parts[size:])
+        workspace = table(_pyproject(project, ancestor), "tool", "uv", "workspace")
         if _names(workspace, "members", folder) and not _names(workspace, "exclude", folder):
-            return Member(above.rstrip("/"), folder, name, f"{above}{_LOCK}" in project.everything)
+            return Member(ancestor.rstrip("/"), folder, name, f"{ancestor}{_LOCK}" in project.everything)
     return None
 
 
-def _pyproject(project: Project, above: str) -> Mapping[str, Any]:
+def _pyproject(project: Project, ancestor: str) -> Mapping[str, Any]:
     try:
-        return parse_toml(project.text_from_top(f"{above}{PYPROJECT}") or "")
+        return parse_toml(project.text_from_top(f"{ancestor}{PYPROJECT}") or "")
     except (tomllib.TOMLDecodeError, RecursionError):  # of a project that is not built
         return {}
 

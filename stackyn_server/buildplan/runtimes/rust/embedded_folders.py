@@ -20,27 +20,27 @@ _OF_MANIFEST = "$CARGO_MANIFEST_DIR/"
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class EmbeddedFolder:
     """A folder that the file `source` has put inside of the program, as it is `written` there and from the root."""
 
     source: str
-    written: str
-    place: str
+    written_path: str
+    path_from_root: str
 
 
-def folders(project: Project, manifests: Iterable[str]) -> list[Folder]:
+def embedded_folders(project: Project, manifests: Iterable[str]) -> list[EmbeddedFolder]:
     """Return what the packages of these manifests embed."""
     return [folder for manifest in manifests for folder in _of_package(project, manifest)]
 
 
-def _of_package(project: Project, manifest: str) -> Iterator[Folder]:
+def _of_package(project: Project, manifest: str) -> Iterator[EmbeddedFolder]:
     if _CRATES.isdisjoint(table(toml(project, manifest), "dependencies")):
         return
     package = dirname(manifest)
     front = f"{package}/src/" if package else "src/"
     sources = sorted(path for path in project.files if path.startswith(front) and path.endswith(".rs"))
     for source in sources[:_MOST_SOURCES]:
-        for written in _NAMED.findall(project.text(source) or ""):
-            place = normpath(join(package, written.removeprefix(_OF_MANIFEST)))
-            if "$" not in place and not place.startswith(("/", "..")):
-                yield Folder(source, written, place)
+        for written_path in _NAMED.findall(project.text(source) or ""):
+            path_from_root = normpath(join(package, written_path.removeprefix(_OF_MANIFEST)))
+            if "$" not in path_from_root and not path_from_root.startswith(("/", "..")):
+                yield EmbeddedFolder(source, written_path, path_from_root)

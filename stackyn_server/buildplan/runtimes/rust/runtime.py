@@ -12,17 +12,24 @@ from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import PATH_OF_PROGRAMS, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.runtimes.node.frontend import Frontend, frontends, makes, not_made, sent, stages
+from stackyn_server.buildplan.runtimes.node.frontend import (
+    EmbeddedFrontend,
+    any_builds,
+    build_stages,
+    embedded_frontends,
+    missing_files,
+    paths_to_send,
+)
 from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
-from stackyn_server.buildplan.runtimes.rust.embedded_folders import folders
-from stackyn_server.buildplan.settings.start_command import PROCFILE, given_command
+from stackyn_server.buildplan.runtimes.rust.embedded_folders import embedded_folders
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
     Requirement,
-    asked_of_tool_files,
+    VersionRequest,
     parse_requirement,
+    version_in_tool_files,
 )
 from stackyn_server.buildplan.workspace_patterns import names_folder
 
@@ -53,8 +60,8 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
 
 
 def _manifests(files: Iterable[str]) -> list[str]:
-    found = (path for path in files if path.endswith(f"/{MANIFEST}") and path.count("/") <= _DEEPEST)
-    return sorted(found, key=lambda path: (path.count("/"), path))[:_MOST_PACKAGES]
+    paths = (path for path in files if path.endswith(f"/{MANIFEST}") and path.count("/") <= _DEEPEST)
+    return sorted(paths, key=lambda path: (path.count("/"), path))[:_MOST_PACKAGES]
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -71,26 +78,26 @@ def _workspace(project: Project) -> tuple[Project, str]:
     parts = (project.options.root_directory or "").split("/")
     is_root = "workspace" in toml(project, MANIFEST)
     for size in range(len(parts) - 1, -1, -1) if parts != [""] and not is_root else ():
-        above, folder = "/".join(parts[:size]), "/".join(parts[size:])
-        outer = _from(project, above, folder)
+        ancestor, folder = "/".join(parts[:size]), "/".join(parts[size:])
+        outer_project = _project_from(project, ancestor, folder)
         if (
             is_plain(folder)
-            and outer.has(MANIFEST)
-            and f"{folder}/{MANIFEST}" in _members(outer, toml(outer, MANIFEST))
+            and outer_project.has(MANIFEST)
+            and f"{folder}/{MANIFEST}" in _members(outer_project, toml(outer_project, MANIFEST))
         ):
-            return outer, folder
+            return outer_project, folder
     return project, ""
 
 
-def _from(project: Project, above: str, folder: str) -> Project:
+def _project_from(project: Project, ancestor: str, folder: str) -> Project:
     """Return the same project from a folder above, where the owner's commands go to their own folder first."""
     options = project.options
     install, build = (
         command and f"cd {folder} && {command}"
         for command in (options.install_command, options.build_command)
     )
-    options = replace(options, root_directory=above or None, install_command=install, build_command=build)
-    prefix = f"{above}/" if above else ""
+    options = replace(options, root_directory=ancestor or None, install_command=install, build_command=build)
+    prefix = f"{ancestor}/" if ancestor else ""
     files = frozenset(path.removeprefix(prefix) for path in project.everything if path.startswith(prefix))
     return replace(project, files=files, options=options)
 
@@ -100,87 +107,84 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
     programs = _programs(project)
     if folder:
         programs = [program for program in programs if program.manifest == f"{folder}/{MANIFEST}"]
-    given = given_command(project)
+    configured = configured_command(project)
     reasons = [f"`{MANIFEST}` makes it a Rust project."]
     if folder:
         reasons.append(f"It is part of a workspace, and `{folder}` is built from the root of that.")
-    if (
-        not programs
-        and not folder
-        and has_other_app(project.files)
-        and not project.is_said_to_be(RUNTIME.name)
-    ):
+    if not programs and not folder and has_other_app(project.files) and not project.is_set_to(RUNTIME.name):
         return None
-    if not given and not project.options.build_command:
+    if not configured and not project.options.build_command:
         _refuse_other_builders(project, folder)
     if not programs and not project.options.build_command:
         raise undetected(
             f"This is a Rust project ({MANIFEST}), but it has no program, only a library.",
             "Add a src/main.rs, or set the root directory to the folder of the package that serves.",
         )
-    if given:
-        command, said = given
-        wanted = programs
-        reasons.append(said)
+    if configured:
+        command, reason = configured
+        built = programs
+        reasons.append(reason)
     else:
-        program = _chosen(_of_default_members(project, programs))
-        command, wanted = f"bin/{program.name}", [program]
+        program = _chosen_program(_of_default_members(project, programs))
+        command, built = f"bin/{program.name}", [program]
         if folder:  # where it would find its files
             command = f"cd {folder} && {'../' * (folder.count('/') + 1)}{command}"
         reasons.append(f"Its program {program.name} is built and run.")
-        if others := [f"bin/{other.name}" for other in programs if other != program]:
-            reasons.append(f"To have another one, set the start command: {', '.join(others[:10])}.")
-    choice = project.options.toolchains.choose("rust", _asked(project))
+        if other_programs := [f"bin/{rest.name}" for rest in programs if rest != program]:
+            reasons.append(f"To have another one, set the start command: {', '.join(other_programs[:10])}.")
+    choice = project.options.toolchains.choose("rust", _requested_version(project))
     reasons.append(choice.reason)
-    inside = _frontends(project, wanted)
-    before, copies = stages(inside)
+    embedded = _embedded_frontends(project, built)
+    before, copies = build_stages(embedded)
     steps = [
         "ENV CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/target CARGO_TERM_COLOR=never",
         COPY_ALL,
         *copies,
-        *_build(project, wanted),
+        *_build(project, built),
     ]
     environment = _environment(project, programs)
     text = two_stages(project, choice, steps, command, environment=environment, before=before)
     return plan_of(
         project,
         RUNTIME.name,
-        [*reasons, *(frontend.reason for frontend in inside)],
+        [*reasons, *(frontend.reason for frontend in embedded)],
         text,
-        ignore=("target", *(IGNORED if inside else ())),
-        copies=sent(inside),
+        ignore=("target", *(IGNORED if embedded else ())),
+        copies=paths_to_send(embedded),
     )
 
 
-def _frontends(project: Project, programs: list[Program]) -> list[Frontend]:
+def _embedded_frontends(project: Project, programs: list[Program]) -> list[EmbeddedFrontend]:
     """Return what makes the folders that the programs embed, as far as they are not in the repository.
 
     Refuses what nothing makes, unless the owner's own commands or the package's build script may.
     """
     members = _members(project, toml(project, MANIFEST))
-    wanted = folders(project, dict.fromkeys((MANIFEST, *members)))
-    found = frontends(project, (folder.place for folder in wanted))
+    folders = embedded_folders(project, dict.fromkeys((MANIFEST, *members)))
+    built = embedded_frontends(project, (folder.path_from_root for folder in folders))
     if project.options.install_command or project.options.build_command:
-        return found
+        return built
     packages = {program.manifest.removesuffix(MANIFEST) for program in programs}
     sources = tuple(f"{package}src/" for package in packages if not project.has(f"{package}build.rs"))
-    for folder in wanted:
-        is_there = any(path.startswith(f"{folder.place}/") for path in project.files)
+    for folder in folders:
+        is_there = any(path.startswith(f"{folder.path_from_root}/") for path in project.files)
         is_of_program = folder.source.startswith(sources)
-        if is_of_program and not is_there and not makes(found, folder.place):
-            raise not_made(project, folder.source, f"the folder `{folder.written}`", folder.place)
-    return found
+        if is_of_program and not is_there and not any_builds(built, folder.path_from_root):
+            raise missing_files(
+                project, folder.source, f"the folder `{folder.written_path}`", folder.path_from_root
+            )
+    return built
 
 
 def _refuse_other_builders(project: Project, folder: str) -> None:
     """Raise `DeploymentFailed` for an app that another tool than Cargo builds, for browsers or for both sides."""
-    inside = f"{folder}/" if folder else ""
-    manifest = toml(project, inside + MANIFEST)
+    prefix = f"{folder}/" if folder else ""
+    manifest = toml(project, prefix + MANIFEST)
     is_leptos = any(table(manifest, kind, "metadata").get("leptos") for kind in ("package", "workspace"))
-    is_trunk = project.has(f"{inside}Trunk.toml") or "data-trunk" in (
-        project.text(f"{inside}index.html") or ""
+    is_trunk = project.has(f"{prefix}Trunk.toml") or "data-trunk" in (
+        project.text(f"{prefix}index.html") or ""
     )
-    is_dioxus = project.has(f"{inside}Dioxus.toml")
+    is_dioxus = project.has(f"{prefix}Dioxus.toml")
     tools = (("cargo-leptos", is_leptos), ("Trunk", is_trunk), ("Dioxus' `dx`", is_dioxus))
     for tool, is_used in tools:
         if is_used:
@@ -222,11 +226,11 @@ def _build(project: Project, programs: list[Program]) -> list[str]:
 
 def _programs(project: Project) -> list[Program]:
     root = toml(project, MANIFEST)
-    found: dict[str, Program] = {}
+    programs: dict[str, Program] = {}
     for path in (MANIFEST, *_members(project, root)):
         for program in _programs_of(project, path, toml(project, path)):
-            found.setdefault(program.name, program)
-    return list(found.values())
+            programs.setdefault(program.name, program)
+    return list(programs.values())
 
 
 def _of_default_members(project: Project, programs: list[Program]) -> list[Program]:
@@ -277,7 +281,7 @@ def _programs_of(project: Project, path: str, manifest: Table) -> Iterable[Progr
             yield Program(name, package, path, name == default)
 
 
-def _chosen(programs: list[Program]) -> Program:
+def _chosen_program(programs: list[Program]) -> Program:
     if len(programs) == 1:
         return programs[0]
     defaults = [program for program in programs if program.is_default]
@@ -297,7 +301,7 @@ def _chosen(programs: list[Program]) -> Program:
     )
 
 
-def _asked(project: Project) -> Asked | None:
+def _requested_version(project: Project) -> VersionRequest | None:
     """Return the version: pinned by a toolchain file, else the least one that the packages say they need."""
     for path in TOOLCHAIN_FILES:
         text = project.text(path) or ""
@@ -305,8 +309,8 @@ def _asked(project: Project) -> Asked | None:
         if channel:
             requirement = parse_requirement(channel.split("-x86")[0].split("-aarch")[0])
             # `nightly` and `beta` are no release of anybody's.
-            return Asked(requirement or Requirement(channel, ()), f"`{path}`")
-    if pinned := asked_of_tool_files(project.text, "rust", Dialect.NPM):
+            return VersionRequest(requirement or Requirement(channel, ()), f"`{path}`")
+    if pinned := version_in_tool_files(project.text, "rust", Dialect.NPM):
         return pinned
     root = toml(project, MANIFEST)
     least = (
@@ -316,7 +320,7 @@ def _asked(project: Project) -> Asked | None:
         or _OF_EDITION.get(text_at(root, "workspace", "package", "edition") or "")
     )
     requirement = parse_requirement(f">={least}") if least else None
-    return Asked(requirement, f"`{MANIFEST}`") if requirement else None
+    return VersionRequest(requirement, f"`{MANIFEST}`") if requirement else None
 
 
 RUNTIME = Runtime(name="rust", looked_for=f"Rust ({MANIFEST})", needs=_needs, plan=_plan)

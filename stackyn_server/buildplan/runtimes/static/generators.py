@@ -14,15 +14,15 @@ from stackyn_server.buildplan.generated.stages import plan_of
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MANIFEST
-from stackyn_server.buildplan.runtimes.python.entry import candidates, find_entries
+from stackyn_server.buildplan.runtimes.python.entry import candidate_files, find_entries
 from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.settings.start_command import configured_command
 from stackyn_server.buildplan.versions.requirement import (
     TOOL_FILES,
-    Asked,
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
+    VersionRequest,
+    version_in_file,
+    version_in_tool_files,
 )
 
 HUGO_FILES = tuple(
@@ -57,8 +57,8 @@ class Generator:
 
 
 def _hugo(project: Project) -> str | None:
-    if found := project.first(HUGO_FILES):
-        return found
+    if config := project.first(HUGO_FILES):
+        return config
     old = project.first(HUGO_OLD_FILES)
     is_hugo = (
         not project.folders.isdisjoint(("archetypes", "layouts", "themes"))
@@ -116,12 +116,12 @@ def _build_jekyll(project: Project) -> list[str]:
 
 def _build_mkdocs(project: Project) -> list[str]:
     requirements = project.first(REQUIREMENTS)
-    wanted = [
+    requirement_arguments = [
         *([f"-r {requirements}"] if requirements else []),
         *_own_package(project),
         *_mkdocs_packages(project),
     ]
-    packages = " ".join(wanted)
+    packages = " ".join(requirement_arguments)
     return [
         COPY_ALL,
         run("python3 -m venv /home/app/venv"),
@@ -135,23 +135,23 @@ def _own_package(project: Project) -> list[str]:
     manifest = toml(project, PYPROJECT)
     extras = table(manifest, "project", "optional-dependencies")
     groups = table(manifest, "dependency-groups")
-    wanted = []
+    requirement_arguments = []
     if "build-system" in manifest or project.has("setup.py"):
         extra = next((name for name in _DOCUMENTATION if name in extras), "")
-        wanted.append(f"'.[{extra}]'" if extra else ".")
+        requirement_arguments.append(f"'.[{extra}]'" if extra else ".")
     for name in _DOCUMENTATION:
         group = groups.get(name)
-        wanted += (
+        requirement_arguments += (
             [shlex.quote(text) for text in group if isinstance(text, str)] if isinstance(group, list) else []
         )
-    return wanted
+    return requirement_arguments
 
 
 def _mkdocs_packages(project: Project) -> list[str]:
     """Return what the configuration needs: its theme, and the best known plugins by the packages that bring them."""
     text = project.text(project.first(MKDOCS_FILES) or "") or ""
     material = re.search(r"\bname:[ \t]*['\"]?material\b|^theme:[ \t]*['\"]?material\b", text, re.MULTILINE)
-    known = {
+    plugin_packages = {
         "mkdocstrings": "mkdocstrings[python]", "awesome-pages": "mkdocs-awesome-pages-plugin",
         "git-revision-date-localized": "mkdocs-git-revision-date-localized-plugin", "macros": "mkdocs-macros-plugin",
         "minify": "mkdocs-minify-plugin", "redirects": "mkdocs-redirects", "literate-nav": "mkdocs-literate-nav",
@@ -160,7 +160,7 @@ def _mkdocs_packages(project: Project) -> list[str]:
     }  # fmt: skip
     plugins = [
         package
-        for name, package in known.items()
+        for name, package in plugin_packages.items()
         if re.search(rf"^[ \t]*-[ \t]*{name}\b", text, re.MULTILINE)
     ]
     packages = ["mkdocs-material" if material else "mkdocs", *plugins]
@@ -210,13 +210,13 @@ def _runtime(generator: Generator) -> Runtime:
         if files.isdisjoint(generator.files):
             return ()
         # A program beside the documentation is what serves.
-        programs = candidates(files) if generator.files == MKDOCS_FILES else ()
+        programs = candidate_files(files) if generator.files == MKDOCS_FILES else ()
         return (*generator.files, CONFIG, GEMFILE, PYPROJECT, ".hugo-version", *TOOL_FILES, *programs)
 
     def plan(project: Project) -> BuildPlan | None:
-        if given_command(project):
+        if configured_command(project):
             return None
-        is_named = project.is_said_to_be(generator.name)
+        is_named = project.is_set_to(generator.name)
         config = project.first(generator.files) if is_named else generator.find(project)
         return _plan_with(project, generator, config) if config else None
 
@@ -224,7 +224,7 @@ def _runtime(generator: Generator) -> Runtime:
 
 
 def _plan_with(project: Project, generator: Generator, config: str) -> BuildPlan:
-    choice = project.options.toolchains.choose(generator.tool, _asked(project, generator.tool))
+    choice = project.options.toolchains.choose(generator.tool, _requested_version(project, generator.tool))
     image = choice.build_image or choice.image
     folder = project.options.publish_directory or _folder(project, generator, config)
     steps = generator.build(project)
@@ -243,17 +243,17 @@ def _plan_with(project: Project, generator: Generator, config: str) -> BuildPlan
 
 def _folder(project: Project, generator: Generator, config: str) -> str:
     pattern = re.compile(_SETTING.format(name=generator.setting), re.MULTILINE | re.IGNORECASE)
-    found = pattern.search(project.text(config) or "")
-    folder = found[1].removeprefix("./").strip("/") if found else generator.default
+    match = pattern.search(project.text(config) or "")
+    folder = match[1].removeprefix("./").strip("/") if match else generator.default
     return folder if folder and ".." not in folder else generator.default
 
 
-def _asked(project: Project, tool: str) -> Asked | None:
+def _requested_version(project: Project, tool: str) -> VersionRequest | None:
     if tool == "hugo" and (
-        asked := asked_of_file(project.text(".hugo-version"), ".hugo-version", Dialect.NPM)
+        requested := version_in_file(project.text(".hugo-version"), ".hugo-version", Dialect.NPM)
     ):
-        return asked
-    return asked_of_tool_files(project.text, tool, Dialect.NPM) if tool in ("hugo", "zola") else None
+        return requested
+    return version_in_tool_files(project.text, tool, Dialect.NPM) if tool in ("hugo", "zola") else None
 
 
 RUNTIMES = tuple(map(_runtime, GENERATORS))

@@ -14,7 +14,7 @@ from stackyn_server.buildplan.runtimes.node.elsewhere import (
     assets_of_worker,
     is_single_page_of_worker,
 )
-from stackyn_server.buildplan.settings.start_command import given_command
+from stackyn_server.buildplan.settings.start_command import configured_command
 
 INDEX = "index.html"
 FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "docs")
@@ -56,32 +56,36 @@ def _plan(project: Project) -> BuildPlan | None:
     folder = _folder(project)
     if folder is None:
         return None
-    named = f"{folder}/{INDEX}".removeprefix("./")
-    other = manifest_of_language(project.files)
+    shown = f"{folder}/{INDEX}".removeprefix("./")
+    manifest_and_language = manifest_of_language(project.files)
     # Only that folder is copied: what lies beside it is not public.
-    is_said_alone = folder != "." and (
-        project.is_said_to_be(RUNTIME.name) or project.options.is_own("publish_directory")
+    is_folder_set = folder != "." and (
+        project.is_set_to(RUNTIME.name) or project.options.is_set_by_owner("publish_directory")
     )
-    if other and other[1] != "Node" and not is_said_alone:
-        manifest, language = other
+    if manifest_and_language and manifest_and_language[1] != "Node" and not is_folder_set:
+        manifest, language = manifest_and_language
         raise undetected(
-            f"`{manifest}` makes this a project in {language}, whose sources would be public if `{named}` was served.",
+            f"`{manifest}` makes this a project in {language}, whose sources would be public if `{shown}` was served.",
             f"Add a Dockerfile that builds it. If only pages are to be served, remove `{manifest}`, or set the root "
             "directory to a folder that holds nothing else.",
         )
-    if unbuilt := _unbuilt(project.text(named.removeprefix("./")) or ""):
+    if unbuilt := _unbuilt(project.text(shown.removeprefix("./")) or ""):
         raise undetected(
-            f"`{named}` loads `{unbuilt}`, which no browser reads before it is built.",
+            f"`{shown}` loads `{unbuilt}`, which no browser reads before it is built.",
             "Add the `build` script of its tool (such as `vite build`) to package.json, or set the build command and "
             "the publish directory.",
         )
-    unused = (f"{given[1]} It is not run: files need none.",) if (given := given_command(project)) else ()
+    unused = (
+        (f"{configured[1]} It is not run: files need none.",)
+        if (configured := configured_command(project))
+        else ()
+    )
     where = "the root" if folder == "." else f"the folder {folder}"
     sources = _sources(project) if folder == "." else []
     left_out = (f"No pages, and not served: {', '.join(sources[:10])}.",) if sources else ()
     return BuildPlan(
         runtime=RUNTIME.name,
-        reasons=(f"`{named}` is there: the files of {where} are served as they are.", *left_out, *unused),
+        reasons=(f"`{shown}` is there: the files of {where} are served as they are.", *left_out, *unused),
         dockerfile=GENERATED_DOCKERFILE,
         base_images=(project.options.toolchains.choose("static").image.name,),
         generated=site_dockerfile(project, f"COPY {folder if folder == '.' else folder + '/'} /srv/site/"),
@@ -104,19 +108,20 @@ def _sources(project: Project) -> list[str]:
 
 def _folder(project: Project) -> str | None:
     """Return the folder that is served, as the owner says, else where a home page is; the root as a dot."""
-    said = project.options.publish_directory
-    if said is None and (found := _ROOT.search(project.text(STATICFILE) or "")):
-        said = found[1]
-    if said is None and (assets := assets_of_worker(project)) and _is_there(project, assets):
+    publish_directory = project.options.publish_directory
+    if publish_directory is None and (match := _ROOT.search(project.text(STATICFILE) or "")):
+        publish_directory = match[1]
+    if publish_directory is None and (assets := assets_of_worker(project)) and _is_there(project, assets):
         return assets
-    if said is not None:
-        folder = said.strip("/") or "."
+    if publish_directory is not None:
+        folder = publish_directory.strip("/") or "."
         if _is_there(project, folder):
             return folder
-        is_of_another_host = said == project.options.publish_directory and not project.options.is_own(
-            "publish_directory"
+        is_from_host = (
+            publish_directory == project.options.publish_directory
+            and not project.options.is_set_by_owner("publish_directory")
         )
-        if not is_of_another_host:  # whose build would make it
+        if not is_from_host:  # whose build would make it
             raise undetected(
                 f"The folder {folder} that is to be served is not in the repository.",
                 "Correct the publish directory, or set the build command that makes it.",
@@ -129,22 +134,22 @@ def _folder(project: Project) -> str | None:
 
 def _unbuilt(page: str) -> str | None:
     """Return the script of a page that a tool has to build first; none of a page that does so in the browser."""
-    found = _MODULE.search(page[:_LONGEST_PAGE])
-    return None if found is None or "babel" in page.lower() else found[1]
+    match = _MODULE.search(page[:_LONGEST_PAGE])
+    return None if match is None or "babel" in page.lower() else match[1]
 
 
 def _is_there(project: Project, folder: str) -> bool:
     return folder == "." or any(path.startswith(f"{folder}/") for path in project.files)
 
 
-def is_single_page(project: Project, tool_says: bool = False) -> bool:
+def is_single_page(project: Project, tool_default: bool = False) -> bool:
     """Return whether unknown paths show the home page: as the owner says, else as the tool that built the site does.
 
     A 404.html among the pages speaks against it as well; the web server looks for that, because a build may make it.
     """
-    if found := _FALLBACK.search(project.text(STATICFILE) or ""):
-        return found[1].lower() in ("true", "enabled", "yes", "on")
-    return tool_says or _rewrites_all(project)
+    if match := _FALLBACK.search(project.text(STATICFILE) or ""):
+        return match[1].lower() in ("true", "enabled", "yes", "on")
+    return tool_default or _rewrites_all(project)
 
 
 def _rewrites_all(project: Project) -> bool:

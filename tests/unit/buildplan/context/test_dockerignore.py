@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackyn_server.buildplan.context.dockerignore import Ignore, parse
+from stackyn_server.buildplan.context.dockerignore import IgnoreRules, parse
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ from stackyn_server.buildplan.context.dockerignore import Ignore, parse
     ],
 )
 def test_files_are_left_out_as_by_docker(patterns: str, left_out: list[str], sent: list[str]) -> None:
-    ignore = Ignore(parse(patterns))
+    ignore = IgnoreRules(parse(patterns))
     assert [path for path in left_out if not ignore.excludes(path)] == [], "should be left out"
     assert [path for path in sent if ignore.excludes(path)] == [], "should be sent"
 
 
 def test_no_patterns_leave_nothing_out() -> None:
-    assert not Ignore(parse("# nothing\n\n!\n")).excludes("a")
+    assert not IgnoreRules(parse("# nothing\n\n!\n")).excludes("a")
 
 
 def as_docker(pattern: str) -> re.Pattern[str]:
@@ -86,11 +86,11 @@ patterns = st.lists(
 
 @given(patterns, paths)
 def test_the_automaton_decides_as_dockers_regular_expressions(given_patterns: list[str], path: str) -> None:
-    assert Ignore(tuple(given_patterns)).excludes(path) == docker_excludes(given_patterns, path)
+    assert IgnoreRules(tuple(given_patterns)).excludes(path) == docker_excludes(given_patterns, path)
 
 
 @pytest.mark.timeout(10)
 def test_a_hostile_pattern_costs_no_more_than_a_plain_one() -> None:
     hostile = "/".join(["**/a*a*a*a*a*"] * 40) + "/z"
     path = "/".join(["a" * 250] * 8)
-    assert not Ignore((hostile,)).excludes(path)
+    assert not IgnoreRules((hostile,)).excludes(path)

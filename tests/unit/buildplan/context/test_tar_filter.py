@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackyn_server.buildplan.context.dockerignore import Ignore, parse
+from stackyn_server.buildplan.context.dockerignore import IgnoreRules, parse
 from stackyn_server.buildplan.context.tar_filter import TarFilter
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 99\n"
@@ -46,32 +46,32 @@ def filtered(data: bytes, filtering: TarFilter, chunk: int = 1000) -> dict[str, 
 
 def test_ignored_files_stay_out_and_kept_ones_do_not() -> None:
     data = tar_of({"a.txt": b"a", "b/": b"", "b/c.txt": b"c", "Dockerfile": b"FROM x"})
-    filtering = TarFilter(Ignore(parse("*\n!b/c.txt")), extra={}, keep=("Dockerfile",))
+    filtering = TarFilter(IgnoreRules(parse("*\n!b/c.txt")), extra={}, keep=("Dockerfile",))
     assert filtered(data, filtering) == {"b/c.txt": b"c", "Dockerfile": b"FROM x"}
 
 
 def test_only_what_is_below_the_root_goes_on_without_its_name() -> None:
     data = tar_of({"web/": b"", "web/a": b"1", "web/b/c": b"2", "webs/a": b"3", "a": b"4"})
-    assert filtered(data, TarFilter(Ignore(()), root="web", extra={})) == {"a": b"1", "b/c": b"2"}
+    assert filtered(data, TarFilter(IgnoreRules(()), root="web", extra={})) == {"a": b"1", "b/c": b"2"}
 
 
 def test_added_members_can_not_be_led_elsewhere_by_the_repository() -> None:
     data = tar_of({".stackyn/other": b"x", "a": b"a"}, links={".stackyn": "/etc"})
-    filtering = TarFilter(Ignore(()), extra={".stackyn/Dockerfile": b"FROM y"})
+    filtering = TarFilter(IgnoreRules(()), extra={".stackyn/Dockerfile": b"FROM y"})
     assert filtered(data, filtering) == {".stackyn/Dockerfile": b"FROM y", "a": b"a"}
 
 
 def test_links_and_long_names_survive() -> None:
     long = "d/" * 60 + "n" * 150
     data = tar_of({long: b"long", "ünï.txt": b"u"}, links={"l": "../../" + "t" * 150, "m": "a"})
-    found = filtered(data, TarFilter(Ignore(()), extra={}))
+    found = filtered(data, TarFilter(IgnoreRules(()), extra={}))
     assert found == {long: b"long", "ünï.txt": b"u", "l": "../../" + "t" * 150, "m": "a"}
 
 
 def test_modes_and_times_are_passed_on() -> None:
     member = tarfile.TarInfo("run.sh")
     member.mode, member.mtime = 0o755, 1_700_000_000
-    filtering = TarFilter(Ignore(()), extra={})
+    filtering = TarFilter(IgnoreRules(()), extra={})
     out = filtering.feed(member.tobuf(tarfile.USTAR_FORMAT) + bytes(1024)) + filtering.end()
     with tarfile.open(fileobj=io.BytesIO(out)) as tar:
         (passed,) = tar.getmembers()
@@ -79,14 +79,16 @@ def test_modes_and_times_are_passed_on() -> None:
 
 
 def test_lfs_pointers_are_named_for_the_build_log() -> None:
-    filtering = TarFilter(Ignore(parse("ignored.bin")), extra={})
+    filtering = TarFilter(IgnoreRules(parse("ignored.bin")), extra={})
     filtered(tar_of({"movie.bin": LFS_POINTER, "ignored.bin": LFS_POINTER, "a.txt": b"version 2"}), filtering)
     (sentence,) = filtering.missing()
     assert "movie.bin" in sentence and "ignored.bin" not in sentence and "a.txt" not in sentence
 
 
 def test_an_empty_archive_still_carries_the_added_members() -> None:
-    assert filtered(b"", TarFilter(Ignore(()), extra={"Dockerfile": b"FROM x"})) == {"Dockerfile": b"FROM x"}
+    assert filtered(b"", TarFilter(IgnoreRules(()), extra={"Dockerfile": b"FROM x"})) == {
+        "Dockerfile": b"FROM x"
+    }
 
 
 names = st.text("ab/é" + "n" * 3, min_size=1, max_size=140).filter(
@@ -97,6 +99,6 @@ trees = st.dictionaries(names, st.binary(max_size=3000), max_size=8)
 
 @given(trees, st.integers(1, 5000))
 def test_any_chunking_gives_the_same_members(tree: dict[str, bytes], chunk: int) -> None:
-    ignore = Ignore(parse("a*\n!ab"))
+    ignore = IgnoreRules(parse("a*\n!ab"))
     found = filtered(tar_of(tree), TarFilter(ignore, extra={}), chunk)
     assert found == {path: content for path, content in tree.items() if not ignore.excludes(path)}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from tests.unit.buildplan.test_plan import FLASK
 from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned
 
@@ -16,13 +16,15 @@ RUBY: Tree = {"Gemfile": "", "app.rb": ""}
 GO: Tree = {"go.mod": "module x\n\ngo 1.22\n", "main.go": "package main\n\nfunc main() {}\n"}
 RAILPACK = '{"buildAptPackages": ["cmake"], "deploy": {"aptPackages": ["curl", "..."]}}'
 SETTLE = "RUN stackyn-settle packages"
-PYTHONS = Toolchains({**EVERYTHING.tools, "python": Tool("stackyn/python", ("3.11", "3.13"), "3.11")})
+PYTHONS = Toolchains(
+    {**EVERYTHING.tools, "python": ToolBaseImages("stackyn/python", ("3.11", "3.13"), "3.11")}
+)
 
 
 def stages(tree: Tree, **variables: str) -> list[list[str]]:
     """The lines of each stage, without its FROM."""
     found: list[list[str]] = []
-    for line in lines(planned(tree, toolchains=PYTHONS, hosts_variables=variables)):
+    for line in lines(planned(tree, toolchains=PYTHONS, host_variables=variables)):
         if line.startswith("FROM "):
             found.append([])
         elif found:
@@ -113,7 +115,7 @@ def test_railpacks_variables_are_obeyed() -> None:
         "RAILPACK_BUILD_CMD": "make it",
         "RAILPACK_START_CMD": "python serve.py",
     }
-    plan = planned({**PYTHON, "serve.py": ""}, toolchains=PYTHONS, hosts_variables=variables)
+    plan = planned({**PYTHON, "serve.py": ""}, toolchains=PYTHONS, host_variables=variables)
     text = "\n".join(lines(plan))
     assert "FROM stackyn/python:3.13" in text and "RUN make it" in text and "serve.py" in text
     assert f"{SETTLE} jq python3 python3-venv" in text and "/opt/httpie/bin/pip install" in text

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stackyn_server.buildplan.build_plan import Deploying
+from stackyn_server.buildplan.build_plan import DeploymentSettings
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import EVERYTHING, Tree, command, lines, planned, refused
 
@@ -101,14 +101,14 @@ def test_what_concerns_the_deployment_is_passed_on() -> None:
         "Procfile": "web: x\nrelease: migrate\n",
     }
     plan = planned(tree, toolchains=EVERYTHING)
-    assert plan.deploying == Deploying("migrate", "/up", 90, 2048)
+    assert plan.deploying == DeploymentSettings("migrate", "/up", 90, 2048)
     assert "The release command is `migrate`." in plan.reasons
 
 
 def test_release_command_of_the_app_wins_over_all() -> None:
     tree = {**SCRIPT, "stackyn.toml": 'release_command = "toml"\n', "Procfile": "release: procfile\nweb: x"}
     plan = planned(tree, toolchains=EVERYTHING, release_command="api")
-    assert plan.deploying == Deploying(release_command="api")
+    assert plan.deploying == DeploymentSettings(release_command="api")
     assert "The release command is `api`." in plan.reasons
 
 
@@ -129,22 +129,22 @@ def test_workers_only_are_refused(procfile: str) -> None:
 @pytest.mark.parametrize(
     ("files", "deploying"),
     [
-        ({"railway.json": RAILWAY}, Deploying("a && b", "/up")),
+        ({"railway.json": RAILWAY}, DeploymentSettings("a && b", "/up")),
         (
             {"railway.toml": '[deploy]\npreDeployCommand = "a"\nhealthcheckTimeout = 30\n'},
-            Deploying("a", None, 30),
+            DeploymentSettings("a", None, 30),
         ),
-        ({"render.yaml": RENDER}, Deploying("r")),
-        ({"render.yaml": RENDER + RENDER.removeprefix("services:\n")}, Deploying()),
+        ({"render.yaml": RENDER}, DeploymentSettings("r")),
+        ({"render.yaml": RENDER + RENDER.removeprefix("services:\n")}, DeploymentSettings()),
         (
             {"fly.toml": '[deploy]\nrelease_command = "f"\n[[http_service.checks]]\npath = "/f"\n'},
-            Deploying("f", "/f"),
+            DeploymentSettings("f", "/f"),
         ),
-        ({"app.json": '{"healthchecks": {"web": [{"path": "/d"}]}}'}, Deploying(None, "/d")),
-        ({"app.json": '{"expo": {"name": "x"}}'}, Deploying()),
+        ({"app.json": '{"healthchecks": {"web": [{"path": "/d"}]}}'}, DeploymentSettings(None, "/d")),
+        ({"app.json": '{"expo": {"name": "x"}}'}, DeploymentSettings()),
     ],
 )
-def test_what_other_hosts_say_about_the_deployment(files: Tree, deploying: Deploying) -> None:
+def test_what_other_hosts_say_about_the_deployment(files: Tree, deploying: DeploymentSettings) -> None:
     assert planned({**SCRIPT, **files}, toolchains=EVERYTHING).deploying == deploying
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from tests.unit.buildplan.trees import EVERYTHING, Tree, planned, refused
 
-NODES = Toolchains({**EVERYTHING.tools, "node": Tool("stackyn/node", ("18", "20", "22", "24"), "22")})
+NODES = Toolchains(
+    {**EVERYTHING.tools, "node": ToolBaseImages("stackyn/node", ("18", "20", "22", "24"), "22")}
+)
 NODE: Tree = {"package.json": '{"scripts": {"start": "node s.js"}, "engines": {"node": "24"}}', "s.js": ""}
 NETLIFY = '[build.environment]\nNODE_VERSION = "{}"\n'
 RENDER = "services:\n- type: web\n  envVars:\n  - key: NODE_VERSION\n    value: {}\n  - fromGroup: shared\n"
@@ -31,7 +33,7 @@ RENDER = "services:\n- type: web\n  envVars:\n  - key: NODE_VERSION\n    value: 
     ],
 )
 def test_the_version_of_a_host_is_taken(files: Tree, variables: dict[str, str], image: str) -> None:
-    plan = planned({**NODE, **files}, toolchains=NODES, hosts_variables=variables)
+    plan = planned({**NODE, **files}, toolchains=NODES, host_variables=variables)
     assert plan.base_images == (f"stackyn/{image}",)
 
 
@@ -43,5 +45,5 @@ def test_what_a_file_asks_for_and_is_not_here_is_left_aside_and_said() -> None:
 
 
 def test_what_the_owner_asks_for_and_is_not_here_is_refused() -> None:
-    failure = refused(NODE, toolchains=NODES, hosts_variables={"NODE_VERSION": "14.2"})
+    failure = refused(NODE, toolchains=NODES, host_variables={"NODE_VERSION": "14.2"})
     assert failure.message.startswith("`NODE_VERSION` asks for Node 14.2, and this server has Node 18, 20,")

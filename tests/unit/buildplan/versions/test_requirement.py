@@ -8,10 +8,10 @@ import pytest
 
 from stackyn_server.buildplan.versions.requirement import (
     Dialect,
-    asked_of_file,
-    asked_of_tool_files,
     choose,
     parse_requirement,
+    version_in_file,
+    version_in_tool_files,
 )
 
 NODES = ("18", "20", "22", "24", "25")
@@ -177,14 +177,14 @@ def test_a_narrow_requirement_names_one_version(text: str, named: str | None) ->
     ],
 )
 def test_tool_files_name_versions(files: dict[str, str], tool: str, wanted: str | None) -> None:
-    asked = asked_of_tool_files(files.get, tool, Dialect.NPM)
+    asked = version_in_tool_files(files.get, tool, Dialect.NPM)
     assert (asked.requirement.text if asked else None) == wanted
 
 
 def test_a_version_file_is_read_without_its_comments() -> None:
-    asked = asked_of_file("# pinned\n\n  3.12.4  # why\n", ".python-version", Dialect.PYTHON)
+    asked = version_in_file("# pinned\n\n  3.12.4  # why\n", ".python-version", Dialect.PYTHON)
     assert asked is not None and (asked.requirement.text, asked.origin) == ("3.12.4", "`.python-version`")
-    assert asked_of_file("\n#\n", ".nvmrc", Dialect.NPM) is None
+    assert version_in_file("\n#\n", ".nvmrc", Dialect.NPM) is None
 
 
 def test_a_later_name_of_node_tells_its_line_by_its_first_letter() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.buildplan.versions.requirement import Asked, Dialect, parse_requirement
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, parse_requirement
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 
 CATALOGUE = Toolchains(
     {
-        "python": Tool("stackyn/python", ("3.13", "3.11"), "3.13", has_build_image=True),
-        "node": Tool("stackyn/node", ("20", "22", "23"), "22", has_all_patches=True, seldom=("23",)),
-        "php": Tool("stackyn/php", ("8.2", "8.3", "8.4"), "8.4", has_all_patches=True),
-        "bun": Tool(
+        "python": ToolBaseImages("stackyn/python", ("3.13", "3.11"), "3.13", has_build_image=True),
+        "node": ToolBaseImages(
+            "stackyn/node", ("20", "22", "23"), "22", has_all_patches=True, seldom=("23",)
+        ),
+        "php": ToolBaseImages("stackyn/php", ("8.2", "8.3", "8.4"), "8.4", has_all_patches=True),
+        "bun": ToolBaseImages(
             "stackyn/bun",
             ("1", "2"),
             "1",
@@ -24,10 +26,10 @@ CATALOGUE = Toolchains(
 )
 
 
-def asked(text: str) -> Asked:
+def asked(text: str) -> VersionRequest:
     requirement = parse_requirement(text, Dialect.PYTHON)
     assert requirement is not None
-    return Asked(requirement, "`.python-version`")
+    return VersionRequest(requirement, "`.python-version`")
 
 
 @pytest.mark.parametrize(

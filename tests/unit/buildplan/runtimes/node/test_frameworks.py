@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import Tree, command, planned, refused
 
@@ -241,7 +241,7 @@ def test_compilers_are_there_only_while_packages_are_installed(
 
 def test_headers_come_from_npm_only_where_the_image_has_none() -> None:
     tree = {"package.json": package(scripts={"start": "node a.js"}, dependencies={"bcrypt": "5"})}
-    official = Toolchains({"node": Tool("stackyn/node", ("22",), "22")}, "registry")
+    official = Toolchains({"node": ToolBaseImages("stackyn/node", ("22",), "22")}, "registry")
     assert "npm pack" in (planned(tree).generated or "")
     assert "npm pack" not in (planned(tree, toolchains=official).generated or "")
 
@@ -276,7 +276,9 @@ def test_headers_come_from_npm_only_where_the_image_has_none() -> None:
     ],
 )
 def test_the_node_that_the_project_asks_for_is_taken(files: Tree, version: str) -> None:
-    catalogue = Toolchains({"node": Tool("stackyn/node", ("20", "22", "24"), "22", has_all_patches=True)})
+    catalogue = Toolchains(
+        {"node": ToolBaseImages("stackyn/node", ("20", "22", "24"), "22", has_all_patches=True)}
+    )
     plan = planned({"package.json": package(main="a.js"), "a.js": "", **files}, toolchains=catalogue)
     assert plan.base_images == (f"stackyn/node:{version}",)
 

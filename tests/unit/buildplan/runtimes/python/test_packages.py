@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackyn_server.buildplan.runtimes.python.manifests import requirement_lines
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import Tree, command, lines, planned, refused
 
@@ -221,7 +221,7 @@ def test_compilers_are_there_only_while_building(requirements: str, build: str, 
 
 def test_an_image_with_compilers_is_used_where_there_is_one() -> None:
     catalogue = Toolchains(
-        {"python": Tool("stackyn/python", ("3.13",), "3.13", has_build_image=True)}, "registry"
+        {"python": ToolBaseImages("stackyn/python", ("3.13",), "3.13", has_build_image=True)}, "registry"
     )
     plan = planned({"requirements.txt": "psycopg2", "app.py": FLASK}, toolchains=catalogue)
     assert plan.base_images == ("stackyn/python:3.13-build", "stackyn/python:3.13")
@@ -240,7 +240,7 @@ def test_a_launcher_that_no_manifest_has_is_added() -> None:
 
 def test_setuptools_is_there_for_the_pythons_that_came_with_it() -> None:
     tree = {"requirements.txt": "flask", "app.py": FLASK}
-    newer = Toolchains({"python": Tool("stackyn/python", ("3.13",), "3.13")})
+    newer = Toolchains({"python": ToolBaseImages("stackyn/python", ("3.13",), "3.13")})
     assert any("setuptools" in line for line in lines_of(tree))
     assert "setuptools" not in (planned(tree, toolchains=newer).generated or "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import FailureCode
 from tests.unit.buildplan.trees import Tree, planned, refused
 
@@ -42,7 +42,9 @@ def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, want
     ],
 )
 def test_the_python_is_new_enough_for_the_packages(requirements: str, image: str) -> None:
-    catalogue = Toolchains({"python": Tool("stackyn/python", ("3.10", "3.11", "3.12", "3.13"), "3.11")})
+    catalogue = Toolchains(
+        {"python": ToolBaseImages("stackyn/python", ("3.10", "3.11", "3.12", "3.13"), "3.11")}
+    )
     plan = planned({"requirements.txt": requirements, "app.py": FLASK}, toolchains=catalogue)
     assert f"stackyn/python:{image}" in plan.base_images
 
@@ -62,7 +64,7 @@ def test_the_python_is_new_enough_for_the_packages(requirements: str, image: str
 )
 def test_the_python_is_one_that_what_is_pinned_has_wheels_for(requirements: str, image: str) -> None:
     lines = ("3.9", "3.10", "3.11", "3.13")
-    catalogue = Toolchains({"python": Tool("stackyn/python", lines, "3.13")})
+    catalogue = Toolchains({"python": ToolBaseImages("stackyn/python", lines, "3.13")})
     tree = {"requirements.txt": requirements, "app.py": FLASK}
     plan = planned(tree, toolchains=catalogue)
     assert plan.base_images == (f"stackyn/python:{image}",)
@@ -93,7 +95,7 @@ def test_the_python_is_one_that_what_is_pinned_has_wheels_for(requirements: str,
 )
 def test_the_python_that_the_project_asks_for_is_taken(files: Tree, image: str) -> None:
     versions = ("3.11", "3.13", "3.13t", "3.14", "3.14t")
-    catalogue = Toolchains({"python": Tool("stackyn/python", versions, "3.13")})
+    catalogue = Toolchains({"python": ToolBaseImages("stackyn/python", versions, "3.13")})
     plan = planned({"requirements.txt": "flask", "app.py": FLASK, **files}, toolchains=catalogue)
     assert plan.base_images == (f"stackyn/python:{image}",)
 

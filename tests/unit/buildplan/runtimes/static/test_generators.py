@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.buildplan.versions.toolchains import Tool, Toolchains
+from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from tests.unit.buildplan.test_plan import FLASK
 from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, refused, step
 
@@ -115,7 +115,7 @@ def test_the_version_of_the_generator_can_be_set() -> None:
     plan = planned(
         {**HUGO, "stackyn.toml": 'runtime = "hugo"\nruntime_version = "0.150"\n'},
         toolchains=Toolchains(
-            {**EVERYTHING.tools, "hugo": Tool("stackyn/hugo", ("0.150", "0.168"), "0.168")}
+            {**EVERYTHING.tools, "hugo": ToolBaseImages("stackyn/hugo", ("0.150", "0.168"), "0.168")}
         ),
     )
     assert "FROM stackyn/hugo:0.150 AS build" in lines(plan)
