@@ -16,7 +16,7 @@ import pytest
 
 from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.buildplan.generated.additions import FILES as FILES_OF_ADDITIONS
-from stackyn_server.buildplan.languages import _BY_MANIFEST
+from stackyn_server.buildplan.languages import LANGUAGE_OF_MANIFEST
 from stackyn_server.buildplan.plan import RUNTIMES, PlanOptions, make_plan
 from stackyn_server.buildplan.runtimes import compose
 from stackyn_server.buildplan.settings.repository import settings_files
@@ -208,7 +208,7 @@ def test_no_file_takes_long_or_breaks_its_reader(path: str) -> None:
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", FILES)
-def test_the_largest_file_is_read_within_the_limit_of_its_process(path: str) -> None:
+def test_the_largest_file_is_read_within_the_process_limits(path: str) -> None:
     sizes = {bytes_allowed(path), LARGEST_YAML} if path.endswith(("yaml", "yml")) else {bytes_allowed(path)}
     texts = (text for size in sizes for text in hostile(path, size))
     slowest = max((seconds_to_plan(path, text), text[:40]) for text in texts)
@@ -263,7 +263,7 @@ def test_no_list_of_a_file_makes_an_endless_plan(path: str) -> None:
 
 def test_the_table_has_every_file_that_planning_asks_for() -> None:
     options = PlanOptions(EVERYTHING, default_port=8080)
-    files = frozenset((*FILES, *_BY_MANIFEST))
+    files = frozenset((*FILES, *LANGUAGE_OF_MANIFEST))
     asked = {path for runtime in RUNTIMES for path in runtime.needs(files, options)}
     asked.update(FILES_OF_ADDITIONS, settings_files(options), compose.NAMES)
     kinds = {path.rpartition("/")[2] for path in FILES}

@@ -67,7 +67,7 @@ def test_what_is_not_in_the_repository_is_said_to_be_missing() -> None:
     ("root", "sent"),
     [("src/Api", "src"), ("src/Web", "")],
 )
-def test_projects_of_dotnet_are_sent_with_those_that_they_refer_to(root: str, sent: str) -> None:
+def test_dotnet_projects_are_sent_with_their_references(root: str, sent: str) -> None:
     def refers(place: str) -> str:
         return f'<ProjectReference Include="{place}" />\n'
 

@@ -57,7 +57,7 @@ def test_the_first_runtime_that_fits_is_taken(tree: Tree, runtime: str) -> None:
     assert plan.reasons and all(reason.endswith(".") for reason in plan.reasons)
 
 
-def test_nothing_detected_says_what_was_looked_for_and_what_is_there() -> None:
+def test_nothing_detected_names_what_was_looked_for() -> None:
     failure = refused({"README.md": "", "src/main.swift": "", "Package.swift": ""})
     assert failure.code is FailureCode.NOTHING_DETECTED
     for word in (
@@ -95,7 +95,7 @@ def test_a_root_directory_that_is_not_there_is_explained() -> None:
     assert "wob" in failure.message and "web/" in failure.hint
 
 
-def test_generated_dockerfiles_run_as_the_user_app_on_the_given_port() -> None:
+def test_generated_dockerfiles_run_as_app_on_the_given_port() -> None:
     trees: list[Tree] = [
         {"requirements.txt": "gunicorn", "app.py": FLASK},
         {"package.json": EXPRESS, "server.js": ""},
@@ -146,7 +146,7 @@ def test_folders_that_would_do_are_named_from_the_top() -> None:
     assert "directory to apps/web, if" in refused(tree, root_directory="apps").hint
 
 
-def test_a_setting_that_cannot_be_obeyed_is_no_reason_to_name_folders() -> None:
+def test_an_invalid_setting_does_not_suggest_folders() -> None:
     tree = {"stackyn.toml": "colour = 1\n", "web/package.json": STARTED}
     assert "root directory to" not in refused(tree).hint
 

@@ -55,7 +55,7 @@ def test_only_what_is_below_the_root_goes_on_without_its_name() -> None:
     assert filtered(data, TarFilter(IgnoreRules(()), root="web", extra={})) == {"a": b"1", "b/c": b"2"}
 
 
-def test_added_members_can_not_be_led_elsewhere_by_the_repository() -> None:
+def test_the_repository_cannot_redirect_added_members() -> None:
     data = tar_of({".stackyn/other": b"x", "a": b"a"}, links={".stackyn": "/etc"})
     filtering = TarFilter(IgnoreRules(()), extra={".stackyn/Dockerfile": b"FROM y"})
     assert filtered(data, filtering) == {".stackyn/Dockerfile": b"FROM y", "a": b"a"}

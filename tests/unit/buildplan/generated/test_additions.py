@@ -79,7 +79,7 @@ def test_a_compiled_program_runs_without_the_tools() -> None:
     assert not any("/usr/local" in line for line in run)
 
 
-def test_python_of_the_asked_version_is_under_a_tool_that_can_be_copied() -> None:
+def test_a_copyable_tool_is_added_to_the_requested_python() -> None:
     tree = {**NODE, "mise.toml": "[tools]\nnode = '22'\npython = '3.13'\n"}
     plan = planned(tree, toolchains=PYTHONS)
     assert "FROM stackyn/python:3.13" in lines(plan)

@@ -33,7 +33,7 @@ def test_the_program_that_was_built_is_run(tree: Tree, tool: str, names: str) ->
     assert {"FROM stackyn/cpp:13 AS build", "FROM stackyn/base:13"} <= set(lines(plan))
 
 
-def test_a_start_command_is_of_the_sources_and_not_of_a_script_beside_them() -> None:
+def test_a_start_command_runs_the_sources_not_a_script() -> None:
     tree = {"Makefile": "all:\n", "serve.c": "", "devel/check.py": ""}
     assert planned(tree, toolchains=EVERYTHING, start_command="./serve").runtime == "cpp"
     assert (

@@ -71,7 +71,7 @@ def test_a_configuration_without_an_entry_is_refused() -> None:
     assert "nothing says how to start it" in refused({"deno.json": "{}"}, toolchains=EVERYTHING).message
 
 
-def test_a_node_project_that_only_builds_stays_node_where_deno_has_nothing_to_start() -> None:
+def test_a_node_project_without_a_deno_entry_stays_node() -> None:
     package = json.dumps({"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}})
     tree = {"package.json": package, "index.html": "", "deno.json": '{"tasks": {"dev": "vite"}}'}
     assert planned(tree, toolchains=EVERYTHING).runtime == "node"

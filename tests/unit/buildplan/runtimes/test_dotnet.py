@@ -102,7 +102,7 @@ def test_an_app_for_browsers_is_published_and_served_as_files() -> None:
     assert set(plan.base_images) == {"stackyn/dotnet:8.0", "stackyn/static:1"}
 
 
-def test_the_server_is_published_of_one_that_brings_its_app_for_browsers_along() -> None:
+def test_the_server_of_a_hosted_blazor_app_is_published() -> None:
     client = project("Microsoft.NET.Sdk.BlazorWebAssembly")
     tree = {"Shop.sln": "", "Client/Client.csproj": client, "Server/Server.csproj": project()}
     assert "/app/Server/Server.csproj" in step(planned(tree, toolchains=EVERYTHING), "publish")
@@ -123,7 +123,7 @@ def test_an_app_for_desktops_or_phones_is_refused_as_one(program: str) -> None:
     assert "/app/Api/Api.csproj" in step(planned(tree, toolchains=EVERYTHING), "publish")
 
 
-def test_a_newer_sdk_of_global_json_builds_what_runs_on_the_older_framework() -> None:
+def test_a_newer_sdk_of_global_json_builds_an_older_framework() -> None:
     plan = planned(
         {"A.csproj": project(), "global.json": '{"sdk": {"version": "9.0.100"}}'}, toolchains=EVERYTHING
     )
@@ -133,7 +133,7 @@ def test_a_newer_sdk_of_global_json_builds_what_runs_on_the_older_framework() ->
     ]
 
 
-def test_an_sdk_that_is_not_here_is_refused_unless_a_newer_one_may_build() -> None:
+def test_an_unavailable_sdk_is_refused_without_roll_forward() -> None:
     tree = {"A.csproj": project(), "global.json": '{"sdk": {"version": "8.5.100"}}'}
     message = refused(tree, toolchains=EVERYTHING).message
     assert ".NET 8.5" in message and "8.0 and 9.0" in message

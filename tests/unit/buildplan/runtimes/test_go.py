@@ -103,7 +103,7 @@ def test_a_generator_of_code_is_no_program() -> None:
     assert command(planned(tree, toolchains=EVERYTHING)) == "exec bin/web"
 
 
-def test_a_program_of_another_module_is_built_in_a_workspace_only() -> None:
+def test_another_modules_program_is_built_in_a_workspace_only() -> None:
     tree = {
         "go.mod": "module shop",
         "shop.go": "package shop",

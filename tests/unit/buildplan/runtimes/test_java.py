@@ -37,7 +37,7 @@ def test_a_wrapper_is_used_whether_or_not_it_is_executable(tree: Tree, program: 
     )
 
 
-def test_a_program_without_a_plugin_runs_with_its_packages_beside_it() -> None:
+def test_a_program_without_a_plugin_runs_from_its_classes() -> None:
     tree = {"pom.xml": PLAIN, "src/main/java/org/example/Hello.java": JAVA_MAIN}
     plan = planned(tree, toolchains=EVERYTHING)
     assert "dependency:copy-dependencies" in step(plan, "mvn")
@@ -119,7 +119,7 @@ def test_a_version_that_is_not_there_is_refused() -> None:
     assert failure.message == "`pom.xml` asks for Java >=99, and this server has Java 17 and 21."
 
 
-def test_the_owners_command_finds_files_where_the_build_leaves_them() -> None:
+def test_the_owners_command_runs_in_the_build_folder() -> None:
     plan = planned({"pom.xml": SPRING, "Procfile": "web: java -jar target/shop.jar"}, toolchains=EVERYTHING)
     assert "COPY --from=build --chown=app:app /app/ /app/" in lines(plan)
     assert command(plan) == "exec java -jar target/shop.jar"

@@ -122,6 +122,6 @@ def test_a_page_with_scripts_beside_it_is_served_by_php(script: str) -> None:
     assert "ENV DOCUMENT_ROOT=/app" in (plan.generated or "").splitlines()
 
 
-def test_a_script_of_php_beside_an_app_in_another_language_decides_nothing() -> None:
+def test_a_php_script_beside_another_app_decides_nothing() -> None:
     tree = {"index.html": "", "tool.php": "", "package.json": '{"scripts": {"start": "node a.js"}}'}
     assert planned(tree, toolchains=EVERYTHING).runtime == "node"

@@ -105,7 +105,7 @@ def test_a_gemfile_alone_is_refused() -> None:
     assert "Ruby project" in failure.message and "config.ru" in failure.hint
 
 
-def test_a_gemfile_beside_another_app_is_ruby_where_ruby_is_started() -> None:
+def test_a_gemfile_beside_another_app_is_ruby_if_started() -> None:
     tree = {"package.json": '{"scripts": {"start": "x"}}', "Gemfile": "gem 'rack'"}
     assert planned({**tree, "config.ru": ""}, toolchains=EVERYTHING).runtime == "ruby"
     assert planned({**tree, "Procfile": "web: bundle exec serve"}, toolchains=EVERYTHING).runtime == "ruby"

@@ -166,7 +166,7 @@ def test_a_member_of_a_workspace_is_built_from_the_root_of_it() -> None:
         ({"Cargo.toml": PACKAGE + "[package.metadata.leptos]\nsite-root = 'a'\n"}, "cargo-leptos"),
     ],
 )
-def test_what_cargo_does_not_build_alone_is_refused_with_the_tool(files: Tree, tool: str) -> None:
+def test_projects_of_trunk_leptos_and_dioxus_are_refused(files: Tree, tool: str) -> None:
     tree = {"Cargo.toml": PACKAGE, "src/main.rs": MAIN, **files}
     failure = refused(tree, toolchains=EVERYTHING)
     assert tool in failure.message and "Dockerfile" in failure.hint

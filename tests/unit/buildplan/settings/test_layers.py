@@ -280,7 +280,7 @@ def test_the_apps_start_command_is_not_repeated_in_the_plan() -> None:
     assert planned(tree, start_command="api").deploying.start_command is None
 
 
-def test_a_runtime_that_another_host_names_is_tried_first_and_not_alone() -> None:
+def test_another_hosts_runtime_is_tried_first_not_alone() -> None:
     assert planned({**LANGUAGES, **render(runtime="go")}, toolchains=EVERYTHING).runtime == "go"
     assert planned({**NODE, **render(runtime="go")}, toolchains=EVERYTHING).runtime == "node"
 

@@ -84,7 +84,7 @@ def test_a_root_directory_in_any_spelling(said: str) -> None:
     assert plan.runtime == "shell" and plan.root == "web"
 
 
-def test_the_file_at_the_root_directory_wins_over_the_one_at_the_top() -> None:
+def test_the_root_directorys_file_wins_over_the_one_at_the_top() -> None:
     tree = {
         "web/start.sh": "",
         "web/stackyn.toml": 'start_command = "inner"\n',
@@ -112,7 +112,7 @@ def test_release_command_of_the_app_wins_over_all() -> None:
     assert "The release command is `api`." in plan.reasons
 
 
-def test_an_empty_release_command_takes_that_of_the_procfile_back() -> None:
+def test_an_empty_release_command_overrides_the_procfile() -> None:
     tree = {**SCRIPT, "stackyn.toml": 'release_command = ""\n', "Procfile": "web: x\nrelease: migrate\n"}
     assert planned(tree, toolchains=EVERYTHING).deploying.release_command is None
 
@@ -184,7 +184,7 @@ def test_a_dockerfile_can_be_left_aside_or_demanded() -> None:
     "procfile",
     ["web gunicorn app:app", "  web: gunicorn app:app", "- web: gunicorn", "Web: gunicorn app:app"],
 )
-def test_a_web_process_that_can_not_be_read_is_refused_with_its_line(procfile: str) -> None:
+def test_an_unreadable_web_process_is_refused_with_its_line(procfile: str) -> None:
     failure = refused(
         {**SCRIPT, "Procfile": f"# how it runs\nworker: x\n{procfile}\n"}, toolchains=EVERYTHING
     )

@@ -37,7 +37,7 @@ def test_the_version_of_a_host_is_taken(files: Tree, variables: dict[str, str], 
     assert plan.base_images == (f"stackyn/{image}",)
 
 
-def test_what_a_file_asks_for_and_is_not_here_is_left_aside_and_said() -> None:
+def test_an_unavailable_version_of_another_host_is_reported() -> None:
     plan = planned({**NODE, "netlify.toml": NETLIFY.format("14.2")}, toolchains=NODES)
     assert plan.base_images == ("stackyn/node:24",)
     said = "`NODE_VERSION` of `netlify.toml` asks for 14.2, which this server does not have."

@@ -62,7 +62,7 @@ def test_the_base_image_is_of_the_version_asked_for(tool: str, text: str | None,
     assert choice.image.version in choice.reason and (text or "default") in choice.reason
 
 
-def test_compilers_are_in_an_image_of_their_own_where_there_is_one() -> None:
+def test_compilers_come_from_the_build_image_if_there_is_one() -> None:
     python, node = CATALOGUE.choose("python").build_image, CATALOGUE.choose("node").build_image
     assert python is not None and python.name == "stackyn/python:3.13-build"
     assert node is None

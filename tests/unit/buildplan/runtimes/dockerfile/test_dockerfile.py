@@ -148,7 +148,7 @@ def test_a_set_path_may_lie_outside_of_the_root_directory() -> None:
     assert (plan.generated, plan.base_images) == (None, ("y",))
 
 
-def test_a_set_path_without_a_file_is_refused_instead_of_guessing() -> None:
+def test_a_dockerfile_path_without_a_file_is_refused() -> None:
     failure = refused({"Dockerfile": "FROM x", "requirements.txt": ""}, dockerfile_path="Dockerfile.prod")
     assert failure.code is FailureCode.DOCKERFILE_INVALID
     assert "Dockerfile.prod" in failure.message

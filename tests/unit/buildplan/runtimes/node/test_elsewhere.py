@@ -71,9 +71,7 @@ def test_the_owners_start_command_wins() -> None:
         ({"wrangler.toml": '[site]\nbucket = "site/"'}, "site"),
     ],
 )
-def test_the_plain_files_of_cloudflare_are_served_where_there_is_no_worker(
-    settings: Tree, folder: str
-) -> None:
+def test_cloudflare_pages_without_a_worker_are_served(settings: Tree, folder: str) -> None:
     tree = {**project("wrangler", dev="wrangler dev"), "site/index.html": "", **settings}
     plan = planned(tree)
     assert plan.runtime == "static"

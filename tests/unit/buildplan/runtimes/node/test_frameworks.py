@@ -139,7 +139,7 @@ def test_adapter_auto_is_told_to_make_a_server() -> None:
         app("nuxt", nuxt_config_ts="nitro: { preset: 'vercel-edge' }"),
     ],
 )
-def test_an_adapter_for_another_host_is_refused_with_the_one_to_use(tree: Tree) -> None:
+def test_an_adapter_for_another_host_is_refused(tree: Tree) -> None:
     failure = refused(tree)
     assert failure.code is FailureCode.NOTHING_DETECTED
     assert "another host" in failure.message and "node" in failure.hint
@@ -289,7 +289,7 @@ def test_a_node_that_is_not_here_is_refused_with_both_numbers() -> None:
     assert "^16" in failure.message and "22" in failure.message
 
 
-def test_unknown_paths_show_the_home_page_only_for_tools_that_say_so() -> None:
+def test_unknown_paths_show_the_home_page_for_single_page_apps() -> None:
     assert "ENV SINGLE_PAGE=1" in (planned(app("vite")).generated or "")
     assert "SINGLE_PAGE" not in (planned(app("astro vite")).generated or "")
 
@@ -306,7 +306,7 @@ def test_a_site_stays_one_of_a_single_page_in_another_folder() -> None:
     assert "ENV SINGLE_PAGE=1" in (planned(app("vite"), publish_directory="web").generated or "")
 
 
-def test_the_commands_of_the_owner_stand_in_for_those_of_the_scripts() -> None:
+def test_the_owners_commands_replace_the_scripts() -> None:
     tree = app("vite", start="node a.js", **{"package-lock_json": ""})
     plan = planned(
         tree, install_command="npm i --legacy-peer-deps", build_command="make site", publish_directory="web"

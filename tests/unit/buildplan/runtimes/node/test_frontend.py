@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stackyn_server.buildplan.runtimes.node.frontend import concerns
+from stackyn_server.buildplan.runtimes.node.frontend import overlaps
 from tests.unit.buildplan.trees import EVERYTHING, Tree, lines, planned, refused
 
 MOD = "module example.com/shop\n\ngo 1.24\n"
@@ -62,7 +62,7 @@ def test_the_script_that_makes_it_is_found(manifest: dict[str, str], script: str
     assert any(reason.startswith(said) for reason in plan.reasons)
 
 
-def test_the_frontend_is_built_in_its_own_folder_with_all_that_is_sent() -> None:
+def test_a_frontend_is_built_in_its_own_folder() -> None:
     lock = {"web/pnpm-lock.yaml": "lockfileVersion: '9.0'\n", "web/.nvmrc": "20\n"}
     plan = planned({**shop("dist"), "web/package.json": package(), **lock}, toolchains=EVERYTHING)
     text = lines(plan)
@@ -240,7 +240,7 @@ def test_a_rust_package_of_a_workspace_embeds_what_is_beside_it() -> None:
     ],
 )
 def test_what_concerns_a_place(made: str, place: str, expected: bool) -> None:
-    assert concerns(made, place) is expected
+    assert overlaps(made, place) is expected
 
 
 def test_a_program_of_many_packages_is_read_up_to_a_limit() -> None:

@@ -146,7 +146,7 @@ def test_a_missing_lock_file_is_told() -> None:
     assert any("no lock file" in reason for reason in plan.reasons)
 
 
-def test_a_build_gets_the_development_packages_and_drops_them_after() -> None:
+def test_a_build_drops_the_development_packages_afterwards() -> None:
     manifest = package(scripts={"build": "tsc", "start": "node dist/a.js"})
     lines = (planned({"package.json": manifest, "package-lock.json": ""}).generated or "").splitlines()
     assert "RUN npm ci --include=dev && npm cache clean --force" in lines

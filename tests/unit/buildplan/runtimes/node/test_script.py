@@ -34,7 +34,7 @@ def test_its_version_is_the_one_of_the_file_for_that() -> None:
     assert plan.base_images == ("stackyn/node:20",)
 
 
-def test_a_server_that_imports_packages_is_refused_with_the_command_that_names_them() -> None:
+def test_a_script_that_imports_packages_is_refused() -> None:
     failure = refused({"app.js": EXPRESS, "index.html": "a page"})
     assert "`app.js` is a server of Node that imports @scope/one, express" in failure.message
     assert "npm init -y && npm install @scope/one express" in failure.hint

@@ -117,7 +117,7 @@ def test_a_site_of_a_workspace_is_gathered_in_its_folder() -> None:
 @pytest.mark.parametrize(
     "build", ["turbo run build", "lerna run build", "pnpm -r build", "npm run build --workspaces"]
 )
-def test_the_only_app_is_found_where_the_root_has_its_members_build(build: str) -> None:
+def test_the_only_app_of_a_workspace_is_built(build: str) -> None:
     tree = {
         "package.json": json.dumps({"workspaces": ["packages/*"], "scripts": {"build": build}}),
         "packages/api/package.json": json.dumps(
@@ -131,7 +131,7 @@ def test_the_only_app_is_found_where_the_root_has_its_members_build(build: str) 
 
 
 @pytest.mark.parametrize("root", [None, "apps/web"])
-def test_an_app_of_nx_is_built_by_it_with_the_packages_of_the_root(root: str | None) -> None:
+def test_nx_builds_an_app_with_the_packages_of_the_root(root: str | None) -> None:
     tree = {
         "package.json": json.dumps({"devDependencies": {"nx": "23", "vite": "8"}, "workspaces": ["apps/*"]}),
         "nx.json": "{}",

@@ -63,7 +63,7 @@ def test_packages_are_installed_from_the_strictest_manifest(manifests: Tree, lin
 @pytest.mark.parametrize(
     "text", ["-r base.txt", "--constraint c.txt\nflask", "-e .", "./lib", "lib @ file:///app/lib"]
 )
-def test_requirements_that_name_files_are_installed_when_those_are_there(text: str) -> None:
+def test_requirements_that_name_files_are_installed_after_copy(text: str) -> None:
     lines = (planned({"requirements.txt": text, "app.py": FLASK}).generated or "").splitlines()
     assert lines.index("COPY --chown=app:app . .") < lines.index(
         "RUN pip install --no-cache-dir -r requirements.txt"
@@ -258,7 +258,7 @@ def test_the_framework_that_no_manifest_has_is_added(tree: Tree, added: str) -> 
     assert f"RUN pip install --no-cache-dir {added}" in lines_of(tree)
 
 
-def test_a_web_application_whose_packages_no_file_names_is_refused() -> None:
+def test_a_web_application_without_a_manifest_is_refused() -> None:
     source = "import os, helper, boto3, streamlit as st\nst.title('x')\n"
     failure = refused({"dashboard.py": source, "helper.py": ""})
     assert failure.message.startswith("`dashboard.py` imports boto3, and no file names the packages")
@@ -270,7 +270,7 @@ def test_packages_in_the_repository_need_no_manifest() -> None:
     assert command(planned(tree)).endswith("app:app")
 
 
-def test_a_member_of_a_workspace_is_installed_from_the_root_of_it() -> None:
+def test_a_workspace_member_is_installed_from_the_root() -> None:
     member = "[project]\nname='shop-api'\nversion='1'\ndependencies=['fastapi', 'uvicorn', 'core']\n"
     tree = {
         "py/pyproject.toml": "[tool.uv.workspace]\nmembers=['packages/*']\nexclude=['packages/old']\n",
@@ -293,7 +293,7 @@ def test_a_member_of_a_workspace_is_installed_from_the_root_of_it() -> None:
     )
 
 
-def test_packages_that_poetry_names_beside_a_project_table_are_installed() -> None:
+def test_poetry_packages_beside_a_project_table_are_installed() -> None:
     poetry = "[project]\nname='a'\ndynamic=['dependencies']\n[tool.poetry]\npackage-mode=false\n"
     tree = {
         "pyproject.toml": f"{poetry}[tool.poetry.dependencies]\nflask='3.1.0'\n[build-system]\n",

@@ -248,9 +248,7 @@ def test_source_that_can_not_be_parsed_is_passed_over() -> None:
         ("STATIC_ROOT = 'x'\n", False),
     ],
 )
-def test_static_files_are_collected_where_the_settings_say_where_to(
-    settings: str, is_collected: bool
-) -> None:
+def test_static_files_are_collected_when_static_root_is_set(settings: str, is_collected: bool) -> None:
     for base in ("", "web/"):
         tree = {f"{base}manage.py": "", f"{base}shop/settings.py": settings, f"{base}shop/wsgi.py": DJANGO}
         found = [line for line in lines_of({"requirements.txt": "django", **tree}) if "collectstatic" in line]
@@ -277,7 +275,7 @@ def test_the_commands_of_the_owner_install_and_build() -> None:
 
 
 @pytest.mark.parametrize("folder", ["backend", "services/api", "my app"])
-def test_an_app_with_its_own_manifest_in_a_folder_is_not_one_of_the_root(folder: str) -> None:
+def test_an_app_with_a_manifest_in_a_folder_is_not_the_roots(folder: str) -> None:
     tree = {
         f"{folder}/requirements.txt": "flask",
         f"{folder}/app.py": FLASK,
@@ -331,7 +329,7 @@ def test_several_applications_below_are_all_named() -> None:
     assert "web: gunicorn admin.app:app" in failure.hint
 
 
-def test_a_manifest_without_a_program_is_not_called_another_language() -> None:
+def test_a_manifest_without_a_program_keeps_its_language() -> None:
     failure = refused({"pyproject.toml": "[project]\nname = 'a'\nversion = '1'"})
     assert (
         failure.message

@@ -100,7 +100,7 @@ def test_the_python_that_the_project_asks_for_is_taken(files: Tree, image: str) 
     assert plan.base_images == (f"stackyn/python:{image}",)
 
 
-def test_a_python_that_is_not_here_is_refused_before_anything_else() -> None:
+def test_an_unavailable_python_is_refused_first() -> None:
     tree = {".python-version": "3.12\n", "pyproject.toml": "[project]\nname='a'", "main.py": "type A = int\n"}
     failure = refused(tree)
     assert failure.code is FailureCode.VERSION_UNAVAILABLE
