@@ -128,11 +128,11 @@ async def _listen_for_held(settings: Settings, server: Server, stack: AsyncExitS
 
 async def _serve_clients(settings: Settings, stack: AsyncExitStack) -> None:
     """Serve the built web clients on a port of their own, if there are any."""
-    sites = await asyncio.to_thread(frontend.sites, settings.frontend)
-    if not sites:
+    web_clients = await asyncio.to_thread(frontend.web_clients, settings.frontend)
+    if not web_clients:
         return
     runner = web.AppRunner(
-        frontend.create_frontend_app(sites, settings.public.base_domain),
+        frontend.create_frontend_app(web_clients, settings.public.base_domain),
         access_log=None,
         shutdown_timeout=_REFUSAL_SECONDS,
     )

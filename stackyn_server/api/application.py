@@ -1,4 +1,4 @@
-"""The aiohttp application, built from the route table."""
+"""The aiohttp application, built from the endpoint table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiohttp import hdrs, web
 
 from stackyn_server.api import cors, reference, streams
 from stackyn_server.api.counting import counting
-from stackyn_server.api.endpoint import endpoint
+from stackyn_server.api.endpoint import Endpoint
+from stackyn_server.api.endpoints import ENDPOINTS
 from stackyn_server.api.failures import REQUEST_ID_HEADER, errors_as_json, request_id
-from stackyn_server.api.routing import Route
+from stackyn_server.api.request_handler import request_handler
 from stackyn_server.api.services import Services
-from stackyn_server.api.table import ROUTES
 from stackyn_server.api.throttling import Throttle
 from stackyn_server.config import Settings
 
@@ -28,36 +28,38 @@ _MEMBER = re.compile(r"\{(\w+)\}")
 _ANY_MEMBER = r"{\1:[^/]+}"
 
 
-def create_app(services: Services, settings: Settings, routes: tuple[Route, ...] = ROUTES) -> web.Application:
-    """Return the application that answers `routes`; the caller runs it and owns what is in `services`."""
+def create_app(
+    services: Services, settings: Settings, endpoints: tuple[Endpoint, ...] = ENDPOINTS
+) -> web.Application:
+    """Return the application that answers `endpoints`; the caller runs it and owns what is in `services`."""
     app = web.Application(
         middlewares=[counting(services.metrics), cors.answer_preflight, errors_as_json],
         client_max_size=settings.server.body_limit_bytes,
     )
     app[SERVICES] = services
     throttle = Throttle(settings.rates, settings.ingress.trusted_proxies)
-    for path, of_path in _by_path(routes).items():
+    for path, of_path in _by_path(endpoints).items():
         resource = app.router.add_resource(_MEMBER.sub(_ANY_MEMBER, path))
-        for route in of_path:
+        for endpoint in of_path:
             resource.add_route(
-                route.method,
-                endpoint(route, services, settings.server, throttle),
+                endpoint.method,
+                request_handler(endpoint, services, settings.server, throttle),
                 expect_handler=_continue,
             )
-    reference.install(app, routes)
+    reference.install(app, endpoints)
     streams.install(app)
     cors.install(app, settings.public.allowed_origins)
     app.on_response_prepare.append(_mark)
     return app
 
 
-def _by_path(routes: tuple[Route, ...]) -> dict[str, list[Route]]:
-    """Group the routes by path: aiohttp-cors refuses the preflight of a path that is registered twice."""
-    paths: dict[str, list[Route]] = defaultdict(list)
-    for route in routes:
-        paths[route.path].append(route)
-        if route.has_slash_alias:
-            paths[f"{route.path}/"].append(route)
+def _by_path(endpoints: tuple[Endpoint, ...]) -> dict[str, list[Endpoint]]:
+    """Group the endpoints by path: aiohttp-cors refuses the preflight of a path that is registered twice."""
+    paths: dict[str, list[Endpoint]] = defaultdict(list)
+    for endpoint in endpoints:
+        paths[endpoint.path].append(endpoint)
+        if endpoint.has_slash_alias:
+            paths[f"{endpoint.path}/"].append(endpoint)
     return paths
 
 

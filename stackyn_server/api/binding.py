@@ -15,9 +15,9 @@ from uuid import UUID
 
 from aiohttp import web
 
-from stackyn_server.api.routing import Route
+from stackyn_server.api.endpoint import Endpoint
 from stackyn_server.api.services import Services
-from stackyn_server.api.wire.base import Body, Query
+from stackyn_server.api.wire.base import Query, RequestBody
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId, parse_id
 from stackyn_server.errors import NotFound
 from stackyn_server.services.sessions import Caller
@@ -66,7 +66,7 @@ class Binding:
 
     path: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     path_types: Mapping[str, Any] = field(default_factory=dict)
-    body: tuple[str, type[Body]] | None = None
+    body: tuple[str, type[RequestBody]] | None = None
     query: tuple[str, type[Query]] | None = None
     services: str | None = None
     caller: str | None = None
@@ -75,24 +75,24 @@ class Binding:
     answer: Any = None
 
 
-def bind(route: Route) -> Binding:
-    """Read the annotations of the route's handler. Raises TypeError when they and the path disagree."""
-    hints = typing.get_type_hints(route.handler)
+def bind(endpoint: Endpoint) -> Binding:
+    """Read the annotations of the endpoint's handler. Raises TypeError when they and the path disagree."""
+    hints = typing.get_type_hints(endpoint.handler)
     answer = hints.pop("return", None)
-    members = _MEMBER.findall(route.path)
+    members = _MEMBER.findall(endpoint.path)
     found: dict[str, Any] = {"answer": answer}
     path, path_types = {}, {}
     for name, hint in hints.items():
         if hint in _WHOLE:
             found[_WHOLE[hint]] = name
-        elif isinstance(hint, type) and issubclass(hint, Body):
+        elif isinstance(hint, type) and issubclass(hint, RequestBody):
             found["body"] = (name, hint)
         elif isinstance(hint, type) and issubclass(hint, Query):
             found["query"] = (name, hint)
         elif name in members and hint in PARSERS:
             path[name], path_types[name] = PARSERS[hint], hint
         else:
-            raise TypeError(f"{route.name}: nothing of a request fits the parameter {name!r}")
+            raise TypeError(f"{endpoint.name}: nothing of a request fits the parameter {name!r}")
     if set(members) != set(path):
-        raise TypeError(f"{route.name}: the path has {members}, the handler takes {sorted(path)}")
+        raise TypeError(f"{endpoint.name}: the path has {members}, the handler takes {sorted(path)}")
     return Binding(path=path, path_types=path_types, **found)

@@ -10,10 +10,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 
 from stackyn_server import config
-from stackyn_server.api.wire.base import Body, Query
+from stackyn_server.api.wire.base import Query, RequestBody
 from stackyn_server.errors import InvalidRequest
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=RequestBody)
 Q = TypeVar("Q", bound=Query)
 
 # Our words for pydantic's error types; {limit} comes from the error's own context.

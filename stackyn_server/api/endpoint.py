@@ -1,103 +1,76 @@
-"""What happens around every handler, in this order: who calls, how often, is it paid, what was sent."""
+"""What an entry of the endpoint table says. Middleware, OpenAPI and the authorization tests are derived from it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-import structlog
-from aiohttp import web
-from pydantic import TypeAdapter
-
-from stackyn_server import config
-from stackyn_server.api import bodies
-from stackyn_server.api.binding import Binding, bind
-from stackyn_server.api.failures import request_id
-from stackyn_server.api.identity import bearer_token, identify
-from stackyn_server.api.routing import Access, Media, Rate, Route
-from stackyn_server.api.services import Services
-from stackyn_server.api.throttling import Throttle
-from stackyn_server.api.wire.base import AccountBody, Answer
-from stackyn_server.services.payment import require_paid
-from stackyn_server.services.sessions import Caller
-
-Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-log = structlog.get_logger("stackyn.api")
+Handler = Callable[..., Awaitable[Any]]
 
 
-def endpoint(
-    route: Route, services: Services, settings: config.ServerSettings, throttle: Throttle
-) -> Endpoint:
-    """Make the aiohttp handler of a route. Raises TypeError when the handler does not fit its entry."""
-    binding = bind(route)
-    answer = TypeAdapter(binding.answer) if route.media is Media.JSON else None
+class Access(StrEnum):
+    """Who may call. The two owner kinds answer 404 to everybody else, so that nothing leaks its existence."""
 
-    async def answered(request: web.Request) -> web.StreamResponse:
-        started = time.monotonic()
-        arguments: dict[str, Any] = {}
-        if binding.query:
-            name, query_model = binding.query
-            arguments[name] = bodies.parse_query(query_model, request)
-        caller = await _caller(route, request, services, throttle)
-        if route.is_billing_gated and caller is not None:
-            require_paid(caller.account.billing_status)
-        arguments |= await _arguments(route, binding, request, settings, throttle)
-        if binding.services:
-            arguments[binding.services] = services
-        if binding.caller:
-            arguments[binding.caller] = caller
-        result = await route.handler(**arguments)
-        log.debug(
-            "request.answered",
-            route=route.name,
-            request_id=request_id(request),
-            seconds=round(time.monotonic() - started, 4),
-        )
-        if isinstance(result, web.StreamResponse):
-            return result
-        if answer is None:
-            return web.Response(status=route.status)
-        status = result.status_instead() if isinstance(result, Answer) else None
-        return web.Response(
-            status=status or route.status, body=answer.dump_json(result), content_type=Media.JSON.value
-        )
-
-    return answered
+    PUBLIC = "public"
+    USER = "user"
+    APP_OWNER = "app_owner"
+    DEPLOYMENT_OWNER = "deployment_owner"
+    ADMIN = "admin"
+    OPERATOR = "operator"  # an administrator, or who shows the token of `[metrics] token_file`
 
 
-async def _caller(
-    route: Route, request: web.Request, services: Services, throttle: Throttle
-) -> Caller | None:
-    rate = route.rate_class
-    if rate is Rate.AUTHENTICATION:
-        await throttle.count_address(request)
-    if route.access is Access.PUBLIC:
-        return None
-    if route.access is Access.OPERATOR and services.metrics.is_operators(bearer_token(request)):
-        return None
-    caller = await identify(request, services.identity, route)
-    if rate in (Rate.READ, Rate.WRITE):
-        await throttle.count_user(rate, caller.id)
-    return caller
+class Rate(StrEnum):
+    """Which allowance of `[rates]` a request uses up."""
+
+    FREE = "free"
+    AUTHENTICATION = "authentication"
+    READ = "read"
+    WRITE = "write"
 
 
-async def _arguments(
-    route: Route, binding: Binding, request: web.Request, settings: config.ServerSettings, throttle: Throttle
-) -> dict[str, Any]:
-    """Take from the request what the handler asks for. A body is only read where a model wants one."""
-    arguments: dict[str, Any] = {
-        name: parse(request.match_info[name]) for name, parse in binding.path.items()
-    }
-    if binding.request:
-        arguments[binding.request] = request
-    if binding.raw_body:
-        arguments[binding.raw_body] = await bodies.read(request, settings)
-    if binding.body:
-        name, body_model = binding.body
-        body = bodies.parse(body_model, await bodies.read(request, settings))
-        if route.rate_class is Rate.AUTHENTICATION and isinstance(body, AccountBody):
-            await throttle.count_account(body)
-        arguments[name] = body
-    return arguments
+class Media(StrEnum):
+    """What a success has in its body."""
+
+    JSON = "application/json"
+    STREAM = "text/event-stream"
+    TEXT = "text/plain"
+    WEBSOCKET = "websocket"
+    NOTHING = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One entry. Path, query, body and answer are read from the handler's annotations.
+
+    `other_status` is a second success, chosen by the answer, and `other_media` a second form of it. `headers` are those
+    that the handler reads. `errors` are statuses beyond those that follow from
+    access, body, gate and rate. `has_slash_alias` is for the few paths that published clients also call with a
+    trailing slash.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    status: int = 200
+    rate: Rate | None = None
+    is_billing_gated: bool = False
+    other_status: int | None = None
+    errors: tuple[int, ...] = ()
+    has_slash_alias: bool = False
+    media: Media = Media.JSON
+    other_media: Media | None = None
+    headers: tuple[str, ...] = ()
+
+    @property
+    def rate_class(self) -> Rate:
+        if self.rate is not None:
+            return self.rate
+        return Rate.READ if self.method == "GET" else Rate.WRITE
+
+    @property
+    def name(self) -> str:
+        """The stable name in OpenAPI and in logs: `<module>.<function>`."""
+        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"

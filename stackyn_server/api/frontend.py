@@ -34,14 +34,14 @@ class FrontendMissing(StackynError):
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class WebClient:
     """One built client: its folder, and the path that it was built to be served below."""
 
     folder: Path
     base: str = "/"
 
 
-def sites(settings: FrontendSettings) -> dict[str, Site]:
+def web_clients(settings: FrontendSettings) -> dict[str, WebClient]:
     """Return the configured clients by label of their host name. Raises `FrontendMissing` where no page is."""
     for label, folder in settings.folders.items():
         if not (Path(folder) / _INDEX).is_file():
@@ -50,26 +50,26 @@ def sites(settings: FrontendSettings) -> dict[str, Site]:
                 hint="Name the folder that the client's build wrote.",
             )
     return {
-        label: Site(Path(folder).resolve(), _BASES.get(label, "/"))
+        label: WebClient(Path(folder).resolve(), _BASES.get(label, "/"))
         for label, folder in settings.folders.items()
     }
 
 
-def create_frontend_app(sites: Mapping[str, Site], base_domain: str) -> web.Application:
-    """Return the application that serves each of `sites` at `<label>.<base_domain>`."""
-    by_host = {f"{label}.{base_domain}": site for label, site in sites.items()}
+def create_frontend_app(web_clients: Mapping[str, WebClient], base_domain: str) -> web.Application:
+    """Return the application that serves each of `web_clients` at `<label>.<base_domain>`."""
+    by_host = {f"{label}.{base_domain}": client for label, client in web_clients.items()}
 
     async def serve(request: Request) -> web.StreamResponse:
-        site = by_host.get(request.host.partition(":")[0].lower())
-        if site is None:
+        client = by_host.get(request.host.partition(":")[0].lower())
+        if client is None:
             raise web.HTTPNotFound
-        if not request.path.startswith(site.base):
-            raise web.HTTPFound(site.base)
-        wanted = request.path.removeprefix(site.base)
-        file = await asyncio.to_thread(_find, site.folder, wanted)
+        if not request.path.startswith(client.base):
+            raise web.HTTPFound(client.base)
+        wanted = request.path.removeprefix(client.base)
+        file = await asyncio.to_thread(_find, client.folder, wanted)
         if file is None:
             raise web.HTTPNotFound
-        return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: _kept(file.relative_to(site.folder))})
+        return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: _kept(file.relative_to(client.folder))})
 
     async def protect(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"

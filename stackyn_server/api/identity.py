@@ -1,10 +1,10 @@
-"""Who calls: the bearer token of a request (RFC 6750) and the access its route asks for."""
+"""Who calls: the bearer token of a request (RFC 6750) and the access its endpoint asks for."""
 
 from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from stackyn_server.api.routing import Access, Media, Route
+from stackyn_server.api.endpoint import Access, Endpoint, Media
 from stackyn_server.errors import Forbidden, SignInRequired
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.sessions import Caller
@@ -12,11 +12,11 @@ from stackyn_server.services.sessions import Caller
 _SCHEME = "bearer"
 
 
-async def identify(request: web.Request, identity: Identity, route: Route) -> Caller:
+async def identify(request: web.Request, identity: Identity, endpoint: Endpoint) -> Caller:
     """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed."""
-    token = websocket_token(request) if route.media is Media.WEBSOCKET else None
+    token = websocket_token(request) if endpoint.media is Media.WEBSOCKET else None
     caller = await identity.identify(token or bearer_token(request))
-    if route.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
+    if endpoint.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
         raise Forbidden("Only administrators may do this.")
     return caller
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, derived from the route table. Run as a module it prints `contracts/openapi.yaml`."""
+"""The OpenAPI 3.1 document, derived from the endpoint table. Run as a module it prints `contracts/openapi.yaml`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from stackyn_server.api.binding import Binding, bind
-from stackyn_server.api.routing import Access, Media, Rate, Route
+from stackyn_server.api.endpoint import Access, Endpoint, Media, Rate
+from stackyn_server.api.endpoints import ENDPOINTS
 from stackyn_server.api.sentences import about_status
-from stackyn_server.api.table import ROUTES
 from stackyn_server.api.wire.base import Error
 from stackyn_server.domain.ids import LARGEST_ID, UserId
 
@@ -31,14 +31,14 @@ _FORMS: dict[Media, dict[str, Any]] = {
 }
 
 
-def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
+def document(endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> dict[str, Any]:
     """Return the whole description as plain data."""
-    bindings = {route.name: bind(route) for route in routes}
-    schemas, definitions = _schemas(routes, bindings)
+    bindings = {endpoint.name: bind(endpoint) for endpoint in endpoints}
+    schemas, definitions = _schemas(endpoints, bindings)
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        operation = _operation(route, bindings[route.name], schemas)
-        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    for endpoint in endpoints:
+        operation = _operation(endpoint, bindings[endpoint.name], schemas)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -50,18 +50,18 @@ def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(definitions.items())),
-            "responses": _failures(routes, bindings, schemas),
+            "responses": _failures(endpoints, bindings, schemas),
             "securitySchemes": {_BEARER: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
 
-def statuses(route: Route, binding: Binding) -> list[int]:
-    """Return every status that the route may answer with, its success first."""
-    expected = set(route.errors) | {500, 503}
-    if route.access is not Access.PUBLIC:
+def statuses(endpoint: Endpoint, binding: Binding) -> list[int]:
+    """Return every status that the endpoint may answer with, its success first."""
+    expected = set(endpoint.errors) | {500, 503}
+    if endpoint.access is not Access.PUBLIC:
         expected.add(401)
-    if route.access in (Access.ADMIN, Access.OPERATOR):
+    if endpoint.access in (Access.ADMIN, Access.OPERATOR):
         expected.add(403)
     if binding.path:
         expected.add(404)
@@ -69,28 +69,28 @@ def statuses(route: Route, binding: Binding) -> list[int]:
         expected |= {400, 413}
     if binding.query:
         expected.add(400)
-    if route.is_billing_gated:
+    if endpoint.is_billing_gated:
         expected.add(402)
-    if route.rate_class is not Rate.FREE:
+    if endpoint.rate_class is not Rate.FREE:
         expected.add(429)
-    return [*successes(route), *sorted(expected)]
+    return [*successes(endpoint), *sorted(expected)]
 
 
-def successes(route: Route) -> list[int]:
-    return [route.status] if route.other_status is None else [route.status, route.other_status]
+def successes(endpoint: Endpoint) -> list[int]:
+    return [endpoint.status] if endpoint.other_status is None else [endpoint.status, endpoint.other_status]
 
 
 def _schemas(
-    routes: tuple[Route, ...], bindings: dict[str, Binding]
+    endpoints: tuple[Endpoint, ...], bindings: dict[str, Binding]
 ) -> tuple[dict[Any, Any], dict[str, Any]]:
     """Return the schema of each model by (key, mode), and the named definitions that they refer to."""
     inputs: dict[Any, Any] = {(Error, "serialization"): TypeAdapter(Error)}
-    for route in routes:
-        binding = bindings[route.name]
+    for endpoint in endpoints:
+        binding = bindings[endpoint.name]
         for model in (binding.body, binding.query):
             if model:
                 inputs[(model[1], "validation")] = TypeAdapter(model[1])
-        if route.media is Media.JSON:
+        if endpoint.media is Media.JSON:
             inputs[(binding.answer, "serialization")] = TypeAdapter(binding.answer)
     generator = GenerateJsonSchema(ref_template=_REFERENCE)
     schemas, definitions = generator.generate_definitions(
@@ -100,18 +100,18 @@ def _schemas(
     return {key: schemas[key, key[1]] for key in inputs}, named
 
 
-def _operation(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.name,
-        "summary": inspect.getdoc(route.handler) or "",
-        "tags": [route.handler.__module__.rpartition(".")[2]],
-        "security": [] if route.access is Access.PUBLIC else [{_BEARER: []}],
-        "x-access": route.access.value,
-        "x-rate-class": route.rate_class.value,
+        "operationId": endpoint.name,
+        "summary": inspect.getdoc(endpoint.handler) or "",
+        "tags": [endpoint.handler.__module__.rpartition(".")[2]],
+        "security": [] if endpoint.access is Access.PUBLIC else [{_BEARER: []}],
+        "x-access": endpoint.access.value,
+        "x-rate-class": endpoint.rate_class.value,
     }
     headers = [
         {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
-        for name in route.headers
+        for name in endpoint.headers
     ]
     if parameters := [*_path_parameters(binding), *_query_parameters(binding, schemas), *headers]:
         operation["parameters"] = parameters
@@ -121,7 +121,7 @@ def _operation(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[
     if binding.raw_body:
         content = {"application/json": {"schema": {"type": "object"}}}
         operation["requestBody"] = {"required": True, "content": content}
-    operation["responses"] = _responses(route, binding, schemas)
+    operation["responses"] = _responses(endpoint, binding, schemas)
     return operation
 
 
@@ -155,14 +155,14 @@ def _query_parameters(binding: Binding, schemas: dict[Any, Any]) -> list[dict[st
 
 
 def _failures(
-    routes: tuple[Route, ...], bindings: dict[str, Binding], schemas: dict[Any, Any]
+    endpoints: tuple[Endpoint, ...], bindings: dict[str, Binding], schemas: dict[Any, Any]
 ) -> dict[str, Any]:
     content = {"application/json": {"schema": schemas[Error, "serialization"]}}
     failing = {
         status
-        for route in routes
-        for status in statuses(route, bindings[route.name])
-        if status not in successes(route)
+        for endpoint in endpoints
+        for status in statuses(endpoint, bindings[endpoint.name])
+        if status not in successes(endpoint)
     }
     return {
         f"failed_{status}": {"description": about_status(status), "content": content}
@@ -170,16 +170,16 @@ def _failures(
     }
 
 
-def _responses(route: Route, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
+def _responses(endpoint: Endpoint, binding: Binding, schemas: dict[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    for status in statuses(route, binding):
-        if status not in successes(route):
+    for status in statuses(endpoint, binding):
+        if status not in successes(endpoint):
             responses[str(status)] = {"$ref": f"#/components/responses/failed_{status}"}
             continue
         success: dict[str, Any] = {"description": "Done."}
-        if route.media is Media.JSON:
+        if endpoint.media is Media.JSON:
             success["content"] = {Media.JSON.value: {"schema": schemas[binding.answer, "serialization"]}}
-        elif forms := [form for form in (route.media, route.other_media) if form in _FORMS]:
+        elif forms := [form for form in (endpoint.media, endpoint.other_media) if form in _FORMS]:
             success["content"] = {form.value: {"schema": _FORMS[form]} for form in forms}
         responses[str(status)] = success
     return responses

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from stackyn_server.api.endpoint import Endpoint
 from stackyn_server.api.openapi import document
-from stackyn_server.api.routing import Route
 
 # Only the package's folder of files is used; looked for once, before any event loop runs.
 _FOLDER = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui/dist")))
@@ -52,9 +52,9 @@ _START = (
 )
 
 
-def install(app: web.Application, routes: tuple[Route, ...]) -> None:
-    """Add both to `app`. They describe the route table, so they are not in it."""
-    described = web.json_response(document(routes)).body
+def install(app: web.Application, endpoints: tuple[Endpoint, ...]) -> None:
+    """Add both to `app`. They describe the endpoint table, so they are not in it."""
+    described = web.json_response(document(endpoints)).body
 
     async def describe(_request: web.Request) -> web.Response:
         return web.Response(body=described, content_type="application/json")

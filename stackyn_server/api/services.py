@@ -11,7 +11,7 @@ from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
-from stackyn_server.services.billing_trial import BillingTrial
+from stackyn_server.services.billing_simulation import BillingSimulation
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
@@ -44,7 +44,7 @@ class Services:
     administration: Administration
     firebase: FirebaseAccounts
     billing_webhooks: BillingWebhooks
-    billing_trial: BillingTrial
+    billing_simulation: BillingSimulation
     progress: ProgressReader
     usage: UsageReader
     metrics: Metrics

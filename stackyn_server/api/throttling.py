@@ -11,8 +11,8 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from stackyn_server.api.routing import Rate
-from stackyn_server.api.wire.base import AccountBody
+from stackyn_server.api.endpoint import Rate
+from stackyn_server.api.wire.base import AccountRequestBody
 from stackyn_server.config import RatesSettings
 from stackyn_server.domain.ids import UserId
 from stackyn_server.errors import RateLimited
@@ -38,7 +38,7 @@ class Throttle:
     async def count_address(self, request: web.Request) -> None:
         await self._count(self._per_address, "address", client_address(request, self._trusted_proxies))
 
-    async def count_account(self, body: AccountBody) -> None:
+    async def count_account(self, body: AccountRequestBody) -> None:
         await self._count(self._per_account, "account", body.rate_subject)
 
     async def count_user(self, rate: Rate, user: UserId) -> None:

@@ -50,7 +50,7 @@ class PricedSubscription:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BillingState:
     """Where an account stands. `paid_until`: paid for, and cancelled to that day."""
 
     billing_status: str
@@ -79,7 +79,7 @@ def entitles(subscription: Subscription, now: datetime) -> bool:
             return False
 
 
-def decide(before: Standing, offers: Sequence[PricedSubscription], now: datetime) -> Standing:
+def decide(before: BillingState, offers: Sequence[PricedSubscription], now: datetime) -> BillingState:
     """Return where the account stands now.
 
     Of several subscriptions the dearest that entitles counts, so the end of an old one ends nothing. Once there was

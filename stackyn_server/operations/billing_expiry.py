@@ -6,7 +6,7 @@ from uuid import UUID
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.services.billing import Billing, next_check, standing_of
+from stackyn_server.services.billing import Billing, billing_state_of, next_check
 from stackyn_server.store import accounts
 from stackyn_server.store.database import Database
 
@@ -22,7 +22,7 @@ class BillingExpiry:
             account = await accounts.lock(connection, UserId(UUID(run.job.subject)))
             now = run.now()
             settled = await self._billing.settle(connection, account, now) if account else None
-            check_at = next_check(standing_of(settled), now) if settled else None
+            check_at = next_check(billing_state_of(settled), now) if settled else None
             if check_at is None:
                 await run.finish(connection)
             else:

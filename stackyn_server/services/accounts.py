@@ -51,10 +51,10 @@ class Accounts:
         async with self._database.connection() as connection:
             account = await accounts.by_email(connection, email.strip())
         stored = account.password_hash if account else None
-        verdict = await self._passwords.verify(password, stored)
-        if account is None or stored is None or not verdict.is_right:
+        check = await self._passwords.verify(password, stored)
+        if account is None or stored is None or not check.is_right:
             raise SignInRequired("The e-mail address or the password is wrong.")
-        upgraded = await self._passwords.hash(password) if verdict.needs_rehash else None
+        upgraded = await self._passwords.hash(password) if check.needs_rehash else None
         async with self._database.transaction() as connection:
             current = await accounts.lock(connection, account.id)
             if current is None or current.password_hash != stored:

@@ -14,7 +14,7 @@ from stackyn_server.errors import InvalidRequest, NotFound
 from stackyn_server.services.account_views import AccountView, Quota, account_view, quota_view
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.deploy_requests import Leading, cancel_deployments, lock_app
+from stackyn_server.services.deploy_requests import Leader, cancel_deployments, lock_app
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppView, DeploymentView
@@ -31,7 +31,7 @@ class UserView:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class UserList:
     """`total` counts what the search finds, on all pages."""
 
     users: list[UserView]
@@ -39,7 +39,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class AppPage:
+class AppList:
     apps: list[AppView]
     total: int
 
@@ -54,24 +54,24 @@ class Administration:
         self,
         database: Database,
         settings: Settings,
-        leading: Leading,
+        leader: Leader,
         apps: Apps,
         deployments: Deployments,
         billing: Billing,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._leading = leading
+        self._leader = leader
         self._apps = apps
         self._deployments = deployments
         self._billing = billing
 
-    async def users(self, *, search: str, limit: int, offset: int) -> Page:
+    async def users(self, *, search: str, limit: int, offset: int) -> UserList:
         """Return accounts, newest first, whose address has `search` in it, whatever its case."""
         async with self._database.connection() as connection:
             found = await accounts.page(connection, search=search, limit=limit, offset=offset)
             total = await accounts.count(connection, search=search)
-        return Page([self._user(use) for use in found], total)
+        return UserList([self._user(use) for use in found], total)
 
     async def user(self, account: UserId) -> UserView:
         async with self._database.connection() as connection:
@@ -95,7 +95,7 @@ class Administration:
 
     async def delete_user(self, actor: Caller, account: UserId) -> int:
         """Delete an account and have its apps torn down; returns how many. Not oneself, and not the last admin."""
-        mover = Mover(self._leading.epoch, "api:delete-user")
+        mover = Mover(self._leader.epoch, "api:delete-user")
         async with self._database.transaction() as connection:
             admins = await accounts.lock_admins(connection)
             if account == actor.id:
@@ -117,9 +117,9 @@ class Administration:
             await self._record(connection, actor, "user.deleted", account, {"apps": owned})
         return len(owned)
 
-    async def apps(self, *, limit: int, offset: int) -> AppPage:
+    async def apps(self, *, limit: int, offset: int) -> AppList:
         """Return everybody's apps, newest first."""
-        return AppPage(await self._apps.list(None, limit=limit, offset=offset), await self._apps.count(None))
+        return AppList(await self._apps.list(None, limit=limit, offset=offset), await self._apps.count(None))
 
     async def stop(self, actor: Caller, app: AppId) -> int:
         """Stop an app durably; returns how many containers were serving when asked."""

@@ -31,7 +31,7 @@ from stackyn_server.errors import Conflict, NotFound, SignInRequired, Unavailabl
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.variables import seal_variable
 from stackyn_server.services.deploy_requests import (
-    Leading,
+    Leader,
     Owner,
     build_priority,
     cancel_deployments,
@@ -52,7 +52,7 @@ _SUFFIX_BYTES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class NewApp:
+class AppRequest:
     """A request to create. An empty slug is derived from the name; `settings` holds what the owner chose."""
 
     name: str
@@ -64,11 +64,11 @@ class NewApp:
 
 
 class Apps:
-    def __init__(self, database: Database, settings: Settings, sealer: Sealer, leading: Leading) -> None:
+    def __init__(self, database: Database, settings: Settings, sealer: Sealer, leader: Leader) -> None:
         self._database = database
         self._settings = settings
         self._sealer = sealer
-        self._leading = leading
+        self._leader = leader
 
     async def list(
         self, tenant: UserId | None, *, limit: int | None = None, offset: int = 0
@@ -86,7 +86,7 @@ class Apps:
         async with self._database.connection() as connection:
             return await self._view(connection, app, tenant)
 
-    async def create(self, owner: Owner, new: NewApp) -> Created:
+    async def create(self, owner: Owner, new: AppRequest) -> Created:
         """Commit app, variables, deployment and job together.
 
         Raises `InvalidRequest`, `Forbidden` (quota) and `Conflict` (name or chosen slug taken).
@@ -185,7 +185,7 @@ class Apps:
             await events.append(connection, "app.deleted", tenant=found.tenant, app=app)
 
     def _mover(self, verb: str) -> Mover:
-        return Mover(self._leading.epoch, f"api:{verb}")
+        return Mover(self._leader.epoch, f"api:{verb}")
 
     async def _view(self, connection: Connection, app: AppId, tenant: UserId | None) -> AppView:
         states = await apps.view(connection, tenant=tenant, app=app)

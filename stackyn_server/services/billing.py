@@ -15,14 +15,14 @@ from stackyn_server.domain.subscriptions import (
     ACTIVE,
     EXPIRED,
     TRIAL,
+    BillingState,
     PricedSubscription,
-    Standing,
     Subscription,
     decide,
 )
 from stackyn_server.gateways.mail.templates import MailTemplate
 from stackyn_server.services.account_views import billing_plan, is_sold
-from stackyn_server.services.deploy_requests import Leading
+from stackyn_server.services.deploy_requests import Leader
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.paid_apps import PaidApps
 from stackyn_server.store import accounts, events, jobs, subscriptions
@@ -35,9 +35,9 @@ _LONGEST_WAIT = timedelta(days=365)  # a later end is checked again then
 class Billing:
     """All methods that take a connection want the account's row locked in its transaction."""
 
-    def __init__(self, settings: Settings, leading: Leading, mail: MailQueue) -> None:
+    def __init__(self, settings: Settings, leader: Leader, mail: MailQueue) -> None:
         self._settings = settings
-        self._apps = PaidApps(settings, leading)
+        self._apps = PaidApps(settings, leader)
         self._mail = mail
 
     async def begin(self, connection: Connection, account: Account) -> Account:
@@ -67,18 +67,18 @@ class Billing:
     async def settle(self, connection: Connection, account: Account, now: datetime | None = None) -> Account:
         """Record where the account stands now, and let everything else follow."""
         now = now or datetime.now(UTC)
-        before = standing_of(account)
-        standing = await self._decide(connection, account, before, now)
-        if standing != before:
-            account = await accounts.set_standing(connection, account.id, standing) or account
-            data = {"billing_status": standing.billing_status, "plan": standing.plan}
+        before = billing_state_of(account)
+        state = await self._decide(connection, account, before, now)
+        if state != before:
+            account = await accounts.set_billing_state(connection, account.id, state) or account
+            data = {"billing_status": state.billing_status, "plan": state.plan}
             await events.append(connection, "account.settled", tenant=account.id, data=data)
-        if standing.billing_status != EXPIRED:
+        if state.billing_status != EXPIRED:
             await self._apps.start(connection, account)
         elif before.billing_status != EXPIRED:
             await self._apps.stop(connection, account)
             await self.tell(connection, account, MailTemplate.TRIAL_ENDED)
-        if (check_at := next_check(standing, now)) is not None:
+        if (check_at := next_check(state, now)) is not None:
             await jobs.enqueue_at(connection, Kind.EXPIRY, str(account.id), check_at, tenant=account.id)
         return account
 
@@ -88,17 +88,17 @@ class Billing:
         The plan that its own subscription pays for takes such a word back.
         """
         without = await self._decide(
-            connection, account, replace(standing_of(account), granted_plan=None), datetime.now(UTC)
+            connection, account, replace(billing_state_of(account), granted_plan=None), datetime.now(UTC)
         )
         is_paid_for = without.paid_by is not None and without.plan == plan
         granted = replace(
-            standing_of(account),
+            billing_state_of(account),
             plan=plan,
             granted_plan=None if is_paid_for else plan,
             paid_by=without.paid_by,
             paid_until=without.paid_until,
         )
-        account = await accounts.set_standing(connection, account.id, granted) or account
+        account = await accounts.set_billing_state(connection, account.id, granted) or account
         return await self.settle(connection, account)
 
     async def tell(
@@ -111,8 +111,8 @@ class Billing:
             await self._mail.put(connection, template, account.email, values)
 
     async def _decide(
-        self, connection: Connection, account: Account, before: Standing, now: datetime
-    ) -> Standing:
+        self, connection: Connection, account: Account, before: BillingState, now: datetime
+    ) -> BillingState:
         if not is_sold(self._settings):
             return replace(before, billing_status=ACTIVE, paid_by=None, paid_until=None)
         return decide(before, self._offers(await subscriptions.of_account(connection, account.id)), now)
@@ -127,13 +127,13 @@ class Billing:
         ]
 
 
-def next_check(standing: Standing, now: datetime) -> datetime | None:
+def next_check(state: BillingState, now: datetime) -> datetime | None:
     """Return when time may change this standing; None: it has no end."""
-    return min(standing.ends_at, now + _LONGEST_WAIT) if standing.ends_at is not None else None
+    return min(state.ends_at, now + _LONGEST_WAIT) if state.ends_at is not None else None
 
 
-def standing_of(account: Account) -> Standing:
-    return Standing(
+def billing_state_of(account: Account) -> BillingState:
+    return BillingState(
         billing_status=account.billing_status,
         plan=account.plan,
         granted_plan=account.granted_plan,

@@ -21,7 +21,7 @@ from stackyn_server.store.releases import Release
 log = structlog.get_logger()
 
 
-class Leading(Protocol):
+class Leader(Protocol):
     """Says under which epoch this process writes."""
 
     @property

@@ -13,7 +13,7 @@ from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import Conflict, NotFound
 from stackyn_server.services.deploy_requests import (
-    Leading,
+    Leader,
     build_again,
     build_priority,
     end_jobless,
@@ -43,14 +43,14 @@ class ReleaseView:
 
 
 class Deployments:
-    def __init__(self, database: Database, settings: Settings, leading: Leading) -> None:
+    def __init__(self, database: Database, settings: Settings, leader: Leader) -> None:
         self._database = database
         self._settings = settings
-        self._leading = leading
+        self._leader = leader
 
     async def redeploy(self, tenant: UserId | None, plan: str, app: AppId) -> Created:
         """Build the branch again. Waiting older deployments end superseded, a running one finishes first."""
-        mover = Mover(self._leading.epoch, "api:redeploy")
+        mover = Mover(self._leader.epoch, "api:redeploy")
         async with self._database.transaction() as connection:
             await require_still_paid(connection, tenant)
             found = await lock_app(connection, app, tenant)
@@ -84,7 +84,7 @@ class Deployments:
 
     async def cancel(self, tenant: UserId | None, deployment: DeploymentId) -> DeploymentView:
         """End it as soon as its processes are gone; what serves goes on serving. Idempotent."""
-        mover = Mover(self._leading.epoch, "api:cancel")
+        mover = Mover(self._leader.epoch, "api:cancel")
         async with self._database.transaction() as connection:
             row = await self._deployment(connection, deployment, tenant)
             found = await lock_app(connection, row.app, tenant)
@@ -127,7 +127,7 @@ class Deployments:
     async def _run_again(
         self, tenant: UserId | None, app: AppId, cause: Cause, number: int | None = None
     ) -> Created:
-        mover = Mover(self._leading.epoch, f"api:{cause.value}")
+        mover = Mover(self._leader.epoch, f"api:{cause.value}")
         async with self._database.transaction() as connection:
             await require_still_paid(connection, tenant)
             found = await lock_app(connection, app, tenant)

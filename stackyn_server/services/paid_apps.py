@@ -8,7 +8,7 @@ from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.services.deploy_requests import (
-    Leading,
+    Leader,
     build_again,
     build_priority,
     cancel_deployments,
@@ -23,11 +23,11 @@ STOP_REASON = "Your trial or subscription is over. The app starts again by itsel
 
 
 class PaidApps:
-    """Acts in the transaction of the account's new standing, whose row the caller has locked."""
+    """Acts in the transaction of the account's new state, whose row the caller has locked."""
 
-    def __init__(self, settings: Settings, leading: Leading) -> None:
+    def __init__(self, settings: Settings, leader: Leader) -> None:
         self._settings = settings
-        self._leading = leading
+        self._leader = leader
 
     async def stop(self, connection: Connection, owner: Account) -> None:
         """Stop every app that is wanted to run; releases, variables and data are kept."""
@@ -38,7 +38,7 @@ class PaidApps:
             await apps.set_desired(
                 connection, app, Desired.STOPPED, stop_reason=STOP_REASON, stopped_by_billing=True
             )
-            await cancel_deployments(connection, app, Mover(self._leading.epoch, "billing:stop"))
+            await cancel_deployments(connection, app, Mover(self._leader.epoch, "billing:stop"))
             await jobs.enqueue_for_app(connection, Kind.STOP, found.id, found.tenant)
             await events.append(
                 connection, "app.stopped", tenant=owner.id, app=app, data={"reason": STOP_REASON}
@@ -54,7 +54,7 @@ class PaidApps:
         found = await apps.lock(connection, app, owner.id)
         if found is None:
             return
-        mover = Mover(self._leading.epoch, "billing:start")
+        mover = Mover(self._leader.epoch, "billing:start")
         release = await releases.get(connection, found.current_release) if found.current_release else None
         if release is not None and release.image_removed_at is None:
             await run_again(connection, found, release, Cause.START, mover)

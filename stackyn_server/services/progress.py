@@ -25,7 +25,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class AppCheck:
     """What the rows say about the serving container. `errors` has a sentence for each thing that is missing."""
 
     app: AppId
@@ -56,7 +56,7 @@ class ProgressReader:
         message = rows[0].failure["message"] if rows[0].failure else None
         return Progress(rows[0].id, rows[0].phase, message)
 
-    async def verify(self, tenant: UserId | None, app: AppId) -> Verification:
+    async def verify(self, tenant: UserId | None, app: AppId) -> AppCheck:
         """Compare what is wanted with what is recorded of container and route."""
         async with self._database.connection() as connection:
             found = await self._app(connection, tenant, app)
@@ -74,7 +74,7 @@ class ProgressReader:
             "No route leads to the app.": is_routed,
             "The container has not answered its first check yet.": is_probed,
         }
-        return Verification(
+        return AppCheck(
             app=app,
             app_name=found.name,
             slug=found.slug,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.ids import UserId
-from stackyn_server.domain.subscriptions import Standing
+from stackyn_server.domain.subscriptions import BillingState
 from stackyn_server.store.database import Connection, Record
 from stackyn_server.store.queries import load
 
@@ -18,7 +18,7 @@ SQL = load("accounts")
 class Account:
     """`plan` names a billing plan of the configuration; `password_hash` None means that no password is set.
 
-    `granted_plan`, `paid_by` and `paid_until` are those of `domain.subscriptions.Standing`.
+    `granted_plan`, `paid_by` and `paid_until` are those of `domain.subscriptions.BillingState`.
     """
 
     id: UserId
@@ -144,10 +144,10 @@ async def set_trial(
     return _account(await connection.fetchrow(SQL.set_trial, account, plan, started_at, ends_at))
 
 
-async def set_standing(connection: Connection, account: UserId, standing: Standing) -> Account | None:
+async def set_billing_state(connection: Connection, account: UserId, state: BillingState) -> Account | None:
     """Record where the account stands; its trial is as `set_trial` left it."""
-    values = (standing.billing_status, standing.plan, standing.granted_plan, standing.paid_by)
-    return _account(await connection.fetchrow(SQL.set_standing, account, *values, standing.paid_until))
+    values = (state.billing_status, state.plan, state.granted_plan, state.paid_by)
+    return _account(await connection.fetchrow(SQL.set_billing_state, account, *values, state.paid_until))
 
 
 async def to_settle(connection: Connection) -> list[UserId]:

@@ -34,7 +34,7 @@ from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.billing_trial import BillingTrial
+from stackyn_server.services.billing_simulation import BillingSimulation
 from stackyn_server.services.codes import Codes
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
@@ -210,7 +210,7 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
             identity=Identity(sessions, api_tokens, firebase),
             firebase=firebase,
             billing_webhooks=BillingWebhooks(database, settings, billing),
-            billing_trial=BillingTrial(database, settings, billing),
+            billing_simulation=BillingSimulation(database, settings, billing),
             progress=ProgressReader(database, settings),
             api_tokens=api_tokens,
             administration=Administration(database, settings, Epoch(), apps, deployments, billing),

@@ -1,4 +1,4 @@
-"""Who may call what: each entry of the route table as nobody, as the owner, as another user and as an admin."""
+"""Who may call what: each entry of the endpoint table as nobody, as the owner, as another user and as an admin."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.api import resources
-from stackyn_server.api.routing import Access, Route
-from stackyn_server.api.table import ROUTES
+from stackyn_server.api.endpoint import Access, Endpoint
+from stackyn_server.api.endpoints import ENDPOINTS
 from tests.contract.conftest import Answer, Person, Platform
-from tests.contract.route_calls import NOTHING, an_app, call, names_something, titles
+from tests.contract.endpoint_calls import NOTHING, an_app, call, names_something, titles
 from tests.contract.test_conventions import is_error
 
 SIGN_IN = (401, "SIGN_IN_REQUIRED")
@@ -31,8 +31,8 @@ OTHERS: dict[Access, dict[str, Refusal]] = {
     Access.OPERATOR: {"owner": FORBIDDEN, "stranger": FORBIDDEN, "admin": LET_IN},
 }
 
-GUARDED = [route for route in ROUTES if route.access is not Access.PUBLIC]
-PUBLIC = [route for route in ROUTES if route.access is Access.PUBLIC]
+GUARDED = [endpoint for endpoint in ENDPOINTS if endpoint.access is not Access.PUBLIC]
+PUBLIC = [endpoint for endpoint in ENDPOINTS if endpoint.access is Access.PUBLIC]
 
 # Who is let in meets an app that has never run: there is no release to start and no container to follow. And a socket
 # is only opened for a client that asks for one.
@@ -53,10 +53,10 @@ async def platform(launch: Callable[..., Any]) -> Platform:
     return started
 
 
-def callers_of(route: Route) -> dict[str, Refusal]:
+def callers_of(endpoint: Endpoint) -> dict[str, Refusal]:
     """What each caller is answered who asks about something of the owner's."""
-    access = route.access
-    if access is Access.USER and names_something(route):
+    access = endpoint.access
+    if access is Access.USER and names_something(endpoint):
         access = Access.APP_OWNER  # it is about one of the caller's own things
     return {"nobody": SIGN_IN, "bad token": SIGN_IN, **OTHERS[access]}
 
@@ -97,42 +97,44 @@ async def state(owner: Person, app: int) -> list[str]:
 
 
 @titles(GUARDED)
-async def test_who_is_refused_learns_nothing_and_changes_nothing(platform: Platform, route: Route) -> None:
+async def test_who_is_refused_learns_nothing_and_changes_nothing(
+    platform: Platform, endpoint: Endpoint
+) -> None:
     who = await people(platform)
     theirs = await an_app(who["owner"])
     before = await state(who["owner"], theirs["app"])
-    for name, refusal in callers_of(route).items():
+    for name, refusal in callers_of(endpoint).items():
         if refusal is not LET_IN:
             same = {"X-Request-Id": "one-and-the-same"}
-            about_theirs = await call(who[name], route, theirs, **same)
-            about_nothing = await call(who[name], route, NOTHING, **same)
+            about_theirs = await call(who[name], endpoint, theirs, **same)
+            about_nothing = await call(who[name], endpoint, NOTHING, **same)
             assert is_error(about_theirs, *refusal), name
             assert whole(about_theirs) == whole(about_nothing), name
     assert await state(who["owner"], theirs["app"]) == before
 
 
 @titles(GUARDED)
-async def test_who_may_is_let_in(platform: Platform, route: Route) -> None:
+async def test_who_may_is_let_in(platform: Platform, endpoint: Endpoint) -> None:
     who = await people(platform)
     theirs = await an_app(who["owner"])
-    if route.name == "logs.follow_build":  # it would be followed to its end
+    if endpoint.name == "logs.follow_build":  # it would be followed to its end
         await who["owner"].post(f"/api/v1/deployments/{theirs['deployment']}/cancel")
-    for name, refusal in callers_of(route).items():
+    for name, refusal in callers_of(endpoint).items():
         if refusal is LET_IN:
-            answer = await call(who[name], route, theirs)
-            assert answer.status == NEVER_RAN.get(route.name, route.status), (name, answer.text)
-            assert route.name != "logs.follow_runtime" or "not running" in answer.text
+            answer = await call(who[name], endpoint, theirs)
+            assert answer.status == NEVER_RAN.get(endpoint.name, endpoint.status), (name, answer.text)
+            assert endpoint.name != "logs.follow_runtime" or "not running" in answer.text
 
 
-@titles([route for route in ROUTES if route.access is Access.ADMIN and names_something(route)])
-async def test_an_admin_asking_for_what_is_not_there_gets_404(platform: Platform, route: Route) -> None:
+@titles([endpoint for endpoint in ENDPOINTS if endpoint.access is Access.ADMIN and names_something(endpoint)])
+async def test_an_admin_asking_for_what_is_not_there_gets_404(platform: Platform, endpoint: Endpoint) -> None:
     admin = await platform.person(is_admin=True)
-    assert is_error(await call(admin, route, NOTHING), 404, "NOT_FOUND")
+    assert is_error(await call(admin, endpoint, NOTHING), 404, "NOT_FOUND")
 
 
 @titles(PUBLIC)
-async def test_a_public_address_does_not_ask_who_calls(platform: Platform, route: Route) -> None:
-    answers = {name: await call(person, route, {}) for name, person in (await people(platform)).items()}
+async def test_a_public_address_does_not_ask_who_calls(platform: Platform, endpoint: Endpoint) -> None:
+    answers = {name: await call(person, endpoint, {}) for name, person in (await people(platform)).items()}
     told = {name: (answer.status, answer.json.get("code")) for name, answer in answers.items()}
     assert set(told.values()) == {told["nobody"]}, told
 
@@ -144,10 +146,10 @@ def test_every_handler_has_an_entry_in_the_table() -> None:
         for name, function in inspect.getmembers(module, inspect.iscoroutinefunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
-    assert handlers == {route.handler for route in ROUTES}
+    assert handlers == {endpoint.handler for endpoint in ENDPOINTS}
 
 
 def test_no_two_entries_are_the_same() -> None:
-    entries = [(route.method, route.path) for route in ROUTES]
+    entries = [(endpoint.method, endpoint.path) for endpoint in ENDPOINTS]
     assert len(entries) == len(set(entries))
-    assert len({route.name for route in ROUTES}) == len(ROUTES)
+    assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from stackyn_server.api.frontend import FrontendMissing, Site, create_frontend_app, sites
+from stackyn_server.api.frontend import FrontendMissing, WebClient, create_frontend_app, web_clients
 from stackyn_server.config import FrontendSettings
 
 CONSOLE, CMS = "console.example.test", "cms.example.test"
@@ -25,17 +25,17 @@ def a_client(folder: Path, name: str) -> str:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> dict[str, Site]:
+def served(tmp_path: Path) -> dict[str, WebClient]:
     console, cms = a_client(tmp_path, "console"), a_client(tmp_path, "cms")
     (tmp_path / "secret.html").write_text("secret")
     (tmp_path / "console" / "link.html").symlink_to(tmp_path / "secret.html")
     (tmp_path / "console-other").mkdir()
     (tmp_path / "console-other" / "a.html").write_text("secret")
-    return sites(FrontendSettings(console=console, cms=cms))
+    return web_clients(FrontendSettings(console=console, cms=cms))
 
 
 @pytest.fixture
-async def client(served: dict[str, Site]) -> AsyncIterator[TestClient[Any, Any]]:
+async def client(served: dict[str, WebClient]) -> AsyncIterator[TestClient[Any, Any]]:
     async with TestClient(TestServer(create_frontend_app(served, "example.test"))) as client:
         yield client
 
@@ -106,5 +106,5 @@ async def test_a_page_that_did_not_change_is_not_sent_again(client: TestClient[A
 
 def test_a_folder_without_pages_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FrontendMissing, match=r"\[frontend\] cms names"):
-        sites(FrontendSettings(cms=str(tmp_path)))
-    assert sites(FrontendSettings()) == {}
+        web_clients(FrontendSettings(cms=str(tmp_path)))
+    assert web_clients(FrontendSettings()) == {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stackyn_server.api.endpoints import ENDPOINTS
 from stackyn_server.api.openapi import as_yaml, document
-from stackyn_server.api.table import ROUTES
 from tests.contract.conftest import Platform
 
 COMMITTED = Path(__file__).parents[2] / "contracts" / "openapi.yaml"
@@ -21,7 +21,7 @@ def test_every_route_is_described() -> None:
     described = {
         (method.upper(), path) for path, methods in document()["paths"].items() for method in methods
     }
-    assert described == {(route.method, route.path) for route in ROUTES}
+    assert described == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
 
 
 async def test_the_server_serves_it(platform: Platform) -> None:

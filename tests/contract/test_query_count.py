@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.api.routing import Access, Media
-from stackyn_server.api.table import ROUTES
+from stackyn_server.api.endpoint import Access, Media
+from stackyn_server.api.endpoints import ENDPOINTS
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.store import events, samples
 from stackyn_server.store.apps import App
@@ -17,13 +17,15 @@ from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.samples import NewSample
 from tests import rows
 from tests.contract.conftest import Person, Platform
-from tests.contract.route_calls import Members, call
+from tests.contract.endpoint_calls import Members, call
 
 MANY = 200
 READS = [
-    route
-    for route in ROUTES
-    if route.method == "GET" and route.media in (Media.JSON, Media.TEXT) and route.access is not Access.PUBLIC
+    endpoint
+    for endpoint in ENDPOINTS
+    if endpoint.method == "GET"
+    and endpoint.media in (Media.JSON, Media.TEXT)
+    and endpoint.access is not Access.PUBLIC
 ]
 
 
@@ -77,12 +79,12 @@ async def counts(statements: Statements, admin: Person, app: App) -> dict[str, i
     """How many statements each read takes."""
     members: Members = {"app": app.id, "user": app.tenant, "deployment": 1}
     found = {}
-    for route in READS:
-        await call(admin, route, members)  # some things are read once and kept
+    for endpoint in READS:
+        await call(admin, endpoint, members)  # some things are read once and kept
         with statements.of() as asked:
-            answer = await call(admin, route, members)
-        assert answer.status == route.status, answer.text
-        found[route.name] = len(asked)
+            answer = await call(admin, endpoint, members)
+        assert answer.status == endpoint.status, answer.text
+        found[endpoint.name] = len(asked)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackyn_server.api.services import Services
 from stackyn_server.api.wire.apps import AppChange, AppView, Created, Deleted, NewApp, Redeployed
 from stackyn_server.domain.ids import AppId
-from stackyn_server.services.apps import NewApp as Wish
+from stackyn_server.services.apps import AppRequest
 from stackyn_server.services.sessions import Caller
 
 
@@ -16,7 +16,7 @@ async def list_apps(services: Services, caller: Caller) -> list[AppView]:
 
 async def create(services: Services, caller: Caller, body: NewApp) -> Created:
     """Create an app and queue its first deployment; both are durable in the answer."""
-    wish = Wish(
+    request = AppRequest(
         name=body.name,
         repository=body.repo_url,
         slug=body.slug or "",
@@ -24,7 +24,7 @@ async def create(services: Services, caller: Caller, body: NewApp) -> Created:
         variables=tuple((variable.key, variable.value) for variable in body.env_vars or ()),
         settings=body.chosen_settings(),
     )
-    return Created.of(await services.apps.create(caller, wish))
+    return Created.of(await services.apps.create(caller, request))
 
 
 async def show(services: Services, caller: Caller, app: AppId) -> AppView:

@@ -20,7 +20,7 @@ async def lemon_squeezy(services: Services, request: web.Request, body: bytes) -
 async def set_for_test(services: Services, caller: Caller, body: TestBilling) -> BillingSet:
     """Put oneself into any billing status. Only on a development server with `[billing] test_endpoint`."""
     return BillingSet.of(
-        await services.billing_trial.set(
+        await services.billing_simulation.set(
             caller, status=body.billing_status, plan=body.plan, trial_ends_at=body.trial_ends_at
         )
     )

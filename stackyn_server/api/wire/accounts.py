@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from stackyn_server.api.wire.base import AccountBody, Answer, Body, Text, left_out_when_none
+from stackyn_server.api.wire.base import (
+    AccountRequestBody,
+    RequestBody,
+    ResponseBody,
+    Text,
+    left_out_when_none,
+)
 from stackyn_server.services.account_views import AccountView, Profile
 from stackyn_server.services.account_views import Quota as QuotaView
 from stackyn_server.services.account_views import Subscription as SubscriptionView
@@ -13,34 +19,34 @@ from stackyn_server.services.accounts import SignedIn as SignedInView
 MEBIBYTES_PER_GIBIBYTE = 1024
 
 
-class Login(AccountBody):
+class Login(AccountRequestBody):
     """With a password, or with a code of send-otp."""
 
     password: Text | None = None
     otp: Text | None = None
 
 
-class CodeRequest(AccountBody):
+class CodeRequest(AccountRequestBody):
     pass
 
 
-class CodeProof(AccountBody):
+class CodeProof(AccountRequestBody):
     """`password`, if given, becomes the account's."""
 
     otp: Text
     password: Text | None = None
 
 
-class SignUp(AccountBody):
+class SignUp(AccountRequestBody):
     password: Text
 
 
-class PasswordReset(AccountBody):
+class PasswordReset(AccountRequestBody):
     otp: Text
     password: Text
 
 
-class ProfileChange(Body):
+class ProfileChange(RequestBody):
     """An absent key leaves a value as it is; so does an empty password."""
 
     full_name: Text | None = None
@@ -48,7 +54,7 @@ class ProfileChange(Body):
     password: Text | None = None
 
 
-class User(Answer):
+class User(ResponseBody):
     id: str
     email: str
     full_name: str | None
@@ -76,7 +82,7 @@ class User(Answer):
         )
 
 
-class SignedIn(Answer):
+class SignedIn(ResponseBody):
     token: str
     user: User
 
@@ -85,24 +91,24 @@ class SignedIn(Answer):
         return cls(token=signed_in.token, user=User.of(signed_in.account))
 
 
-class CodeSent(Answer):
+class CodeSent(ResponseBody):
     """`otp` is only there on a development server."""
 
     message: str
     otp: str | None = left_out_when_none()
 
 
-class NewUser(Answer):
+class NewUser(ResponseBody):
     id: str
     email: str
 
 
-class SignedUp(Answer):
+class SignedUp(ResponseBody):
     token: str
     user: NewUser
 
 
-class Plan(Answer):
+class Plan(ResponseBody):
     """A billing plan; `price` in US cents a month, sizes in MB."""
 
     name: str
@@ -127,7 +133,7 @@ class Plan(Answer):
         return cls(name=quota.plan_name, **values)
 
 
-class Quota(Answer):
+class Quota(ResponseBody):
     """The enforced limits, and what the living apps reserve of them."""
 
     plan_name: str
@@ -147,7 +153,7 @@ class Quota(Answer):
         )
 
 
-class Subscription(Answer):
+class Subscription(ResponseBody):
     status: str
     plan: str
     trial_started_at: datetime | None = left_out_when_none()
@@ -167,7 +173,7 @@ class Subscription(Answer):
         )
 
 
-class Me(Answer):
+class Me(ResponseBody):
     id: str
     email: str
     full_name: str | None

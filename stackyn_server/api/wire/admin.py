@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from stackyn_server.api.wire.accounts import Quota
 from stackyn_server.api.wire.apps import NO_DEPLOYMENT, App
-from stackyn_server.api.wire.base import Answer, Body, Query, Text, left_out_when_none
+from stackyn_server.api.wire.base import Query, RequestBody, ResponseBody, Text, left_out_when_none
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.api.wire.logs import Offset, lenient
 from stackyn_server.services.account_views import AccountView
@@ -30,11 +30,11 @@ class AppPage(Query):
     offset: Offset = 0
 
 
-class PlanChange(Body):
+class PlanChange(RequestBody):
     plan: Text
 
 
-class ListedUser(Answer):
+class ListedUser(ResponseBody):
     id: str
     email: str
     full_name: str | None = left_out_when_none()
@@ -51,7 +51,7 @@ class ListedUser(Answer):
         return cls(**_account(view.account), quota=Quota.of(view.quota))
 
 
-class PlainUser(Answer):
+class PlainUser(ResponseBody):
     id: str
     email: str
     full_name: str | None
@@ -75,14 +75,14 @@ class UserDetail(PlainUser):
         return cls(**_account(view.account), quota=Quota.of(view.quota))
 
 
-class Users(Answer):
+class Users(ResponseBody):
     users: list[ListedUser]
     total: int
     limit: int
     offset: int
 
 
-class PlanChanged(Answer):
+class PlanChanged(ResponseBody):
     message: str
     user_id: str
     plan: str
@@ -90,7 +90,7 @@ class PlanChanged(Answer):
     quota: Quota
 
 
-class UserDeleted(Answer):
+class UserDeleted(ResponseBody):
     message: str
     user_id: str
     apps_deleted: int
@@ -113,14 +113,14 @@ class ListedApp(App):
         )
 
 
-class AllApps(Answer):
+class AllApps(ResponseBody):
     apps: list[ListedApp]
     total: int
     limit: int
     offset: int
 
 
-class AppDone(Answer):
+class AppDone(ResponseBody):
     message: str
     app_id: int
 

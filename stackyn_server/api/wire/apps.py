@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stackyn_server.api.wire.base import Answer, Body, Text, left_out_when_none
+from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text, left_out_when_none
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.domain.app_settings import LONGEST_COMMAND
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, AppSettings, Protocol
@@ -51,7 +51,7 @@ BuildMebibytes = Annotated[int, Field(ge=LEAST_BUILD_MEBIBYTES, le=MOST_BUILD_ME
 Command = Annotated[Text, Field(max_length=LONGEST_COMMAND)]
 
 
-class SettingsBody(Body):
+class SettingsBody(RequestBody):
     """What the owner may set; absent keys stay as they are. `null` and "" mean what the repository says (stackyn.toml,
     the Procfile, files of other hosts), else the platform's default."""
 
@@ -92,7 +92,7 @@ class SettingsBody(Body):
         return chosen
 
 
-class NewVariable(Body):
+class NewVariable(RequestBody):
     key: Text
     value: Text = ""
 
@@ -117,7 +117,7 @@ class AppChange(SettingsBody):
         return changes
 
 
-class App(Answer):
+class App(ResponseBody):
     """`status` is the contract's word, `phase` the finer truth: beside those of a deployment `stopped`, `sleeping`,
     `down` (it should run, its container does not, and it is being brought back: the status is `failed` meanwhile) and
     `unhealthy` (it runs and does not answer its health checks). `url` is stable once it is there."""
@@ -139,13 +139,13 @@ class App(Answer):
         return cls(**_app(view))
 
 
-class ResourceLimits(Answer):
+class ResourceLimits(ResponseBody):
     memory_mb: int
     cpu: float
     disk_gb: float
 
 
-class UsageStats(Answer):
+class UsageStats(ResponseBody):
     """The newest measurement; percentages of the app's own limits."""
 
     memory_usage_mb: int
@@ -155,7 +155,7 @@ class UsageStats(Answer):
     restart_count: int
 
 
-class AppDeployment(Answer):
+class AppDeployment(ResponseBody):
     """`state` is the status of the active deployment, or `none`."""
 
     active_deployment_id: str | None
@@ -166,7 +166,7 @@ class AppDeployment(Answer):
     usage_stats: UsageStats | None = left_out_when_none()
 
 
-class Settings(Answer):
+class Settings(ResponseBody):
     memory_mb: int
     disk_mb: int
     cpu: float
@@ -214,7 +214,7 @@ class AppView(App):
         )
 
 
-class Created(Answer):
+class Created(ResponseBody):
     app: App
     deployment: Deployment
 
@@ -223,7 +223,7 @@ class Created(Answer):
         return cls(app=App.of(created.app), deployment=Deployment.of(created.deployment))
 
 
-class Redeployed(Answer):
+class Redeployed(ResponseBody):
     message: str
     app: App
     deployment: Deployment
@@ -233,7 +233,7 @@ class Redeployed(Answer):
         return cls(message=message, app=App.of(created.app), deployment=Deployment.of(created.deployment))
 
 
-class Deleted(Answer):
+class Deleted(ResponseBody):
     app_id: int
     message: str
 

@@ -22,13 +22,13 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable), Field(max_length=LONGEST_TEXT)]
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """A request body. `null` for an optional key counts as absent."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class AccountBody(Body):
+class AccountRequestBody(RequestBody):
     """A body that names the account it is about, so that attempts are counted for that account too."""
 
     email: Text
@@ -44,7 +44,7 @@ class Query(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def status_instead(self) -> int | None:
@@ -58,11 +58,11 @@ def left_out_when_none(**options: Any) -> Any:
     return Field(default=None, exclude_if=is_none, **options)
 
 
-class Message(Answer):
+class Message(ResponseBody):
     message: str
 
 
-class Error(Answer):
+class Error(ResponseBody):
     """Every failed request: `error` is one sentence for a person, `code` is stable."""
 
     error: str = Field(min_length=1)

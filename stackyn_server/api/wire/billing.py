@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from stackyn_server.api.wire.base import Answer, Body, Text
+from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text
 from stackyn_server.services.account_views import AccountView
 
 
-class Taken(Answer):
+class Taken(ResponseBody):
     status: Literal["ok"] = "ok"
 
 
@@ -32,7 +32,7 @@ def _in_utc(moment: datetime) -> datetime:
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-class TestBilling(Body):
+class TestBilling(RequestBody):
     """An absent key leaves a value as it is. `plan`: "free_trial", or a billing plan's name."""
 
     __test__ = False  # no test, whatever pytest makes of the name
@@ -42,7 +42,7 @@ class TestBilling(Body):
     trial_ends_at: Moment | None = None
 
 
-class BillingSet(Answer):
+class BillingSet(ResponseBody):
     message: str
     user_id: str
     billing_status: str

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from stackyn_server.api.wire.base import Answer, Body, left_out_when_none
+from stackyn_server.api.wire.base import RequestBody, ResponseBody, left_out_when_none
 from stackyn_server.domain.deployments import Cause, Phase, Status
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.services.deployments import ReleaseView
@@ -16,7 +16,7 @@ from stackyn_server.services.views import Wait as WaitView
 LARGEST_NUMBER = 2**31 - 1
 
 
-class NullableText(Answer):
+class NullableText(ResponseBody):
     """Text that may be missing, in the form that published clients know."""
 
     String: str
@@ -27,7 +27,7 @@ class NullableText(Answer):
         return cls(String=text or "", Valid=bool(text))
 
 
-class Failure(Answer):
+class Failure(ResponseBody):
     """Why a deployment failed: `message` names the cause, `hint` the next step, `evidence` has raw lines."""
 
     code: FailureCode
@@ -37,7 +37,7 @@ class Failure(Answer):
     evidence: str
 
 
-class Wait(Answer):
+class Wait(ResponseBody):
     """Why a deployment doesn't move right now; `position` counts from 1, `next_attempt_at` is set between retries."""
 
     reason: str
@@ -46,7 +46,7 @@ class Wait(Answer):
     next_attempt_at: datetime | None
 
 
-class Deployment(Answer):
+class Deployment(ResponseBody):
     id: int
     app_id: int
     status: Status
@@ -103,7 +103,7 @@ def _wait(wait: WaitView | None) -> Wait | None:
     )
 
 
-class Release(Answer):
+class Release(ResponseBody):
     """`available` says that its image is still here, so that a rollback to it is possible."""
 
     release: int
@@ -127,5 +127,5 @@ class Release(Answer):
         )
 
 
-class Rollback(Body):
+class Rollback(RequestBody):
     release: int = Field(ge=1, le=LARGEST_NUMBER)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from stackyn_server.api.wire.base import AccountBody, Answer, Body, Text, left_out_when_none
+from stackyn_server.api.wire.base import (
+    AccountRequestBody,
+    RequestBody,
+    ResponseBody,
+    Text,
+    left_out_when_none,
+)
 from stackyn_server.services.account_views import AccountView
 
 
-class FirebaseSignUp(AccountBody):
+class FirebaseSignUp(AccountRequestBody):
     password: Text
 
 
-class FirebaseUserMade(Answer):
+class FirebaseUserMade(ResponseBody):
     message: str
     uid: str
     email: str
 
 
-class TokenBody(Body):
+class TokenBody(RequestBody):
     id_token: Text
 
 
@@ -29,13 +35,13 @@ class SignUpCompletion(TokenBody):
     plan: Text | None = None
 
 
-class TokenFacts(Answer):
+class TokenFacts(ResponseBody):
     uid: str
     email: str
     email_verified: bool
 
 
-class CompletedUser(Answer):
+class CompletedUser(ResponseBody):
     id: str
     email: str
     full_name: str | None
@@ -53,7 +59,7 @@ class CompletedUser(Answer):
         )
 
 
-class Completed(Answer):
+class Completed(ResponseBody):
     """`message` is there for a user that existed already."""
 
     firebase_uid: str

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from stackyn_server.api.wire.base import Answer
+from stackyn_server.api.wire.base import ResponseBody
 from stackyn_server.jobs.periodic import Punctuality
 from stackyn_server.operations.readiness import Readiness
 
 
-class Alive(Answer):
+class Alive(ResponseBody):
     status: str
 
 
-class Chore(Answer):
+class Chore(ResponseBody):
     """Periodic work. It is late when it has had no success for `late_after_seconds`."""
 
     name: str
@@ -37,7 +37,7 @@ class Chore(Answer):
         )
 
 
-class Ready(Answer):
+class Ready(ResponseBody):
     """`parts` says for each part what it is doing, or what is wrong with it; `periodic` how each chore is doing."""
 
     status: str

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from stackyn_server.api.wire.base import Answer, Query, left_out_when_none
+from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import LARGEST_ID
 from stackyn_server.services.events import EventView
@@ -74,7 +74,7 @@ class EventPage(Query):
     before: Annotated[int | None, *lenient(1, LARGEST_ID, None)] = None
 
 
-class DeploymentLogs(Answer):
+class DeploymentLogs(ResponseBody):
     """Plain text with `\\n`; `notice` says why there is no runtime log where the plan does not include it."""
 
     deployment_id: int
@@ -96,7 +96,7 @@ class DeploymentLogs(Answer):
         )
 
 
-class LogEntry(Answer):
+class LogEntry(ResponseBody):
     app_id: int
     deployment_id: int | None = left_out_when_none()
     log_type: str
@@ -116,7 +116,7 @@ class LogEntry(Answer):
         )
 
 
-class Event(Answer):
+class Event(ResponseBody):
     """`name` is `noun.verb`."""
 
     id: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from stackyn_server.api.wire.base import Answer, Query
+from stackyn_server.api.wire.base import Query, ResponseBody
 from stackyn_server.services.usage import Point as PointView
 from stackyn_server.services.usage import Range, Series
 
@@ -15,7 +15,7 @@ class MetricsQuery(Query):
     range: Range = Range.HOUR
 
 
-class Point(Answer):
+class Point(ResponseBody):
     """One step, from `at` on. `cpu` in cores, on average; memory and disk at their highest; bytes of the network in
     all. `null` where a step has no measurement of it."""
 
@@ -38,7 +38,7 @@ class Point(Answer):
         )
 
 
-class Metrics(Answer):
+class Metrics(ResponseBody):
     """At most 181 points, oldest first; a step in which the app did not run has none."""
 
     app_id: int

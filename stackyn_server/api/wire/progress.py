@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from stackyn_server.api.wire.base import Answer, Query, left_out_when_none
+from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId
+from stackyn_server.services.progress import AppCheck
 from stackyn_server.services.progress import Progress as View
-from stackyn_server.services.progress import Verification as VerificationView
 
 Stage = Literal["cloning", "detecting", "building", "deploying"]
 BuildStatusWord = Literal["building", "deploying", "completed", "failed"]
@@ -35,13 +35,13 @@ class BuildStatusQuery(Query):
     token: str | None = None
 
 
-class BuildProgress(Answer):
+class BuildProgress(ResponseBody):
     stage: Stage
     message: str
     percent: int
 
 
-class BuildStatus(Answer):
+class BuildStatus(ResponseBody):
     """One text frame. Both ids are strings here."""
 
     type: Literal["build_status"] = "build_status"
@@ -64,7 +64,7 @@ class BuildStatus(Answer):
         return cls(**ids, status="completed" if view.phase in _COMPLETED else "failed", data=data)
 
 
-class Verification(Answer):
+class Verification(ResponseBody):
     app_id: int
     app_name: str
     container_id: str
@@ -80,7 +80,7 @@ class Verification(Answer):
     errors: list[str]
 
     @classmethod
-    def of(cls, view: VerificationView) -> Verification:
+    def of(cls, view: AppCheck) -> Verification:
         return cls(
             app_id=view.app,
             app_name=view.app_name,

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from pydantic import Field
 
-from stackyn_server.api.wire.base import Answer, Body, Text
+from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text
 from stackyn_server.services.registries import CredentialView
 
 
-class NewRegistryCredential(Body):
+class NewRegistryCredential(RequestBody):
     """`host` as it stands in an image's name; `app_id` is the one app that it is for (`null`: all of the account)."""
 
     host: Text
@@ -19,7 +19,7 @@ class NewRegistryCredential(Body):
     app_id: int | None = None
 
 
-class RegistryCredential(Answer):
+class RegistryCredential(ResponseBody):
     id: int
     host: str
     user: str

@@ -6,20 +6,20 @@ from datetime import datetime
 
 from pydantic import Field
 
-from stackyn_server.api.wire.base import Answer, Body, Text
+from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text
 from stackyn_server.services.api_tokens import TokenView
 
 MOST_DAYS = 3650
 
 
-class NewToken(Body):
+class NewToken(RequestBody):
     """`days` is how long it works; without, until it is deleted."""
 
     name: Text
     days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
 
 
-class Token(Answer):
+class Token(ResponseBody):
     id: int
     name: str
     created_at: datetime

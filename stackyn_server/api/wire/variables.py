@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from stackyn_server.api.wire.base import Answer
+from stackyn_server.api.wire.base import ResponseBody
 from stackyn_server.services.variables import VariableView
 
 
-class Variable(Answer):
+class Variable(ResponseBody):
     id: int
     app_id: int
     key: str

@@ -45,7 +45,7 @@ UPDATE account SET plan = $2, trial_started_at = $3, trial_ends_at = $4, updated
 WHERE id = $1 AND deleted_at IS NULL
 RETURNING *;
 
--- name: set_standing
+-- name: set_billing_state
 UPDATE account
 SET billing_status = $2, plan = $3, granted_plan = $4, paid_by = $5, paid_until = $6, updated_at = now()
 WHERE id = $1 AND deleted_at IS NULL

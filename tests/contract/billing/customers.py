@@ -23,7 +23,7 @@ async def a_customer(platform: Platform, email: str = "ada@example.test") -> Per
     return Person(platform, UserId(UUID(signed_in["user"]["id"])), email, signed_in["token"])
 
 
-async def standing(person: Person) -> tuple[str, str | None, str]:
+async def billing_of(person: Person) -> tuple[str, str | None, str]:
     """Billing status, subscription status and enforced plan, as the profile shows them."""
     profile = (await person.get("/api/user/me")).json
     subscription = profile.get("subscription")

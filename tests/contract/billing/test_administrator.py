@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.billing.customers import a_customer, desired, end_of_trial, settle, standing
+from tests.contract.billing.customers import a_customer, billing_of, desired, end_of_trial, settle
 from tests.contract.billing.provider import Shop
 from tests.contract.conftest import Person, Platform
 
@@ -20,10 +20,10 @@ async def test_a_plan_by_an_administrators_word_opens_the_account(shop_platform:
     app = await person.new_app()
     await end_of_trial(shop_platform, person)
     await give(shop_platform, person, "builder")
-    assert await standing(person) == ("active", "active", "builder")
+    assert await billing_of(person) == ("active", "active", "builder")
     assert await desired(shop_platform, app) == ("running", False)
     await settle(shop_platform, person)
-    assert await standing(person) == ("active", "active", "builder")
+    assert await billing_of(person) == ("active", "active", "builder")
 
 
 async def test_the_word_counts_until_the_subscription_changes(shop_platform: Platform) -> None:
@@ -32,11 +32,11 @@ async def test_the_word_counts_until_the_subscription_changes(shop_platform: Pla
     await shop.tell("subscription_created", "active")
     await give(shop_platform, person, "pro")
     await shop.tell("subscription_updated", "active")  # a renewal
-    assert await standing(person) == ("active", "active", "pro")
+    assert await billing_of(person) == ("active", "active", "pro")
     await give(shop_platform, person, "starter")
     await shop.tell("subscription_updated", "active", variant_id=102)
-    assert await standing(person) == ("active", "active", "builder")
+    assert await billing_of(person) == ("active", "active", "builder")
     await give(shop_platform, person, "free")
-    assert await standing(person) == ("active", "active", "free")
+    assert await billing_of(person) == ("active", "active", "free")
     await shop.tell("subscription_expired", "expired")
-    assert (await standing(person))[:2] == ("expired", "expired")
+    assert (await billing_of(person))[:2] == ("expired", "expired")

@@ -10,7 +10,7 @@ import pytest
 
 from stackyn_server import config, config_file
 from stackyn_server.config import ConfigInvalid
-from tests.contract.billing.customers import desired, standing
+from tests.contract.billing.customers import billing_of, desired
 from tests.contract.conftest import Platform
 from tests.contract.test_conventions import is_error
 
@@ -40,7 +40,7 @@ async def test_a_developer_walks_through_every_status(launch: Callable[..., Any]
             "warning",
         }
         assert (answer.json["billing_status"], answer.json["plan"]) == (expected[0], expected[2])
-        assert await standing(person) == expected, body
+        assert await billing_of(person) == expected, body
         assert await desired(platform, app) == wish, body
 
 
@@ -59,7 +59,7 @@ async def test_the_development_endpoint_is_off_unless_it_is_switched_on(platform
     person = await platform.person(plan="free")
     answer = await person.post("/api/v1/test/billing", json={"billing_status": "active", "plan": "pro"})
     assert is_error(answer, 404, "NOT_FOUND")
-    assert await standing(person) == ("active", None, "free")
+    assert await billing_of(person) == ("active", None, "free")
 
 
 def test_the_development_endpoint_is_refused_on_a_public_server(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 from stackyn_server.operations.billing_expiry import BillingExpiry
-from tests.contract.billing.customers import a_customer, mails, standing
+from tests.contract.billing.customers import a_customer, billing_of, mails
 from tests.contract.billing.provider import VARIANTS, Shop, deliver, in_days
 from tests.contract.conftest import Person, Platform
 
@@ -19,8 +19,8 @@ async def test_the_buyer_is_the_named_user_or_the_owner_of_the_address(shop_plat
         "subscription_created", "active"
     )
     await Shop(nobody, "bOB@EXAMPLE.test", 102, "no-uuid").tell("subscription_created", "active")
-    assert await standing(ada) == ("active", "active", "starter")
-    assert await standing(bob) == ("active", "active", "builder")
+    assert await billing_of(ada) == ("active", "active", "starter")
+    assert await billing_of(bob) == ("active", "active", "builder")
 
 
 async def test_an_unproven_address_gets_nothing_until_it_is_proven(shop_platform: Platform) -> None:
@@ -29,9 +29,9 @@ async def test_an_unproven_address_gets_nothing_until_it_is_proven(shop_platform
     shop = Shop(shop_platform.nobody, "owner@example.test", 101)
     await shop.tell("subscription_created", "active")
     them = Person(shop_platform, None, "", stranger.json["token"])
-    assert await standing(them) == ("trial", "trial", "pro")
+    assert await billing_of(them) == ("trial", "trial", "pro")
     owner = await a_customer(shop_platform, "owner@EXAMPLE.test")
-    assert await standing(owner) == ("active", "active", "starter")
+    assert await billing_of(owner) == ("active", "active", "starter")
 
 
 async def test_what_was_bought_before_signing_up_counts_from_the_first_moment(
@@ -42,7 +42,7 @@ async def test_what_was_bought_before_signing_up_counts_from_the_first_moment(
     await early.tell("subscription_expired", "expired")
     await late.tell("subscription_created", "active")
     assert await shop_platform.value("SELECT count(*) FROM billing_event WHERE outcome = 'parked'") == 3
-    assert await standing(await a_customer(shop_platform)) == ("active", "active", "pro")
+    assert await billing_of(await a_customer(shop_platform)) == ("active", "active", "pro")
     assert await mails(shop_platform) == 1  # the code; no word of a trial
 
 
@@ -66,7 +66,7 @@ async def test_a_replay_of_an_old_event_does_not_bring_back_what_was(shop_platfo
     assert (await deliver(shop_platform.nobody, created)).json == {"status": "ok"}
     # The same old news in other bytes is no repetition, and is out of date all the same.
     assert (await deliver(shop_platform.nobody, created + b"\n")).json == {"status": "ok"}
-    assert await standing(person) == ("expired", "expired", "pro")
+    assert await billing_of(person) == ("expired", "expired", "pro")
 
 
 async def test_every_order_of_delivery_leads_to_the_same_end(shop_platform: Platform) -> None:
@@ -82,7 +82,7 @@ async def test_every_order_of_delivery_leads_to_the_same_end(shop_platform: Plat
         for minute in order:
             name, status, attributes = story[minute]
             await shop.tell(name, status, minute=minute, **attributes)
-        assert await standing(person) == ("active", "active", "starter"), order
+        assert await billing_of(person) == ("active", "active", "starter"), order
 
 
 async def test_events_at_the_same_instant_are_applied_one_by_one(shop_platform: Platform) -> None:
@@ -92,7 +92,7 @@ async def test_events_at_the_same_instant_are_applied_one_by_one(shop_platform: 
     bodies.append(shop.event("subscription_expired", "expired"))
     answers = await asyncio.gather(*(deliver(shop_platform.nobody, body) for body in reversed(bodies)))
     assert {answer.status for answer in answers} == {200}
-    assert await standing(person) == ("expired", "expired", "pro")
+    assert await billing_of(person) == ("expired", "expired", "pro")
 
 
 async def test_a_purchase_and_a_first_proof_at_the_same_instant_meet(shop_platform: Platform) -> None:
@@ -102,7 +102,7 @@ async def test_a_purchase_and_a_first_proof_at_the_same_instant_meet(shop_platfo
         person, _ = await asyncio.gather(
             a_customer(shop_platform, email), shop.tell("subscription_created", "active")
         )
-        assert await standing(person) == ("active", "active", "builder")
+        assert await billing_of(person) == ("active", "active", "builder")
 
 
 async def test_an_unknown_variant_gives_nothing_until_the_configuration_knows_it(
@@ -110,7 +110,7 @@ async def test_an_unknown_variant_gives_nothing_until_the_configuration_knows_it
 ) -> None:
     person = await a_customer(shop_platform)
     await Shop(shop_platform.nobody, person.email, 999).tell("subscription_created", "active")
-    assert await standing(person) == ("trial", "trial", "pro")
+    assert await billing_of(person) == ("trial", "trial", "pro")
     assert [record["variant"] for record in records if record["event"] == "billing.variant_unknown"] == [
         "999"
     ]
@@ -119,5 +119,5 @@ async def test_an_unknown_variant_gives_nothing_until_the_configuration_knows_it
     assert isinstance(billing.variants, dict)
     billing.variants["999"] = "builder"
     await BillingExpiry(shop_platform.database, shop_platform.billing).settle_all()
-    assert await standing(person) == ("active", "active", "builder")
+    assert await billing_of(person) == ("active", "active", "builder")
     assert variants == VARIANTS

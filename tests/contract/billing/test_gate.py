@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
-from stackyn_server.api.routing import Route
-from stackyn_server.api.table import ROUTES
+from stackyn_server.api.endpoint import Endpoint
+from stackyn_server.api.endpoints import ENDPOINTS
 from tests.contract.conftest import Platform
-from tests.contract.route_calls import an_app, call, titles
+from tests.contract.endpoint_calls import an_app, call, titles
 from tests.contract.test_conventions import is_error
 
-GATED = [route for route in ROUTES if route.is_billing_gated]
+GATED = [endpoint for endpoint in ENDPOINTS if endpoint.is_billing_gated]
 OVER = "UPDATE account SET billing_status = 'trial', trial_started_at = $2, trial_ends_at = $3 WHERE id = $1"
 
 
@@ -32,11 +32,11 @@ async def end_trial(platform: Platform, account: Any, ago: timedelta) -> None:
 
 
 @titles(GATED)
-async def test_what_costs_is_402_with_the_status(platform: Platform, route: Route) -> None:
+async def test_what_costs_is_402_with_the_status(platform: Platform, endpoint: Endpoint) -> None:
     person = await platform.person()
     ids = await an_app(person)
     await end_trial(platform, person.id, timedelta(seconds=1))
-    answer = await call(person, route, ids)
+    answer = await call(person, endpoint, ids)
     assert is_error(answer, 402, "PAYMENT_REQUIRED") and answer.json["billing_status"] == "expired"
 
 
@@ -65,4 +65,4 @@ async def test_a_running_trial_is_no_obstacle_and_is_shown(platform: Platform) -
 
 @pytest.mark.parametrize("path", ["/api/v1/apps", "/api/v1/apps/{app}/redeploy", "/api/v1/apps/{app}/env"])
 def test_the_three_of_the_contract_are_gated(path: str) -> None:
-    assert any(route.path == path and route.method == "POST" for route in GATED)
+    assert any(endpoint.path == path and endpoint.method == "POST" for endpoint in GATED)

@@ -9,7 +9,7 @@ import pytest
 
 from stackyn_server.store import accounts
 from stackyn_server.store.database import Connection
-from tests.contract.billing.customers import a_customer, desired, standing
+from tests.contract.billing.customers import a_customer, billing_of, desired
 from tests.contract.billing.provider import Shop
 from tests.contract.conftest import REPOSITORY, Answer, Person, Platform
 from tests.contract.test_conventions import is_error
@@ -82,7 +82,7 @@ async def test_an_app_made_at_that_instant_is_refused_or_stopped_with_the_others
         )
         created = [answer.status for answer in (one, two)]
         assert set(created) <= {201, 402}
-        assert (await standing(person))[0] == "expired"
+        assert (await billing_of(person))[0] == "expired"
         apps = (await person.get("/api/apps")).json
         assert len(apps) == 1 + created.count(201)
         assert {app["status"] for app in apps} == {"stopped"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.billing.customers import a_customer, desired, end_of_trial, mails, settle, standing
+from tests.contract.billing.customers import a_customer, billing_of, desired, end_of_trial, mails, settle
 from tests.contract.billing.provider import Shop, in_days
 from tests.contract.conftest import Platform
 from tests.contract.test_conventions import is_error
@@ -22,7 +22,7 @@ async def test_apps_stop_with_the_subscription_and_the_same_ones_start_again_wit
     first, second = await person.new_app(), await person.new_app()
     assert (await person.post(f"/api/v1/apps/{second}/stop")).status == 200
     await shop.tell("subscription_expired", "expired")
-    assert await standing(person) == ("expired", "expired", "pro")
+    assert await billing_of(person) == ("expired", "expired", "pro")
     assert (await desired(shop_platform, first), await desired(shop_platform, second)) == (
         ("stopped", True),
         ("stopped", False),
@@ -33,7 +33,7 @@ async def test_apps_stop_with_the_subscription_and_the_same_ones_start_again_wit
     assert is_error(refused, 402, "PAYMENT_REQUIRED") and refused.json["billing_status"] == "expired"
 
     await Shop(shop_platform.nobody, person.email, 101).tell("subscription_created", "active")
-    assert await standing(person) == ("active", "active", "starter")
+    assert await billing_of(person) == ("active", "active", "starter")
     assert (await desired(shop_platform, first), await desired(shop_platform, second)) == (
         ("running", False),
         ("stopped", False),
@@ -59,17 +59,17 @@ async def test_a_cancelled_subscription_is_active_until_it_is_paid_for(shop_plat
     shop = Shop(shop_platform.nobody, person.email)
     await shop.tell("subscription_created", "active")
     await shop.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
-    assert await standing(person) == ("active", "cancelled", "pro")
+    assert await billing_of(person) == ("active", "cancelled", "pro")
     assert (await person.post(f"/api/v1/apps/{app}/redeploy")).status == 201
     alarm = "SELECT run_at - now() FROM job WHERE kind = 'expiry' AND state = 'waiting'"
     assert abs(await shop_platform.value(alarm) - timedelta(days=3)) < timedelta(minutes=1)
 
     await shop.tell("subscription_resumed", "active")
-    assert await standing(person) == ("active", "active", "pro")
+    assert await billing_of(person) == ("active", "active", "pro")
     await shop.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
     await shop_platform.execute("UPDATE subscription SET ends_at = now()")
     await settle(shop_platform, person)
-    assert await standing(person) == ("expired", "expired", "pro")
+    assert await billing_of(person) == ("expired", "expired", "pro")
     assert await desired(shop_platform, app) == ("stopped", True)
 
 
@@ -92,9 +92,9 @@ async def test_each_status_of_the_provider_has_its_meaning(
     shop = Shop(shop_platform.nobody, person.email)
     await shop.tell("subscription_created", "active")
     await shop.tell(name, status, **attributes)
-    assert await standing(person) == expected
+    assert await billing_of(person) == expected
     await shop.tell("subscription_unpaused", "active")
-    assert await standing(person) == ("active", "active", "pro")
+    assert await billing_of(person) == ("active", "active", "pro")
 
 
 async def test_a_failed_payment_is_told_and_stops_nothing_and_a_late_one_starts_again(
@@ -107,12 +107,12 @@ async def test_a_failed_payment_is_told_and_stops_nothing_and_a_late_one_starts_
     before = await mails(shop_platform)
     await shop.tell_payment("subscription_payment_failed", "pending")
     assert await mails(shop_platform) == before + 1
-    assert await standing(person) == ("active", "active", "pro")
+    assert await billing_of(person) == ("active", "active", "pro")
     assert await desired(shop_platform, app) == ("running", False)
     await shop.tell("subscription_updated", "unpaid")
     assert await desired(shop_platform, app) == ("stopped", True)
     await shop.tell_payment("subscription_payment_recovered", "paid")
-    assert await standing(person) == ("active", "active", "pro")
+    assert await billing_of(person) == ("active", "active", "pro")
     assert await desired(shop_platform, app) == ("running", False)
 
 
@@ -122,4 +122,4 @@ async def test_the_end_of_an_old_subscription_does_not_end_a_newer_one(shop_plat
     await old.tell("subscription_created", "active")
     await new.tell("subscription_created", "active")
     await old.tell("subscription_expired", "expired")
-    assert await standing(person) == ("active", "active", "builder")
+    assert await billing_of(person) == ("active", "active", "builder")

@@ -9,12 +9,12 @@ from typing import Any
 from stackyn_server.operations.billing_expiry import BillingExpiry
 from tests.contract.billing.customers import (
     a_customer,
+    billing_of,
     desired,
     end_of_trial,
     letters,
     mails,
     settle,
-    standing,
 )
 from tests.contract.billing.provider import Shop
 from tests.contract.conftest import Person, Platform
@@ -24,7 +24,7 @@ from tests.contract.test_conventions import is_error
 async def test_a_new_account_is_on_trial_with_a_mail_and_an_alarm(shop_platform: Platform) -> None:
     person = await a_customer(shop_platform)
     profile = (await person.get("/api/user/me")).json
-    assert await standing(person) == ("trial", "trial", "pro")
+    assert await billing_of(person) == ("trial", "trial", "pro")
     began, ends = (
         datetime.fromisoformat(profile["subscription"][key]) for key in ("trial_started_at", "trial_ends_at")
     )
@@ -39,7 +39,7 @@ async def test_the_end_of_a_trial_stops_the_apps_and_closes_what_costs(shop_plat
     app = await person.new_app()
     before = await mails(shop_platform)
     await end_of_trial(shop_platform, person)
-    assert await standing(person) == ("expired", "expired", "pro")
+    assert await billing_of(person) == ("expired", "expired", "pro")
     assert await desired(shop_platform, app) == ("stopped", True)
     assert await mails(shop_platform) == before + 1
     for path, body in (
@@ -81,10 +81,10 @@ async def test_a_stranger_cannot_use_up_the_trial_of_an_address(shop_platform: P
     past = datetime.now(UTC) - timedelta(days=1)
     await shop_platform.execute("UPDATE account SET trial_ends_at = $1", past)
     owner = await a_customer(shop_platform, "owner@example.test")
-    assert await standing(owner) == ("trial", "trial", "pro")
+    assert await billing_of(owner) == ("trial", "trial", "pro")
     await end_of_trial(shop_platform, owner)
     again = await a_customer(shop_platform, "owner@example.test")
-    assert await standing(again) == ("expired", "expired", "pro")
+    assert await billing_of(again) == ("expired", "expired", "pro")
 
 
 async def test_where_nobody_pays_everybody_is_active_on_the_default_plan(platform: Platform) -> None:
@@ -92,7 +92,7 @@ async def test_where_nobody_pays_everybody_is_active_on_the_default_plan(platfor
         "/api/auth/signup", json={"email": "a@example.test", "password": "correct horse battery"}
     )
     person = Person(platform, None, "", signed_up.json["token"])
-    assert await standing(person) == ("active", None, "free")
+    assert await billing_of(person) == ("active", None, "free")
     assert await platform.value("SELECT count(*) FROM job WHERE kind IN ('expiry', 'mail')") == 0
     admin = await platform.services.accounts.make_admin("admin@example.test", "correct horse battery")
     assert (admin.account.billing_status, admin.account.plan) == ("active", "pro")
@@ -106,5 +106,5 @@ async def test_selling_no_more_opens_every_account(
     await end_of_trial(shop_platform, person)
     free = await launch()
     await BillingExpiry(free.database, free.billing).settle_all()
-    assert await standing(Person(free, person.id, person.email, person.token)) == ("active", None, "pro")
+    assert await billing_of(Person(free, person.id, person.email, person.token)) == ("active", None, "pro")
     assert await desired(free, app) == ("running", False)

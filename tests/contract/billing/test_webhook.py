@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
-from tests.contract.billing.customers import a_customer, standing
+from tests.contract.billing.customers import a_customer, billing_of
 from tests.contract.billing.provider import Shop, deliver, signature
 from tests.contract.conftest import Platform
 from tests.contract.test_conventions import is_error
@@ -96,12 +96,12 @@ async def test_the_shortest_form_of_the_contract_is_understood(shop_platform: Pl
             "customer_id": 2, "order_id": 2, "variant_id": 102, "user_email": "A@b.test", "status": "active"}},
     }).encode()  # fmt: skip
     assert (await deliver(shop_platform.nobody, body)).json == {"status": "ok"}
-    assert await standing(person) == ("active", "active", "builder")
+    assert await billing_of(person) == ("active", "active", "builder")
 
 
 async def test_what_is_of_no_interest_is_taken_and_changes_nothing(shop_platform: Platform) -> None:
     person = await a_customer(shop_platform)
-    before = await standing(person)
+    before = await billing_of(person)
     order = {
         "meta": {"event_name": "order_created", "custom_data": {"user_id": str(person.id)}},
         "data": {"type": "orders", "id": "1", "attributes": {"user_email": person.email, "status": "paid",
@@ -113,6 +113,6 @@ async def test_what_is_of_no_interest_is_taken_and_changes_nothing(shop_platform
     }
     for event in (order, licence):
         assert (await deliver(shop_platform.nobody, json.dumps(event).encode())).json == {"status": "ok"}
-    assert await standing(person) == before == ("trial", "trial", "pro")
+    assert await billing_of(person) == before == ("trial", "trial", "pro")
     outcomes = "SELECT count(*) FROM billing_event WHERE outcome = 'of no interest'"
     assert await shop_platform.value(outcomes) == 2

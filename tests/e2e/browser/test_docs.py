@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from stackyn_server.api.table import ROUTES
+from stackyn_server.api.endpoints import ENDPOINTS
 from tests.e2e.browser.chromium import Page, chromium
 from tests.server_process import running
 
@@ -35,7 +35,9 @@ async def page() -> AsyncIterator[Page]:
 
 async def test_every_operation_is_listed_and_can_be_opened(page: Page) -> None:
     await page.sees("Stackyn server", "/api/v1/apps/{app}/rollback")
-    assert sorted(await page.run(OPERATIONS)) == sorted(f"{route.method} {route.path}" for route in ROUTES)
+    assert sorted(await page.run(OPERATIONS)) == sorted(
+        f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS
+    )
     await page.run(OPEN, "/api/v1/apps")
     await page.sees("repo_url", "env_vars", "402")
     assert page.crashes == [] and page.complaints == []

@@ -3,19 +3,19 @@ from __future__ import annotations
 import pytest
 
 from stackyn_server.api.binding import PARSERS, bind
-from stackyn_server.api.routing import Access, Route
+from stackyn_server.api.endpoint import Access, Endpoint
+from stackyn_server.api.endpoints import ENDPOINTS
 from stackyn_server.api.sentences import sentence
-from stackyn_server.api.table import ROUTES
 from stackyn_server.api.wire.base import Message
 from stackyn_server.api.wire.codes import Code, published
 from stackyn_server.domain.ids import AppId
 from stackyn_server.errors import NotFound
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
-def test_every_handler_fits_its_entry_and_says_what_it_does(route: Route) -> None:
-    assert bind(route).answer is not None or route.status == 204
-    assert route.handler.__doc__
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_every_handler_fits_its_entry_and_says_what_it_does(endpoint: Endpoint) -> None:
+    assert bind(endpoint).answer is not None or endpoint.status == 204
+    assert endpoint.handler.__doc__
 
 
 async def stray(app: AppId, stray: str) -> Message: ...  # type: ignore[empty-body]
@@ -27,7 +27,7 @@ async def blind() -> Message: ...  # type: ignore[empty-body]
 @pytest.mark.parametrize("handler", [stray, blind])
 def test_a_handler_that_does_not_fit_its_path_can_not_be_served(handler: object) -> None:
     with pytest.raises(TypeError):
-        bind(Route("GET", "/apps/{app}", handler, Access.USER))  # type: ignore[arg-type]
+        bind(Endpoint("GET", "/apps/{app}", handler, Access.USER))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "0", "007", "-1", "1.0", "1e3", "\uff19", str(2**63), " 1", "1 "])

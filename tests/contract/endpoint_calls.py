@@ -1,4 +1,4 @@
-"""Call any entry of the route table in a form that is right, so that only rights and state decide the answer."""
+"""Call any entry of the endpoint table in a form that is right, so that only rights and state decide the answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackyn_server.api.binding import bind
-from stackyn_server.api.routing import Media, Route
+from stackyn_server.api.endpoint import Endpoint, Media
 from tests.contract.conftest import PASSWORD, REPOSITORY, Answer, Person
 
 Members = dict[str, Any]
@@ -26,25 +26,27 @@ NOTHING: Members = {
 _numbers = itertools.count(1)
 
 
-def titles(routes: list[Route]) -> Any:
-    return pytest.mark.parametrize("route", routes, ids=lambda route: f"{route.method} {route.path}")
+def titles(endpoints: list[Endpoint]) -> Any:
+    return pytest.mark.parametrize(
+        "endpoint", endpoints, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}"
+    )
 
 
-async def call(person: Person, route: Route, members: Members, **headers: str) -> Answer:
-    """Call the route about what `members` name. A member or a body that is new here is a KeyError."""
-    binding = bind(route)
-    path = route.path
+async def call(person: Person, endpoint: Endpoint, members: Members, **headers: str) -> Answer:
+    """Call the endpoint about what `members` name. A member or a body that is new here is a KeyError."""
+    binding = bind(endpoint)
+    path = endpoint.path
     for name in binding.path:
         path = path.replace(f"{{{name}}}", str(members[name]))
-    if route.media is Media.WEBSOCKET:
+    if endpoint.media is Media.WEBSOCKET:
         path += f"?app_id={members['app']}"
     options: dict[str, Any] = {"json": _bodies()[binding.body[1].__name__]} if binding.body else {}
-    return await person.call(route.method, path, headers=headers, **options)
+    return await person.call(endpoint.method, path, headers=headers, **options)
 
 
-def names_something(route: Route) -> bool:
+def names_something(endpoint: Endpoint) -> bool:
     """Whether a request says which thing it is about, and not only who asks."""
-    return "{" in route.path or route.media is Media.WEBSOCKET
+    return "{" in endpoint.path or endpoint.media is Media.WEBSOCKET
 
 
 async def an_app(person: Person) -> Members:

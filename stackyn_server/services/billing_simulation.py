@@ -1,4 +1,4 @@
-"""Putting oneself into any standing, to try out what it does. Development servers only."""
+"""Putting oneself into any state, to try out what it does. Development servers only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.subscriptions import ACTIVE, EXPIRED, TRIAL
 from stackyn_server.errors import InvalidRequest, NotFound
 from stackyn_server.services.account_views import AccountView, account_view, billing_status
-from stackyn_server.services.billing import Billing, standing_of
+from stackyn_server.services.billing import Billing, billing_state_of
 from stackyn_server.services.sessions import Caller, SessionEnded
 from stackyn_server.store import accounts, subscriptions
 from stackyn_server.store.accounts import Account
@@ -18,7 +18,7 @@ from stackyn_server.store.database import Connection, Database
 FREE_TRIAL = "free_trial"  # the published name of whatever plan a trial gives
 
 
-class BillingTrial:
+class BillingSimulation:
     def __init__(self, database: Database, settings: Settings, billing: Billing) -> None:
         self._database = database
         self._settings = settings
@@ -42,14 +42,14 @@ class BillingTrial:
             chosen = chosen or account.plan
             await subscriptions.forget(connection, account.id)
             account = await self._with_trial(connection, account, status, chosen, trial_ends_at)
-            standing = replace(
-                standing_of(account),
+            state = replace(
+                billing_state_of(account),
                 plan=chosen,
                 granted_plan=chosen if status == ACTIVE else None,
                 paid_by=None,
                 paid_until=None,
             )
-            account = await accounts.set_standing(connection, account.id, standing) or account
+            account = await accounts.set_billing_state(connection, account.id, state) or account
             account = await self._billing.settle(connection, account)
         return account_view(account)
 

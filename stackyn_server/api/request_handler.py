@@ -1,0 +1,107 @@
+"""What happens around every handler, in this order: who calls, how often, is it paid, what was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from stackyn_server import config
+from stackyn_server.api import bodies
+from stackyn_server.api.binding import Binding, bind
+from stackyn_server.api.endpoint import Access, Endpoint, Media, Rate
+from stackyn_server.api.failures import request_id
+from stackyn_server.api.identity import bearer_token, identify
+from stackyn_server.api.services import Services
+from stackyn_server.api.throttling import Throttle
+from stackyn_server.api.wire.base import AccountRequestBody, ResponseBody
+from stackyn_server.services.payment import require_paid
+from stackyn_server.services.sessions import Caller
+
+RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger("stackyn.api")
+
+
+def request_handler(
+    endpoint: Endpoint, services: Services, settings: config.ServerSettings, throttle: Throttle
+) -> RequestHandler:
+    """Make the aiohttp handler of an endpoint. Raises TypeError when the handler does not fit its entry."""
+    binding = bind(endpoint)
+    answer = TypeAdapter(binding.answer) if endpoint.media is Media.JSON else None
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        started = time.monotonic()
+        arguments: dict[str, Any] = {}
+        if binding.query:
+            name, query_model = binding.query
+            arguments[name] = bodies.parse_query(query_model, request)
+        caller = await _caller(endpoint, request, services, throttle)
+        if endpoint.is_billing_gated and caller is not None:
+            require_paid(caller.account.billing_status)
+        arguments |= await _arguments(endpoint, binding, request, settings, throttle)
+        if binding.services:
+            arguments[binding.services] = services
+        if binding.caller:
+            arguments[binding.caller] = caller
+        result = await endpoint.handler(**arguments)
+        log.debug(
+            "request.answered",
+            route=endpoint.name,
+            request_id=request_id(request),
+            seconds=round(time.monotonic() - started, 4),
+        )
+        if isinstance(result, web.StreamResponse):
+            return result
+        if answer is None:
+            return web.Response(status=endpoint.status)
+        status = result.status_instead() if isinstance(result, ResponseBody) else None
+        return web.Response(
+            status=status or endpoint.status, body=answer.dump_json(result), content_type=Media.JSON.value
+        )
+
+    return answered
+
+
+async def _caller(
+    endpoint: Endpoint, request: web.Request, services: Services, throttle: Throttle
+) -> Caller | None:
+    rate = endpoint.rate_class
+    if rate is Rate.AUTHENTICATION:
+        await throttle.count_address(request)
+    if endpoint.access is Access.PUBLIC:
+        return None
+    if endpoint.access is Access.OPERATOR and services.metrics.is_operators(bearer_token(request)):
+        return None
+    caller = await identify(request, services.identity, endpoint)
+    if rate in (Rate.READ, Rate.WRITE):
+        await throttle.count_user(rate, caller.id)
+    return caller
+
+
+async def _arguments(
+    endpoint: Endpoint,
+    binding: Binding,
+    request: web.Request,
+    settings: config.ServerSettings,
+    throttle: Throttle,
+) -> dict[str, Any]:
+    """Take from the request what the handler asks for. A body is only read where a model wants one."""
+    arguments: dict[str, Any] = {
+        name: parse(request.match_info[name]) for name, parse in binding.path.items()
+    }
+    if binding.request:
+        arguments[binding.request] = request
+    if binding.raw_body:
+        arguments[binding.raw_body] = await bodies.read(request, settings)
+    if binding.body:
+        name, body_model = binding.body
+        body = bodies.parse(body_model, await bodies.read(request, settings))
+        if endpoint.rate_class is Rate.AUTHENTICATION and isinstance(body, AccountRequestBody):
+            await throttle.count_account(body)
+        arguments[name] = body
+    return arguments
