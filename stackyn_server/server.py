@@ -20,15 +20,15 @@ from stackyn_server.config import Settings
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.data_directory import DataDirectory
 from stackyn_server.jobs.leadership import Leadership
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.operations.hold import RequestHold
+from stackyn_server.pause import Pause
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.security.keys import load_keys
 from stackyn_server.security.redaction import redact_event
 from stackyn_server.security.secret_files import read_secret
 from stackyn_server.store import installation
 from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
-from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 from stackyn_server.wiring import Server
 
@@ -84,7 +84,9 @@ async def _open_database(settings: Settings, supervisor: Supervisor, stack: Asyn
     """Open the configured database once it answers, or start the embedded one, and migrate its tables."""
     url = settings.database.url
     if not url:
-        postgres = EmbeddedPostgres(settings.server.data_dir, settings.database)
+        postgres = EmbeddedPostgres(
+            settings.server.data_dir, settings.database, pause=Pause.of(settings.jobs)
+        )
         url = await postgres.start()
         stack.push_async_callback(postgres.stop)
         supervisor.start("postgres", postgres.keep_running)

@@ -19,7 +19,6 @@ from stackyn_server.gateways.mail.provider import choose_carrier
 from stackyn_server.ingress.provider import create_ingress
 from stackyn_server.jobs.dispatcher import Dispatcher
 from stackyn_server.jobs.leadership import Leadership
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.periodic import Periodic, PeriodicWork
 from stackyn_server.jobs.run import Handler
 from stackyn_server.jobs.supervisor import Supervisor
@@ -28,6 +27,7 @@ from stackyn_server.operations.billing_expiry import BillingExpiry
 from stackyn_server.operations.mail_delivery import MailDelivery
 from stackyn_server.operations.metrics import Metrics
 from stackyn_server.operations.readiness import ReadinessCheck
+from stackyn_server.pause import Pause
 from stackyn_server.pipeline.build.build import Build
 from stackyn_server.pipeline.build.make_image import MadeHere, MakeImage
 from stackyn_server.pipeline.context import PipelineContext
@@ -96,7 +96,7 @@ class Server:
         sealer = Sealer(keys.sealing)
         clones = settings.server.data_dir / "clones"
         engine = Engine(settings.engine, settings.network, str(found.id))
-        journal = Journal(database, settings.builds)
+        journal = Journal(database, settings.builds, pause=Pause.of(settings.jobs))
         self.registry = RegistryAvailability(settings)
         builder = Builder(engine, settings, self.registry)
         ingress = create_ingress(

@@ -16,8 +16,8 @@ from blockbuster import BlockBuster
 from hypothesis import settings
 
 from stackyn_server import config
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store.database import Database
-from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 from tests.patience import patient
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from stackyn_server.store.embedded import EmbeddedPostgres
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 
 
 @asynccontextmanager

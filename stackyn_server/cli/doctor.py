@@ -21,9 +21,9 @@ from stackyn_server.errors import StackynError
 from stackyn_server.images.image_maker import ImageMaker
 from stackyn_server.images.steps import SilentSteps
 from stackyn_server.ingress.binary import locate
-from stackyn_server.store import binaries, cluster
+from stackyn_server.postgres import binaries, cluster
+from stackyn_server.postgres.embedded import is_running
 from stackyn_server.store.database import Database
-from stackyn_server.store.embedded import is_running
 
 _OLDEST_GIT = (2, 37)  # the first whose http.curloptResolve pins an address
 _OLDEST_POSTGRES = 15
@@ -105,7 +105,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 def _check_embedded(settings: Settings) -> list[Finding]:
-    where = cluster.layout(settings.server.data_dir)
+    where = cluster.paths_of(settings.server.data_dir)
     if is_running(settings.server.data_dir):
         return [Finding("database", Severity.FINE, "The embedded PostgreSQL runs.")]
     programs = binaries.examine(settings.database.binaries)

@@ -14,9 +14,9 @@ import typer
 
 from stackyn_server import config
 from stackyn_server.errors import StackynError
+from stackyn_server.postgres.embedded import EmbeddedPostgres, embedded_url, is_running
 from stackyn_server.store import migrator
 from stackyn_server.store.database import Database
-from stackyn_server.store.embedded import EmbeddedPostgres, embedded_url, is_running
 
 _DEFAULT_CONFIG = Path("/etc/stackyn/config.toml")
 _FAILED = 1

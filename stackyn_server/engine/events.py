@@ -3,7 +3,6 @@ pushes out the rest. So each (re)connection is announced by `RESYNC`, upon which
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import app_of, instance_of
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.timestamps import as_parameter, from_nanoseconds
+from stackyn_server.pause import Pause
 
 # How soon a lost engine is asked again: it starts in a few seconds, and an attempt costs next to nothing.
-FIRST_WAIT_SECONDS = 0.25
-LONGEST_WAIT_SECONDS = 5.0
+_FIRST_WAIT_SECONDS = 0.25
+_LONGEST_WAIT_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -69,13 +69,13 @@ async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
     Raises `EngineUnsupported` when another engine came back.
     """
     since: int | None = None
-    wait = FIRST_WAIT_SECONDS
+    pause = Pause(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
     while True:
         try:
             await engine.negotiate()  # it may have been upgraded meanwhile
             async with engine.stream("GET", "events", params=_parameters(engine, since)) as stream:
                 yield EngineEvent(Action.RESYNC)
-                wait = FIRST_WAIT_SECONDS
+                pause.reset()
                 flooding: tuple[str, str] | None = None
                 async for record in stream.json_lines():
                     since = int(record["timeNano"])
@@ -86,10 +86,9 @@ async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
                     flooding = (event.action, event.container)
                     yield event
         except (EngineUnavailable, EngineRefused) as error:
-            log.warning("engine.events_lost", reason=error.reason, again_in_seconds=wait)
+            log.warning("engine.events_lost", reason=error.reason, again_in_seconds=pause.next_seconds)
             yield EngineEvent(Action.LOST)
-        await asyncio.sleep(wait)
-        wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+        await pause.wait()
 
 
 def _parameters(engine: Engine, since: int | None) -> dict[str, str]:

@@ -17,8 +17,8 @@ from stackyn_server.jobs.clock import Clock
 from stackyn_server.jobs.ending import end
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.listener import Listener
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.run import Handler, JobRun
+from stackyn_server.pause import Pause
 from stackyn_server.store import claims
 from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.failures import Contention

@@ -9,8 +9,8 @@ import structlog
 
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.leadership import Leadership
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
+from stackyn_server.pause import Pause
 from stackyn_server.store import events
 from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable

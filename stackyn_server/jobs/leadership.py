@@ -9,7 +9,7 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.errors import StackynError
-from stackyn_server.jobs.pause import Pause
+from stackyn_server.pause import Pause
 from stackyn_server.store import installation
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.failures import Contention, DatabaseRefused, DatabaseUnavailable

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from stackyn_server.jobs.pause import Pause
+from stackyn_server.pause import Pause
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.failures import StatementRefused, translated
 

@@ -11,8 +11,8 @@ import structlog
 
 from stackyn_server.errors import StackynError, Unavailable
 from stackyn_server.jobs.leadership import Leadership
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.run import Handler, JobRun
+from stackyn_server.pause import Pause
 from stackyn_server.store import claims, events
 from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.failures import Contention

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from stackyn_server import config
-from stackyn_server.jobs.pause import Pause
+from stackyn_server.pause import Pause
 from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()

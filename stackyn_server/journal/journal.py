@@ -15,6 +15,7 @@ from stackyn_server.domain.terminal import clean
 from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
 from stackyn_server.journal.stream import CHUNK_BYTES, Key, Redact, Stream
+from stackyn_server.pause import Pause
 from stackyn_server.security.redaction import redact
 from stackyn_server.store import logs
 from stackyn_server.store.database import Database, StatementRefused
@@ -25,7 +26,6 @@ __all__ = ["Chunk", "Journal"]
 log = structlog.get_logger(__name__)
 
 _GATHER_SECONDS = 0.1
-_AGAIN_SECONDS = 0.5  # between tries while the database is away
 _BACKLOG_BYTES = 8 * 1024 * 1024  # of all logs together, while the database is away or slow
 _READ_CHUNKS = 64
 
@@ -43,11 +43,17 @@ class Journal:
     """`run()` is supervised by the server. Everything that `write` took before a `flush` is durable after it."""
 
     def __init__(
-        self, database: Database, settings: config.BuildsSettings, *, redact: Redact = redact
+        self,
+        database: Database,
+        settings: config.BuildsSettings,
+        *,
+        redact: Redact = redact,
+        pause: Pause | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
         self._redact = redact
+        self._pause = pause or Pause.of(config.JobsSettings())
         self._streams: dict[Key, Stream] = {}
         self._unstored: list[_Unstored] = []
         self._unstored_bytes = 0
@@ -91,9 +97,11 @@ class Journal:
             await _either(self._urgent, _GATHER_SECONDS)
             self._dirty.clear()
             self._urgent.clear()
-            if not await self._store():
+            if await self._store():
+                self._pause.reset()
+            else:
                 self._dirty.set()
-                await asyncio.sleep(_AGAIN_SECONDS)  # a pause between attempts
+                await self._pause.wait()
 
     async def close(self) -> None:
         """Store what is left, after `run` has ended; give up at once when the database is away."""

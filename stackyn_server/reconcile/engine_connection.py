@@ -9,8 +9,8 @@ import structlog
 
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
+from stackyn_server.pause import Pause
 
 log = structlog.get_logger()
 

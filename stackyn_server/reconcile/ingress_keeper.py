@@ -10,7 +10,7 @@ from stackyn_server import config
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.driver import Ingress
-from stackyn_server.jobs.pause import Pause
+from stackyn_server.pause import Pause
 from stackyn_server.reconcile.network_guard import close_networks
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from stackyn_server.engine.labels import APP, IMAGE_INSTALLATION, INSTALLATION, INSTANCE, ROLE, Role
-from stackyn_server.store.embedded import embedded_url
+from stackyn_server.postgres.embedded import embedded_url
 from tests.crash.pictures import contradictions
 from tests.server_process import ServerProcess, docker
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import aiohttp
 
-from stackyn_server.store import cluster
+from stackyn_server.postgres import cluster
 from tests.crash.audit import at_rest, is_whole
 from tests.crash.pictures import running_deployment
 from tests.git_server import GitServer
@@ -172,7 +172,7 @@ class Chaos:
         await self.server.start()
 
     async def _kill_postgres(self) -> None:
-        where = cluster.layout(self.server.data_dir)
+        where = cluster.paths_of(self.server.data_dir)
         try:
             pid = int((where.data / "postmaster.pid").read_text().split()[0])
             os.kill(pid, 9)

@@ -9,7 +9,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stackyn_server.store import binaries
+from stackyn_server.postgres import binaries
 
 LIBRARIES = (
     "/usr/lib/*/faketime/libfaketimeMT.so.1"  # Debian's `faketime`, which scripts/test --full installs

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from stackyn_server import config
-from stackyn_server.store.embedded import EmbeddedPostgres
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from tests.crash.stage import Stage, redeploy, visited
 from tests.frozen import frozen
 from tests.git_server import GitServer

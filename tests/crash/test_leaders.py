@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from stackyn_server import config
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store.claims import _CLAIM_LOCK
-from stackyn_server.store.embedded import EmbeddedPostgres
 from tests.crash.stage import Stage, redeploy
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running

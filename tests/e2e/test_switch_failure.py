@@ -6,7 +6,7 @@ import os
 
 import asyncpg
 
-from stackyn_server.store.embedded import embedded_url
+from stackyn_server.postgres.embedded import embedded_url
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, containers_of, docker, proxies
 from tests.tiny import tiny_app

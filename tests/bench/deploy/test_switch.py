@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 import asyncpg
 import pytest
 
-from stackyn_server.store.embedded import embedded_url
+from stackyn_server.postgres.embedded import embedded_url
 from tests.bench.machine import machine
 from tests.git_server import GitServer
 from tests.load.running import LoadedApp

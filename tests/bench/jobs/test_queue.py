@@ -19,9 +19,9 @@ from stackyn_server.jobs.clock import Clock
 from stackyn_server.jobs.dispatcher import Dispatcher
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store import claims, jobs
 from stackyn_server.store.database import Database
-from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 
 ROWS = 10_000

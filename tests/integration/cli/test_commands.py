@@ -15,11 +15,11 @@ import structlog
 
 from stackyn_server import config, server
 from stackyn_server.cli.main import main
+from stackyn_server.postgres.embedded import EmbeddedPostgres, is_running
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.store import accounts
 from stackyn_server.store.accounts import Account
 from stackyn_server.store.database import Database
-from stackyn_server.store.embedded import EmbeddedPostgres, is_running
 
 EMAIL = "first@example.test"
 

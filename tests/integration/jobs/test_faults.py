@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from stackyn_server import config
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store import claims
 from stackyn_server.store.database import Connection, Database
-from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 from tests.frozen import frozen
 from tests.integration.jobs.stage import dispatching, forever, lead, nothing, put, row, until, until_state

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.leadership import Leadership
-from stackyn_server.jobs.pause import Pause
 from stackyn_server.jobs.periodic import Periodic, PeriodicWork
 from stackyn_server.jobs.run import Handler, JobRun
+from stackyn_server.pause import Pause
 from stackyn_server.store.database import Database
 from stackyn_server.store.jobs import Job
 from tests.integration.jobs.stage import QUICK, dispatching, lead, nothing, rows, until

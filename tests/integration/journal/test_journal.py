@@ -11,9 +11,9 @@ from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.journal import journal as module
 from stackyn_server.journal.journal import Chunk, Journal
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store import logs
 from stackyn_server.store.database import CommitUnknown, Database
-from stackyn_server.store.embedded import EmbeddedPostgres
 from stackyn_server.store.migrator import migrate
 from tests.patience import within
 from tests.rows import a_deployment, an_app

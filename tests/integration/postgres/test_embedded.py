@@ -15,9 +15,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from stackyn_server import config
-from stackyn_server.store import cluster, embedded, launch
+from stackyn_server.pause import Pause
+from stackyn_server.postgres import cluster, launch
+from stackyn_server.postgres.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
 from stackyn_server.store.database import Database, DatabaseUnavailable
-from stackyn_server.store.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
 from tests.patience import within
 
 SETTINGS = config.DatabaseSettings()
@@ -29,7 +30,7 @@ SERVER = """
 import asyncio, logging, sys, structlog
 from pathlib import Path
 from stackyn_server import config
-from stackyn_server.store.embedded import EmbeddedPostgres
+from stackyn_server.postgres.embedded import EmbeddedPostgres
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 async def main():
     postgres = EmbeddedPostgres(Path(sys.argv[1]), config.DatabaseSettings())
@@ -49,8 +50,9 @@ for start in 1 2 3 4; do
   "$1" -c "
 import os
 from pathlib import Path
-from stackyn_server.store import cluster
-uid = cluster.owner(cluster.layout(Path('/nonexistent'))).uid
+from stackyn_server.pause import Pause
+from stackyn_server.postgres import cluster
+uid = cluster.user_of(cluster.paths_of(Path('/nonexistent'))).uid
 os.write(1, b'%d\\n' % uid)  # in one piece: print writes its line's end apart" &
 done
 wait
@@ -111,7 +113,7 @@ async def test_root_starts_it_as_a_user_that_owns_nothing_else(
     postgres: EmbeddedPostgres, cluster_dir: Path
 ) -> None:
     await postgres.start()
-    where = cluster.layout(cluster_dir)
+    where = cluster.paths_of(cluster_dir)
     who = await asyncio.to_thread(cluster.owner, where)
     assert who.name == cluster.SYSTEM_USER and who.uid != 0
     assert process_owner(postgres.pid) == who.uid
@@ -124,7 +126,7 @@ async def test_root_starts_it_as_a_user_that_owns_nothing_else(
 @pytest.mark.parametrize("user", [cluster.SYSTEM_USER, "nobody"])
 async def test_no_other_user_may_sign_in(postgres: EmbeddedPostgres, cluster_dir: Path, user: str) -> None:
     url = await postgres.start()
-    where = cluster.layout(cluster_dir)
+    where = cluster.paths_of(cluster_dir)
     psql = next(where.root.glob("programs-*/*/*/bin/psql"))
     command = ["setpriv", f"--reuid={user}", "--clear-groups", str(psql), url, "-c", "SELECT 1"]
     attempt = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd="/")
@@ -216,33 +218,31 @@ async def test_a_pool_that_was_opened_too_early_works_once_the_database_is_there
     await database.close()
 
 
-async def test_a_restart_that_fails_is_tried_again(
-    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_restart_that_fails_is_tried_again(cluster_dir: Path) -> None:
+    extra: dict[str, str] = {}
+    postgres = EmbeddedPostgres(cluster_dir, SETTINGS, extra=extra, pause=Pause(0.01, 0.01))
     await postgres.start()
-    monkeypatch.setattr(embedded, "_RESTART_SECONDS", 0.01)
-    monkeypatch.setitem(postgres._extra, "shared_buffers", "nonsense")
+    extra["shared_buffers"] = "nonsense"
     supervisor = asyncio.create_task(postgres.keep_running())
     with capture_logs() as said:
         os.kill(postgres.pid or 0, signal.SIGKILL)
         async with within(10):
             await postgres.exited.wait()
             await once_logged(said, "postgres.restart_failed")
-            monkeypatch.undo()
+            extra.clear()
             await postgres.ready.wait()
     await postgres.stop()
     await supervisor
 
 
 async def test_a_second_start_of_the_same_folder_is_refused(
-    postgres: EmbeddedPostgres, cluster_dir: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: EmbeddedPostgres, cluster_dir: Path
 ) -> None:
     assert not await asyncio.to_thread(is_running, cluster_dir)
     await postgres.start()
     assert await asyncio.to_thread(is_running, cluster_dir)
-    monkeypatch.setattr(embedded, "_LEFT_OVER_SECONDS", 0.1)
     with pytest.raises(EmbeddedFailed, match="Another process still runs"):
-        await EmbeddedPostgres(cluster_dir, SETTINGS).start()
+        await EmbeddedPostgres(cluster_dir, SETTINGS, left_over_seconds=0.1).start()
     await postgres.stop()
     assert not await asyncio.to_thread(is_running, cluster_dir)
 
@@ -252,7 +252,7 @@ async def test_a_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
 ) -> None:
     await postgres.start()
     await postgres.stop()
-    pid_file = cluster.layout(cluster_dir).data / "postmaster.pid"
+    pid_file = cluster.paths_of(cluster_dir).data / "postmaster.pid"
     pid_file.write_text(f"1\n{pid_file.parent}\n1700000000\n5432\n\n\n")
     assert await ask(await postgres.start(), "SELECT 1") == 1
 
@@ -262,10 +262,10 @@ async def test_a_path_that_no_socket_could_hold_gets_a_short_socket_folder(clust
     postgres = EmbeddedPostgres(deep, SETTINGS)
     try:
         assert await ask(await postgres.start(), "SELECT 1") == 1
-        assert not cluster.layout(deep).socket.is_relative_to(deep)
+        assert not cluster.paths_of(deep).socket.is_relative_to(deep)
     finally:
         await postgres.stop()
-        cluster.layout(deep).socket.rmdir()
+        cluster.paths_of(deep).socket.rmdir()
 
 
 async def test_a_cluster_of_another_major_version_is_refused(
@@ -273,7 +273,7 @@ async def test_a_cluster_of_another_major_version_is_refused(
 ) -> None:
     await postgres.start()
     await postgres.stop()
-    (cluster.layout(cluster_dir).data / "PG_VERSION").write_text("17\n")
+    (cluster.paths_of(cluster_dir).data / "PG_VERSION").write_text("17\n")
     with pytest.raises(
         EmbeddedFailed, match=r"made by PostgreSQL 17, and the programs here are PostgreSQL 18"
     ):

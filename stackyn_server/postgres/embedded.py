@@ -14,14 +14,16 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
 from stackyn_server import config
 from stackyn_server.errors import Unavailable
-from stackyn_server.store import binaries, cluster, launch
-from stackyn_server.store.binaries import Binaries, EmbeddedFailed
-from stackyn_server.store.cluster import Layout, Owner
+from stackyn_server.pause import Pause
+from stackyn_server.postgres import binaries, cluster, launch
+from stackyn_server.postgres.binaries import Binaries, EmbeddedFailed
+from stackyn_server.postgres.cluster import ClusterPaths, SystemUser
 from stackyn_server.store.database import Database
 
 __all__ = ["EmbeddedFailed", "EmbeddedPostgres", "embedded_url", "is_running"]
@@ -33,7 +35,6 @@ _START_SECONDS = 120.0  # crash recovery of a small server's database takes seco
 _STOP_SECONDS = 20.0
 _LEFT_OVER_SECONDS = 30.0
 _LOCK_POLL_SECONDS = 0.02
-_RESTART_SECONDS = 1.0
 _KEPT_LINES = 20
 
 # For one small server: a few megabytes while idle.
@@ -65,15 +66,15 @@ _IO_WORKERS_SINCE = 18
 
 def embedded_url(data_dir: Path) -> str:
     """Return the address of the embedded database of a data directory, whether it runs or not."""
-    return cluster.layout(data_dir).url
+    return cluster.paths_of(data_dir).url
 
 
 def is_running(data_dir: Path) -> bool:
     """Say whether an embedded PostgreSQL of this data directory runs, in whichever process. Blocking, brief."""
-    where = cluster.layout(data_dir)
-    if not where.lock.exists():
+    paths = cluster.paths_of(data_dir)
+    if not paths.lock.exists():
         return False
-    lock = _try_lock(where.lock)
+    lock = _try_lock(paths.lock)
     if lock is not None:
         os.close(lock)
     return lock is None
@@ -84,16 +85,25 @@ class EmbeddedPostgres:
 
     `exited` is set while it doesn't run, `ready` while it accepts connections.
 
-    `extra` adds PostgreSQL settings (tests turn `fsync` off). Must be started from a thread that lives as long as
-    the process: the kernel's parent-death signal goes by the thread.
+    `extra` adds PostgreSQL settings (tests turn `fsync` off), `pause` lies between two attempts to restart it. A start
+    waits `left_over_seconds` for a left-over that shuts down. It must happen on a thread that lives as long as the
+    process: the kernel's parent-death signal goes by the thread.
     """
 
     def __init__(
-        self, data_dir: Path, settings: config.DatabaseSettings, *, extra: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        settings: config.DatabaseSettings,
+        *,
+        extra: Mapping[str, str] = MappingProxyType({}),
+        pause: Pause | None = None,
+        left_over_seconds: float = _LEFT_OVER_SECONDS,
     ) -> None:
         self._data_dir = data_dir
         self._settings = settings
-        self._extra = dict(extra or {})
+        self._extra = extra
+        self._pause = pause or Pause.of(config.JobsSettings())
+        self._left_over_seconds = left_over_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
@@ -131,10 +141,11 @@ class EmbeddedPostgres:
             while not self._stopping:
                 try:
                     await self._start()
+                    self._pause.reset()
                     break
                 except Unavailable as error:
                     log.error("postgres.restart_failed", reason=error.message)
-                    await asyncio.sleep(_RESTART_SECONDS)  # a pause between attempts
+                    await self._pause.wait()
 
     async def stop(self) -> None:
         """Shut down fast (open transactions are rolled back); harder when that takes too long."""
@@ -144,11 +155,11 @@ class EmbeddedPostgres:
 
     async def _start(self) -> str:
         try:
-            where, who, programs = await asyncio.to_thread(self._prepare)
-            lock = await _locked(where.lock)
+            paths, user, programs = await asyncio.to_thread(self._prepare)
+            lock = await _locked(paths.lock, self._left_over_seconds)
             try:
-                await self._prepare_cluster(where, who, programs)
-                await self._spawn(where, who, programs, lock)
+                await self._prepare_cluster(paths, user, programs)
+                await self._spawn(paths, user, programs, lock)
             finally:
                 os.close(lock)  # PostgreSQL's processes hold it from here on
         except OSError as error:
@@ -157,22 +168,22 @@ class EmbeddedPostgres:
                 hint="Check that the disk has room and the data directory belongs to the server's user.",
             ) from error
         await self._until_ready()
-        await self._create_database(where)
+        await self._create_database(paths)
         log.info("postgres.started", pid=self.pid, version=programs.major)
-        return where.url
+        return paths.url
 
-    def _prepare(self) -> tuple[Layout, Owner, Binaries]:
-        where = cluster.layout(self._data_dir)
-        who = cluster.owner(where)
-        cluster.prepare(where, who)
-        return where, who, binaries.provide(self._settings.binaries, where.root)
+    def _prepare(self) -> tuple[ClusterPaths, SystemUser, Binaries]:
+        paths = cluster.paths_of(self._data_dir)
+        user = cluster.user_of(paths)
+        cluster.prepare(paths, user)
+        return paths, user, binaries.provide(self._settings.binaries, paths.root)
 
-    async def _prepare_cluster(self, where: Layout, who: Owner, programs: Binaries) -> None:
-        if await asyncio.to_thread((where.data / "PG_VERSION").exists):
-            await asyncio.to_thread(cluster.check_major, where, programs)
-            await asyncio.to_thread(cluster.clear_stale_locks, where)
+    async def _prepare_cluster(self, paths: ClusterPaths, user: SystemUser, programs: Binaries) -> None:
+        if await asyncio.to_thread((paths.data / "PG_VERSION").exists):
+            await asyncio.to_thread(cluster.check_major, paths, programs)
+            await asyncio.to_thread(cluster.clear_stale_locks, paths)
             return
-        fresh = await asyncio.to_thread(cluster.begin_cluster, where, who)
+        fresh = await asyncio.to_thread(cluster.begin_cluster, paths, user)
         command = [
             programs.program("initdb"),
             f"--pgdata={fresh}",
@@ -180,31 +191,31 @@ class EmbeddedPostgres:
             "--auth=peer",
         ]
         options = ["--data-checksums", "--no-locale", "--encoding=UTF8", "--no-instructions"]
-        process = await _child(who, signal.SIGKILL, fresh, [*command, *options])
+        process = await _child(user, signal.SIGKILL, fresh, [*command, *options])
         output, _ = await process.communicate()
         if process.returncode != 0:
             log.error("postgres.initdb_failed", output=output.decode(errors="replace"))
             raise EmbeddedFailed(
                 "The embedded database can't be created.", hint="The server's log has PostgreSQL's own words."
             )
-        await asyncio.to_thread(fresh.rename, where.data)
+        await asyncio.to_thread(fresh.rename, paths.data)
 
-    async def _spawn(self, where: Layout, who: Owner, programs: Binaries, lock: int) -> None:
+    async def _spawn(self, paths: ClusterPaths, user: SystemUser, programs: Binaries, lock: int) -> None:
         settings = {
             **_SETTINGS,
-            "unix_socket_directories": str(where.socket),
-            "hba_file": str(where.access / "hba.conf"),
-            "ident_file": str(where.access / "ident.conf"),
+            "unix_socket_directories": str(paths.socket),
+            "hba_file": str(paths.access / "hba.conf"),
+            "ident_file": str(paths.access / "ident.conf"),
             **({"io_method": "sync"} if programs.major >= _IO_WORKERS_SINCE else {}),
             **self._extra,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        command = [programs.program("postgres"), "-D", str(where.data), *options]
+        command = [programs.program("postgres"), "-D", str(paths.data), *options]
         self._lines.clear()
         async with self._spawning:
             if self._stopping:
                 raise EmbeddedFailed("The embedded database is being stopped.")
-            self._process = await _child(who, signal.SIGINT, where.data, command, keep=lock)
+            self._process = await _child(user, signal.SIGINT, paths.data, command, keep=lock)
             self.exited.clear()
             self._reader = asyncio.create_task(self._read(self._process), name="postgres output")
 
@@ -254,12 +265,12 @@ class EmbeddedPostgres:
                 "The embedded database doesn't start.", hint="The server's log has PostgreSQL's own words."
             )
 
-    async def _create_database(self, where: Layout) -> None:
+    async def _create_database(self, paths: ClusterPaths) -> None:
         # Copying the template, to the disk, is no statement of every day: on a slow machine it takes long.
         patient = self._settings.model_copy(
             update={"connect_seconds": _START_SECONDS, "statement_seconds": _START_SECONDS}
         )
-        database = await Database.open(where.url_of("postgres"), patient, application_name="stackyn embedded")
+        database = await Database.open(paths.url_of("postgres"), patient, application_name="stackyn embedded")
         try:
             async with database.connection() as connection:
                 if not await connection.fetchval(
@@ -271,11 +282,11 @@ class EmbeddedPostgres:
 
 
 async def _child(
-    who: Owner, death_signal: signal.Signals, folder: Path, command: list[str], keep: int | None = None
+    user: SystemUser, death_signal: signal.Signals, folder: Path, command: list[str], keep: int | None = None
 ) -> asyncio.subprocess.Process:
     """Run a program as `who`, in its own session so that Ctrl-C at a terminal leaves its end to us."""
     launcher = [sys.executable, "-I", "-S", launch.__file__]
-    identity = [who.uid, who.gid, int(death_signal), os.getpid()]
+    identity = [user.uid, user.gid, int(death_signal), os.getpid()]
     return await asyncio.create_subprocess_exec(
         *launcher,
         *(str(part) for part in identity),
@@ -290,9 +301,9 @@ async def _child(
     )
 
 
-async def _locked(path: Path) -> int:
+async def _locked(path: Path, seconds: float) -> int:
     """Return a descriptor that holds the lock, waiting for a left-over PostgreSQL that is shutting down."""
-    deadline = asyncio.get_running_loop().time() + _LEFT_OVER_SECONDS
+    deadline = asyncio.get_running_loop().time() + seconds
     while (lock := await asyncio.to_thread(_try_lock, path)) is None:
         if asyncio.get_running_loop().time() > deadline:
             raise EmbeddedFailed(

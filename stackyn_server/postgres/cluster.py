@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from stackyn_server.store.binaries import Binaries, EmbeddedFailed
+from stackyn_server.postgres.binaries import Binaries, EmbeddedFailed
 
 ROLE = DATABASE = "stackyn"
 SYSTEM_USER = "stackyn-postgres"
@@ -35,7 +35,7 @@ _NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class SystemUser:
     """The operating-system user that runs PostgreSQL."""
 
     name: str
@@ -44,7 +44,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ClusterPaths:
     root: Path
     data: Path
     access: Path
@@ -59,9 +59,9 @@ class Layout:
         return f"postgresql://{ROLE}@/{database}?host={quote(str(self.socket), safe='/')}"
 
 
-def layout(data_dir: Path) -> Layout:
+def paths_of(data_dir: Path) -> ClusterPaths:
     root = data_dir.absolute() / "postgres"
-    return Layout(root, root / "data", root / "access", _socket_folder(root), root / "lock")
+    return ClusterPaths(root, root / "data", root / "access", _socket_folder(root), root / "lock")
 
 
 def _socket_folder(root: Path) -> Path:
@@ -74,16 +74,16 @@ def _socket_folder(root: Path) -> Path:
     return runtime / f"stackyn-{digest}"
 
 
-def owner(where: Layout) -> Owner:
+def user_of(paths: ClusterPaths) -> SystemUser:
     """Return who runs PostgreSQL: ourselves, or as root a user that owns nothing else and is made on first use.
 
     Root leaves a cluster to whom it belongs: an operator may run a command of a server that has its own user.
     """
     uid = os.geteuid()
-    if uid == 0 and where.data.exists():
-        uid = where.data.stat().st_uid
+    if uid == 0 and paths.data.exists():
+        uid = paths.data.stat().st_uid
     entry = _entry_of_uid(uid) if uid != 0 else _entry(SYSTEM_USER) or _made_user()
-    return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return SystemUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _useradd() -> str | None:
@@ -131,31 +131,31 @@ def _no_user() -> EmbeddedFailed:
     )
 
 
-def check_startable(where: Layout, binaries: Binaries) -> None:
+def check_startable(paths: ClusterPaths, binaries: Binaries) -> None:
     """Raise `EmbeddedFailed` for what `prepare` and the start would stumble over. Changes nothing."""
-    if (where.data / "PG_VERSION").exists():
-        check_major(where, binaries)
+    if (paths.data / "PG_VERSION").exists():
+        check_major(paths, binaries)
     if os.geteuid() == 0:
         user = _entry(SYSTEM_USER)
         if user is None and _useradd() is None:
             raise _no_user()
-        _check_reachable(where.root.parent, SYSTEM_USER, user.pw_uid if user else _NOBODY)
+        _check_reachable(paths.root.parent, SYSTEM_USER, user.pw_uid if user else _NOBODY)
 
 
-def prepare(where: Layout, who: Owner) -> None:
+def prepare(paths: ClusterPaths, user: SystemUser) -> None:
     """Make the folders and the sign-in rules."""
-    where.root.parent.mkdir(parents=True, exist_ok=True)
-    where.root.mkdir(exist_ok=True)
-    if os.geteuid() != who.uid:
-        for folder in (where.root.parent, where.root):
+    paths.root.parent.mkdir(parents=True, exist_ok=True)
+    paths.root.mkdir(exist_ok=True)
+    if os.geteuid() != user.uid:
+        for folder in (paths.root.parent, paths.root):
             folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _SEARCHABLE)
-        _check_reachable(where.root.parent, who.name, who.uid)
-    where.access.mkdir(exist_ok=True)
-    where.access.chmod(0o755)
+        _check_reachable(paths.root.parent, user.name, user.uid)
+    paths.access.mkdir(exist_ok=True)
+    paths.access.chmod(0o755)
     users = dict.fromkeys((_entry_of_uid(os.geteuid()).pw_name, "root"))
-    _write(where.access / "hba.conf", f"local all {ROLE} peer map=stackyn\n")
-    _write(where.access / "ident.conf", "".join(f'stackyn "{user}" {ROLE}\n' for user in users))
-    _make_private(where.socket, who)
+    _write(paths.access / "hba.conf", f"local all {ROLE} peer map=stackyn\n")
+    _write(paths.access / "ident.conf", "".join(f'stackyn "{user}" {ROLE}\n' for user in users))
+    _make_private(paths.socket, user)
 
 
 def _check_reachable(data_dir: Path, user: str, uid: int) -> None:
@@ -171,16 +171,16 @@ def _check_reachable(data_dir: Path, user: str, uid: int) -> None:
             )
 
 
-def _make_private(folder: Path, who: Owner) -> None:
+def _make_private(folder: Path, user: SystemUser) -> None:
     """Make `folder` for the database's user alone; a folder there that somebody else made is refused."""
     try:
         folder.mkdir(mode=_PRIVATE)
-        os.chown(folder, who.uid, who.gid)
+        os.chown(folder, user.uid, user.gid)
     except FileExistsError:
         status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (who.uid, os.geteuid()):
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (user.uid, os.geteuid()):
             raise EmbeddedFailed(f"{folder} belongs to somebody else.", hint="Remove it.") from None
-        os.chown(folder, who.uid, who.gid, follow_symlinks=False)
+        os.chown(folder, user.uid, user.gid, follow_symlinks=False)
         folder.chmod(_PRIVATE)
 
 
@@ -191,9 +191,9 @@ def _write(path: Path, text: str) -> None:
     Path(file.name).rename(path)
 
 
-def check_major(where: Layout, binaries: Binaries) -> None:
+def check_major(paths: ClusterPaths, binaries: Binaries) -> None:
     """Raise `EmbeddedFailed` when the cluster was made by another major version than the programs'."""
-    made_by = (where.data / "PG_VERSION").read_text("ascii").strip()
+    made_by = (paths.data / "PG_VERSION").read_text("ascii").strip()
     if made_by != str(binaries.major):
         raise EmbeddedFailed(
             f"The database was made by PostgreSQL {made_by}, and the programs here are PostgreSQL {binaries.major}.",
@@ -201,20 +201,20 @@ def check_major(where: Layout, binaries: Binaries) -> None:
         )
 
 
-def begin_cluster(where: Layout, who: Owner) -> Path:
+def begin_cluster(paths: ClusterPaths, user: SystemUser) -> Path:
     """Return an empty folder for initdb beside the real one, so that an interrupted initdb leaves nothing."""
-    fresh = where.root / "data.new"
+    fresh = paths.root / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
-    _make_private(fresh, who)
+    _make_private(fresh, user)
     return fresh
 
 
-def clear_stale_locks(where: Layout) -> None:
+def clear_stale_locks(paths: ClusterPaths) -> None:
     """Remove pid files of a PostgreSQL that was killed. Only for whoever holds `lock`: nothing runs here then,
     but after a reboot or in a new container the old number may belong to a stranger, and PostgreSQL would wait."""
     for path in (
-        where.data / "postmaster.pid",
-        where.socket / f"{_PORT_FILE}.lock",
-        where.socket / _PORT_FILE,
+        paths.data / "postmaster.pid",
+        paths.socket / f"{_PORT_FILE}.lock",
+        paths.socket / _PORT_FILE,
     ):
         path.unlink(missing_ok=True)

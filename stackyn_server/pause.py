@@ -26,6 +26,10 @@ class Pause:
         return cls(settings.pause_first_seconds, settings.pause_longest_seconds)
 
     @property
+    def next_seconds(self) -> float:
+        return self._next
+
+    @property
     def is_first(self) -> bool:
         """It worked until now: worth a line in the log, which every further attempt is not."""
         return self._next == self.first_seconds
