@@ -8,33 +8,31 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from stackyn_server.domain.tcp_table import LISTEN, TcpSocket, parse_tcp_table
+
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_LISTEN = "0A"
 _PAUSE_SECONDS = 0.02
 _SETTLED_SECONDS = 0.5
 
 
 def listening(ports: Collection[int]) -> Counter[int]:
     """Count the listening TCP sockets of each of `ports`, IPv4 and IPv6. Blocking."""
-    found: Counter[int] = Counter(dict.fromkeys(ports, 0))
-    found.update(port for port, _ in _listeners() if port in found)
-    return found
+    count: Counter[int] = Counter(dict.fromkeys(ports, 0))
+    count.update(socket.port for socket in _listeners(ports))
+    return count
 
 
 def inodes(ports: Collection[int]) -> frozenset[int]:
     """Return the inodes of the listening TCP sockets of `ports`, by which /proc names a process's sockets. Blocking."""
-    return frozenset(inode for port, inode in _listeners() if port in ports)
+    return frozenset(socket.inode for socket in _listeners(ports))
 
 
-def _listeners() -> Iterator[tuple[int, int]]:
-    """Yield port and inode."""
+def _listeners(ports: Collection[int]) -> Iterator[TcpSocket]:
     for table in _TABLES:
-        if not table.exists():  # a host without IPv6
-            continue
-        for line in table.read_text("ascii").splitlines()[1:]:
-            _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
-            if state == _LISTEN:
-                yield int(local.rpartition(":")[2], 16), int(inode)
+        if table.exists():  # a host may have no IPv6
+            for socket in parse_tcp_table(table.read_text("ascii")):
+                if socket.state == LISTEN and socket.port in ports:
+                    yield socket
 
 
 async def one_more_on_each(before: Counter[int]) -> None:
