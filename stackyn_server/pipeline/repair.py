@@ -11,21 +11,21 @@ import structlog
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.crashes import REPAIR_FAILED, RESTARTED, Crash
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import RepairArguments
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.pipeline.crash_limit import give_up, record_crash
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout import candidate, probe
 from stackyn_server.pipeline.rollout.not_ready import EndedFromOutside
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.store import apps, crashes, events, instances, releases
+from stackyn_server.store import apps, events, instances, releases
 from stackyn_server.store.apps import App
-from stackyn_server.store.crashes import REPAIR_FAILED, RESTARTED, Crash
 from stackyn_server.store.database import Database
-from stackyn_server.store.giving_up import give_up
 from stackyn_server.store.instances import Instance, InstanceState
 from stackyn_server.store.releases import Release
 
@@ -70,7 +70,7 @@ class Repair:
         """Count the restart like a crash. True when that was one too many, and the app is stopped."""
         crash = Crash(RESTARTED, RepairArguments.parse(run.job.arguments).reason)
         async with self._database.transaction() as connection:
-            is_stopped = await crashes.record(connection, app, instance.id, crash, self._settings.apps)
+            is_stopped = await record_crash(connection, app, instance.id, crash, self._settings.apps)
             if is_stopped:
                 await run.finish(connection)
         return is_stopped
@@ -111,7 +111,7 @@ class Repair:
                 )
             else:
                 crash = Crash(REPAIR_FAILED, reason)
-                await crashes.record(connection, app, instance.id, crash, self._settings.apps)
+                await record_crash(connection, app, instance.id, crash, self._settings.apps)
             await run.finish(connection)
         return None
 

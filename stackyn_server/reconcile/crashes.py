@@ -14,14 +14,15 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.crashes import CRASHED, Crash
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import SIGKILLED, ContainerState
 from stackyn_server.engine.events import Action, EngineEvent
+from stackyn_server.pipeline.crash_limit import record_crash
 from stackyn_server.reconcile.bounded_map import bounded_map
-from stackyn_server.store import apps, crashes, events, instances
-from stackyn_server.store.crashes import CRASHED, Crash
+from stackyn_server.store import apps, events, instances
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import InstanceState, Serving
 
@@ -111,7 +112,7 @@ class CrashCounter:
                 log.info(
                     "app.crashed", app=app.id, instance=instance.id, count=crash.count, reason=crash.reason
                 )
-                await crashes.record(connection, app, instance.id, crash, self._settings)
+                await record_crash(connection, app, instance.id, crash, self._settings)
 
     async def _crash(self, state: ContainerState, exit_code: int | None, count: int, was_seen: bool) -> Crash:
         if not count:

@@ -18,10 +18,10 @@ from stackyn_server.domain.usage import Reading, rates
 from stackyn_server.engine import container_disk, stats
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
+from stackyn_server.pipeline.crash_limit import give_up
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import events, instances, samples
 from stackyn_server.store.database import Database
-from stackyn_server.store.giving_up import give_up
 from stackyn_server.store.instances import Serving
 from stackyn_server.store.samples import NewSample
 

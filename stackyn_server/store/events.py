@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.domain.crashes import CRASHED, REPAIR_FAILED, RESTARTED
+from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, UserId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -35,6 +36,12 @@ async def append(
 ) -> None:
     """Record `name` (noun.verb)."""
     await connection.execute(SQL.append, name, tenant, app, deployment, data or {})
+
+
+async def count_crashes(connection: Connection, app: AppId, instance: InstanceId, seconds: float) -> int:
+    """Return how many crashes of the instance count towards the limit within the last `seconds`."""
+    names = [CRASHED, RESTARTED, REPAIR_FAILED]
+    return int(await connection.fetchval(SQL.count_crashes, app, str(instance), seconds, names))
 
 
 async def purge(connection: Connection, keep_days: int, limit: int) -> None:
