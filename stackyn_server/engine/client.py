@@ -1,10 +1,10 @@
-"""The connection to the Docker engine: version agreement, ordinary calls, and long streams that always close."""
+"""The connection to the Docker engine: ordinary calls, and long streams that always close."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,16 +16,12 @@ import aiohttp
 from aiodocker import Docker
 
 from stackyn_server import config
-from stackyn_server.engine.errors import Absent, EngineUnavailable, EngineUnsupported, refusal, translated
+from stackyn_server.engine.api_version import OLDEST_API, ApiVersion, choose_api_version, version_path
+from stackyn_server.engine.errors import Absent, EngineUnavailable, refusal, translated
 from stackyn_server.engine.labels import Labels
-
-__all__ = ["Engine", "EngineFacts", "EngineStream", "EngineUnavailable"]
+from stackyn_server.engine.streams import EngineStream, Upload
 
 T = TypeVar("T")
-ApiVersion = tuple[int, int]
-
-OLDEST_API: ApiVersion = (1, 41)  # Docker 20.10
-NEWEST_API: ApiVersion = (1, 51)  # Docker 28.5; a newer engine is spoken to in this version
 READ_BUFFER_BYTES = 1024 * 1024  # aiohttp's default has changed between releases
 
 _SNAPSHOTTER = "io.containerd.snapshotter.v1"
@@ -44,35 +40,6 @@ class EngineFacts:
     processors: int
     root: Path
     has_containerd_store: bool
-
-
-class EngineStream:
-    """One open answer of the engine, read in pieces. Closed by `Engine.stream`, however it is left."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before its end."""
-        while True:
-            with translated():
-                chunk = await self._response.content.readany()
-            if not chunk:
-                return
-            yield chunk
-
-    async def json_lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield one object per line; lines of any length."""
-        rest = bytearray()
-        async for chunk in self.chunks():
-            rest += chunk
-            *lines, tail = rest.split(b"\n")
-            for line in lines:
-                if line.strip():
-                    yield json.loads(line)
-            rest = bytearray(tail)
-        if rest.strip():
-            yield json.loads(rest)
 
 
 class Engine:
@@ -108,7 +75,7 @@ class Engine:
             connector=connector,
             session=session,
             timeout=timeout,
-            api_version=_spelled(OLDEST_API),
+            api_version=version_path(OLDEST_API),
         )
         try:
             await self.negotiate()
@@ -154,7 +121,7 @@ class Engine:
                 response.raise_for_status()
                 offered = await response.json()
         api_version = choose_api_version(offered)
-        self.docker.api_version = _spelled(api_version)
+        self.docker.api_version = version_path(api_version)
         info = await self.ask(self.docker.system.info())
         self._facts = EngineFacts(
             version=str(offered.get("Version", "")),
@@ -227,7 +194,7 @@ class Engine:
 
         An error raised by `upload` itself comes out unchanged.
         """
-        source = None if upload is None else _Upload(upload)
+        source = None if upload is None else Upload(upload)
         response: aiohttp.ClientResponse | None = None
         try:
             with translated():
@@ -254,69 +221,6 @@ class Engine:
 
     def _url(self, path: str) -> str:
         return f"{self.docker.docker_host}/{self.docker.api_version}/{path}"
-
-
-class _Upload:
-    """A request body that remembers its own failure: aiohttp reports it as a lost connection."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-        self._is_reading = False
-        self.error: Exception | None = None
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        while True:
-            self._is_reading = True
-            try:
-                piece = await anext(self._pieces)
-            except StopAsyncIteration:
-                return
-            except Exception as error:
-                self.error = error
-                raise
-            finally:
-                self._is_reading = False
-            yield piece
-
-    async def close(self) -> None:
-        """Close the source, unless aiohttp's cancelled writer is inside it: that cancellation closes it."""
-        if isinstance(self._pieces, AsyncGenerator) and not self._is_reading:
-            await self._pieces.aclose()
-
-
-def choose_api_version(offered: Mapping[str, Any]) -> ApiVersion:
-    """Choose the API version from the engine's `/version`. Raises `EngineUnsupported` with both sides named."""
-    theirs = _parsed(offered.get("ApiVersion"))
-    oldest_theirs = _parsed(offered.get("MinAPIVersion", "1.0"))
-    name = f"Docker {offered.get('Version', 'of an unknown version')}"
-    chosen = min(theirs, NEWEST_API)
-    if chosen < OLDEST_API:
-        raise EngineUnsupported(
-            f"{name} is too old: it speaks API {_plain(theirs)}, needed is {_plain(OLDEST_API)} or newer.",
-            hint="Install Docker 20.10 or newer.",
-        )
-    if chosen < oldest_theirs:
-        raise EngineUnsupported(
-            f"{name} accepts only API {_plain(oldest_theirs)} or newer; this server speaks up to {_plain(NEWEST_API)}.",
-            hint="Upgrade Stackyn, or lower min-api-version in Docker's daemon.json.",
-        )
-    return chosen
-
-
-def _parsed(text: object) -> ApiVersion:
-    major, _, minor = str(text).partition(".")
-    try:
-        return int(major), int(minor)
-    except ValueError as error:
-        raise EngineUnavailable(f"not an API version: {text!r}") from error
-
-
-def _plain(version: ApiVersion) -> str:
-    return f"{version[0]}.{version[1]}"
-
-
-def _spelled(version: ApiVersion) -> str:
-    return f"v{_plain(version)}"
 
 
 def _reason(content: bytes) -> str:

@@ -4,136 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Any
 
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
-from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
-from stackyn_server.domain.seats import Bridge
-from stackyn_server.domain.start_command import foreground
+from stackyn_server.domain.failures import DeploymentFailed
+from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine import logs
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_spec import ContainerSpec, creation_body
 from stackyn_server.engine.container_state import ContainerState, ContainerSummary, parse_state, parse_summary
-from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, InUse
-from stackyn_server.engine.hardening import ContainerLimits, host_config
-from stackyn_server.engine.labels import Role
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
 from stackyn_server.engine.networks import ensure_app_bridge
-
-__all__ = [
-    "AddressTaken",
-    "ContainerSpec",
-    "ContainerState",
-    "ContainerSummary",
-    "ImageMissing",
-    "NoStartCommand",
-    "create",
-    "find",
-    "inspect",
-    "kill",
-    "last_lines",
-    "list_ours",
-    "remove",
-    "restart",
-    "set_restart",
-    "start",
-    "start_created",
-    "stop",
-]
+from stackyn_server.engine.start_failures import start_failure
 
 # A container that crashes in a loop ends now and then just when it is changed, which the engine calls a fault (500).
 UPDATE_ATTEMPTS = 10
-
-_START_PROBLEM = re.compile(r"(exec: .*?|unable to find (?:user|group) [^:]*: .*?)(?:: unknown)?$", re.DOTALL)
-# What the engine says of an image whose USER, WORKDIR, VOLUME or files are none that a container can have; most of it
-# as a fault of its own (500). Tried on 20.10 and 28.5.
-_IMAGE_PROBLEM = re.compile(
-    r"(uids and gids must be in range.*|cannot mkdir: .* is not a directory|the working directory .* is invalid.*|"
-    r"cannot mount volume over existing file.*|[^:]*: file name too long|[^:]*: not a directory|"
-    r"[^:]*: too many levels of symbolic links|error during container init: (?:mkdir|chdir) .*|"
-    r"(?<= to rootfs at )\S+|invalid signal: .*)",
-    re.IGNORECASE | re.DOTALL,
-)
-# The folder of the machine that holds the files of a container, with overlay2 and with containerd's store.
-_FILES_OF_CONTAINER = re.compile(r"/\S+?/(?:merged|rootfs(?:/\w+/[0-9a-f]{64})?)(?=/)")
-
-
-class AddressTaken(TransientFailure):
-    """Another container has the address of this app's slot. What was created for it is removed again."""
-
-    def __init__(self, address: IPv4Address) -> None:
-        super().__init__(
-            Failure(
-                FailureCode.ENGINE_UNAVAILABLE,
-                "The network address of this app is still held by another container.",
-                "Nothing needs to be done: it is tried again. If it stays, the operator looks for a container "
-                f"with the address {address}.",
-            )
-        )
-
-
-class ImageMissing(DeploymentFailed):
-    """Somebody has removed the image of a release."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Failure(
-                FailureCode.INTERNAL,
-                "The image of this release is no longer on this server.",
-                "Deploy again, or go back to another release.",
-            )
-        )
-
-
-class NoStartCommand(DeploymentFailed):
-    """Neither the image nor the app's settings name a program."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Failure(
-                FailureCode.APP_EXITED,
-                "The app has no start command: its image has neither CMD nor ENTRYPOINT, and its settings name none.",
-                "Add CMD to the Dockerfile, or set a start command in the app's settings.",
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """All that a container is made from. `image` is an id or tag; `command` is shell words or None for the image's
-    own; units are MiB, cores, and processes with their threads. `capabilities` have the kernel's names without CAP_.
-    With the role `release` it belongs to the deployment, and only borrows the instance's address."""
-
-    instance: InstanceId
-    app: AppId
-    tenant: UserId
-    deployment: DeploymentId | None
-    release: ReleaseId
-    image: str
-    bridge: Bridge
-    address: IPv4Address
-    environment: Mapping[str, str]
-    command: str | None
-    memory_mb: int
-    cpu: float
-    max_processes: int
-    capabilities: tuple[str, ...]
-    port: int
-    role: Role = Role.APP
-
-    @property
-    def name(self) -> str:
-        if self.role is Role.RELEASE and self.deployment is not None:
-            return keys.release_name(self.deployment)
-        return keys.container_name(self.instance)
-
-    @property
-    def limits(self) -> ContainerLimits:
-        return ContainerLimits(self.memory_mb, self.cpu, self.max_processes)
 
 
 async def start(engine: Engine, spec: ContainerSpec) -> str:
@@ -159,7 +46,7 @@ async def start(engine: Engine, spec: ContainerSpec) -> str:
 async def create(engine: Engine, spec: ContainerSpec) -> str:
     """Return the id of a new container, which does not run yet. Raises what `start` does."""
     network = await ensure_app_bridge(engine, spec.bridge)
-    wanted = _wanted(engine, spec, network)
+    wanted = creation_body(engine, spec, network)
     try:
         try:
             created = await engine.ask(engine.docker.containers.create(wanted, name=spec.name))
@@ -167,7 +54,7 @@ async def create(engine: Engine, spec: ContainerSpec) -> str:
             spare = engine.labels.spare_name(spec.name)
             created = await engine.ask(engine.docker.containers.create(wanted, name=spare))
     except (EngineRefused, EngineUnavailable) as error:
-        raise _start_failure(spec, error) from error
+        raise start_failure(spec, error) from error
     return created.id
 
 
@@ -176,7 +63,7 @@ async def start_created(engine: Engine, spec: ContainerSpec, container: str) -> 
     try:
         await engine.ask(engine.docker.containers.container(container).start())
     except (EngineRefused, EngineUnavailable) as error:
-        raise _start_failure(spec, error) from error
+        raise start_failure(spec, error) from error
 
 
 async def inspect(engine: Engine, container: str) -> ContainerState | None:
@@ -283,63 +170,6 @@ async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:
         return None
     name = str(found["Name"]).removeprefix("/")
     return found if engine.labels.owns_container(name, found["Config"].get("Labels") or {}) else None
-
-
-def _wanted(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]:
-    wanted: dict[str, Any] = {
-        "Image": spec.image,
-        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
-        "Labels": engine.labels.app_container(
-            tenant=spec.tenant,
-            app=spec.app,
-            deployment=spec.deployment,
-            release=spec.release,
-            instance=spec.instance if spec.role is Role.APP else None,
-            role=spec.role,
-        ),
-        "ExposedPorts": {f"{spec.port}/tcp": {}},
-        "Healthcheck": {"Test": ["NONE"]},  # we probe; an image's own check would run inside the app's limits
-        "HostConfig": {
-            **host_config(spec.limits, capabilities=spec.capabilities),
-            "NetworkMode": network,
-        },
-        "NetworkingConfig": {
-            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": str(spec.address)}}},
-        },
-    }
-    if spec.command is not None:
-        wanted |= {"Entrypoint": ["/bin/sh"], "Cmd": ["-c", foreground(spec.command)]}
-    return wanted
-
-
-def _start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable) -> DeploymentFailed:
-    reason = error.reason
-    lowered = reason.lower()
-    if "already in use" in lowered and "address" in lowered:
-        return AddressTaken(spec.address)
-    if isinstance(error, Absent) and "image" in lowered:
-        return ImageMissing()
-    if "no command specified" in lowered:
-        return NoStartCommand()
-    if problem := _START_PROBLEM.search(reason):
-        return DeploymentFailed(
-            Failure(
-                FailureCode.APP_EXITED,
-                "The app's start command could not be run in its image.",
-                "Check the start command, and that its program and user exist in the image.",
-                problem[1],
-            )
-        )
-    if problem := _IMAGE_PROBLEM.search(reason):
-        return DeploymentFailed(
-            Failure(
-                FailureCode.APP_EXITED,
-                "No container can be made of the app's image.",
-                "Check USER, WORKDIR and VOLUME in the Dockerfile, and which files the image has where they point.",
-                _FILES_OF_CONTAINER.sub("", problem[1])[:1000],
-            )
-        )
-    return error
 
 
 @contextmanager

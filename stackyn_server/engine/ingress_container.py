@@ -17,7 +17,7 @@ from stackyn_server.engine import containers, images
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.binary_image import BinaryChanged, binary_as_tar
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerState
+from stackyn_server.engine.container_state import ContainerState
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable
 from stackyn_server.engine.hardening import ContainerLimits, host_config
 from stackyn_server.errors import StackynError

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from stackyn_server.engine.client import Engine, EngineStream
+from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent
+from stackyn_server.engine.streams import EngineStream
 from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, parse_time, to_nanoseconds
 
 StreamName = Literal["stdout", "stderr"]

@@ -17,12 +17,13 @@ from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.builder import BuildRequest, builder_container
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
-from stackyn_server.engine.builder.build_failures import failure_of, lacks_base_image
+from stackyn_server.engine.builder.build_failures import failure_of
 from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
 from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import run_builder
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
+from stackyn_server.engine.builder.fetch_failures import lacks_base_image
 from stackyn_server.engine.builder.registry_config import registry_tables
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent

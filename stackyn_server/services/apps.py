@@ -39,8 +39,8 @@ from stackyn_server.services.deploy_requests import (
 )
 from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppView, Created, app_view, deployment_view
-from stackyn_server.source.addresses import parse_url, split_browser_url
 from stackyn_server.source.refs import HEAD
+from stackyn_server.source.repository_url import parse_url, split_browser_url
 from stackyn_server.store import apps, deployments, events, jobs, variables
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database, Duplicate

@@ -13,8 +13,8 @@ from pathlib import Path
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.source import git, git_failures, lfs, submodules
-from stackyn_server.source.addresses import RepositoryUrl
 from stackyn_server.source.remote import Remote, WriteLine
+from stackyn_server.source.repository_url import RepositoryUrl
 from stackyn_server.source.tree import list_files
 
 MOST_SUBMODULES = 50

@@ -22,9 +22,10 @@ from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git, git_failures
-from stackyn_server.source.addresses import RepositoryUrl, first_reachable, parse_origin, parse_url, vet_host
+from stackyn_server.source.host_vetting import first_reachable, vet_host
 from stackyn_server.source.pinned_http import pinned_session
 from stackyn_server.source.remote import WriteLine
+from stackyn_server.source.repository_url import RepositoryUrl, parse_origin, parse_url
 from stackyn_server.source.tree import CommitTree, read_files
 
 ATTRIBUTES = ".gitattributes"

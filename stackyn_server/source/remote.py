@@ -16,8 +16,9 @@ from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git, git_failures, refs
-from stackyn_server.source.addresses import Address, RepositoryUrl, first_reachable, parse_url, vet_host
+from stackyn_server.source.host_vetting import Address, first_reachable, vet_host
 from stackyn_server.source.pinned_http import pinned_session
+from stackyn_server.source.repository_url import RepositoryUrl, parse_url
 
 REFS_BYTES = 1 << 20
 MOST_REDIRECTS = 3

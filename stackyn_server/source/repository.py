@@ -11,9 +11,9 @@ from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git, git_failures, refs
-from stackyn_server.source.addresses import RepositoryUrl, parse_url
 from stackyn_server.source.completion import complete_tree
 from stackyn_server.source.remote import Remote, WriteLine
+from stackyn_server.source.repository_url import RepositoryUrl, parse_url
 
 FETCHED_REF = "refs/stackyn/commit"
 # The tree of the commit with its submodules and LFS objects in place. Written last, so its presence means "complete".

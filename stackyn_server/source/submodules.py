@@ -12,7 +12,7 @@ from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git
-from stackyn_server.source.addresses import RepositoryUrl, parse_url
+from stackyn_server.source.repository_url import RepositoryUrl, parse_url
 from stackyn_server.source.tree import CommitTree
 
 FILE = ".gitmodules"

@@ -23,7 +23,7 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from tests.clean_up import clean_up, remove_containers
 from tests.engine.builder.layouts import MadeLayout, named
 from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar

@@ -16,7 +16,8 @@ from stackyn_server import config
 from stackyn_server.domain.seats import Bridge, address_of, bridge_of
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
+from stackyn_server.engine.container_state import ContainerState
 from tests.patience import within
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
@@ -164,7 +165,7 @@ def containers_place(network: config.NetworkSettings) -> tuple[Bridge, IPv4Addre
     return bridge_of(network.subnet, 0), address_of(network.subnet, 0, 0)
 
 
-async def ended(engine: Engine, container: str) -> containers.ContainerState:
+async def ended(engine: Engine, container: str) -> ContainerState:
     await engine.ask(engine.docker.containers.container(container).wait())
     state = await containers.inspect(engine, container)
     assert state is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from tests.engine.parts import busybox_files, imported, new_id, tar
 
 

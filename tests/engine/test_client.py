@@ -10,7 +10,8 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode, TransientFailure
-from stackyn_server.engine.client import NEWEST_API, OLDEST_API, Engine, choose_api_version
+from stackyn_server.engine.api_version import NEWEST_API, OLDEST_API, choose_api_version
+from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, EngineUnsupported
 from tests.engine.conftest import SOCKET
 

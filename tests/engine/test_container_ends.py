@@ -9,7 +9,8 @@ from collections.abc import Callable
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
+from stackyn_server.engine.container_state import ContainerState
 from tests.engine.parts import (
     ended,
     eventually,
@@ -82,7 +83,7 @@ async def _has_restarted(engine: Engine, container: str) -> bool:
     return (await _state(engine, container)).restart_count > 0
 
 
-async def _state(engine: Engine, container: str) -> containers.ContainerState:
+async def _state(engine: Engine, container: str) -> ContainerState:
     state = await containers.inspect(engine, container)
     assert state is not None
     return state

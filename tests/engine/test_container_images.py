@@ -9,7 +9,7 @@ import pytest
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from tests.engine.parts import busybox_files, ended, imported, tar
 
 Spec = Callable[..., ContainerSpec]

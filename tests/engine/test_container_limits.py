@@ -9,8 +9,8 @@ import pytest
 from stackyn_server import config
 from stackyn_server.engine import containers, effective_limits
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.container_state import SIGKILLED
-from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.hardening import SWAP_BYTES
 from tests.engine.parts import (
     ended,

@@ -9,7 +9,7 @@ from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers, networks
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from tests.engine.parts import busybox_files, containers_place, imported, new_id, tar
 
 Spec = Callable[..., ContainerSpec]

@@ -10,7 +10,8 @@ from stackyn_server.domain.failures import TransientFailure
 from stackyn_server.engine import containers
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import AddressTaken, ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
+from stackyn_server.engine.start_failures import AddressTaken
 from tests.engine.parts import (
     ended,
 )

@@ -9,7 +9,8 @@ import pytest
 
 from stackyn_server.engine import containers, endings
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec, ContainerState
+from stackyn_server.engine.container_spec import ContainerSpec
+from stackyn_server.engine.container_state import ContainerState
 
 Spec = Callable[..., ContainerSpec]
 

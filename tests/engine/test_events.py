@@ -12,7 +12,7 @@ import pytest
 
 from stackyn_server.engine import containers, events
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.events import Action, EngineEvent
 from tests.engine.conftest import SOCKET
 from tests.patience import within

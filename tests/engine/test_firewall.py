@@ -11,7 +11,7 @@ import pytest
 
 from stackyn_server.engine import containers, firewall
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from tests.engine.parts import run_inside, until_answers
 
 Spec = Callable[..., ContainerSpec]

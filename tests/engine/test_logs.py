@@ -10,7 +10,7 @@ import pytest
 
 from stackyn_server.engine import containers, logs
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.logs import LineJoiner, LogLine
 from tests.patience import within
 

@@ -14,7 +14,7 @@ from stackyn_server.engine import containers, networks
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.networks import NetworkConflict
 from tests.engine.building import succeeds
 from tests.engine.parts import answers, new_id, run_inside, until_answers

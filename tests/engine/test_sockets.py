@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from stackyn_server.engine import containers, sockets
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.sockets import ListeningSocket
 from tests.engine.parts import eventually, until_answers
 

@@ -9,7 +9,7 @@ import pytest
 
 from stackyn_server.engine import containers, stats
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from tests.engine.parts import eventually
 
 Spec = Callable[..., ContainerSpec]

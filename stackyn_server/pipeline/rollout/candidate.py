@@ -11,7 +11,7 @@ from stackyn_server.domain.failures import Failure, FailureCode, TransientFailur
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.ports import expected_port
 from stackyn_server.domain.seats import address_of, bridge_of
-from stackyn_server.engine.containers import ContainerSpec
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.http_probe import Visitor
 from stackyn_server.errors import StackynError
 from stackyn_server.pipeline.rollout import environment

@@ -14,6 +14,7 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.ids import DeploymentId, InstanceId
 from stackyn_server.domain.memory import RolloutStrategy
 from stackyn_server.engine import containers, images
+from stackyn_server.engine.start_failures import ImageMissing, NoStartCommand
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
@@ -173,7 +174,7 @@ class ReleaseHandler(JobHandler):
             spec = candidate.container_spec(self._settings, self._sealer, app, release, instance)
             try:
                 await self._command.run(run, spec)
-            except containers.ImageMissing:
+            except ImageMissing:
                 await self._forget_image(run, app, release)
                 raise
         crash_point("releasing.done")
@@ -225,7 +226,7 @@ class ReleaseHandler(JobHandler):
         if image is None:
             return ()
         if not image.has_command and candidate.start_command(app, run.deployment) is None:
-            raise containers.NoStartCommand
+            raise NoStartCommand
         return image.exposed_ports
 
     async def _candidate(self, run: DeploymentRun) -> tuple[Release, Instance]:
@@ -245,7 +246,7 @@ class ReleaseHandler(JobHandler):
         await run.job.still_leading()
         try:
             return await containers.start(self._engine, spec)
-        except containers.ImageMissing:
+        except ImageMissing:
             await self._forget_image(run, app, release)
             raise
 

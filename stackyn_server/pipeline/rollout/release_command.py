@@ -19,11 +19,12 @@ from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
 from stackyn_server.domain.deployments import BUILDING_CAUSES
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.engine import containers, endings, logs, release_containers
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.container_state import ContainerState
-from stackyn_server.engine.containers import ContainerSpec
 from stackyn_server.engine.errors import EngineUnavailable
 from stackyn_server.engine.labels import Role
 from stackyn_server.engine.pacing import LoopPacer
+from stackyn_server.engine.start_failures import ImageMissing
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
@@ -115,7 +116,7 @@ class ReleaseCommand(JobHandler):
                 await self._record(run, container=container)
             crash_point("releasing.starting")
             await containers.start_created(self._engine, spec, container)
-        except (TransientFailure, containers.ImageMissing):
+        except (TransientFailure, ImageMissing):
             raise
         except DeploymentFailed as error:
             raise DeploymentFailed(could_not_start(error.failure.evidence)) from error

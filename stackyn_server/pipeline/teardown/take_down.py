@@ -8,7 +8,7 @@ from typing import Any
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.containers import ContainerState
+from stackyn_server.engine.container_state import ContainerState
 
 _LAST_LINES = 200
 

@@ -11,7 +11,8 @@ import pytest
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.source.addresses import first_reachable, is_allowed_address, parse_url, vet_host
+from stackyn_server.source.host_vetting import first_reachable, is_allowed_address, vet_host
+from stackyn_server.source.repository_url import parse_url
 
 DEFAULT = SourceSettings()
 LOCAL = SourceSettings(schemes=("https", "http"), allowed_private=("127.0.0.0/8",), stall_seconds=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.source.addresses import RepositoryUrl, split_browser_url
+from stackyn_server.source.repository_url import RepositoryUrl, split_browser_url
 from stackyn_server.source.submodules import absolute_url
 
 BASE = RepositoryUrl("https", "host.test", 443, "/team/app.git")

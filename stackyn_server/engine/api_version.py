@@ -1,0 +1,48 @@
+"""The version of the Docker API that this server and the engine both speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackyn_server.engine.errors import EngineUnavailable, EngineUnsupported
+
+ApiVersion = tuple[int, int]
+
+OLDEST_API: ApiVersion = (1, 41)  # Docker 20.10
+NEWEST_API: ApiVersion = (1, 51)  # Docker 28.5; a newer engine is spoken to in this version
+
+
+def choose_api_version(offered: Mapping[str, Any]) -> ApiVersion:
+    """Choose the API version from the engine's `/version`. Raises `EngineUnsupported` with both sides named."""
+    theirs = _parsed(offered.get("ApiVersion"))
+    oldest_theirs = _parsed(offered.get("MinAPIVersion", "1.0"))
+    name = f"Docker {offered.get('Version', 'of an unknown version')}"
+    chosen = min(theirs, NEWEST_API)
+    if chosen < OLDEST_API:
+        raise EngineUnsupported(
+            f"{name} is too old: it speaks API {_plain(theirs)}, needed is {_plain(OLDEST_API)} or newer.",
+            hint="Install Docker 20.10 or newer.",
+        )
+    if chosen < oldest_theirs:
+        raise EngineUnsupported(
+            f"{name} accepts only API {_plain(oldest_theirs)} or newer; this server speaks up to {_plain(NEWEST_API)}.",
+            hint="Upgrade Stackyn, or lower min-api-version in Docker's daemon.json.",
+        )
+    return chosen
+
+
+def _parsed(text: object) -> ApiVersion:
+    major, _, minor = str(text).partition(".")
+    try:
+        return int(major), int(minor)
+    except ValueError as error:
+        raise EngineUnavailable(f"not an API version: {text!r}") from error
+
+
+def _plain(version: ApiVersion) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def version_path(version: ApiVersion) -> str:
+    return f"v{_plain(version)}"

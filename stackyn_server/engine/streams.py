@@ -1,0 +1,68 @@
+"""Long answers of the engine and long request bodies, read in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from stackyn_server.engine.errors import translated
+
+
+class EngineStream:
+    """One open answer of the engine, read in pieces. Closed by `Engine.stream`, however it is left."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before its end."""
+        while True:
+            with translated():
+                chunk = await self._response.content.readany()
+            if not chunk:
+                return
+            yield chunk
+
+    async def json_lines(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield one object per line; lines of any length."""
+        rest = bytearray()
+        async for chunk in self.chunks():
+            rest += chunk
+            *lines, tail = rest.split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)
+            rest = bytearray(tail)
+        if rest.strip():
+            yield json.loads(rest)
+
+
+class Upload:
+    """A request body that remembers its own failure: aiohttp reports it as a lost connection."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._is_reading = False
+        self.error: Exception | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        while True:
+            self._is_reading = True
+            try:
+                piece = await anext(self._pieces)
+            except StopAsyncIteration:
+                return
+            except Exception as error:
+                self.error = error
+                raise
+            finally:
+                self._is_reading = False
+            yield piece
+
+    async def close(self) -> None:
+        """Close the source, unless aiohttp's cancelled writer is inside it: that cancellation closes it."""
+        if isinstance(self._pieces, AsyncGenerator) and not self._is_reading:
+            await self._pieces.aclose()

@@ -1,0 +1,134 @@
+"""Check which network addresses a repository's host leads to, before git connects to one of them.
+
+A tenant chooses the URL and this server opens the connection. Without these rules a repository URL would reach
+everything that only the server can reach (server-side request forgery).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+from stackyn_server.config import SourceSettings
+from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.source.repository_url import RepositoryUrl
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Pauses before a name that does not exist is asked for again.
+_ASK_AGAIN_SECONDS = (1.0, 3.0)
+_NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
+
+# IPv6 ranges that carry an IPv4 address in their last 32 bits: RFC 4291 (mapped), RFC 6052 and RFC 8215 (NAT64).
+_CARRIES_IPV4 = tuple(ipaddress.IPv6Network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+# Not, or not in every Python we support, covered by `is_global`: special IPv4 (RFC 6890; a metadata service is in it),
+# 6to4 and its relays, Teredo, site-local, documentation, segment routing, and Azure's service on a public address.
+_NEVER = tuple(
+    ipaddress.ip_network(n)
+    for n in (
+        *("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32"),
+        *("2002::/16", "2001::/32", "fec0::/10", "::/96", "3fff::/20", "5f00::/16"),
+    )
+)
+
+
+def is_allowed_address(settings: SourceSettings, address: Address) -> bool:
+    """True for addresses of the public internet, and for those in the networks of `allowed_private`."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return False
+        for network in _CARRIES_IPV4:
+            if address in network:
+                address = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+                break
+    if any(_within(address, ipaddress.ip_network(text)) for text in settings.allowed_private):
+        return True
+    if any(_within(address, network) for network in _NEVER):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _within(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    return address.version == network.version and address in network
+
+
+async def vet_host(settings: SourceSettings, url: RepositoryUrl) -> tuple[Address, ...]:
+    """Resolve the host and return the addresses that git may be pinned to, in the resolver's order.
+
+    Raises `DeploymentFailed` when there are only internal ones (SOURCE_REFUSED), or when there is no such name
+    (SOURCE_UNREACHABLE), and `TransientFailure` (SOURCE_UNREACHABLE) when the resolver doesn't know it now.
+    """
+    found = await _resolved(settings, url)
+    addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
+    good = tuple(address for address in addresses if is_allowed_address(settings, address))
+    if not good:
+        raise DeploymentFailed(
+            Failure(
+                FailureCode.SOURCE_REFUSED,
+                f"The repository's host {url.host} leads to a private or internal address, which is not allowed.",
+                "Use a repository on a public address, or ask the operator of this server to allow its network.",
+            )
+        )
+    return good
+
+
+async def _resolved(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
+    """Ask the resolver, more than once before a name counts as one that does not exist: a new name takes a moment."""
+    loop = asyncio.get_running_loop()
+    for pause_seconds in (*_ASK_AGAIN_SECONDS, None):
+        try:
+            async with asyncio.timeout(settings.stall_seconds):
+                return await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        except TimeoutError as error:
+            raise _unresolved(TransientFailure, url, "the resolver did not answer") from error
+        except UnicodeError as error:
+            raise _unresolved(DeploymentFailed, url, str(error)) from error
+        except OSError as error:
+            if error.errno not in _NO_SUCH_NAME:
+                raise _unresolved(TransientFailure, url, str(error)) from error
+            if pause_seconds is None:
+                raise _unresolved(DeploymentFailed, url, str(error)) from error
+            await asyncio.sleep(pause_seconds)
+    raise AssertionError("the last try returns or raises")
+
+
+async def first_reachable(
+    settings: SourceSettings, url: RepositoryUrl, addresses: tuple[Address, ...]
+) -> Address:
+    """Return the first address that accepts a connection, so that git is pinned to one that works.
+
+    git itself would wait two minutes for an address that drops packets. Raises `TransientFailure`.
+    """
+    evidence = []
+    for address in addresses:
+        try:
+            async with asyncio.timeout(settings.stall_seconds):
+                _, writer = await asyncio.open_connection(str(address), url.port)
+        except TimeoutError:
+            evidence.append(f"{url.host} port {url.port}: no answer within {settings.stall_seconds:g} s")
+        except OSError as error:
+            evidence.append(f"{url.host} port {url.port}: {error.strerror or 'connection failed'}")
+        else:
+            writer.transport.abort()
+            return address
+    raise TransientFailure(
+        Failure(
+            FailureCode.SOURCE_UNREACHABLE,
+            f"The repository's host {url.host} does not accept connections on port {url.port}.",
+            "Check the repository URL and whether its host is up, then deploy again.",
+            "\n".join(evidence),
+        )
+    )
+
+
+def _unresolved(kind: type[DeploymentFailed], url: RepositoryUrl, reason: str) -> DeploymentFailed:
+    return kind(
+        Failure(
+            FailureCode.SOURCE_UNREACHABLE,
+            f"The repository's host name {url.host} can't be resolved.",
+            "Check the spelling of the repository URL, then deploy again.",
+            f"{url.host}: {reason}",
+        )
+    )
