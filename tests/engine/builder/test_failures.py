@@ -29,7 +29,7 @@ def heard(complaint: str) -> BuildProgress:
 
 
 def explained(complaint: str, exit_code: int = 1, **ended: object) -> DeploymentFailed:
-    values: dict[str, object] = {"out_of_memory": False, "said": "", **ended}
+    values: dict[str, object] = {"out_of_memory": False, "stdout_tail": "", **ended}
     return failure_of(BuilderExit(exit_code, **values), heard(complaint))  # type: ignore[arg-type]
 
 
@@ -184,7 +184,7 @@ def test_memory_is_called_so_behind_any_exit_code() -> None:
 
 @pytest.mark.parametrize("code", [NO_DAEMON, 137, 126])
 def test_a_builder_that_ends_without_a_word_is_the_platforms_fault(code: int) -> None:
-    error = explained("", code, said="failed to start")
+    error = explained("", code, stdout_tail="failed to start")
 
     assert isinstance(error, EngineUnavailable)
     assert "failed to start" in error.reason
@@ -192,7 +192,7 @@ def test_a_builder_that_ends_without_a_word_is_the_platforms_fault(code: int) ->
 
 
 def test_a_context_that_can_not_be_unpacked_is_the_tenants_fault() -> None:
-    assert explained("", NO_INPUT, said="tar: x").failure.code is FailureCode.BUILD_FAILED
+    assert explained("", NO_INPUT, stdout_tail="tar: x").failure.code is FailureCode.BUILD_FAILED
 
 
 def failed_step(name: str, printed: str, exit_code: int = 1) -> BuildProgress:
