@@ -20,7 +20,7 @@ AFTERWARDS_SECONDS = 240
 @pytest.mark.full
 @pytest.mark.timeout(SECONDS + AFTERWARDS_SECONDS + 60)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_happens_rows_api_engine_and_http_agree_in_the_end(
+def test_rows_api_engine_and_http_agree_after_any_chaos(
     seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = subprocess.run(

@@ -61,7 +61,7 @@ async def server(folder: Path, clock: Clock) -> AsyncIterator[ServerProcess]:
 
 @pytest.mark.full
 @pytest.mark.timeout(400)
-async def test_a_retry_and_a_build_come_to_their_ends_though_the_clock_jumps(
+async def test_a_retry_and_a_build_end_although_the_clock_jumps(
     server: ServerProcess, git: GitServer, clock: Clock
 ) -> None:
     retried, built = Stage(server, git), Stage(server, git)

@@ -22,7 +22,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         yield house
 
 
-def test_there_are_at_least_twenty_points_and_each_has_a_scenario() -> None:
+def test_each_of_twenty_or_more_crash_points_has_a_scenario() -> None:
     assert len(POINTS) >= 20, POINTS
     assert {story_of(point) for point in POINTS} == PASSED_BY.keys()
     assert set(PASSED_BY.values()) <= SCENARIOS.keys()

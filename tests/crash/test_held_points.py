@@ -70,9 +70,7 @@ def test_every_point_of_a_held_route_is_on_one_of_these_ways() -> None:
     assert set().union(*ALL) == set(HELD)
 
 
-async def test_killed_while_it_falls_asleep_and_again_while_it_wakes_up(
-    server: ServerProcess, app: int
-) -> None:
+async def test_a_server_killed_during_sleep_and_wake_recovers(server: ServerProcess, app: int) -> None:
     await _falls_asleep(server, app, FALLING_ASLEEP)
     await _wakes_up(server, app, WAKING_UP)
 

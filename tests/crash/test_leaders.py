@@ -29,7 +29,7 @@ async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
 
 
 @pytest.mark.full
-async def test_a_server_frozen_in_a_claim_does_nothing_more_after_another_took_over(
+async def test_a_server_frozen_in_a_claim_does_nothing_after_take_over(
     git: GitServer, cluster_dir: Path
 ) -> None:
     postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings())

@@ -27,9 +27,7 @@ async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
         yield git
 
 
-async def test_a_commit_once_recorded_is_built_whatever_was_pushed_since(
-    server: ServerProcess, git: GitServer
-) -> None:
+async def test_a_recorded_commit_is_built_despite_newer_pushes(server: ServerProcess, git: GitServer) -> None:
     stage = Stage(server, git)
     await stage.go_live()
     await kill_at_each(server, {"build.planning"}, lambda: _redeploy_and_push(stage))

@@ -74,7 +74,7 @@ async def test_a_claim_with_ten_thousand_waiting(durable: Database, tenants: int
 
 
 @pytest.mark.full
-async def test_loading_ten_thousand_alarms(durable: Database, say: Say) -> None:
+async def test_loading_ten_thousand_timers(durable: Database, say: Say) -> None:
     await _fill(durable, 20)
     async with durable.transaction() as connection:
         await connection.execute("UPDATE job SET run_at = now() + interval '1 day' WHERE state = 'waiting'")

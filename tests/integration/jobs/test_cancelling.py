@@ -25,7 +25,7 @@ from tests.patience import patient
 from tests.rows import an_app
 
 
-async def test_cancelling_a_running_job_reaches_its_handler_and_ends_its_row(database: Database) -> None:
+async def test_cancelling_a_running_job_ends_handler_and_row(database: Database) -> None:
     async with dispatching(database, {Kind.BUILD: forever}):
         job = await put(database, Kind.BUILD, 1)
         await until_state(database, job, JobState.RUNNING)
@@ -43,7 +43,7 @@ async def test_cancelling_a_waiting_job_ends_it_at_once(database: Database) -> N
     assert (await row(database, job)).state is JobState.DONE
 
 
-async def test_a_job_that_was_cancelled_while_it_went_back_to_waiting_learns_of_it_at_once(
+async def test_a_job_cancelled_during_its_retry_runs_again_at_once(
     database: Database,
 ) -> None:
     seen: list[bool] = []
@@ -66,7 +66,7 @@ async def test_a_job_that_was_cancelled_while_it_went_back_to_waiting_learns_of_
     assert seen == [False, True]
 
 
-async def test_hastening_reaches_the_running_retire(database: Database) -> None:
+async def test_a_shortened_deadline_reaches_the_running_retire(database: Database) -> None:
     far = datetime.now(UTC).timestamp() + 3600
     deadlines = [far]
 
@@ -89,7 +89,7 @@ async def test_hastening_reaches_the_running_retire(database: Database) -> None:
     assert deadlines[-1] < datetime.now(UTC).timestamp() + 10
 
 
-async def test_a_cancellation_between_a_claim_and_the_start_of_its_task_is_not_lost(
+async def test_a_cancellation_before_the_task_starts_is_not_lost(
     database: Database,
 ) -> None:
     """The claim is committed and its answer is still under way when the request cancels the row."""

@@ -15,7 +15,7 @@ from stackyn_server.domain.ids import JobId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.jobs.clock import Clock
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.jobs.store import UnregisteredKind, ring
+from stackyn_server.jobs.store import UnregisteredKind, fire
 from stackyn_server.store import claims
 from stackyn_server.store.claims import Timer
 from stackyn_server.store.database import Connection, Database
@@ -64,10 +64,10 @@ async def test_all_eight_methods_with_a_restart_between_each(database: Database)
         later = in_seconds(5400)
         third = await put(database, Kind.MAIL, 3, run_at=later)
         options = {"trigger": "date", "run_date": later, "id": str(third), "misfire_grace_time": None}
-        one.scheduler.add_job(ring, name="mail", **options)
+        one.scheduler.add_job(fire, name="mail", **options)
         assert [job.id for job in one.scheduler.get_jobs()] == [str(first), str(third), str(second)]
         with pytest.raises(UnregisteredKind):
-            one.scheduler.add_job(ring, name="unheard-of", **{**options, "id": "77"})
+            one.scheduler.add_job(fire, name="unheard-of", **{**options, "id": "77"})
     async with clock(database) as one:  # update_job: the index moves, the row does not
         assert str(third) in [job.id for job in one.scheduler.get_jobs()], "what was added is still there"
         one.scheduler.modify_job(str(third), next_run_time=in_seconds(10))
@@ -88,30 +88,30 @@ async def test_all_eight_methods_with_a_restart_between_each(database: Database)
     assert len(await rows(database, "state = 'waiting'")) == 3
 
 
-async def test_an_alarm_rings_once_and_is_gone(database: Database) -> None:
+async def test_a_timer_fires_once_and_is_gone(database: Database) -> None:
     await lead(database)
     job = await put(database, Kind.MAIL, 1, run_at=in_seconds(patient(0.2)))
     fired: list[JobId] = []
     async with clock(database, fired) as one:
-        await until(lambda: fired == [job], "it rings")
+        await until(lambda: fired == [job], "it fires")
         assert one.scheduler.get_jobs() == []
         await asyncio.sleep(0)
     assert fired == [job]
 
 
-async def test_a_periodic_alarm_rings_again_and_moves_no_row(database: Database) -> None:
+async def test_a_periodic_timer_fires_again_and_moves_no_row(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
         await claims.upsert_periodic(connection, 1, {"garbage": 0.1})
     (before,) = await rows(database)
     fired: list[JobId] = []
     async with clock(database, fired):
-        await until(lambda: len(fired) >= 3, "it rings three times")
+        await until(lambda: len(fired) >= 3, "it fires three times")
     (after,) = await rows(database)
     assert after == before
 
 
-async def test_a_row_of_an_unknown_kind_keeps_the_scheduler_from_nothing(database: Database) -> None:
+async def test_a_row_of_an_unknown_kind_does_not_stop_the_scheduler(database: Database) -> None:
     await lead(database)
     await put(database, Kind.EXPIRY, 1, run_at=in_seconds(3600))
     known = await put(database, Kind.MAIL, 1, run_at=in_seconds(3600))
@@ -119,7 +119,7 @@ async def test_a_row_of_an_unknown_kind_keeps_the_scheduler_from_nothing(databas
         assert [job.id for job in one.scheduler.get_jobs()] == [str(known)]
 
 
-async def test_an_alarm_that_rings_before_the_databases_time_rings_again(
+async def test_a_timer_that_fires_too_early_fires_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clocks of two machines differ: the dispatcher looks at the row by the database's, and sets it anew."""
@@ -148,7 +148,7 @@ async def test_an_alarm_that_rings_before_the_databases_time_rings_again(
     assert early == [] and times[0] - began > 0.45
 
 
-async def test_500_alarms_at_once_hardly_hold_up_the_loop(database: Database) -> None:
+async def test_500_timers_at_once_hardly_hold_up_the_loop(database: Database) -> None:
     """Measured: 25 ms on an idle machine (21 ms in the probe). The limit is ten times that."""
     due = in_seconds(patient(1.5))
     async with dispatching(database, {Kind.MAIL: nothing}):

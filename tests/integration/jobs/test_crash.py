@@ -19,7 +19,7 @@ async def attempts(database: Database, subject: str) -> list[int]:
     return [each["data"]["attempt"] for each in found]
 
 
-async def test_after_sigkill_what_ran_what_waited_and_what_was_to_come_each_run(
+async def test_running_waiting_and_future_jobs_run_after_sigkill(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with server(database_url, tmp_path) as first:

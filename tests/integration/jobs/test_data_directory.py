@@ -47,9 +47,7 @@ async def test_take_over_lets_a_living_holder_stop_in_order(database_url: str, t
             await second.said("leads 2")
 
 
-async def test_take_over_spares_a_later_process_that_has_the_holders_pid(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_take_over_spares_a_process_that_reuses_the_pid(database_url: str, tmp_path: Path) -> None:
     """The lock is held, but the file names a process that started at another time: nobody is ended on a guess."""
     async with server(database_url, tmp_path) as first:
         await first.said("leads 1")

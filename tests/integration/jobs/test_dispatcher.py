@@ -61,7 +61,7 @@ async def test_stopping_leaves_what_still_runs_to_the_next_server(database: Data
     assert done.attempt == 2
 
 
-async def test_stopping_waits_for_what_ends_in_time_and_claims_nothing_more(database: Database) -> None:
+async def test_stop_drains_running_jobs_and_claims_no_more(database: Database) -> None:
     release = asyncio.Event()
 
     async def build(run: JobRun) -> None:
@@ -125,7 +125,7 @@ async def test_a_kind_that_nobody_handles_stays_in_the_queue(database: Database)
     assert (await row(database, unknown)).attempt == 0
 
 
-async def test_a_handler_may_end_its_row_in_the_transaction_of_its_result(database: Database) -> None:
+async def test_a_handler_ends_its_row_together_with_its_result(database: Database) -> None:
     async def once(run: JobRun) -> None:
         async with database.transaction() as connection:
             await connection.execute(
@@ -139,7 +139,7 @@ async def test_a_handler_may_end_its_row_in_the_transaction_of_its_result(databa
         assert await connection.fetchval("SELECT count(*) FROM audit") == 1
 
 
-async def test_a_row_that_vanished_with_its_app_does_not_trouble_its_task(database: Database) -> None:
+async def test_a_row_deleted_with_its_app_does_not_break_its_task(database: Database) -> None:
     started, release = asyncio.Event(), asyncio.Event()
 
     async def build(run: JobRun) -> None:

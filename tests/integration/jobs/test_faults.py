@@ -70,7 +70,7 @@ async def test_the_dispatcher_recovers_when_postgresql_was_restarted(
         await until(lambda: dispatcher.status().pause_reason is None, "the look that claimed it has ended")
 
 
-async def test_a_cancellation_that_was_asked_while_nobody_heard_is_seen_after_reconnecting(
+async def test_a_cancellation_missed_while_offline_is_seen_later(
     postgres: EmbeddedPostgres, own_database: Database
 ) -> None:
     async with dispatching(own_database, {Kind.BUILD: forever}):
@@ -114,7 +114,7 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
     await asyncio.wait((keeping,))
 
 
-async def test_a_database_gone_for_a_while_costs_no_attempt_of_a_waiting_job(
+async def test_a_database_outage_costs_waiting_jobs_no_attempt(
     postgres: EmbeddedPostgres, own_database: Database
 ) -> None:
     due = datetime.now(UTC) + timedelta(seconds=patient(1.5))
@@ -142,7 +142,7 @@ async def _is_armed(database: Database) -> bool:
         )
 
 
-async def test_a_retry_comes_in_time_though_the_databases_clock_jumped_back(
+async def test_a_retry_is_on_time_after_the_clock_jumped_back(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The jump is told by what the sweep is told: a clock that can be set back belongs to the whole machine."""

@@ -25,7 +25,7 @@ from tests.integration.jobs.stage import QUICK, claim_one, lead, put, row, until
 SOONER_THAN_TIMEOUTS = 4
 
 
-async def test_another_host_is_refused_while_the_leader_lives_and_let_in_when_it_died(
+async def test_another_host_leads_only_after_the_leader_has_died(
     database: Database,
 ) -> None:
     leader = await lead(database, "host-a 1")
@@ -50,7 +50,7 @@ async def test_the_same_host_takes_over_at_once(database: Database) -> None:
     assert (await lead(database, "host-a 1")).epoch == 2
 
 
-async def test_who_resigned_is_not_waited_for(database: Database) -> None:
+async def test_another_host_leads_at_once_after_a_resignation(database: Database) -> None:
     await (await lead(database, "host-a 1")).resign()
     assert (await lead(database, "host-b 2")).epoch == 2
 
@@ -76,7 +76,7 @@ async def test_a_leader_learns_that_it_lost(database: Database) -> None:
             await leader.check(connection)
 
 
-async def test_still_leading_asks_the_database_once_the_heartbeat_is_old(
+async def test_still_leading_asks_the_database_after_the_lease(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leader = await lead(database)
@@ -87,9 +87,7 @@ async def test_still_leading_asks_the_database_once_the_heartbeat_is_old(
     assert leader.lost.is_set()
 
 
-async def test_a_fenced_transaction_that_is_under_way_at_a_take_over_leaves_nothing(
-    database: Database, database_url: str
-) -> None:
+async def test_a_take_over_undoes_an_open_fenced_transaction(database: Database, database_url: str) -> None:
     leader = await lead(database)
     elsewhere = await Database.open(database_url, config.DatabaseSettings(), application_name="stackyn test")
     with pytest.raises(DatabaseUnavailable):
@@ -152,7 +150,9 @@ async def test_a_server_waits_for_a_database_that_is_away_at_its_start() -> None
     await nowhere.close()
 
 
-async def test_in_doubt_the_engine_is_left_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_engine_is_left_alone_when_leadership_is_unclear(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leader = await lead(database)
     await database.close()
     await leader.still_leading()  # nobody may take over before the heartbeat is stale
@@ -161,7 +161,7 @@ async def test_in_doubt_the_engine_is_left_alone(database: Database, monkeypatch
         await leader.still_leading()
 
 
-async def test_a_leader_frozen_in_a_claim_writes_nothing_after_another_took_over(
+async def test_a_leader_frozen_in_a_claim_writes_nothing_afterwards(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     job = await put(database, Kind.MAIL, "letter")
@@ -183,7 +183,7 @@ async def test_a_leader_frozen_in_a_claim_writes_nothing_after_another_took_over
         assert await connection.fetchval("SELECT count(*) FROM audit WHERE (data ->> 'epoch')::int = 1") == 0
 
 
-async def test_a_leader_frozen_in_a_job_touches_nothing_after_another_took_over(
+async def test_a_leader_frozen_in_a_job_touches_nothing_afterwards(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     job = await put(database, Kind.BUILD, "works for long")
@@ -203,7 +203,7 @@ async def test_a_leader_frozen_in_a_job_touches_nothing_after_another_took_over(
     assert (again.state, again.epoch, again.attempt) == (JobState.RUNNING, 2, 2)
 
 
-async def test_a_leader_that_comes_back_before_the_other_looks_cannot_finish_its_old_job(
+async def test_a_former_leader_cannot_finish_its_job(
     database: Database,
 ) -> None:
     """A write that is under way when the epoch changes waits for the take-over and then fails."""

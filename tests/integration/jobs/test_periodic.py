@@ -41,7 +41,7 @@ async def the_row(database: Database, name: str) -> Job:
     return found
 
 
-async def test_it_runs_at_once_and_then_each_period(database: Database) -> None:
+async def test_periodic_work_runs_at_once_and_then_each_period(database: Database) -> None:
     times: list[float] = []
 
     async def note(run: JobRun) -> None:
@@ -80,7 +80,7 @@ async def test_run_at_moves_only_when_a_run_ends(database: Database) -> None:
     assert after.state is JobState.WAITING
 
 
-async def test_a_run_that_was_interrupted_is_still_due_for_the_next_server(database: Database) -> None:
+async def test_an_interrupted_run_is_due_on_the_next_server(database: Database) -> None:
     began = asyncio.Event()
 
     async def hang(run: JobRun) -> None:
@@ -98,7 +98,7 @@ async def test_a_run_that_was_interrupted_is_still_due_for_the_next_server(datab
         await asyncio.wait_for(ran.wait(), patient(5))
 
 
-async def test_a_failing_one_is_tried_again_and_never_given_up(database: Database) -> None:
+async def test_failing_periodic_work_is_never_given_up(database: Database) -> None:
     attempts: list[int] = []
 
     async def fail(run: JobRun) -> None:
@@ -110,7 +110,7 @@ async def test_a_failing_one_is_tried_again_and_never_given_up(database: Databas
     assert (await the_row(database, "garbage")).error == "The engine can't be reached."
 
 
-async def test_a_bug_in_it_doesnt_bury_it(database: Database) -> None:
+async def test_a_bug_does_not_bury_periodic_work(database: Database) -> None:
     attempts: list[int] = []
 
     async def fail(run: JobRun) -> None:
@@ -121,7 +121,7 @@ async def test_a_bug_in_it_doesnt_bury_it(database: Database) -> None:
         await until(lambda: len(attempts) >= 3, "it runs again")
 
 
-async def test_a_hanging_one_is_ended_at_its_limit_reported_late_and_then_recovers(
+async def test_hanging_periodic_work_is_ended_and_reported_late(
     database: Database,
 ) -> None:
     hanging = True
@@ -162,7 +162,7 @@ async def _said(database: Database, name: str) -> bool:
         return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM event WHERE name = $1)", name))
 
 
-async def test_silence_from_before_the_start_is_not_lateness(database: Database) -> None:
+async def test_downtime_before_the_start_is_not_lateness(database: Database) -> None:
     leadership = await lead(database)
     periodic = registry(database, leadership, some_work("garbage", nothing, late_after=60))
     await periodic.upsert()
@@ -174,7 +174,7 @@ async def test_silence_from_before_the_start_is_not_lateness(database: Database)
     assert not report.is_late
 
 
-async def test_planting_again_keeps_the_row_takes_a_shorter_period_and_drops_old_names(
+async def test_upsert_shortens_periods_and_retires_old_names(
     database: Database,
 ) -> None:
     leadership = await lead(database)

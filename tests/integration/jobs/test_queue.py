@@ -55,7 +55,7 @@ async def test_eight_claimers_at_once_never_exceed_the_cap(database: Database) -
     assert max(Counter(job.id for job in claimed).values()) == 1, "no job was claimed twice"
 
 
-async def test_twenty_tenants_are_served_in_turn_however_many_jobs_one_has(database: Database) -> None:
+async def test_twenty_tenants_are_served_round_robin(database: Database) -> None:
     await lead(database)
     tenants = [UserId(uuid4()) for _ in range(20)]
     greedy = tenants[0]
@@ -87,7 +87,7 @@ async def test_priority_goes_first(database: Database) -> None:
     assert [job.subject for job in await served(database, 2)] == ["raised", "ordinary"]
 
 
-async def test_waiting_raises_the_class_so_that_priority_starves_nobody(database: Database) -> None:
+async def test_waiting_raises_the_class_so_nobody_starves(database: Database) -> None:
     await lead(database)
     await put(database, Kind.BUILD, "ordinary", tenant=UserId(uuid4()))
     await age(database, "ordinary", minutes=QUICK.priority_minutes + 1)
@@ -98,7 +98,7 @@ async def test_waiting_raises_the_class_so_that_priority_starves_nobody(database
     assert order.index("ordinary") <= 1, f"one turn of the other's at most: {order}"
 
 
-async def test_an_old_queue_of_one_tenant_doesnt_overtake_who_came_later(database: Database) -> None:
+async def test_one_tenants_old_queue_does_not_overtake_others(database: Database) -> None:
     await lead(database)
     greedy, late = UserId(uuid4()), UserId(uuid4())
     for number in range(10):
@@ -194,7 +194,7 @@ async def test_a_release_whose_own_candidate_is_there_may_go_on(database: Databa
 
 @pytest.mark.parametrize("served_before", [0, 1, 2])
 @pytest.mark.parametrize("builds", [[4], [4, 2], [2, 4, 3]], ids=str)
-async def test_position_and_reason_of_waiting_follow_the_order_of_service(
+async def test_positions_follow_the_order_of_claims(
     database: Database, builds: list[int], served_before: int
 ) -> None:
     """Tenants with so many builds each, some of whom have had their turn."""
@@ -213,7 +213,7 @@ async def test_position_and_reason_of_waiting_follow_the_order_of_service(
     assert {waiting.reason for waiting in found} == {WaitReason.PLACE}
 
 
-async def test_positions_count_who_has_waited_into_a_higher_class_first(database: Database) -> None:
+async def test_positions_count_a_higher_class_first(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
         patient, late = await an_app(connection), await an_app(connection)
@@ -229,7 +229,7 @@ async def test_positions_count_who_has_waited_into_a_higher_class_first(database
     assert {waiting.subject: waiting.position for waiting in found} == {"20": 1, "21": 2, "10": 3, "11": 4}
 
 
-async def test_a_locked_job_and_a_later_one_say_what_they_wait_for(database: Database) -> None:
+async def test_locked_and_future_jobs_name_their_wait_reason(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
         app = await an_app(connection)
@@ -260,7 +260,7 @@ async def test_superseding_ends_only_the_waiting_ones(database: Database) -> Non
     assert [job.subject for job in await rows(database, "state = 'waiting'")] == ["3"]
 
 
-async def test_a_claim_that_meets_a_superseding_request_never_runs_the_superseded(database: Database) -> None:
+async def test_a_concurrent_claim_never_runs_a_superseded_job(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
         app = await an_app(connection)
@@ -287,7 +287,7 @@ async def until_waiting_for_a_lock(database: Database) -> None:
     await until(waits, "the claim waits for the row")
 
 
-async def test_ends_are_refused_to_an_attempt_that_is_over_and_to_an_old_epoch(database: Database) -> None:
+async def test_an_ended_attempt_and_an_old_epoch_end_no_job(database: Database) -> None:
     await lead(database)
     await put(database, Kind.BUILD, 1)
     first = await claim(database, 1, Pool.BUILDS, 9)
@@ -317,7 +317,7 @@ async def test_ends_are_refused_to_an_attempt_that_is_over_and_to_an_old_epoch(d
     assert (await row(database, second.id)).state is JobState.RUNNING
 
 
-async def test_rows_of_an_older_epoch_go_back_to_waiting_and_keep_their_attempts(database: Database) -> None:
+async def test_running_rows_of_an_older_epoch_wait_again(database: Database) -> None:
     await lead(database)
     await put(database, Kind.BUILD, 1)
     job = await claim(database, 1, Pool.BUILDS, 9)
@@ -370,7 +370,7 @@ async def test_the_overview_counts_each_pool(database: Database) -> None:
     assert 180 <= builds.oldest_seconds < 240
 
 
-async def test_a_claim_reads_only_the_heads_of_the_lines_of_ten_thousand_waiting(database: Database) -> None:
+async def test_a_claim_reads_few_of_ten_thousand_waiting_rows(database: Database) -> None:
     """Measured: 500 pages and 2 ms on an idle machine; 30,000 pages and 45 ms when it looked at all rows."""
     await lead(database)
     tenants = [uuid4() for _ in range(20)]

@@ -37,7 +37,7 @@ class Flaky:
             raise StackynError("The engine can't be reached.", retryable=self.retryable)
 
 
-async def test_a_failure_that_may_pass_is_tried_again_and_then_done(database: Database) -> None:
+async def test_a_transient_failure_is_retried_until_it_is_done(database: Database) -> None:
     handler = Flaky(failures=2)
     async with dispatching(database, {Kind.MAIL: handler}):
         job = await put(database, Kind.MAIL, "letter")
@@ -45,7 +45,7 @@ async def test_a_failure_that_may_pass_is_tried_again_and_then_done(database: Da
     assert handler.attempts == [1, 2, 3] and done.error is None
 
 
-async def test_used_up_attempts_bury_the_job_with_its_reason(database: Database) -> None:
+async def test_the_last_attempt_buries_the_job_with_its_reason(database: Database) -> None:
     handler = Flaky(failures=99)
     async with dispatching(database, {Kind.MAIL: handler}):
         job = await put(database, Kind.MAIL, "letter")
@@ -53,7 +53,7 @@ async def test_used_up_attempts_bury_the_job_with_its_reason(database: Database)
     assert (len(handler.attempts), dead.error) == (POLICY.attempts, "The engine can't be reached.")
 
 
-async def test_a_lasting_failure_is_not_tried_again(database: Database) -> None:
+async def test_a_permanent_failure_is_not_retried(database: Database) -> None:
     handler = Flaky(failures=99, retryable=False)
     async with dispatching(database, {Kind.MAIL: handler}):
         await until_state(database, await put(database, Kind.MAIL, "letter"), JobState.DEAD)
@@ -70,9 +70,7 @@ async def test_a_bug_in_a_handler_buries_the_job_without_its_text(database: Data
 
 
 @pytest.mark.parametrize("retryable", [True, False])
-async def test_what_takes_something_away_is_never_given_up_and_told_when_it_lasts(
-    database: Database, retryable: bool
-) -> None:
+async def test_a_failing_stop_is_retried_for_ever_and_reported(database: Database, retryable: bool) -> None:
     handler = Flaky(failures=2 * POLICY.attempts + 1, retryable=retryable)
     async with dispatching(database, {Kind.STOP: handler}):
         async with database.transaction() as connection:

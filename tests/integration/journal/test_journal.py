@@ -96,7 +96,7 @@ async def test_a_reader_gets_old_and_new_without_gap_or_repetition(written: Writ
     assert again == results[0][4:]
 
 
-async def test_a_reader_that_stands_still_delays_nobody(written: Written) -> None:
+async def test_a_stalled_reader_delays_nobody(written: Written) -> None:
     written.write("first\n")
     await written.journal.flush(written.deployment)
     slow = written.journal.follow(written.deployment, 0)
@@ -120,7 +120,7 @@ async def test_the_limit_holds_over_a_restart(written: Written) -> None:
     assert await written.stored() == full
 
 
-async def test_the_logs_of_a_deleted_app_are_left_out_and_others_stored(written: Written) -> None:
+async def test_logs_of_a_deleted_app_are_left_out(written: Written) -> None:
     other = await about_an_app(written.database, written.journal)
     async with written.database.transaction() as connection:
         await connection.execute("DELETE FROM app WHERE id = $1", other.app)
@@ -131,7 +131,7 @@ async def test_the_logs_of_a_deleted_app_are_left_out_and_others_stored(written:
     assert await other.stored() == ""
 
 
-async def test_a_commit_without_an_answer_stores_nothing_twice(
+async def test_an_unanswered_commit_stores_nothing_twice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(database, config.BuildsSettings())
@@ -151,7 +151,7 @@ async def test_a_commit_without_an_answer_stores_nothing_twice(
     assert await written.stored() == "once\n"
 
 
-async def test_nothing_is_lost_while_the_database_is_away_and_memory_stays_bounded(
+async def test_an_outage_loses_no_log_and_bounds_memory(
     cluster_dir: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.02)

@@ -75,7 +75,7 @@ async def ask(url: str, question: str) -> object:
         await connection.close()
 
 
-async def test_the_first_start_makes_a_cluster_that_only_the_socket_reaches(
+async def test_the_first_start_makes_a_cluster_behind_a_socket(
     postgres: EmbeddedPostgres, cluster_dir: Path
 ) -> None:
     url = await postgres.start()
@@ -114,7 +114,7 @@ async def test_root_starts_it_as_a_user_that_owns_nothing_else(
 ) -> None:
     await postgres.start()
     where = cluster.paths_of(cluster_dir)
-    who = await asyncio.to_thread(cluster.owner, where)
+    who = await asyncio.to_thread(cluster.user_of, where)
     assert who.name == cluster.SYSTEM_USER and who.uid != 0
     assert process_owner(postgres.pid) == who.uid
     for folder in (where.data, where.socket):
@@ -144,7 +144,7 @@ async def test_first_starts_at_once_make_one_user(tmp_path: Path) -> None:
     assert len(found) == 5 and len(set(found)) == 1, "who made a cluster for one number must find it again"
 
 
-async def test_it_ends_with_a_killed_server_and_the_next_start_needs_no_recovery(cluster_dir: Path) -> None:
+async def test_postgres_shuts_down_cleanly_with_a_killed_server(cluster_dir: Path) -> None:
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVER, str(cluster_dir), stdout=asyncio.subprocess.PIPE
     )
@@ -205,7 +205,7 @@ async def test_a_killed_postgres_is_noticed_and_started_again(postgres: Embedded
     await supervisor
 
 
-async def test_a_pool_that_was_opened_too_early_works_once_the_database_is_there(
+async def test_a_pool_opened_before_the_database_works_later(
     postgres: EmbeddedPostgres, cluster_dir: Path
 ) -> None:
     database = await Database.open(embedded_url(cluster_dir), SETTINGS, application_name="early")
@@ -247,9 +247,7 @@ async def test_a_second_start_of_the_same_folder_is_refused(
     assert not await asyncio.to_thread(is_running, cluster_dir)
 
 
-async def test_a_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
-    postgres: EmbeddedPostgres, cluster_dir: Path
-) -> None:
+async def test_a_pid_file_with_a_reused_pid_is_ignored(postgres: EmbeddedPostgres, cluster_dir: Path) -> None:
     await postgres.start()
     await postgres.stop()
     pid_file = cluster.paths_of(cluster_dir).data / "postmaster.pid"
@@ -257,7 +255,7 @@ async def test_a_pid_file_that_names_a_living_stranger_does_not_stop_the_start(
     assert await ask(await postgres.start(), "SELECT 1") == 1
 
 
-async def test_a_path_that_no_socket_could_hold_gets_a_short_socket_folder(cluster_dir: Path) -> None:
+async def test_a_path_too_long_for_a_socket_gets_a_short_one(cluster_dir: Path) -> None:
     deep = cluster_dir / ("long" * 25)
     postgres = EmbeddedPostgres(deep, SETTINGS)
     try:
@@ -304,7 +302,7 @@ async def test_a_folder_without_programs_is_refused(cluster_dir: Path) -> None:
         await EmbeddedPostgres(cluster_dir, settings).start()
 
 
-async def test_a_setting_that_postgres_refuses_fails_the_start_with_its_words_in_the_log(
+async def test_a_refused_setting_fails_the_start_and_is_logged(
     cluster_dir: Path,
 ) -> None:
     postgres = EmbeddedPostgres(cluster_dir, SETTINGS, extra={"shared_buffers": "nonsense"})

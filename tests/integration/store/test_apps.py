@@ -21,7 +21,7 @@ async def test_seats_are_filled_from_the_lowest_gap(database: Database) -> None:
         assert await apps.free_seat(connection) == 1
 
 
-async def test_a_deleted_apps_slug_and_seat_stay_taken_until_it_is_torn_down(database: Database) -> None:
+async def test_slug_and_seat_stay_taken_until_the_teardown(database: Database) -> None:
     async with database.transaction() as connection:
         app = await an_app(connection)
         await apps.set_desired(connection, app.id, Desired.DELETED)
@@ -48,7 +48,7 @@ async def test_two_living_apps_of_a_tenant_can_not_share_a_name(database: Databa
         await an_app(connection, tenant, name="Shop")
 
 
-async def test_the_active_deployment_is_the_open_one_then_the_live_one_then_the_newest(
+async def test_active_is_the_open_then_live_then_newest_deployment(
     database: Database,
 ) -> None:
     async with database.transaction() as connection:

@@ -68,7 +68,7 @@ async def test_a_slow_statement_is_ended_by_the_database(database_url: str) -> N
     await database.close()
 
 
-async def test_a_deadlock_is_contention_for_one_and_success_for_the_other(database: Database) -> None:
+async def test_a_deadlock_fails_only_one_transaction(database: Database) -> None:
     async with database.connection() as connection:
         await connection.execute("CREATE TABLE thing (id int)")
         await connection.execute("INSERT INTO thing VALUES (1), (2)")
@@ -151,7 +151,7 @@ async def test_a_refused_sign_in_names_the_setting(database_url: str) -> None:
     await database.close()
 
 
-async def test_a_caught_error_inside_a_transaction_can_not_look_like_a_commit(database: Database) -> None:
+async def test_a_caught_error_in_a_transaction_is_no_commit(database: Database) -> None:
     with pytest.raises(StatementRefused):
         async with database.transaction() as connection:
             await connection.execute("UPDATE installation SET host = 'changed'")
@@ -161,7 +161,7 @@ async def test_a_caught_error_inside_a_transaction_can_not_look_like_a_commit(da
         assert await connection.fetchval("SELECT host FROM installation") == ""
 
 
-async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_usable(database: Database) -> None:
+async def test_a_cancelled_transaction_rolls_back(database: Database) -> None:
     inside = asyncio.Event()
 
     async def work() -> None:

@@ -26,7 +26,7 @@ async def test_a_move_raises_the_version_and_tells_an_event(database: Database) 
     assert [event.name for event in told] == ["deployment.fetching", "deployment.queued"]
 
 
-async def test_who_reads_an_older_version_is_told_that_it_moved(database: Database) -> None:
+async def test_an_advance_from_an_older_version_raises_moved(database: Database) -> None:
     async with database.transaction() as connection:
         deployment = await a_deployment(connection, await an_app(connection))
         await deployments.advance(connection, deployment, Phase.FETCHING, ME)

@@ -69,7 +69,7 @@ async def test_an_apps_chunks_are_listed_newest_first_in_pages(database: Databas
         assert [(entry.content, entry.deployment) for entry in runtime] == [("of the app\n", None)]
 
 
-async def test_trimming_keeps_the_newest_of_one_kind_and_deleting_takes_all_of_one_app(
+async def test_trim_keeps_the_newest_and_delete_takes_all_chunks(
     database: Database,
 ) -> None:
     async with database.transaction() as connection:

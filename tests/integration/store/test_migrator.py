@@ -63,7 +63,7 @@ async def test_five_concurrent_starts_apply_each_migration_once(empty: Database)
         assert await connection.fetchval("SELECT count(*) FROM first") == 1
 
 
-async def test_a_failing_file_leaves_nothing_and_keeps_what_came_before(empty: Database) -> None:
+async def test_a_failing_migration_leaves_only_earlier_ones(empty: Database) -> None:
     async with empty.connection() as connection:
         with pytest.raises(MigrationFailed, match=r"0002_broken\.sql failed; nothing of it was kept"):
             await migrate(connection, [FIRST, BROKEN])

@@ -44,7 +44,7 @@ async def test_a_series_has_one_point_for_each_step_with_samples(database: Datab
         assert await samples.series(connection, app.id, seconds=1, step_seconds=300) == []
 
 
-async def test_old_samples_become_one_for_each_step_and_very_old_ones_go(database: Database) -> None:
+async def test_old_samples_are_condensed_and_then_purged(database: Database) -> None:
     async with database.transaction() as connection:
         app, instance = await a_serving_app(connection)
         for second in (10, 20, 30):
@@ -63,7 +63,7 @@ async def test_old_samples_become_one_for_each_step_and_very_old_ones_go(databas
         assert await connection.fetchval("SELECT count(*) FROM sample WHERE app = $1", app.id) == 1
 
 
-async def test_an_app_is_shown_with_the_newest_sample_of_the_instance_that_serves(database: Database) -> None:
+async def test_an_app_shows_the_newest_sample_of_what_serves(database: Database) -> None:
     async with database.transaction() as connection:
         app, instance = await a_serving_app(connection)
         (state,) = await apps.view(connection, app=app.id)

@@ -44,7 +44,7 @@ def test_a_live_deployment_is_replaced_or_fails_at_once() -> None:
         (Desired.STOPPED, Phase.BUILDING, Status.STOPPED),
     ],
 )
-def test_the_status_of_an_app_follows_from_wish_and_active_deployment(
+def test_app_status_follows_from_desired_state_and_phase(
     desired: Desired, active: Phase | None, status: Status
 ) -> None:
     assert app_status(desired, active) is status
@@ -56,7 +56,7 @@ def test_a_sleeping_app_is_running_with_a_phase_of_its_own() -> None:
     assert app_phase(Desired.RUNNING, Phase.LIVE, is_held=False) == "live"
 
 
-def test_an_app_whose_container_is_down_has_failed_until_it_is_back() -> None:
+def test_an_app_has_failed_while_its_container_is_down() -> None:
     assert app_status(Desired.RUNNING, Phase.LIVE, is_down=True) is Status.FAILED
     assert app_phase(Desired.RUNNING, Phase.LIVE, is_held=False, is_down=True) == "down"
     assert app_status(Desired.RUNNING, Phase.BUILDING, is_down=True) is Status.BUILDING, "help is on its way"

@@ -24,7 +24,7 @@ def test_after_the_last_attempt_there_is_none() -> None:
 
 
 @given(st.integers(1, 100_000))
-def test_a_job_that_is_tried_until_done_has_a_next_attempt_however_often(attempt: int) -> None:
+def test_a_job_tried_until_done_always_has_a_next_attempt(attempt: int) -> None:
     decision = next_attempt(POLICY, attempt, NOW, jitter=0, until_done=True)
 
     assert decision.run_at is not None and decision.run_at <= NOW + timedelta(seconds=10)

@@ -28,7 +28,7 @@ def test_the_way_in(available: int, wanted: int, serving: int | None, way: Rollo
     assert choose_strategy(available, RESERVE, wanted, serving, may_hold=True) is way
 
 
-def test_where_requests_may_not_be_held_a_release_waits_for_memory() -> None:
+def test_a_release_waits_for_memory_without_held_requests() -> None:
     assert choose_strategy(355, RESERVE, 256, 256, may_hold=False) is RolloutStrategy.WAIT
     assert choose_strategy(356, RESERVE, 256, 256, may_hold=False) is RolloutStrategy.SIDE_BY_SIDE
 

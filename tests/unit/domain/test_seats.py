@@ -30,7 +30,7 @@ def test_no_two_seats_share_an_address(one: int, other: int, slot: int, other_sl
 
 
 @given(SEATS, st.integers(0, 1))
-def test_an_address_is_on_its_bridge_and_apart_from_gateway_and_dynamic_range(seat: int, slot: int) -> None:
+def test_an_address_is_outside_gateway_and_dynamic_range(seat: int, slot: int) -> None:
     bridge, address = bridge_of(SUBNET, seat), address_of(SUBNET, seat, slot)
     assert address in bridge.subnet
     assert address not in bridge.dynamic_range

@@ -35,7 +35,7 @@ async def test_a_result_is_passed_on_and_an_error_too() -> None:
         await a_run().until_cancelled(broken())
 
 
-async def test_cancelling_ends_the_work_and_waits_until_it_has_cleaned_up() -> None:
+async def test_cancelling_waits_until_the_work_has_cleaned_up() -> None:
     run, said = a_run(), []
 
     async def work() -> None:
@@ -51,7 +51,7 @@ async def test_cancelling_ends_the_work_and_waits_until_it_has_cleaned_up() -> N
     assert said == ["cleaned up"]
 
 
-async def test_work_is_not_begun_when_the_job_was_asked_to_stop_before() -> None:
+async def test_cancelled_work_is_not_begun() -> None:
     said: list[str] = []
 
     async def work() -> None:
@@ -62,7 +62,7 @@ async def test_work_is_not_begun_when_the_job_was_asked_to_stop_before() -> None
     assert said == []
 
 
-async def test_a_result_that_arrives_in_spite_of_the_cancellation_is_kept() -> None:
+async def test_a_result_despite_the_cancellation_is_kept() -> None:
     run = a_run()
 
     async def stubborn() -> str:
@@ -97,7 +97,7 @@ async def test_a_deadline_around_it_leaves_nothing_running() -> None:
 @pytest.mark.parametrize(
     ("attempt", "jitter", "seconds"), [(1, 0, 10), (2, 0, 20), (1, 1, 15), (2, -1, 10), (3, 0, None)]
 )
-def test_the_next_attempt_follows_the_policy_by_the_databases_clock(
+def test_the_next_attempt_uses_the_clock_of_the_database(
     attempt: int, jitter: float, seconds: float | None
 ) -> None:
     run_at = a_run(attempt, jitter).next_attempt()

@@ -37,7 +37,7 @@ def ids(jobs: list[ScheduledJob]) -> list[str]:
     return [job.id for job in jobs]
 
 
-def test_due_jobs_come_in_order_of_their_time_and_include_the_very_moment(store: PostgresJobStore) -> None:
+def test_due_jobs_come_in_order_of_their_time(store: PostgresJobStore) -> None:
     store.load([timer(1, 30), timer(2, 10), timer(3, 20), timer(4, 20.001)])
     assert ids(store.get_due_jobs(NOW + timedelta(seconds=20))) == ["2", "3"]
     assert ids(store.get_all_jobs()) == ["2", "3", "4", "1"]
@@ -49,14 +49,14 @@ def test_the_next_time_is_the_earliest(store: PostgresJobStore) -> None:
     assert store.get_next_run_time() == NOW + timedelta(seconds=10)
 
 
-def test_arming_again_moves_the_alarm(store: PostgresJobStore) -> None:
+def test_arming_again_moves_the_timer(store: PostgresJobStore) -> None:
     store.arm(timer(1, 30))
     store.arm(timer(1, 5))
     assert ids(store.get_due_jobs(NOW + timedelta(seconds=5))) == ["1"]
     assert len(store.get_all_jobs()) == 1
 
 
-def test_disarming_what_has_no_alarm_is_no_error(store: PostgresJobStore) -> None:
+def test_disarming_without_a_timer_is_no_error(store: PostgresJobStore) -> None:
     store.arm(timer(1, 30))
     store.disarm("1")
     store.disarm("1")
@@ -88,7 +88,7 @@ def test_an_unregistered_kind_is_refused(store: PostgresJobStore) -> None:
         store.arm(timer(1, 1, kind="unheard-of"))
 
 
-def test_an_id_is_added_once_and_only_what_is_there_is_updated_or_removed(store: PostgresJobStore) -> None:
+def test_add_update_and_remove_check_that_the_id_exists(store: PostgresJobStore) -> None:
     store.add_job(scheduled(store, 1, NOW))
     with pytest.raises(ConflictingIdError):
         store.add_job(scheduled(store, 1, NOW))
@@ -99,7 +99,7 @@ def test_an_id_is_added_once_and_only_what_is_there_is_updated_or_removed(store:
     assert store.lookup_job("2") is None
 
 
-def test_many_alarms_at_the_same_moment_keep_their_identity(store: PostgresJobStore) -> None:
+def test_many_timers_at_the_same_moment_keep_their_ids(store: PostgresJobStore) -> None:
     store.load(timer(number, 10) for number in range(200))
     for number in range(0, 200, 2):
         store.remove_job(str(number))

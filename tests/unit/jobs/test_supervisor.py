@@ -17,7 +17,7 @@ async def eventually(event: asyncio.Event) -> None:
     await asyncio.wait_for(event.wait(), patient(5))
 
 
-async def test_a_task_that_dies_is_started_again_and_its_deaths_are_visible() -> None:
+async def test_a_task_that_dies_is_started_again_and_reported() -> None:
     alive = asyncio.Event()
     starts = 0
 
@@ -45,7 +45,7 @@ async def test_a_task_that_dies_is_started_again_and_its_deaths_are_visible() ->
     await supervisor.stop()
 
 
-async def test_tasks_are_stopped_in_the_reverse_order_of_their_start_each_before_the_next() -> None:
+async def test_tasks_stop_one_by_one_in_reverse_order() -> None:
     said: list[str] = []
     supervisor = Supervisor(QUICK)
 
@@ -68,7 +68,7 @@ async def test_tasks_are_stopped_in_the_reverse_order_of_their_start_each_before
     assert supervisor.report() == []
 
 
-async def test_a_task_that_returns_is_over_and_one_that_lost_leadership_too() -> None:
+async def test_a_task_is_over_when_it_returns_or_loses_leadership() -> None:
     starts: list[str] = []
 
     async def returns() -> None:
