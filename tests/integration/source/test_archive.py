@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,8 +17,9 @@ from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.source import archive as archive_module
+from stackyn_server.source import reader
 from tests.git_server import Link, Program
-from tests.integration.source.conftest import Fetched, git_processes, lose_objects
+from tests.integration.source.conftest import FLASK, OPTIONS, Fetched, git_processes, lose_objects
 
 READING = ReadingSettings()
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n"
@@ -122,6 +124,31 @@ async def test_what_a_plan_ignores_is_left_out(fetched: Fetched, clone: Path) ->
     sha = await fetched({"node_modules/x": "x", "web/node_modules/y": "y", "a": "a", ".dockerignore": "b"})
     found = await contents(archive(clone, sha, generated(ignore=("**/node_modules",))))
     assert set(found) == {*OURS, ".dockerignore", "a"}
+
+
+PACKAGE = '{"scripts": {"start": "node a.js"}, "dependencies": {"express": "4"}}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "left_out"),
+    [
+        ({"package.json": PACKAGE, "a.js": ""}, ("node_modules/express/x.js", "web/node_modules/y.js")),
+        ({"requirements.txt": "flask\ngunicorn", "app.py": FLASK}, (".venv/bin/python", "lib/venv/x.py")),
+        ({"index.html": ""}, (".env", ".env.local", "docs/.env.production")),
+        ({"public/index.html": ""}, ("public/.env", "public/.env.local")),
+    ],
+    ids=["node", "python", "static", "folder of a static site"],
+)
+async def test_committed_packages_and_secrets_stay_out_of_a_plan(
+    fetched: Fetched, clone: Path, sent: dict[str, str], left_out: tuple[str, ...]
+) -> None:
+    tree = {**sent, **dict.fromkeys(left_out, "committed by mistake")}
+    sha = await fetched(tree)
+    plan = await reader.plan(READING, clone, sha, tree, OPTIONS)
+
+    stored = BuildPlan.from_json(json.loads(json.dumps(plan.as_json())))
+
+    assert set(await contents(archive(clone, sha, stored))) == {*OURS, *sent}
 
 
 async def test_the_repository_can_take_back_what_a_plan_ignores(fetched: Fetched, clone: Path) -> None:

@@ -21,21 +21,15 @@ from stackyn_server.buildplan.child.conversation import options_as_json
 from stackyn_server.buildplan.child.rights import NOBODY
 from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.buildplan.plan import PlanOptions
-from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source import reader
 from stackyn_server.source.children import Child
 from tests.git_server import Link, Tree
-from tests.integration.source.conftest import Fetched, lose_objects
+from tests.integration.source.conftest import FLASK, OPTIONS, Fetched, lose_objects
 from tests.loop import longest_wait
 
 READING = ReadingSettings()
-TOOLCHAINS = Toolchains.of_images(
-    python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1"
-)
-OPTIONS = PlanOptions(TOOLCHAINS, default_port=8080)
-FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 
 
 async def planned(
