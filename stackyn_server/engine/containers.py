@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from stackyn_server.domain.failures import DeploymentFailed
@@ -125,15 +125,6 @@ async def restart(engine: Engine, container: str, grace_seconds: float) -> None:
     with _deadline_of_engine():
         async with asyncio.timeout(whole + engine.settings.request_seconds):
             await engine.ask_or_none(engine.docker.containers.container(found["Id"]).restart(t=whole))
-
-
-async def kill(engine: Engine, container: str) -> None:
-    """Send SIGKILL, if it runs."""
-    found = await _owned(engine, container)
-    if found is None:
-        return
-    with suppress(InUse):  # it doesn't run
-        await engine.ask_or_none(engine.docker.containers.container(found["Id"]).kill())
 
 
 async def remove(engine: Engine, container: str) -> None:

@@ -101,21 +101,6 @@ async def restrict_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> boo
     return has_written
 
 
-async def remove_rules(engine: Engine) -> None:
-    """Take all our rules away again. Does nothing where there are none."""
-    jumps = (
-        *((place, _build_jump(engine)) for place in ("INPUT", "DOCKER-USER", "FORWARD")),
-        ("INPUT", _host_jump(engine)),
-    )
-    for binary in (IPV4, IPV6):
-        for place, jump in jumps:
-            while await succeeds(binary, "-D", place, *jump.split()):
-                continue
-        for chain in (chain_name(engine), build_chain_name(engine), _refusing_chain_name(engine)):
-            await succeeds(binary, "-F", chain)
-            await succeeds(binary, "-X", chain)
-
-
 def chain_name(engine: Engine) -> str:
     return f"{_CHAIN_PREFIX}{engine.labels.short}"
 

@@ -7,7 +7,6 @@ from typing import Any
 
 MEBIBYTE = 1024 * 1024
 NANO = 1_000_000_000
-CPU_PERIOD_MICROSECONDS = 100_000
 
 # One page. With none at all, runc tells systemd of no swap limit, and the next `systemctl daemon-reload` lifts the one
 # that it wrote itself (cgroup v2, seen on a fresh server; with a page it stayed).
@@ -33,11 +32,6 @@ class ContainerLimits:
     @property
     def memory_and_swap_bytes(self) -> int:
         return self.memory_bytes + SWAP_BYTES
-
-    @property
-    def cpu_quota_microseconds(self) -> int:
-        """Of each period of `CPU_PERIOD_MICROSECONDS`."""
-        return int(self.cpu * CPU_PERIOD_MICROSECONDS)
 
 
 def host_config(

@@ -64,12 +64,6 @@ async def inspect(engine: Engine, ref: str) -> ImageInfo | None:
     return None if found is None else _info(found)
 
 
-async def list_ours(engine: Engine) -> list[ImageInfo]:
-    """Return the named images of this installation. A tenant's LABEL can't add one: our build parameter beats it, and
-    what a build leaves half-way has no name."""
-    return await _list(engine, engine.labels.image_filter())
-
-
 async def present(engine: Engine) -> list[PresentImage]:
     """Return what the engine has of this installation's images, named or not, in one question."""
     found = []
@@ -88,10 +82,16 @@ async def present(engine: Engine) -> list[PresentImage]:
 
 
 async def list_of_app(engine: Engine, app: AppId) -> list[str]:
-    """Return the ids of the app's images."""
+    """Return the ids of the app's named images."""
     filters = engine.labels.image_filter()
     filters["label"].append(f"{keys.IMAGE_APP}={app}")
-    return [image.id for image in await _list(engine, filters)]
+    ids = []
+    for listed in await engine.ask(engine.docker.images.list(filters=filters)):
+        if any(name.startswith(REPOSITORY) for name in listed.get("RepoTags") or []):
+            info = await inspect(engine, listed["Id"])
+            if info is not None and engine.labels.owns_image(info.labels):
+                ids.append(info.id)
+    return ids
 
 
 async def tag(engine: Engine, ref: str, name: str) -> None:
@@ -116,16 +116,6 @@ async def remove(engine: Engine, ref: str) -> bool:
     except InUse:
         return False
     return True
-
-
-async def _list(engine: Engine, filters: Mapping[str, list[str]]) -> list[ImageInfo]:
-    found = []
-    for listed in await engine.ask(engine.docker.images.list(filters=filters)):
-        if any(name.startswith(REPOSITORY) for name in listed.get("RepoTags") or []):
-            info = await inspect(engine, listed["Id"])
-            if info is not None and engine.labels.owns_image(info.labels):
-                found.append(info)
-    return found
 
 
 def _info(found: Mapping[str, Any]) -> ImageInfo:

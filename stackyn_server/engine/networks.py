@@ -104,17 +104,6 @@ def build_subnet_of(build_subnet: IPv4Network, slot: int) -> IPv4Network:
     return subnet
 
 
-async def remove_ours(engine: Engine) -> list[str]:
-    """Remove every network of this installation that nothing is connected to; returns the names."""
-    removed = []
-    found = await engine.ask(engine.docker.networks.list(filters=engine.labels.object_filter()))
-    for network in found:
-        if engine.labels.owns_network(network.get("Labels") or {}):
-            await engine.request_or_none("DELETE", f"networks/{network['Id']}")
-            removed.append(str(network["Name"]))
-    return removed
-
-
 async def _ensure(
     engine: Engine, name: str, interface: str, subnet: IPv4Network, pool: dict[str, str], role: Role
 ) -> None:

@@ -165,6 +165,11 @@ def containers_place(network: config.NetworkSettings) -> tuple[Bridge, IPv4Addre
     return bridge_of(network.subnet, 0), address_of(network.subnet, 0, 0)
 
 
+async def kill(engine: Engine, container: str) -> None:
+    """Send SIGKILL to a container that runs."""
+    await engine.ask(engine.docker.containers.container(container).kill())
+
+
 async def ended(engine: Engine, container: str) -> ContainerState:
     await engine.ask(engine.docker.containers.container(container).wait())
     state = await containers.inspect(engine, container)

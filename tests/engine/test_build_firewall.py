@@ -13,6 +13,7 @@ import pytest
 from stackyn_server.engine import firewall, networks
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.resolvers import resolvers_of_host
+from tests.clean_up import remove_firewall_rules
 from tests.engine.own_host import OwnHost, own_host
 from tests.engine.parts import run_inside
 from tests.patience import within
@@ -27,9 +28,9 @@ async def host() -> AsyncIterator[OwnHost]:
 @pytest.fixture
 async def no_rules(engine: Engine) -> AsyncIterator[None]:
     """No rules before the test, whatever built on this engine earlier, and none after it."""
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
     yield
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ async def test_builds_reach_the_internet_and_nothing_private(
         assert not await reaches(engine, build, host, place), what
     assert host.seen == []
     assert await reaches(engine, build, host, host.public)
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
     for what, place in closed.items():
         assert await is_open(engine, build, host, place), f"{what} is open again without rules"
 
@@ -201,7 +202,7 @@ async def test_rules_are_written_only_when_they_are_missing(
             if damage[1] == "DOCKER-USER" and damage[0] == "-I":
                 await asyncio.to_thread(_iptables, "-D", "DOCKER-USER", *damage[3:])
 
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
 
 

@@ -93,18 +93,16 @@ async def test_every_verb_takes_an_absent_container_for_done(engine: Engine) -> 
     for name in ("no-such-container", "0" * 64):
         await containers.set_restart(engine, name, False)
         await containers.stop(engine, name, 1)
-        await containers.kill(engine, name)
         await containers.remove(engine, name)
         assert await containers.inspect(engine, name) is None
         assert await containers.last_lines(engine, name) == ""
     assert await containers.find(engine, InstanceId(new_id())) is None
 
 
-async def test_stop_kill_and_remove_may_be_repeated(engine: Engine, spec: Spec) -> None:
+async def test_stop_and_remove_may_be_repeated(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec())
     for _ in range(2):
         await containers.stop(engine, container, 0)
-        await containers.kill(engine, container)
     await asyncio.gather(*(containers.remove(engine, container) for _ in range(3)))
 
     assert await containers.inspect(engine, container) is None

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from stackyn_server import config
-from stackyn_server.engine import containers, effective_limits
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.container_state import SIGKILLED
 from stackyn_server.engine.hardening import SWAP_BYTES
+from tests.engine.effective_limits import read_limits
 from tests.engine.parts import (
     ended,
     last_lines_of,
@@ -27,7 +28,7 @@ ENGINE_MISSES = 4  # in a row: 20.10 does not notice 1 of 10, on a busy machine
 async def test_the_kernel_keeps_the_limits(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(memory_mb=48, cpu=0.25, max_processes=33))
 
-    kept = await effective_limits.read_limits(engine, container)
+    kept = await read_limits(engine, container)
 
     assert kept is not None
     assert kept.memory_bytes == 48 * 1024 * 1024

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 
 from stackyn_server.domain.ids import InstanceId
-from stackyn_server.engine import containers, networks
+from stackyn_server.engine import containers
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
+from tests.clean_up import remove_networks
 from tests.engine.parts import busybox_files, containers_place, imported, new_id, tar
 
 Spec = Callable[..., ContainerSpec]
@@ -25,7 +26,6 @@ async def test_what_another_installation_made_is_neither_listed_nor_touched(
         assert await containers.inspect(other, container) is None
         assert await containers.last_lines(other, container) == ""
         await containers.stop(other, container, 0)
-        await containers.kill(other, container)
         await containers.remove(other, container)
 
     state = await containers.inspect(engine, container)
@@ -53,7 +53,7 @@ async def test_two_installations_on_one_engine_may_have_the_same_instance(engine
         finally:
             for one in await containers.list_ours(other):
                 await containers.remove(other, one.id)
-            await networks.remove_ours(other)
+            await remove_networks(other)
     state = await containers.inspect(engine, ours)
     assert state is not None and state.running
 

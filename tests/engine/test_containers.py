@@ -14,6 +14,7 @@ from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.start_failures import AddressTaken
 from tests.engine.parts import (
     ended,
+    kill,
 )
 
 Spec = Callable[..., ContainerSpec]
@@ -46,7 +47,7 @@ async def test_starting_again_keeps_a_running_container_and_replaces_one_that_en
     first = await containers.start(engine, wanted)
     assert await containers.start(engine, wanted) == first
 
-    await containers.kill(engine, first)
+    await kill(engine, first)
     await ended(engine, first)
     second = await containers.start(engine, wanted)
 

@@ -12,6 +12,7 @@ import pytest
 from stackyn_server.engine import containers, firewall
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
+from tests.clean_up import remove_firewall_rules
 from tests.engine.parts import run_inside, until_answers
 
 Spec = Callable[..., ContainerSpec]
@@ -21,7 +22,7 @@ Listening = Callable[[], AsyncIterator[int]]
 @pytest.fixture
 async def closed_again(engine: Engine) -> AsyncIterator[None]:
     yield
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_the_rules_are_put_back_when_somebody_took_them_away(
     await firewall.restrict_apps(engine, [])
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
 
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
     again = await firewall.restrict_apps(engine, [])
     assert again.closed and again.was_missing

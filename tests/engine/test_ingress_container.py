@@ -69,7 +69,7 @@ async def test_the_image_holds_the_binary_and_is_made_once(engine: Engine, image
     assert before is not None and after is not None
     assert after.id == before.id
     assert after.labels[IMAGE_ROLE] == "ingress"
-    assert after.id in {one.id for one in await images.list_ours(engine)}
+    assert after.id in {image.id for image in await images.present(engine)}
 
 
 async def test_a_binary_other_than_the_one_that_was_checked_makes_no_image(engine: Engine) -> None:
@@ -78,7 +78,8 @@ async def test_a_binary_other_than_the_one_that_was_checked_makes_no_image(engin
     with pytest.raises(IngressUnusable):
         await IngressContainer(engine).ensure_ingress_image(Path(BUSYBOX), wrong)
 
-    assert not [one for one in await images.list_ours(engine) if any(wrong[:12] in tag for tag in one.tags)]
+    infos = [await images.inspect(engine, image.id) for image in await images.present(engine)]
+    assert not [info for info in infos if info and any(wrong[:12] in tag for tag in info.tags)]
 
 
 async def test_the_proxy_is_on_the_hosts_network_with_one_capability_and_a_read_only_root(

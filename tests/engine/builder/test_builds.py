@@ -21,9 +21,9 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.effective_limits import read_limits
 from stackyn_server.engine.errors import EngineUnavailable
 from tests.engine.building import context, fails, succeeds
+from tests.engine.effective_limits import read_limits
 from tests.engine.parts import eventually, processes_with, until
 
 Make = Callable[..., BuildRequest]

@@ -14,12 +14,13 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.registries import RegistryCredential
-from stackyn_server.engine import firewall, images
+from stackyn_server.engine import images
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.registry_config import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
+from tests.clean_up import remove_firewall_rules
 from tests.engine.builder.layouts import layer
 from tests.engine.builder.own_registry import PASSWORD, USER, OwnRegistry, own_registry
 from tests.engine.building import fails, succeeds
@@ -71,7 +72,7 @@ async def registries(
             ),
         )
         yield Registries(host, plain, private, Builder(engine, settings, RegistryAvailability(settings)))
-        await firewall.remove_rules(engine)
+        await remove_firewall_rules(engine)
 
 
 def signed_in(credentials: Iterable[tuple[str, str]], password: str = PASSWORD) -> str:

@@ -20,6 +20,7 @@ from stackyn_server.engine import firewall
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
+from tests.clean_up import remove_firewall_rules
 from tests.engine.builder.own_registry import own_registry
 from tests.engine.hostile_builds.attack import RIGHT_REASON_SECONDS, Make, run
 from tests.engine.own_host import OwnHost, is_git, own_host
@@ -110,7 +111,7 @@ async def target(engine: Engine) -> AsyncIterator[Target]:
         async with server:
             target = Target(host, server.sockets[0].getsockname()[1])
             yield target
-    await firewall.remove_rules(engine)
+    await remove_firewall_rules(engine)
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def without_rules(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
     async def open_up() -> None:
         monkeypatch.setattr(firewall, "close_builds", nothing)
-        await firewall.remove_rules(engine)
+        await remove_firewall_rules(engine)
 
     return open_up
 
