@@ -7,33 +7,33 @@
 SELECT pg_advisory_xact_lock($1);
 
 -- name: claim
--- One line for each tenant and priority, oldest first, walked by the index job_queue; of each line the first row that
--- can run; of those rows the next in order. Waiting raises the class, and it counts from the tenant's last turn: else
--- a tenant with a long old queue would overtake everybody who came later.
+-- One queue for each tenant and priority, oldest first, walked by the index job_queue; of each queue the first job that
+-- can run; of those jobs the next by class, then the tenant whose last claim is longest ago, then age.
+-- Each step is MATERIALIZED, so that it runs once. As a sub-select, the planner may repeat a locking LIMIT 1 for each row
+-- that it joins, and each run may return another job: more jobs than the limit would be marked.
 WITH RECURSIVE leader AS MATERIALIZED (
     SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE
-), room AS MATERIALIZED (
+), capacity AS MATERIALIZED (
     SELECT FROM leader WHERE (SELECT count(*) FROM job WHERE pool = $2 AND state = 'running') < $3
-), line AS (
-    SELECT first.owner, first.priority FROM room CROSS JOIN LATERAL (
-        SELECT coalesce(tenant, '00000000-0000-0000-0000-000000000000') AS owner, priority FROM job
+), queue AS (
+    SELECT first.owner, first.priority FROM capacity CROSS JOIN LATERAL (
+        SELECT job_owner(tenant) AS owner, priority FROM job
         WHERE pool = $2 AND state = 'waiting' ORDER BY 1, 2 LIMIT 1
     ) AS first
     UNION ALL
-    SELECT following.owner, following.priority FROM line CROSS JOIN LATERAL (
-        SELECT coalesce(tenant, '00000000-0000-0000-0000-000000000000') AS owner, priority FROM job
-        WHERE pool = $2 AND state = 'waiting'
-          AND (coalesce(tenant, '00000000-0000-0000-0000-000000000000'), priority) > (line.owner, line.priority)
+    SELECT following.owner, following.priority FROM queue CROSS JOIN LATERAL (
+        SELECT job_owner(tenant) AS owner, priority FROM job
+        WHERE pool = $2 AND state = 'waiting' AND (job_owner(tenant), priority) > (queue.owner, queue.priority)
         ORDER BY 1, 2 LIMIT 1
     ) AS following
 ), heads AS MATERIALIZED (
-    SELECT line.priority, head.id, head.since, turn.claimed_at AS last_turn
-    FROM line
-    LEFT JOIN turn ON turn.pool = $2 AND turn.tenant = line.owner
+    SELECT queue.priority, head.id, head.since, turn.claimed_at AS last_claim
+    FROM queue
+    LEFT JOIN turn ON turn.pool = $2 AND turn.tenant = queue.owner
     CROSS JOIN LATERAL (
         SELECT id, greatest(queued_at, run_at) AS since FROM job
-        WHERE pool = $2 AND state = 'waiting' AND priority = line.priority AND kind = ANY($5::text[])
-          AND coalesce(tenant, '00000000-0000-0000-0000-000000000000') = line.owner
+        WHERE pool = $2 AND state = 'waiting' AND priority = queue.priority AND kind = ANY($5::text[])
+          AND job_owner(tenant) = queue.owner
           AND (run_at IS NULL OR run_at <= now())
           AND NOT EXISTS (SELECT FROM job AS holder WHERE holder.lock = job.lock AND holder.state = 'running')
           AND (kind <> 'release' OR 2 > (
@@ -42,24 +42,20 @@ WITH RECURSIVE leader AS MATERIALIZED (
                 AND instance.deployment IS DISTINCT FROM job.subject::bigint))
         ORDER BY greatest(queued_at, run_at), id LIMIT 1
     ) AS head
-), pick AS MATERIALIZED (
+), chosen AS MATERIALIZED (
     SELECT job.id FROM heads JOIN job ON job.id = heads.id
     WHERE job.state = 'waiting'
-    ORDER BY
-        heads.priority
-            + floor(greatest(0, extract(epoch FROM now() - greatest(since, last_turn))) / $4::double precision) DESC,
-        last_turn NULLS FIRST, since, job.id
+    ORDER BY job_class(heads.priority, since, last_claim, $4) DESC, last_claim NULLS FIRST, since, job.id
     LIMIT 1 FOR UPDATE OF job
-), marked AS (
+), claimed AS (
     UPDATE job SET state = 'running', attempt = attempt + 1, epoch = $1, claimed_at = clock_timestamp()
-    FROM pick WHERE job.id = pick.id
+    FROM chosen WHERE job.id = chosen.id
     RETURNING job.*
-), turned AS (
-    INSERT INTO turn (pool, tenant, claimed_at)
-    SELECT pool, coalesce(tenant, '00000000-0000-0000-0000-000000000000'), claimed_at FROM marked
+), recorded AS (
+    INSERT INTO turn (pool, tenant, claimed_at) SELECT pool, job_owner(tenant), claimed_at FROM claimed
     ON CONFLICT (pool, tenant) DO UPDATE SET claimed_at = EXCLUDED.claimed_at
 )
-SELECT EXISTS (SELECT FROM leader) AS leading, marked.* FROM (SELECT) AS always LEFT JOIN marked ON true;
+SELECT EXISTS (SELECT FROM leader) AS leading, claimed.* FROM (SELECT) AS always LEFT JOIN claimed ON true;
 
 -- name: due_pools
 SELECT pool FROM unnest($1::text[]) AS asked (pool) WHERE EXISTS (

@@ -66,42 +66,38 @@ WITH shortened AS (
 SELECT pg_notify('stackyn_job', id || ' ' || state || ' deadline') FROM shortened;
 
 -- name: waiting
--- Open and not yet running jobs of some apps: the place in the pool's order, and what each waits for. The order gives
--- each tenant of a class one turn a round, so a place is a sum over the other tenants' lines, and nothing is sorted.
+-- The waiting jobs of some apps: the place in the order of the claim (claims.sql), and what each waits for. Of a class
+-- each tenant is claimed from once a round, so a place is a sum over the other tenants' queues, and nothing is sorted.
 WITH mine AS MATERIALIZED (
     SELECT * FROM job WHERE app = ANY($1::bigint[]) AND state = 'waiting'
 ), due AS MATERIALIZED (
-    SELECT job.id, job.pool, coalesce(turn.claimed_at, '-infinity') AS last_turn,
-           greatest(job.queued_at, job.run_at) AS since,
-           coalesce(job.tenant, '00000000-0000-0000-0000-000000000000') AS owner,
-           job.priority + floor(greatest(0, date_part(
-               'epoch', now() - greatest(job.queued_at, job.run_at, turn.claimed_at))) / $2::double precision) AS class
-    FROM job
-    LEFT JOIN turn ON turn.pool = job.pool
-        AND turn.tenant = coalesce(job.tenant, '00000000-0000-0000-0000-000000000000')
+    SELECT job.id, job.pool, coalesce(turn.claimed_at, '-infinity') AS last_claim,
+           greatest(job.queued_at, job.run_at) AS since, job_owner(job.tenant) AS owner,
+           job_class(job.priority, greatest(job.queued_at, job.run_at), turn.claimed_at, $2) AS class
+    FROM job LEFT JOIN turn ON turn.pool = job.pool AND turn.tenant = job_owner(job.tenant)
     WHERE job.pool IN (SELECT pool FROM mine) AND job.state = 'waiting'
       AND (job.run_at IS NULL OR job.run_at <= now())
 ), own AS MATERIALIZED (
     SELECT due.*, (
-        SELECT count(*) FROM due AS one
-        WHERE (one.pool, one.owner, one.class) = (due.pool, due.owner, due.class)
-          AND (one.since, one.id) <= (due.since, due.id)) AS round
+        SELECT count(*) FROM due AS earlier
+        WHERE (earlier.pool, earlier.owner, earlier.class) = (due.pool, due.owner, due.class)
+          AND (earlier.since, earlier.id) <= (due.since, due.id)) AS round
     FROM due WHERE id IN (SELECT id FROM mine)
 ), places AS (
     SELECT own.id, own.round + coalesce((
         SELECT sum(CASE
-            WHEN line.class > own.class THEN line.length
-            WHEN line.last_turn < own.last_turn OR line.last_turn = own.last_turn AND line.earlier >= own.round
-                THEN least(line.length, own.round)
-            ELSE least(line.length, own.round - 1) END)
+            WHEN queue.class > own.class THEN queue.length
+            WHEN queue.last_claim < own.last_claim OR queue.last_claim = own.last_claim AND queue.earlier >= own.round
+                THEN least(queue.length, own.round)
+            ELSE least(queue.length, own.round - 1) END)
         FROM (
-            SELECT due.class, due.last_turn, count(*) AS length,
+            SELECT due.class, due.last_claim, count(*) AS length,
                    count(*) FILTER (WHERE (due.since, due.id) < (own.since, own.id)) AS earlier
             FROM due
             WHERE due.pool = own.pool
               AND (due.class > own.class OR due.class = own.class AND due.owner <> own.owner)
-            GROUP BY due.owner, due.class, due.last_turn
-        ) AS line), 0)::bigint AS position
+            GROUP BY due.owner, due.class, due.last_claim
+        ) AS queue), 0)::bigint AS position
     FROM own
 )
 SELECT mine.app, mine.kind, mine.subject, mine.attempt, mine.run_at, mine.error, mine.queued_at, places.position,

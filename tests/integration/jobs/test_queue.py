@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -390,3 +392,13 @@ async def test_a_claim_reads_few_of_ten_thousand_waiting_rows(database: Database
     plan = explained[0]["Plan"]
     pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     assert pages < 2000, f"{pages} pages"
+    locks = [node["Actual Loops"] for node in nodes_of(plan) if node["Node Type"] == "LockRows"]
+    assert locks == [1, 1], (
+        "the leader's row and the chosen job are locked once, or more jobs would be marked"
+    )
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes_of(part)
