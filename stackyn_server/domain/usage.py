@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -14,6 +15,18 @@ class Range(StrEnum):
     DAY = "24h"
     WEEK = "7d"
     MONTH = "30d"
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """A step of a series that begins `at`: processor on average, memory and disk at their highest, network in all."""
+
+    at: datetime
+    cpu: float | None
+    memory_bytes: int
+    received_bytes: int | None
+    sent_bytes: int | None
+    disk_bytes: int
 
 
 _HOUR = 3600

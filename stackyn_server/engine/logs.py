@@ -5,32 +5,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from stackyn_server.domain.logs import LogLine, StreamName
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent
 from stackyn_server.engine.streams import EngineStream
 from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, parse_time, to_nanoseconds
-
-StreamName = Literal["stdout", "stderr"]
 
 LONGEST_LINE_BYTES = (
     65_536  # the engine cuts at 16 KiB and we join; a longer line comes out in pieces of this
 )
 _HEADER = struct.Struct(">BxxxI")  # stream number, length
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line without its end. `nanoseconds` since 1970 is the exact time, to go on from with `follow`."""
-
-    at: datetime
-    nanoseconds: int
-    stream: StreamName
-    text: str
 
 
 async def follow(

@@ -11,6 +11,7 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.logs import LogChunk, LogKind
 from stackyn_server.domain.terminal import clean
 from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
@@ -19,9 +20,7 @@ from stackyn_server.pause import Pause
 from stackyn_server.security.redaction import redact
 from stackyn_server.store import logs
 from stackyn_server.store.database import Database, StatementRefused
-from stackyn_server.store.logs import Chunk, LogKind, NewChunk
-
-__all__ = ["Chunk", "Journal"]
+from stackyn_server.store.logs import NewChunk
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +111,7 @@ class Journal:
 
     async def follow(
         self, deployment: DeploymentId, after_id: int, kind: LogKind = "build"
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncIterator[LogChunk]:
         """Yield the chunks above `after_id`, then each one as it is stored; no gap, none twice. Never ends by itself.
 
         Every chunk is read from the database, so a slow reader holds nothing and delays nobody. Raises
@@ -129,11 +128,11 @@ class Journal:
             if len(chunks) < _READ_CHUNKS:
                 await news.wait()
 
-    async def rest(self, deployment: DeploymentId, after_id: int, kind: LogKind = "build") -> list[Chunk]:
+    async def rest(self, deployment: DeploymentId, after_id: int, kind: LogKind = "build") -> list[LogChunk]:
         """Return the chunks above `after_id` of a deployment that has ended, with what is still on its way."""
         if self._of(deployment):
             await self.flush(deployment)
-        found: list[Chunk] = []
+        found: list[LogChunk] = []
         async with self._database.connection() as connection:
             while chunks := await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS):
                 found += chunks

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.logs import LogKind
 from stackyn_server.domain.terminal import Lines
 from stackyn_server.domain.text import storable
-from stackyn_server.store.logs import LogKind
 
 CHUNK_BYTES = 16 * 1024
 _MEBIBYTE = 1024 * 1024

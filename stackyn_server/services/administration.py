@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.ids import AppId, UserId
-from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import InvalidRequest, NotFound
 from stackyn_server.services.account_views import AccountView, Quota, account_view, quota_view
+from stackyn_server.services.app_access import find_app, lock_app
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.deploy_requests import Leader, cancel_deployments, lock_app
+from stackyn_server.services.deploy_requests import Leader, delete_app
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppView, DeploymentView
-from stackyn_server.store import accounts, apps, audit, events, instances, jobs, registries, sessions, tokens
+from stackyn_server.store import accounts, apps, audit, instances, registries, sessions, tokens
 from stackyn_server.store.accounts import AccountUse
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Mover
@@ -109,11 +108,7 @@ class Administration:
             await registries.delete_all(connection, account)
             owned = await apps.ids_of_tenant(connection, account)
             for app in owned:
-                found = await lock_app(connection, app, account)
-                await apps.set_desired(connection, app, Desired.DELETED)
-                await cancel_deployments(connection, app, mover)
-                await jobs.enqueue_for_app(connection, Kind.REMOVE, found.id, found.tenant)
-                await events.append(connection, "app.deleted", tenant=account, app=app)
+                await delete_app(connection, await lock_app(connection, app, account), mover)
             await self._record(connection, actor, "user.deleted", account, {"apps": owned})
         return len(owned)
 
@@ -124,7 +119,7 @@ class Administration:
     async def stop(self, actor: Caller, app: AppId) -> int:
         """Stop an app durably; returns how many containers were serving when asked."""
         async with self._database.transaction() as connection:
-            await self._known_app(connection, app)
+            await find_app(connection, app, None)
             serving = await instances.serving(connection, app)
             await self._record(connection, actor, "app.stopped", app)
         await self._apps.stop(None, app)
@@ -138,8 +133,8 @@ class Administration:
     async def redeploy(self, actor: Caller, app: AppId) -> DeploymentView:
         """Build an app again, whatever its owner's quota says."""
         async with self._database.transaction() as connection:
-            tenant = await self._known_app(connection, app)
-            owner = await accounts.get(connection, tenant)
+            known_app = await find_app(connection, app, None)
+            owner = await accounts.get(connection, known_app.tenant)
             await self._record(connection, actor, "app.redeployed", app)
         plan = owner.plan if owner else self._settings.billing.default_plan
         return (await self._deployments.redeploy(None, plan, app)).deployment
@@ -150,7 +145,7 @@ class Administration:
 
     async def _recorded(self, actor: Caller, action: str, app: AppId) -> None:
         async with self._database.transaction() as connection:
-            await self._known_app(connection, app)
+            await find_app(connection, app, None)
             await self._record(connection, actor, action, app)
 
     @staticmethod
@@ -162,13 +157,6 @@ class Administration:
         data: Mapping[str, Any] | None = None,
     ) -> None:
         await audit.append(connection, action, actor=actor.id, subject=subject, data=data)
-
-    @staticmethod
-    async def _known_app(connection: Connection, app: AppId) -> UserId:
-        found = await apps.of_tenant(connection, app, None)
-        if found is None:
-            raise NotFound("There is no such app.")
-        return found.tenant
 
     async def _one(self, connection: Connection, account: UserId) -> UserView:
         found = await accounts.page(connection, account=account)

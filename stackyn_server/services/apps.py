@@ -13,7 +13,6 @@ from stackyn_server.domain.app_settings import checked
 from stackyn_server.domain.apps import (
     Amount,
     AppSettings,
-    Desired,
     check_amount,
     slug_from_name,
     valid_branch,
@@ -30,13 +29,8 @@ from stackyn_server.domain.seats import seats_in
 from stackyn_server.errors import Conflict, NotFound, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.variables import seal_variable
-from stackyn_server.services.deploy_requests import (
-    Leader,
-    Owner,
-    build_priority,
-    cancel_deployments,
-    lock_app,
-)
+from stackyn_server.services.app_access import lock_app
+from stackyn_server.services.deploy_requests import Leader, Owner, build_priority, delete_app, stop_app
 from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppView, Created, app_view, deployment_view
 from stackyn_server.source.refs import HEAD
@@ -162,30 +156,18 @@ class Apps:
         except Duplicate as duplicate:
             raise Conflict(f"You already have an app called {name}.", code="NAME_TAKEN") from duplicate
 
-    async def stop(self, tenant: UserId | None, app: AppId, *, reason: str | None = None) -> AppView:
+    async def stop(self, tenant: UserId | None, app_id: AppId) -> AppView:
         """Stop it durably: its open deployments are cancelled, its release is kept for `start`."""
         async with self._database.transaction() as connection:
-            found = await lock_app(connection, app, tenant)
-            await cancel_deployments(connection, app, self._mover("stop"))
-            if found.desired is not Desired.STOPPED:
-                await apps.set_desired(connection, app, Desired.STOPPED, stop_reason=reason)
-                await jobs.enqueue_for_app(connection, Kind.STOP, found.id, found.tenant)
-                await events.append(connection, "app.stopped", tenant=found.tenant, app=app)
-            elif reason is None:  # what the platform stopped is now stopped by its owner's wish
-                await apps.set_desired(connection, app, Desired.STOPPED)
-            return await self._view(connection, app, tenant)
+            app = await lock_app(connection, app_id, tenant)
+            await stop_app(connection, app, Mover(self._leader.epoch, "api:stop"))
+            return await self._view(connection, app_id, tenant)
 
-    async def delete(self, tenant: UserId | None, app: AppId) -> None:
+    async def delete(self, tenant: UserId | None, app_id: AppId) -> None:
         """Make it invisible at once; route, containers, images, logs and files go for certain."""
         async with self._database.transaction() as connection:
-            found = await lock_app(connection, app, tenant)
-            await apps.set_desired(connection, app, Desired.DELETED)
-            await cancel_deployments(connection, app, self._mover("delete"))
-            await jobs.enqueue_for_app(connection, Kind.REMOVE, found.id, found.tenant)
-            await events.append(connection, "app.deleted", tenant=found.tenant, app=app)
-
-    def _mover(self, verb: str) -> Mover:
-        return Mover(self._leader.epoch, f"api:{verb}")
+            app = await lock_app(connection, app_id, tenant)
+            await delete_app(connection, app, Mover(self._leader.epoch, "api:delete"))
 
     async def _view(self, connection: Connection, app: AppId, tenant: UserId | None) -> AppView:
         states = await apps.view(connection, tenant=tenant, app=app)

@@ -18,8 +18,6 @@ from stackyn_server.store import codes
 from stackyn_server.store.codes import Code, Purpose
 from stackyn_server.store.database import Connection, Database
 
-__all__ = ["CodeExpired", "CodeWrong", "Codes", "Purpose"]
-
 T = TypeVar("T")
 
 _DIGITS = 6

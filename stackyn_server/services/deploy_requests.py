@@ -1,5 +1,8 @@
-"""What every change of an app's wishes shares: its row is locked first, and what no longer counts is ended,
-the job before its deployment (the other order leaves a running job on a superseded deployment)."""
+"""What owners, administrators and billing ask of an app: build, run a release, stop, delete.
+
+Each function wants the app's row locked by its transaction (`app_access.lock_app`). Work that no longer counts is
+ended first, the job before its deployment: the other order left a job running for a deployment that was superseded.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import Protocol
 import structlog
 
 from stackyn_server.config import Settings
+from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, CleanupArguments, Kind
-from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, deployments, instances, jobs, routes
+from stackyn_server.store import apps, deployments, events, instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment, Mover
@@ -35,33 +38,35 @@ class Owner(Protocol):
     def plan(self) -> str: ...
 
 
-async def lock_app(connection: Connection, app: AppId, tenant: UserId | None) -> App:
-    """Raises `NotFound` for an app that doesn't exist, is deleted, or is somebody else's."""
-    found = await apps.lock(connection, app, tenant)
-    if found is None:
-        raise NotFound("There is no such app.")
-    return found
+def build_priority(settings: Settings, plan_name: str) -> int:
+    plan = settings.plans.get(plan_name)
+    return RAISED_PRIORITY if plan and plan.priority_builds else ORDINARY_PRIORITY
 
 
-def build_priority(settings: Settings, plan: str) -> int:
-    chosen = settings.plans.get(plan)
-    return RAISED_PRIORITY if chosen and chosen.priority_builds else ORDINARY_PRIORITY
-
-
-async def build_again(connection: Connection, app: App, priority: int, mover: Mover) -> Deployment:
-    """Build the branch of a locked app. Waiting older builds end superseded, a running one finishes first."""
+async def request_build(connection: Connection, app: App, priority: int, mover: Mover) -> Deployment:
+    """Build the app's branch and run it. Builds that wait are superseded; one that runs finishes first."""
     await supersede(connection, app.id, Kind.BUILD, mover)
     deployment = await deployments.insert(
         connection, app=app.id, tenant=app.tenant, cause=Cause.REDEPLOY, branch=app.branch
     )
     await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=priority)
+    await apps.set_desired(connection, app.id, Desired.RUNNING)
     return deployment
 
 
-async def run_again(
-    connection: Connection, app: App, release: Release, cause: Cause, mover: Mover
+async def request_release(
+    connection: Connection,
+    app: App,
+    release: Release,
+    cause: Cause,
+    mover: Mover,
+    *,
+    stop_grace_seconds: float,
 ) -> Deployment:
-    """Run a release of a locked app again: same image, no build."""
+    """Run a release of the app again: same image, no build.
+
+    It needs a slot at once, so an old instance that drains gets `stop_grace_seconds` at most.
+    """
     await supersede(connection, app.id, Kind.RELEASE, mover)
     origin = await deployments.get(connection, release.deployment)
     deployment = await deployments.insert(
@@ -77,13 +82,57 @@ async def run_again(
         source_release=release.id,
     )
     await jobs.enqueue_for_deployment(connection, Kind.RELEASE, deployment)
+    await jobs.shorten_retire_deadlines(connection, app.id, stop_grace_seconds)
+    await apps.set_desired(connection, app.id, Desired.RUNNING)
     return deployment
 
 
-async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mover: Mover) -> None:
-    """Move the deployments whose waiting job was just taken away to `to`, and have what they left cleaned up.
+async def stop_app(
+    connection: Connection, app: App, mover: Mover, *, reason: str | None = None, by_billing: bool = False
+) -> None:
+    """Stop the app durably; its release is kept. `by_billing`: it starts again when its account pays."""
+    await cancel_deployments(connection, app.id, mover)
+    await apps.set_desired(
+        connection, app.id, Desired.STOPPED, stop_reason=reason, stopped_by_billing=by_billing
+    )
+    if app.desired is not Desired.STOPPED:
+        await jobs.enqueue_for_app(connection, Kind.STOP, app.id, app.tenant)
+        data = {"reason": reason} if reason else {}
+        await events.append(connection, "app.stopped", tenant=app.tenant, app=app.id, data=data)
 
-    One that waits in the middle of its switch (its server died, or its database was away) is turned back first.
+
+async def delete_app(connection: Connection, app: App, mover: Mover) -> None:
+    """Make the app invisible at once; route, containers, images, logs and files go for certain."""
+    await apps.set_desired(connection, app.id, Desired.DELETED)
+    await cancel_deployments(connection, app.id, mover)
+    await jobs.enqueue_for_app(connection, Kind.REMOVE, app.id, app.tenant)
+    await events.append(connection, "app.deleted", tenant=app.tenant, app=app.id)
+
+
+async def cancel_deployments(connection: Connection, app: AppId, mover: Mover) -> None:
+    """End every open deployment of the app: waiting ones now, running ones as soon as their task has cleaned up.
+
+    Jobs that put the app to sleep or wake it are cancelled too.
+    """
+    for kind in (Kind.BUILD, Kind.RELEASE):
+        subjects = await jobs.request_cancel(connection, app=app, kind=kind)
+        await end_waiting(connection, subjects, Phase.CANCELLED, mover)
+    await end_jobless(connection, app, Phase.CANCELLED, mover)
+    for kind in (Kind.SLEEP, Kind.WAKE):
+        await jobs.request_cancel(connection, app=app, kind=kind)
+
+
+async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:
+    """End the deployments that wait for a job of this kind; a running one finishes first."""
+    subjects = await jobs.supersede_waiting(connection, kind, app)
+    await end_waiting(connection, subjects, Phase.SUPERSEDED, mover)
+    await end_jobless(connection, app, Phase.SUPERSEDED, mover)
+
+
+async def end_waiting(connection: Connection, subjects: list[str], to: Phase, mover: Mover) -> None:
+    """Move the deployments in `subjects`, whose waiting jobs were just ended, to `to`, and enqueue their cleanup.
+
+    The route of one that waits in the middle of its switch (its server died, or its database was away) goes back first.
     """
     for subject in subjects:
         deployment = await deployments.get(connection, DeploymentId(int(subject)))
@@ -110,24 +159,3 @@ async def _end(connection: Connection, deployment: Deployment, to: Phase, mover:
     await jobs.enqueue_for_deployment(
         connection, Kind.CLEANUP, deployment, CleanupArguments.after(deployment.phase)
     )
-
-
-async def supersede(connection: Connection, app: AppId, kind: Kind, mover: Mover) -> None:
-    """A newer wish makes the waiting ones of this kind pointless; a running one finishes first."""
-    await end_waiting(
-        connection, await jobs.supersede_waiting(connection, kind, app), Phase.SUPERSEDED, mover
-    )
-    await end_jobless(connection, app, Phase.SUPERSEDED, mover)
-
-
-async def cancel_deployments(connection: Connection, app: AppId, mover: Mover) -> None:
-    """End every open deployment of the app: waiting ones now, running ones as soon as their task has cleaned up.
-
-    Neither falling asleep nor waking up matters any more.
-    """
-    for kind in (Kind.BUILD, Kind.RELEASE):
-        subjects = await jobs.request_cancel(connection, app=app, kind=kind)
-        await end_waiting(connection, subjects, Phase.CANCELLED, mover)
-    await end_jobless(connection, app, Phase.CANCELLED, mover)
-    for kind in (Kind.SLEEP, Kind.WAKE):
-        await jobs.request_cancel(connection, app=app, kind=kind)

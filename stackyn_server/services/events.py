@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, events
+from stackyn_server.services.app_access import find_app
+from stackyn_server.store import events
 from stackyn_server.store.database import Database
 
 
@@ -30,7 +30,6 @@ class Events:
     ) -> list[EventView]:
         """Return the app's events, newest first, from before the event `before` on."""
         async with self._database.connection() as connection:
-            if await apps.of_tenant(connection, app, tenant) is None:
-                raise NotFound("There is no such app.")
+            await find_app(connection, app, tenant)
             rows = await events.list_of_app(connection, app, before=before, limit=limit)
         return [EventView(row.id, row.name, row.deployment, row.data, row.created_at) for row in rows]

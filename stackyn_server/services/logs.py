@@ -10,19 +10,17 @@ from datetime import datetime
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Status, status_of
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind, LogLine
 from stackyn_server.engine import containers
 from stackyn_server.engine import logs as engine_logs
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.logs import LogLine
 from stackyn_server.errors import NotFound, StackynError
-from stackyn_server.journal.journal import Chunk, Journal
+from stackyn_server.journal.journal import Journal
+from stackyn_server.services.app_access import find_app, find_deployment
 from stackyn_server.services.views import error_message
-from stackyn_server.store import accounts, apps, deployments, instances, logs
+from stackyn_server.store import accounts, instances, logs
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.instances import Instance, InstanceState
-from stackyn_server.store.logs import LogEntry
-
-__all__ = ["Chunk", "DeploymentLogs", "LogEntry", "LogLine", "Logs"]
 
 _BUILD_LOG_BYTES = 1024**2
 _RUNTIME_LINES = 500
@@ -51,9 +49,7 @@ class Logs:
     async def of_deployment(self, tenant: UserId | None, deployment: DeploymentId) -> DeploymentLogs:
         """Return both logs; the build log grows while it is built."""
         async with self._database.connection() as connection:
-            row = await deployments.get_of_tenant(connection, deployment, tenant)
-            if row is None:
-                raise NotFound("There is no such deployment.")
+            row = await find_deployment(connection, deployment, tenant)
             instance = await instances.newest_of_deployment(connection, deployment)
             build_log = await logs.read_text(connection, deployment, "build", _BUILD_LOG_BYTES)
             included = await self._plan_has_logs(connection, row.tenant)
@@ -68,25 +64,24 @@ class Logs:
         )
 
     async def of_app(
-        self, tenant: UserId | None, app: AppId, kind: str, *, limit: int, offset: int
+        self, tenant: UserId | None, app: AppId, kind: LogKind, *, limit: int, offset: int
     ) -> list[LogEntry]:
         """Return stored log pieces of the app, newest first."""
         async with self._database.connection() as connection:
-            await self._app(connection, tenant, app)
+            await find_app(connection, app, tenant)
             return await logs.list_of_app(connection, app, kind, limit=limit, offset=offset)
 
     async def resume_build(self, tenant: UserId | None, deployment: DeploymentId, after: int) -> int:
         """Return the chunk of the build log to go on after: 0, its beginning, if `after` is none of it (any more)."""
         async with self._database.connection() as connection:
-            if await deployments.get_of_tenant(connection, deployment, tenant) is None:
-                raise NotFound("There is no such deployment.")
+            await find_deployment(connection, deployment, tenant)
             return after if await logs.has_chunk(connection, deployment, "build", after) else 0
 
-    def follow_build(self, deployment: DeploymentId, after: int) -> AsyncIterator[Chunk]:
+    def follow_build(self, deployment: DeploymentId, after: int) -> AsyncIterator[LogChunk]:
         """Return the build log from after chunk `after` on, as it grows, without gap or repetition."""
         return self._journal.follow(deployment, after)
 
-    async def rest_of_build(self, deployment: DeploymentId, after: int) -> list[Chunk]:
+    async def rest_of_build(self, deployment: DeploymentId, after: int) -> list[LogChunk]:
         """Return what the build log of a deployment that has ended says after chunk `after`."""
         return await self._journal.rest(deployment, after)
 
@@ -95,7 +90,7 @@ class Logs:
     ) -> AsyncIterator[LogLine]:
         """Return the lines of the serving container until the reader leaves. Raises `NotFound` without one."""
         async with self._database.connection() as connection:
-            await self._app(connection, tenant, app)
+            await find_app(connection, app, tenant)
             instance = await instances.serving(connection, app)
         if instance is None or instance.container is None:
             raise NotFound("This app is not running.")
@@ -115,8 +110,3 @@ class Logs:
         account = await accounts.get(connection, tenant)
         plan = self._settings.plans.get(account.plan) if account else None
         return bool(plan and plan.logs)
-
-    @staticmethod
-    async def _app(connection: Connection, tenant: UserId | None, app: AppId) -> None:
-        if await apps.of_tenant(connection, app, tenant) is None:
-            raise NotFound("There is no such app.")

@@ -6,15 +6,14 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId
-from stackyn_server.domain.jobs import Kind
 from stackyn_server.services.deploy_requests import (
     Leader,
-    build_again,
     build_priority,
-    cancel_deployments,
-    run_again,
+    request_build,
+    request_release,
+    stop_app,
 )
-from stackyn_server.store import apps, events, jobs, releases
+from stackyn_server.store import apps, events, releases
 from stackyn_server.store.accounts import Account
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Mover
@@ -23,7 +22,7 @@ STOP_REASON = "Your trial or subscription is over. The app starts again by itsel
 
 
 class PaidApps:
-    """Acts in the transaction of the account's new state, whose row the caller has locked."""
+    """Acts in the transaction that changes the account's billing state and has locked its row."""
 
     def __init__(self, settings: Settings, leader: Leader) -> None:
         self._settings = settings
@@ -31,35 +30,29 @@ class PaidApps:
 
     async def stop(self, connection: Connection, owner: Account) -> None:
         """Stop every app that is wanted to run; releases, variables and data are kept."""
-        for app in await apps.ids_of_tenant(connection, owner.id):
-            found = await apps.lock(connection, app, owner.id)
-            if found is None or found.desired is not Desired.RUNNING:
-                continue
-            await apps.set_desired(
-                connection, app, Desired.STOPPED, stop_reason=STOP_REASON, stopped_by_billing=True
-            )
-            await cancel_deployments(connection, app, Mover(self._leader.epoch, "billing:stop"))
-            await jobs.enqueue_for_app(connection, Kind.STOP, found.id, found.tenant)
-            await events.append(
-                connection, "app.stopped", tenant=owner.id, app=app, data={"reason": STOP_REASON}
-            )
+        mover = Mover(self._leader.epoch, "billing:stop")
+        for app_id in await apps.ids_of_tenant(connection, owner.id):
+            app = await apps.lock(connection, app_id, owner.id)
+            if app is not None and app.desired is Desired.RUNNING:
+                await stop_app(connection, app, mover, reason=STOP_REASON, by_billing=True)
 
     async def start(self, connection: Connection, owner: Account) -> None:
-        """Start what `stop` has stopped and nobody has touched since."""
-        for app in await apps.stopped_by_billing(connection, owner.id):
-            await self._start(connection, owner, app)
+        """Start the apps that `stop` has stopped and nobody has changed since."""
+        for app_id in await apps.stopped_by_billing(connection, owner.id):
+            await self._start(connection, owner, app_id)
 
-    async def _start(self, connection: Connection, owner: Account, app: AppId) -> None:
-        """Run its release, or build what never went live."""
-        found = await apps.lock(connection, app, owner.id)
-        if found is None:
+    async def _start(self, connection: Connection, owner: Account, app_id: AppId) -> None:
+        """Run the app's release; build an app that never went live."""
+        app = await apps.lock(connection, app_id, owner.id)
+        if app is None:
             return
         mover = Mover(self._leader.epoch, "billing:start")
-        release = await releases.get(connection, found.current_release) if found.current_release else None
+        release = await releases.get(connection, app.current_release) if app.current_release else None
         if release is not None and release.image_removed_at is None:
-            await run_again(connection, found, release, Cause.START, mover)
-            await jobs.shorten_retire_deadlines(connection, app, self._settings.apps.stop_grace_seconds)
+            grace_seconds = self._settings.apps.stop_grace_seconds
+            await request_release(
+                connection, app, release, Cause.START, mover, stop_grace_seconds=grace_seconds
+            )
         else:
-            await build_again(connection, found, build_priority(self._settings, owner.plan), mover)
-        await apps.set_desired(connection, app, Desired.RUNNING)
-        await events.append(connection, "app.started", tenant=owner.id, app=app)
+            await request_build(connection, app, build_priority(self._settings, owner.plan), mover)
+        await events.append(connection, "app.started", tenant=owner.id, app=app.id)

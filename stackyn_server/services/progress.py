@@ -9,10 +9,9 @@ from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.labels import container_name
-from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, deployments, instances, releases, routes
-from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database
+from stackyn_server.services.app_access import find_app
+from stackyn_server.store import deployments, instances, releases, routes
+from stackyn_server.store.database import Database
 from stackyn_server.store.instances import InstanceState
 from stackyn_server.store.routes import RouteState
 
@@ -49,7 +48,7 @@ class ProgressReader:
     async def newest(self, tenant: UserId | None, app: AppId) -> Progress | None:
         """Return the newest deployment's progress, None before there is one. Raises `NotFound`."""
         async with self._database.connection() as connection:
-            await self._app(connection, tenant, app)
+            await find_app(connection, app, tenant)
             rows = await deployments.list_of_app(connection, app, limit=1)
         if not rows:
             return None
@@ -59,7 +58,7 @@ class ProgressReader:
     async def verify(self, tenant: UserId | None, app: AppId) -> AppCheck:
         """Compare what is wanted with what is recorded of container and route."""
         async with self._database.connection() as connection:
-            found = await self._app(connection, tenant, app)
+            known_app = await find_app(connection, app, tenant)
             instance = await instances.serving(connection, app)
             route = await routes.get(connection, app)
             release = await releases.get(connection, instance.release) if instance else None
@@ -69,16 +68,16 @@ class ProgressReader:
         is_routed = route is not None and route.state is RouteState.SERVING
         is_probed = instance is not None and instance.up_at is not None
         wanted = {
-            "The app is stopped.": found.desired is Desired.RUNNING,
+            "The app is stopped.": known_app.desired is Desired.RUNNING,
             "No container of the app is running.": is_running,
             "No route leads to the app.": is_routed,
             "The container has not answered its first check yet.": is_probed,
         }
         return AppCheck(
             app=app,
-            app_name=found.name,
-            slug=found.slug,
-            url=self._settings.public_url(found.slug),
+            app_name=known_app.name,
+            slug=known_app.slug,
+            url=self._settings.public_url(known_app.slug),
             container=(instance.container or "") if instance else "",
             container_name=container_name(instance.id) if instance else "",
             port=release.port if release else 0,
@@ -87,10 +86,3 @@ class ProgressReader:
             is_probed=is_probed,
             errors=tuple(sentence for sentence, is_so in wanted.items() if not is_so),
         )
-
-    @staticmethod
-    async def _app(connection: Connection, tenant: UserId | None, app: AppId) -> App:
-        found = await apps.of_tenant(connection, app, tenant)
-        if found is None:
-            raise NotFound("There is no such app.")
-        return found

@@ -11,7 +11,7 @@ from stackyn_server.domain.registries import RegistryCredential, valid_host, val
 from stackyn_server.errors import Conflict, NotFound, SignInRequired
 from stackyn_server.security.registries import seal_password
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.services.deploy_requests import lock_app
+from stackyn_server.services.app_access import lock_app
 from stackyn_server.services.sessions import Caller
 from stackyn_server.store import apps, registries
 from stackyn_server.store.database import Database

@@ -9,10 +9,11 @@ from stackyn_server.security.passwords import Passwords
 from stackyn_server.services.account_views import account_view
 from stackyn_server.services.accounts import SignedIn
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.codes import Codes, CodeWrong, Purpose
+from stackyn_server.services.codes import Codes, CodeWrong
 from stackyn_server.services.registration import new_account, of_proven_address
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.store import accounts, sessions
+from stackyn_server.store.codes import Purpose
 from stackyn_server.store.database import Connection, Database
 
 

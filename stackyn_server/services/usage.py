@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackyn_server.domain.ids import AppId, UserId
-from stackyn_server.domain.usage import SECONDS_OF, STEP_SECONDS_OF, Range
-from stackyn_server.errors import NotFound
-from stackyn_server.store import apps, samples
+from stackyn_server.domain.usage import SECONDS_OF, STEP_SECONDS_OF, Range, UsagePoint
+from stackyn_server.services.app_access import find_app
+from stackyn_server.store import samples
 from stackyn_server.store.database import Database
-from stackyn_server.store.samples import Point
-
-__all__ = ["Point", "Range", "Series", "UsageReader"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Series:
 
     range: Range
     step_seconds: int
-    points: Sequence[Point]
+    points: Sequence[UsagePoint]
 
 
 class UsageReader:
@@ -32,7 +29,6 @@ class UsageReader:
         """Return the app's usage, oldest first. Raises `NotFound`."""
         step = STEP_SECONDS_OF[wanted]
         async with self._database.connection() as connection:
-            if await apps.of_tenant(connection, app, tenant) is None:
-                raise NotFound("There is no such app.")
+            await find_app(connection, app, tenant)
             points = await samples.series(connection, app, seconds=SECONDS_OF[wanted], step_seconds=step)
         return Series(wanted, step, points)

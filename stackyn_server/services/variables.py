@@ -8,11 +8,10 @@ from datetime import datetime
 from stackyn_server.config import AppsSettings
 from stackyn_server.domain.apps import Amount, check_amount, valid_variable, variable_bytes
 from stackyn_server.domain.ids import AppId, UserId
-from stackyn_server.errors import NotFound
 from stackyn_server.security.sealing import OVERHEAD_BYTES, Sealer
 from stackyn_server.security.variables import open_variable, seal_variable
-from stackyn_server.services.deploy_requests import lock_app
-from stackyn_server.store import apps, variables
+from stackyn_server.services.app_access import find_app, lock_app
+from stackyn_server.store import variables
 from stackyn_server.store.database import Database
 from stackyn_server.store.variables import SealedVariable, Stored
 
@@ -36,11 +35,9 @@ class Variables:
     async def list(self, tenant: UserId | None, app: AppId) -> list[VariableView]:
         """Return the app's variables by key, values in clear for their owner."""
         async with self._database.connection() as connection:
-            found = await apps.of_tenant(connection, app, tenant)
-            if found is None:
-                raise NotFound("There is no such app.")
+            owner = (await find_app(connection, app, tenant)).tenant
             rows = await variables.list_of_app(connection, app)
-        return [self._opened(found.tenant, row) for row in rows]
+        return [self._opened(owner, row) for row in rows]
 
     async def put(self, tenant: UserId | None, app: AppId, key: str, value: str) -> VariableView:
         """Set a variable; the same key replaces, keeping id and creation time. Raises `InvalidRequest`."""

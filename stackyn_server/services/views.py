@@ -83,7 +83,6 @@ class DeploymentView:
     error_message: str | None
     failure: dict[str, Any] | None
     wait: Wait | None
-    plan_reasons: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
     live_at: datetime | None
@@ -183,7 +182,6 @@ def deployment_view(
         error_message=error_message(failure) if failure else None,
         failure=failure,
         wait=wait_of(deployment, waiting),
-        plan_reasons=tuple((deployment.plan or {}).get("reasons", ())),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
         live_at=deployment.live_at,

@@ -5,24 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
 
 from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
 SQL = load("logs")
-
-LogKind = Literal["build", "runtime"]
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of a log: whole lines, each with its newline. Ids ascend within a deployment."""
-
-    id: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +21,6 @@ class NewChunk:
     deployment: DeploymentId | None
     kind: LogKind
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """`size` in bytes of UTF-8."""
-
-    id: int
-    app: AppId
-    deployment: DeploymentId | None
-    kind: LogKind
-    created_at: datetime
-    content: str
-    size: int
 
 
 async def reserve_ids(connection: Connection, count: int) -> list[int]:
@@ -84,10 +60,10 @@ async def read_text(connection: Connection, deployment: DeploymentId, kind: LogK
 
 async def chunks_after(
     connection: Connection, deployment: DeploymentId, kind: LogKind, after: int, limit: int
-) -> list[Chunk]:
+) -> list[LogChunk]:
     """Return up to `limit` chunks with an id above `after`, oldest first."""
     rows = await connection.fetch(SQL.chunks_after, deployment, kind, after, limit)
-    return [Chunk(row["id"], row["content"]) for row in rows]
+    return [LogChunk(row["id"], row["content"]) for row in rows]
 
 
 async def has_chunk(connection: Connection, deployment: DeploymentId, kind: LogKind, chunk: int) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.domain.usage import UsagePoint
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -19,18 +19,6 @@ class NewSample:
 
     app: AppId
     instance: InstanceId
-    cpu: float | None
-    memory_bytes: int
-    received_bytes: int | None
-    sent_bytes: int | None
-    disk_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A step of a series that begins `at`: processor on average, memory and disk at their highest, network in all."""
-
-    at: datetime
     cpu: float | None
     memory_bytes: int
     received_bytes: int | None
@@ -52,10 +40,11 @@ async def record(connection: Connection, taken: Sequence[NewSample]) -> None:
     )
 
 
-async def series(connection: Connection, app: AppId, *, seconds: int, step_seconds: int) -> list[Point]:
+async def series(connection: Connection, app: AppId, *, seconds: int, step_seconds: int) -> list[UsagePoint]:
     """Return the steps of the last `seconds` that have samples, oldest first."""
     return [
-        Point(**dict(row)) for row in await connection.fetch(SQL.series, app, seconds, float(step_seconds))
+        UsagePoint(**dict(row))
+        for row in await connection.fetch(SQL.series, app, seconds, float(step_seconds))
     ]
 
 

@@ -8,10 +8,11 @@ from contextlib import aclosing
 
 import pytest
 
+from stackyn_server.domain.logs import LogLine, StreamName
 from stackyn_server.engine import containers, logs
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
-from stackyn_server.engine.logs import LineJoiner, LogLine
+from stackyn_server.engine.logs import LineJoiner
 from tests.patience import within
 
 Spec = Callable[..., ContainerSpec]
@@ -146,7 +147,7 @@ def test_streams_that_interleave_in_mid_line_are_kept_apart() -> None:
     assert joiner.rest() == []
 
 
-def _line(stream: logs.StreamName, text: str) -> LogLine:
+def _line(stream: StreamName, text: str) -> LogLine:
     whole = LineJoiner().feed(stream, b"2026-01-02T03:04:05.1Z " + text.encode() + b"\n")
     assert whole is not None
     return whole

@@ -16,7 +16,7 @@ from stackyn_server.api.wire.logs import (
 )
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import AppId, DeploymentId, parse_id
-from stackyn_server.services.log_views import Chunk, LogLine
+from stackyn_server.domain.logs import LogChunk, LogKind, LogLine
 from stackyn_server.services.sessions import Caller
 
 _LAST_EVENT_ID = "Last-Event-ID"
@@ -51,7 +51,7 @@ async def follow_build(
     given = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
     told = await services.logs.resume_build(caller.id, deployment, given)
 
-    def spell(chunk: Chunk) -> bytes:
+    def spell(chunk: LogChunk) -> bytes:
         nonlocal told
         told = chunk.id
         return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
@@ -96,7 +96,7 @@ async def follow_runtime(
 
 
 async def _entries(
-    services: Services, caller: Caller, app: AppId, kind: str, page: LogPage
+    services: Services, caller: Caller, app: AppId, kind: LogKind, page: LogPage
 ) -> list[LogEntry]:
     found = await services.logs.of_app(caller.id, app, kind, limit=page.limit, offset=page.offset)
     return [LogEntry.of(entry) for entry in found]

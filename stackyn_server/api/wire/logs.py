@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none
+from stackyn_server.domain import logs
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import LARGEST_ID
 from stackyn_server.services.events import EventView
-from stackyn_server.services.log_views import LogEntry as EntryView
 from stackyn_server.services.logs import DeploymentLogs as LogsView
 
 USUAL_ENTRIES, MOST_ENTRIES = 100, 1000
@@ -105,7 +105,7 @@ class LogEntry(ResponseBody):
     size: int
 
     @classmethod
-    def of(cls, entry: EntryView) -> LogEntry:
+    def of(cls, entry: logs.LogEntry) -> LogEntry:
         return cls(
             app_id=entry.app,
             deployment_id=entry.deployment,

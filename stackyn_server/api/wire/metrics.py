@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from stackyn_server.api.wire.base import Query, ResponseBody
-from stackyn_server.services.usage import Point as PointView
-from stackyn_server.services.usage import Range, Series
+from stackyn_server.domain.usage import Range, UsagePoint
+from stackyn_server.services.usage import Series
 
 
 class MetricsQuery(Query):
@@ -27,7 +27,7 @@ class Point(ResponseBody):
     sent_bytes: int | None
 
     @classmethod
-    def of(cls, view: PointView) -> Point:
+    def of(cls, view: UsagePoint) -> Point:
         return cls(
             at=view.at,
             cpu=None if view.cpu is None else round(view.cpu, 4),

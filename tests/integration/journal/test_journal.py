@@ -9,8 +9,9 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.logs import LogChunk
 from stackyn_server.journal import journal as module
-from stackyn_server.journal.journal import Chunk, Journal
+from stackyn_server.journal.journal import Journal
 from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store import logs
 from stackyn_server.store.database import CommitUnknown, Database
@@ -72,8 +73,8 @@ async def test_a_reader_gets_old_and_new_without_gap_or_repetition(written: Writ
         written.write(line)
     await written.journal.flush(written.deployment)
 
-    async def read(after: int) -> list[Chunk]:
-        chunks: list[Chunk] = []
+    async def read(after: int) -> list[LogChunk]:
+        chunks: list[LogChunk] = []
         async for chunk in written.journal.follow(written.deployment, after):
             chunks.append(chunk)
             if lines[-1] in chunk.text:
