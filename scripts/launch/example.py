@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from scripts.launch.git_server import GitServer
 from scripts.launch.screen import say, step
 from stackyn_server import config
 from stackyn_server.errors import StackynError
-from tests.git_server import GitServer
 
 ADDRESS = "127.0.0.1"
 PORT = 8418  # chosen once: the address of the repository is kept with the app
 NAME = "Example"
 BRANCH = "main"
-FOLDER = Path(__file__).resolve().parents[2] / "tests/apps/flask"
+FOLDER = Path(__file__).resolve().parents[1] / "example_app"
 ASK_AGAIN_SECONDS = 0.5
 VISIT_SECONDS = 30
 _TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
@@ -52,19 +52,16 @@ class Site:
 @asynccontextmanager
 async def serve(directory: Path, port: int) -> AsyncIterator[str]:
     """Offer the example's repository on loopback and yield its URL."""
-    server = GitServer(directory, port)
-    try:
-        await server.start()
-    except OSError as error:
-        raise ExampleFailed(
-            f"The example's git server can't listen on {ADDRESS}:{port}: {error.strerror}.",
-            hint="Choose another port with --demo-port, or leave the example out with --no-demo.",
-        ) from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(GitServer(directory, port))
+        except OSError as error:
+            raise ExampleFailed(
+                f"The example's git server can't listen on {ADDRESS}:{port}: {error.strerror}.",
+                hint="Choose another port with --demo-port, or leave the example out with --no-demo.",
+            ) from error
         url, _ = await server.publish("example", FOLDER, BRANCH)
         yield url
-    finally:
-        await server.stop()
 
 
 async def deploy(

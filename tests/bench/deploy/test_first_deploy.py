@@ -14,7 +14,7 @@ from tests.bench.machine import machine
 from tests.git_server import GitServer
 from tests.server_process import REPOSITORY, ServerProcess, docker, running
 
-EXAMPLE = REPOSITORY / "tests/apps/flask"
+EXAMPLE = REPOSITORY / "scripts/example_app"
 IDLE_SECONDS = 5  # after which nothing of the deploys runs any more
 MEBIBYTE_IN_KIB = 1024
 

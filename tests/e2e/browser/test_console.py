@@ -10,7 +10,7 @@ from tests.git_server import GitServer
 from tests.server_process import PASSWORD
 from tests.tiny import SERVE, tiny_app
 
-FLASK = Path(__file__).parents[2] / "apps" / "flask"
+FLASK = Path(__file__).parents[3] / "scripts/example_app"
 BUILD_SECONDS = 180
 NEW_PASSWORD = "a longer battery horse"
 
