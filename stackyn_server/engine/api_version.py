@@ -10,23 +10,24 @@ from stackyn_server.engine.errors import EngineUnavailable, EngineUnsupported
 ApiVersion = tuple[int, int]
 
 OLDEST_API: ApiVersion = (1, 41)  # Docker 20.10
-NEWEST_API: ApiVersion = (1, 51)  # Docker 28.5; a newer engine is spoken to in this version
+NEWEST_API: ApiVersion = (1, 51)  # Docker 28.5; with a newer engine, this version is used
 
 
 def choose_api_version(offered: Mapping[str, Any]) -> ApiVersion:
-    """Choose the API version from the engine's `/version`. Raises `EngineUnsupported` with both sides named."""
-    theirs = _parsed(offered.get("ApiVersion"))
-    oldest_theirs = _parsed(offered.get("MinAPIVersion", "1.0"))
+    """Choose the API version from the engine's answer to `/version`. Raises `EngineUnsupported`, naming both
+    versions."""
+    max_offered = _parsed(offered.get("ApiVersion"))
+    min_offered = _parsed(offered.get("MinAPIVersion", "1.0"))
     name = f"Docker {offered.get('Version', 'of an unknown version')}"
-    chosen = min(theirs, NEWEST_API)
+    chosen = min(max_offered, NEWEST_API)
     if chosen < OLDEST_API:
         raise EngineUnsupported(
-            f"{name} is too old: it speaks API {_plain(theirs)}, needed is {_plain(OLDEST_API)} or newer.",
+            f"{name} is too old: it speaks API {_plain(max_offered)}, needed is {_plain(OLDEST_API)} or newer.",
             hint="Install Docker 20.10 or newer.",
         )
-    if chosen < oldest_theirs:
+    if chosen < min_offered:
         raise EngineUnsupported(
-            f"{name} accepts only API {_plain(oldest_theirs)} or newer; this server speaks up to {_plain(NEWEST_API)}.",
+            f"{name} accepts only API {_plain(min_offered)} or newer; this server speaks up to {_plain(NEWEST_API)}.",
             hint="Upgrade Stackyn, or lower min-api-version in Docker's daemon.json.",
         )
     return chosen

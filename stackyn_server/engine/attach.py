@@ -1,7 +1,7 @@
-"""Standard input and outputs of a container over one connection of the engine that both sides keep open.
+"""Attach to the standard input and outputs of a container, over one upgraded connection to the engine.
 
-Spoken on the socket itself: HTTP clients hide an upgraded connection, and closing only its sending half is what tells
-a container that its input has ended.
+This module uses the socket itself: HTTP clients hide an upgraded connection, and a container learns of the end of its
+input only when the sending half of the connection is closed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _REASON_BYTES = 4096
 
 
 class Attached:
-    """`write` waits while the container doesn't read; `outputs` leaves the container waiting while nobody reads."""
+    """An attached container. Both directions have back-pressure: `write` waits until the container reads, and the
+    container waits until the caller of `outputs` reads."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -37,7 +38,7 @@ class Attached:
         self._writer.write_eof()
 
     def abort(self) -> None:
-        """Break the connection off; whoever reads it gets `EngineUnavailable`, or the end."""
+        """Break the connection off. A reader of `outputs` gets `EngineUnavailable`, or the end."""
         self._writer.transport.abort()
 
     async def outputs(self) -> AsyncIterator[tuple[int, bytes]]:
@@ -45,10 +46,10 @@ class Attached:
         try:
             while header := await self._reader.read(1):
                 header += await self._reader.readexactly(_HEADER.size - 1)
-                number, left = _HEADER.unpack(header)
-                while left:
-                    piece = await self._reader.readexactly(min(left, _PIECE_BYTES))
-                    left -= len(piece)
+                number, remaining = _HEADER.unpack(header)
+                while remaining:
+                    piece = await self._reader.readexactly(min(remaining, _PIECE_BYTES))
+                    remaining -= len(piece)
                     yield number, piece
         except (asyncio.IncompleteReadError, OSError) as error:
             raise EngineUnavailable(f"the connection to a container broke: {error}") from error

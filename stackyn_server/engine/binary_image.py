@@ -1,4 +1,4 @@
-"""One static program as a file system for an image."""
+"""Put one static program into a tar that the engine imports as an image."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 _PIECE_BYTES = 1024 * 1024
-_DIRECTORIES = ("etc", "etc/stackyn", "tmp")  # where mounts go: a read-only root can't be given any later
+_DIRECTORIES = ("etc", "etc/stackyn", "tmp")  # mount points: a read-only root can get none later
 
 
 class BinaryChanged(Exception):
-    """The file's content isn't the one that was asked for."""
+    """The file's content does not have the expected digest."""
 
 
 async def binary_as_tar(binary: Path, digest: str) -> AsyncIterator[bytes]:

@@ -29,8 +29,8 @@ _SNAPSHOTTER = "io.containerd.snapshotter.v1"
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What the engine says about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory in bytes;
-    `root` is the folder of its images and containers; `has_containerd_store`: containerd keeps them."""
+    """What the engine reports about itself and its host. `cgroup_driver` is `cgroupfs` or `systemd`; memory is in
+    bytes; `root` is the folder of images and containers; `has_containerd_store`: containerd stores the images."""
 
     version: str
     api_version: ApiVersion
@@ -43,7 +43,7 @@ class EngineFacts:
 
 
 class Engine:
-    """The engine behind one socket, as seen by one installation. Use it with `async with`, or `open` and `close`."""
+    """A client of the engine behind one socket, for one installation. Use `async with`, or `open` and `close`."""
 
     def __init__(
         self, settings: config.EngineSettings, network: config.NetworkSettings, installation: str
@@ -51,7 +51,7 @@ class Engine:
         self.settings = settings
         self.network = network
         self.labels = Labels(installation)
-        self.network_lock = asyncio.Lock()  # of whoever makes a network
+        self.network_lock = asyncio.Lock()  # held while a network is made
         self._docker: Docker | None = None
         self._facts: EngineFacts | None = None
 
@@ -65,7 +65,8 @@ class Engine:
         await self.close()
 
     async def open(self) -> None:
-        """Connect and agree on a version. Raises `EngineUnavailable` or `EngineUnsupported`, with nothing left open."""
+        """Connect and agree on a version. Raises `EngineUnavailable` or `EngineUnsupported`, and then leaves nothing
+        open."""
         # No connection limit: 101 log followers on aiohttp's default of 100 block every further call (measured).
         connector = aiohttp.UnixConnector(path=str(self.settings.socket), limit=0)
         timeout = aiohttp.ClientTimeout(total=self.settings.request_seconds)
@@ -115,7 +116,7 @@ class Engine:
         return self.facts.cgroup_version
 
     async def negotiate(self) -> EngineFacts:
-        """Agree on an API version and read the facts; again after the engine may have been replaced."""
+        """Agree on an API version and read the facts. Call it again after the engine may have been replaced."""
         with translated():
             async with self.docker.session.get(f"{self.docker.docker_host}/version") as response:
                 response.raise_for_status()
@@ -156,9 +157,9 @@ class Engine:
         body: object = None,
         seconds: float | None = None,
     ) -> Any:
-        """Make a call that aiodocker has no method for and return its JSON (None when the answer has none).
+        """Make a call that aiodocker has no method for and return its JSON, None when the answer has none.
 
-        `seconds` is how long it may take, when that is not what `[engine] request_seconds` says.
+        `seconds` is the time limit where `[engine] request_seconds` does not fit.
         """
         timeout = aiohttp.ClientTimeout(total=self.settings.request_seconds if seconds is None else seconds)
         with translated():
@@ -190,9 +191,9 @@ class Engine:
         upload: AsyncIterator[bytes] | None = None,
         content_type: str = "application/x-tar",
     ) -> AsyncIterator[EngineStream]:
-        """Open an answer without an end. Leaving the block closes its connection, which also cancels a build.
+        """Open an answer that has no end. Leaving the block closes the connection.
 
-        An error raised by `upload` itself comes out unchanged.
+        An error that `upload` raises is passed on unchanged.
         """
         source = None if upload is None else Upload(upload)
         response: aiohttp.ClientResponse | None = None

@@ -1,5 +1,7 @@
-"""What a container has written to disk: its writable layer and the volumes that its image declares. overlay2 keeps no
-quota for either, so the only limit is to measure and act."""
+"""Measure what a container has written to disk: its writable layer and the volumes that its image declares.
+
+overlay2 has no quota for either, so the only limit is to measure and act.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +18,23 @@ from typing import Any
 from stackyn_server.engine.client import Engine
 
 _BLOCK_BYTES = 512  # of `st_blocks`, whatever the file system's own blocks are
-MIN_FILE_BYTES = 4096  # so that a flood of empty files counts, and is not walked to its end
-_GONE = (FileNotFoundError, NotADirectoryError)  # or something else by now
+MIN_FILE_BYTES = 4096  # so many empty files reach the limit too
+_GONE = (FileNotFoundError, NotADirectoryError)  # removed, or replaced by a file
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """An empty file counts as `MIN_FILE_BYTES`; `files` are folders too."""
+    """An empty file counts as `MIN_FILE_BYTES`; `files` includes folders."""
 
     bytes: int
     files: int
 
 
 async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | None:
-    """Return what the container occupies; None when it is absent. Counting volumes stops above `enough`.
+    """Return the bytes on disk of a container, None when it is absent. Counting volumes stops above `enough` bytes.
 
-    The engine counts the writable layer by walking it, without a lock that others wait for. Never `system/df`, which
-    counts everything on the host. Raises `EngineUnavailable`.
+    The engine walks the writable layer without a lock that others wait for. `system/df` is not used: it counts
+    everything on the host. Raises `EngineUnavailable`.
     """
     found = await engine.request_or_none("GET", f"containers/{container}/json", params={"size": "true"})
     if found is None:
@@ -41,8 +43,8 @@ async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | No
     volumes = [Path(mount["Source"]) for mount in found.get("Mounts") or [] if _is_volume(mount)]
     if not volumes or layer > enough:
         return layer
-    left = DiskUsage(enough - layer, sys.maxsize)
-    return layer + (await asyncio.to_thread(measure_folders, volumes, left)).bytes
+    remaining = DiskUsage(enough - layer, sys.maxsize)
+    return layer + (await asyncio.to_thread(measure_folders, volumes, remaining)).bytes
 
 
 def _is_volume(mount: Mapping[str, Any]) -> bool:
@@ -50,10 +52,10 @@ def _is_volume(mount: Mapping[str, Any]) -> bool:
 
 
 def measure_folders(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:
-    """Count what is in `folders`; stops above `enough`. It blocks.
+    """Count the bytes and files below `folders`; stop above `enough`. Blocks.
 
-    What goes while it is counted is left out: an app may remove files all the time. A folder too deep to be opened
-    counts as more than enough, else everything could be hidden in one.
+    Files that are removed meanwhile are left out: an app may remove files all the time. A folder that is too deep to
+    open counts as more than `enough`; otherwise a tenant could hide everything in one.
     """
     total, files, waiting = 0, 0, [str(folder) for folder in folders]
     try:

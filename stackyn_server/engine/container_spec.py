@@ -18,9 +18,9 @@ from stackyn_server.engine.labels import Role
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """All that a container is made from. `image` is an id or tag; `command` is shell words or None for the image's
-    own; units are MiB, cores, and processes with their threads. `capabilities` have the kernel's names without CAP_.
-    With the role `release` it belongs to the deployment, and only borrows the instance's address."""
+    """`image` is an id or tag; `command` is a shell command, None for the image's own. Units are MiB, cores, and
+    processes with their threads. `capabilities` are the kernel's names without CAP_. A container with the role
+    `release` belongs to the deployment, and uses the address of the instance."""
 
     instance: InstanceId
     app: AppId
@@ -51,7 +51,7 @@ class ContainerSpec:
 
 
 def creation_body(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]:
-    wanted: dict[str, Any] = {
+    body: dict[str, Any] = {
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
         "Labels": engine.labels.app_container(
@@ -63,7 +63,9 @@ def creation_body(engine: Engine, spec: ContainerSpec, network: str) -> dict[str
             role=spec.role,
         ),
         "ExposedPorts": {f"{spec.port}/tcp": {}},
-        "Healthcheck": {"Test": ["NONE"]},  # we probe; an image's own check would run inside the app's limits
+        "Healthcheck": {
+            "Test": ["NONE"]
+        },  # the server probes; an image's own check would run within the app's limits
         "HostConfig": {
             **host_config(spec.limits, capabilities=spec.capabilities),
             "NetworkMode": network,
@@ -73,5 +75,5 @@ def creation_body(engine: Engine, spec: ContainerSpec, network: str) -> dict[str
         },
     }
     if spec.command is not None:
-        wanted |= {"Entrypoint": ["/bin/sh"], "Cmd": ["-c", foreground(spec.command)]}
-    return wanted
+        body |= {"Entrypoint": ["/bin/sh"], "Cmd": ["-c", foreground(spec.command)]}
+    return body

@@ -1,4 +1,4 @@
-"""What the engine says about a container, as values. Only members that every engine from 20.10 to 29 has are read."""
+"""The state of a container as the engine reports it. Only members that all engines from 20.10 to 29 have are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.timestamps import parse_time
 
-SIGKILLED = 128 + 9  # the exit code of a program that SIGKILL has ended, also where a shell reports it
+SIGKILLED = 128 + 9  # exit code of a program that SIGKILL ended, also where a shell reports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class ContainerState:
     """One inspected container.
 
     `running` is false while the engine waits to start it again (`restarting`). `pid` is 0 when no process runs.
-    `out_of_memory` is also true when only a child was killed, and can come with exit code 0 (measured). False is no
-    proof: 20.10 misses some that end as `SIGKILLED` when several end at once (measured: 1 of 10).
-    `address` is its address on the app network, None without one. `image` is an id.
+    `out_of_memory` is also true when only a child was killed, and can come with exit code 0 (measured). False
+    proves nothing: 20.10 misses some of the containers that end as `SIGKILLED` at once (measured: 1 of 10).
+    `address` is the container's address on the app network, None without one. `image` is an id.
     """
 
     id: str
@@ -50,7 +50,8 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class ContainerSummary:
-    """One container of a listing. `state` is the engine's word: created, running, restarting, paused, exited, dead."""
+    """One container of a listing. `state` is one of the engine's states: created, running, restarting, paused, exited,
+    dead."""
 
     id: str
     name: str
@@ -79,43 +80,43 @@ class ContainerSummary:
         return app_of(self.labels)
 
 
-def parse_state(found: Mapping[str, Any]) -> ContainerState:
+def parse_state(answer: Mapping[str, Any]) -> ContainerState:
     """Read an answer of `/containers/<id>/json`."""
-    state = found["State"]
+    state = answer["State"]
     restarting = bool(state.get("Restarting"))
     return ContainerState(
-        id=found["Id"],
-        name=str(found["Name"]).removeprefix("/"),
+        id=answer["Id"],
+        name=str(answer["Name"]).removeprefix("/"),
         running=bool(state.get("Running")) and not restarting,
         restarting=restarting,
         pid=int(state.get("Pid") or 0),
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
-        restart_count=int(found.get("RestartCount") or 0),
+        restart_count=int(answer.get("RestartCount") or 0),
         started_at=parse_time(state.get("StartedAt")),
         finished_at=parse_time(state.get("FinishedAt")),
-        image=found["Image"],
-        address=_address(found),
-        labels=found["Config"].get("Labels") or {},
+        image=answer["Image"],
+        address=_address(answer),
+        labels=answer["Config"].get("Labels") or {},
     )
 
 
-def parse_summary(found: Mapping[str, Any]) -> ContainerSummary:
+def parse_summary(entry: Mapping[str, Any]) -> ContainerSummary:
     """Read one entry of `/containers/json`."""
-    names = [str(name).removeprefix("/") for name in found.get("Names") or []]
+    names = [str(name).removeprefix("/") for name in entry.get("Names") or []]
     return ContainerSummary(
-        id=found["Id"],
-        name=next((name for name in names if "/" not in name), ""),  # names with a slash are links
-        state=str(found.get("State", "")),
-        labels=found.get("Labels") or {},
+        id=entry["Id"],
+        name=next((name for name in names if "/" not in name), ""),  # a name with a slash is a link
+        state=str(entry.get("State", "")),
+        labels=entry.get("Labels") or {},
     )
 
 
-def _address(found: Mapping[str, Any]) -> IPv4Address | None:
-    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+def _address(answer: Mapping[str, Any]) -> IPv4Address | None:
+    networks = (answer.get("NetworkSettings") or {}).get("Networks") or {}
     for network in networks.values():
-        wanted = (network.get("IPAMConfig") or {}).get("IPv4Address")
-        if text := network.get("IPAddress") or wanted:
+        reserved = (network.get("IPAMConfig") or {}).get("IPv4Address")
+        if text := network.get("IPAddress") or reserved:
             return IPv4Address(text)
     return None
 

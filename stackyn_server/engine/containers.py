@@ -1,4 +1,5 @@
-"""Instances as containers: start, look, stop, remove. Everything may be repeated, and absent is success."""
+"""Start, inspect, stop and remove the containers of instances. Every verb is idempotent; an absent container is
+success."""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
 from stackyn_server.engine.networks import ensure_app_bridge
 from stackyn_server.engine.start_failures import start_failure
 
-# A container that crashes in a loop ends now and then just when it is changed, which the engine calls a fault (500).
+# A container that crashes in a loop can end while it is updated; the engine answers that with 500.
 UPDATE_ATTEMPTS = 10
 
 
 async def start(engine: Engine, spec: ContainerSpec) -> str:
-    """Return the id of the running container of this instance; one that runs already is kept.
+    """Return the id of the running container of this instance. A container that already runs is kept.
 
     Raises `ImageMissing`, `DeploymentFailed` when the image can't be started as it is, `AddressTaken` and
     `EngineUnavailable`.
@@ -44,22 +45,22 @@ async def start(engine: Engine, spec: ContainerSpec) -> str:
 
 
 async def create(engine: Engine, spec: ContainerSpec) -> str:
-    """Return the id of a new container, which does not run yet. Raises what `start` does."""
+    """Create a container without starting it, and return its id. Raises what `start` raises."""
     network = await ensure_app_bridge(engine, spec.bridge)
-    wanted = creation_body(engine, spec, network)
+    body = creation_body(engine, spec, network)
     try:
         try:
-            created = await engine.ask(engine.docker.containers.create(wanted, name=spec.name))
-        except InUse:  # by another installation: our own was removed before
+            created = await engine.ask(engine.docker.containers.create(body, name=spec.name))
+        except InUse:  # another installation has the name: our own container was removed before
             spare = engine.labels.spare_name(spec.name)
-            created = await engine.ask(engine.docker.containers.create(wanted, name=spare))
+            created = await engine.ask(engine.docker.containers.create(body, name=spare))
     except (EngineRefused, EngineUnavailable) as error:
         raise start_failure(spec, error) from error
     return created.id
 
 
 async def start_created(engine: Engine, spec: ContainerSpec, container: str) -> None:
-    """Start what `create` made. Raises what `start` does; then the container is still there."""
+    """Start a container that `create` made. Raises what `start` raises, and leaves the container."""
     try:
         await engine.ask(engine.docker.containers.container(container).start())
     except (EngineRefused, EngineUnavailable) as error:
@@ -67,38 +68,38 @@ async def start_created(engine: Engine, spec: ContainerSpec, container: str) -> 
 
 
 async def inspect(engine: Engine, container: str) -> ContainerState | None:
-    """Return the state of a container of ours, by id or name. None when it is absent or somebody else's."""
-    found = await _owned(engine, container)
-    return None if found is None else parse_state(found)
+    """Return the state of our container with this id or name. None when it is absent or not ours."""
+    owned = await _owned(engine, container)
+    return None if owned is None else parse_state(owned)
 
 
 async def find(engine: Engine, instance: InstanceId) -> ContainerState | None:
-    """Return the container of an instance, whatever became of its id."""
+    """Return the container of an instance, found by its label."""
     for listed in await list_ours(engine, {keys.INSTANCE: str(instance)}):
         return await inspect(engine, listed.id)
     return None
 
 
 async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -> list[ContainerSummary]:
-    """Return all containers of this installation, stopped ones too; `matching` narrows it down by labels."""
+    """Return all containers of this installation that have the labels `matching`, including stopped ones."""
     filters = engine.labels.object_filter()
     filters["label"] += [f"{key}={value}" for key, value in (matching or {}).items()]
-    found = await engine.request(
+    answer = await engine.request(
         "GET", "containers/json", params={"all": "true", "filters": json.dumps(filters)}
     )
-    listed = [parse_summary(one) for one in found]
-    return [one for one in listed if engine.labels.owns_container(one.name, one.labels)]
+    summaries = [parse_summary(entry) for entry in answer]
+    return [summary for summary in summaries if engine.labels.owns_container(summary.name, summary.labels)]
 
 
 async def set_restart(engine: Engine, container: str, on: bool) -> None:
-    """Let the engine bring the container back whenever it exits, or stop it from doing so."""
-    found = await _owned(engine, container)
-    if found is None:
+    """Switch the engine's restart policy of a container on or off."""
+    owned = await _owned(engine, container)
+    if owned is None:
         return
     policy = {"RestartPolicy": {"Name": "unless-stopped" if on else "no"}}
     for attempt in range(1, UPDATE_ATTEMPTS + 1):
         try:
-            await engine.request_or_none("POST", f"containers/{found['Id']}/update", body=policy)
+            await engine.request_or_none("POST", f"containers/{owned['Id']}/update", body=policy)
             return
         except EngineUnavailable as error:
             if not error.was_answered or attempt == UPDATE_ATTEMPTS:
@@ -107,35 +108,35 @@ async def set_restart(engine: Engine, container: str, on: bool) -> None:
 
 async def stop(engine: Engine, container: str, grace_seconds: float) -> None:
     """Send SIGTERM, and SIGKILL when it still runs after `grace_seconds`. Returns when it has stopped."""
-    found = await _owned(engine, container)
-    if found is None:
+    owned = await _owned(engine, container)
+    if owned is None:
         return
-    whole = max(0, round(grace_seconds))
+    whole_seconds = max(0, round(grace_seconds))
     with _deadline_of_engine():
-        async with asyncio.timeout(whole + engine.settings.request_seconds):
-            await engine.ask_or_none(engine.docker.containers.container(found["Id"]).stop(t=whole))
+        async with asyncio.timeout(whole_seconds + engine.settings.request_seconds):
+            await engine.ask_or_none(engine.docker.containers.container(owned["Id"]).stop(t=whole_seconds))
 
 
 async def restart(engine: Engine, container: str, grace_seconds: float) -> None:
-    """Stop it as `stop` does and start it again, its writable layer kept. Does nothing when it is absent."""
-    found = await _owned(engine, container)
-    if found is None:
+    """Stop a container as `stop` does and start it again with its writable layer. Absent: does nothing."""
+    owned = await _owned(engine, container)
+    if owned is None:
         return
-    whole = max(0, round(grace_seconds))
+    whole_seconds = max(0, round(grace_seconds))
     with _deadline_of_engine():
-        async with asyncio.timeout(whole + engine.settings.request_seconds):
-            await engine.ask_or_none(engine.docker.containers.container(found["Id"]).restart(t=whole))
+        async with asyncio.timeout(whole_seconds + engine.settings.request_seconds):
+            await engine.ask_or_none(engine.docker.containers.container(owned["Id"]).restart(t=whole_seconds))
 
 
 async def remove(engine: Engine, container: str) -> None:
     """Kill and remove the container with its anonymous volumes."""
-    found = await _owned(engine, container)
-    if found is not None:
-        await force_remove(engine, found["Id"])
+    owned = await _owned(engine, container)
+    if owned is not None:
+        await force_remove(engine, owned["Id"])
 
 
 async def force_remove(engine: Engine, container: str) -> None:
-    """Remove a container that the caller knows to be ours, also when its removal by somebody is in progress."""
+    """Remove a container that the caller knows to be ours. Waits when its removal is already in progress."""
     handle = engine.docker.containers.container(container)
     with _deadline_of_engine():
         async with asyncio.timeout(engine.settings.request_seconds):
@@ -146,13 +147,12 @@ async def force_remove(engine: Engine, container: str) -> None:
 
 
 async def last_lines(engine: Engine, container: str, lines: int = 50, *, longest: int | None = None) -> str:
-    """Return the last lines of both outputs in the order they were written; "" for an absent container. A line has at
-    most `longest` characters."""
-    found = await _owned(engine, container)
-    if found is None:
+    """Return the last lines of both outputs in written order, each cut to `longest` characters. "" when absent."""
+    owned = await _owned(engine, container)
+    if owned is None:
         return ""
-    written = logs.read(engine, found["Id"], tail=lines)
-    return "\n".join([line.text[:longest] async for line in written])
+    log_lines = logs.read(engine, owned["Id"], tail=lines)
+    return "\n".join([line.text[:longest] async for line in log_lines])
 
 
 async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:

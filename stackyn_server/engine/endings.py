@@ -1,5 +1,7 @@
-"""Who ended a container: its program itself, or somebody through the engine. An engine that is shut down ends all of
-them that way, and goes on answering over connections that are open."""
+"""Tell whether a container ended by itself, or was ended from outside, through the engine.
+
+An engine that shuts down ends all containers from outside, and still answers over open connections.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,14 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import SIGKILLED, ContainerState
 from stackyn_server.engine.timestamps import NANOSECONDS, as_parameter, to_nanoseconds
 
-_SIGNALLED = frozenset({0, SIGKILLED, 128 + 15})  # exit codes of programs that SIGKILL or SIGTERM has ended
-_LISTEN_SECONDS = 1  # for the other event: which of the two comes first differs between engines
+_SIGNALLED = frozenset({0, SIGKILLED, 128 + 15})  # exit codes of programs that SIGKILL or SIGTERM ended
+_LISTEN_SECONDS = 1  # for the second event: engines differ in which comes first
 
 
 async def was_ended_from_outside(engine: Engine, ended: ContainerState) -> bool:
-    """Say whether the engine was told to end it, or is another one by now, which knows nothing of that end.
+    """Return whether a request to the engine ended the container, or the engine has no record of its end.
 
-    Raises `EngineUnavailable`.
+    An engine that was restarted has no record. Raises `EngineUnavailable`.
     """
     if ended.out_of_memory or ended.exit_code not in _SIGNALLED or ended.started_at is None:
         return False
@@ -27,10 +29,10 @@ async def was_ended_from_outside(engine: Engine, ended: ContainerState) -> bool:
         "since": as_parameter(to_nanoseconds(ended.started_at)),
         "until": as_parameter(time.time_ns() + _LISTEN_SECONDS * NANOSECONDS),
     }
-    seen = set()
+    actions = set()
     async with engine.stream("GET", "events", params=parameters) as stream:
         async for record in stream.json_lines():
-            seen.add(record.get("Action"))
-            if "kill" in seen:
+            actions.add(record.get("Action"))
+            if "kill" in actions:
                 return True
-    return "die" not in seen
+    return "die" not in actions

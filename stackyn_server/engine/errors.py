@@ -1,4 +1,4 @@
-"""What the engine's failures become before they leave this room: an outage, which is retried, or a refusal."""
+"""Translate the engine's failures: an outage is retried, a refusal is not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EngineUnavailable(TransientFailure):
 
 
 class EngineRefused(DeploymentFailed):
-    """The engine understood and said no (4xx). `answer` is its HTTP status, `reason` its own text, for logs."""
+    """The engine refused a request (4xx). `answer` is the HTTP status, `reason` the engine's text, for logs."""
 
     was_answered = True
 
@@ -79,7 +79,7 @@ def refusal(answer: int, reason: str) -> EngineUnavailable | EngineRefused:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what aiodocker and aiohttp raise into this room's errors. Wrap only calls to them, never a caller's code."""
+    """Translate errors of aiodocker and aiohttp into those of this module. Wrap only calls of these two libraries."""
     try:
         yield
     except DockerError as error:

@@ -1,5 +1,8 @@
-"""What happens to our containers, as it happens. Events are hints: the engine replays only its newest 256, and a flood
-pushes out the rest. So each (re)connection is announced by `RESYNC`, upon which the reader lists and compares."""
+"""Watch the engine's events about our containers.
+
+Events are hints only: the engine replays its newest 256, and a flood pushes out the rest. So each connection begins
+with `RESYNC`, and the reader then lists the containers and compares.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.timestamps import as_parameter, from_nanoseconds
 from stackyn_server.pause import Pause
 
-# How soon a lost engine is asked again: it starts in a few seconds, and an attempt costs next to nothing.
+# Back-off of reconnecting: the engine starts in a few seconds, and an attempt costs next to nothing.
 _FIRST_WAIT_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 5.0
 
@@ -63,27 +66,27 @@ class EngineEvent:
 
 
 async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
-    """Yield events of this installation's containers, for ever; a lost engine is connected to again.
+    """Yield events of this installation's containers without end, and reconnect when the engine is lost.
 
-    Begins with `RESYNC`; `LOST` says that nothing is heard until the next one. Use it with `contextlib.aclosing`.
-    Raises `EngineUnsupported` when another engine came back.
+    The first event is `RESYNC`. After `LOST` there are no events until the next `RESYNC`. Use it with
+    `contextlib.aclosing`. Raises `EngineUnsupported` when another engine answers that is not supported.
     """
     since: int | None = None
     pause = Pause(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
     while True:
         try:
-            await engine.negotiate()  # it may have been upgraded meanwhile
+            await engine.negotiate()  # the engine may have been upgraded meanwhile
             async with engine.stream("GET", "events", params=_parameters(engine, since)) as stream:
                 yield EngineEvent(Action.RESYNC)
                 pause.reset()
-                flooding: tuple[str, str] | None = None
+                last_event: tuple[str, str] | None = None
                 async for record in stream.json_lines():
                     since = int(record["timeNano"])
                     event = _event(engine, record)
                     # One container out of memory sends up to hundreds of equal events.
-                    if event is None or (event.action, event.container) == flooding:
+                    if event is None or (event.action, event.container) == last_event:
                         continue
-                    flooding = (event.action, event.container)
+                    last_event = (event.action, event.container)
                     yield event
         except (EngineUnavailable, EngineRefused) as error:
             log.warning("engine.events_lost", reason=error.reason, again_in_seconds=pause.next_seconds)
@@ -100,7 +103,7 @@ def _parameters(engine: Engine, since: int | None) -> dict[str, str]:
 
 
 def _event(engine: Engine, record: Mapping[str, Any]) -> EngineEvent | None:
-    """Read one record, by the members that all engines have. None for what isn't ours after all."""
+    """Read one record, from members that all engines have. None for a container that is not ours."""
     actor = record.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     name = str(attributes.get("name", ""))

@@ -1,5 +1,7 @@
-"""Does an app answer at its address? Asked as the ingress passes a visitor's request on, from outside its container:
-nothing is needed inside the image."""
+"""Send an app the request that the ingress would pass on from a visitor, to its address and from outside its container.
+
+The image needs nothing for it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ _H2_FRAME_HEAD, _H2_FRAME_TYPE, _H2_SETTINGS = 9, 3, 4
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Whom a request of ours looks like: somebody who asks for `host` at the public side's `scheme` and `port`."""
+    """The visitor whose request a probe imitates: one who asks for `host` at the public `scheme` and `port`."""
 
     host: str
     scheme: str = "http"
@@ -59,10 +61,10 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReply:
-    """What came of a request on a connection that was accepted.
+    """The result of a request on a connection that was accepted.
 
-    `speaks_protocol`: something that speaks the app's protocol answered; `status` is None where that has none (h2c).
-    `location` is where a redirect leads, `last_line` the last one of an error's body, for people.
+    `speaks_protocol`: the answer is in the app's protocol; `status` is None where the protocol has none (h2c).
+    `location` is the target of a redirect, `last_line` the last line of an error's body, for people.
     """
 
     speaks_protocol: bool
@@ -100,9 +102,9 @@ async def send_probe(
     protocol: Protocol = "http",
     timeout_seconds: float,
 ) -> ProbeReply | None:
-    """GET `path` as `visitor`; redirects are not followed. None when no connection is accepted.
+    """GET `path` as `visitor`, without following redirects. Return None when no connection is accepted.
 
-    An h2c app is asked for its settings instead, which every server of HTTP/2 sends at once.
+    An h2c app gets the client's preface instead: every HTTP/2 server answers it with its settings at once.
     """
     if protocol == "h2c":
         return await _ask_h2c(address, port, timeout_seconds)
@@ -125,7 +127,7 @@ async def send_probe(
 
 
 async def accepts_connections(address: IPv4Address, port: int, *, timeout_seconds: float) -> bool:
-    """Whether a connection is accepted there, whoever does it."""
+    """Return whether anything accepts a connection at this address and port."""
     try:
         async with asyncio.timeout(timeout_seconds):
             _, writer = await asyncio.open_connection(str(address), port)
@@ -153,7 +155,7 @@ async def _ask_h2c(address: IPv4Address, port: int, timeout_seconds: float) -> P
 
 
 async def _last_line(answer: aiohttp.ClientResponse) -> str:
-    """Return the last line of the body's first piece that says something, without markup; "" when there is none."""
+    """Return the last line with text of the body's first piece, without markup; "" when there is none."""
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             body = await answer.content.read(_BODY_BYTES)
@@ -163,6 +165,6 @@ async def _last_line(answer: aiohttp.ClientResponse) -> str:
 
 
 def last_text_line(body: str) -> str:
-    words = (" ".join(_TAG.sub(" ", line).split()) for line in body.splitlines())
-    readable = ["".join(letter for letter in line if letter.isprintable()) for line in words]
+    lines = (" ".join(_TAG.sub(" ", line).split()) for line in body.splitlines())
+    readable = ["".join(letter for letter in line if letter.isprintable()) for line in lines]
     return next((line for line in reversed(readable) if line), "")[:_LINE_LENGTH]

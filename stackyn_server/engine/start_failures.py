@@ -10,8 +10,8 @@ from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable
 
 _START_PROBLEM = re.compile(r"(exec: .*?|unable to find (?:user|group) [^:]*: .*?)(?:: unknown)?$", re.DOTALL)
-# What the engine says of an image whose USER, WORKDIR, VOLUME or files are none that a container can have; most of it
-# as a fault of its own (500). Tried on 20.10 and 28.5.
+# The engine's errors about an image whose USER, WORKDIR, VOLUME or files no container can have. Most of them come with
+# status 500. Tried on 20.10 and 28.5.
 _IMAGE_PROBLEM = re.compile(
     r"(uids and gids must be in range.*|cannot mkdir: .* is not a directory|the working directory .* is invalid.*|"
     r"cannot mount volume over existing file.*|[^:]*: file name too long|[^:]*: not a directory|"
@@ -19,12 +19,12 @@ _IMAGE_PROBLEM = re.compile(
     r"(?<= to rootfs at )\S+|invalid signal: .*)",
     re.IGNORECASE | re.DOTALL,
 )
-# The folder of the machine that holds the files of a container, with overlay2 and with containerd's store.
+# The host's folder of a container's files, with overlay2 and with containerd's store.
 _FILES_OF_CONTAINER = re.compile(r"/\S+?/(?:merged|rootfs(?:/\w+/[0-9a-f]{64})?)(?=/)")
 
 
 class AddressTaken(TransientFailure):
-    """Another container has the address of this app's slot. What was created for it is removed again."""
+    """Another container has the address of this app's slot. The container that was created is removed again."""
 
     def __init__(self, address: IPv4Address) -> None:
         super().__init__(
@@ -38,7 +38,7 @@ class AddressTaken(TransientFailure):
 
 
 class ImageMissing(DeploymentFailed):
-    """Somebody has removed the image of a release."""
+    """The image of a release was removed from the engine."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -12,13 +12,13 @@ from stackyn_server.engine.errors import translated
 
 
 class EngineStream:
-    """One open answer of the engine, read in pieces. Closed by `Engine.stream`, however it is left."""
+    """One open answer of the engine, read in pieces. `Engine.stream` closes it in every case."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before its end."""
+        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before the end."""
         while True:
             with translated():
                 chunk = await self._response.content.readany()
@@ -27,7 +27,7 @@ class EngineStream:
             yield chunk
 
     async def json_lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield one object per line; lines of any length."""
+        """Yield one object for each line. Lines may have any length."""
         rest = bytearray()
         async for chunk in self.chunks():
             rest += chunk
@@ -41,7 +41,7 @@ class EngineStream:
 
 
 class Upload:
-    """A request body that remembers its own failure: aiohttp reports it as a lost connection."""
+    """A request body that keeps the error of its source, which aiohttp reports as a lost connection."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
@@ -63,6 +63,6 @@ class Upload:
             yield piece
 
     async def close(self) -> None:
-        """Close the source, unless aiohttp's cancelled writer is inside it: that cancellation closes it."""
+        """Close the source, unless aiohttp's cancelled writer is reading it: then the cancellation closes it."""
         if isinstance(self._pieces, AsyncGenerator) and not self._is_reading:
             await self._pieces.aclose()
