@@ -1,10 +1,10 @@
-"""What containers may not open connections to: apps not to this host, builds not to anything private.
+"""Firewall rules for containers: apps may not connect to this host, builds may not connect to anything private.
 
-Nothing in Docker stops a container from reaching any listener of its host through its gateway's address; a rule in
-DOCKER-USER doesn't either (tried on 20.10 to 29). So there are rules in INPUT, by the names of our bridges, in chains
-of our own, and for what builds send through this host in DOCKER-USER, which comes before all of the engine's own rules
-in FORWARD. An engine that writes nftables itself (29, if told so) has no DOCKER-USER: then in FORWARD. There too, what
-one of the kernel's tables refuses is refused.
+Docker lets a container reach every listener of its host through the gateway's address, and a rule in DOCKER-USER does
+not prevent that (tried on 20.10 to 29). So our chains are called from INPUT, by the names of our bridges. For traffic
+that builds send through this host they are called from DOCKER-USER too, which precedes the engine's own rules in
+FORWARD. An engine that writes nftables itself (29, if configured) has no DOCKER-USER; then they are called from
+FORWARD. The kernel drops what either kind of its tables (iptables or nftables) refuses.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ PRIVATE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class AppFirewall:
-    """Whether containers are kept from the host. `was_missing`: the rules were missing until now. `warning` is for the
-    operator, "" when all is well."""
+    """The state of the rules that keep apps from the host. `was_missing`: until now. `warning` is for the operator, ""
+    when the rules are in place."""
 
-    closed: bool
+    is_active: bool
     was_missing: bool
     warning: str = ""
 
 
 class BuildsNotRestricted(DeploymentFailed):
-    """Builds could reach private networks, so there are none. `reason` is for the operator."""
+    """Builds could reach private networks, so none is run. `reason` is for the operator."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -65,37 +65,39 @@ class BuildsNotRestricted(DeploymentFailed):
 
 
 async def restrict_apps(engine: Engine, ingress_ports: Sequence[int]) -> AppFirewall:
-    """Put the rules in place, or back, for apps; to be called at start and on a period."""
+    """Write the rules for apps where they are missing. Call it at start and on a period."""
     resolvers = await asyncio.to_thread(resolvers_of_host)
     chain = chain_name(engine)
     try:
-        was_missing = await _close_host(IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers)))
+        was_missing = await _write_host_rules(
+            IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers))
+        )
     except TablesRefused as refused:
         return AppFirewall(False, True, f"Containers can reach services of this host: {refused}")
     try:
-        # Our bridges have no IPv6; this is for the day that somebody gives them some.
-        await _close_host(IPV6, engine, [f"-A {chain} -j DROP"])
+        # Our bridges have no IPv6 yet.
+        await _write_host_rules(IPV6, engine, [f"-A {chain} -j DROP"])
     except TablesRefused:
         return AppFirewall(True, was_missing)
     return AppFirewall(True, was_missing)
 
 
 async def restrict_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> bool:
-    """Have builds reach the internet, the host's name servers and `allowed`, and nothing else.
+    """Restrict builds to the internet, the host's name servers and the networks `allowed`.
 
-    To be called before each build and on a period: it reads the rules, and writes only what is missing or different.
-    Returns whether something was. Raises `BuildsNotRestricted`.
+    Call it before each build and on a period: it reads the rules, writes them only where they differ, and returns
+    whether it wrote any. Raises `BuildsNotRestricted`.
     """
     resolvers = await asyncio.to_thread(resolvers_of_host)
     chain, refusing = build_chain_name(engine), _refusing_chain_name(engine)
-    closed = [*PRIVATE, engine.network.subnet, engine.network.build_subnet]
+    private = [*PRIVATE, engine.network.subnet, engine.network.build_subnet]
     try:
-        has_written = await _close_builds(
-            IPV4, engine, list(_build_rules(chain, refusing, resolvers, allowed, closed))
+        has_written = await _write_build_rules(
+            IPV4, engine, list(_build_rules(chain, refusing, resolvers, allowed, private))
         )
         if await asyncio.to_thread(_HAS_IPV6.exists):
             rules = [f"-A {chain} -j {refusing}", f"-A {refusing} -j DROP"]  # our bridges have none
-            has_written |= await _close_builds(IPV6, engine, rules)
+            has_written |= await _write_build_rules(IPV6, engine, rules)
     except TablesRefused as refused:
         raise BuildsNotRestricted(str(refused)) from refused
     return has_written
@@ -122,7 +124,7 @@ def _build_jump(engine: Engine) -> str:
 
 
 def _host_rules(chain: str, ports: Sequence[int], resolvers: Sequence[IPv4Address]) -> Iterator[str]:
-    """RETURN, not ACCEPT: the host's own rules still have their say."""
+    """The rules end with RETURN, not ACCEPT, so that the host's own rules still apply."""
     yield f"-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
     for port in ports:
         yield f"-A {chain} -p tcp --dport {port:d} -j RETURN"
@@ -135,21 +137,21 @@ def _build_rules(
     refusing: str,
     resolvers: Sequence[IPv4Address],
     allowed: Sequence[IPv4Network],
-    closed: Sequence[IPv4Network],
+    private: Sequence[IPv4Network],
 ) -> Iterator[str]:
-    """In the form in which iptables lists them, which is how they are compared.
+    """Yield rules in the form in which iptables lists them, because they are compared with its list.
 
-    Builds are refused, not left waiting: their own timeouts are minutes. Nobody opens connections to a build, so there
-    is no rule for answers.
+    Connections are refused, not dropped: the timeouts of build tools are minutes. Nobody opens connections to a build,
+    so there is no rule for answers.
     """
     yield from _resolver_rules(chain, resolvers)
     for network in allowed:
         yield f"-A {chain} -d {network} -j RETURN"
-    # What this host receives itself: every address of its interfaces, as the kernel knows them at that moment.
+    # Traffic to this host: to every address that its interfaces have at that moment.
     yield f"-A {chain} -m addrtype ! --dst-type UNICAST -j {refusing}"
-    # A port of this host that leads into a container: its own address has been replaced by the container's.
+    # A published port of this host: the host's address has been replaced by the container's.
     yield f"-A {chain} -m conntrack --ctstate DNAT -j {refusing}"
-    for network in closed:
+    for network in private:
         yield f"-A {chain} -d {network} -j {refusing}"
     yield f"-A {refusing} -p tcp -j REJECT --reject-with tcp-reset"
     yield f"-A {refusing} -j REJECT --reject-with icmp-admin-prohibited"
@@ -162,8 +164,8 @@ def _resolver_rules(chain: str, resolvers: Sequence[IPv4Address]) -> Iterator[st
             yield f"-A {chain} -d {resolver}/32 {port} -j RETURN"
 
 
-async def _close_host(binary: str, engine: Engine, rules: list[str]) -> bool:
-    """Replace the chain in one step, then have INPUT lead to it. Returns whether it didn't before."""
+async def _write_host_rules(binary: str, engine: Engine, rules: list[str]) -> bool:
+    """Replace the chain in one step, then call it from INPUT. Return whether INPUT did not call it before."""
     await change(binary, [f":{chain_name(engine)} - [0:0]", *rules])
     jump = _host_jump(engine).split()
     if await succeeds(binary, "-C", "INPUT", *jump):
@@ -172,8 +174,8 @@ async def _close_host(binary: str, engine: Engine, rules: list[str]) -> bool:
     return True
 
 
-async def _close_builds(binary: str, engine: Engine, rules: list[str]) -> bool:
-    """Have INPUT and FORWARD lead to these rules before anything else. Returns whether anything was missing."""
+async def _write_build_rules(binary: str, engine: Engine, rules: list[str]) -> bool:
+    """Call these rules first from INPUT and FORWARD. Return whether anything was missing."""
     chains = (build_chain_name(engine), _refusing_chain_name(engine))
     jump = _build_jump(engine)
     listed = (await run(binary, "-S")).splitlines()
@@ -192,9 +194,9 @@ async def _close_builds(binary: str, engine: Engine, rules: list[str]) -> bool:
 
 
 def _forwarding_places(listed: Sequence[str]) -> list[str]:
-    """DOCKER-USER where there is one, and FORWARD too unless it leads there before the engine's own rules.
+    """Return DOCKER-USER where it exists, and FORWARD too unless its first rule calls DOCKER-USER.
 
-    The engine takes its jump away for a moment when anybody makes a network, and puts it back first.
+    The engine removes that rule for a moment while a network is made, and puts it back in the first place.
     """
     first = next((line for line in listed if line.startswith("-A FORWARD ")), "")
     if "-N DOCKER-USER" not in listed:
@@ -203,7 +205,7 @@ def _forwarding_places(listed: Sequence[str]) -> list[str]:
 
 
 def _leads(listed: Sequence[str], place: str, jump: str) -> bool:
-    """Whether nothing comes before our jump but those of other installations, for their own bridges."""
+    """Return whether only jumps of other installations, for their own bridges, precede our jump."""
     for line in listed:
         if line == f"-A {place} {jump}":
             return True

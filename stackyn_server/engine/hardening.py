@@ -1,4 +1,4 @@
-"""The one place for what every container of ours may use, may do and may write to its log."""
+"""The limits, rights and log settings that every container of ours gets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 MEBIBYTE = 1024 * 1024
 NANO = 1_000_000_000
 
-# One page. With none at all, runc tells systemd of no swap limit, and the next `systemctl daemon-reload` lifts the one
-# that it wrote itself (cgroup v2, seen on a fresh server; with a page it stayed).
+# One page. With 0, runc passes no swap limit to systemd, and the next `systemctl daemon-reload` removes the limit that
+# runc wrote itself (cgroup v2, seen on a fresh server; with one page the limit stayed).
 SWAP_BYTES = 4096
 
-# What the engine itself keeps of a container's output; the history for tenants is in the database.
+# The engine's own copy of a container's output; the history for tenants is in the database.
 LOG_FILES = 2
 LOG_FILE_SIZE = "10m"
 

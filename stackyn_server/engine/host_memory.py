@@ -1,4 +1,4 @@
-"""How much memory the host of the engine, which is this machine, has, and how much is left."""
+"""The total and the available memory of this machine, which is the engine's host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KIBIBYTES_IN_MEBIBYTE = 1024
 
 
 def available_mb() -> int:
-    """Return what can be given out without swapping, page cache included, in MiB. Reads a file: call it in a thread."""
+    """Return the memory available without swapping, page cache included, in MiB. Reads a file: call it in a thread."""
     return parse(_MEMINFO.read_text("ascii"))
 
 
@@ -22,8 +22,8 @@ def total_mb() -> int:
 
 
 def parse(meminfo: str, line: re.Pattern[str] = _AVAILABLE) -> int:
-    """Read proc(5)'s `meminfo`. Raises ValueError for a kernel that doesn't say."""
-    found = line.search(meminfo)
-    if found is None:
+    """Read proc(5)'s `meminfo`. Raises ValueError when the line is missing."""
+    match = line.search(meminfo)
+    if match is None:
         raise ValueError("the kernel does not say how much memory there is")
-    return int(found[1]) // _KIBIBYTES_IN_MEBIBYTE
+    return int(match[1]) // _KIBIBYTES_IN_MEBIBYTE

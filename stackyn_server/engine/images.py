@@ -1,5 +1,7 @@
-"""Images that we built, by their own label keys. Deleted name by name, never pruned: what a prune takes along differs
-between engines (measured)."""
+"""Images that we built, found by label keys of their own.
+
+Images are deleted name by name, never pruned: engines differ in what a prune also deletes (measured).
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ _LOOPBACK = "127.0.0.1:"
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """`id` is `sha256:…`; `size_bytes` counts layers that other images share. `has_command`: it can start by itself.
-    `pulled_by`: its names with a digest, of a registry on loopback."""
+    """`id` is `sha256:…`; `size_bytes` includes shared layers. `has_command`: the image names a program to start.
+    `pulled_by`: the names with a digest under which the engine pulled it from our loopback registry."""
 
     id: str
     size_bytes: int
@@ -42,7 +44,7 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class PresentImage:
-    """One of a listing; the ingress's image belongs to no app."""
+    """One image of a listing. The ingress's image belongs to no app."""
 
     id: str
     app: AppId | None
@@ -52,33 +54,33 @@ class PresentImage:
 def tag_of(engine: Engine, app: AppId, deployment: DeploymentId) -> str:
     """Return the name of a deployment's image.
 
-    Its last part can't be guessed without the installation's id, which keeps two installations on one engine apart:
-    they count their apps alike.
+    The last part can't be computed without the installation's id. It keeps two installations on one engine apart,
+    which both number their apps from 1.
     """
-    return f"{REPOSITORY}a{app}:d{deployment}-{engine.labels.seal(f'{app}/{deployment}')}"
+    return f"{REPOSITORY}a{app}:d{deployment}-{engine.labels.keyed_digest(f'{app}/{deployment}')}"
 
 
 async def inspect(engine: Engine, ref: str) -> ImageInfo | None:
-    """Return an image by id or tag, ours or not. None when it is absent."""
-    found = await engine.ask_or_none(engine.docker.images.inspect(ref))
-    return None if found is None else _info(found)
+    """Return the image with this id or tag, ours or not. None when it is absent."""
+    answer = await engine.ask_or_none(engine.docker.images.inspect(ref))
+    return None if answer is None else _info(answer)
 
 
 async def present(engine: Engine) -> list[PresentImage]:
-    """Return what the engine has of this installation's images, named or not, in one question."""
-    found = []
+    """Return this installation's images, named or not, with one request."""
+    images = []
     for listed in await engine.ask(engine.docker.images.list(filters=engine.labels.image_filter())):
         labels = listed.get("Labels") or {}
         if engine.labels.owns_image(labels):
             app, deployment = labels.get(keys.IMAGE_APP, ""), labels.get(keys.IMAGE_DEPLOYMENT, "")
-            found.append(
+            images.append(
                 PresentImage(
                     listed["Id"],
                     AppId(int(app)) if app.isdecimal() else None,
                     DeploymentId(int(deployment)) if deployment.isdecimal() else None,
                 )
             )
-    return found
+    return images
 
 
 async def list_of_app(engine: Engine, app: AppId) -> list[str]:
@@ -95,20 +97,20 @@ async def list_of_app(engine: Engine, app: AppId) -> list[str]:
 
 
 async def tag(engine: Engine, ref: str, name: str) -> None:
-    """Give an image of ours one more name, `<repository>:<tag>`."""
+    """Give an image of ours another name, `<repository>:<tag>`."""
     repository, _, version = name.rpartition(":")
     await engine.ask(engine.docker.images.tag(ref, repository, tag=version))
 
 
 async def remove(engine: Engine, ref: str) -> bool:
-    """Remove an image of ours with the names we gave it. False when a container still uses it; absent is success. A
-    name that somebody else gave it keeps it."""
+    """Remove an image of ours with the names that we gave it. False when a container still uses it; absent is success.
+    The image stays when somebody else gave it a name."""
     info = await inspect(engine, ref)
     if info is None or not engine.labels.owns_image(info.labels):
         return True
     names = [name for name in info.tags if name.startswith(REPOSITORY)]
     if len(names) == len(info.tags):
-        # A server that was killed before it named the image left the name that it was pulled by.
+        # The name of the pull stays when a server was killed before it tagged the image.
         names += [*info.pulled_by, info.id]
     try:
         for name in names:
@@ -118,16 +120,16 @@ async def remove(engine: Engine, ref: str) -> bool:
     return True
 
 
-def _info(found: Mapping[str, Any]) -> ImageInfo:
-    settings = found.get("Config") or {}
+def _info(answer: Mapping[str, Any]) -> ImageInfo:
+    settings = answer.get("Config") or {}
     ports = (name.partition("/") for name in settings.get("ExposedPorts") or {})
     return ImageInfo(
-        id=found["Id"],
-        size_bytes=int(found.get("Size") or 0),
+        id=answer["Id"],
+        size_bytes=int(answer.get("Size") or 0),
         exposed_ports=tuple(sorted(int(number) for number, _, protocol in ports if protocol in ("", "tcp"))),
         labels=settings.get("Labels") or {},
         # containerd's store lists names with a digest among the tags.
-        tags=tuple(name for name in found.get("RepoTags") or () if "@" not in name),
-        pulled_by=tuple(name for name in found.get("RepoDigests") or () if name.startswith(_LOOPBACK)),
+        tags=tuple(name for name in answer.get("RepoTags") or () if "@" not in name),
+        pulled_by=tuple(name for name in answer.get("RepoDigests") or () if name.startswith(_LOOPBACK)),
         has_command=bool(settings.get("Cmd") or settings.get("Entrypoint")),
     )

@@ -1,5 +1,7 @@
-"""The proxy's container: host networking, nothing writable but its certificates, and a life of its own while we are
-away. Implements what `ingress.traefik.IngressEngine` asks for."""
+"""The proxy's container: host networking, nothing writable but its certificates. It goes on while this server is away.
+
+Implements the protocol `ingress.traefik.IngressEngine`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ STOP_SECONDS = 15.0  # the proxy gives its own requests 10
 MAX_PROCESSES = 4096  # threads of a Go program under load
 _LAST_LINES = 30
 
-Ready = Callable[[], Awaitable[None]]  # returns once the new proxy serves; raises when it doesn't
+Ready = Callable[[], Awaitable[None]]  # returns when the new proxy serves, raises when it doesn't
 
 
 class IngressUnusable(StackynError):
@@ -40,8 +42,8 @@ class IngressUnusable(StackynError):
 
 
 class IngressContainer:
-    """`user` is `<uid>:<gid>` for the proxy, "" for root without capabilities; the files it reads must be readable for
-    it. `cpu` in cores."""
+    """`user` is the proxy's `<uid>:<gid>`, "" for root without capabilities; it must be able to read the configuration.
+    `cpu` is in cores."""
 
     def __init__(self, engine: Engine, *, user: str = "", cpu: float | None = None) -> None:
         self._engine = engine
@@ -49,13 +51,13 @@ class IngressContainer:
         self._cpu = cpu
 
     async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
-        """Return the image that holds `binary` and nothing else; made once for each SHA-256 `digest` (hexadecimal).
+        """Return the image that holds only `binary`, made once for each SHA-256 `digest` (hexadecimal).
 
-        Raises `IngressUnusable` when the file isn't the one that has this digest, `EngineUnavailable`.
+        Raises `IngressUnusable` when the file has another digest, `EngineUnavailable`.
         """
         name = f"{images.REPOSITORY}ingress:{digest[:12]}-{self._engine.labels.short}"
-        found = await images.inspect(self._engine, name)
-        if found is not None and self._engine.labels.owns_image(found.labels):
+        existing = await images.inspect(self._engine, name)
+        if existing is not None and self._engine.labels.owns_image(existing.labels):
             return name
         repository, _, version = name.rpartition(":")
         changes = [f"ENTRYPOINT {json.dumps([f'/{binary.name}'])}"]
@@ -80,8 +82,10 @@ class IngressContainer:
     async def ensure_ingress(
         self, image: str, *, config_dir: Path, arguments: Sequence[str], memory_mb: int, ready: Ready
     ) -> str:
-        """Return the id of the running container. One with another image, arguments or limits is replaced; one that
-        is equal and runs is left alone; one that is equal and does not run is started, and `ready` awaited.
+        """Return the id of the running container.
+
+        A container with another image, arguments or limits is replaced. An equal one is left alone when it runs;
+        otherwise it is started, and `ready` awaited.
 
         Raises `IngressUnusable`, `EngineUnavailable`, and what `ready` raises.
         """
@@ -97,39 +101,40 @@ class IngressContainer:
     async def replace_ingress(
         self, image: str, *, config_dir: Path, arguments: Sequence[str], memory_mb: int, ready: Ready
     ) -> str:
-        """Put a new container in the place of the running one, which may finish its requests. When the new one can't
-        be started or doesn't become ready, the old one goes on. Raises like `ensure_ingress`."""
+        """Replace the running container, which may finish its requests. When the new container can't be started or does
+        not become ready, the old one goes on. Raises what `ensure_ingress` raises."""
         wanted = await self._wanted(image, config_dir, arguments, memory_mb)
         return await self._replace(await self._find(), wanted, ready)
 
     async def ingress_state(self) -> IngressState | None:
-        """Return what there is, None when there is no container."""
-        found = await self._find()
-        if found is None:
+        """Return the state of the proxy's container, None when there is none."""
+        state = await self._find()
+        if state is None:
             return None
-        lines = await containers.last_lines(self._engine, found.id, _LAST_LINES)
-        return IngressState(found.id, found.running, found.image, found.pid, lines)
+        lines = await containers.last_lines(self._engine, state.id, _LAST_LINES)
+        return IngressState(state.id, state.running, state.image, state.pid, lines)
 
     async def remove(self) -> None:
-        """Take the proxy away, for uninstalling; its certificates stay."""
-        for found in await self._all():
-            await containers.remove(self._engine, found.id)
+        """Remove the proxy. Its certificates stay."""
+        for state in await self._all():
+            await containers.remove(self._engine, state.id)
 
     async def _find(self) -> ContainerState | None:
-        """Of two, which an interrupted replacement leaves, the one that runs."""
-        found = sorted(await self._all(), key=lambda state: state.running, reverse=True)
-        return found[0] if found else None
+        """Return the running container of the two that an interrupted replacement can leave."""
+        states = sorted(await self._all(), key=lambda state: state.running, reverse=True)
+        return states[0] if states else None
 
     async def _all(self) -> list[ContainerState]:
         listed = await containers.list_ours(self._engine, {keys.ROLE: keys.Role.INGRESS})
-        states = [await containers.inspect(self._engine, one.id) for one in listed]
+        states = [await containers.inspect(self._engine, summary.id) for summary in listed]
         return [state for state in states if state is not None]
 
     async def _replace(self, existing: ContainerState | None, wanted: dict[str, Any], ready: Ready) -> str:
-        """Side by side: their listeners share the ports, so the old one stops only when the new one is ready."""
-        for other in await self._all():
-            if existing is None or other.id != existing.id:
-                await containers.remove(self._engine, other.id)
+        """Run both side by side: their listeners share the ports, so the old one stops only when the new one is
+        ready."""
+        for state in await self._all():
+            if existing is None or state.id != existing.id:
+                await containers.remove(self._engine, state.id)
         new = await self._create(wanted, following=existing)
         try:
             await self._start(new)
@@ -151,7 +156,7 @@ class IngressContainer:
             await containers.remove(self._engine, container)
 
     async def _create(self, wanted: dict[str, Any], *, following: ContainerState | None) -> str:
-        """Two names take turns, so that the new one exists before the old one is stopped."""
+        """Create a container under the one of two names that is free, so that both can exist side by side."""
         names = [self._engine.labels.ingress_name, f"{self._engine.labels.ingress_name}-b"]
         name = next(name for name in names if following is None or name != following.name)
         try:
@@ -202,7 +207,7 @@ class IngressContainer:
 
 
 def _mount(source: Path, target: PurePosixPath, *, read_only: bool) -> dict[str, Any]:
-    """A mount of type `bind`: unlike the older form, it refuses a missing source instead of making a directory."""
+    """Return a bind mount in the newer form, which refuses a missing source. The older form makes a directory."""
     return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": read_only}
 
 

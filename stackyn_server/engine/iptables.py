@@ -1,6 +1,6 @@
-"""The programs that read and write the host's firewall rules.
+"""Read and write the host's firewall rules with iptables and ip6tables.
 
-`iptables` writes whichever kernel tables it was built for; both kinds are obeyed, whatever the engine itself uses.
+`iptables` writes the kind of kernel tables that it was built for. The kernel obeys both kinds.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 IPV4, IPV6 = "iptables", "ip6tables"
 
-_LOCK_SECONDS = "5"  # other programs change the tables too, and hold a lock meanwhile
+_LOCK_SECONDS = "5"  # how long to wait for the lock that other programs hold while they change the tables
 
 
 class TablesRefused(Exception):
-    """The program is missing, may not change rules, or finds them wrong; its complaint is the message."""
+    """The program is missing, lacks the right to change rules, or rejects them. The message is its error output."""
 
 
 async def run(binary: str, *arguments: str) -> str:
@@ -23,7 +23,7 @@ async def run(binary: str, *arguments: str) -> str:
 
 
 async def succeeds(binary: str, *arguments: str) -> bool:
-    """False when it refused: there is no such rule or chain."""
+    """Return False when the program refused: there is no such rule or chain."""
     try:
         await run(binary, *arguments)
     except TablesRefused:
@@ -34,7 +34,7 @@ async def succeeds(binary: str, *arguments: str) -> bool:
 async def change(binary: str, lines: Iterable[str]) -> None:
     """Change the filter table in one transaction: all lines or none. Raises `TablesRefused`.
 
-    The lines are those of `iptables-restore`; one that declares a chain of ours (`:NAME - [0:0]`) empties it.
+    The lines have the form of `iptables-restore`. A line that declares a chain (`:NAME - [0:0]`) empties it.
     """
     table = "\n".join(["*filter", *lines, "COMMIT", ""])
     await _run(f"{binary}-restore", "--noflush", "-w", _LOCK_SECONDS, stdin=table)

@@ -1,7 +1,7 @@
-"""How we recognise what we made. Only objects that carry our own installation's labels are ever touched.
+"""The labels by which this installation recognises its own objects in the engine. It touches no others.
 
-A container inherits the labels of its image, and a tenant's Dockerfile can put any of these keys on an image. Hence the
-second condition for containers, the name, which no image can set, and other keys for images.
+A container inherits the labels of its image, and a tenant's Dockerfile can set any of these keys. So a container is
+ours only when its name fits as well, which no image can set; images have keys of their own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Role(StrEnum):
     BUILD_CACHE = "build-cache"
 
 
-# Role = the name of its containers, and the label whose value stands in it; the others are named like instances.
+# For each role: the pattern of container names, and the label whose value the name holds. Default: like instances.
 _NAMES: Mapping[str, tuple[re.Pattern[str], str]] = {
     Role.BUILDER: (_BUILDER_NAME, DEPLOYMENT),
     Role.RELEASE: (_RELEASE_NAME, DEPLOYMENT),
@@ -73,12 +73,12 @@ class Labels:
 
     @property
     def short(self) -> str:
-        """Eight hexadecimal digits for names that must be short. Hashed: time-ordered UUIDs share their beginning."""
+        """Eight hexadecimal digits for short names. It is a hash, because time-ordered UUIDs share their beginning."""
         return hashlib.sha256(self.installation.encode()).hexdigest()[:8]
 
-    def seal(self, what: str) -> str:
-        """Twelve hexadecimal digits that belong to `what` and that nobody without the installation's id can compute."""
-        return hmac.new(self.installation.encode(), what.encode(), "sha256").hexdigest()[:12]
+    def keyed_digest(self, text: str) -> str:
+        """Return twelve hexadecimal digits of `text` that nobody without the installation's id can compute."""
+        return hmac.new(self.installation.encode(), text.encode(), "sha256").hexdigest()[:12]
 
     def app_container(
         self,
@@ -90,7 +90,7 @@ class Labels:
         instance: InstanceId | None,
         role: Role = Role.APP,
     ) -> dict[str, str]:
-        """Every key is always set: one left out would be inherited from the image. `instance` None: of no instance."""
+        """Return all keys: a container inherits a missing one from its image. `instance` None: it belongs to none."""
         return {
             INSTALLATION: self.installation,
             TENANT: str(tenant),
@@ -150,7 +150,7 @@ class Labels:
         return f"stackyn-ingress-{self.short}"
 
     def owns_container(self, name: str, labels: Mapping[str, str]) -> bool:
-        """`name` without the leading slash of the engine's answers."""
+        """`name` is without the slash that begins it in the engine's answers."""
         if labels.get(INSTALLATION) != self.installation:
             return False
         if labels.get(ROLE) == Role.INGRESS:
@@ -171,7 +171,7 @@ class Labels:
         return labels.get(IMAGE_INSTALLATION) == self.installation
 
     def object_filter(self) -> dict[str, list[str]]:
-        """The `filters` of a listing of containers, networks or volumes; its answer must still pass `owns_…`."""
+        """Return the `filters` for listing containers, networks or volumes. Check the answer with `owns_…`."""
         return {"label": [f"{INSTALLATION}={self.installation}"]}
 
     def image_filter(self) -> dict[str, list[str]]:

@@ -1,5 +1,7 @@
-"""What a container writes, line by line, with its stream and exact time. The frames are parsed here: aiodocker drops
-which stream a line came from."""
+"""Read a container's output line by line, with stream and exact time.
+
+The frames are parsed here, because aiodocker drops the stream of a line.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,8 @@ from stackyn_server.engine.errors import Absent
 from stackyn_server.engine.streams import EngineStream
 from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, parse_time, to_nanoseconds
 
-LONGEST_LINE_BYTES = (
-    65_536  # the engine cuts at 16 KiB and we join; a longer line comes out in pieces of this
-)
+# The engine cuts lines at 16 KiB and we join them. A longer line comes out in pieces of this size.
+LONGEST_LINE_BYTES = 65_536
 _HEADER = struct.Struct(">BxxxI")  # stream number, length
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
@@ -35,7 +36,7 @@ async def follow(
 async def read(
     engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
 ) -> AsyncIterator[LogLine]:
-    """Like `follow`, but end with what is there now."""
+    """Yield the lines that exist now, as `follow` does, and end."""
     async for line in _lines(engine, container, follow=False, since=since, tail=tail):
         yield line
 
@@ -59,7 +60,7 @@ async def _lines(
             async for number, payload in _frames(stream):
                 if line := joiner.feed(_STREAMS.get(number, "stdout"), payload):
                     yield line
-            for line in joiner.rest():
+            for line in joiner.unfinished():
                 yield line
     except Absent:
         return
@@ -81,7 +82,7 @@ async def _frames(stream: EngineStream) -> AsyncIterator[tuple[int, bytes]]:
 
 
 class LineJoiner:
-    """Puts lines together again that the engine cut into frames of 16 KiB, each frame with a time of its own."""
+    """Joins lines that the engine cut into frames of 16 KiB, each frame with a time of its own."""
 
     def __init__(self) -> None:
         self._open: dict[StreamName, tuple[str, bytearray]] = {}
@@ -96,8 +97,8 @@ class LineJoiner:
         self._open[stream] = (first_stamp, joined)
         return None
 
-    def rest(self) -> list[LogLine]:
-        """Return the lines that never ended."""
+    def unfinished(self) -> list[LogLine]:
+        """Return the lines that have no line break yet."""
         return [_line(stamp, stream, bytes(joined)) for stream, (stamp, joined) in self._open.items()]
 
 

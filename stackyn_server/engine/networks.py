@@ -1,4 +1,4 @@
-"""Bridges: where apps live, neighbours closed to each other, and one small network for each build slot."""
+"""The bridge networks of apps, which cannot reach each other, and one small network for each build slot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.labels import Role
 
-BUILD_PREFIX_LENGTH = 28  # gateway, one build container at a time, room for what the engine itself takes
+BUILD_PREFIX_LENGTH = 28  # the gateway, one build container, and addresses that the engine takes
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _OPTIONS = {
     "com.docker.network.bridge.enable_icc": "false",
@@ -43,22 +43,22 @@ def build_network_name(engine: Engine, slot: int) -> str:
 
 
 def interface_prefix(engine: Engine) -> str:
-    """What the name of each of our bridge interfaces begins with; with a letter and number, at most 15 characters."""
+    """Return the beginning of our bridge interfaces' names. With a letter and a number, at most 15 characters."""
     return f"sk{engine.labels.short}"
 
 
 def app_interfaces(engine: Engine) -> str:
-    """What the names of the bridge interfaces of apps begin with."""
+    """Return the beginning of the names of the apps' bridge interfaces."""
     return f"{interface_prefix(engine)}a"
 
 
 def build_interfaces(engine: Engine) -> str:
-    """What the names of the bridge interfaces of builds begin with."""
+    """Return the beginning of the names of the builds' bridge interfaces."""
     return f"{interface_prefix(engine)}b"
 
 
 async def ensure_app_bridge(engine: Engine, bridge: Bridge) -> str:
-    """Return the name of the app network, after making it where it was missing, always with the same addresses.
+    """Return the name of the app network. A missing one is made, always with the same addresses.
 
     Raises `NetworkConflict`, `EngineUnavailable`.
     """
@@ -77,7 +77,7 @@ async def ensure_app_bridge(engine: Engine, bridge: Bridge) -> str:
 async def ensure_build_network(engine: Engine, slot: int) -> str:
     """Return the name of the network of build slot `slot` (from 0), a /28 of `[network] build_subnet`.
 
-    Raises ValueError when the subnet has no room for the slot; else like `ensure_app_bridge`.
+    Raises ValueError when the subnet has no room for the slot; else what `ensure_app_bridge` raises.
     """
     subnet = build_subnet_of(engine.network.build_subnet, slot)
     name = build_network_name(engine, slot)
@@ -87,9 +87,9 @@ async def ensure_build_network(engine: Engine, slot: int) -> str:
 
 
 async def ensure_initial_networks(engine: Engine, build_slots: int) -> None:
-    """Have the networks that the first builds and the first apps need, so that nobody's first deploy waits for them.
+    """Make the networks of the first builds and apps, so that no first deployment waits for them.
 
-    Raises like `ensure_app_bridge`.
+    Raises what `ensure_app_bridge` raises.
     """
     for slot in range(build_slots):
         await ensure_build_network(engine, slot)
@@ -109,7 +109,7 @@ async def _ensure(
 ) -> None:
     if await _exists(engine, name, subnet):
         return
-    wanted = {
+    body = {
         "Name": name,
         "Driver": "bridge",
         "CheckDuplicate": True,  # before API 1.44 a second network of the same name was allowed
@@ -120,14 +120,14 @@ async def _ensure(
     }
     async with engine.network_lock:  # the engine reserves the addresses well before it lists the network
         if not await _exists(engine, name, subnet):
-            await _create(engine, name, subnet, wanted)
+            await _create(engine, name, subnet, body)
 
 
-async def _create(engine: Engine, name: str, subnet: IPv4Network, wanted: dict[str, Any]) -> None:
+async def _create(engine: Engine, name: str, subnet: IPv4Network, body: dict[str, Any]) -> None:
     try:
-        await engine.ask(engine.docker.networks.create(wanted))
+        await engine.ask(engine.docker.networks.create(body))
     except (EngineRefused, EngineUnavailable) as error:
-        # Another process of us made it in the meantime, or the addresses are taken (403; some engines say 500).
+        # Another process of ours made it meanwhile, or the addresses are taken (403; some engines answer 500).
         if await _exists(engine, name, subnet):
             return
         if isinstance(error, EngineRefused):
@@ -137,13 +137,13 @@ async def _create(engine: Engine, name: str, subnet: IPv4Network, wanted: dict[s
 
 async def _exists(engine: Engine, name: str, subnet: IPv4Network) -> bool:
     """Raises `NetworkConflict` when a network of that name isn't ours or differs from what is wanted."""
-    found: dict[str, Any] | None = await engine.request_or_none("GET", f"networks/{name}")
-    if found is None or found.get("Name") != name:
+    network: dict[str, Any] | None = await engine.request_or_none("GET", f"networks/{name}")
+    if network is None or network.get("Name") != name:
         return False
-    options = found.get("Options") or {}
-    pools = (found.get("IPAM") or {}).get("Config") or []
+    options = network.get("Options") or {}
+    pools = (network.get("IPAM") or {}).get("Config") or []
     agrees = (
-        engine.labels.owns_network(found.get("Labels") or {})
+        engine.labels.owns_network(network.get("Labels") or {})
         and [pool.get("Subnet") for pool in pools] == [str(subnet)]
         and all(options.get(key) == value for key, value in _OPTIONS.items())
     )

@@ -1,7 +1,7 @@
-"""Keeps work on many small pieces, such as the lines of a program that prints without end, from holding the event loop.
+"""Keep work on many small pieces, such as lines of output, from blocking the event loop.
 
-What is printed in a second may be a million lines, and each costs some microseconds until it is in the journal. So the
-work is done in short turns with pauses between them; meanwhile nobody reads the output, and it waits.
+A program can print a million lines in a second, and each costs some microseconds until it is in the journal. So the
+work is done in short slices with pauses between them. During a pause nobody reads the output, and the program waits.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-_TURN_SECONDS = 0.004
+_SLICE_SECONDS = 0.004
 _PAUSE_SECONDS = 0.008  # the lines of one program take a third of the loop's time, at most
 
 
 class LoopPacer:
-    """Told of each piece that was done. What passes between `stop` and `start` is not counted as work."""
+    """Call `pause_if_due` after each piece. The time between `stop` and `start` does not count as work."""
 
     def __init__(self) -> None:
         self._worked_seconds = 0.0  # since the last pause
@@ -27,7 +27,7 @@ class LoopPacer:
         self._worked_seconds = time.monotonic() - self._began
 
     async def pause_if_due(self) -> None:
-        """Let others have the loop, if this turn has lasted long enough."""
-        if time.monotonic() - self._began > _TURN_SECONDS:
+        """Sleep when the slice is used up, so that other tasks run."""
+        if time.monotonic() - self._began > _SLICE_SECONDS:
             await asyncio.sleep(_PAUSE_SECONDS)
             self._began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Containers of release commands: one for each deployment at most, found again by label, whoever started it."""
+"""Containers of release commands: at most one for each deployment, found by its label."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackyn_server.engine.labels import Role
 
 
 async def list_all(engine: Engine) -> list[ContainerSummary]:
-    """Return those of this installation, ended ones too."""
+    """Return the containers of this installation's release commands, including ended ones."""
     return await containers.list_ours(engine, {keys.ROLE: Role.RELEASE})
 
 
@@ -22,7 +22,7 @@ async def find(engine: Engine, deployment: DeploymentId) -> ContainerState | Non
 
 
 async def remove_of(engine: Engine, deployment: DeploymentId) -> None:
-    """Kill and remove what a deployment has, if there is anything."""
+    """Kill and remove the containers of a deployment's release command."""
     for listed in await _of(engine, deployment):
         await containers.force_remove(engine, listed.id)
 

@@ -1,4 +1,4 @@
-"""The name servers that containers are led to."""
+"""The name servers that containers use."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
 _HOSTS = Path("/etc/resolv.conf")
-# Where the host asks a stub of systemd, the engine reads this file instead: containers can't reach the stub.
+# Where the host uses the stub resolver of systemd, the engine reads this file: containers can't reach the stub.
 _SYSTEMD = Path("/run/systemd/resolve/resolv.conf")
 _STUB = IPv4Address("127.0.0.53")
 
 
 def resolvers_of_host(hosts: Path = _HOSTS, systemd: Path = _SYSTEMD) -> list[IPv4Address]:
-    """Return the host's name servers, without those on loopback, which the engine asks on behalf of containers.
-    Blocks."""
-    found = list(_listed(hosts))
-    if _STUB in found:
-        found += _listed(systemd)
-    return list(dict.fromkeys(address for address in found if not address.is_loopback))
+    """Return the host's name servers, without those on loopback: the engine asks these for its containers. Blocks."""
+    addresses = list(_listed(hosts))
+    if _STUB in addresses:
+        addresses += _listed(systemd)
+    return list(dict.fromkeys(address for address in addresses if not address.is_loopback))
 
 
 def _listed(file: Path) -> Iterator[IPv4Address]:

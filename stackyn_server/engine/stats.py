@@ -1,4 +1,4 @@
-"""What a container uses right now. Asked once and directly: aiodocker's own way takes two readings and two seconds."""
+"""Measure what a container uses now, with one request. aiodocker's own method takes two readings and two seconds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stackyn_server.engine.timestamps import NANOSECONDS
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Memory without the page cache that can be dropped at once. Totals count from the container's start, so that
-    rates come from two samples; bytes of its network and of its disk."""
+    """Memory is without the page cache that the kernel can drop at once. Totals count from the container's start, so a
+    rate needs two samples. Network and disk are in bytes."""
 
     memory_bytes: int
     memory_limit_bytes: int
@@ -31,12 +31,12 @@ async def sample(engine: Engine, container: str) -> Sample | None:
     Takes milliseconds on a current engine and a second on 20.10. Raises `EngineUnavailable`.
     """
     parameters = {"stream": "false", "one-shot": "true"}
-    found = await engine.request_or_none("GET", f"containers/{container}/stats", params=parameters)
-    return None if found is None else parse_stats(found)
+    answer = await engine.request_or_none("GET", f"containers/{container}/stats", params=parameters)
+    return None if answer is None else parse_stats(answer)
 
 
 def parse_stats(found: Mapping[str, Any]) -> Sample | None:
-    """Read the engine's answer: members are missing or null here and there, and the names depend on the hierarchy."""
+    """Read the engine's answer. Members can be missing or null, and their names depend on the version of cgroups."""
     memory = found.get("memory_stats") or {}
     if "usage" not in memory:
         return None

@@ -1,4 +1,4 @@
-"""The engine's times: RFC 3339 text with nanoseconds, of which Python's datetime keeps only microseconds."""
+"""Convert the engine's times: RFC 3339 text with nanoseconds. Python's datetime keeps only microseconds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Return the aware time in UTC; None for the engine's "never". Raises ValueError for anything else."""
+    """Return the aware time in UTC; None for the engine's zero time. Raises ValueError for anything else."""
     if not text or text.startswith(_NEVER):
         return None
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def parse_nanoseconds(text: str) -> int:
-    """Return nanoseconds since 1970, exactly. Raises ValueError."""
+    """Return the exact nanoseconds since 1970. Raises ValueError."""
     match = _FRACTION.search(text)
     fraction = int(match[1].ljust(9, "0")) if match else 0
     whole = datetime.fromisoformat(_FRACTION.sub("", text)).astimezone(UTC) - _EPOCH

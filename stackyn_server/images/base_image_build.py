@@ -116,7 +116,7 @@ class BaseImageBuilder:
             failed = ImageNotMade(
                 f"{recipe.name} was not made. {reason.message}", retryable=not lacks_base_image(progress)
             )
-            failed.add_note(reason.failure.evidence or progress.complaint or ended.stdout_tail)
+            failed.add_note(reason.failure.evidence or progress.messages or ended.stdout_tail)
             raise failed
         return self._cache / "out"
 

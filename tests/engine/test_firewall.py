@@ -57,7 +57,7 @@ async def test_a_container_reaches_the_proxys_port_and_no_other_of_the_host(
 
     first = await firewall.restrict_apps(engine, [proxy])
 
-    assert first.closed and first.was_missing and not first.warning
+    assert first.is_active and first.was_missing and not first.warning
     assert await reaches(engine, container, proxy, wanted.bridge.gateway)
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
     await until_answers(wanted.address, 8080)  # the host still reaches the container
@@ -81,7 +81,7 @@ async def test_the_rules_are_put_back_when_somebody_took_them_away(
     await remove_firewall_rules(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
     again = await firewall.restrict_apps(engine, [])
-    assert again.closed and again.was_missing
+    assert again.is_active and again.was_missing
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
 
 
@@ -92,7 +92,7 @@ async def test_without_the_right_to_change_rules_the_operator_is_warned(
 
     state = await firewall.restrict_apps(engine, [80])
 
-    assert not state.closed
+    assert not state.is_active
     assert "Containers can reach services of this host" in state.warning
 
 

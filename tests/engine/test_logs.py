@@ -144,7 +144,7 @@ def test_streams_that_interleave_in_mid_line_are_kept_apart() -> None:
     assert joiner.feed("stdout", stamp + b"out-") is None
     assert joiner.feed("stderr", stamp + b"err\n") == _line("stderr", "err")
     assert joiner.feed("stdout", stamp + b"put\r\n") == _line("stdout", "out-put")
-    assert joiner.rest() == []
+    assert joiner.unfinished() == []
 
 
 def _line(stream: StreamName, text: str) -> LogLine:

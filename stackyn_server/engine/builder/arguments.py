@@ -1,4 +1,4 @@
-"""What `buildctl` is told of a build, and the tar that carries it into the container. Pure."""
+"""The arguments of `buildctl` for a build, and the tar that carries them into the container. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from stackyn_server.engine.builder.request import BuildRequest
 
 _CONTEXT = "work/context"
 _SECRETS = "work/control/secrets"
-# Forced, because the layers of images from registries would stay compressed otherwise, which are refused.
+# Forced: otherwise layers of images from registries stay compressed, and compressed layers are refused.
 _OUTPUT = "type=oci,dest=out,tar=false,compression=uncompressed,force-compression=true"
-_BUILT_IN = "docker/dockerfile"  # the repository of the frontend that the daemon has itself
+_BUILT_IN = "docker/dockerfile"  # the repository of the frontend that is built into the daemon
 
 
 def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_registry: bool) -> list[str]:
     """Return the arguments of `buildctl`. `base_images`: name → digest of its manifest in the layout at `/oci`.
 
-    "host" is the container's network: steps share it either way, and only so they get its name server, which has a
-    loopback address on networks of ours.
+    "host" is the container's network. Steps share it in any mode, but only this mode gives them its name server, which
+    has a loopback address on our networks.
     """
     options = {"filename": request.dockerfile, "force-network-mode": "host"}
     if request.target is not None:
@@ -30,7 +30,7 @@ def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_regi
     if request.no_cache:
         options["no-cache"] = ""
     if not has_registry and uses_built_in_frontend(request.syntax, has_registry=False):
-        # Any value has the daemon take its own instead of asking a registry for what the Dockerfile names.
+        # Any value makes the daemon use its own frontend instead of asking a registry for the one that is named.
         options["cmdline"] = request.syntax or _BUILT_IN
     options |= {f"build-arg:{name}": value for name, value in request.build_arguments.items()}
     options |= {
@@ -47,8 +47,8 @@ def arguments(request: BuildRequest, base_images: Mapping[str, str], *, has_regi
 
 
 def uses_built_in_frontend(syntax: str, *, has_registry: bool) -> bool:
-    """Whether the daemon's own frontend reads a Dockerfile that names `syntax`. Where no registry can be asked, it
-    stands in for all versions of the usual one."""
+    """Return whether the daemon's own frontend reads a Dockerfile that names `syntax`. Without a registry, it replaces
+    all versions of the usual frontend."""
     if not syntax:
         return True
     repository = syntax.partition("@")[0]
@@ -58,11 +58,12 @@ def uses_built_in_frontend(syntax: str, *, has_registry: bool) -> bool:
 
 
 def daemon_configuration(platform: str, keep_mb: int) -> str:
-    """Return the part of `buildkitd.toml` that every build has. `keep_mb`: to what size an older cache is reduced."""
+    """Return the part of `buildkitd.toml` that every build has. `keep_mb`: the size to which an
+    older cache is reduced."""
     return (
         'insecure-entitlements = ["network.host"]\n'
         "[worker.oci]\n"
-        f'platforms = ["{platform}"]\n'  # else the daemon tries at each start which others it could emulate
+        f'platforms = ["{platform}"]\n'  # else the daemon tests at each start which others it can emulate
         "gc = true\n"
         f'maxUsedSpace = "{keep_mb}MB"\n'
         "[worker.containerd]\n"

@@ -1,7 +1,7 @@
-"""The platform's base images: an OCI image layout on the host (`[images] directory`) that every build gets read-only.
+"""Read the platform's base images: an OCI image layout on the host (`[images] directory`), read-only for builds.
 
-Written by the operator's own programs, so it is trusted, but read with limits all the same. `index.json` is replaced as
-a whole by whoever adds an image, never changed in place.
+The operator's own programs write it, so it is trusted, but it is read with limits. A writer replaces `index.json` as a
+whole and never changes it in place.
 https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
@@ -30,7 +30,7 @@ _INDEX_BYTES = 4 * 1024 * 1024  # some ten thousand images
 
 
 class BaseImagesUnusable(DeploymentFailed):
-    """The layout is missing, can't be read, or lacks an image. The operator must act; `reason` is for the log."""
+    """The layout is missing, unreadable, or lacks an image. The operator must act; `reason` is for the log."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -46,14 +46,14 @@ class BaseImagesUnusable(DeploymentFailed):
 
 @dataclass(frozen=True, slots=True)
 class BaseImages:
-    """The layout as it was when it was read. `digests`: name, as in `stackyn/python:3.11`, → digest of its manifest."""
+    """The layout at the time of reading. `digests`: name, as in `stackyn/python:3.11`, → digest of its manifest."""
 
     directory: Path
     digests: Mapping[str, str]
 
     @classmethod
     def read(cls, directory: Path) -> BaseImages:
-        """Read the layout; again only when its index was replaced. Blocks. Raises `BaseImagesUnusable`."""
+        """Read the layout. The result is cached until the index is replaced. Blocks. Raises `BaseImagesUnusable`."""
         index = directory / "index.json"
         try:
             state = index.stat()
@@ -69,7 +69,7 @@ class BaseImages:
             raise BaseImagesUnusable(f"{self.directory} has no image {name}") from None
 
     def blob(self, digest: str) -> Path:
-        """Return where a blob of this digest is, or would be. Raises ValueError for anything but a digest."""
+        """Return the path of a blob, which may not exist. Raises ValueError for anything but a digest."""
         if not DIGEST.fullmatch(digest):
             raise ValueError(f"not a digest: {digest!r}")
         return self.directory / "blobs" / "sha256" / digest.removeprefix("sha256:")
@@ -77,7 +77,7 @@ class BaseImages:
 
 @lru_cache(maxsize=8)
 def _read(directory: Path, device: int, inode: int, changed_ns: int, size: int) -> BaseImages:
-    """The state of the index is there for the cache: another state is another call."""
+    """The index's state is an argument so that `lru_cache` reads a changed index again."""
     path = directory / "index.json"
     with path.open("rb") as file:
         content = file.read(_INDEX_BYTES + 1)
@@ -90,7 +90,7 @@ def _read(directory: Path, device: int, inode: int, changed_ns: int, size: int) 
 
 
 def _named(index: object) -> dict[str, str]:
-    """Raises ValueError for what is no index, and for a name that stands for two images."""
+    """Return the digests by name. Raises ValueError for an invalid index, and for a name that two images have."""
     entries = index.get("manifests") if isinstance(index, dict) else None
     if not isinstance(entries, list):
         raise ValueError("it has no list of manifests")
@@ -103,7 +103,7 @@ def _named(index: object) -> dict[str, str]:
         if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
             raise ValueError("an entry has no SHA-256 digest")
         if not isinstance(name, str) or not name:
-            continue  # kept for something else
+            continue  # not an image for builds
         if digests.setdefault(name, digest) != digest:
             raise ValueError(f"the name {name} stands for two images")
     return digests

@@ -1,5 +1,8 @@
-"""Why a build failed, as the tenant reads it. BuildKit has codes for little of it, so its texts are recognised (tried
-with 0.34.2). What a registry or another server answered is never shown."""
+"""Explain to the tenant why a build failed.
+
+BuildKit has codes for few failures, so its texts are recognised (tried with 0.34.2). What a registry or another server
+answered is never shown.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ _DAEMON_GONE = re.compile(
     r"failed to list workers|closing transport|buildkitd\.sock",
     re.IGNORECASE,
 )
-# Its database of snapshots and their folders contradict each other. No path alone is enough: steps of a tenant fail
-# with paths of the cache too.
+# BuildKit's database of snapshots contradicts their folders. A path alone proves nothing: steps of a tenant fail with
+# paths of the cache too.
 _CACHE_DAMAGED = re.compile(
     r"missing parent \S+ bucket|parent snapshot \S+ does not exist|failed to rename: rename \S+/snapshots/new-|"
     r"failed to get unprivileged mount flags for .*/snapshots/\d+/fs .*no such file"
@@ -49,7 +52,7 @@ _CACHE_DAMAGED = re.compile(
 def failure_of(
     ended: BuilderExit, progress: BuildProgress, allowed: Sequence[IPv4Network] = ()
 ) -> DeploymentFailed:
-    """Return the error to raise for a builder that didn't succeed. `allowed`: private networks that it may reach."""
+    """Return the error to raise for a builder that failed. `allowed`: private networks that builds may reach."""
     problem = progress.problem
     printed = progress.printed
     if ended.exit_code == NO_DAEMON:
@@ -71,7 +74,7 @@ def failure_of(
     if problem is None:
         # BuilderExit from outside, or it lost its daemon without a word.
         return EngineUnavailable(
-            f"the builder ended with {ended.exit_code}: {ended.stdout_tail} {progress.complaint}"
+            f"the builder ended with {ended.exit_code}: {ended.stdout_tail} {progress.messages}"
         )
     if problem.exit_code is not None:
         return _stepbuild_failed(problem, progress, printed)
@@ -79,7 +82,7 @@ def failure_of(
 
 
 def is_cache_damaged(progress: BuildProgress) -> bool:
-    """Say whether the builder could not read what earlier builds left in its cache."""
+    """Return whether the builder could not read the cache that earlier builds left."""
     problem = progress.problem
     if problem is None or problem.exit_code is not None or _DISK.search(problem.text):
         return False
@@ -97,7 +100,7 @@ def cache_damaged() -> TransientFailure:
 
 
 def log_ending(progress: BuildProgress) -> list[str]:
-    """Return the lines that a build log ends with: what the builder points at in the Dockerfile, and its complaint."""
+    """Return the last lines of a build log: the lines of the Dockerfile that the builder names, and its error."""
     problem = progress.problem
     if problem is None or problem.exit_code is not None or is_fetch(problem.text):
         return progress.excerpt
@@ -105,7 +108,7 @@ def log_ending(progress: BuildProgress) -> list[str]:
 
 
 def disk_full(evidence: str = "") -> DeploymentFailed:
-    """The file system itself has no room left."""
+    """Return the failure for a full file system."""
     return build_failed(
         FailureCode.BUILD_DISK,
         "The build stopped because the server's disk is full.",
@@ -118,8 +121,8 @@ def _stepbuild_failed(
     problem: BuildProblem, progress: BuildProgress, printed: Sequence[Line]
 ) -> DeploymentFailed:
     ended = f"The build failed in {step_of(problem, progress)} (exit code {problem.exit_code})."
-    if known := diagnose(printed, Where.BUILD, problem.exit_code):
-        return _known(known, ended)
+    if diagnosis := diagnose(printed, Where.BUILD, problem.exit_code):
+        return _diagnosed(diagnosis, ended)
     return build_failed(
         FailureCode.BUILD_FAILED,
         ended,
@@ -128,10 +131,12 @@ def _stepbuild_failed(
     )
 
 
-def _known(known: Diagnosis, ended: str) -> DeploymentFailed:
-    if known.kind.build_code is FailureCode.BUILD_DISK:
-        return disk_full(known.evidence)
-    return build_failed(known.kind.build_code, f"{known.message} {ended}", known.hint, known.evidence)
+def _diagnosed(diagnosis: Diagnosis, ended: str) -> DeploymentFailed:
+    if diagnosis.kind.build_code is FailureCode.BUILD_DISK:
+        return disk_full(diagnosis.evidence)
+    return build_failed(
+        diagnosis.kind.build_code, f"{diagnosis.message} {ended}", diagnosis.hint, diagnosis.evidence
+    )
 
 
 def _without_exit_code(
@@ -141,7 +146,7 @@ def _without_exit_code(
     if _DISK.search(text):
         return disk_full()
     if _DAEMON_GONE.search(text):
-        # It ran, so it is not the engine's: the daemon and its steps share their limits.
+        # The builder ran, so the engine is not at fault: the daemon and the steps share their limits.
         return build_failed(
             FailureCode.BUILD_FAILED,
             f"The builder broke down in {step_of(problem, progress)}: the build used all its processes or memory.",
@@ -159,8 +164,8 @@ def _without_exit_code(
             excerpt,
         )
     ended = f"The build failed in {step_of(problem, progress)}."
-    if known := diagnose(transcript_of(excerpt).lines(), Where.BUILD):
-        return _known(known, ended)
+    if diagnosis := diagnose(transcript_of(excerpt).lines(), Where.BUILD):
+        return _diagnosed(diagnosis, ended)
     return build_failed(
         FailureCode.BUILD_FAILED,
         ended,

@@ -1,4 +1,4 @@
-"""Tells a build's lines without keeping the event loop from everybody else."""
+"""Write a build's lines to its log without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from stackyn_server.engine.pacing import LoopPacer
 
 
 class BuildLogWriter:
-    """Gives `say` each line that `progress` makes of the standard error."""
+    """Calls `write_line` with each line that `progress` makes of the standard error."""
 
-    def __init__(self, progress: BuildProgress, say: Callable[[str], None]) -> None:
+    def __init__(self, progress: BuildProgress, write_line: Callable[[str], None]) -> None:
         self._progress = progress
-        self._say = say
+        self._write_line = write_line
         self._pace = LoopPacer()
         self._pace.stop()
 
     async def feed(self, piece: bytes) -> None:
-        await self._tell(self._progress.feed(piece))
+        await self._write(self._progress.feed(piece))
 
     async def finish(self) -> None:
-        """Tell what never ended."""
-        await self._tell(self._progress.finish())
+        """Write the lines without a line break."""
+        await self._write(self._progress.finish())
 
-    async def _tell(self, lines: Iterable[str]) -> None:
+    async def _write(self, lines: Iterable[str]) -> None:
         self._pace.start()
         for line in lines:
-            self._say(line)
+            self._write_line(line)
             await self._pace.pause_if_due()
         self._pace.stop()

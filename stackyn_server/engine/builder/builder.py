@@ -1,4 +1,4 @@
-"""The story of one build: find its cache, run the builder, take what it made."""
+"""Run one build: prepare its cache, run the builder, transfer the image into the engine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ WriteLine = Callable[[str], None]
 
 
 class Builder:
-    """The builds of this process: it knows which run, and which caches they use."""
+    """The builds of this process. It keeps track of the running builds and of the caches that they use."""
 
     def __init__(self, engine: Engine, settings: config.Settings, registry: RegistryAvailability) -> None:
         self._engine = engine
@@ -70,8 +70,8 @@ class Builder:
 
         Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID) with the last
         lines as evidence, `BuildsNotClosed`, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an
-        error of `context` comes out unchanged. Cancelling it ends the build. When it returns or raises, its container
-        is gone.
+        error of `context` is passed on unchanged. Cancelling ends the build. When it returns or raises, the container
+        is removed.
         """
         with self.is_running(request.deployment):
             await self.remove_leftovers()
@@ -82,14 +82,14 @@ class Builder:
                 return await self._take(request, base_images, cache)
 
     async def build_inputs(self) -> tuple[Mapping[str, str], str]:
-        """Return what builds are made of now beside their own files: the digests of the base images by their names, and
-        the image that they run in. Raises `BaseImagesUnusable`, `EngineUnavailable`."""
+        """Return what builds depend on besides their own files: the digests of the base images by name, and the id of
+        the builder image. Raises `BaseImagesUnusable`, `EngineUnavailable`."""
         base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
-        found = await images.inspect(self._engine, self._settings.images.builder)
-        return base_images.digests, found.id if found else ""
+        builder_image = await images.inspect(self._engine, self._settings.images.builder)
+        return base_images.digests, builder_image.id if builder_image else ""
 
     async def remove_leftovers(self) -> list[str]:
-        """Remove the builder containers whose build doesn't run here, and return their names."""
+        """Remove the builder containers of builds that do not run in this process, and return their names."""
         removed = []
         for listed in await builder_container.list_all(self._engine):
             if listed.deployment not in self._running:
@@ -99,28 +99,28 @@ class Builder:
         return removed
 
     async def free_pull_leftovers(self) -> None:
-        """Free what pulls that broke off left in the engine. Raises `EngineUnavailable`."""
+        """Free what interrupted pulls left in the engine. Raises `EngineUnavailable`."""
         if await self._pulls.free_leftovers(self._engine):
             log.info("builder.pulls_freed")
 
     async def remove_surplus_caches(self, tenants: Set[UserId], now: datetime) -> list[str]:
-        """Remove the caches of anybody but `tenants`, old ones, and what is beyond a share; returns their names."""
+        """Remove caches of accounts not in `tenants`, old caches, and caches over quota. Return their names."""
         builds = self._settings.builds
-        share = CacheQuota(
+        quota = CacheQuota(
             builds.cache_mb * _MEBIBYTE,
             builds.cache_total_mb * _MEBIBYTE,
             timedelta(days=builds.cache_days),
         )
-        found = await caches.list_all(self._engine)
-        for cache in found:
+        existing = await caches.list_all(self._engine)
+        for cache in existing:
             with self._places.without_builds(cache.tenant, cache.place) as is_free:
-                if is_free:  # what a server was killed over
+                if is_free:  # remains of a build whose server was killed
                     await caches.remove_build_remains(cache)
                     await caches.finish_removal(cache.folder)
-        sizes = {cache: await self._size(cache) for cache in found}
+        sizes = {cache: await self._size(cache) for cache in existing}
         self._sizes = sizes
         removed = []
-        for cache in caches.over_quota(sizes.items(), tenants, share, now):
+        for cache in caches.over_quota(sizes.items(), tenants, quota, now):
             with self._places.without_builds(cache.tenant, cache.place) as is_free:
                 if is_free and await caches.remove(self._engine, cache):
                     log.info("cache.removed", cache=cache.name, bytes=sizes[cache])
@@ -128,7 +128,7 @@ class Builder:
         return removed
 
     async def _size(self, cache: Cache) -> int:
-        """Counted again only after a build has used it."""
+        """Return the size in bytes, counted again only after a build has used the cache."""
         if cache in self._sizes:
             return self._sizes[cache]
         builds = self._settings.builds
@@ -138,7 +138,7 @@ class Builder:
 
     @contextmanager
     def is_running(self, deployment: DeploymentId) -> Iterator[None]:
-        """Keep the builder containers of a deployment from being taken for leftovers."""
+        """Mark a deployment's build as running, so that `remove_leftovers` keeps its container."""
         self._running.add(deployment)
         try:
             yield
@@ -147,11 +147,11 @@ class Builder:
 
     @asynccontextmanager
     async def _cache(self, request: BuildRequest) -> AsyncIterator[Cache]:
-        """Hold a cache. One that overfilled the disk, is damaged, or that no daemon starts with, is dropped, and its
-        tenant's next build waits until it is gone."""
+        """Hold a cache. A cache that filled the disk, is damaged, or lets no daemon start, is dropped; its tenant's
+        next build waits until it is removed."""
         await self._dropped(request.tenant)
-        async with AsyncExitStack() as held:
-            place = await held.enter_async_context(self._places.place(request.tenant))
+        async with AsyncExitStack() as place_held:
+            place = await place_held.enter_async_context(self._places.place(request.tenant))
             cache = await caches.ensure(self._engine, request.tenant, place)
             try:
                 try:
@@ -159,21 +159,21 @@ class Builder:
                 finally:
                     await asyncio.shield(caches.remove_build_remains(cache))
             except _CacheUnusable as unusable:
-                self._drop(cache, held.pop_all())
+                self._drop(cache, place_held.pop_all())
                 raise unusable.error from None
 
-    def _drop(self, cache: Cache, held: AsyncExitStack) -> None:
-        """Remove a cache, and free its place then. That can take minutes, and nobody need wait for it to learn why the
-        build ended."""
+    def _drop(self, cache: Cache, place_held: AsyncExitStack) -> None:
+        """Remove a cache and then free its place, in a task: removal can take minutes, and the build's failure is
+        reported without waiting for it."""
 
         async def drop() -> None:
-            async with held:
+            async with place_held:
                 try:
                     await caches.remove(self._engine, cache)
                 except EngineUnavailable as error:
                     log.warning(
                         "cache.not_removed", cache=cache.name, error=str(error)
-                    )  # `remove_surplus_caches` will
+                    )  # `remove_surplus_caches` removes it later
 
         dropping = asyncio.create_task(drop(), name="cache.drop")
         self._dropping[dropping] = cache.tenant
@@ -197,30 +197,30 @@ class Builder:
             say(
                 f"No registry can be reached: instead of {request.syntax} the builder's own reads the Dockerfile."
             )
-        words = arguments(request, base_images.digests, has_registry=has_registry)
-        control = control_tar(words, self._daemon_configuration(), request)
+        buildctl_arguments = arguments(request, base_images.digests, has_registry=has_registry)
+        control = control_tar(buildctl_arguments, self._daemon_configuration(), request)
         progress = BuildProgress()
-        telling = BuildLogWriter(progress, say)
+        log_writer = BuildLogWriter(progress, say)
         pause = partial(builder_container.paused, self._engine, request.deployment)
-        others = await asyncio.to_thread(_left_aside, cache)
+        earlier_files = await asyncio.to_thread(_pending_removals, cache)
         running = run_builder(
-            self._engine, self._spec(request, base_images, cache), control, context, telling.feed
+            self._engine, self._spec(request, base_images, cache), control, context, log_writer.feed
         )
         try:
-            ended = await run_within_limits(cache.folder, self._disk_limits, pause, running, others)
+            ended = await run_within_limits(cache.folder, self._disk_limits, pause, running, earlier_files)
         except DeploymentFailed as error:
             if error.failure.code is FailureCode.BUILD_DISK:
                 raise _CacheUnusable(error) from error
             raise
-        await telling.finish()
+        await log_writer.finish()
         if ended.exit_code != 0:
             raise await self._explained(ended, progress, cache, say)
 
     def _daemon_configuration(self) -> str:
         builds = self._settings.builds
-        # What one build adds may then be as much again before its tenant's share is used up.
-        ours = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
-        return ours + registry_tables(builds.mirrors, builds.plain_http_registries)
+        # Half of the quota: one build may then add as much again.
+        configuration = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
+        return configuration + registry_tables(builds.mirrors, builds.plain_http_registries)
 
     async def _explained(
         self, ended: BuilderExit, progress: BuildProgress, cache: Cache, say: WriteLine
@@ -238,7 +238,7 @@ class Builder:
     async def _take(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
         builds = self._settings.builds
         async with self._pulls.pulling():
-            taken = await transfer_image(
+            transferred = await transfer_image(
                 self._engine,
                 cache.folder / caches.OUT,
                 base_images,
@@ -246,7 +246,7 @@ class Builder:
                 tag=request.tag,
                 limits=ImageLimits(builds.image_mb * _MEBIBYTE, builds.max_files),
             )
-        return taken.id
+        return transferred.id
 
     def _spec(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> BuilderSpec:
         builds = self._settings.builds
@@ -272,7 +272,7 @@ class Builder:
         return DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
 
 
-def _left_aside(cache: Cache) -> DiskUsage:
+def _pending_removals(cache: Cache) -> DiskUsage:
     return measure_folders(caches.pending_removals(cache.folder), DiskUsage(sys.maxsize, sys.maxsize))
 
 
@@ -283,6 +283,6 @@ class _CacheUnusable(Exception):
 
 
 def platform_of_machine() -> str:
-    """Return it as BuildKit and Docker name it."""
+    """Return the platform of this machine as BuildKit and Docker name it."""
     machine = platform.machine()
     return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm'}.get(machine, machine) }"

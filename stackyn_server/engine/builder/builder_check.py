@@ -1,7 +1,7 @@
-"""Whether the sealed builder can run on this machine, found out by one build in a container like a tenant's.
+"""Check whether the sealed builder can run on this machine, with one build in a container like a tenant's.
 
-What it needs of the kernel: user namespaces for programs that are not root, mounts and a /proc of their own in them,
-and overlays without root (Linux 5.11). Hardened machines forbid some of it.
+The builder needs user namespaces for programs that are not root, mounts and a /proc of their own in them, and overlays
+without root (Linux 5.11). Hardened machines forbid some of these.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from stackyn_server.engine.errors import EngineRefused
 
 _KEEP_MB = 1024
 _OVERLAY = "overlayfs"
-_STORES = "buildkit/runc-*"  # BuildKit's folder for what each of its snapshotters keeps, in a cache
+_STORES = "buildkit/runc-*"  # BuildKit's folder for each snapshotter, in a cache
 _SYSCTLS = Path("/proc/sys")
 _LINE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class BuilderCheck:
-    """`reason` and `hint` are "" when a build ran; `has_overlay`: layers are not copied for each step."""
+    """`reason` and `hint` are "" when a build succeeded; without `has_overlay`, layers are copied for each step."""
 
     seconds: float
     reason: str = ""
@@ -46,18 +46,18 @@ class BuilderCheck:
 
 
 async def check_builder(engine: Engine, settings: Settings) -> BuilderCheck:
-    """Build a tiny image with the builder image, which must be there, and leave nothing behind.
+    """Build a tiny image with the builder image, which must exist, and remove everything again.
 
-    With a base image if there is one: without, no step can be run. Raises `EngineUnavailable`.
+    A step is run only when there is a base image. Raises `EngineUnavailable`.
     """
     began = time.monotonic()
     base_images = await asyncio.to_thread(_base_images, settings.images.directory)
-    for left in await caches.list_all(engine):
-        await caches.remove(engine, left)
+    for leftover in await caches.list_all(engine):
+        await caches.remove(engine, leftover)
     cache = await caches.ensure(engine, UserId(uuid4()), 0)
     try:
         reason = await _build(engine, settings, base_images, cache.name)
-        stores = await asyncio.to_thread(lambda: [found.name for found in cache.folder.glob(_STORES)])
+        stores = await asyncio.to_thread(lambda: [store.name for store in cache.folder.glob(_STORES)])
     finally:
         await caches.remove(engine, cache)
     seconds = time.monotonic() - began
@@ -67,7 +67,7 @@ async def check_builder(engine: Engine, settings: Settings) -> BuilderCheck:
 
 
 async def _build(engine: Engine, settings: Settings, base_images: BaseImages | None, volume: str) -> str:
-    """Return why the builder failed, "" when it did not."""
+    """Return the builder's error, "" when it succeeded."""
     digests = base_images.digests if base_images else {}
     base = min(digests, default="scratch")
     step = "RUN true" if digests else "COPY Dockerfile /"
@@ -89,19 +89,19 @@ async def _build(engine: Engine, settings: Settings, base_images: BaseImages | N
     )
     progress = BuildProgress()
 
-    async def hear(piece: bytes) -> None:
+    async def read_output(piece: bytes) -> None:
         for _ in progress.feed(piece):
             continue
 
     try:
-        ended = await run_builder(engine, spec, control, _context(f"FROM {base}\n{step}\n"), hear)
+        ended = await run_builder(engine, spec, control, _context(f"FROM {base}\n{step}\n"), read_output)
     except EngineRefused as refused:
         return refused.reason
-    return "" if ended.exit_code == 0 else _complaint(ended, progress)
+    return "" if ended.exit_code == 0 else _error_line(ended, progress)
 
 
 def hint_for(reason: str, sysctls: Path = _SYSCTLS) -> str:
-    """Return what the operator can do about a builder that failed with `reason`. Reads the kernel's settings."""
+    """Return what the operator can do about the error `reason`. Reads the kernel's settings."""
     for name, forbids, repair in _SETTINGS:
         if _read(sysctls / name) == forbids:
             return repair
@@ -170,8 +170,8 @@ async def _context(dockerfile: str) -> AsyncIterator[bytes]:
     yield buffer.getvalue()
 
 
-def _complaint(ended: BuilderExit, progress: BuildProgress) -> str:
-    """Return the line that says most: the builder's own error, else the last one of the daemon."""
-    said = progress.problem.text if progress.problem else ended.stdout_tail
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _error_line(ended: BuilderExit, progress: BuildProgress) -> str:
+    """Return the builder's error, else the daemon's last line."""
+    text = progress.problem.text if progress.problem else ended.stdout_tail
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else f"exit code {ended.exit_code}")[:_LINE_CHARACTERS]

@@ -1,4 +1,4 @@
-"""The container of one build: what it may use and do, and how it is found again."""
+"""The container of one build: its limits and rights, and how to find it by its labels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PROGRAM = "/usr/local/bin/build"
 HOME = "/var/lib/build"  # where the cache volume is mounted
 BASE_IMAGES = "/oci"
 USER = "1001:1001"
-# What newuidmap and newgidmap need, to give the user namespace of the build its numbers.
+# newuidmap and newgidmap need these to map the ids of the build's user namespace.
 _CAPABILITIES = ("SETUID", "SETGID")
-# Owned by its user: runc gives a scratch file system the mode of the folder that it hides, whatever it is told.
+# The build's user owns them: runc ignores a given mode and uses the mode of the folder below the mount.
 _SCRATCH = {"/tmp": "uid=1001,gid=1001,size=64m", "/run": "uid=1001,gid=1001,size=16m"}
 
 
-# The engine's default profile and the calls that rootless BuildKit makes; in one line, as the engine takes it.
+# The engine's default profile plus the system calls of rootless BuildKit, in one line, as the engine expects it.
 _SECCOMP = json.dumps(
     json.loads(resources.files("stackyn_server.engine.builder").joinpath("seccomp.json").read_text("utf-8")),
     separators=(",", ":"),
@@ -39,7 +39,7 @@ _SECCOMP = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class BuilderSpec:
-    """`volume` is the name of the cache, `base_images` the folder that is shown at `/oci`, None without one."""
+    """`volume` is the name of the cache, `base_images` the folder that is mounted at `/oci`, None without one."""
 
     app: AppId | None
     deployment: DeploymentId
@@ -53,18 +53,18 @@ class BuilderSpec:
 
 
 async def create(engine: Engine, spec: BuilderSpec) -> str:
-    """Return the id of a new container, after removing one that was left of the same deployment."""
+    """Create the container and return its id. One that is left of the same deployment is removed."""
     name = keys.builder_name(spec.deployment)
-    wanted = _wanted(engine, spec)
+    body = creation_body(engine, spec)
     try:
-        created = await engine.ask(engine.docker.containers.create(wanted, name=name))
+        created = await engine.ask(engine.docker.containers.create(body, name=name))
     except InUse:
         await remove_of(engine, spec.deployment)
         try:
-            created = await engine.ask(engine.docker.containers.create(wanted, name=name))
-        except InUse:  # by another installation
+            created = await engine.ask(engine.docker.containers.create(body, name=name))
+        except InUse:  # another installation has the name
             spare = engine.labels.spare_name(name)
-            created = await engine.ask(engine.docker.containers.create(wanted, name=spare))
+            created = await engine.ask(engine.docker.containers.create(body, name=spare))
     return created.id
 
 
@@ -82,8 +82,7 @@ async def remove_of(engine: Engine, deployment: DeploymentId) -> None:
 
 @asynccontextmanager
 async def paused(engine: Engine, deployment: DeploymentId) -> AsyncIterator[None]:
-    """Let a deployment's builder do nothing until the block is left. One that has ended, or that the engine can't
-    pause, is left as it is."""
+    """Pause a deployment's builder until the block is left, unless it has ended or the engine can't pause it."""
     matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}
     with suppress(EngineUnavailable, EngineRefused):
         for listed in await containers.list_ours(engine, matching):
@@ -91,16 +90,16 @@ async def paused(engine: Engine, deployment: DeploymentId) -> AsyncIterator[None
     try:
         yield
     finally:
-        await asyncio.shield(_go_on(engine, matching))
+        await asyncio.shield(_unpause(engine, matching))
 
 
-async def _go_on(engine: Engine, matching: Mapping[str, str]) -> None:
+async def _unpause(engine: Engine, matching: Mapping[str, str]) -> None:
     with suppress(EngineUnavailable, EngineRefused):
         for listed in await containers.list_ours(engine, matching):
             await engine.request_or_none("POST", f"containers/{listed.id}/unpause")
 
 
-def _wanted(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
+def creation_body(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
     mounts = [{"Type": "volume", "Source": spec.volume, "Target": HOME}]
     if spec.base_images is not None:
         mounts.append(_read_only(spec.base_images))
@@ -112,7 +111,7 @@ def _wanted(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
         "WorkingDir": HOME,
         "OpenStdin": True,
-        "StdinOnce": True,  # its input ends with our connection, also when this server is killed
+        "StdinOnce": True,  # the input ends with our connection, also when this server is killed
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
@@ -123,8 +122,8 @@ def _wanted(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
         ),
         "HostConfig": {
             **host_config(spec.limits, capabilities=_CAPABILITIES, read_only=True),
-            # No `no-new-privileges`: newuidmap gets its capability from its file. The masks over /proc and /sys would
-            # forbid each step a /proc of its own, and with it a process namespace of its own.
+            # No `no-new-privileges`: newuidmap gets its capability from its file. With the masks over /proc and /sys, a
+            # step could not mount a /proc of its own, and so could have no process namespace of its own.
             "SecurityOpt": [f"seccomp={_SECCOMP}", "apparmor=unconfined"],
             "MaskedPaths": [],
             "ReadonlyPaths": [],

@@ -1,4 +1,4 @@
-"""One run of a builder container: input in, output out, and how it ended."""
+"""Run a builder container: send its input, read its output, return how it ended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 
-_OOM_KILL = re.compile(r"^oom_kill [1-9]", re.MULTILINE)  # the engine misses some
-_SAID_BYTES = 8192  # of the standard output that are kept, for the operator
+_OOM_KILL = re.compile(r"^oom_kill [1-9]", re.MULTILINE)  # the engine misses some kills
+_STDOUT_TAIL_BYTES = 8192  # kept for the operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ async def run_builder(
     context: AsyncIterator[bytes],
     on_error_output: Callable[[bytes], Awaitable[None]],
 ) -> BuilderExit:
-    """Run one builder: send `control` and the tar stream `context`, give each piece of its standard error away. While
-    one is awaited, the builder can't print much more.
+    """Run one builder: send `control` and the tar stream `context`, and pass each piece of the standard error to
+    `on_error_output`. While that runs, the builder waits (back-pressure).
 
-    When it returns or raises, also when it is cancelled, the container is gone. An error of `context` comes out
+    When it returns or raises, also when it is cancelled, the container is removed. An error of `context` is passed on
     unchanged. Raises `EngineUnavailable`, `EngineRefused`.
     """
     async with _container(engine, spec) as id_:
         async with attach(engine, id_) as attached:
             await engine.ask(engine.docker.containers.container(id_).start())
-            stdout_tail = await _converse(attached, control, context, on_error_output)
+            stdout_tail = await _exchange(attached, control, context, on_error_output)
         await engine.ask(engine.docker.containers.container(id_).wait())
         state = await containers.inspect(engine, id_)
     if state is None:
@@ -60,18 +60,19 @@ async def _container(engine: Engine, spec: BuilderSpec) -> AsyncIterator[str]:
         id_ = await builder_container.create(engine, spec)
         yield id_
     finally:
-        # By its labels: an interrupted request may have made it. With the engine away, the search for leftovers comes.
+        # Found by its labels, because an interrupted request may have made it. `remove_leftovers` removes it when the
+        # engine is away.
         with suppress(EngineUnavailable, EngineRefused):
             await asyncio.shield(builder_container.remove_of(engine, spec.deployment))
 
 
-async def _converse(
+async def _exchange(
     attached: Attached,
     control: bytes,
     context: AsyncIterator[bytes],
     on_error_output: Callable[[bytes], Awaitable[None]],
 ) -> str:
-    """Send the input while the output is read. Returns the end of the standard output."""
+    """Send the input and read the output at the same time. Return the end of the standard output."""
     stdout_tail = b""
     sending = asyncio.create_task(_send(attached, control, context), name="build.input")
     try:
@@ -79,7 +80,7 @@ async def _converse(
             if stream == STDERR:
                 await on_error_output(piece)
             else:
-                stdout_tail = (stdout_tail + piece)[-_SAID_BYTES:]
+                stdout_tail = (stdout_tail + piece)[-_STDOUT_TAIL_BYTES:]
     except EngineUnavailable:
         if sending.done() and not sending.cancelled() and (error := sending.exception()) is not None:
             raise error from None
@@ -93,7 +94,7 @@ async def _converse(
 
 
 async def _send(attached: Attached, control: bytes, context: AsyncIterator[bytes]) -> None:
-    """A container that ends without reading everything is no error here: its end says why."""
+    """Send all input. A container that ends before it has read everything raises no error here: its exit code tells."""
     try:
         await _write(attached, control)
         async for piece in context:
@@ -102,7 +103,7 @@ async def _send(attached: Attached, control: bytes, context: AsyncIterator[bytes
     except _StoppedReading:
         return
     except BaseException:
-        attached.abort()  # else a tar that breaks off between two members would be built as it is
+        attached.abort()  # else a tar that ends between two members would be built
         raise
     finally:
         if isinstance(context, AsyncGenerator):

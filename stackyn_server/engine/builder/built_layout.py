@@ -1,7 +1,7 @@
-"""The OCI image layout that a build left behind, read as what it is: files that a stranger wrote.
+"""Read the OCI image layout that a build left. A tenant may have written every file in it.
 
-Nothing is followed and nothing but regular files is opened; sizes are known before anything is read. The builder must
-have ended. https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+No links are followed, only regular files are opened, and sizes are checked before reading. The builder must have ended.
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class BuiltLayout:
-    """An open layout. Every method blocks, and raises `ImageRefused` for what no honest builder writes."""
+    """An open layout. Every method blocks, and raises `ImageRefused` for data that no correct builder writes."""
 
     def __init__(self, folder: int, blobs: int, files: ExitStack) -> None:
         self._folder = folder
@@ -41,12 +41,12 @@ class BuiltLayout:
             yield cls(descriptor, blobs, files)
 
     def index(self, most_bytes: int) -> Any:
-        """Return what `index.json` holds."""
+        """Return the content of `index.json`."""
         descriptor, size = self._open_file("index.json", self._folder)
         return _parsed("index.json", _content(descriptor, size, most_bytes, "index.json"))
 
     def json_blob(self, digest: str, most_bytes: int) -> Any:
-        """Return what a blob holds, whose digest is verified."""
+        """Return the content of a JSON blob after verifying its digest."""
         descriptor, size = self.blob(digest)
         content = _content(descriptor, size, most_bytes, digest)
         if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
@@ -54,11 +54,11 @@ class BuiltLayout:
         return _parsed(digest, content)
 
     def blob(self, digest: str) -> tuple[int, int]:
-        """Return an open file, valid as long as the layout is, and its size in bytes. Its digest is not verified."""
+        """Return an open file, valid while the layout is open, and its size in bytes. The digest is not verified."""
         return self._open_file(_name(digest), self._blobs)
 
     def has(self, digest: str) -> bool:
-        """Whether there is a blob of this digest, or something in its place."""
+        """Return whether anything exists under the name of this blob."""
         try:
             os.stat(_name(digest), dir_fd=self._blobs, follow_symlinks=False)
         except FileNotFoundError:
@@ -80,7 +80,7 @@ def _name(digest: str) -> str:
 
 
 def _parsed(name: str, content: bytes) -> Any:
-    """Parse JSON. Raises `ImageRefused`, for nesting without end too."""
+    """Parse JSON. Raises `ImageRefused`, also for too deep nesting."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:

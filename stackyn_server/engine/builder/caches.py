@@ -1,4 +1,5 @@
-"""The caches of builds: a volume for each tenant and build place, because a daemon locks its folder."""
+"""The caches of builds: one volume for each tenant and place. A tenant's parallel builds have different places, because
+a daemon locks its folder."""
 
 from __future__ import annotations
 
@@ -21,15 +22,15 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
 
-_TOLD = "control"  # what a build is told beside its files: secrets and credentials
-REMOVED_PREFIX = "gone-"  # begins the names of what is set aside to be removed
-OUT = "out"  # the image that a build leaves
-WORK = "work"  # made anew by each build: its time is when the cache was last used
+_CONTROL = "control"  # a build's secrets and credentials
+REMOVED_PREFIX = "gone-"  # begins the names of files that are to be removed
+OUT = "out"  # the image that a build made
+WORK = "work"  # each build makes it anew: its time tells when the cache was last used
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """`folder` is where the host has the volume `name`; `used_at` when a build last began in it."""
+    """`folder` is the host's folder of the volume `name`; `used_at` is the start of the last build in it."""
 
     name: str
     tenant: UserId
@@ -39,7 +40,7 @@ class Cache:
 
 
 class CachePlaces:
-    """Which caches are in use by builds of this process."""
+    """The places that builds of this process hold."""
 
     def __init__(self) -> None:
         self._taken: set[tuple[UserId, int]] = set()
@@ -56,7 +57,7 @@ class CachePlaces:
 
     @contextmanager
     def without_builds(self, tenant: UserId, number: int) -> Iterator[bool]:
-        """Keep builds out of a place. False when one is in it."""
+        """Keep builds out of a place. Yield False when a build holds it."""
         if (tenant, number) in self._taken:
             yield False
             return
@@ -69,7 +70,7 @@ class CachePlaces:
 
 @dataclass(frozen=True, slots=True)
 class CacheQuota:
-    """What all caches of one tenant may keep, and those of all tenants, in bytes, and for how long unused."""
+    """The most bytes of one tenant's caches and of all caches, and how long an unused cache is kept."""
 
     tenant_bytes: int
     total_bytes: int
@@ -77,42 +78,42 @@ class CacheQuota:
 
 
 def over_quota(
-    caches: Iterable[tuple[Cache, int]], tenants: Set[UserId], share: CacheQuota, now: datetime
+    caches: Iterable[tuple[Cache, int]], tenants: Set[UserId], quota: CacheQuota, now: datetime
 ) -> list[Cache]:
-    """Return the caches that have to go: of nobody in `tenants`, unused for long, or beyond a share, the oldest first
-    out. `caches` with the bytes that they occupy. Pure."""
-    gone, total, of_tenant = [], 0, Counter[UserId]()
-    for cache, size in sorted(caches, key=lambda one: one[0].used_at, reverse=True):
-        if cache.tenant not in tenants or now - cache.used_at > share.unused:
-            gone.append(cache)
+    """Return the caches to remove: of accounts not in `tenants`, unused for too long, or over quota; of these the least
+    recently used. `caches` come with their sizes in bytes. Pure."""
+    to_remove, total, of_tenant = [], 0, Counter[UserId]()
+    for cache, size in sorted(caches, key=lambda cache_and_size: cache_and_size[0].used_at, reverse=True):
+        if cache.tenant not in tenants or now - cache.used_at > quota.unused:
+            to_remove.append(cache)
             continue
-        # Counted also where it goes, so that none that is older stays in its place.
+        # A cache over quota counts too: otherwise an older one would be kept instead of it.
         of_tenant[cache.tenant] += size
-        is_within = of_tenant[cache.tenant] <= share.tenant_bytes
+        is_within = of_tenant[cache.tenant] <= quota.tenant_bytes
         total += size if is_within else 0
-        if not is_within or total > share.total_bytes:
-            gone.append(cache)
-    return gone
+        if not is_within or total > quota.total_bytes:
+            to_remove.append(cache)
+    return to_remove
 
 
 async def ensure(engine: Engine, tenant: UserId, place: int) -> Cache:
-    """Return the cache of a tenant's place, made where it was missing. Raises `EngineUnavailable`."""
+    """Return the cache of a tenant's place; make it where it is missing. Raises `EngineUnavailable`."""
     name = engine.labels.cache_name(tenant, place)
-    wanted = {"Name": name, "Labels": engine.labels.cache_volume(tenant, place)}
-    found = await engine.request("POST", "volumes/create", body=wanted)
-    if not engine.labels.owns_volume(name, found.get("Labels") or {}):
+    body = {"Name": name, "Labels": engine.labels.cache_volume(tenant, place)}
+    volume = await engine.request("POST", "volumes/create", body=body)
+    if not engine.labels.owns_volume(name, volume.get("Labels") or {}):
         raise EngineRefused(0, f"the volume {name} exists and is not ours")
-    return await _cache(found)
+    return await _cache(volume)
 
 
 async def list_all(engine: Engine) -> list[Cache]:
-    """Return the caches of this installation, the one used last first."""
+    """Return the caches of this installation, the most recently used first."""
     filters = engine.labels.object_filter()
     filters["label"].append(f"{keys.ROLE}={Role.BUILD_CACHE}")
-    found = await engine.request("GET", "volumes", params={"filters": json.dumps(filters)})
+    answer = await engine.request("GET", "volumes", params={"filters": json.dumps(filters)})
     ours = [
         volume
-        for volume in found.get("Volumes") or []
+        for volume in answer.get("Volumes") or []
         if engine.labels.owns_volume(volume["Name"], volume.get("Labels") or {})
     ]
     caches = await asyncio.gather(*(_cache(volume) for volume in ours))
@@ -120,10 +121,10 @@ async def list_all(engine: Engine) -> list[Cache]:
 
 
 async def remove(engine: Engine, cache: Cache) -> bool:
-    """Remove a cache in which no build begins meanwhile. False when a container uses it; absent is success.
+    """Remove a cache. The caller ensures that no build begins in it. False when a container uses it; absent is success.
 
-    Its files go before it, by a process of their own: as long as the engine removes a volume, everybody waits who asks
-    it for another one, and a build can leave a million files. Raises `EngineUnavailable`.
+    A process of its own removes the files first: while the engine removes a volume, all other requests for volumes
+    wait, and a build can leave a million files. Raises `EngineUnavailable`.
     """
     filters = json.dumps({"volume": [cache.name]})
     if await engine.request("GET", "containers/json", params={"all": "true", "filters": filters}):
@@ -137,14 +138,14 @@ async def remove(engine: Engine, cache: Cache) -> bool:
 
 
 async def remove_files(folder: Path) -> None:
-    """Remove what is in the folder, as far as it lets itself be removed. Cancelled, it stops: what is left is under
-    another name by then, so that no build begins with half a cache."""
-    await asyncio.to_thread(_set_aside, folder)
+    """Remove the files in a folder, as far as possible. They are renamed first: after a cancellation, no build begins
+    with half a cache."""
+    await asyncio.to_thread(_rename_for_removal, folder)
     await finish_removal(folder)
 
 
 async def finish_removal(folder: Path) -> None:
-    """Remove what has been set aside to be removed, as far as it lets itself be."""
+    """Remove the files that `remove_files` renamed, as far as possible."""
     paths = await asyncio.to_thread(pending_removals, folder)
     if not paths:
         return
@@ -163,14 +164,13 @@ async def finish_removal(folder: Path) -> None:
 
 
 def pending_removals(folder: Path) -> list[Path]:
-    """Return what is to be removed from a cache, and is not gone yet: removing takes minutes, and may be broken off.
-    It blocks."""
+    """Return the renamed files of a cache that still exist: removal takes minutes and can be interrupted. Blocks."""
     with suppress(FileNotFoundError):
         return [entry for entry in folder.iterdir() if entry.name.startswith(REMOVED_PREFIX)]
     return []
 
 
-def _set_aside(folder: Path) -> None:
+def _rename_for_removal(folder: Path) -> None:
     with suppress(FileNotFoundError):
         for entry in list(folder.iterdir()):
             if not entry.name.startswith(REMOVED_PREFIX):
@@ -178,13 +178,13 @@ def _set_aside(folder: Path) -> None:
 
 
 async def remove_build_remains(cache: Cache) -> None:
-    """Remove the secrets and credentials of a build that has ended, and the image that it left, which is taken."""
-    await asyncio.to_thread(_forget_told, cache.folder)
-    await asyncio.to_thread(_forget_image, cache.folder)
+    """Remove the secrets and credentials of a build that has ended, and its image, which the engine has by now."""
+    await asyncio.to_thread(_remove_control, cache.folder)
+    await asyncio.to_thread(_remove_image, cache.folder)
 
 
-def _forget_image(folder: Path) -> None:
-    # Without following a link in its place. What can't be removed now is by the next build.
+def _remove_image(folder: Path) -> None:
+    # A link in its place is not followed. The next build removes what can't be removed now.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -193,15 +193,15 @@ def _forget_image(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _forget_told(folder: Path) -> None:
-    # A link that a build may have made is not followed.
+def _remove_control(folder: Path) -> None:
+    # A link that a build made is not followed.
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     with suppress(FileNotFoundError, NotADirectoryError):
         top = os.open(folder, flags)
         try:
             work = os.open(WORK, flags, dir_fd=top)
             try:
-                shutil.rmtree(_TOLD, dir_fd=work)
+                shutil.rmtree(_CONTROL, dir_fd=work)
             finally:
                 os.close(work)
         finally:
@@ -216,10 +216,10 @@ async def _cache(volume: dict[str, Any]) -> Cache:
 
 
 def _used_at(folder: Path) -> datetime:
-    """Of a cache that no build has begun in, when it was made."""
-    for there in (folder / WORK, folder):
+    """Return the start of the last build in the cache, or the time when it was made."""
+    for path in (folder / WORK, folder):
         try:
-            return datetime.fromtimestamp(there.lstat().st_mtime, UTC)
+            return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
         except OSError:
             continue
     return datetime.fromtimestamp(0, UTC)

@@ -1,9 +1,9 @@
-"""The disk of one build, watched while it runs: nothing in the kernel limits what a volume takes.
+"""Watch the disk usage of a build while it runs: the kernel limits no volume.
 
-Looking at the file system costs nothing, counting files does. A build can have passed its limit only when the file
-system has lost what was left of it, so that is when its files are counted. They are also counted on a period, because
-others on the same file system free room. It is paused meanwhile: else it would write on for as long as that takes, and
-make it take longer.
+Reading the free space costs nothing, counting files does. A build can have passed its limit only when the file system
+has lost as much free space as the limit left, so its files are counted then. They are also counted on a period, because
+other programs free space on the same file system. The build is paused during a count: otherwise it would write on, and
+make the count take longer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stackyn_server.engine.container_disk import MIN_FILE_BYTES, DiskUsage, meas
 
 LOOK_SECONDS = 0.5
 COUNT_SECONDS = 15.0
-# At least so many times as long as a count takes lies between two on the period: builds are paused for a tenth of it.
+# The least pause between two periodic counts, as a multiple of a count's duration: builds are paused 10% of the time.
 _RUNS_PER_COUNT = 9
 NOTHING = DiskUsage(0, 0)
 _MEBIBYTE = 1024 * 1024
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DiskLimits:
-    """For one build: what its folder may hold, and what must stay free on its file system. Units: MiB, files."""
+    """Limits of one build's folder, and what must stay free on its file system. Units: MiB, files."""
 
     disk_mb: int
     max_files: int
@@ -52,7 +52,7 @@ class DiskLimits:
 @dataclass(frozen=True, slots=True)
 class _Free:
     bytes: int
-    files: int  # any number where the file system makes room for files as it goes
+    files: int  # sys.maxsize where the file system has no fixed number of inodes
 
 
 Pause = Callable[[], AbstractAsyncContextManager[None]]
@@ -63,16 +63,16 @@ async def run_within_limits(
     limits: DiskLimits,
     pause: Pause,
     work: Coroutine[None, None, T],
-    others: DiskUsage = NOTHING,
+    earlier_files: DiskUsage = NOTHING,
 ) -> T:
-    """Do `work`, and end it when it fills the disk. Raises `DeploymentFailed` with BUILD_DISK then. `pause` keeps it
-    from writing until its block is left. `others` is what the folder has from before, and is no part of the build."""
+    """Run `work`, and cancel it when it passes a limit; then raise `DeploymentFailed` with BUILD_DISK. `pause` pauses
+    it until its block is left. `earlier_files` are in the folder already, and do not count as the build's."""
     working = asyncio.create_task(work, name="build.run")
-    watching = asyncio.create_task(_watch(folder, limits, others, pause), name="build.disk")
+    watching = asyncio.create_task(_watch(folder, limits, earlier_files, pause), name="build.disk")
     try:
         await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            await watching  # it has only one end
+            await watching  # ends only by raising
         return await working
     finally:
         for task in (watching, working):
@@ -80,9 +80,9 @@ async def run_within_limits(
         await asyncio.wait((working, watching))
 
 
-async def _watch(folder: Path, limits: DiskLimits, others: DiskUsage, pause: Pause) -> None:
-    """Raise `DeploymentFailed` as soon as a limit is passed; never return."""
-    most = DiskUsage(limits.disk_mb * _MEBIBYTE + others.bytes, limits.max_files + others.files)
+async def _watch(folder: Path, limits: DiskLimits, earlier_files: DiskUsage, pause: Pause) -> None:
+    """Raise `DeploymentFailed` when a limit is passed. Never returns."""
+    most = DiskUsage(limits.disk_mb * _MEBIBYTE + earlier_files.bytes, limits.max_files + earlier_files.files)
     then = await asyncio.to_thread(_free, folder)
     counted, counted_at, took, rested_at = DiskUsage(0, 0), -math.inf, 0.0, -math.inf
     while True:
@@ -105,7 +105,7 @@ async def _watch(folder: Path, limits: DiskLimits, others: DiskUsage, pause: Pau
                     raise _too_large(limits, by_files=counted.bytes <= most.bytes)
             counted_at = time.monotonic()
             took = counted_at - began_at
-            # Where it was others who filled the disk, counting may not keep a processor busy.
+            # When other programs filled the disk, counting must not keep a processor busy.
             rested_at = counted_at + (took if may_have_passed else 0.0)
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -122,5 +122,5 @@ def _too_large(limits: DiskLimits, *, by_files: bool) -> DeploymentFailed:
 
 
 def _free(folder: Path) -> _Free:
-    found = os.statvfs(folder)
-    return _Free(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else sys.maxsize)
+    state = os.statvfs(folder)
+    return _Free(state.f_bavail * state.f_frsize, state.f_favail if state.f_files else sys.maxsize)

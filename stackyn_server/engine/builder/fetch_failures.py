@@ -30,13 +30,13 @@ _NOT_SIGNED_IN = re.compile(
 )
 _NO_SUCH_HOST = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?: no such host", re.IGNORECASE)
 _NO_NAME_SERVICE = re.compile(r"lookup (?P<host>\S+)(?: on \S+)?:", re.IGNORECASE)
-# Go's words, curl's, and those of git's own protocol.
+# As Go, curl and git's own protocol write it.
 _ADDRESS = re.compile(r"(?:dial tcp|failed to connect to|\[[0-9]+:) (?P<address>[0-9.]+)", re.IGNORECASE)
 _URL = re.compile(r"(?:get|head|post) \"?(?P<url>https?://[^\"\s]+)", re.IGNORECASE)
 _REPOSITORY = re.compile(r"repository (?P<url>[^\s]+): git stderr:")
 _STATUS = re.compile(r"invalid response status (?P<status>[0-9]{3})")
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
-# What must be left out: the words of a server that the build asked.
+# The answer of a server, which is never shown.
 _ANSWER = re.compile(r"(?i)[:;,]?\s*(?:server message|body|response):.*$", re.DOTALL)
 _TEMPORARY = re.compile(
     r"toomanyrequests|too many requests|rate limit|timeout|timed out|connection re(?:fused|set)|unreachable|no route|"
@@ -54,7 +54,7 @@ def is_fetch(problem_text: str) -> bool:
 
 
 def lacks_base_image(progress: BuildProgress) -> bool:
-    """Say whether a registry answered that it has no image of the name after FROM."""
+    """Return whether a registry answered that it has no image of the name after FROM."""
     problem = progress.problem
     if problem is None or _METADATA.search(problem.text) is None:
         return False
@@ -147,7 +147,7 @@ def _file(what: str, text: str) -> DeploymentFailed:
 
 
 def _closed_address(text: str, allowed: Sequence[IPv4Network]) -> str | None:
-    """Return the address that a connection was tried to when builds may not reach it."""
+    """Return the address of a failed connection that builds may not reach, None when there is none."""
     for match in _ADDRESS.finditer(text):
         try:
             address = IPv4Address(match["address"])
@@ -160,7 +160,7 @@ def _closed_address(text: str, allowed: Sequence[IPv4Network]) -> str | None:
 
 
 def _short_name(name: str) -> str:
-    """Return an image's name as people write it, without what Docker Hub adds."""
+    """Return an image's name without the prefix of Docker Hub."""
     return re.sub(r"^(?:registry-1\.)?docker\.io/(?:library/)?", "", name)
 
 

@@ -1,7 +1,7 @@
-"""The configuration of an image, written anew from the one that a build left: what an app may decide, and nothing else.
+"""Rewrite the configuration of a built image, keeping only the settings that an app may decide.
 
-The engine would take over labels that make a container ours, a health check that we don't know of, and settings that it
-then refuses to start. https://github.com/opencontainers/image-spec/blob/main/config.md
+Otherwise the engine would take over labels that mark a container as ours, a health check of the image, and settings
+with which it refuses to start the container. https://github.com/opencontainers/image-spec/blob/main/config.md
 """
 
 from __future__ import annotations
@@ -16,58 +16,60 @@ from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
 
 OUR_LABELS = "io.stackyn."
 
-_MOST_VOLUMES = 32  # the engine makes each on the host
+_MOST_VOLUMES = 32  # the engine makes a folder on the host for each
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z")
 _PORT = re.compile(r"([0-9]{1,5})(?:/(?:tcp|udp|sctp))?")
 _SIGNAL = re.compile(r"(?:SIG)?[A-Z0-9+-]{2,12}|[0-9]{1,2}")
 _VARIANT = re.compile(r"v[0-9]{1,2}")
-# Mounted by the engine itself: it refuses a volume in their place (tried on 20.10).
+# The engine mounts these itself and refuses a volume in their place (tried on 20.10).
 _MOUNTED_BELOW = ("/proc", "/sys")
 _MOUNTED = ("/", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
 
 
 def rewrite_config(
-    found: object, labels: Mapping[str, str], layers: Sequence[str], architecture: str
+    config: object, labels: Mapping[str, str], layers: Sequence[str], architecture: str
 ) -> dict[str, Any]:
-    """Return our configuration of the image. `layers` are the digests of its uncompressed layers, `architecture` this
-    machine's in the words of Go. Raises `ImageRefused`."""
-    if not isinstance(found, dict):
+    """Return our configuration of the image. `layers` are the digests of its uncompressed layers, `architecture` is
+    this machine's, as Go names it. Raises `ImageRefused`."""
+    if not isinstance(config, dict):
         raise malformed("the configuration is no object")
-    if (found.get("os"), found.get("architecture")) != ("linux", architecture):
+    if (config.get("os"), config.get("architecture")) != ("linux", architecture):
         raise ImageRefused(
-            f"The image is made for {_word(found.get('os'))}/{_word(found.get('architecture'))}, "
+            f"The image is made for {_word(config.get('os'))}/{_word(config.get('architecture'))}, "
             f"and this server runs linux/{architecture}.",
             "Remove the platform after FROM --platform= in the Dockerfile, then deploy again.",
         )
-    settings = found.get("config")
+    settings = config.get("config")
     if settings is not None and not isinstance(settings, dict):
         raise malformed("the settings of the configuration are no object")
-    written: dict[str, Any] = {
+    rewritten: dict[str, Any] = {
         "os": "linux",
         "architecture": architecture,
         "config": _settings(settings or {}, labels),
         "rootfs": {"type": "layers", "diff_ids": list(layers)},
     }
-    if _is_text(found.get("variant")) and _VARIANT.fullmatch(found["variant"]):
-        written["variant"] = found["variant"]
-    if _is_time(found.get("created")):
-        written["created"] = found["created"]
-    return written
+    if _is_text(config.get("variant")) and _VARIANT.fullmatch(config["variant"]):
+        rewritten["variant"] = config["variant"]
+    if _is_time(config.get("created")):
+        rewritten["created"] = config["created"]
+    return rewritten
 
 
-def _settings(found: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """Keep what is known and of the right kind. Not the health check: whether an app is well is for this server."""
+def _settings(settings: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """Keep known settings of the right type. The health check is left out: this server probes the app itself."""
     kept: dict[str, Any] = {}
     for key, is_right in _SETTINGS.items():
-        value = found.get(key)
+        value = settings.get(key)
         if value is None:
             continue
         if not is_right(value):
             raise malformed(f"{key} of the configuration is not of its kind")
         kept[key] = value
     _check(kept)
-    theirs = {key: value for key, value in kept.get("Labels", {}).items() if not key.startswith(OUR_LABELS)}
-    return kept | {"Labels": theirs | dict(labels)}
+    own_labels = {
+        key: value for key, value in kept.get("Labels", {}).items() if not key.startswith(OUR_LABELS)
+    }
+    return kept | {"Labels": own_labels | dict(labels)}
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -94,7 +96,7 @@ def _check(settings: Mapping[str, Any]) -> None:
 
 
 def _word(value: object) -> str:
-    """A word of a stranger in a sentence of ours."""
+    """Return a tenant's value in a form that is safe in a sentence of ours."""
     return re.sub(r"[^A-Za-z0-9._/+-]", "?", str(value))[:40]
 
 

@@ -1,4 +1,4 @@
-"""Which blobs an image consists of: one manifest, one configuration, and layers that are what they seem."""
+"""Read the blobs of a built image: one manifest, one configuration, and checked layers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
-# Uncompressed only, as our builds write them: how much a compressed layer becomes is known when the disk is full.
+# Uncompressed only, as our builds write them: the size of a compressed layer is known only when it fills the disk.
 _LAYER_TYPES = frozenset({LAYER_TYPE, "application/vnd.docker.image.rootfs.diff.tar"})
 _CONFIG_TYPES = frozenset({CONFIG_TYPE, "application/vnd.docker.container.image.v1+json"})
 _MOST_LAYERS = 127  # of the engine's overlay
 _INDEX_BYTES = 64 * 1024
 _MANIFEST_BYTES = 256 * 1024
-_CONFIG_BYTES = 4 * 1024 * 1024  # labels, environment and ports, and the commands that made them once more
+_CONFIG_BYTES = (
+    4 * 1024 * 1024
+)  # labels, environment and ports, and the history of the commands that set them
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Of one image: bytes of all layers together, and members of one layer."""
+    """Limits of one image: the bytes of all layers together, and the members of one layer."""
 
     image_bytes: int
     layer_members: int
@@ -37,7 +39,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An open file, valid as long as its layout is. `is_from_base`: from a base image, not written by the build."""
+    """An open file, valid while its layout is open. `is_from_base`: the layer is from a base image."""
 
     digest: str
     descriptor: int
@@ -47,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ImageContents:
-    """What the engine is to have: our manifest, our configuration, and layers in their order."""
+    """What the engine gets: our manifest, our configuration, and the layers in order."""
 
     manifest: bytes
     config: bytes
@@ -65,26 +67,26 @@ class ImageContents:
 def read_contents(
     built: BuiltLayout, base: BuiltLayout, labels: Mapping[str, str], architecture: str, limits: ImageLimits
 ) -> ImageContents:
-    """Read what a build left, taking layers that are in the layout of the base images from there. Blocks.
+    """Read a build's image. Layers of base images are taken from the layout of the base images. Blocks.
 
-    Names and annotations in it mean nothing. Raises `ImageRefused`.
+    Names and annotations in the build's layout are ignored. Raises `ImageRefused`.
     """
     digest = _only_manifest(built.index(_INDEX_BYTES))
     manifest = _owner(digest, built, base).json_blob(digest, _MANIFEST_BYTES)
     if not isinstance(manifest, dict):
         raise malformed("the manifest is no object")
     digest = _digest_of_config(manifest)
-    found = _config(digest, _owner(digest, built, base))
+    built_config = _config(digest, _owner(digest, built, base))
     layers = tuple(_layers(manifest, built, base, limits))
     digests = [layer.digest for layer in layers]
-    config = _written(rewrite_config(found, labels, digests, architecture))
+    config = _as_json(rewrite_config(built_config, labels, digests, architecture))
     ours = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
         "layers": [{"mediaType": LAYER_TYPE, "digest": layer.digest, "size": layer.size} for layer in layers],
     }
-    return ImageContents(_written(ours), config, layers)
+    return ImageContents(_as_json(ours), config, layers)
 
 
 def digest_of(content: bytes) -> str:
@@ -163,9 +165,10 @@ def _layer(digest: str, built: BuiltLayout, base: BuiltLayout) -> Layer:
 
 
 def _owner(digest: str, built: BuiltLayout, base: BuiltLayout) -> BuiltLayout:
-    """A blob of a base image is never taken from the build, which has links in its place."""
+    """Return the layout to read a blob from. A base image's blob is a link in the build's layout, so it is never read
+    there."""
     return base if base.has(digest) else built
 
 
-def _written(value: object) -> bytes:
+def _as_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""The image that a build made can't be used: the tenant's fault, and said so."""
+"""The error for a built image that can't be used, which is the tenant's fault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 
 
 class ImageRefused(DeploymentFailed):
-    """`message` is for the tenant; `reason`, when it says more, only for the log."""
+    """`message` is for the tenant; `reason` has details for the log."""
 
     def __init__(self, message: str, hint: str = "", *, reason: str = "") -> None:
         super().__init__(
@@ -17,5 +17,5 @@ class ImageRefused(DeploymentFailed):
 
 
 def malformed(reason: str) -> ImageRefused:
-    """What no honest builder writes."""
+    """Return the error for data that no correct builder writes."""
     return ImageRefused("The build did not leave an image that can be used.", reason=reason)

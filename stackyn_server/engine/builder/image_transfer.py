@@ -1,7 +1,7 @@
-"""The way of an image from a build into the engine.
+"""Transfer a built image into the engine.
 
-What the build left is untrusted: names in it mean nothing, and the engine never reads it. We read it, write manifest
-and configuration anew, have the engine pull exactly that by its digest from an endpoint of ours, and set the one name.
+The build's layout is untrusted: its names are ignored, and the engine never reads it. This module reads it, rewrites
+manifest and configuration, lets the engine pull the result by its digest from our loopback registry, and tags it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = ["ImageLimits", "ImageRefused", "TransferredImage", "transfer_image"]
 
 log = structlog.get_logger()
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's word
-_FAILING_SECONDS = 10.0  # for a pull to notice that its source is gone; it may be unpacking
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's name
+_FAILING_SECONDS = 10.0  # until a pull notices that its source is gone; it may be unpacking
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
-# Of the classic store and of containerd's: the layer itself can't be unpacked.
+# Errors of the classic store and of containerd's about a layer that can't be unpacked.
 _UNPACKING = re.compile(r"failed to register layer|failed to extract layer|archive/tar", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class TransferredImage:
-    """`id` is the engine's. `moved_bytes` of layers went to the engine, which had the others."""
+    """`id` is the engine's. `moved_bytes` is the size of the layers that the engine fetched; it had the others."""
 
     id: str
     size_bytes: int
@@ -56,7 +56,7 @@ async def transfer_image(
     tag: str,
     limits: ImageLimits,
 ) -> TransferredImage:
-    """Bring the image in the OCI layout `out` into the engine under the name `tag`, with our `labels`.
+    """Transfer the image in the OCI layout `out` into the engine under the name `tag`, with our `labels`.
 
     The builder must have ended; the parent folder of `out` is trusted. Raises `ImageRefused` or BUILD_DISK with a
     sentence for the tenant, `EngineUnavailable`.
@@ -82,10 +82,10 @@ def _open(
 
 
 async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
-    """Have the engine fetch the image.
+    """Let the engine pull the image.
 
-    Cancelled with containerd's store, it makes the pull fail before it hangs up: that store keeps for 8 hours what a
-    pull had fetched whose client went away (28.5).
+    With containerd's store, a cancellation makes the pull fail before the connection is closed: when the client of a
+    pull goes away, that store keeps the fetched layers for 8 hours (28.5).
     """
     pulling = asyncio.create_task(_fetch(engine, endpoint, contents), name="image.pull")
     try:
@@ -101,9 +101,9 @@ async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageConte
 
 
 async def _fetch(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
-    wanted = {"fromImage": endpoint.repository, "tag": contents.manifest_digest}
+    parameters = {"fromImage": endpoint.repository, "tag": contents.manifest_digest}
     try:
-        async with engine.stream("POST", "images/create", params=wanted) as stream:
+        async with engine.stream("POST", "images/create", params=parameters) as stream:
             async for record in stream.json_lines():
                 if (error := record.get("error")) is not None:
                     raise _failure(str(error), endpoint)
@@ -128,21 +128,22 @@ def _failure(text: str, endpoint: LoopbackRegistry) -> DeploymentFailed:
 async def _name(
     engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents, labels: Mapping[str, str], tag: str
 ) -> str:
-    """Give the image its name, verified to be the one that was served, and take away the one it was pulled by."""
+    """Verify that the engine has the image that was served, tag it, and remove the name of the pull."""
     pulled = f"{endpoint.repository}@{contents.manifest_digest}"
     found: dict[str, Any] | None = await engine.ask_or_none(engine.docker.images.inspect(pulled))
     if found is None or not _is_ours(found, contents, labels):
-        raise EngineUnavailable("the engine has another image than it was to pull")
+        raise EngineUnavailable("the engine has another image than the one that was served")
     await images.tag(engine, found["Id"], tag)
     await engine.request_or_none("DELETE", f"images/{pulled}", params={"noprune": "true"})
     return str(found["Id"])
 
 
 def _is_ours(found: Mapping[str, Any], contents: ImageContents, labels: Mapping[str, str]) -> bool:
-    """The classic store names images by their configuration, containerd's by their manifest."""
-    theirs = (found.get("Config") or {}).get("Labels") or {}
+    """Compare id, labels and layers. The id is the configuration's digest in the classic store, the manifest's in
+    containerd's."""
+    image_labels = (found.get("Config") or {}).get("Labels") or {}
     return (
         found["Id"] in (contents.config_digest, contents.manifest_digest)
-        and labels.items() <= theirs.items()
+        and labels.items() <= image_labels.items()
         and found["RootFS"].get("Layers") == [layer.digest for layer in contents.layers]
     )

@@ -1,8 +1,8 @@
-"""What a layer's tar would put on the disk, counted from its headers before the engine unpacks it.
+"""Check the headers of a layer's tar before the engine unpacks it.
 
-The size of the file bounds what it holds, but for two things: a sparse member becomes as large as it says, however
-little of it is in the archive (1 TB of zeros from 1 KB), and every member costs an inode. Members are stepped over
-exactly as by Go's archive/tar, which the engine uses; what could be read in two ways is refused.
+The file's size bounds what the layer holds, with two exceptions: a sparse member can claim any size (1 TB of zeros from
+1 KB), and every member costs an inode. Members are skipped exactly as by Go's archive/tar, which the engine uses; a
+header that could be read in two ways is refused.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
 _BLOCK = 512
 _END = bytes(_BLOCK)
 _REGULAR = frozenset(b"0\0")
-_WITHOUT_DATA = frozenset(b"123456")  # links, devices, folders, FIFOs: what size they give is not obeyed
+_WITHOUT_DATA = frozenset(b"123456")  # links, devices, folders, FIFOs: their size field is ignored
 _EXTENDED = frozenset(b"xgLK")
 _EXTENDED_BYTES = 1024 * 1024  # Go's own limit
 
 
 def count_members(descriptor: int, size: int, most: int) -> int:
-    """Return how many members a layer has. Blocks. Raises `ImageRefused` for more than `most`, and for what no builder
-    writes."""
+    """Return the number of members of a layer. Blocks. Raises `ImageRefused` for more than `most`, and for headers that
+    no builder writes."""
     members, at = 0, 0
-    extended, size_told = False, None  # by headers that speak of the next member
+    extended, next_size = False, None  # from headers about the next member
     while at < size:
         header = os.pread(descriptor, _BLOCK, at)
         at += _BLOCK
@@ -35,18 +35,18 @@ def count_members(descriptor: int, size: int, most: int) -> int:
                 raise malformed("an extended header of a layer is too large")
             extended = True
             if kind == ord("x"):
-                size_told = _size_told(os.pread(descriptor, data_bytes, at))
+                next_size = _pax_size(os.pread(descriptor, data_bytes, at))
             elif kind == ord(
                 "g"
-            ):  # speaks of all members, says nothing that Go obeys, and ends what was told
-                size_told = None
+            ):  # a global header: Go ignores its size, and forgets that of an earlier header
+                next_size = None
         else:
             members += 1
-            if size_told is not None:
-                data_bytes = size_told
+            if next_size is not None:
+                data_bytes = next_size
             if kind in _WITHOUT_DATA:
                 data_bytes = 0
-            extended, size_told = False, None
+            extended, next_size = False, None
         if members > most:
             raise ImageRefused(
                 f"The image has more than {most} files in one layer.",
@@ -59,15 +59,13 @@ def count_members(descriptor: int, size: int, most: int) -> int:
 
 
 def _read(header: bytes, extended: bool) -> tuple[int, int]:
-    """Return type and size of a header. A wrong checksum stops Go, so it can't hide anything."""
+    """Return type and size of a header. A wrong checksum hides nothing: it stops Go."""
     if len(header) < _BLOCK:
         raise malformed("a layer is cut off")
     kind = header[156]
     if kind not in _REGULAR and kind not in _WITHOUT_DATA and kind not in _EXTENDED:
         raise malformed(f"a layer has a member of type {kind}")  # "S" is a sparse file
-    if (
-        kind == 0
-    ):  # of before 1988; with a slash at the end of its name, Go takes it for a folder without data
+    if kind == 0:  # the format before 1988: Go takes a name with a slash at its end for a folder without data
         name = header[:100].partition(b"\0")[0]
         if extended or not name or name.endswith(b"/"):
             raise malformed("a layer has a folder in the form of before 1988")
@@ -90,10 +88,10 @@ def _number(field: bytes) -> int:
     return number
 
 
-def _size_told(records: bytes) -> int | None:
+def _pax_size(records: bytes) -> int | None:
     """Return the size that PAX records give to the next member. POSIX.1-2001: `<length> <key>=<value>\\n`, the length
     counting all of it."""
-    at, told = 0, None
+    at, size = 0, None
     while at < len(records):
         space = records.find(b" ", at, at + 20)
         length = records[at:space] if space > 0 else b""
@@ -108,6 +106,6 @@ def _size_told(records: bytes) -> int | None:
         if key == b"size":
             if not value[:-1].isdigit():
                 raise malformed("a layer has a size that is no number")
-            told = int(value[:-1])
+            size = int(value[:-1])
         at += int(length)
-    return told
+    return size

@@ -1,7 +1,7 @@
-"""A registry of one image on loopback, for the moment in which the engine pulls it.
+"""Serve one image as a registry on loopback while the engine pulls it.
 
-It knows one manifest, one configuration and the layers of one build, below a path that can't be guessed. It is how an
-image gets into the engine with only those layers moving that the engine lacks.
+The registry has one manifest, one configuration and the layers of one build, below a path that can't be guessed. The
+engine fetches only the layers that it lacks.
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
@@ -22,15 +22,15 @@ from stackyn_server.engine.builder.image_contents import CONFIG_TYPE, MANIFEST_T
 
 _PIECE_BYTES = 1024 * 1024
 _REPOSITORY = "image"
-_END_SECONDS = 1.0  # for what the engine still reads when it has been told that the pull is over
+_END_SECONDS = 1.0  # for requests that the engine still makes after a pull
 _VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 
 
 @dataclass(slots=True)
 class LoopbackRegistry:
-    """`repository` is what the engine pulls from. `sent` counts bytes of layers by digest; `broken` has the digests of
-    layers whose content turned out to be other than that, which the engine notices as well. Once `is_over`, every
-    request is answered with 404, and what is being sent breaks off."""
+    """`repository` is the name that the engine pulls. `sent` counts bytes of layers by digest; `broken` has the digests
+    of layers whose content has another digest, which the engine notices too. After `is_over` is set, every request is
+    answered with 404, and running answers break off."""
 
     repository: str = ""
     sent: dict[str, int] = field(default_factory=dict)
@@ -45,9 +45,9 @@ async def serve(contents: ImageContents) -> AsyncIterator[LoopbackRegistry]:
     endpoint = LoopbackRegistry()
     application = web.Application()
     application.router.add_get(
-        "/v2/{path:.*}", _Registry(contents, f"{token}/{_REPOSITORY}", endpoint).answer
+        "/v2/{path:.*}", _RequestHandler(contents, f"{token}/{_REPOSITORY}", endpoint).answer
     )
-    # The engine tries TLS first, which its peer would log as an error.
+    # The engine tries TLS first, which aiohttp would log as an error.
     quiet = logging.getLogger(f"{__name__}.quiet")
     quiet.disabled = True
     runner = web.AppRunner(
@@ -63,13 +63,13 @@ async def serve(contents: ImageContents) -> AsyncIterator[LoopbackRegistry]:
         await runner.cleanup()
 
 
-class _Registry:
-    """What there is, by the part of the path after `/v2/`."""
+class _RequestHandler:
+    """Answers requests by the part of the path after `/v2/`."""
 
     def __init__(self, contents: ImageContents, repository: str, endpoint: LoopbackRegistry) -> None:
         self._endpoint = endpoint
         self._documents = {
-            "": (b"{}", "application/json"),  # "do you speak this protocol?"
+            "": (b"{}", "application/json"),  # the check of the protocol version
             f"{repository}/manifests/{contents.manifest_digest}": (contents.manifest, MANIFEST_TYPE),
             f"{repository}/blobs/{contents.config_digest}": (contents.config, CONFIG_TYPE),
         }

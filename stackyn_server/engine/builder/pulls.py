@@ -1,7 +1,7 @@
-"""The pulls of this process, and what pulls that broke off left in containerd's image store.
+"""Count the pulls of this process, and free what interrupted pulls left in containerd's image store.
 
-When a pull's client or the engine goes away, that store keeps what was fetched for 8 hours (28.5), up to a whole image
-each time. The classic store removes it at once.
+When a pull's client or the engine goes away, that store keeps the fetched layers for 8 hours (28.5), up to a whole
+image each time. The classic store removes them at once.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from contextlib import asynccontextmanager
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineUnavailable
 
-# No image has this label, so a prune of those that have it removes nothing but what interrupted pulls left.
+# No image has this label, so a prune with this filter removes only what interrupted pulls left.
 _NO_IMAGE = json.dumps({"dangling": ["true"], "label": ["io.stackyn.no-image-has-this"]})
 _FREEING_SECONDS = 120.0
 
 
 class Pulls:
-    """Knows how many run, and whether any broke off."""
+    """Counts the running pulls, and remembers whether one was interrupted."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._running = 0
-        self._may_have_left = True  # of an earlier process, which may have been killed
+        self._may_have_left = True  # an earlier process may have been killed
 
     @asynccontextmanager
     async def pulling(self) -> AsyncIterator[None]:
         """Hold this while an image is pulled."""
-        async with self._turn:
+        async with self._lock:
             self._running += 1
         try:
             yield
@@ -41,14 +41,14 @@ class Pulls:
             self._running -= 1
 
     async def free_leftovers(self, engine: Engine) -> bool:
-        """Free what pulls left that broke off, unless one runs. Returns whether the engine was asked to.
+        """Free what interrupted pulls left, unless a pull runs. Return whether the engine was asked to.
 
-        A pull that somebody else makes with this engine at that moment may have to be repeated. Raises
+        A pull by another client of this engine at that moment may have to be repeated. Raises
         `EngineUnavailable`.
         """
         if not engine.facts.has_containerd_store:
             return False
-        async with self._turn:
+        async with self._lock:
             if self._running or not self._may_have_left:
                 return False
             await engine.request(

@@ -1,4 +1,4 @@
-"""Whether images can come from a registry, or only from the base images of this server."""
+"""Find out whether a registry can be reached, or only the base images of this server can be used."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ log = structlog.get_logger()
 
 
 class RegistryAvailability:
-    """Decides once: by `[images] source`, or by asking whether Docker Hub or one of its mirrors answers anything."""
+    """Decides once: by `[images] source`, or by whether Docker Hub or one of its mirrors answers."""
 
     def __init__(self, settings: config.Settings) -> None:
         self._source = settings.images.source
         self._addresses = addresses(settings.builds)
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._is_there: bool | None = None
 
     async def check(self) -> None:
-        """Ask now, so that no build waits for it."""
+        """Decide now, so that no build waits for it."""
         await self.is_reachable()
 
     async def is_reachable(self) -> bool:
-        async with self._turn:
+        async with self._lock:
             if self._is_there is None:
                 self._is_there = self._source == "registry" or (
                     self._source == "auto" and await self._answers()
@@ -44,7 +44,7 @@ class RegistryAvailability:
 
 
 def addresses(builds: config.BuildsSettings) -> list[str]:
-    """Return where builds look for an image whose name has no host: the mirrors of Docker Hub, then Docker Hub."""
+    """Return the addresses for images whose name has no host: the mirrors of Docker Hub, then Docker Hub."""
     mirrors = (mirror.partition("/")[0] for mirror in builds.mirrors.get(DOCKER_HUB, ()))
     plain = frozenset(builds.plain_http_registries)
     return [f"{'http' if host in plain else 'https'}://{host}/v2/" for host in (*mirrors, DOCKER_HUB_HOST)]

@@ -1,4 +1,4 @@
-"""What a builder is told of image registries: mirrors, which speak plain HTTP, and who signs in. Pure.
+"""The builder's configuration of image registries: mirrors, plain HTTP, and credentials. Pure.
 
 https://github.com/moby/buildkit/blob/master/docs/buildkitd.toml.md
 """
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stackyn_server.domain.registries import DOCKER_HUB, RegistryCredential
 
-# As Docker has always written it, in its own file of credentials.
+# The key that Docker uses for Docker Hub in its file of credentials.
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
 
 def registry_tables(mirrors: Mapping[str, Sequence[str]], plain_http: Iterable[str]) -> str:
-    """Return the tables of `buildkitd.toml` for registries. A mirror is `host[:port][/path]`; it is asked first, and
-    the registry itself when it doesn't have an image. A mirror that speaks plain HTTP is in `plain_http` too."""
+    """Return the tables of `buildkitd.toml` for registries. A mirror is `host[:port][/path]`. It is asked first, and
+    the registry itself when the mirror lacks an image. A mirror with plain HTTP is in `plain_http` too."""
     plain = frozenset(plain_http)
     return "".join(
         _table(host, mirrors.get(host, ()), host in plain) for host in sorted(plain.union(mirrors))
@@ -27,7 +27,7 @@ def registry_tables(mirrors: Mapping[str, Sequence[str]], plain_http: Iterable[s
 def docker_config(credentials: Iterable[RegistryCredential]) -> str:
     """Return the `config.json` of Docker with these credentials, "" without any. It is a secret.
 
-    Each is used for exactly its host, with its port; of two for one host the later one.
+    Each credential is used for exactly its host and port. Of two for one host, the later one counts.
     """
     entries = {
         _DOCKER_HUB_KEY if credential.host == DOCKER_HUB else credential.host: {"auth": _basic(credential)}
@@ -37,7 +37,7 @@ def docker_config(credentials: Iterable[RegistryCredential]) -> str:
 
 
 def _table(host: str, mirrors: Sequence[str], is_plain: bool) -> str:
-    # A string of JSON is one of TOML as well, for what a host is written with.
+    # With the characters of a host, a JSON string is also a TOML string.
     lines = [f"[registry.{json.dumps(host)}]"]
     if mirrors:
         lines.append(f"mirrors = {json.dumps(list(mirrors))}")

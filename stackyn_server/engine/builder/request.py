@@ -1,4 +1,4 @@
-"""What one build is asked for."""
+"""The request for one build."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BuildRequest:
     Dockerfile names in `# syntax=`, "" without one. `network` is one of `networks.ensure_build_network`, `tag` one of
     `images.tag_of`. `secrets` by their id, for `RUN --mount=type=secret`; `docker_config` is a `config.json` of Docker
     with the credentials of registries, "" without any. `hostname` is the host name of every step, "" for the builder's
-    own: its cache knows a step by that too, but not by the secrets. Units: MiB, cores, processes and threads.
+    own. It is part of a step's cache key; the secrets are not. Units: MiB, cores, processes and threads.
     """
 
     app: AppId

@@ -54,13 +54,13 @@ async def test_kernel_that_refuses_namespaces_is_named(
     engine: Engine, build_settings: config.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the engine's own filter of system calls does."""
-    wanted = builder_container._wanted
+    wanted = builder_container.creation_body
 
     def usual_filter(*given: Any) -> dict[str, Any]:
         asked = wanted(*given)
         return asked | {"HostConfig": asked["HostConfig"] | {"SecurityOpt": ["apparmor=unconfined"]}}
 
-    monkeypatch.setattr(builder_container, "_wanted", usual_filter)
+    monkeypatch.setattr(builder_container, "creation_body", usual_filter)
 
     tried = await check_builder(engine, build_settings)
 
