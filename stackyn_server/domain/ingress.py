@@ -1,14 +1,25 @@
-"""What there is of the proxy that we run ourselves."""
+"""The container of our own proxy: what it should be, and what it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class IngressSpec:
+    """`arguments` follow the proxy's binary, which is the image's entry point. `config_dir` is mounted read-only, and
+    its subdirectory `acme` writable."""
+
+    image: str
+    config_dir: Path
+    arguments: tuple[str, ...]
+    memory_mb: int
 
 
 @dataclass(frozen=True, slots=True)
 class IngressState:
-    """`container` is the engine's id, `pid` its process (0: none); `last_lines` are of the proxy's own log, for the
-    operator."""
+    """`container` is the engine's id, `pid` its process (0: none); `last_lines` are the end of the proxy's log."""
 
     container: str
     running: bool

@@ -1,20 +1,18 @@
-"""The proxy's container: host networking, nothing writable but its certificates. It goes on while this server is away.
-
-Implements the protocol `ingress.traefik.IngressEngine`.
-"""
+"""The proxy's container: host networking, only its certificates writable, running without this server. Implements
+`ingress.traefik.IngressEngine`."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import structlog
 
-from stackyn_server.domain.ingress import IngressState
+from stackyn_server.domain.ingress import IngressSpec, IngressState
 from stackyn_server.engine import containers, images
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.binary_image import BinaryChanged, binary_as_tar
@@ -28,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 MOUNT = PurePosixPath("/etc/stackyn")
 WRITABLE = "acme"  # below the configuration directory: where the proxy keeps its certificates
-STOP_SECONDS = 15.0  # the proxy gives its own requests 10
+STOP_SECONDS = 15.0  # more than the 10 s that the proxy gives its open requests
 MAX_PROCESSES = 4096  # threads of a Go program under load
 _LAST_LINES = 30
 
@@ -42,8 +40,8 @@ class IngressUnusable(StackynError):
 
 
 class IngressContainer:
-    """`user` is the proxy's `<uid>:<gid>`, "" for root without capabilities; it must be able to read the configuration.
-    `cpu` is in cores."""
+    """`user` is `<uid>:<gid>` for the proxy, which must be able to read the configuration directory; "" is root without
+    capabilities. `cpu` in cores."""
 
     def __init__(self, engine: Engine, *, user: str = "", cpu: float | None = None) -> None:
         self._engine = engine
@@ -51,9 +49,9 @@ class IngressContainer:
         self._cpu = cpu
 
     async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
-        """Return the image that holds only `binary`, made once for each SHA-256 `digest` (hexadecimal).
+        """Return the image that holds only `binary`; made once for each SHA-256 `digest` (hexadecimal).
 
-        Raises `IngressUnusable` when the file has another digest, `EngineUnavailable`.
+        Raises `IngressUnusable` if the file doesn't have this digest, `EngineUnavailable`.
         """
         name = f"{images.REPOSITORY}ingress:{digest[:12]}-{self._engine.labels.short}"
         existing = await images.inspect(self._engine, name)
@@ -79,68 +77,59 @@ class IngressContainer:
             raise EngineUnavailable("the import ended without an image")
         return name
 
-    async def ensure_ingress(
-        self, image: str, *, config_dir: Path, arguments: Sequence[str], memory_mb: int, ready: Ready
-    ) -> str:
-        """Return the id of the running container.
-
-        A container with another image, arguments or limits is replaced. An equal one is left alone when it runs;
-        otherwise it is started, and `ready` awaited.
+    async def ensure_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+        """Return the id of the running container. Replace it if its specification differs; start it and await `ready`
+        if it is stopped.
 
         Raises `IngressUnusable`, `EngineUnavailable`, and what `ready` raises.
         """
-        wanted = await self._wanted(image, config_dir, arguments, memory_mb)
+        body = await self._create_body(spec)
         existing = await self._find()
-        if existing is None or existing.labels.get(keys.WANTED) != wanted["Labels"][keys.WANTED]:
-            return await self._replace(existing, wanted, ready)
+        if existing is None or existing.labels.get(keys.WANTED) != body["Labels"][keys.WANTED]:
+            return await self._replace(existing, body, ready)
         if not (existing.running or existing.restarting):
             await self._start(existing.id)
             await ready()
         return existing.id
 
-    async def replace_ingress(
-        self, image: str, *, config_dir: Path, arguments: Sequence[str], memory_mb: int, ready: Ready
-    ) -> str:
-        """Replace the running container, which may finish its requests. When the new container can't be started or does
-        not become ready, the old one goes on. Raises what `ensure_ingress` raises."""
-        wanted = await self._wanted(image, config_dir, arguments, memory_mb)
-        return await self._replace(await self._find(), wanted, ready)
+    async def replace_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+        """Replace the running container, which may finish its requests. If the new one can't start or doesn't become
+        ready, the old one stays. Raises what `ensure_ingress` raises."""
+        return await self._replace(await self._find(), await self._create_body(spec), ready)
 
     async def ingress_state(self) -> IngressState | None:
-        """Return the state of the proxy's container, None when there is none."""
-        state = await self._find()
-        if state is None:
+        """Return the container's state, None without a container."""
+        container = await self._find()
+        if container is None:
             return None
-        lines = await containers.last_lines(self._engine, state.id, _LAST_LINES)
-        return IngressState(state.id, state.running, state.image, state.pid, lines)
+        lines = await containers.last_lines(self._engine, container.id, _LAST_LINES)
+        return IngressState(container.id, container.running, container.image, container.pid, lines)
 
     async def remove(self) -> None:
-        """Remove the proxy. Its certificates stay."""
-        for state in await self._all():
-            await containers.remove(self._engine, state.id)
+        """Remove the proxy's container, to uninstall; its certificates stay."""
+        for container in await self._all():
+            await containers.remove(self._engine, container.id)
 
     async def _find(self) -> ContainerState | None:
-        """Return the running container of the two that an interrupted replacement can leave."""
-        states = sorted(await self._all(), key=lambda state: state.running, reverse=True)
-        return states[0] if states else None
+        """Return the container; of two, which an interrupted replacement leaves, one that runs."""
+        return max(await self._all(), key=lambda container: container.running, default=None)
 
     async def _all(self) -> list[ContainerState]:
         listed = await containers.list_ours(self._engine, {keys.ROLE: keys.Role.INGRESS})
-        states = [await containers.inspect(self._engine, summary.id) for summary in listed]
+        states = [await containers.inspect(self._engine, container.id) for container in listed]
         return [state for state in states if state is not None]
 
-    async def _replace(self, existing: ContainerState | None, wanted: dict[str, Any], ready: Ready) -> str:
-        """Run both side by side: their listeners share the ports, so the old one stops only when the new one is
-        ready."""
-        for state in await self._all():
-            if existing is None or state.id != existing.id:
-                await containers.remove(self._engine, state.id)
-        new = await self._create(wanted, following=existing)
+    async def _replace(self, existing: ContainerState | None, body: dict[str, Any], ready: Ready) -> str:
+        """Both containers listen on the same ports, so the old one stops only when the new one is ready."""
+        for leftover in await self._all():
+            if existing is None or leftover.id != existing.id:
+                await containers.remove(self._engine, leftover.id)
+        new = await self._create(body, following=existing)
         try:
             await self._start(new)
             await ready()
         except BaseException:
-            await self._give_up(new)
+            await self._remove_failed(new)
             raise
         if existing is not None:
             await containers.set_restart(self._engine, existing.id, on=False)
@@ -148,22 +137,22 @@ class IngressContainer:
             await containers.remove(self._engine, existing.id)
         return new
 
-    async def _give_up(self, container: str) -> None:
+    async def _remove_failed(self, container: str) -> None:
         try:
             lines = await containers.last_lines(self._engine, container, _LAST_LINES)
             log.warning("ingress.not_ready", container=container, last_lines=lines)
         finally:
             await containers.remove(self._engine, container)
 
-    async def _create(self, wanted: dict[str, Any], *, following: ContainerState | None) -> str:
-        """Create a container under the one of two names that is free, so that both can exist side by side."""
+    async def _create(self, body: dict[str, Any], *, following: ContainerState | None) -> str:
+        """Two names alternate, so that the new container can exist beside the old one."""
         names = [self._engine.labels.ingress_name, f"{self._engine.labels.ingress_name}-b"]
         name = next(name for name in names if following is None or name != following.name)
         try:
-            created = await self._engine.ask(self._engine.docker.containers.create(wanted, name=name))
+            created = await self._engine.ask(self._engine.docker.containers.create(body, name=name))
         except Absent as error:
             raise IngressUnusable(
-                f"The image {wanted['Image']} of the proxy isn't on this server.",
+                f"The image {body['Image']} of the proxy isn't on this server.",
                 hint="Pull it, or correct [ingress] image.",
             ) from error
         return str(created.id)
@@ -178,17 +167,18 @@ class IngressContainer:
                 f"The proxy can't be started: {error.reason}", hint="Correct [ingress] in config.toml."
             ) from error
 
-    async def _wanted(
-        self, image: str, config_dir: Path, arguments: Sequence[str], memory_mb: int
-    ) -> dict[str, Any]:
-        await asyncio.to_thread(_check_directories, config_dir)
+    async def _create_body(self, spec: IngressSpec) -> dict[str, Any]:
+        """Return the body of the engine's request, with the digest of all of it as a label."""
+        await asyncio.to_thread(_check_directories, spec.config_dir)
         cpu = self._cpu or float(self._engine.facts.processors)
         limits = host_config(
-            ContainerLimits(memory_mb, cpu, MAX_PROCESSES), capabilities=("NET_BIND_SERVICE",), read_only=True
+            ContainerLimits(spec.memory_mb, cpu, MAX_PROCESSES),
+            capabilities=("NET_BIND_SERVICE",),
+            read_only=True,
         )
-        wanted: dict[str, Any] = {
-            "Image": image,
-            "Cmd": list(arguments),
+        body: dict[str, Any] = {
+            "Image": spec.image,
+            "Cmd": list(spec.arguments),
             "User": self._user,
             "WorkingDir": str(MOUNT),  # where the proxy looks for its plugins
             "Env": [],
@@ -197,17 +187,17 @@ class IngressContainer:
                 "NetworkMode": "host",
                 "RestartPolicy": {"Name": "unless-stopped"},
                 "Mounts": [
-                    _mount(config_dir, MOUNT, read_only=True),
-                    _mount(config_dir / WRITABLE, MOUNT / WRITABLE, read_only=False),
+                    _mount(spec.config_dir, MOUNT, read_only=True),
+                    _mount(spec.config_dir / WRITABLE, MOUNT / WRITABLE, read_only=False),
                 ],
             },
         }
-        digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
-        return wanted | {"Labels": self._engine.labels.ingress_container(digest)}
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        return body | {"Labels": self._engine.labels.ingress_container(digest)}
 
 
 def _mount(source: Path, target: PurePosixPath, *, read_only: bool) -> dict[str, Any]:
-    """Return a bind mount in the newer form, which refuses a missing source. The older form makes a directory."""
+    """Return a mount of type `bind`. Unlike `Binds`, it is refused when the source is missing."""
     return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": read_only}
 
 

@@ -1,4 +1,4 @@
-"""How many sockets of this host listen on a port: the way to see a second proxy come up beside the first."""
+"""Counts the listening sockets of this machine's ports: how we see that a second proxy listens beside the first."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from stackyn_server.domain.tcp_table import LISTEN, TcpSocket, parse_tcp_table
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _PAUSE_SECONDS = 0.02
-_SETTLED_SECONDS = 0.5
+_STABLE_SECONDS = 0.5
 
 
-def listening(ports: Collection[int]) -> Counter[int]:
+def listener_counts(ports: Collection[int]) -> Counter[int]:
     """Count the listening TCP sockets of each of `ports`, IPv4 and IPv6. Blocking."""
-    count: Counter[int] = Counter(dict.fromkeys(ports, 0))
-    count.update(socket.port for socket in _listeners(ports))
-    return count
+    counts: Counter[int] = Counter(dict.fromkeys(ports, 0))
+    counts.update(listener.port for listener in _listeners(ports))
+    return counts
 
 
-def inodes(ports: Collection[int]) -> frozenset[int]:
-    """Return the inodes of the listening TCP sockets of `ports`, by which /proc names a process's sockets. Blocking."""
-    return frozenset(socket.inode for socket in _listeners(ports))
+def listener_inodes(ports: Collection[int]) -> frozenset[int]:
+    """Return the inodes of the listening TCP sockets of `ports`. Blocking."""
+    return frozenset(listener.inode for listener in _listeners(ports))
 
 
-def _listeners(ports: Collection[int]) -> Iterator[TcpSocket]:
-    for table in _TABLES:
-        if table.exists():  # a host may have no IPv6
-            for socket in parse_tcp_table(table.read_text("ascii")):
-                if socket.state == LISTEN and socket.port in ports:
-                    yield socket
+async def wait_for_second_listeners(before: Counter[int]) -> None:
+    """Return when each port of `before` has had more listeners than `before` for 0.5 s. Has no timeout.
 
-
-async def one_more_on_each(before: Counter[int]) -> None:
-    """Return when each port of `before` has had more listeners than then for a while. Goes on without end.
-
-    For a while: a proxy that can't have its second port has the first one for a moment before it ends.
+    A proxy that can't have its second port listens on the first one for a moment before it ends.
     """
     since: float | None = None
-    while since is None or time.monotonic() - since < _SETTLED_SECONDS:
-        await asyncio.sleep(_PAUSE_SECONDS)  # the kernel announces nothing
-        now = await asyncio.to_thread(listening, before)
+    while since is None or time.monotonic() - since < _STABLE_SECONDS:
+        await asyncio.sleep(_PAUSE_SECONDS)  # the kernel sends no event for a new listener
+        now = await asyncio.to_thread(listener_counts, before)
         if any(now[port] <= before[port] for port in before):
             since = None
         elif since is None:
             since = time.monotonic()
+
+
+def _listeners(ports: Collection[int]) -> Iterator[TcpSocket]:
+    for table in _TABLES:
+        if table.exists():  # tcp6 is missing on a machine without IPv6
+            for entry in parse_tcp_table(table.read_text("ascii")):
+                if entry.state == LISTEN and entry.port in ports:
+                    yield entry

@@ -1,10 +1,10 @@
-"""Our own Traefik: a container from the packaged binary, not our child, that keeps serving while we are away."""
+"""Our own Traefik: a container made from the packaged binary. It is not our child and serves on without this server."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,65 +13,52 @@ from typing import Protocol
 import structlog
 
 from stackyn_server.domain.ids import AppId, InstanceId
-from stackyn_server.domain.ingress import IngressState
+from stackyn_server.domain.ingress import IngressSpec, IngressState
 from stackyn_server.ingress import binary, request_counts
 from stackyn_server.ingress.configuration_directory import ConfigurationDirectory
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.entry_points import EntryPoint
-from stackyn_server.ingress.listeners import listening, one_more_on_each
+from stackyn_server.ingress.listeners import listener_counts, wait_for_second_listeners
 from stackyn_server.ingress.publisher import Publisher, unwritable
+from stackyn_server.ingress.reuseport import CHECK_ADDRESS, ReuseportGroup
 from stackyn_server.ingress.route_file import RouteFileState
 from stackyn_server.ingress.static_configuration import StaticConfiguration
-from stackyn_server.ingress.steering import OURS, Steering
 
 log = structlog.get_logger(__name__)
 
 MOUNT = PurePosixPath("/etc/stackyn")
 
 
-class Put(Protocol):
-    async def __call__(
-        self,
-        image: str,
-        *,
-        config_dir: Path,
-        arguments: Sequence[str],
-        memory_mb: int,
-        ready: Callable[[], Awaitable[None]],
-    ) -> str: ...
+Ready = Callable[[], Awaitable[None]]  # returns once the new proxy serves; raises when it doesn't
 
 
 class IngressEngine(Protocol):
-    """What is needed of the container engine; implemented by `engine.ingress_container`.
+    """The container engine's part; implemented by `engine.ingress_container`.
 
     The container has host networking, a read-only root, no capability but NET_BIND_SERVICE, restart policy
-    "unless-stopped" and log rotation. `config_dir` is mounted at `MOUNT` read-only, and its subdirectory `acme` inside
-    it writable. `arguments` follow the binary, which is the image's entry point.
+    "unless-stopped" and log rotation.
 
-    **A running one is replaced side by side**: the new container is started under another name (their listeners share
-    the ports), `ready()` is awaited, then the old one is stopped with SIGTERM and `GRACE_SECONDS` plus a margin, and
-    removed. When `ready()` raises, the new one's last lines are logged, it is removed, the old one stays, and the
-    error is passed on. (Stopping the old one first refused all connections for 10 s.)
-    A crash in between leaves two: the next call keeps one that runs and removes the other.
+    **A running container is replaced side by side**: the engine starts the new one under another name (both listen on
+    the same ports), awaits `ready()`, stops the old one with SIGTERM and removes it. If `ready()` raises, the engine
+    logs the last lines of the new container, removes it, keeps the old one and passes the error on. (Stopping the old
+    one first refused all connections for 10 s.) A crash in between leaves two: the next call keeps a running one.
     """
 
     async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
-        """Return the image that holds `binary` and nothing else; made once for each SHA-256 `digest` (hex)."""
+        """Return the image that holds only `binary`; made once for each SHA-256 `digest` (hexadecimal)."""
         ...
 
-    @property
-    def ensure_ingress(self) -> Put:
-        """Return the id of the running container. One with another image, arguments or limits is replaced; one that
-        is equal and runs is left alone; one that is equal and does not run is started, and `ready` awaited."""
+    async def ensure_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+        """Return the id of the running container. Replace it if its specification differs; start it and await `ready`
+        if it is stopped."""
         ...
 
-    @property
-    def replace_ingress(self) -> Put:
-        """Replace even an equal one; return the id of the new container."""
+    async def replace_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+        """Replace the container even if its specification is equal; return the id of the new one."""
         ...
 
     async def ingress_state(self) -> IngressState | None:
-        """Return what there is, None when there is no container."""
+        """Return the container's state, None without a container."""
         ...
 
 
@@ -87,7 +74,7 @@ class TraefikIngress:
         self._engine = engine
         self._configuration = configuration
         self._directory = directory
-        self._turn = asyncio.Lock()  # of whoever touches the container
+        self._container_lock = asyncio.Lock()
 
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:
@@ -106,17 +93,17 @@ class TraefikIngress:
             await asyncio.to_thread(self._directory.make)
         except OSError as error:
             raise unwritable(error) from error
-        await self._take_certificate()
+        await self._copy_certificate()
         await self._publisher.prepare()
         await self.ensure()
-        await self._have_it_read()
+        await self._confirm_or_replace()
 
     async def ensure(self) -> None:
-        """Have the container running with this configuration. The route file is looked at, and put right, before."""
-        await self._put(self._engine.ensure_ingress)
+        """Repair the route file, then have a container with this configuration running."""
+        await self._run_container(self._engine.ensure_ingress)
 
     async def replace(self) -> None:
-        await self._put(self._engine.replace_ingress)
+        await self._run_container(self._engine.replace_ingress)
 
     async def publish(self) -> int:
         return await self._publisher.publish()
@@ -128,21 +115,21 @@ class TraefikIngress:
         return await self._publisher.apply(changed)
 
     async def repair(self) -> RouteFileState:
-        """Also takes a renewed certificate, and starts a container that is gone or stopped."""
-        found = await self._publisher.repair()
-        if await self._take_certificate():
+        """Also copies a renewed certificate, and starts a container that is gone or stopped."""
+        state = await self._publisher.repair()
+        if await self._copy_certificate():
             await self._publisher.publish()
         container = await self._engine.ingress_state()
         if container is None or not container.running:
             log.warning("ingress.repair", container=container.container if container else None)
             await self.ensure()
-        if found is not RouteFileState.INTACT:
-            await self._have_it_read()
-        return found
+        if state is not RouteFileState.INTACT:
+            await self._confirm_or_replace()
+        return state
 
-    async def _have_it_read(self) -> None:
-        """Confirm a fresh publication, with a new proxy if need be: one that was started while its file was missing
-        never looks for it again (seen with 3.7.15)."""
+    async def _confirm_or_replace(self) -> None:
+        """Confirm a new publication; if that fails, replace the proxy and try again. Traefik 3.7.15 never reads its
+        file if it started without one."""
         try:
             await self._publisher.apply({})
             return
@@ -155,22 +142,21 @@ class TraefikIngress:
             lines = await self._last_lines()
             raise NotConfirmed(error.complaint, f"{error.failure.evidence}\n{lines}") from error
 
-    async def _put(self, put: Put) -> None:
+    async def _run_container(self, run: Callable[[IngressSpec, Ready], Awaitable[str]]) -> None:
         settings = self._configuration.settings
-        async with self._turn:
+        async with self._container_lock:
             await self._publisher.repair()
             image = settings.image or await self._engine.ensure_ingress_image(
                 *await asyncio.to_thread(binary.locate, settings.binary)
             )
-            existing = await self._engine.ingress_state()
-            before = await asyncio.to_thread(listening, self._ports)
-            steering = await self._steered(existing, before)
-            await put(
-                image,
-                config_dir=self._directory.host,
-                arguments=self._configuration.arguments(),
-                memory_mb=settings.memory_mb,
-                ready=partial(self._serves, before, steering, existing is not None and existing.running),
+            spec = IngressSpec(
+                image, self._directory.host, self._configuration.arguments(), settings.memory_mb
+            )
+            old = await self._engine.ingress_state()
+            listeners = await asyncio.to_thread(listener_counts, self._ports)
+            group = await self._keep_connections_on_old(old, listeners)
+            await run(
+                spec, partial(self._wait_until_ready, listeners, group, old is not None and old.running)
             )
 
     @property
@@ -178,29 +164,33 @@ class TraefikIngress:
         metrics = self._configuration.metrics_port
         return [point.port for point in self.entry_points] + ([] if metrics is None else [metrics])
 
-    async def _steered(self, existing: IngressState | None, before: Counter[int]) -> Steering | None:
-        """Have the running proxy keep its visitors until another one has its routes. None where that can't be had."""
-        if existing is None or not existing.pid or max(before.values()) > 1:
+    async def _keep_connections_on_old(
+        self, old: IngressState | None, listeners: Counter[int]
+    ) -> ReuseportGroup | None:
+        """Return the group of the running proxy, which gets all new connections until `move_to_new`; None if that
+        isn't possible: then the kernel spreads connections over both proxies."""
+        if old is None or not old.pid or max(listeners.values()) > 1:
             return None
-        steering = Steering(existing.pid, frozenset(before))
-        return steering if await _succeeds(steering.hold_to_old) else None
+        group = ReuseportGroup(old.pid, frozenset(listeners))
+        return group if await _try_to_steer(group.keep_on_old) else None
 
-    async def _serves(self, before: Counter[int], steering: Steering | None, is_beside: bool) -> None:
-        """Return when the new proxy listens, has its routes, and gets all new connections. Raises `NotConfirmed`."""
-        await self._listens(before, is_beside)
-        if steering is not None:
-            await self._publisher.confirm(
-                0, {}, source_address=OURS
-            )  # the marker of any publication of this epoch
-            await _succeeds(steering.turn_to_new)
+    async def _wait_until_ready(
+        self, listeners: Counter[int], group: ReuseportGroup | None, is_beside_old: bool
+    ) -> None:
+        """Return when the new proxy listens, has its routes and gets all new connections. Raises `NotConfirmed`."""
+        await self._wait_until_listening(listeners, is_beside_old)
+        if group is not None:
+            # Publication 0: the marker of any publication of this epoch confirms.
+            await self._publisher.confirm(0, {}, source_address=CHECK_ADDRESS)
+            await _try_to_steer(group.move_to_new)
 
-    async def _listens(self, before: Counter[int], is_beside: bool) -> None:
-        """Return when a proxy more than `before` listens on every entry point. Raises `NotConfirmed`."""
+    async def _wait_until_listening(self, listeners: Counter[int], is_beside_old: bool) -> None:
+        """Return when each entry point has more listeners than `listeners`. Raises `NotConfirmed`."""
         try:
             async with asyncio.timeout(self._configuration.settings.confirm_seconds):
-                await one_more_on_each(before)
+                await wait_for_second_listeners(listeners)
         except TimeoutError as error:
-            if is_beside:
+            if is_beside_old:
                 raise NotConfirmed(
                     "a new proxy was started beside the old one, but does not listen"
                 ) from error
@@ -212,8 +202,8 @@ class TraefikIngress:
         state = await self._engine.ingress_state()
         return state.last_lines if state else "There is no ingress container."
 
-    async def _take_certificate(self) -> bool:
-        """Copy the operator's certificate in; return whether it is another than before."""
+    async def _copy_certificate(self) -> bool:
+        """Copy the operator's certificate into the directory; return whether it changed."""
         settings, context = self._configuration.settings, self._publisher.context
         if not settings.certificate_file:
             return False
@@ -227,10 +217,10 @@ class TraefikIngress:
         return pair != context.certificate
 
 
-async def _succeeds(steer: Callable[[], None]) -> bool:
+async def _try_to_steer(steer: Callable[[], None]) -> bool:
     try:
         await asyncio.to_thread(steer)
-    except OSError as error:  # an old kernel, or a proxy that has ended: then the kernel spreads connections
+    except OSError as error:  # an old kernel, or a proxy that has ended
         log.warning("ingress.unsteered", reason=str(error))
         return False
     return True

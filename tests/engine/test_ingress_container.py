@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stackyn_server.domain.ingress import IngressSpec
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer, IngressUnusable
@@ -47,16 +48,14 @@ async def ready() -> None:
     """The new proxy serves."""
 
 
+def a_spec(image: str, directory: Path, *arguments: str, memory_mb: int = 32) -> IngressSpec:
+    return IngressSpec(image, directory, arguments or ARGUMENTS, memory_mb)
+
+
 async def ensured(
     ingress: IngressContainer, image: str, directory: Path, *arguments: str, **more: int
 ) -> str:
-    return await ingress.ensure_ingress(
-        image,
-        config_dir=directory,
-        arguments=arguments or ARGUMENTS,
-        ready=ready,
-        **{"memory_mb": 32, **more},
-    )
+    return await ingress.ensure_ingress(a_spec(image, directory, *arguments, **more), ready)
 
 
 async def test_the_image_holds_the_binary_and_is_made_once(engine: Engine, image: str) -> None:
@@ -168,11 +167,7 @@ async def test_a_replacement_is_another_container_of_the_same_kind(
 
     seen = []
     for _ in range(2):
-        seen.append(
-            await ingress.replace_ingress(
-                image, config_dir=directory, arguments=ARGUMENTS, memory_mb=32, ready=ready
-            )
-        )
+        seen.append(await ingress.replace_ingress(a_spec(image, directory), ready))
 
     assert len({first, *seen}) == 3
     listed = [one for one in await containers.list_ours(engine, {ROLE: "ingress"})]
@@ -193,11 +188,8 @@ async def test_when_the_new_proxy_does_not_serve_the_old_one_goes_on(
 
     with pytest.raises(IngressUnusable if how == "program" else NeverReady):
         await ingress.replace_ingress(
-            build_odd if how == "program" else image,
-            config_dir=directory,
-            arguments=ARGUMENTS,
-            memory_mb=32,
-            ready=never if how == "readiness" else ready,
+            a_spec(build_odd if how == "program" else image, directory),
+            never if how == "readiness" else ready,
         )
 
     state = await ingress.ingress_state()

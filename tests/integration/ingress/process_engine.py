@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from stackyn_server.domain.ingress import IngressSpec, IngressState
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress.traefik import IngressState
 from tests.integration.ingress.parts import Proxy, end
 
 
@@ -16,47 +16,28 @@ class ProcessEngine:
         self.proxy = proxy
         self.started = 0
         self._image = ""
-        self._asked_for: tuple[str, tuple[str, ...], int] | None = None
+        self._spec: IngressSpec | None = None
 
     async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
         self._image = f"image-{digest[:12]}"
         return self._image
 
-    async def ensure_ingress(
-        self,
-        image: str,
-        *,
-        config_dir: Path,
-        arguments: Sequence[str],
-        memory_mb: int,
-        ready: Callable[[], Awaitable[None]],
-    ) -> str:
-        wanted = (image, tuple(arguments), memory_mb)
-        if wanted == self._asked_for and self.proxy.is_running:
+    async def ensure_ingress(self, spec: IngressSpec, ready: Callable[[], Awaitable[None]]) -> str:
+        if spec == self._spec and self.proxy.is_running:
             return str(self.proxy.pid)
-        return await self.replace_ingress(
-            image, config_dir=config_dir, arguments=arguments, memory_mb=memory_mb, ready=ready
-        )
+        return await self.replace_ingress(spec, ready)
 
-    async def replace_ingress(
-        self,
-        image: str,
-        *,
-        config_dir: Path,
-        arguments: Sequence[str],
-        memory_mb: int,
-        ready: Callable[[], Awaitable[None]],
-    ) -> str:
-        assert config_dir == self.proxy.directory
+    async def replace_ingress(self, spec: IngressSpec, ready: Callable[[], Awaitable[None]]) -> str:
+        assert spec.config_dir == self.proxy.directory
         old = self.proxy.give_up()
-        await self.proxy.start(arguments)
-        self._asked_for, asked_before = (image, tuple(arguments), memory_mb), self._asked_for
+        await self.proxy.start(spec.arguments)
+        self._spec, previous = spec, self._spec
         try:
             await ready()
         except StackynError:
             await self.proxy.stop()
             self.proxy.take_back(old)
-            self._asked_for = asked_before
+            self._spec = previous
             raise
         if old is not None:
             await end(old, signal.SIGTERM)
@@ -64,7 +45,7 @@ class ProcessEngine:
         return str(self.proxy.pid)
 
     async def ingress_state(self) -> IngressState | None:
-        if self._asked_for is None:
+        if self._spec is None:
             return None
         pid = self.proxy.pid if self.proxy.is_running else 0
         return IngressState("process", self.proxy.is_running, self._image, pid, await self.proxy.log())

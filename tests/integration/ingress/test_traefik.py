@@ -153,10 +153,10 @@ async def test_replacement_works_without_connection_steering(
     await own.ingress.prepare()
     state = await own.engine.ingress_state()
     assert state is not None
-    told = replace(state, pid=NO_PROCESS)
+    without_process = replace(state, pid=NO_PROCESS)
 
     async def ingress_state() -> IngressState:
-        return told
+        return without_process
 
     monkeypatch.setattr(own.engine, "ingress_state", ingress_state)
     await own.ingress.replace()

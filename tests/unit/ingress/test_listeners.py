@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from stackyn_server.ingress.listeners import listening, one_more_on_each
+from stackyn_server.ingress.listeners import listener_counts, wait_for_second_listeners
 from tests.patience import patient
 
 
@@ -20,10 +20,10 @@ def listener(port: int, family: socket.AddressFamily = socket.AF_INET) -> socket
 def test_listeners_are_counted_and_connections_are_not() -> None:
     with listener(0) as first:
         port = first.getsockname()[1]
-        assert listening([port]) == {port: 1}
+        assert listener_counts([port]) == {port: 1}
         with listener(port), listener(port, socket.AF_INET6), socket.create_connection(("127.0.0.1", port)):
-            assert listening([port]) == {port: 3}
-    assert listening([port]) == {port: 0}
+            assert listener_counts([port]) == {port: 3}
+    assert listener_counts([port]) == {port: 0}
 
 
 async def test_a_second_listener_is_waited_for() -> None:
@@ -47,4 +47,4 @@ async def test_a_listener_that_goes_at_once_does_not_count() -> None:
 
 
 async def _waiting(port: int) -> asyncio.Task[None]:
-    return asyncio.create_task(one_more_on_each(await asyncio.to_thread(listening, [port])))
+    return asyncio.create_task(wait_for_second_listeners(await asyncio.to_thread(listener_counts, [port])))
