@@ -30,9 +30,7 @@ IDLE_CONNECTION = (
 )
 IDLE_CONNECTIONS_PER_HOST = 2048  # at 200, 400 concurrent requests left 7,758 TIME_WAIT in 7 s
 HOLD_ANSWER_BYTES = 4096
-HOLD_HEADER = (
-    "X-Stackyn-Hold"  # with one name listed, Traefik sends the hold endpoint no other header of the visitor
-)
+HOLD_HEADER = "X-Stackyn-Hold"  # Traefik forwards only the headers that are listed, so no credentials
 NOTHING = "noop@internal"
 TRANSPORT, TO_HTTPS, MARKER = "stackyn-apps", "stackyn-to-https", "stackyn-marker"
 UNFORGED = "stackyn-unforged"

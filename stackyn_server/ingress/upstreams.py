@@ -71,8 +71,8 @@ def _claim(names: Iterable[str], taken: set[str], refused: dict[str, RouteRefuse
 
 
 def _upstream(context: RenderContext, route: RouteRow, hosts: tuple[str, ...]) -> Upstream:
-    held = route.state is RouteState.HELD
-    if held and context.hold_port is None:
+    is_held = route.state is RouteState.HELD
+    if is_held and context.hold_port is None:
         raise RouteRefused(
             "The app can't be held: this server has no hold endpoint.",
             "It is a fault of the server's set-up: tell its operator.",
@@ -86,5 +86,5 @@ def _upstream(context: RenderContext, route: RouteRow, hosts: tuple[str, ...]) -
         hosts,
         validators.server_url(address, route.port, route.protocol),
         validators.not_negative(route.instance),
-        route.app if held else None,
+        route.app if is_held else None,
     )

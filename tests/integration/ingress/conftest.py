@@ -26,7 +26,7 @@ BRIEFLY = 2.0  # where confirmation is to fail
 
 
 async def leading() -> None:
-    """This server leads."""
+    """The `still_leading` of a server that leads."""
 
 
 def address(seat: int, slot: int = 0) -> str:
@@ -35,7 +35,7 @@ def address(seat: int, slot: int = 0) -> str:
 
 @dataclass
 class Stage:
-    """A running proxy with a publisher of a fresh database; `port` is every backend's."""
+    """A running proxy and a publisher of an empty database. All backends listen on `port`."""
 
     database: Database
     proxy: Proxy
@@ -43,7 +43,7 @@ class Stage:
     port: int
 
     def publisher(self, **changes: Any) -> Publisher:
-        given: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "epoch": EPOCH,
             "still_leading": leading,
             "confirm_seconds": CONFIRM_SECONDS,
@@ -53,7 +53,11 @@ class Stage:
             **changes,
         }
         return Publisher(
-            self.database, given.pop("file"), given.pop("context"), given.pop("renderer"), **given
+            self.database,
+            parameters.pop("file"),
+            parameters.pop("context"),
+            parameters.pop("renderer"),
+            **parameters,
         )
 
 
@@ -63,14 +67,14 @@ MakeStage = Callable[..., Any]
 @pytest.fixture
 async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeStage]:
     """Call it with `tls=True` for a TLS entry point beside the plain one; `start=False` leaves the proxy off."""
-    made: list[Stage] = []
+    stages: list[Stage] = []
 
     async def make(*, tls: bool = False, start: bool = True, **context: Any) -> Stage:
         async with database.transaction() as connection:
             await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
             secret = await connection.fetchval("SELECT secret FROM installation")
         more = {"metrics_port": context["metrics_port"]} if "metrics_port" in context else {}
-        proxy = Proxy(tmp_path / f"proxy-{len(made)}", entry_points(tls=tls), **more)
+        proxy = Proxy(tmp_path / f"proxy-{len(stages)}", entry_points(tls=tls), **more)
         await asyncio.to_thread(fallback.install, proxy.directory)
         settings = {
             "base_domain": "example.test",
@@ -81,7 +85,7 @@ async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeSt
             **context,
         }
         stage = Stage(database, proxy, RenderContext(**settings), free_port())
-        made.append(stage)
+        stages.append(stage)
         number = (
             await stage.publisher().publish()
         )  # a proxy started without its file never looks for it again
@@ -91,11 +95,11 @@ async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeSt
         return stage
 
     yield make
-    for stage in made:
+    for stage in stages:
         await stage.proxy.stop()
 
 
 @pytest.fixture
 async def stage(make_stage: MakeStage) -> Stage:
-    made: Stage = await make_stage()
-    return made
+    stage: Stage = await make_stage()
+    return stage

@@ -1,4 +1,4 @@
-"""The real proxy as a child process, real backends on loopback, and load."""
+"""The real proxy as a child process, backends on loopback, and clients that produce load."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Proxy:
         self._process = None
 
     def give_up(self) -> asyncio.subprocess.Process | None:
-        """Hand out the running process, which somebody else ends from now on."""
+        """Return the running process; the caller must end it."""
         process, self._process = (self._process if self.is_running else None), None
         return process
 
@@ -225,8 +225,8 @@ def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
 
 @dataclass
 class Load:
-    """Clients in a loop, POSTing so that no client library repeats a request behind our back. A failure begins with
-    "fresh" or "kept", after the client's connection."""
+    """Clients that send POST requests in a loop, because aiohttp repeats failed GET requests. A failure begins with
+    "fresh" or "kept", for the client's kind of connection."""
 
     point: EntryPoint
     host: str

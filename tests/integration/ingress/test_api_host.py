@@ -20,8 +20,8 @@ CONSOLE, OTHER = "https://console.example.test", "https://console.example.org"
 @pytest.fixture
 async def api(make_stage: MakeStage) -> Stage:
     """A proxy before an API that does not run yet."""
-    made: Stage = await make_stage(metrics_port=free_port(), allowed_origins=(CONSOLE, OTHER))
-    return made
+    stage: Stage = await make_stage(metrics_port=free_port(), allowed_origins=(CONSOLE, OTHER))
+    return stage
 
 
 def url(stage: Stage, path: str = "/api/apps") -> str:

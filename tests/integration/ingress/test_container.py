@@ -1,4 +1,4 @@
-"""Our own proxy where it lives: in its container, on the real engine."""
+"""Our own proxy in its container, on the real engine."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ LOST_CONNECTION = ("kept: ServerDisconnectedError", "kept: ClientOSError")
 
 @pytest.fixture
 async def container(engine: Engine) -> AsyncIterator[IngressContainer]:
-    made = IngressContainer(engine)
-    yield made
-    await made.remove()
+    container = IngressContainer(engine)
+    yield container
+    await container.remove()
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ async def test_a_killed_proxy_restarts_with_its_routes_without_us(
     number = await ingress.apply({HOST: instance})
     state = await container.ingress_state()
     assert state is not None
-    found: dict[str, Any] = await engine.request("GET", f"containers/{state.container}/json")
-    os.kill(found["State"]["Pid"], signal.SIGKILL)
+    details: dict[str, Any] = await engine.request("GET", f"containers/{state.container}/json")
+    os.kill(details["State"]["Pid"], signal.SIGKILL)
 
     await ingress.confirm(number, {HOST: instance})
 

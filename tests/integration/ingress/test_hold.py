@@ -1,4 +1,4 @@
-"""A held route: the proxy keeps the request, with its body, until the hold endpoint lets it go."""
+"""A held route: the proxy holds requests with their bodies until the hold endpoint answers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.integration.ingress.parts import backend, free_port
 from tests.patience import patient, within
 
 HOST = "sleepy.example.test"
-BEYOND_ONE_TURN_SECONDS = 37  # the proxy gives up on one question after 30
+BEYOND_ONE_TURN_SECONDS = 37  # the proxy ends one forwardAuth request after 30
 BODY_BYTES = 3 * 2**20
 
 
-class Gate:
-    """The hold endpoint: waits until `open` is set, at most `turn_seconds` each time it is asked."""
+class FakeHoldEndpoint:
+    """Answers each forwardAuth request when `open` is set, or after `turn_seconds`."""
 
     def __init__(self, turn_seconds: float) -> None:
         self.open = asyncio.Event()
@@ -53,7 +53,7 @@ async def digest(request: web.Request) -> web.Response:
     return web.Response(text=hashlib.sha256(await request.read()).hexdigest())
 
 
-async def held(make_stage: MakeStage, **context: float) -> Stage:
+async def held_stage(make_stage: MakeStage, **context: float) -> Stage:
     stage: Stage = await make_stage(hold_port=free_port(), **context)
     app, instance = await rows.add_app(stage.database, "sleepy", port=stage.port, seat=0)
     await rows.hold(stage.database, app)
@@ -71,27 +71,27 @@ def url(stage: Stage) -> str:
 
 
 async def test_a_held_post_arrives_with_its_whole_body(make_stage: MakeStage) -> None:
-    stage, gate, body = await held(make_stage), Gate(25), os.urandom(BODY_BYTES)
-    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
+    stage, endpoint, body = await held_stage(make_stage), FakeHoldEndpoint(25), os.urandom(BODY_BYTES)
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), endpoint.answer):
         request = asyncio.create_task(_post(session, stage, body))
-        await gate.arrival()
+        await endpoint.arrival()
         assert not request.done()
         async with backend(address(0), stage.port, digest):  # only now does the instance listen
-            gate.open.set()
+            endpoint.open.set()
             assert await request == (200, hashlib.sha256(body).hexdigest())
 
 
 async def test_the_hold_endpoint_gets_the_app_and_no_credentials(make_stage: MakeStage) -> None:
-    stage, gate = await held(make_stage), Gate(25)
-    gate.open.set()
+    stage, endpoint = await held_stage(make_stage), FakeHoldEndpoint(25)
+    endpoint.open.set()
     async with (
         aiohttp.ClientSession() as session,
-        backend("127.0.0.1", hold_port(stage), gate.answer),
+        backend("127.0.0.1", hold_port(stage), endpoint.answer),
         backend(address(0), stage.port, digest),
     ):
         await _post(session, stage, b"", {"Authorization": "Bearer visitor", "Cookie": "visitor=1"})
 
-    path, headers = gate.asked[0]
+    path, headers = endpoint.asked[0]
     assert path == "/hold/1/1/3"
     assert not {name.lower() for name in headers} & {"authorization", "cookie"}
     assert "visitor" not in str(headers)
@@ -104,30 +104,30 @@ async def test_a_websocket_waits_for_the_app_too(make_stage: MakeStage) -> None:
         await socket.send_str("awake")
         return socket
 
-    stage, gate = await held(make_stage), Gate(25)
-    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
+    stage, endpoint = await held_stage(make_stage), FakeHoldEndpoint(25)
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), endpoint.answer):
         connecting = asyncio.create_task(session.ws_connect(url(stage), headers={"Host": HOST}).__aenter__())
-        await gate.arrival()
+        await endpoint.arrival()
         async with backend(address(0), stage.port, echo):
-            gate.open.set()
+            endpoint.open.set()
             socket = await connecting
             assert await socket.receive_str(timeout=patient(5)) == "awake"
             await socket.close()
 
 
 async def test_turns_run_in_order_and_only_the_last_one_refuses(make_stage: MakeStage) -> None:
-    stage, gate = await held(make_stage, hold_seconds=75), Gate(0.2)
-    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), gate.answer):
+    stage, endpoint = await held_stage(make_stage, hold_seconds=75), FakeHoldEndpoint(0.2)
+    async with aiohttp.ClientSession() as session, backend("127.0.0.1", hold_port(stage), endpoint.answer):
         answer = await _post(session, stage, b"x")
 
     assert answer == (503, "still asleep")
-    assert [path for path, _ in gate.asked] == ["/hold/1/1/3", "/hold/1/2/3", "/hold/1/3/3"]
+    assert [path for path, _ in endpoint.asked] == ["/hold/1/1/3", "/hold/1/2/3", "/hold/1/3/3"]
 
 
 async def test_without_the_hold_endpoint_only_held_apps_fail(
     make_stage: MakeStage,
 ) -> None:
-    stage = await held(make_stage)
+    stage = await held_stage(make_stage)
     _, awake = await rows.add_app(stage.database, "awake", port=stage.port, seat=1)
     await stage.publisher().apply({"awake.example.test": awake})
     async with aiohttp.ClientSession() as session, backend(address(1), stage.port, digest):
@@ -137,17 +137,21 @@ async def test_without_the_hold_endpoint_only_held_apps_fail(
 
 @pytest.mark.full
 async def test_several_turns_hold_longer_than_thirty_seconds(make_stage: MakeStage) -> None:
-    stage, gate, body = await held(make_stage, hold_seconds=50), Gate(25), os.urandom(BODY_BYTES)
+    stage, endpoint, body = (
+        await held_stage(make_stage, hold_seconds=50),
+        FakeHoldEndpoint(25),
+        os.urandom(BODY_BYTES),
+    )
     began = time.monotonic()
     async with (
         aiohttp.ClientSession() as session,
-        backend("127.0.0.1", hold_port(stage), gate.answer),
+        backend("127.0.0.1", hold_port(stage), endpoint.answer),
         backend(address(0), stage.port, digest),
     ):
         request = asyncio.create_task(_post(session, stage, body))
         for _ in range(2):
-            await gate.arrival(seconds=40)
-        asyncio.get_running_loop().call_later(BEYOND_ONE_TURN_SECONDS - 25, gate.open.set)
+            await endpoint.arrival(seconds=40)
+        asyncio.get_running_loop().call_later(BEYOND_ONE_TURN_SECONDS - 25, endpoint.open.set)
         assert await request == (200, hashlib.sha256(body).hexdigest())
 
     assert time.monotonic() - began > BEYOND_ONE_TURN_SECONDS - 1

@@ -192,8 +192,8 @@ async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: Ma
     await authority.stop()
 
     assert HOST in authority.issued
-    kept = stage.proxy.directory / ACME / f"{ACME}.json"
-    assert kept.stat().st_mode & 0o777 == 0o600
+    certificates = stage.proxy.directory / ACME / f"{ACME}.json"
+    assert certificates.stat().st_mode & 0o777 == 0o600
 
 
 async def _once_trusted(port: int, context: ssl.SSLContext) -> str:

@@ -355,8 +355,8 @@ async def test_old_publication_rows_are_deleted(
         last = await publisher.publish()
 
     async with database.connection() as connection:
-        kept = await connection.fetch("SELECT number FROM publication ORDER BY number")
-    assert [row["number"] for row in kept] == [last - 2, last - 1, last]
+        numbers = await connection.fetch("SELECT number FROM publication ORDER BY number")
+    assert [row["number"] for row in numbers] == [last - 2, last - 1, last]
 
 
 def _with(stage: Stage, **changes: Any) -> RenderContext:

@@ -18,7 +18,7 @@ from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import backend, free_port, says
-from tests.integration.ingress.test_hold import Gate
+from tests.integration.ingress.test_hold import FakeHoldEndpoint
 from tests.patience import patient, within
 
 LEFT, CAME = "left.example.test", "came.example.test"
@@ -69,16 +69,19 @@ async def test_without_quarantine_the_other_tenant_answers_the_request(
 
 async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[int, str]:
     """Return what a visitor of the deleted app gets whose request was held until another app had come up."""
-    gate = Gate(25)
+    endpoint = FakeHoldEndpoint(25)
     app, instance = await rows.add_app(stage.database, "left", port=stage.port, seat=0)
     await rows.hold(stage.database, app)
     await stage.publisher().apply({LEFT: instance})
     url = f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/"
     assert stage.context.hold_port is not None
-    async with aiohttp.ClientSession() as session, backend("127.0.0.1", stage.context.hold_port, gate.answer):
+    async with (
+        aiohttp.ClientSession() as session,
+        backend("127.0.0.1", stage.context.hold_port, endpoint.answer),
+    ):
         post = session.post(url, headers={"Host": LEFT}, data=os.urandom(BODY_BYTES))
         visit = asyncio.create_task(post.__aenter__())
-        await gate.arrival()
+        await endpoint.arrival()
         await rows.withdraw(stage.database, app)
         await stage.publisher().apply({LEFT: None})
         await _delete(stage.database, app, quarantine)
@@ -87,7 +90,7 @@ async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[i
         _, came = await rows.add_app(stage.database, "came", port=stage.port, seat=seat)
         async with backend(address(seat), stage.port, says("the other tenant")):
             await stage.publisher().apply({CAME: came})
-            gate.open.set()
+            endpoint.open.set()
             answer = await visit
             return answer.status, await answer.text()
 

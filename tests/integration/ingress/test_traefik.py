@@ -33,16 +33,23 @@ NO_PROCESS = 2**22 + 1  # above what the kernel gives out
 class Own:
     """A `TraefikIngress` over a stage whose proxy was not started."""
 
-    def __init__(self, stage: Stage, confirm_seconds: float = CONFIRM_SECONDS, **settings: object) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        confirm_seconds: float = CONFIRM_SECONDS,
+        engine: ProcessEngine | None = None,
+        metrics_port: int | None = None,
+        **settings: object,
+    ) -> None:
         self.stage = stage
-        self.engine = ProcessEngine(stage.proxy)
+        self.engine = engine or ProcessEngine(stage.proxy)
         directory = ConfigurationDirectory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
         file = RouteFile(directory.routes, directory.staging)
         publisher = stage.publisher(file=file, confirm_seconds=confirm_seconds)
-        given = IngressSettings.model_validate(
+        ingress = IngressSettings.model_validate(
             {"confirm_seconds": confirm_seconds, "http_port": stage.proxy.entry_points[0].port, **settings}
         )
-        configuration = StaticConfiguration(given, stage.proxy.entry_points, directory.seen)
+        configuration = StaticConfiguration(ingress, stage.proxy.entry_points, directory.seen, metrics_port)
         self.ingress = TraefikIngress(publisher, self.engine, configuration, directory)
 
 
@@ -168,10 +175,10 @@ async def test_replacement_works_without_connection_steering(
 async def test_a_new_proxy_that_fails_leaves_the_old_one_serving(impatient: Own) -> None:
     await impatient.ingress.prepare()
     old = impatient.stage.proxy.pid
-    impatient.ingress._configuration = replace(impatient.ingress._configuration, metrics_port=1)
+    changed = Own(impatient.stage, 2 * BRIEFLY, impatient.engine, metrics_port=1)
     async with backend("127.0.0.1", 1, says("the port's owner")):
         with pytest.raises(NotConfirmed, match="beside the old one"):
-            await impatient.ingress.ensure()
+            await changed.ingress.ensure()
 
     assert impatient.stage.proxy.pid == old
     await impatient.ingress.apply({})
@@ -233,13 +240,13 @@ def test_the_packaged_binary_is_the_one_we_know() -> None:
 def test_only_the_packaged_binary_must_match_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "traefik"
-    other.write_bytes(b"\x7fELF")
-    monkeypatch.setattr("stackyn_server.ingress.binary.packaged", lambda: other)
+    unknown = tmp_path / "traefik"
+    unknown.write_bytes(b"\x7fELF")
+    monkeypatch.setattr("stackyn_server.ingress.binary.packaged", lambda: unknown)
 
     with pytest.raises(BinaryUnusable):
         locate("")
-    assert locate(str(other))[0] == other
+    assert locate(str(unknown))[0] == unknown
     with pytest.raises(BinaryUnusable, match="can't be read"):
         locate(str(tmp_path / "absent"))
 

@@ -31,11 +31,11 @@ def held_requests() -> HeldRequests:
 @pytest.fixture
 async def app(database: Database) -> AppId:
     """An idle app."""
-    made, _ = await rows.add_app(database, "nap", port=8080, seat=0)
-    await rows.hold(database, made)
+    app, _ = await rows.add_app(database, "nap", port=8080, seat=0)
+    await rows.hold(database, app)
     async with database.transaction() as connection:
-        await connection.execute("UPDATE deployment SET phase = 'live' WHERE app = $1", made)
-    return made
+        await connection.execute("UPDATE deployment SET phase = 'live' WHERE app = $1", app)
+    return app
 
 
 @pytest.fixture

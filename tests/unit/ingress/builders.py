@@ -1,4 +1,4 @@
-"""Values for tests of the ingress, with only the interesting part to be said."""
+"""Builders of contexts and routes with defaults, for tests of the ingress."""
 
 from __future__ import annotations
 

@@ -9,38 +9,38 @@ from stackyn_server.ingress.listeners import listener_counts, wait_for_second_li
 from tests.patience import patient
 
 
-def listener(port: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    made = socket.socket(family)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind(("127.0.0.1" if family == socket.AF_INET else "::1", port))
-    made.listen()
-    return made
+def listen(port: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+    listener.listen()
+    return listener
 
 
 def test_listeners_are_counted_and_connections_are_not() -> None:
-    with listener(0) as first:
+    with listen(0) as first:
         port = first.getsockname()[1]
         assert listener_counts([port]) == {port: 1}
-        with listener(port), listener(port, socket.AF_INET6), socket.create_connection(("127.0.0.1", port)):
+        with listen(port), listen(port, socket.AF_INET6), socket.create_connection(("127.0.0.1", port)):
             assert listener_counts([port]) == {port: 3}
     assert listener_counts([port]) == {port: 0}
 
 
 async def test_a_second_listener_is_waited_for() -> None:
-    with listener(0) as first:
+    with listen(0) as first:
         port = first.getsockname()[1]
         waiting = await _waiting(port)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(waiting), 0.1)
-        with listener(port):
+        with listen(port):
             await asyncio.wait_for(waiting, patient(5))
 
 
 async def test_a_listener_that_goes_at_once_does_not_count() -> None:
-    with listener(0) as first:
+    with listen(0) as first:
         port = first.getsockname()[1]
         waiting = await _waiting(port)
-        with listener(port):
+        with listen(port):
             await asyncio.sleep(0.1)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(waiting, 1)

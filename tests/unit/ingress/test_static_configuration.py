@@ -41,17 +41,17 @@ def test_metrics_listen_on_loopback_only_and_only_when_asked() -> None:
 
 
 def test_dashboard_and_trusted_headers_are_off_by_default() -> None:
-    given = " ".join(arguments_for(IngressSettings(https_port=443, acme_email="a@example.test"), 9191))
+    command = " ".join(arguments_for(IngressSettings(https_port=443, acme_email="a@example.test"), 9191))
 
-    assert "api" not in given and "insecure" not in given and "trustedips" not in given
+    assert "api" not in command and "insecure" not in command and "trustedips" not in command
 
 
 def test_every_entry_point_trusts_only_the_operators_proxies() -> None:
-    given = arguments_for(IngressSettings(https_port=443, trusted_proxies=("192.0.2.7", "2001:db8::/32")))
+    arguments = arguments_for(IngressSettings(https_port=443, trusted_proxies=("192.0.2.7", "2001:db8::/32")))
 
     for name in ("web", "websecure"):
-        assert f"--entrypoints.{name}.forwardedheaders.trustedips=192.0.2.7/32,2001:db8::/32" in given
-    assert [line for line in given if "keepalive" in line] == [
+        assert f"--entrypoints.{name}.forwardedheaders.trustedips=192.0.2.7/32,2001:db8::/32" in arguments
+    assert [line for line in arguments if "keepalive" in line] == [
         "--entrypoints.web.transport.keepalivemaxrequests=1"
     ]
 
