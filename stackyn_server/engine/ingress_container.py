@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 MOUNT = PurePosixPath("/etc/stackyn")
 WRITABLE = "acme"  # below the configuration directory: where the proxy keeps its certificates
-STOP_SECONDS = 15.0  # more than the 10 s that the proxy gives its open requests
+STOP_SECONDS = 15.0  # the proxy accepts for 1 s and gives open requests 10 s
 MAX_PROCESSES = 4096  # threads of a Go program under load
 _LAST_LINES = 30
 

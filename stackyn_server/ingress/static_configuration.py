@@ -13,7 +13,8 @@ from stackyn_server.ingress.configuration_directory import ACME, CA_BUNDLE, ROUT
 from stackyn_server.ingress.entry_points import LOOPBACK, METRICS, PLAIN, EntryPoint
 
 THROTTLE = "50ms"  # at the default of 2 s a switch takes as long
-GRACE_SECONDS = 10  # for the open requests of a proxy that received SIGTERM
+ACCEPT_SECONDS = 1  # after SIGTERM; at 0 Traefik cuts off connections that it has not accepted yet
+GRACE_SECONDS = 10  # for open requests, after that
 RESOLVER = "stackyn"
 
 
@@ -70,6 +71,7 @@ def _entry_point(entry_point: EntryPoint, settings: IngressSettings) -> Iterator
     yield f"{name}.reuseport=true"
     # The default of 60 s cuts long uploads.
     yield f"{name}.transport.respondingtimeouts.readtimeout={round(settings.read_seconds)}s"
+    yield f"{name}.transport.lifecycle.requestacceptgracetimeout={ACCEPT_SECONDS}s"
     yield f"{name}.transport.lifecycle.gracetimeout={GRACE_SECONDS}s"
     # Apps get the path that the visitor sent. Our own rules match no path but the secret one.
     yield f"{name}.http.sanitizepath=false"

@@ -1,4 +1,4 @@
-"""A server that has just started may have no ingress for a while: what is ready to go live waits for it and says so."""
+"""A server that just started may have no ingress yet: a ready release waits for it and says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tiny import tiny_app
 
 @contextmanager
 def taken(port: int) -> Iterator[None]:
-    """Another program listens there, so our proxy can't."""
+    """Let another program listen on `port`, so that our proxy can't."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over connections that have ended
         listener.bind(("127.0.0.1", port))
@@ -25,7 +25,7 @@ def taken(port: int) -> Iterator[None]:
 
 @asynccontextmanager
 async def running_at(port: int) -> AsyncIterator[ServerProcess]:
-    """A server with its ingress there, quick to see that it is not ready."""
+    """A server with its ingress on `port` and short deadlines for it."""
     async with running(
         ingress={"http_port": port, "confirm_seconds": patient(4)},
         deadlines={"switching": round(patient(8))},
@@ -71,10 +71,10 @@ async def test_an_interrupted_switch_waits_for_the_ingress(
 
 async def _waits_for_the_ingress(server: ServerProcess, deployment: int) -> None:
     async def waits() -> bool:
-        found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        assert found["status"] in ("pending", "building"), found
-        return bool(found["waiting"]) and "ingress is not ready" in found["waiting"]["reason"]
+        view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        assert view["status"] in ("pending", "building"), view
+        return bool(view["waiting"]) and "ingress is not ready" in view["waiting"]["reason"]
 
     await server.until(waits, 60, "it waits for the ingress")
-    told = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-    assert "Waiting for the server's ingress" in told["build_log"]
+    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+    assert "Waiting for the server's ingress" in logs["build_log"]

@@ -1,4 +1,4 @@
-"""The whole server with a Traefik that its operator runs, and with no proxy of ours at all."""
+"""The whole server with an operator's Traefik, and without a proxy."""
 
 from __future__ import annotations
 

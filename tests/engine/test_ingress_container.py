@@ -1,4 +1,4 @@
-"""The proxy's container, with a small program in the proxy's place."""
+"""The proxy's container, with busybox instead of the proxy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ARGUMENTS = ("sleep", "600")  # the image's entry point is busybox
 
 @pytest.fixture
 async def ingress(engine: Engine) -> AsyncIterator[IngressContainer]:
-    made = IngressContainer(engine)
-    yield made
-    await made.remove()
+    container = IngressContainer(engine)
+    yield container
+    await container.remove()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def _digest(binary: Path) -> str:
 
 
 async def ready() -> None:
-    """The new proxy serves."""
+    """The `ready` of a proxy that serves."""
 
 
 def a_spec(image: str, directory: Path, *arguments: str, memory_mb: int = 32) -> IngressSpec:
@@ -71,7 +71,7 @@ async def test_the_image_holds_the_binary_and_is_made_once(engine: Engine, image
     assert after.id in {image.id for image in await images.present(engine)}
 
 
-async def test_a_binary_other_than_the_one_that_was_checked_makes_no_image(engine: Engine) -> None:
+async def test_a_binary_with_another_digest_makes_no_image(engine: Engine) -> None:
     wrong = hashlib.sha256(str(new_id()).encode()).hexdigest()
 
     with pytest.raises(IngressUnusable):

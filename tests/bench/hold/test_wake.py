@@ -1,4 +1,4 @@
-"""How long the first visitor of a sleeping app waits: from the request to the whole answer, through the real proxy."""
+"""Cold start of an idle app: time from the first request to its complete response, through the real proxy."""
 
 from __future__ import annotations
 

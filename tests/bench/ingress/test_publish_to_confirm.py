@@ -1,4 +1,4 @@
-"""How long a switch takes between its commit and its confirmation, by the number of apps on the server."""
+"""Time between the commit of a switch and its confirmation, by the number of apps on the server."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ MakeStage = Callable[..., Any]
 
 @pytest.fixture
 async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeStage]:
-    """Call it with `tls=True` for a TLS entry point beside the plain one; `start=False` leaves the proxy off."""
+    """With `tls=True` the proxy has a TLS entry point beside the plain one; `start=False` doesn't start the proxy."""
     stages: list[Stage] = []
 
     async def make(*, tls: bool = False, start: bool = True, **context: Any) -> Stage:

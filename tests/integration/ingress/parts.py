@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -112,8 +112,9 @@ class Proxy:
 
 async def end(process: asyncio.subprocess.Process, with_signal: signal.Signals) -> None:
     if process.returncode is None:
-        os.kill(process.pid, signal.SIGCONT)
         process.send_signal(with_signal)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGCONT)
     await process.wait()
 
 
@@ -154,7 +155,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def backend(
     address: str, port: int, handler: Handler, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
-    """An HTTP server whose every path is answered by `handler`."""
+    """Run an HTTP server that answers every path with `handler`."""
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -175,7 +176,7 @@ def says(text: str) -> Handler:
 
 
 async def get(point: EntryPoint, host: str, path: str = "/") -> tuple[int, str]:
-    """One request on a fresh connection: status and body."""
+    """Send one request on a fresh connection; return status and body."""
     scheme = "https" if point.tls else "http"
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, force_close=True)) as session,
@@ -190,7 +191,7 @@ async def get(point: EntryPoint, host: str, path: str = "/") -> tuple[int, str]:
 
 
 async def get_over_http2(point: EntryPoint, host: str) -> bytes:
-    """GET / in frames of HTTP/2 (RFC 9113), with a header block that needs no table (RFC 7541). Returns the body."""
+    """GET / over HTTP/2 (RFC 9113), with a header block that needs no table (RFC 7541); return the body."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -243,7 +244,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self, clients: int) -> AsyncIterator[None]:
-        """Half of the clients keep their connection, half open a fresh one each time."""
+        """Half of the clients keep their connection, half open a fresh one for each request."""
         ended = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for number in range(clients):

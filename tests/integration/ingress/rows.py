@@ -15,7 +15,7 @@ SETTINGS = {"memory_mb": 256, "disk_mb": 1024, "cpu": 0.5}
 async def add_app(
     database: Database, slug: str, *, port: int, seat: int, hosts: Sequence[str] = ()
 ) -> tuple[AppId, InstanceId]:
-    """An app that is served by an instance in slot 0."""
+    """Add an app that an instance in slot 0 serves."""
     async with database.transaction() as connection:
         tenant = await connection.fetchval(
             "INSERT INTO account (email, plan) VALUES ($1, 'pro') RETURNING id",
@@ -41,7 +41,7 @@ async def add_app(
 
 
 async def add_instance(database: Database, app: AppId, *, slot: int, port: int) -> InstanceId:
-    """A further release of the app with its instance; whoever was in the slot is gone."""
+    """Add a release of the app with its instance; an earlier instance of the slot is gone."""
     async with database.transaction() as connection:
         deployment = await connection.fetchval(
             "INSERT INTO deployment (app, tenant, cause, branch) SELECT id, tenant, 'redeploy', branch FROM app "
@@ -69,7 +69,7 @@ async def add_instance(database: Database, app: AppId, *, slot: int, port: int) 
 
 
 async def add_many(database: Database, count: int, *, port: int) -> None:
-    """`count` apps, quickly."""
+    """Add `count` apps in one statement."""
     async with database.transaction() as connection:
         await connection.execute(
             "WITH tenant AS (INSERT INTO account (email, plan) VALUES ('many@example.test', 'pro') RETURNING id), "

@@ -1,4 +1,4 @@
-"""The API through the proxy: its own answers untouched, and JSON from the proxy while it is away."""
+"""The API through the proxy: its own answers are unchanged, and the proxy answers JSON while the API is away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONSOLE, OTHER = "https://console.example.test", "https://console.example.org"
 
 @pytest.fixture
 async def api(make_stage: MakeStage) -> Stage:
-    """A proxy before an API that does not run yet."""
+    """A proxy in front of an API that doesn't run."""
     stage: Stage = await make_stage(metrics_port=free_port(), allowed_origins=(CONSOLE, OTHER))
     return stage
 

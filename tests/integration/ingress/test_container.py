@@ -120,7 +120,6 @@ async def test_replacing_the_container_fails_no_new_connection(
     second = await container.ingress_state()
     assert first is not None and second is not None and second.container != first.container
     print(f"{load.answers.total()} answers, {len(load.failures)} failures")
-    # A client that keeps its connection may lose the request that it sends in the instant in which the old proxy
-    # closes it.
+    # A kept connection may lose the request that is on its way when the old proxy closes the connection.
     lost = [failure for failure in load.failures if failure.startswith(LOST_CONNECTION)]
     assert load.failures == lost and len(lost) <= CLIENTS / 2

@@ -32,7 +32,7 @@ class FakeHoldEndpoint:
         self._arrivals: asyncio.Queue[str] = asyncio.Queue()
 
     async def arrival(self, seconds: float = 10) -> str:
-        """The path of the next question."""
+        """Return the path of the next forwardAuth request."""
         async with within(seconds):
             return await self._arrivals.get()
 

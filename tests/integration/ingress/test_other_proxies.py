@@ -1,4 +1,4 @@
-"""An operator's own Traefik (`managed = false`), no proxy at all (`provider = "none"`), and what the settings mean."""
+"""An operator's own Traefik (`managed = false`), no proxy (`provider = "none"`), and invalid settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def chosen(database: Database, settings: Settings, folder: Path) -> Ingres
 
 @pytest.fixture
 async def operators_proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
-    """A Traefik that watches a directory, with a router of its operator's in it."""
+    """A Traefik that watches a directory with a router of its operator."""
     proxy = Proxy(tmp_path / "operator", (EntryPoint("http", free_port()),))
     watched = proxy.directory / "watched"
     watched.mkdir()

@@ -1,4 +1,4 @@
-"""What reaches an app and what a visitor gets: nothing lost, nothing forged, nothing delayed on the way."""
+"""Requests and responses pass the proxy complete, unforged and without delay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOST = "shop.example.test"
 
 
 async def mirror(request: web.Request) -> web.Response:
-    """Answer with what arrived."""
+    """Answer with the request that arrived."""
     return web.json_response(
         {
             "path": request.raw_path,
@@ -45,7 +45,7 @@ async def shop(stage: Stage) -> Stage:
 
 
 async def raw_get(stage: Stage, path: str, *headers: str) -> dict[str, object]:
-    """Send exactly these bytes as the path and headers, as no client library would."""
+    """Send exactly these bytes as path and headers, which client libraries would change."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.proxy.entry_points[0].port)
     lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", "Connection: close", *headers, "", ""]
     writer.write("\r\n".join(lines).encode())
@@ -197,7 +197,7 @@ async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: Ma
 
 
 async def _once_trusted(port: int, context: ssl.SSLContext) -> str:
-    """Ask for the page until the host's certificate is one that `context` trusts for its name."""
+    """Request the page until the host's certificate is one that `context` trusts for its name."""
     connector = aiohttp.TCPConnector(ssl=context, force_close=True)
     async with within(30), aiohttp.ClientSession(connector=connector) as session:
         while True:

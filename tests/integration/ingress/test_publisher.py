@@ -42,7 +42,7 @@ async def test_a_confirmed_route_is_served(stage: Stage) -> None:
 
 
 async def test_prepare_removes_no_file_that_is_being_written(stage: Stage) -> None:
-    """A job that a killed server left publishes as soon as the next one has started."""
+    """A job of a killed server publishes as soon as the next server has started."""
     starting: list[asyncio.Task[int]] = []
 
     async def start() -> None:

@@ -61,14 +61,14 @@ async def test_a_stopped_apps_addresses_stay_its_own(database: Database) -> None
 async def test_without_quarantine_the_other_tenant_answers_the_request(
     make_stage: MakeStage,
 ) -> None:
-    """What the first test here would see if seats were free at once: it is able to fail."""
+    """Without the quarantine the first test of this module would fail."""
     stage: Stage = await make_stage(hold_port=free_port())
 
     assert await _let_go_after_the_deletion(stage, quarantine=0) == (200, "the other tenant")
 
 
 async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[int, str]:
-    """Return what a visitor of the deleted app gets whose request was held until another app had come up."""
+    """Return the response to a request that was held for a deleted app until another app was up."""
     endpoint = FakeHoldEndpoint(25)
     app, instance = await rows.add_app(stage.database, "left", port=stage.port, seat=0)
     await rows.hold(stage.database, app)
@@ -96,7 +96,7 @@ async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[i
 
 
 async def _delete(database: Database, app: AppId, quarantine: float) -> None:
-    """As the job `remove` and the garbage collection do."""
+    """Do what the job `remove` and the garbage collection do."""
     async with database.transaction() as connection:
         await apps.set_desired(connection, app, Desired.DELETED)
         await apps.empty(connection, app)

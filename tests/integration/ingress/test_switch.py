@@ -1,4 +1,4 @@
-"""Switching an app from one instance to the next, under load, through the real proxy."""
+"""Switches of an app from one instance to the next, under load, through the real proxy."""
 
 from __future__ import annotations
 

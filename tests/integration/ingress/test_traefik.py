@@ -1,4 +1,4 @@
-"""Our own proxy from server start to replacement. It runs as a process here; tests/engine has it in its container."""
+"""Our own proxy from server start to replacement, as a process. tests/engine runs it in its container."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from stackyn_server.ingress.static_configuration import StaticConfiguration
 from stackyn_server.ingress.traefik import TraefikIngress
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, MakeStage, Stage, address
-from tests.integration.ingress.parts import backend, free_port, get, says, self_signed
+from tests.integration.ingress.parts import Load, backend, free_port, get, says, self_signed
 from tests.integration.ingress.process_engine import ProcessEngine
 from tests.patience import within
 
 HOST = "shop.example.test"
+CLIENTS = 8
 NO_PROCESS = 2**22 + 1  # above what the kernel gives out
 
 
@@ -62,7 +63,7 @@ async def own(make_stage: MakeStage) -> AsyncIterator[Own]:
 
 @pytest.fixture
 async def impatient(make_stage: MakeStage) -> Own:
-    """For tests in which a confirmation is to fail first."""
+    """With a short confirmation, for tests in which it fails."""
     stage: Stage = await make_stage(start=False)
     return Own(stage, confirm_seconds=2 * BRIEFLY)
 
@@ -152,6 +153,21 @@ async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
         assert (response.status, await response.text()) == (200, "finished")
         await replacing
         response.close()
+
+
+async def test_connections_that_wait_in_the_old_proxy_are_answered(own: Own) -> None:
+    """On a busy machine the old proxy may not have accepted every connection when it gets SIGTERM."""
+    await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+    await own.ingress.prepare()
+    load = Load(own.ingress.entry_points[0], HOST)
+    async with backend(address(0), own.stage.port, says("x")), load.running(CLIENTS):
+        await load.until(lambda: load.answers["x"] > CLIENTS)
+        own.stage.proxy.freeze()
+        await own.ingress.replace()
+        before = load.answers["x"]
+        await load.until(lambda: load.answers["x"] > before + CLIENTS)
+
+    assert [failure for failure in load.failures if failure.startswith("fresh")] == []
 
 
 async def test_replacement_works_without_connection_steering(
@@ -269,7 +285,7 @@ async def test_the_metrics_port_counts_requests_of_each_service(make_stage: Make
 
 
 async def _subject(port: int) -> str:
-    """The common name of the certificate that is served for some host name."""
+    """Return the common name of the certificate that the proxy serves."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""Another proxy in front of ours: whose word reaches an app, and that no request hides inside another one."""
+"""Another proxy in front of ours: its headers reach an app if it is trusted, and no request hides in another one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORGED = {
 
 
 class Mirror:
-    """A backend that notes what it is asked for and answers with the headers that arrived."""
+    """A backend that records each request and answers with the headers that arrived."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, bytes]] = []
@@ -51,14 +51,14 @@ async def serving(make_stage: MakeStage, *trusted: str) -> Stage:
 
 @pytest.fixture
 async def trusting(make_stage: MakeStage, mirror: Mirror) -> AsyncIterator[Stage]:
-    """Behind a proxy on loopback whose word counts."""
+    """A stage that trusts a proxy on loopback."""
     stage = await serving(make_stage, "127.0.0.0/8")
     async with backend(address(0), stage.port, mirror.answer):
         yield stage
 
 
 async def send(stage: Stage, request: bytes) -> bytes:
-    """Send these bytes on one connection, and return all that comes back until it is closed or falls silent."""
+    """Send these bytes on one connection; return all that comes back until it closes or stays silent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.proxy.entry_points[0].port)
     writer.write(request)
     answer = b""
@@ -139,7 +139,7 @@ SMUGGLED = {
         "Transfer-Encoding: chunked", body=f"10000000000000000\r\n{HIDDEN}\r\n0\r\n\r\n"
     ),
 }
-# What the cases are checked against: on a connection that is kept, a second request that is no secret is passed on.
+# The control of the cases: on a kept connection, a second request that isn't hidden reaches the backend.
 OPEN = post("Content-Length: 0", body=HIDDEN)
 
 

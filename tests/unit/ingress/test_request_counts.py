@@ -1,4 +1,4 @@
-"""What is read of the proxy's metrics."""
+"""Parsing the proxy's metrics."""
 
 from __future__ import annotations
 

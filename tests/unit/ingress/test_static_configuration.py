@@ -27,6 +27,7 @@ def test_plain_http_needs_these_arguments() -> None:
         "--entrypoints.web.address=:8000",
         "--entrypoints.web.reuseport=true",
         "--entrypoints.web.transport.respondingtimeouts.readtimeout=600s",
+        "--entrypoints.web.transport.lifecycle.requestacceptgracetimeout=1s",
         "--entrypoints.web.transport.lifecycle.gracetimeout=10s",
         "--entrypoints.web.http.sanitizepath=false",
         "--entrypoints.web.http.aliasheadersstrategy=delete",
