@@ -1,5 +1,7 @@
-"""The proxy's container: host networking, only its certificates writable, running without this server. Implements
-`ingress.traefik.IngressEngine`."""
+"""The proxy's container: host networking, nothing writable but its certificates. It goes on while this server is away.
+
+Implements the protocol `ingress.traefik.IngressEngine`.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ class IngressUnusable(StackynError):
 
 
 class IngressContainer:
-    """`user` is `<uid>:<gid>` for the proxy, which must be able to read the configuration directory; "" is root without
-    capabilities. `cpu` in cores."""
+    """`user` is the proxy's `<uid>:<gid>`, "" for root without capabilities; it must be able to read the configuration.
+    `cpu` is in cores."""
 
     def __init__(self, engine: Engine, *, user: str = "", cpu: float | None = None) -> None:
         self._engine = engine
@@ -49,9 +51,9 @@ class IngressContainer:
         self._cpu = cpu
 
     async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
-        """Return the image that holds only `binary`; made once for each SHA-256 `digest` (hexadecimal).
+        """Return the image that holds only `binary`, made once for each SHA-256 `digest` (hexadecimal).
 
-        Raises `IngressUnusable` if the file doesn't have this digest, `EngineUnavailable`.
+        Raises `IngressUnusable` when the file has another digest, `EngineUnavailable`.
         """
         name = f"{images.REPOSITORY}ingress:{digest[:12]}-{self._engine.labels.short}"
         existing = await images.inspect(self._engine, name)
@@ -98,7 +100,7 @@ class IngressContainer:
         return await self._replace(await self._find(), await self._create_body(spec), ready)
 
     async def ingress_state(self) -> IngressState | None:
-        """Return the container's state, None without a container."""
+        """Return the state of the proxy's container, None when there is none."""
         container = await self._find()
         if container is None:
             return None
@@ -106,12 +108,12 @@ class IngressContainer:
         return IngressState(container.id, container.running, container.image, container.pid, lines)
 
     async def remove(self) -> None:
-        """Remove the proxy's container, to uninstall; its certificates stay."""
+        """Remove the proxy. Its certificates stay."""
         for container in await self._all():
             await containers.remove(self._engine, container.id)
 
     async def _find(self) -> ContainerState | None:
-        """Return the container; of two, which an interrupted replacement leaves, one that runs."""
+        """Return the running container of the two that an interrupted replacement can leave."""
         return max(await self._all(), key=lambda container: container.running, default=None)
 
     async def _all(self) -> list[ContainerState]:
@@ -145,7 +147,7 @@ class IngressContainer:
             await containers.remove(self._engine, container)
 
     async def _create(self, body: dict[str, Any], *, following: ContainerState | None) -> str:
-        """Two names alternate, so that the new container can exist beside the old one."""
+        """Create a container under the one of two names that is free, so that both can exist side by side."""
         names = [self._engine.labels.ingress_name, f"{self._engine.labels.ingress_name}-b"]
         name = next(name for name in names if following is None or name != following.name)
         try:
@@ -197,7 +199,7 @@ class IngressContainer:
 
 
 def _mount(source: Path, target: PurePosixPath, *, read_only: bool) -> dict[str, Any]:
-    """Return a mount of type `bind`. Unlike `Binds`, it is refused when the source is missing."""
+    """Return a bind mount in the newer form, which refuses a missing source. The older form makes a directory."""
     return {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": read_only}
 
 
