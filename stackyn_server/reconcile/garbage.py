@@ -50,6 +50,7 @@ class GarbageCollector:
         self._engine = engine
         self._builder = builder
         self._clones = clones
+        self._logs_measured_until = 0  # id of a chunk
 
     async def collect(self, _: JobRun) -> None:
         await self._forget_deleted_apps()
@@ -70,12 +71,18 @@ class GarbageCollector:
             kept_seconds = self._settings.auth.keep_days * _SECONDS_PER_DAY
             await sessions.forget(connection, kept_seconds)
             await codes.forget(connection, kept_seconds)
+        await self._trim_long_logs()
+
+    async def _trim_long_logs(self) -> None:
+        """Measure only logs that have grown since the last pass; the first pass measures all."""
         keep = self._settings.apps.log_keep_bytes
         async with self._database.connection() as connection:
-            too_long = await logs.longer_than(connection, keep)
+            newest = await logs.newest_id(connection)
+            too_long = await logs.longer_than(connection, keep, since=self._logs_measured_until)
         for app, kind in too_long:
             async with self._database.transaction() as connection:
                 await logs.trim(connection, app, kind, keep)
+        self._logs_measured_until = newest
 
     async def _forget_deleted_apps(self) -> None:
         """Free the addresses of a deleted app once no proxy can still hold a request for it."""

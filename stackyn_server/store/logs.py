@@ -79,9 +79,15 @@ async def list_of_app(
     return [LogEntry(**row) for row in rows]
 
 
-async def longer_than(connection: Connection, keep_bytes: int) -> list[tuple[AppId, LogKind]]:
-    """Return the apps of whose logs more than `keep_bytes` are stored."""
-    return [(row["app"], row["kind"]) for row in await connection.fetch(SQL.longer_than, keep_bytes)]
+async def newest_id(connection: Connection) -> int:
+    """Return the id of the newest chunk of all logs; 0 before there is one."""
+    return int(await connection.fetchval(SQL.newest_id))
+
+
+async def longer_than(connection: Connection, keep_bytes: int, *, since: int) -> list[tuple[AppId, LogKind]]:
+    """Return the logs that are longer than `keep_bytes`, of those that got a chunk after chunk `since`."""
+    rows = await connection.fetch(SQL.longer_than, keep_bytes, since)
+    return [(row["app"], row["kind"]) for row in rows]
 
 
 async def trim(connection: Connection, app: AppId, kind: LogKind, keep_bytes: int) -> None:

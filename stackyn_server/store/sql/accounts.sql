@@ -78,18 +78,23 @@ WHERE id = $1 AND deleted_at IS NULL
 RETURNING id;
 
 -- name: page
-SELECT account.*, coalesce(reserved.apps, 0) AS apps, coalesce(reserved.memory_mb, 0) AS reserved_memory_mb,
-       coalesce(reserved.disk_mb, 0) AS reserved_disk_mb
-FROM account
-LEFT JOIN LATERAL (
-    SELECT count(*)::integer AS apps, sum(memory_mb)::integer AS memory_mb, sum(disk_mb)::integer AS disk_mb
-    FROM app WHERE app.tenant = account.id AND app.desired <> 'deleted'
-) AS reserved ON true
-WHERE deleted_at IS NULL
-  AND ($1 = '' OR strpos(lower(email), lower($1)) > 0)
-  AND ($4::uuid IS NULL OR account.id = $4)
-ORDER BY account.created_at DESC, account.id DESC
-LIMIT $2 OFFSET $3;
+-- The page is cut out first: only its accounts' apps are added up.
+WITH page AS MATERIALIZED (
+    SELECT * FROM account
+    WHERE deleted_at IS NULL
+      AND ($1 = '' OR strpos(lower(email), lower($1)) > 0)
+      AND ($4::uuid IS NULL OR id = $4)
+    ORDER BY created_at DESC, id DESC
+    LIMIT $2 OFFSET $3
+)
+SELECT page.*, reserved.apps, reserved.memory_mb AS reserved_memory_mb, reserved.disk_mb AS reserved_disk_mb
+FROM page
+CROSS JOIN LATERAL (
+    SELECT count(*)::integer AS apps, coalesce(sum(memory_mb), 0)::integer AS memory_mb,
+           coalesce(sum(disk_mb), 0)::integer AS disk_mb
+    FROM app WHERE app.tenant = page.id AND app.desired <> 'deleted'
+) AS reserved
+ORDER BY page.created_at DESC, page.id DESC;
 
 -- name: count
 SELECT count(*)::integer FROM account WHERE deleted_at IS NULL AND ($1 = '' OR strpos(lower(email), lower($1)) > 0);

@@ -32,7 +32,7 @@ RETURNING *;
 SELECT * FROM app WHERE id = $1;
 
 -- name: lock
--- Everything that changes an app's wishes takes this row first, so that two requests can't cross.
+-- Every change of what is wanted of an app takes this row first, so that two requests can't cross.
 SELECT * FROM app WHERE id = $1 AND desired <> 'deleted' AND ($2::uuid IS NULL OR tenant = $2) FOR UPDATE;
 
 -- name: of_tenant
@@ -67,7 +67,14 @@ DELETE FROM domain WHERE app = $1;
 DELETE FROM app WHERE torn_down_at < now() - make_interval(secs => $1) RETURNING id;
 
 -- name: view
--- The app's status is never stored: it is derived here from the wish, the route and the deployments.
+-- The app's status is never stored: it is derived here from what is wanted, the route and the deployments. The page is
+-- cut out first, so that only its apps are looked up in the other tables.
+WITH page AS MATERIALIZED (
+    SELECT * FROM app
+    WHERE desired <> 'deleted' AND ($1::uuid IS NULL OR tenant = $1) AND ($2::bigint IS NULL OR id = $2)
+    ORDER BY created_at DESC, id DESC
+    LIMIT $3 OFFSET $4
+)
 SELECT a.*,
        active.id AS active_id, active.phase AS active_phase, active.waiting_reason,
        served.live_at AS last_deployed_at,
@@ -75,8 +82,8 @@ SELECT a.*,
        i.container, i.restart_count, i.down_since IS NOT NULL AS is_down, i.unhealthy_since IS NOT NULL AS is_unhealthy,
        s.memory_bytes, s.disk_bytes,
        account.email AS tenant_email,
-       counted.deployments AS deployment_count, newest.phase AS newest_phase
-FROM app a
+       newest.phase AS newest_phase
+FROM page a
 JOIN account ON account.id = a.tenant
 LEFT JOIN route r ON r.app = a.id
 LEFT JOIN instance i ON i.id = r.instance AND i.state <> 'gone'
@@ -99,12 +106,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT instance, memory_bytes, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
 ) AS s ON s.instance = i.id AND i.down_since IS NULL
-LEFT JOIN LATERAL (SELECT count(*)::integer AS deployments FROM deployment d WHERE d.app = a.id) AS counted ON true
-WHERE a.desired <> 'deleted'
-  AND ($1::uuid IS NULL OR a.tenant = $1)
-  AND ($2::bigint IS NULL OR a.id = $2)
-ORDER BY a.created_at DESC, a.id DESC
-LIMIT $3 OFFSET $4;
+ORDER BY a.created_at DESC, a.id DESC;
 
 -- name: count
 SELECT count(*)::integer FROM app WHERE desired <> 'deleted' AND ($1::uuid IS NULL OR tenant = $1);

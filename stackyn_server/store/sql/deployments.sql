@@ -3,6 +3,8 @@ WITH made AS (
     INSERT INTO deployment (app, tenant, cause, phase, branch, commit, plan, image, source_release)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     RETURNING *
+), counted AS (
+    UPDATE app SET deployment_count = deployment_count + 1 WHERE id = $1
 ), told AS (
     INSERT INTO event (name, tenant, app, deployment, data)
     SELECT 'deployment.' || phase, tenant, app, id, jsonb_build_object('cause', cause) FROM made

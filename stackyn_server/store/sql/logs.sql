@@ -41,8 +41,16 @@ FROM log_chunk WHERE app = $1 AND kind = $2
 ORDER BY id DESC LIMIT $3 OFFSET $4
 
 -- name: longer_than
--- The length of a stored text is known without reading it.
-SELECT app, kind FROM log_chunk GROUP BY app, kind HAVING sum(octet_length(content)) > $1
+-- Only of the logs that have grown since chunk $2: to measure a log, all its chunks are read.
+SELECT grown.app, grown.kind
+FROM (SELECT DISTINCT app, kind FROM log_chunk WHERE id > $2) AS grown
+JOIN LATERAL (
+    SELECT sum(octet_length(chunk.content)) AS bytes FROM log_chunk AS chunk
+    WHERE chunk.app = grown.app AND chunk.kind = grown.kind
+) AS measured ON measured.bytes > $1
+
+-- name: newest_id
+SELECT coalesce(max(id), 0) FROM log_chunk
 
 -- name: trim
 -- All but the newest chunks that together reach $3 bytes.

@@ -99,8 +99,10 @@ async def test_logs_that_are_too_long_are_found_and_trimmed(database: Database) 
                 logs.NewChunk(ids[3], other.id, None, "build", "x" * 600),
             ],
         )
-        assert await logs.longer_than(connection, 1000) == [(app.id, "build")]
+        assert await logs.newest_id(connection) == ids[-1]
+        assert await logs.longer_than(connection, 1000, since=ids[0]) == [(app.id, "build")]
+        assert await logs.longer_than(connection, 1000, since=ids[1]) == [], "it has not grown since"
         await logs.trim(connection, app.id, "build", 600)
-        assert await logs.longer_than(connection, 1000) == []
+        assert await logs.longer_than(connection, 1000, since=0) == []
         (left,) = await logs.list_of_app(connection, app.id, "build", limit=10, offset=0)
         assert left.content == "y" * 600
