@@ -1,1 +1,1 @@
-"""HTTP in: one table of routes, of which middleware, OpenAPI and the authorization tests are derived."""
+"""HTTP in: one table of endpoints, from which middleware, OpenAPI and the authorization tests are derived."""

@@ -64,7 +64,7 @@ def _by_path(endpoints: tuple[Endpoint, ...]) -> dict[str, list[Endpoint]]:
 
 
 async def _continue(request: Request) -> None:
-    """Ask for the body when the client waits to be asked; any other expectation is nothing to us."""
+    """Ask for the body when the client waits to be asked; ignore any other expectation."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -1,4 +1,4 @@
-"""From a handler's annotations to what a request must bring.
+"""Reads from a handler's annotations what its requests must have.
 
 A handler is a plain function. By annotation it may ask for `Services`, the `Caller`, the `web.Request` itself, one body
 model (or the body as `bytes`) and one query model; every other parameter is a member of the path with the same name.
@@ -62,7 +62,7 @@ _WHOLE: dict[Any, str] = {Services: "services", Caller: "caller", web.Request: "
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a handler needs, by parameter name. `answer` is the annotation of what it returns."""
+    """What a handler needs, by parameter name. `response` is the annotation of what the handler returns."""
 
     path: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     path_types: Mapping[str, Any] = field(default_factory=dict)
@@ -72,27 +72,26 @@ class Binding:
     caller: str | None = None
     request: str | None = None
     raw_body: str | None = None
-    answer: Any = None
+    response: Any = None
 
 
 def bind(endpoint: Endpoint) -> Binding:
     """Read the annotations of the endpoint's handler. Raises TypeError when they and the path disagree."""
     hints = typing.get_type_hints(endpoint.handler)
-    answer = hints.pop("return", None)
     members = _MEMBER.findall(endpoint.path)
-    found: dict[str, Any] = {"answer": answer}
+    bound: dict[str, Any] = {"response": hints.pop("return", None)}
     path, path_types = {}, {}
     for name, hint in hints.items():
         if hint in _WHOLE:
-            found[_WHOLE[hint]] = name
+            bound[_WHOLE[hint]] = name
         elif isinstance(hint, type) and issubclass(hint, RequestBody):
-            found["body"] = (name, hint)
+            bound["body"] = (name, hint)
         elif isinstance(hint, type) and issubclass(hint, Query):
-            found["query"] = (name, hint)
+            bound["query"] = (name, hint)
         elif name in members and hint in PARSERS:
             path[name], path_types[name] = PARSERS[hint], hint
         else:
             raise TypeError(f"{endpoint.name}: nothing of a request fits the parameter {name!r}")
     if set(members) != set(path):
         raise TypeError(f"{endpoint.name}: the path has {members}, the handler takes {sorted(path)}")
-    return Binding(path=path, path_types=path_types, **found)
+    return Binding(path=path, path_types=path_types, **bound)

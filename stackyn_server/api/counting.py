@@ -1,4 +1,4 @@
-"""Every answer is counted by its entry of the table and its status, whatever became of the request."""
+"""Counts every request by its endpoint and status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN = "unknown"  # one name for all paths that are not in the table: anybody
 
 
 def counting(metrics: Metrics) -> Middleware:
-    """Make the outermost middleware."""
+    """Return the outermost middleware."""
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""The one place where an error becomes the contract's JSON."""
+"""Turns every error into the contract's JSON."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def request_id(request: web.BaseRequest) -> str:
     """Return the id of this request: the one it came with, if that is harmless, or a new one."""
-    known: str | None = request.get(_REQUEST_ID)
-    if known is None:
+    identifier: str | None = request.get(_REQUEST_ID)
+    if identifier is None:
         given = request.headers.get(REQUEST_ID_HEADER, "")
-        known = given if _GIVEN_REQUEST_ID.fullmatch(given) else token_hex(_REQUEST_ID_BYTES)
-        request[_REQUEST_ID] = known
-    return known
+        identifier = given if _GIVEN_REQUEST_ID.fullmatch(given) else token_hex(_REQUEST_ID_BYTES)
+        request[_REQUEST_ID] = identifier
+    return identifier
 
 
 def error_response(
     request: web.BaseRequest, status: int, code: str, *parts: str, error: StackynError | None = None
 ) -> web.Response:
     """Return the contract's error body with one sentence made of `parts`. An empty `code` is that of the status."""
-    known = published(code, status)
+    published_code = published(code, status)
     details = dict(error.details) if error else {}
     billing_status = details.pop("billing_status", None)
     body = Error(
-        error=sentence(known, status, *parts),
-        code=known,
+        error=sentence(published_code, status, *parts),
+        code=published_code,
         request_id=request_id(request),
         details=details or None,
         billing_status=str(billing_status) if billing_status else None,
@@ -53,7 +53,7 @@ def error_response(
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Answer every failure in JSON. What nobody foresaw is a 500 with a full record in the log."""
+    """Answer every failure in JSON. An unexpected exception is a 500 with its traceback in the log."""
     try:
         return await handler(request)
     except StackynError as error:

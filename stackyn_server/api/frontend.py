@@ -1,4 +1,4 @@
-"""The web consoles as files: each built folder at the host name of its own, on a listener apart from the API.
+"""Serves the built web clients, each at its own host name, on a port apart from the API.
 
 Addresses that are no file get `index.html`, because the pages find their way themselves; one that names a file (it has
 an extension) and one below `assets/` are 404 when they are not there, so that a page of yesterday doesn't read today's
@@ -35,7 +35,7 @@ class FrontendMissing(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class WebClient:
-    """One built client: its folder, and the path that it was built to be served below."""
+    """A built client: its folder, and the base path that it was built for."""
 
     folder: Path
     base: str = "/"
@@ -65,8 +65,8 @@ def create_frontend_app(web_clients: Mapping[str, WebClient], base_domain: str) 
             raise web.HTTPNotFound
         if not request.path.startswith(client.base):
             raise web.HTTPFound(client.base)
-        wanted = request.path.removeprefix(client.base)
-        file = await asyncio.to_thread(_find, client.folder, wanted)
+        path = request.path.removeprefix(client.base)
+        file = await asyncio.to_thread(_find, client.folder, path)
         if file is None:
             raise web.HTTPNotFound
         return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: _kept(file.relative_to(client.folder))})
@@ -81,10 +81,10 @@ def create_frontend_app(web_clients: Mapping[str, WebClient], base_domain: str) 
     return app
 
 
-def _find(folder: Path, wanted: str) -> Path | None:
-    """Return the file that answers the path `wanted`; nothing outside `folder`, by no spelling and no link."""
+def _find(folder: Path, path: str) -> Path | None:
+    """Return the file that answers `path`, never one outside `folder` (by `..` or by a link)."""
     try:
-        file = (folder / wanted).resolve()
+        file = (folder / path).resolve()
         if not file.is_relative_to(folder):
             return None
         if file.is_file():

@@ -91,7 +91,7 @@ def _schemas(
             if model:
                 inputs[(model[1], "validation")] = TypeAdapter(model[1])
         if endpoint.media is Media.JSON:
-            inputs[(binding.answer, "serialization")] = TypeAdapter(binding.answer)
+            inputs[(binding.response, "serialization")] = TypeAdapter(binding.response)
     generator = GenerateJsonSchema(ref_template=_REFERENCE)
     schemas, definitions = generator.generate_definitions(
         [(key, key[1], adapter.core_schema) for key, adapter in inputs.items()]
@@ -178,7 +178,7 @@ def _responses(endpoint: Endpoint, binding: Binding, schemas: dict[Any, Any]) ->
             continue
         success: dict[str, Any] = {"description": "Done."}
         if endpoint.media is Media.JSON:
-            success["content"] = {Media.JSON.value: {"schema": schemas[binding.answer, "serialization"]}}
+            success["content"] = {Media.JSON.value: {"schema": schemas[binding.response, "serialization"]}}
         elif forms := [form for form in (endpoint.media, endpoint.other_media) if form in _FORMS]:
             success["content"] = {form.value: {"schema": _FORMS[form]} for form in forms}
         responses[str(status)] = success

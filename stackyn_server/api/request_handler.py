@@ -32,9 +32,9 @@ def request_handler(
 ) -> RequestHandler:
     """Make the aiohttp handler of an endpoint. Raises TypeError when the handler does not fit its entry."""
     binding = bind(endpoint)
-    answer = TypeAdapter(binding.answer) if endpoint.media is Media.JSON else None
+    response_body = TypeAdapter(binding.response) if endpoint.media is Media.JSON else None
 
-    async def answered(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         started = time.monotonic()
         arguments: dict[str, Any] = {}
         if binding.query:
@@ -57,14 +57,16 @@ def request_handler(
         )
         if isinstance(result, web.StreamResponse):
             return result
-        if answer is None:
+        if response_body is None:
             return web.Response(status=endpoint.status)
         status = result.status_instead() if isinstance(result, ResponseBody) else None
         return web.Response(
-            status=status or endpoint.status, body=answer.dump_json(result), content_type=Media.JSON.value
+            status=status or endpoint.status,
+            body=response_body.dump_json(result),
+            content_type=Media.JSON.value,
         )
 
-    return answered
+    return handle
 
 
 async def _caller(

@@ -1,4 +1,4 @@
-"""Runs the application so that even what is no readable HTTP request gets the contract's JSON.
+"""Runs the application so that even an unreadable HTTP request gets the contract's JSON.
 
 aiohttp answers a malformed request line, a flood of headers or an unknown expectation below the middlewares, in plain
 text. `ApiRunner` is an `AppRunner` in which those answers look like all others.

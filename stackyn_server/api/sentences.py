@@ -1,4 +1,4 @@
-"""Sentences in errors, and the words that none of them may have because a published client acts on them."""
+"""Sentences in errors, without the words that published clients act on."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def about_status(status: int) -> str:
 
 
 def sentence(code: Code, status: int, *parts: str) -> str:
-    """Join the non-empty parts to one text; what a tenant typed may bring a forbidden word, then a plain text stands
-    for it."""
+    """Join the non-empty parts to one text. The sentence of the status replaces a text with a forbidden word, which a
+    tenant may have typed."""
     text = " ".join(part for part in parts if part)
     is_forbidden = _NEVER.search(text) or (code not in _CODES_WITH_CODE_WORDS and _CODE_WORDS.search(text))
     return about_status(status) if is_forbidden or not text else text

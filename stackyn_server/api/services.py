@@ -1,4 +1,4 @@
-"""Everything that a request may ask for, in one value that `wiring.py` builds and the API carries."""
+"""All services that handlers may call, in one value that `wiring.py` builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that go on: server-sent events (WHATWG HTML, section 9.2) and growing text.
+"""Streamed responses: server-sent events (WHATWG HTML, section 9.2) and growing text.
 
 A stream ends when its source ends, when its client has gone, when `idle` says that nothing more will come, or when the
 server stops: aiohttp waits for open answers while it shuts down.
@@ -41,7 +41,7 @@ def install(app: web.Application) -> None:
 
 
 def event(data: str, *, name: str | None = None, identifier: int | None = None) -> bytes:
-    """Spell one event; every line of `data` becomes a field of its own."""
+    """Encode one event; every line of `data` becomes a field of its own."""
     lines = [f"id: {identifier}"] if identifier is not None else []
     if name is not None:
         lines.append(f"event: {name}")
@@ -77,8 +77,8 @@ async def pump(
     idle: Callable[[], Awaitable[bytes | None]],
     farewell: bytes = FAREWELL,
 ) -> web.StreamResponse:
-    """Write what `source` gives until the stream ends. `idle` returns the last words when nothing more will come;
-    `farewell` is what is said when it is the server that stops."""
+    """Write what `source` gives until the stream ends. `idle` returns the final bytes when nothing more will
+    come, else None; `farewell` is written when the server stops."""
     closing = asyncio.create_task(request.app[CLOSING].wait(), name="stream.closing")
     upcoming = asyncio.ensure_future(anext(source))
     silence_seconds = _FIRST_IDLE_SECONDS

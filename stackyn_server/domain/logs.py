@@ -14,7 +14,7 @@ StreamName = Literal["stdout", "stderr"]
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line without its end. `nanoseconds` since 1970 is the exact time, to go on from with `follow`."""
+    """One line without its end. `nanoseconds` since 1970 is the exact time; `follow` resumes from it."""
 
     at: datetime
     nanoseconds: int

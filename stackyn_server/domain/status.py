@@ -1,5 +1,5 @@
-"""The word that clients are shown for an app. Never stored: it follows from the wish, the active deployment, and
-whether the container that serves is recorded as up and well."""
+"""An app's status for clients. Never stored: it is derived from what its owner wants, the active deployment, and
+whether the serving container is recorded as up and healthy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SLEEPING, DOWN, UNHEALTHY = "sleeping", "down", "unhealthy"
 
 
 def active_status(active: Phase, *, is_down: bool) -> Status:
-    """A live deployment whose container does not run has failed for now, whoever is about to bring it back."""
+    """Return the status of the active deployment: `failed` while a live one's container does not run."""
     return Status.FAILED if active is Phase.LIVE and is_down else status_of(active)
 
 
 def app_status(desired: Desired, active: Phase | None, *, is_down: bool = False) -> Status:
-    """A stopped app is `stopped` at once, whatever is still being taken down."""
+    """Return the app's status: a stopped app is `stopped` at once, even while its container still ends."""
     if desired is not Desired.RUNNING or active is None:
         return Status.STOPPED
     return active_status(active, is_down=is_down)
@@ -29,7 +29,7 @@ def app_phase(
     is_down: bool = False,
     is_unhealthy: bool = False,
 ) -> str:
-    """The finer truth beside the status."""
+    """Return the app's phase, which is finer than its status."""
     if desired is not Desired.RUNNING or active is None:
         return Status.STOPPED.value
     if active is not Phase.LIVE:

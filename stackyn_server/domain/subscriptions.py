@@ -1,4 +1,4 @@
-"""What an account may use: decided from its trial, its subscriptions and the administrator's word.
+"""What an account may use: decided from its trial, its subscriptions and the plan that an administrator granted.
 
 The statuses and their meaning are those of Lemon Squeezy's subscription object, from memory.
 """
@@ -51,7 +51,7 @@ class PricedSubscription:
 
 @dataclass(frozen=True, slots=True)
 class BillingState:
-    """Where an account stands. `paid_until`: paid for, and cancelled to that day."""
+    """An account's billing status and plan, with what decides them. `paid_until`: cancelled, and paid to that day."""
 
     billing_status: str
     plan: str
@@ -62,7 +62,7 @@ class BillingState:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When it changes by itself."""
+        """When time ends this state; None: never."""
         return {TRIAL: self.trial_ends_at, ACTIVE: self.paid_until}.get(self.billing_status)
 
 
@@ -80,7 +80,7 @@ def entitles(subscription: Subscription, now: datetime) -> bool:
 
 
 def decide(before: BillingState, offers: Sequence[PricedSubscription], now: datetime) -> BillingState:
-    """Return where the account stands now.
+    """Return the account's billing state now.
 
     Of several subscriptions the dearest that entitles counts, so the end of an old one ends nothing. Once there was
     a subscription, its end is the account's, whatever is left of the trial. A granted plan counts until another

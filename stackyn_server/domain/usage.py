@@ -1,4 +1,4 @@
-"""What two readings of a container's counters say about the time between them. Pure."""
+"""Usage of an app: computed from two readings of its container's counters, and as points of a series. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Range(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsagePoint:
-    """A step of a series that begins `at`: processor on average, memory and disk at their highest, network in all."""
+    """One step of a series, from `at` on: average processor use, highest memory and disk use, network total."""
 
     at: datetime
     cpu: float | None

@@ -1,4 +1,4 @@
-"""What time does to accounts: the end of a trial or of a paid period, at its moment and by a periodic check."""
+"""Ends trials and paid periods on time: an `expiry` job for each account, and a periodic check of all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class BillingExpiry:
         self._billing = billing
 
     async def expire(self, run: JobRun) -> None:
-        """Settle an account at its end: the handler of `expiry` jobs, whose subject is the account."""
+        """Handle an `expiry` job, whose subject is the account: settle the account at its end."""
         async with self._database.transaction() as connection:
             account = await accounts.lock(connection, UserId(UUID(run.job.subject)))
             now = run.now()
@@ -29,7 +29,7 @@ class BillingExpiry:
                 await run.retry(connection, check_at, "the end of a trial or of what is paid for")
 
     async def settle_all(self, _run: JobRun | None = None) -> None:
-        """Settle each account that time or a changed configuration may have moved, in a transaction of its own."""
+        """Settle each account that time or a changed configuration may change, in a transaction of its own."""
         async with self._database.connection() as connection:
             account_ids = await accounts.to_settle(connection)
         for account_id in account_ids:

@@ -29,7 +29,7 @@ class MailDelivery:
         self._carrier = carrier
 
     async def __call__(self, run: JobRun) -> None:
-        """Hand the mail over. Raises `MailUnavailable`, upon which the dispatcher tries again."""
+        """Hand the mail over. Raises `MailUnavailable`; the dispatcher then retries the job."""
         arguments, key = MailArguments.parse(run.job.arguments), run.job.subject
         sealed = base64.b64decode(arguments.sealed)
         content = json.loads(self._sealer.open(mail_context(key), sealed))

@@ -1,4 +1,4 @@
-"""What an operator watches, in Prometheus' text format: counts and states, never a tenant's name, address or id."""
+"""Figures for Prometheus: counts and states of the server, never a tenant's name, address or id."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
 class Metrics:
-    """Counted in this process, so that counters begin at zero with it; the rest is asked when somebody looks."""
+    """Counters live in this process and start at zero with it; gauges are read at each scrape."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Metrics:
         self._age = gauge("stackyn_samples_age_seconds", "Since all apps were last measured; -1: not yet.")
 
     def is_operators(self, token: str) -> bool:
-        """Whether it is the token of `[metrics] token_file`, which needs no database."""
+        """Say whether this is the token of `[metrics] token_file`; needs no database."""
         return bool(self._token) and hmac.compare_digest(token.encode(), self._token.encode())
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Metrics:
             self._lag.observe(max(0.0, loop.time() - due))
 
     async def render(self) -> bytes:
-        """Ask everybody and return the page. Without the database it has less on it, and says so."""
+        """Read all gauges and return the page. Without the database its figures are missing and its gauge is 0."""
         parts = (await self._health()).parts
         for part, state in parts.items():
             self._up.labels(part).set(state == "ok")

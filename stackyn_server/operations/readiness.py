@@ -1,4 +1,4 @@
-"""Is the server able to do its whole work? Liveness is the process itself; readiness asks its parts."""
+"""Readiness: whether every part of the server works. (Liveness: the process answers.)"""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Readiness:
 
 
 class ReadinessCheck:
-    """Asks every part, and how punctual the periodic chores are. A check raises `StackynError` with the sentence to
-    show; one that hangs is not ready."""
+    """Runs the check of every part, and reports the periodic work. A check raises `StackynError` with the sentence to
+    show; a check that hangs counts as failed."""
 
     def __init__(
         self, checks: Mapping[str, Check], report: Callable[[], Awaitable[Sequence[Punctuality]]]

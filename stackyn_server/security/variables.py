@@ -1,4 +1,4 @@
-"""Values of an app's variables at rest, each bound to its tenant, app and name: moved elsewhere, it does not open."""
+"""Seals the values of an app's variables, each bound to its tenant, app and name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of accounts, without what only the server may know (password hashes)."""
+"""Views of accounts, without what only the server may know (password hashes)."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ def account_view(account: Account) -> AccountView:
 
 
 def billing_status(account: Account) -> str:
-    """Return the status that counts now: what has an end is over at its end, whenever the row is told."""
+    """Return the status that counts now: a trial or paid period is over at its end, even before the row says so."""
     ends_at = {TRIAL: account.trial_ends_at, ACTIVE: account.paid_until}.get(account.billing_status)
     is_over = ends_at is not None and ends_at <= datetime.now(UTC)
     return EXPIRED if is_over else account.billing_status
 
 
 def is_sold(settings: Settings) -> bool:
-    """Say whether accounts can have a trial or a subscription: where nobody pays, only to try it out."""
+    """Say whether accounts can have a trial or a subscription: with a payment provider, or to test billing."""
     return settings.billing.provider != NO_PROVIDER or settings.billing.test_endpoint
 
 
 def billing_plan(settings: Settings, name: str) -> tuple[str, Plan]:
-    """Return the plan that counts for an account whose row says `name`: the default one when that is gone."""
+    """Return the plan called `name`; the default plan when the configuration no longer has it."""
     if name not in settings.plans:
         name = settings.billing.default_plan
     return name, settings.plans[name]
@@ -97,7 +97,7 @@ def profile_view(settings: Settings, account: Account, reserved: Reservation) ->
 
 
 def _subscription(settings: Settings, account: Account) -> Subscription | None:
-    """Describe what the account's status comes from; where nobody pays there is nothing to subscribe to."""
+    """Describe the account's trial or subscription; None without one, and where plans are not sold."""
     is_subscribed = account.trial_started_at is not None or account.paid_by is not None
     status = billing_status(account)
     if not is_sold(settings) or not (is_subscribed or status == EXPIRED):

@@ -1,4 +1,4 @@
-"""What people do with their own account: sign in with a password, look at the profile, change it."""
+"""What people do with their own account: sign in with a password, read the profile, change it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackyn_server.store import accounts, audit, sessions
 from stackyn_server.store.accounts import Account, NewAccount
 from stackyn_server.store.database import Connection, Database
 
-_MADE_PASSWORD_BYTES = 12
+_RANDOM_PASSWORD_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ class Accounts:
     async def profile(self, account: UserId) -> Profile:
         """Return the account with the limits that are enforced and what is used of them."""
         async with self._database.connection() as connection:
-            found = await accounts.page(connection, account=account)
-        if not found:
+            with_use = await accounts.page(connection, account=account)
+        if not with_use:
             raise SessionEnded
-        return profile_view(self._settings, found[0].account, found[0].reserved)
+        return profile_view(self._settings, with_use[0].account, with_use[0].reserved)
 
     async def change(
         self,
@@ -104,22 +104,22 @@ class Accounts:
         return account_view(changed)
 
     async def make_admin(self, email: str, password: str | None = None) -> FirstAdmin:
-        """Make an admin by the command line, from an account that is there or a new one, on the admin plan.
+        """Make an admin by the command line, from an existing account or a new one, on the admin plan.
 
         A new account without a given password gets a random one, which is returned once.
         """
         email = valid_email(email)
         async with self._database.connection() as connection:
-            known = await accounts.by_email(connection, email)
-        if password is None and (known is None or known.password_hash is None):
-            password = secrets.token_urlsafe(_MADE_PASSWORD_BYTES)
+            existing = await accounts.by_email(connection, email)
+        if password is None and (existing is None or existing.password_hash is None):
+            password = secrets.token_urlsafe(_RANDOM_PASSWORD_BYTES)
         password_hash = await self._passwords.hash(valid_password(password)) if password else None
         async with self._database.transaction() as connection:
             await accounts.lock_address(connection, email)
             account = await accounts.lock_by_email(connection, email)
-            made = await self._promoted(connection, account, email, password_hash)
-            await audit.append(connection, "admin.made", actor=None, subject=made.id)
-        return FirstAdmin(account_view(made), password)
+            admin = await self._promoted(connection, account, email, password_hash)
+            await audit.append(connection, "admin.made", actor=None, subject=admin.id)
+        return FirstAdmin(account_view(admin), password)
 
     async def _promoted(
         self, connection: Connection, account: Account | None, email: str, password_hash: str | None

@@ -1,4 +1,4 @@
-"""What admins do with everybody's accounts and apps. Each deed is in the audit log before it is done."""
+"""What admins do with everybody's accounts and apps. Each action is in the audit log before it is done."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class UserView:
 
 @dataclass(frozen=True, slots=True)
 class UserList:
-    """`total` counts what the search finds, on all pages."""
+    """`total` counts the accounts that the search finds, on all pages."""
 
     users: list[UserView]
     total: int
@@ -68,13 +68,13 @@ class Administration:
     async def users(self, *, search: str, limit: int, offset: int) -> UserList:
         """Return accounts, newest first, whose address has `search` in it, whatever its case."""
         async with self._database.connection() as connection:
-            found = await accounts.page(connection, search=search, limit=limit, offset=offset)
+            uses = await accounts.page(connection, search=search, limit=limit, offset=offset)
             total = await accounts.count(connection, search=search)
-        return UserList([self._user(use) for use in found], total)
+        return UserList([self._user(use) for use in uses], total)
 
     async def user(self, account: UserId) -> UserView:
         async with self._database.connection() as connection:
-            return await self._one(connection, account)
+            return await self._user_view(connection, account)
 
     async def set_plan(self, actor: Caller, account: UserId, plan: str) -> UserView:
         """Put an account on another billing plan, active from now on. Raises `InvalidRequest` for an unknown one."""
@@ -85,12 +85,12 @@ class Administration:
                 details={"field": "plan"},
             )
         async with self._database.transaction() as connection:
-            found = await accounts.lock(connection, account)
-            if found is None:
+            locked = await accounts.lock(connection, account)
+            if locked is None:
                 raise NoSuchUser
-            await self._billing.grant(connection, found, plan)
+            await self._billing.grant(connection, locked, plan)
             await self._record(connection, actor, "user.plan_set", account, {"plan": plan})
-            return await self._one(connection, account)
+            return await self._user_view(connection, account)
 
     async def delete_user(self, actor: Caller, account: UserId) -> int:
         """Delete an account and have its apps torn down; returns how many. Not oneself, and not the last admin."""
@@ -158,11 +158,11 @@ class Administration:
     ) -> None:
         await audit.append(connection, action, actor=actor.id, subject=subject, data=data)
 
-    async def _one(self, connection: Connection, account: UserId) -> UserView:
-        found = await accounts.page(connection, account=account)
-        if not found:
+    async def _user_view(self, connection: Connection, account: UserId) -> UserView:
+        uses = await accounts.page(connection, account=account)
+        if not uses:
             raise NoSuchUser
-        return self._user(found[0])
+        return self._user(uses[0])
 
     def _user(self, use: AccountUse) -> UserView:
         return UserView(account_view(use.account), quota_view(self._settings, use.account, use.reserved))

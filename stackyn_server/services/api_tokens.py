@@ -41,7 +41,7 @@ class ApiTokens:
         self._database = database
 
     async def create(self, caller: Caller, name: str, days: int | None) -> NewToken:
-        """Make a token that works for `days` (None: until it is deleted). The answer is the only place it is shown."""
+        """Make a token that works for `days` (None: until it is deleted). The token is shown here only."""
         name = valid_person_name(name, "name")
         if not name:
             raise InvalidRequest("The token needs a name.", details={"field": "name"})
@@ -63,18 +63,18 @@ class ApiTokens:
                 raise NotFound("There is no such token.")
 
     async def identify(self, token: str) -> Caller | None:
-        """Return who holds this token, or None for one that is not known (any more)."""
+        """Return who holds this token, or None for an unknown, deleted or expired one."""
         async with self._database.connection() as connection:
-            found = await tokens.identify(connection, _hash(token))
-            if found is None:
+            identified = await tokens.identify(connection, _hash(token))
+            if identified is None:
                 return None
-            account, known = found
-            await tokens.touch(connection, known, precision_seconds=_USE_PRECISION_SECONDS)
+            account, token_id = identified
+            await tokens.touch(connection, token_id, precision_seconds=_USE_PRECISION_SECONDS)
         return Caller(account_view(account), session=None)
 
 
 def _hash(token: str) -> bytes:
-    """A token has 256 random bits: one round of SHA-256 keeps it."""
+    """One round of SHA-256 is enough: a token has 256 random bits."""
     return sha256(token.encode()).digest()
 
 

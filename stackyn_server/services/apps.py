@@ -139,18 +139,18 @@ class Apps:
         try:
             async with self._database.transaction() as connection:
                 await apps.lock_tenant(connection, owner.id)
-                found = await lock_app(connection, app, owner.id)
-                settings = _chosen(found.settings, changes)
+                row = await lock_app(connection, app, owner.id)
+                settings = _chosen(row.settings, changes)
                 await self._check_quota(connection, owner, settings, apart_from=app)
                 await apps.change(
                     connection,
                     app,
-                    name=valid_name(name) if name is not None else found.name,
-                    branch=valid_branch(branch) if branch is not None else found.branch,
+                    name=valid_name(name) if name is not None else row.name,
+                    branch=valid_branch(branch) if branch is not None else row.branch,
                     settings=settings,
                 )
                 await events.append(
-                    connection, "app.changed", tenant=found.tenant, app=app, data={"keys": sorted(changes)}
+                    connection, "app.changed", tenant=row.tenant, app=app, data={"keys": sorted(changes)}
                 )
                 return await self._view(connection, app, owner.id)
         except Duplicate as duplicate:

@@ -1,7 +1,7 @@
 """Who pays for what: the one place that writes an account's billing status and billing plan.
 
 Everything that may change them (an event of the provider, time, an administrator, a proof of the address) ends in
-`settle`, which decides anew from all rows and lets apps, mails and the alarm of the next end follow.
+`settle`, which decides anew from all rows, then stops or starts apps, enqueues mails and sets the next check.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Billing:
         return account
 
     async def proved(self, connection: Connection, account: Account) -> Account:
-        """Give an account what is its owner's now: until this first proof of the address it was nobody's, and a
-        stranger must not have used up the owner's trial."""
+        """Begin anew after the first proof of the address: a stranger who used the account before must not have
+        used up its owner's trial."""
         is_on_trial = account.trial_ends_at is not None and account.granted_plan is None
         if is_on_trial and is_sold(self._settings):
             now = datetime.now(UTC)
@@ -65,7 +65,7 @@ class Billing:
         return await self.begin(connection, account)
 
     async def settle(self, connection: Connection, account: Account, now: datetime | None = None) -> Account:
-        """Record where the account stands now, and let everything else follow."""
+        """Decide and record the account's billing state; stop or start its apps, mail its owner, set the next check."""
         now = now or datetime.now(UTC)
         before = billing_state_of(account)
         state = await self._decide(connection, account, before, now)
@@ -83,9 +83,9 @@ class Billing:
         return account
 
     async def grant(self, connection: Connection, account: Account, plan: str) -> Account:
-        """Put the account on a plan by an administrator's word, paid for or not.
+        """Put the account on a plan that an administrator chose, paid for or not.
 
-        The plan that its own subscription pays for takes such a word back.
+        Choosing the plan that its own subscription pays for removes an earlier grant.
         """
         without = await self._decide(
             connection, account, replace(billing_state_of(account), granted_plan=None), datetime.now(UTC)
@@ -104,7 +104,7 @@ class Billing:
     async def tell(
         self, connection: Connection, account: Account, template: MailTemplate, **values: str
     ) -> None:
-        """Mail the owner, of an address that is proven to be theirs."""
+        """Mail the owner, if the address is proven."""
         if account.email_verified:
             _, plan = billing_plan(self._settings, account.plan)
             values = {"plan": plan.display_name, **values}
@@ -118,7 +118,7 @@ class Billing:
         return decide(before, self._offers(await subscriptions.of_account(connection, account.id)), now)
 
     def _offers(self, pictures: list[Subscription]) -> list[PricedSubscription]:
-        """A variant that the configuration doesn't know neither entitles nor ends anything."""
+        """Leave out variants that the configuration doesn't know: they neither entitle nor end anything."""
         plans, variants = self._settings.plans, self._settings.billing.variants
         return [
             PricedSubscription(picture, variants[picture.variant], plans[variants[picture.variant]].price)
@@ -128,7 +128,7 @@ class Billing:
 
 
 def next_check(state: BillingState, now: datetime) -> datetime | None:
-    """Return when time may change this standing; None: it has no end."""
+    """Return when time may change this state; None: it has no end."""
     return min(state.ends_at, now + _LONGEST_WAIT) if state.ends_at is not None else None
 
 

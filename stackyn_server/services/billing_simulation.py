@@ -1,4 +1,4 @@
-"""Putting oneself into any state, to try out what it does. Development servers only."""
+"""Sets the caller's own billing status, to test what it does. Development servers only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BillingSimulation:
     async def set(
         self, caller: Caller, *, status: str | None, plan: str | None, trial_ends_at: datetime | None
     ) -> AccountView:
-        """Change what is given, as if it had come about by itself; real subscriptions of the account are forgotten.
+        """Change the given values as if time or a payment had done so; the account's real subscriptions are deleted.
 
         Raises `NotFound` unless `[billing] test_endpoint` is on.
         """

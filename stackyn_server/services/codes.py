@@ -1,4 +1,4 @@
-"""One-time codes: six digits by mail, hashed, one purpose, newest only, few attempts."""
+"""One-time codes: six digits by mail, stored as a hash, for one purpose, with few attempts; only the newest counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEMPLATES = {Purpose.SIGN_IN: MailTemplate.SIGN_IN_CODE, Purpose.RESET: MailTem
 
 
 class CodeWrong(SignInRequired):
-    """No such code, or one that was used."""
+    """The code does not exist or was used."""
 
     code = "CODE_INVALID"
 
@@ -36,7 +36,7 @@ class CodeWrong(SignInRequired):
 
 
 class CodeExpired(SignInRequired):
-    """The right code, too late."""
+    """The code is right but has expired."""
 
     code = "CODE_EXPIRED"
 

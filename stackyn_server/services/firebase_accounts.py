@@ -1,4 +1,4 @@
-"""People who come with a Firebase ID token.
+"""Sign-up and sign-in with Firebase ID tokens.
 
 The legacy console keeps its one-hour token for ever, so a token that is presented while it is valid opens a session of
 ours, found by the token's hash.
@@ -16,7 +16,7 @@ from stackyn_server.gateways.firebase import Firebase, FirebaseRefused, Firebase
 from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.services.account_views import AccountView, account_view
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.registration import of_proven_address
+from stackyn_server.services.registration import account_of_proven_address
 from stackyn_server.services.sessions import Caller, SessionEnded, Sessions
 from stackyn_server.store import accounts, audit, sessions
 from stackyn_server.store.accounts import Account
@@ -74,9 +74,9 @@ class FirebaseAccounts:
         """Return who holds this token, opening a session with its first use. Raises `SignInRequired`."""
         token_hash = sha256(token.encode()).digest()
         async with self._database.connection() as connection:
-            found, was_known = await sessions.identify_foreign(connection, token_hash)
-        if found is not None:
-            return Caller(account_view(found.account), found.session)
+            identified, was_known = await sessions.identify_foreign(connection, token_hash)
+        if identified is not None:
+            return Caller(account_view(identified.account), identified.session)
         if was_known:
             raise SessionEnded
         user = await self._verified(token)
@@ -96,7 +96,7 @@ class FirebaseAccounts:
     ) -> Completed:
         """Finish a sign-up: make the account, or fill in the names of the one that a first use of the token made.
 
-        A paid `plan` is a wish that is recorded, never granted.
+        A paid `plan` is recorded in the audit log and never granted.
         """
         full_name = valid_person_name(full_name, "full_name")
         company_name = valid_person_name(company_name or "", "company_name")
@@ -110,7 +110,7 @@ class FirebaseAccounts:
         if not await self._is_proven(user, token):
             raise InvalidRequest("Email not verified. Please verify your email first.")
         async with self._database.transaction() as connection:
-            account, is_new = await of_proven_address(
+            account, is_new = await account_of_proven_address(
                 connection, self._settings, self._billing, _email_of(user), firebase_uid=user.uid
             )
             await accounts.set_firebase_uid(connection, account.id, user.uid)
@@ -160,7 +160,7 @@ class FirebaseAccounts:
         try:
             async with self._database.transaction() as connection:
                 account: Account
-                account, _ = await of_proven_address(
+                account, _ = await account_of_proven_address(
                     connection, self._settings, self._billing, _email_of(user), firebase_uid=user.uid
                 )
                 await accounts.set_firebase_uid(connection, account.id, user.uid)
@@ -171,10 +171,10 @@ class FirebaseAccounts:
         except Duplicate:
             # Another request with the same token was first.
             async with self._database.connection() as connection:
-                found, _ = await sessions.identify_foreign(connection, token_hash)
-            if found is None:
+                identified, _ = await sessions.identify_foreign(connection, token_hash)
+            if identified is None:
                 raise SessionEnded from None
-            return Caller(account_view(found.account), found.session)
+            return Caller(account_view(identified.account), identified.session)
 
 
 def _email_of(user: FirebaseUser) -> str:

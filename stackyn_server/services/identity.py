@@ -1,4 +1,4 @@
-"""Who holds a bearer token, whatever kind of token it is."""
+"""Finds who holds a bearer token of any kind: session, API token or Firebase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackyn_server.services.sessions import Caller, Sessions
 
 
 class Identity:
-    """Tells the kinds of tokens apart by their form."""
+    """Tells the kinds of token apart by their form."""
 
     def __init__(
         self, sessions: Sessions, api_tokens: ApiTokens, firebase_accounts: FirebaseAccounts

@@ -1,4 +1,4 @@
-"""What a build said and what an app says."""
+"""Build logs and runtime logs, stored and followed."""
 
 from __future__ import annotations
 
@@ -72,23 +72,23 @@ class Logs:
             return await logs.list_of_app(connection, app, kind, limit=limit, offset=offset)
 
     async def resume_build(self, tenant: UserId | None, deployment: DeploymentId, after: int) -> int:
-        """Return the chunk of the build log to go on after: 0, its beginning, if `after` is none of it (any more)."""
+        """Return the chunk after which the build log resumes: `after`, or 0 if the log has no such chunk."""
         async with self._database.connection() as connection:
             await find_deployment(connection, deployment, tenant)
             return after if await logs.has_chunk(connection, deployment, "build", after) else 0
 
     def follow_build(self, deployment: DeploymentId, after: int) -> AsyncIterator[LogChunk]:
-        """Return the build log from after chunk `after` on, as it grows, without gap or repetition."""
+        """Yield the chunks of the build log after chunk `after` as it grows, each once."""
         return self._journal.follow(deployment, after)
 
     async def rest_of_build(self, deployment: DeploymentId, after: int) -> list[LogChunk]:
-        """Return what the build log of a deployment that has ended says after chunk `after`."""
+        """Return the chunks after chunk `after` of the build log of a deployment that has ended."""
         return await self._journal.rest(deployment, after)
 
     async def follow_runtime(
         self, tenant: UserId | None, app: AppId, *, since: datetime | None, tail: int
     ) -> AsyncIterator[LogLine]:
-        """Return the lines of the serving container until the reader leaves. Raises `NotFound` without one."""
+        """Yield the lines of the serving container until the reader leaves. Raises `NotFound` without a container."""
         async with self._database.connection() as connection:
             await find_app(connection, app, tenant)
             instance = await instances.serving(connection, app)
@@ -97,7 +97,7 @@ class Logs:
         return engine_logs.follow(self._engine, instance.container, since=since, tail=tail)
 
     async def _runtime(self, instance: Instance) -> str | None:
-        """Ask the engine while there is a container; afterwards its last lines were kept."""
+        """Return the last lines of the container: from the engine, or the stored ones after the container is gone."""
         if instance.state is InstanceState.GONE or instance.container is None:
             return instance.last_lines
         try:

@@ -1,4 +1,4 @@
-"""The mail queue: a mail is committed with the state that it tells of, and delivered later by a `mail` job."""
+"""The mail queue: a mail is committed in the transaction that causes it and delivered by a `mail` job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stackyn_server.store.database import Connection
 
 
 class MailQueue:
-    """Puts mails into the queue. What they say, codes above all, is sealed in the job row."""
+    """Puts mails into the queue. Their content (a one-time code, for example) is sealed in the job row."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer

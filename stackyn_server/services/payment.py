@@ -1,4 +1,4 @@
-"""Whether an account may use what costs."""
+"""Checks whether an account may use what a plan pays for."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def require_paid(status: str) -> None:
 
 
 async def require_still_paid(connection: Connection, tenant: UserId | None) -> None:
-    """Ask again in the transaction that lets an app run, before its app is locked: an account that expires meanwhile
-    waits for it, and then stops that app too. None is an administrator, who may."""
+    """Check again in the transaction that lets an app run, before the app is locked: an expiry at the same time waits
+    for this transaction and then stops that app too. `tenant` None is an administrator, who may."""
     account = await accounts.share(connection, tenant) if tenant is not None else None
     if account is not None:
         require_paid(billing_status(account))

@@ -1,4 +1,4 @@
-"""How far the newest deployment of an app is, and whether the app is served as it should be."""
+"""The progress of an app's newest deployment, and a check of its container and route."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class AppCheck:
-    """What the rows say about the serving container. `errors` has a sentence for each thing that is missing."""
+    """What the rows say about the serving container. `errors` has a sentence for each failed check."""
 
     app: AppId
     app_name: str
@@ -56,9 +56,9 @@ class ProgressReader:
         return Progress(rows[0].id, rows[0].phase, message)
 
     async def verify(self, tenant: UserId | None, app: AppId) -> AppCheck:
-        """Compare what is wanted with what is recorded of container and route."""
+        """Check the rows of the app's container and route against what its owner wants."""
         async with self._database.connection() as connection:
-            known_app = await find_app(connection, app, tenant)
+            app_row = await find_app(connection, app, tenant)
             instance = await instances.serving(connection, app)
             route = await routes.get(connection, app)
             release = await releases.get(connection, instance.release) if instance else None
@@ -67,22 +67,22 @@ class ProgressReader:
         )
         is_routed = route is not None and route.state is RouteState.SERVING
         is_probed = instance is not None and instance.up_at is not None
-        wanted = {
-            "The app is stopped.": known_app.desired is Desired.RUNNING,
+        checks = {
+            "The app is stopped.": app_row.desired is Desired.RUNNING,
             "No container of the app is running.": is_running,
             "No route leads to the app.": is_routed,
             "The container has not answered its first check yet.": is_probed,
         }
         return AppCheck(
             app=app,
-            app_name=known_app.name,
-            slug=known_app.slug,
-            url=self._settings.public_url(known_app.slug),
+            app_name=app_row.name,
+            slug=app_row.slug,
+            url=self._settings.public_url(app_row.slug),
             container=(instance.container or "") if instance else "",
             container_name=container_name(instance.id) if instance else "",
             port=release.port if release else 0,
             is_running=is_running,
             is_routed=is_routed,
             is_probed=is_probed,
-            errors=tuple(sentence for sentence, is_so in wanted.items() if not is_so),
+            errors=tuple(sentence for sentence, is_so in checks.items() if not is_so),
         )

@@ -1,4 +1,4 @@
-"""How accounts come into being, and what the first proof of an address does to one."""
+"""Creates accounts, and hands an account to its owner at the first proof of the address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stackyn_server.store.database import Connection
 
 
 def new_account(settings: Settings, email: str, **values: Any) -> NewAccount:
-    """Describe an account that begins now: on the default plan, or on trial where plans are sold."""
+    """Return the row of a new account: on the default plan, or on trial where plans are sold."""
     billing = settings.billing
     if billing.provider == NO_PROVIDER:
         return NewAccount(email=email, plan=billing.default_plan, **values)
@@ -30,7 +30,7 @@ def new_account(settings: Settings, email: str, **values: Any) -> NewAccount:
     )
 
 
-async def of_proven_address(
+async def account_of_proven_address(
     connection: Connection,
     settings: Settings,
     billing: Billing,
@@ -47,8 +47,7 @@ async def of_proven_address(
     account = await accounts.lock_by_email(connection, email)
     if account is None:
         new = new_account(settings, email, email_verified=True, firebase_uid=firebase_uid)
-        made = await accounts.insert(connection, new)
-        return await billing.begin(connection, made), True
+        return await billing.begin(connection, await accounts.insert(connection, new)), True
     proven = await accounts.prove(connection, account.id)
     if proven is not None:
         await sessions.end_all(connection, account.id)

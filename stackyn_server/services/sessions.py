@@ -1,4 +1,4 @@
-"""Who is calling: from a bearer token to a living account, in one query."""
+"""Sessions: finds the account of a bearer token in one query."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Sessions:
         )
 
     async def identify(self, token: str) -> Caller:
-        """Return who holds `token`. Raises `SignInRequired`, or `SessionEnded` for one that was valid once."""
+        """Return who holds `token`. Raises `SignInRequired`, or `SessionEnded` for a token that was valid earlier."""
         try:
             claims = self._tokens.read(token)
         except TokenRefused as refusal:
@@ -66,10 +66,10 @@ class Sessions:
                 raise SessionEnded from refusal
             raise SignInRequired("This access token is not valid here.", hint="Sign in again.") from refusal
         async with self._database.connection() as connection:
-            found = await sessions.identify(connection, claims.session, claims.account)
-        if found is None:
+            identified = await sessions.identify(connection, claims.session, claims.account)
+        if identified is None:
             raise SessionEnded
-        return Caller(account_view(found.account), found.session)
+        return Caller(account_view(identified.account), identified.session)
 
     async def end(self, caller: Caller) -> None:
         """Sign out: the token that was used stops working."""

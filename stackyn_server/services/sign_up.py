@@ -1,4 +1,4 @@
-"""Becoming somebody, and becoming somebody again: codes by mail, sign-up with a password, a forgotten password."""
+"""Sign-up with a mailed code or a password, and a new password for a forgotten one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackyn_server.services.account_views import account_view
 from stackyn_server.services.accounts import SignedIn
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.codes import Codes, CodeWrong
-from stackyn_server.services.registration import new_account, of_proven_address
+from stackyn_server.services.registration import account_of_proven_address, new_account
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.store import accounts, sessions
 from stackyn_server.store.codes import Purpose
@@ -39,12 +39,12 @@ class SignUp:
         return await self._codes.send(email, Purpose.SIGN_IN)
 
     async def by_code(self, email: str, code: str, password: str | None) -> SignedIn:
-        """Sign in with a mailed code, making the account at first, and set the password if one is given."""
+        """Sign in with a mailed code, creating the account if it is new, and set the password if one is given."""
         email = valid_email(email)
         password_hash = await self._passwords.hash(valid_password(password)) if password else None
 
         async def sign_in(connection: Connection) -> SignedIn:
-            account, _ = await of_proven_address(connection, self._settings, self._billing, email)
+            account, _ = await account_of_proven_address(connection, self._settings, self._billing, email)
             if password_hash is not None:
                 changed = await accounts.set_profile(connection, account.id, password_hash=password_hash)
                 account = changed or account
@@ -55,7 +55,7 @@ class SignUp:
         return await self._codes.redeem(email, Purpose.SIGN_IN, code, sign_in)
 
     async def with_password(self, email: str, password: str) -> SignedIn:
-        """Make an account whose address is unproven. Raises `Conflict` for an address that has one."""
+        """Create an account with an unproven address. Raises `Conflict` if the address has an account."""
         if not self._settings.auth.signup:
             raise Forbidden("Sign-up is switched off on this server.", hint="Ask its operator.")
         email = valid_email(email)
@@ -82,7 +82,7 @@ class SignUp:
             account = await accounts.lock_by_email(connection, email)
             if account is None:
                 raise CodeWrong
-            await of_proven_address(connection, self._settings, self._billing, email)
+            await account_of_proven_address(connection, self._settings, self._billing, email)
             await accounts.set_profile(connection, account.id, password_hash=password_hash)
             await sessions.end_all(connection, account.id)
 

@@ -25,10 +25,10 @@ class UsageReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def series(self, tenant: UserId | None, app: AppId, wanted: Range) -> Series:
+    async def series(self, tenant: UserId | None, app: AppId, over: Range) -> Series:
         """Return the app's usage, oldest first. Raises `NotFound`."""
-        step = STEP_SECONDS_OF[wanted]
+        step = STEP_SECONDS_OF[over]
         async with self._database.connection() as connection:
             await find_app(connection, app, tenant)
-            points = await samples.series(connection, app, seconds=SECONDS_OF[wanted], step_seconds=step)
-        return Series(wanted, step, points)
+            points = await samples.series(connection, app, seconds=SECONDS_OF[over], step_seconds=step)
+        return Series(over, step, points)

@@ -1,4 +1,4 @@
-"""An app's environment. Nothing restarts: the next deploy or restart takes the values when its container starts."""
+"""An app's variables. A change restarts nothing: the next deploy or restart takes the new values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class VariableView:
 class Variables:
     def __init__(self, database: Database, settings: AppsSettings, sealer: Sealer) -> None:
         self._database = database
-        self._most = Amount(settings.variables, settings.variables_bytes)
+        self._limit = Amount(settings.variables, settings.variables_bytes)
         self._sealer = sealer
 
     async def list(self, tenant: UserId | None, app: AppId) -> list[VariableView]:
@@ -43,13 +43,13 @@ class Variables:
         """Set a variable; the same key replaces, keeping id and creation time. Raises `InvalidRequest`."""
         key, value = valid_variable(key.strip(), value)
         async with self._database.transaction() as connection:
-            found = await lock_app(connection, app, tenant)
+            owner = (await lock_app(connection, app, tenant)).tenant
             before, others = map(_amount, await variables.amounts(connection, app, key))
             after = Amount(others.count + 1, others.bytes + variable_bytes(key, value))
-            check_amount(before, after, self._most)
-            sealed = seal_variable(self._sealer, found.tenant, app, key, value)
+            check_amount(before, after, self._limit)
+            sealed = seal_variable(self._sealer, owner, app, key, value)
             row = await variables.put(connection, app, key, sealed)
-        return self._opened(found.tenant, row)
+        return self._opened(owner, row)
 
     async def delete(self, tenant: UserId | None, app: AppId, key: str) -> None:
         """Remove a variable; an absent key is success."""

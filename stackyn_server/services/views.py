@@ -1,4 +1,4 @@
-"""What services answer with: frozen pictures of the rows, in our words. The API turns them into the contract's JSON."""
+"""What services return: views of the rows as frozen dataclasses. The API turns them into the contract's JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GIBIBYTE = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Measured, never guessed. Units as the contract names them: MB and GB are powers of 1,024."""
+    """The newest measurement. Units as the contract names them: MB and GB are powers of 1,024."""
 
     memory_mb: int
     memory_percent: float
@@ -152,7 +152,7 @@ _REASONS = {
 
 
 def wait_of(deployment: Deployment, waiting: Iterable[Waiting]) -> Wait | None:
-    """Return why `deployment` waits, from the waiting jobs of its app."""
+    """Return why `deployment` waits; `waiting` are the waiting jobs of its app."""
     for job in waiting:
         if job.kind in (Kind.BUILD, Kind.RELEASE) and job.subject == str(deployment.id):
             reason = (job.error if job.reason is WaitReason.TIME else None) or _REASONS[job.reason]

@@ -1,4 +1,4 @@
-"""Events of the payment provider: genuine or refused, taken once, in whatever order they come."""
+"""Events of the payment provider: checked by signature, applied once, in any order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stackyn_server.store.database import Connection, Database
 
 log = structlog.get_logger("stackyn.billing")
 
-# What a payment says of its subscription, when the description that the provider sends beside it is late.
+# What a payment means for its subscription, when the provider's description of the subscription comes later.
 _AFTER = {
     Payment.FAILED: (SubscriptionStatus.PAST_DUE, (SubscriptionStatus.ACTIVE,)),
     Payment.PAID: (SubscriptionStatus.ACTIVE, (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)),
@@ -36,7 +36,7 @@ class BillingWebhooks:
         self._billing = billing
 
     async def take(self, body: bytes, signature: str) -> None:
-        """Apply an event, park it for a buyer who isn't known yet, or leave it: it was taken in any case.
+        """Apply an event, park it for a buyer without an account, or ignore it; the provider gets the same answer.
 
         Raises `SignatureWrong` and `InvalidRequest`; nothing is recorded then.
         """
@@ -58,7 +58,7 @@ class BillingWebhooks:
     async def _apply(self, connection: Connection, event: Event) -> tuple[str, UserId | None]:
         if event.subscription is None:
             return "of no interest", None
-        # The turns come before the rows, and the address's first: a proof of it holds that one, then takes the rows.
+        # Advisory locks come before row locks, the address's first: a proof of the address takes them in this order.
         await accounts.lock_address(connection, event.email)
         await subscriptions.lock_subscription(connection, event.subscription)
         account = await self._account(connection, event, event.subscription)
@@ -77,7 +77,7 @@ class BillingWebhooks:
     async def _record(
         self, connection: Connection, event: Event, subscription: str, account: Account | None
     ) -> bool:
-        """Keep what the event says of its subscription. False when something newer is known."""
+        """Record the event's subscription. False when a newer event was recorded."""
         as_of = event.as_of or datetime.now(UTC)
         if event.picture is not None:
             return await subscriptions.put(
@@ -93,10 +93,13 @@ class BillingWebhooks:
         return True
 
     async def _account(self, connection: Connection, event: Event, subscription: str) -> Account | None:
-        """Find whose it is, and lock the row: known already, named by the checkout, or by a proven address."""
-        known = await subscriptions.owner(connection, subscription)
-        for named in (known, UserId(event.buyer) if event.buyer else None):
-            if named is not None and (account := await accounts.lock(connection, named)) is not None:
+        """Find whose it is, and lock the row: by an earlier event, by the checkout, or by a proven address."""
+        owner = await subscriptions.owner(connection, subscription)
+        for account_id in (owner, UserId(event.buyer) if event.buyer else None):
+            if (
+                account_id is not None
+                and (account := await accounts.lock(connection, account_id)) is not None
+            ):
                 return account
         account = await accounts.lock_by_email(connection, event.email) if event.email else None
         return account if account is not None and account.email_verified else None

@@ -151,7 +151,7 @@ async def set_billing_state(connection: Connection, account: UserId, state: Bill
 
 
 async def to_settle(connection: Connection) -> list[UserId]:
-    """Return the accounts whose standing time or a new configuration may have changed."""
+    """Return the accounts whose billing state may have changed with time or a new configuration."""
     return [row["id"] for row in await connection.fetch(SQL.to_settle)]
 
 

@@ -27,9 +27,9 @@ from stackyn_server.services.sessions import Caller
 
 async def list_users(services: Services, page: UserPage) -> Users:
     """Return users, newest first; `search` is a part of the address, whatever its case."""
-    found = await services.administration.users(search=page.search, limit=page.limit, offset=page.offset)
-    users = [ListedUser.of(view) for view in found.users]
-    return Users(users=users, total=found.total, limit=page.limit, offset=page.offset)
+    user_list = await services.administration.users(search=page.search, limit=page.limit, offset=page.offset)
+    users = [ListedUser.of(view) for view in user_list.users]
+    return Users(users=users, total=user_list.total, limit=page.limit, offset=page.offset)
 
 
 async def show_user(services: Services, user: UserId) -> UserDetail:
@@ -57,9 +57,9 @@ async def delete_user(services: Services, caller: Caller, user: UserId) -> UserD
 
 async def list_apps(services: Services, page: AppPage) -> AllApps:
     """Return everybody's apps, newest first."""
-    found = await services.administration.apps(limit=page.limit, offset=page.offset)
-    apps = [ListedApp.of(view) for view in found.apps]
-    return AllApps(apps=apps, total=found.total, limit=page.limit, offset=page.offset)
+    app_list = await services.administration.apps(limit=page.limit, offset=page.offset)
+    apps = [ListedApp.of(view) for view in app_list.apps]
+    return AllApps(apps=apps, total=app_list.total, limit=page.limit, offset=page.offset)
 
 
 async def stop_app(services: Services, caller: Caller, app: AppId) -> AppStopped:

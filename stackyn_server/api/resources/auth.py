@@ -50,8 +50,10 @@ async def login(services: Services, body: Login) -> SignedIn:
 
 async def sign_up(services: Services, body: SignUp) -> SignedUp:
     """Make an account with a password; its address is unproven until a code proves it."""
-    made = await services.sign_up.with_password(body.email, body.password)
-    return SignedUp(token=made.token, user=NewUser(id=str(made.account.id), email=made.account.email))
+    signed_up = await services.sign_up.with_password(body.email, body.password)
+    return SignedUp(
+        token=signed_up.token, user=NewUser(id=str(signed_up.account.id), email=signed_up.account.email)
+    )
 
 
 async def forgot_password(services: Services, body: CodeRequest) -> CodeSent:

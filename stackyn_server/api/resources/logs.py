@@ -49,11 +49,11 @@ async def follow_build(
 ) -> web.StreamResponse:
     """Follow the build log as server-sent events, from `Last-Event-ID` on; `end` carries the final status."""
     given = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
-    told = await services.logs.resume_build(caller.id, deployment, given)
+    last_id = await services.logs.resume_build(caller.id, deployment, given)
 
     def spell(chunk: LogChunk) -> bytes:
-        nonlocal told
-        told = chunk.id
+        nonlocal last_id
+        last_id = chunk.id
         return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
 
     async def idle() -> bytes | None:
@@ -61,13 +61,13 @@ async def follow_build(
         if view.status in _UNDER_WAY:
             return None
         # Its last lines may have been stored since the stream was last silent.
-        rest = [spell(chunk) for chunk in await services.logs.rest_of_build(deployment, told)]
+        rest = [spell(chunk) for chunk in await services.logs.rest_of_build(deployment, last_id)]
         return b"".join([*rest, streams.event(view.status.value, name="end")])
 
     return await streams.pump(
         request,
         await streams.begin(request, streams.EVENT_STREAM),
-        services.logs.follow_build(deployment, told),
+        services.logs.follow_build(deployment, last_id),
         spell,
         keep_alive=b": still here\n\n",
         idle=idle,
@@ -98,8 +98,8 @@ async def follow_runtime(
 async def _entries(
     services: Services, caller: Caller, app: AppId, kind: LogKind, page: LogPage
 ) -> list[LogEntry]:
-    found = await services.logs.of_app(caller.id, app, kind, limit=page.limit, offset=page.offset)
-    return [LogEntry.of(entry) for entry in found]
+    entries = await services.logs.of_app(caller.id, app, kind, limit=page.limit, offset=page.offset)
+    return [LogEntry.of(entry) for entry in entries]
 
 
 def _line_event(line: LogLine) -> bytes:

@@ -42,7 +42,7 @@ async def build_status(
     reading = asyncio.create_task(_read(socket), name="build_status.read")
     closing = asyncio.create_task(request.app[streams.CLOSING].wait(), name="build_status.closing")
     try:
-        await _tell(services, caller, app, socket, {reading, closing})
+        await _send_changes(services, caller, app, socket, {reading, closing})
     except (StackynError, ClientConnectionResetError):
         pass  # the app or the client has gone, or the database is away: the client connects again
     finally:
@@ -56,19 +56,19 @@ async def build_status(
     return socket
 
 
-async def _tell(
+async def _send_changes(
     services: Services,
     caller: Caller,
     app: AppId,
     socket: web.WebSocketResponse,
     ends: set[asyncio.Task[bool]],
 ) -> None:
-    told = None
+    last_sent = None
     while not any(task.done() for task in ends):
         progress = await services.progress.newest(caller.id, app)
-        if progress is not None and progress != told:
+        if progress is not None and progress != last_sent:
             await socket.send_str(BuildStatus.of(app, progress).model_dump_json())
-            told = progress
+            last_sent = progress
         await asyncio.wait(ends, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 

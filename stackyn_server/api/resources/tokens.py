@@ -14,8 +14,8 @@ async def list_tokens(services: Services, caller: Caller) -> list[Token]:
 
 async def create(services: Services, caller: Caller, body: NewToken) -> MadeToken:
     """Make a token; its secret is in this answer only."""
-    made = await services.api_tokens.create(caller, body.name, body.days)
-    return MadeToken(**Token.of(made.view).model_dump(), token=made.token)
+    new_token = await services.api_tokens.create(caller, body.name, body.days)
+    return MadeToken(**Token.of(new_token.view).model_dump(), token=new_token.token)
 
 
 async def delete(services: Services, caller: Caller, token: int) -> None:
