@@ -50,9 +50,7 @@ async def test_users_are_listed_newest_first_with_their_quota(platform: Platform
     assert (await admin.get("/admin/users/")).json == listed
 
 
-async def test_the_search_is_a_literal_part_of_the_address_whatever_its_case(
-    platform: Platform, admin: Person
-) -> None:
+async def test_search_is_a_literal_part_of_the_address_in_any_case(platform: Platform, admin: Person) -> None:
     for email in ("a_b@example.test", "AxB@Example.test", "50%@example.test"):
         await platform.person(email=email, password=None)
     found = {

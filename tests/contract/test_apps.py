@@ -143,7 +143,7 @@ async def test_the_plan_limits_the_memory_of_builds(platform: Platform) -> None:
     assert is_error(await person.call("PATCH", path, json={"build_memory_mb": 4096}), 403, "QUOTA_MEMORY")
 
 
-async def test_of_two_hundred_parallel_creates_exactly_as_many_succeed_as_the_plan_allows(
+async def test_200_parallel_creates_make_as_many_apps_as_the_plan_has(
     launch: Callable[..., Any],
 ) -> None:
     platform = await launch(rates=config.RatesSettings(write_per_user="1000/minute"))
@@ -152,7 +152,7 @@ async def test_of_two_hundred_parallel_creates_exactly_as_many_succeed_as_the_pl
     assert sorted(answer.status for answer in answers) == [201] * 3 + [403] * 197
 
 
-async def test_settings_change_within_the_plan_and_null_means_the_default_again(platform: Platform) -> None:
+async def test_settings_change_within_the_plan_and_null_resets(platform: Platform) -> None:
     person = await platform.person()
     app = await person.new_app(port=3000, start_command="npm start")
     path = f"/api/v1/apps/{app}"
@@ -364,14 +364,14 @@ async def test_a_key_in_the_path_is_decoded_exactly_once(platform: Platform) -> 
     assert [row["key"] for row in (await person.get(f"/api/v1/apps/{app}/env")).json] == ["A"]
 
 
-async def test_a_deleted_variable_path_that_a_browser_shortens_deletes_no_app(platform: Platform) -> None:
+async def test_a_shortened_path_of_a_variable_deletes_no_app(platform: Platform) -> None:
     person = await platform.person()
     app = await person.new_app()
     assert is_error(await person.delete(f"/api/v1/apps/{app}/"), 404, "NOT_FOUND")
     assert (await person.get(f"/api/v1/apps/{app}")).status == 200
 
 
-async def test_a_minute_of_polling_and_of_typing_into_the_search_meets_no_limit(launch: Any) -> None:
+async def test_polling_and_typing_for_a_minute_meet_no_rate_limit(launch: Any) -> None:
     """All of it from one account, and within the minute that is counted."""
     platform = await launch(rates=config.RatesSettings())
     admin = await platform.person(is_admin=True)

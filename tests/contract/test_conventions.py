@@ -198,7 +198,7 @@ async def test_ten_megabytes_are_refused_under_the_shipped_limit(platform: Platf
 
 
 @pytest.mark.parametrize("drip_seconds", [0.05, 60.0], ids=["drips", "stalls"])
-async def test_a_body_that_does_not_arrive_is_given_up_and_delays_nobody(
+async def test_a_body_that_never_arrives_times_out_alone(
     launch: Callable[..., Any], drip_seconds: float
 ) -> None:
     platform = await launch(server=config.ServerSettings(body_seconds=0.5))
@@ -229,7 +229,7 @@ async def test_an_endpoint_without_a_body_never_parses_one(platform: Platform, m
     assert answer.status in (200, 201), answer.text
 
 
-async def test_an_answer_carries_a_request_id_and_keeps_a_harmless_given_one(platform: Platform) -> None:
+async def test_a_response_has_a_request_id_and_keeps_a_given_one(platform: Platform) -> None:
     assert (await platform.nobody.get("/health")).headers["X-Request-Id"]
     given = await platform.nobody.get("/nothing", headers={"X-Request-Id": "trace-12345"})
     assert given.json["request_id"] == "trace-12345"

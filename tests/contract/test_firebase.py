@@ -42,7 +42,7 @@ async def complete(platform: Platform, token: str, **body: Any) -> Answer:
     return await platform.nobody.post("/api/auth/signup/complete", json=body)
 
 
-async def test_a_genuine_token_makes_a_verified_account_at_its_first_use(
+async def test_a_genuine_token_creates_a_verified_account(
     world: tuple[Platform, Google],
 ) -> None:
     platform, google = world
@@ -104,7 +104,7 @@ def _hs256(claims: dict[str, Any], secret: bytes) -> str:
     return f"{text}.{part(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
-async def test_a_token_goes_on_after_its_hour_for_as_long_as_its_session(
+async def test_a_token_lasts_as_long_as_its_session(
     world: tuple[Platform, Google],
 ) -> None:
     platform, google = world
@@ -122,7 +122,7 @@ async def test_a_token_goes_on_after_its_hour_for_as_long_as_its_session(
     assert is_error(await me(platform, token), 401, "SESSION_ENDED")
 
 
-async def test_an_ended_session_does_not_open_again_with_the_same_token(
+async def test_the_token_of_an_ended_session_opens_no_new_one(
     world: tuple[Platform, Google],
 ) -> None:
     platform, google = world
@@ -147,7 +147,7 @@ async def test_a_stale_claim_is_looked_up(world: tuple[Platform, Google]) -> Non
     assert (await me(platform, stale)).status == 200
 
 
-async def test_registering_somebodys_address_at_firebase_opens_nobodys_account(
+async def test_registering_an_address_at_firebase_opens_no_account(
     world: tuple[Platform, Google],
 ) -> None:
     platform, google = world
@@ -155,7 +155,7 @@ async def test_registering_somebodys_address_at_firebase_opens_nobodys_account(
     assert (await me(platform, google.token(email_verified=False, sub="attacker"))).status == 401
 
 
-async def test_the_first_proof_of_an_address_ends_what_a_stranger_set_up(
+async def test_proof_of_an_address_ends_what_a_stranger_set_up(
     world: tuple[Platform, Google],
 ) -> None:
     platform, google = world
@@ -221,7 +221,7 @@ async def test_without_any_certificate_it_is_503(world: tuple[Platform, Google])
     assert is_error(await me(platform, google.token()), 503, "TEMPORARILY_UNAVAILABLE")
 
 
-async def test_a_new_key_is_fetched_and_made_up_ones_do_not_make_us_ask_again(
+async def test_a_new_key_is_fetched_once_and_invented_ones_never(
     world: tuple[Platform, Google], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform, google = world

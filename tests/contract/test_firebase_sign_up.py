@@ -34,7 +34,7 @@ async def sign_up(platform: Platform, email: str = ADDRESS, password: str = PASS
     return await platform.nobody.post("/api/auth/signup/firebase", json=body)
 
 
-async def test_an_account_is_made_there_and_counts_here_once_its_address_is_proven(world: World) -> None:
+async def test_a_firebase_account_counts_once_its_address_is_proven(world: World) -> None:
     made = await sign_up(world.platform)
     assert made.status == 201
     assert set(made.json) == {"message", "uid", "email"}
@@ -106,9 +106,7 @@ async def test_an_outage_or_an_unusable_credential_is_503(
         assert is_error(await sign_up(platform), 503, "TEMPORARILY_UNAVAILABLE")
 
 
-async def test_without_a_credential_it_is_503_with_the_words_of_the_contract(
-    world: World, launch: Callable[..., Any]
-) -> None:
+async def test_sign_up_without_a_credential_is_503(world: World, launch: Callable[..., Any]) -> None:
     chosen = {**world.settings, "admin_credential_file": ""}
     platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**chosen)))  # type: ignore[arg-type]
     answer = await sign_up(platform)

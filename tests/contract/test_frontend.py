@@ -70,9 +70,7 @@ async def test_each_client_is_served_at_its_host(
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/cms"])
-async def test_the_administrators_pages_lead_to_the_path_they_are_built_for(
-    client: TestClient[Any, Any], path: str
-) -> None:
+async def test_the_cms_redirects_to_the_path_it_is_built_for(client: TestClient[Any, Any], path: str) -> None:
     status, _, headers = await get(client, CMS, path)
     assert (status, headers["Location"]) == (302, "/cms/")
 

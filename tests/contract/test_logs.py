@@ -105,7 +105,7 @@ async def test_stored_pieces_are_paged_and_a_bad_page_is_the_usual_one(
     assert (await person.get(f"/api/v1/apps/{app}/logs/runtime")).json == []
 
 
-async def test_a_follower_sees_every_line_once_and_resumes_where_it_was(
+async def test_a_follower_sees_every_line_once_and_resumes(
     platform: Platform, building: tuple[Person, AppId, DeploymentId]
 ) -> None:
     person, app, deployment = building
@@ -130,7 +130,7 @@ async def everything(person: Person, deployment: int, **headers: str) -> list[di
     return events[:-1]
 
 
-async def test_a_reader_that_is_cut_off_after_every_event_loses_no_line_and_reads_none_twice(
+async def test_a_reader_cut_off_after_every_event_reads_each_line_once(
     platform: Platform, building: tuple[Person, AppId, DeploymentId]
 ) -> None:
     person, app, deployment = building
@@ -154,7 +154,7 @@ async def test_a_reader_that_is_cut_off_after_every_event_loses_no_line_and_read
 
 
 @pytest.mark.parametrize("identifier", ["nonsense", "0", "-1", "é", "9" * 30, str(2**63 - 1), "", "other"])
-async def test_an_id_that_the_log_does_not_have_begins_at_the_beginning(
+async def test_an_unknown_event_id_starts_the_log_from_its_beginning(
     platform: Platform, building: tuple[Person, AppId, DeploymentId], identifier: str
 ) -> None:
     person, app, deployment = building
@@ -173,7 +173,7 @@ async def test_an_id_that_the_log_does_not_have_begins_at_the_beginning(
     assert [event["data"] for event in events] == ["one", "two"]
 
 
-async def test_an_id_whose_lines_were_trimmed_meanwhile_goes_on_with_what_is_left(
+async def test_the_id_of_trimmed_lines_resumes_with_what_is_left(
     platform: Platform, building: tuple[Person, AppId, DeploymentId]
 ) -> None:
     person, app, deployment = building
@@ -189,7 +189,7 @@ async def test_an_id_whose_lines_were_trimmed_meanwhile_goes_on_with_what_is_lef
     assert again == []
 
 
-async def test_what_was_still_on_its_way_when_the_deployment_ended_comes_before_the_end(
+async def test_late_lines_come_before_the_end_event(
     platform: Platform, building: tuple[Person, AppId, DeploymentId], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream looks whether all is over at the very moment when the last lines are written and it ends."""

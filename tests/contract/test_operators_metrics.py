@@ -45,7 +45,7 @@ async def test_an_unset_token_opens_nothing(platform: Platform) -> None:
     assert not metrics.is_operators("")
 
 
-async def test_requests_are_counted_by_route_and_status_but_not_by_what_anybody_makes_up(
+async def test_requests_are_counted_by_route_and_status(
     platform: Platform,
 ) -> None:
     person, admin = await platform.person(), await platform.person(is_admin=True)
@@ -92,7 +92,7 @@ async def test_nothing_of_a_tenant_is_on_the_page(platform: Platform) -> None:
         assert private not in text
 
 
-async def test_without_the_database_the_token_of_the_file_still_shows_the_rest(platform: Platform) -> None:
+async def test_without_the_database_the_other_figures_are_shown(platform: Platform) -> None:
     operator = dataclasses.replace(platform.nobody, token=OPERATORS_TOKEN)
     await platform.database.close()
     page = await look(operator)

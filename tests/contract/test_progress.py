@@ -75,7 +75,7 @@ async def test_before_the_upgrade_it_is_an_ordinary_refusal(platform: Platform) 
     assert is_error(await person.get(f"/ws/build-status?app_id={app}"), 400, "INVALID_REQUEST")
 
 
-async def test_an_open_socket_is_closed_with_a_reason_when_the_server_stops(platform: Platform) -> None:
+async def test_a_stopping_server_closes_open_sockets_with_a_reason(platform: Platform) -> None:
     person = await platform.person()
     app = await person.new_app()
     socket = await platform.client.ws_connect(f"/ws/build-status?app_id={app}&token={person.token}")
@@ -91,7 +91,7 @@ async def test_an_open_socket_is_closed_with_a_reason_when_the_server_stops(plat
     )
 
 
-async def test_the_check_of_an_app_that_never_ran_names_what_is_missing(platform: Platform) -> None:
+async def test_verify_names_what_an_app_that_never_ran_lacks(platform: Platform) -> None:
     person = await platform.person()
     app = await person.new_app("checked")
     answer = (await person.get(f"/api/v1/apps/{app}/verify")).json

@@ -137,7 +137,7 @@ async def test_a_password_that_is_set_has_8_to_128_characters(platform: Platform
     assert (await person.get("/api/user/me")).json["full_name"] is None
 
 
-async def test_a_new_password_keeps_the_session_that_asked_and_ends_the_others(platform: Platform) -> None:
+async def test_a_new_password_ends_all_other_sessions(platform: Platform) -> None:
     person = await platform.person()
     other = Person(platform, token=(await log_in(platform, person.email, PASSWORD)).json["token"])
     answer = await person.post("/api/auth/update-profile", json={"password": "another password"})
@@ -157,7 +157,7 @@ async def test_without_a_readable_token_it_is_401(platform: Platform, header: st
     assert is_error(answer, 401, "SIGN_IN_REQUIRED")
 
 
-async def test_a_token_is_only_as_good_as_its_signature_claims_and_session(platform: Platform) -> None:
+async def test_a_token_needs_signature_claims_and_session(platform: Platform) -> None:
     person = await platform.person()
     now = datetime.now(UTC)
     refused = {
@@ -191,7 +191,7 @@ async def test_a_deleted_account_has_no_session(platform: Platform) -> None:
     assert (await log_in(platform, person.email, PASSWORD)).status == 401
 
 
-async def test_an_imported_token_without_jti_stays_valid_until_the_sessions_end(platform: Platform) -> None:
+async def test_an_imported_token_without_jti_lasts_until_its_session(platform: Platform) -> None:
     person = await platform.person()
     legacy = b"legacy secret of at least 32 bytes"
     tokens = Tokens(KEYS.signing, legacy)
@@ -249,7 +249,7 @@ async def test_the_command_line_makes_the_first_admin_once(platform: Platform) -
     assert (again.account.id, again.password) == (made.account.id, None)
 
 
-async def test_promoting_an_unproven_address_does_not_promote_its_stranger(platform: Platform) -> None:
+async def test_promoting_an_unproven_address_shuts_its_stranger_out(platform: Platform) -> None:
     stranger = await platform.person(email="boss@example.test", email_verified=False)
     made = await platform.services.accounts.make_admin("boss@example.test", "chosen password")
     assert made.account.id == stranger.id

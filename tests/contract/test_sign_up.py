@@ -97,7 +97,7 @@ async def test_the_answer_is_the_same_for_known_and_unknown_addresses(platform: 
         assert "otp" not in known.json
 
 
-async def test_guessing_ends_after_five_attempts_even_for_the_right_code(platform: Platform) -> None:
+async def test_after_five_wrong_guesses_the_right_code_is_refused(platform: Platform) -> None:
     code = await code_for(platform)
     for _ in range(5):
         assert is_invalid(await ask(platform, "verify-otp", email=ADDRESS, otp=wrong(code)))
@@ -198,7 +198,7 @@ async def test_sign_up_can_be_switched_off(launch: Callable[..., Any]) -> None:
     assert is_error(await ask(platform, "signup", email=ADDRESS, password=PASSWORD), 403, "FORBIDDEN")
 
 
-async def test_an_account_that_a_stranger_registered_becomes_the_owners_with_the_first_proof(
+async def test_proof_gives_a_strangers_account_to_the_owner(
     platform: Platform,
 ) -> None:
     stranger = Person(
@@ -211,7 +211,7 @@ async def test_an_account_that_a_stranger_registered_becomes_the_owners_with_the
     assert (await log_in(platform, ADDRESS, PASSWORD)).status == 401
 
 
-async def test_a_proven_account_keeps_its_password_and_sessions_with_a_further_code(
+async def test_a_further_code_keeps_password_and_sessions(
     platform: Platform,
 ) -> None:
     person = await platform.person()

@@ -55,7 +55,7 @@ async def test_a_developer_is_told_what_is_wrong(launch: Callable[..., Any], bod
     assert is_error(answer, 400, "INVALID_REQUEST")
 
 
-async def test_the_development_endpoint_is_off_unless_it_is_switched_on(platform: Platform) -> None:
+async def test_the_development_endpoint_is_off_by_default(platform: Platform) -> None:
     person = await platform.person(plan="free")
     answer = await person.post("/api/v1/test/billing", json={"billing_status": "active", "plan": "pro"})
     assert is_error(answer, 404, "NOT_FOUND")

@@ -34,7 +34,7 @@ async def test_an_unproven_address_gets_nothing_until_it_is_proven(shop_platform
     assert await billing_of(owner) == ("active", "active", "starter")
 
 
-async def test_what_was_bought_before_signing_up_counts_from_the_first_moment(
+async def test_a_purchase_before_sign_up_counts_at_sign_up(
     shop_platform: Platform,
 ) -> None:
     early, late = (Shop(shop_platform.nobody, "ada@example.test", variant) for variant in (101, 103))
@@ -105,7 +105,7 @@ async def test_a_purchase_and_a_first_proof_at_the_same_instant_meet(shop_platfo
         assert await billing_of(person) == ("active", "active", "builder")
 
 
-async def test_an_unknown_variant_gives_nothing_until_the_configuration_knows_it(
+async def test_an_unknown_variant_counts_once_it_is_configured(
     shop_platform: Platform, records: list[Any]
 ) -> None:
     person = await a_customer(shop_platform)

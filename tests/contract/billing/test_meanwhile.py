@@ -71,7 +71,7 @@ async def test_who_asks_while_the_trial_is_ending_is_asked_to_pay(
 
 
 @pytest.mark.parametrize("end", [trial_ends, no_payment_comes])
-async def test_an_app_made_at_that_instant_is_refused_or_stopped_with_the_others(
+async def test_an_app_created_during_expiry_is_refused_or_stopped(
     shop_platform: Platform, end: Callable[[Platform, Person], Awaitable[None]]
 ) -> None:
     for number in range(ROUNDS):

@@ -13,7 +13,7 @@ from tests.contract.conftest import Platform
 from tests.contract.test_conventions import is_error
 
 
-async def test_apps_stop_with_the_subscription_and_the_same_ones_start_again_with_the_next(
+async def test_apps_stop_and_start_with_the_subscription(
     shop_platform: Platform,
 ) -> None:
     person = await a_customer(shop_platform)
@@ -42,7 +42,7 @@ async def test_apps_stop_with_the_subscription_and_the_same_ones_start_again_wit
     assert (await person.post(f"/api/v1/apps/{first}/redeploy")).status == 201
 
 
-async def test_an_app_that_its_owner_stops_while_nothing_is_paid_stays_stopped(
+async def test_an_app_that_its_owner_stopped_stays_stopped(
     shop_platform: Platform,
 ) -> None:
     person = await a_customer(shop_platform)
@@ -97,7 +97,7 @@ async def test_each_status_of_the_provider_has_its_meaning(
     assert await billing_of(person) == ("active", "active", "pro")
 
 
-async def test_a_failed_payment_is_told_and_stops_nothing_and_a_late_one_starts_again(
+async def test_a_failed_payment_is_mailed_and_a_late_one_restarts_apps(
     shop_platform: Platform,
 ) -> None:
     person = await a_customer(shop_platform)

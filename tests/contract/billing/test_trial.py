@@ -56,7 +56,7 @@ async def test_the_end_of_a_trial_stops_the_apps_and_closes_what_costs(shop_plat
     assert await desired(shop_platform, app) == ("running", False)
 
 
-async def test_the_mails_of_a_trial_say_how_long_it_lasts_and_what_its_end_means(
+async def test_trial_mails_name_its_end_and_what_follows(
     shop_platform: Platform,
 ) -> None:
     person = await a_customer(shop_platform)
@@ -87,7 +87,7 @@ async def test_a_stranger_cannot_use_up_the_trial_of_an_address(shop_platform: P
     assert await billing_of(again) == ("expired", "expired", "pro")
 
 
-async def test_where_nobody_pays_everybody_is_active_on_the_default_plan(platform: Platform) -> None:
+async def test_without_a_provider_all_are_active_on_the_default_plan(platform: Platform) -> None:
     signed_up = await platform.nobody.post(
         "/api/auth/signup", json={"email": "a@example.test", "password": "correct horse battery"}
     )

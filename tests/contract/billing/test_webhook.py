@@ -80,7 +80,7 @@ async def test_an_empty_or_missing_secret_file_opens_nothing(
         b' "attributes": {"variant_id": 1, "updated_at": "0001-01-01T00:00:00+14:00"}}}',
     ],
 )
-async def test_a_signed_body_that_cannot_be_read_is_400_and_leaves_nothing(
+async def test_an_unreadable_signed_body_is_400_and_not_recorded(
     shop_platform: Platform, body: bytes
 ) -> None:
     answer = await deliver(shop_platform.nobody, body)

@@ -166,7 +166,7 @@ async def test_a_missing_secret_file_is_retryable_and_named() -> None:
         await choose_carrier(settings).send(MAIL)
 
 
-def test_a_provider_that_lacks_what_it_needs_is_a_wrong_configuration() -> None:
+def test_an_incomplete_provider_is_a_configuration_error() -> None:
     for provider in ("smtp", "resend"):
         with pytest.raises(ConfigInvalid, match=provider):
             choose_carrier(config.MailSettings(provider=provider))

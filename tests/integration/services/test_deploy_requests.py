@@ -1,4 +1,4 @@
-"""What a change of wishes leaves behind of a deployment that was waiting."""
+"""What a request leaves behind of a deployment that was waiting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _candidate(connection: Connection, deployment: Deployment) -> Instance
 @pytest.mark.parametrize(
     ("phase", "confirm"), [(Phase.QUEUED, False), (Phase.BUILT, True), (Phase.SWITCHING, True)]
 )
-async def test_a_container_that_a_route_may_know_is_cleaned_up_only_after_a_confirmation(
+async def test_cleanup_waits_for_a_confirmation_once_a_route_may_know(
     database: Database, phase: Phase, confirm: bool
 ) -> None:
     async with database.transaction() as connection:
@@ -53,7 +53,7 @@ async def test_a_container_that_a_route_may_know_is_cleaned_up_only_after_a_conf
     assert cleanup == {"confirm": confirm}
 
 
-async def test_one_that_waits_in_the_middle_of_its_switch_is_turned_back(database: Database) -> None:
+async def test_a_deployment_waiting_in_its_switch_is_turned_back(database: Database) -> None:
     """As after a kill between "route wanted" and "route confirmed", before the next server has claimed its job."""
     async with database.transaction() as connection:
         app = await an_app(connection)

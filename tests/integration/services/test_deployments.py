@@ -1,4 +1,4 @@
-"""What a wish for another deployment does to an old instance that still drains."""
+"""What a request for another deployment does to an old instance that still drains."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from stackyn_server.errors import NotFound
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 def test_every_handler_fits_its_entry_and_says_what_it_does(endpoint: Endpoint) -> None:
-    assert bind(endpoint).answer is not None or endpoint.status == 204
+    assert bind(endpoint).response is not None or endpoint.status == 204
     assert endpoint.handler.__doc__
 
 

@@ -27,7 +27,7 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert redact(text) == text
 
 
-def test_fields_that_are_named_like_secrets_are_masked_at_any_depth() -> None:
+def test_fields_named_like_secrets_are_masked_at_any_depth() -> None:
     event: dict[str, Any] = {
         "event": "request.failed",
         "password": "hunter2",
