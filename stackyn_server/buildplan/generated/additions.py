@@ -16,13 +16,9 @@ from stackyn_server.buildplan.formats.structured_files import json_with_comments
 from stackyn_server.buildplan.generated.instructions import debian_packages
 from stackyn_server.buildplan.generated.stages import image_names
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import (
-    MISE_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
 from stackyn_server.buildplan.versions.toolchains import Toolchains
+from stackyn_server.buildplan.versions.version_files import MISE_FILES
 from stackyn_server.domain.failures import DeploymentFailed
 
 APTFILE, RAILPACK, NIXPACKS = "Aptfile", "railpack.json", "nixpacks.toml"
@@ -66,8 +62,7 @@ class _AddedTool:
     origin: str
 
     def requested(self) -> VersionRequest | None:
-        requirement = parse_requirement(self.version, Dialect.NPM) if self.version else None
-        return VersionRequest(requirement, f"`{self.origin}`") if requirement else None
+        return VersionRequest.read(self.version, self.origin, Dialect.NPM) if self.version else None
 
 
 @dataclass(slots=True)

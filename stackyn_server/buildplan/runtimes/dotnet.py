@@ -15,15 +15,9 @@ from stackyn_server.buildplan.generated.stages import is_plain, plan_of, two_sta
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    line_of,
-    parse_requirement,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, line_of, parse_requirement
 from stackyn_server.buildplan.versions.toolchains import ImageChoice
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_tool_files
 
 GLOBAL = "global.json"
 SUFFIXES = (".csproj", ".fsproj", ".vbproj")
@@ -210,11 +204,9 @@ def _requested_version(project: Project, text: str) -> VersionRequest | None:
     runs has to be that framework's own."""
     framework = _FRAMEWORK.search(text) or _FRAMEWORK.search(project.text("Directory.Build.props") or "")
     if framework:
-        requirement = parse_requirement(framework[1])
-        return VersionRequest(requirement, "`TargetFramework`") if requirement else None
+        return VersionRequest.read(framework[1], "TargetFramework")
     if sdk := text_at(json_with_comments(project, GLOBAL), "sdk", "version"):
-        requirement = parse_requirement(".".join(sdk.split(".")[:2]))
-        return VersionRequest(requirement, f"`{GLOBAL}`") if requirement else None
+        return VersionRequest.read(".".join(sdk.split(".")[:2]), GLOBAL)
     return version_in_tool_files(project.text, "dotnet", Dialect.NPM)
 
 

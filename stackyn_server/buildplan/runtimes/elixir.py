@@ -11,14 +11,8 @@ from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import COPY_APP, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, parse_requirement
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 MANIFEST, LOCK = "mix.exs", "mix.lock"
 VERSION_FILE = ".elixir-version"
@@ -117,8 +111,9 @@ def _requested_version(project: Project, text: str) -> VersionRequest | None:
         requirement = parse_requirement(pinned.requirement.text.split("-otp")[0], Dialect.RUBY)
         return VersionRequest(requirement, pinned.origin) if requirement else None
     if match := _VERSION.search(text):
-        requirement = parse_requirement(match[1].replace(" or ", "||").replace(" and ", ","), Dialect.RUBY)
-        return VersionRequest(requirement, f"`{MANIFEST}`") if requirement else None
+        return VersionRequest.read(
+            match[1].replace(" or ", "||").replace(" and ", ","), MANIFEST, Dialect.RUBY
+        )
     return None
 
 

@@ -15,13 +15,8 @@ from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MAN
 from stackyn_server.buildplan.runtimes.node.manifest import node_version, read_manifest
 from stackyn_server.buildplan.runtimes.node.packages import global_install, plan_installation
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_tool_files
 
 MANIFEST, LOCK = "composer.json", "composer.lock"
 LARAVEL, SYMFONY = "artisan", "bin/console"
@@ -203,13 +198,13 @@ def _refuse_missing_extensions(manifest: Table) -> None:
 
 def _requested_version(project: Project, manifest: Table) -> VersionRequest | None:
     constraint = table(manifest, "require").get("php")
-    if isinstance(constraint, str) and (requirement := parse_requirement(constraint, Dialect.COMPOSER)):
-        return VersionRequest(requirement, f"`{MANIFEST}`")
-    if pinned := version_in_tool_files(project.text, "php", Dialect.COMPOSER):
-        return pinned
+    named = (
+        VersionRequest.read(constraint, MANIFEST, Dialect.COMPOSER) if isinstance(constraint, str) else None
+    )
+    if request := named or version_in_tool_files(project.text, "php", Dialect.COMPOSER):
+        return request
     match = re.match(r"\s*(\d+(?:\.\d+){0,2})", project.text(VERSION_FILE) or "")
-    requirement = parse_requirement(match[1]) if match else None
-    return VersionRequest(requirement, f"`{VERSION_FILE}`") if requirement else None
+    return VersionRequest.read(match[1], VERSION_FILE) if match else None
 
 
 RUNTIME = Runtime(name="php", looked_for=f"PHP ({MANIFEST}, index.php)", needs=_needs, plan=_plan)

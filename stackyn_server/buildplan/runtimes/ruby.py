@@ -13,14 +13,8 @@ from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MANIFEST
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 GEMFILE, LOCK, RACK = "Gemfile", "Gemfile.lock", "config.ru"
 VERSION_FILE = ".ruby-version"
@@ -261,8 +255,7 @@ def _requested_version(project: Project) -> VersionRequest | None:
 def _gemfile_version(project: Project) -> VersionRequest | None:
     if match := _RUBY.search(project.text(GEMFILE) or ""):
         texts = re.findall(r"['\"]([^'\"]+)['\"]", match[1])
-        requirement = parse_requirement(",".join(texts), Dialect.RUBY)
-        return VersionRequest(requirement, f"`{GEMFILE}`") if requirement else None
+        return VersionRequest.read(",".join(texts), GEMFILE, Dialect.RUBY)
     return None
 
 

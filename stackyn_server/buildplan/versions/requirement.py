@@ -7,13 +7,9 @@ them all. Sources: PEP 440 and its `~=`, npm's semver ranges, Composer's and Rub
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from stackyn_server.buildplan.formats.toml import parse_toml
 
 Numbers = tuple[int, int, int]
 _ENDLESS: Numbers = (10**9, 0, 0)
@@ -36,12 +32,6 @@ _NODE_NAMES = {
     "argon": 4, "boron": 6, "carbon": 8, "dubnium": 10, "erbium": 12, "fermium": 14, "gallium": 16, "hydrogen": 18,
     "iron": 20, "jod": 22, "krypton": 24,
 }  # fmt: skip
-TOOL_VERSIONS = ".tool-versions"
-MISE_FILES = ("mise.toml", ".mise.toml", ".config/mise.toml", "mise/config.toml")
-MISE_LOCK = "mise.lock"
-TOOL_FILES = (TOOL_VERSIONS, *MISE_FILES, MISE_LOCK)
-# Other names that these files know the same tools by.
-_TOOL_NAMES = {"nodejs": "node", "golang": "go", "dotnet-core": "dotnet"}
 
 
 class Dialect(StrEnum):
@@ -129,6 +119,12 @@ class VersionRequest:
     requirement: Requirement
     origin: str
 
+    @classmethod
+    def read(cls, text: str, origin: str, dialect: Dialect = Dialect.NPM) -> VersionRequest | None:
+        """Return the request that `text` of the file or field `origin` makes; None when it is no requirement."""
+        requirement = parse_requirement(text, dialect)
+        return cls(requirement, f"`{origin}`") if requirement else None
+
 
 def parse_requirement(text: str, dialect: Dialect = Dialect.NPM) -> Requirement | None:
     """Read a requirement such as `3.12`, `>=3.11,<4`, `^20 || >=22.3` or `lts/*`; None when it is none."""
@@ -176,71 +172,6 @@ def line_of(version: str) -> VersionRange | None:
     return (
         VersionRange(_padded(numbers), _after(_padded(numbers), len(numbers))) if numbers else VersionRange()
     )
-
-
-def version_in_tool_files(
-    text_of: Callable[[str], str | None], tool: str, dialect: Dialect
-) -> VersionRequest | None:
-    """Return what mise.toml, by its lock if there is one, or `.tool-versions` (asdf) asks of a tool; None when neither
-    does."""
-    for path in MISE_FILES:
-        if (text := text_of(path)) and (version := _mise_version(text, tool)):
-            locked = _mise_version(text_of(MISE_LOCK) or "", tool)
-            if locked is not None and _fits(
-                locked, version, dialect
-            ):  # it may be of before a change of the other
-                return _requested_version(locked, MISE_LOCK, dialect)
-            return _requested_version(version, path, dialect)
-    text = text_of(TOOL_VERSIONS)
-    for line in (text or "").splitlines():
-        words = line.split("#", 1)[0].split()
-        if len(words) > 1 and _TOOL_NAMES.get(words[0], words[0]) == tool:
-            return _requested_version(words[1], TOOL_VERSIONS, dialect)
-    return None
-
-
-def version_in_file(text: str | None, path: str, dialect: Dialect) -> VersionRequest | None:
-    """Return the version in a file that has nothing else, such as .nvmrc or .python-version: its first line."""
-    for line in (text or "").splitlines():
-        if version := line.split("#", 1)[0].strip():
-            return _requested_version(version, path, dialect)
-    return None
-
-
-def _requested_version(text: str, origin: str, dialect: Dialect) -> VersionRequest | None:
-    requirement = parse_requirement(text.removeprefix("prefix:"), dialect)
-    return None if requirement is None else VersionRequest(requirement, f"`{origin}`")
-
-
-def _fits(version: str, requested: str, dialect: Dialect) -> bool:
-    line, requirement = line_of(version), parse_requirement(requested, dialect)
-    return (
-        line is not None
-        and requirement is not None
-        and any(allowed.meets(line) for allowed in requirement.ranges)
-    )
-
-
-def _mise_version(text: str, tool: str) -> str | None:
-    try:
-        tools = parse_toml(text).get("tools")
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return None
-    if not isinstance(tools, Mapping):
-        return None
-    for name, version in tools.items():
-        short = str(name).removeprefix("core:")
-        if _TOOL_NAMES.get(short, short) == tool:
-            return _mise_text(version)
-    return None
-
-
-def _mise_text(version: Any) -> str | None:
-    if isinstance(version, list):
-        version = version[0] if version else None
-    if isinstance(version, Mapping):
-        version = version.get("version")
-    return str(version) if isinstance(version, str | int | float) and not isinstance(version, bool) else None
 
 
 def _alternative(text: str, dialect: Dialect) -> tuple[VersionRange, ...] | None:

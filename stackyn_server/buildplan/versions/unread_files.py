@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import Dialect, version_in_file
+from stackyn_server.buildplan.versions.requirement import Dialect
+from stackyn_server.buildplan.versions.version_files import version_in_file
 
 _FILES = {
     "node": (".node-version", ".nvmrc", ".bun-version"),

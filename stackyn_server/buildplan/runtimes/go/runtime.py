@@ -22,14 +22,8 @@ from stackyn_server.buildplan.runtimes.node.frontend import (
 )
 from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 MODULE, WORKSPACE = "go.mod", "go.work"
 VERSION_FILE = ".go-version"
@@ -250,8 +244,8 @@ def _requested_version(project: Project) -> VersionRequest | None:
         directives = _directives(project, path)
         for name in ("toolchain", "go"):
             version = directives.get(name, "").removeprefix("go")
-            if requirement := parse_requirement(f">={version}") if version else None:
-                return VersionRequest(requirement, f"`{path}`")
+            if request := VersionRequest.read(f">={version}", path) if version else None:
+                return request
     return None
 
 

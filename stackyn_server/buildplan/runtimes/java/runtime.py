@@ -11,14 +11,8 @@ from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import COPY_APP, is_plain, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, parse_requirement
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 POM = "pom.xml"
 GRADLE = ("build.gradle.kts", "build.gradle", "settings.gradle.kts", "settings.gradle")
@@ -281,8 +275,7 @@ def _requested_version(project: Project, is_maven: bool) -> VersionRequest | Non
         project.text(SYSTEM_PROPERTIES) or "",
         re.MULTILINE,
     ):
-        requirement = parse_requirement(_modern_number(heroku[1]))
-        return VersionRequest(requirement, f"`{SYSTEM_PROPERTIES}`") if requirement else None
+        return VersionRequest.read(_modern_number(heroku[1]), SYSTEM_PROPERTIES)
     return _pom_version(project) if is_maven else _gradle_version(project)
 
 
@@ -297,8 +290,7 @@ def _pom_version(project: Project) -> VersionRequest | None:
     text = _without_comments(project.text(POM) or "")
     for name in _POM_VERSIONS:
         if match := re.search(rf"<{re.escape(name)}>\s*(?:1\.)?(\d+)\s*<", text):
-            requirement = parse_requirement(f">={match[1]}")
-            return VersionRequest(requirement, f"`{POM}`") if requirement else None
+            return VersionRequest.read(f">={match[1]}", POM)
     return None
 
 
@@ -309,8 +301,7 @@ def _gradle_version(project: Project) -> VersionRequest | None:
         if match := _GRADLE_VERSION.search(text):
             # A toolchain is that release and no other; the rest are the least one.
             exact = _IS_TOOLCHAIN.search(text)
-            requirement = parse_requirement(match[1] if exact else f">={match[1]}")
-            return VersionRequest(requirement, f"`{path}`") if requirement else None
+            return VersionRequest.read(match[1] if exact else f">={match[1]}", path)
     return None
 
 

@@ -9,14 +9,8 @@ from typing import Any
 
 from stackyn_server.buildplan.formats.structured_files import json_with_comments, yaml
 from stackyn_server.buildplan.project import Project, undetected
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 MANIFEST = "package.json"
 # pnpm reads the others too.
@@ -138,8 +132,8 @@ def tool_version(project: Project, manifest: Manifest, tool: str) -> VersionRequ
 
 def _first_request(fields: Iterable[tuple[str, str | None]]) -> VersionRequest | None:
     for field, text in fields:
-        if text and (requirement := parse_requirement(text, Dialect.NPM)):
-            return VersionRequest(requirement, f"`{field}` of `{MANIFEST}`")
+        if text and (request := VersionRequest.read(text, f"{field}` of `{MANIFEST}", Dialect.NPM)):
+            return request
     return None
 
 

@@ -9,12 +9,8 @@ from dataclasses import replace
 
 from stackyn_server.buildplan.formats.structured_files import Table, table, text_at, toml
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.versions.requirement import (
-    MISE_FILES,
-    Requirement,
-    VersionRange,
-    VersionRequest,
-)
+from stackyn_server.buildplan.versions.requirement import Requirement, VersionRange, VersionRequest
+from stackyn_server.buildplan.versions.version_files import MISE_FILES
 
 _VARIABLE = "PYTHON_BUILD_FREE_THREADING"
 _FLAVOUR = ("settings", "python", "precompiled_flavor")

@@ -20,7 +20,8 @@ from stackyn_server.buildplan.runtimes.python.manifests import (
 )
 from stackyn_server.buildplan.runtimes.python.poetry import as_requirements
 from stackyn_server.buildplan.runtimes.python.workspace import Member, find_member
-from stackyn_server.buildplan.versions.requirement import Dialect, version_in_tool_files
+from stackyn_server.buildplan.versions.requirement import Dialect
+from stackyn_server.buildplan.versions.version_files import version_in_tool_files
 
 # Where uv and Poetry would make it too; a committed one is left out of the context.
 VENV = "/app/.venv"

@@ -12,14 +12,8 @@ from typing import Any
 
 from stackyn_server.buildplan.formats.toml import parse_toml
 from stackyn_server.buildplan.project import Project, undetected
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 # Files of requirements in the order of preference: what runs in production before what all share.
@@ -150,8 +144,8 @@ def python_version(project: Project, manifests: Manifests) -> VersionRequest | N
         (manifests.table("tool", "poetry", "dependencies").get("python"), PYPROJECT),
     )
     for text, origin in fields:
-        if isinstance(text, str) and (requirement := parse_requirement(text, Dialect.PYTHON)):
-            return VersionRequest(requirement, f"`{origin}`")
+        if isinstance(text, str) and (request := VersionRequest.read(text, origin, Dialect.PYTHON)):
+            return request
     return None
 
 

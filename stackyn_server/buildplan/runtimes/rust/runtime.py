@@ -24,13 +24,12 @@ from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
 from stackyn_server.buildplan.runtimes.rust.embedded_folders import embedded_folders
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
     Dialect,
     Requirement,
     VersionRequest,
     parse_requirement,
-    version_in_tool_files,
 )
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_tool_files
 from stackyn_server.buildplan.workspace_patterns import names_folder
 
 MANIFEST, LOCK = "Cargo.toml", "Cargo.lock"
@@ -319,8 +318,7 @@ def _requested_version(project: Project) -> VersionRequest | None:
         or _OF_EDITION.get(text_at(root, "package", "edition") or "")
         or _OF_EDITION.get(text_at(root, "workspace", "package", "edition") or "")
     )
-    requirement = parse_requirement(f">={least}") if least else None
-    return VersionRequest(requirement, f"`{MANIFEST}`") if requirement else None
+    return VersionRequest.read(f">={least}", MANIFEST) if least else None
 
 
 RUNTIME = Runtime(name="rust", looked_for=f"Rust ({MANIFEST})", needs=_needs, plan=_plan)

@@ -17,13 +17,8 @@ from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MAN
 from stackyn_server.buildplan.runtimes.python.entry import candidate_files, find_entries
 from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
 from stackyn_server.buildplan.settings.start_command import configured_command
-from stackyn_server.buildplan.versions.requirement import (
-    TOOL_FILES,
-    Dialect,
-    VersionRequest,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
+from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 HUGO_FILES = tuple(
     f"{name}.{suffix}"

@@ -6,13 +6,8 @@ import time
 
 import pytest
 
-from stackyn_server.buildplan.versions.requirement import (
-    Dialect,
-    choose,
-    parse_requirement,
-    version_in_file,
-    version_in_tool_files,
-)
+from stackyn_server.buildplan.versions.requirement import Dialect, choose, parse_requirement
+from stackyn_server.buildplan.versions.version_files import version_in_file, version_in_tool_files
 
 NODES = ("18", "20", "22", "24", "25")
 PYTHONS = ("3.11", "3.13", "3.14")
