@@ -18,7 +18,7 @@ from stackyn_server.buildplan.languages import (
     projects_below,
 )
 from stackyn_server.buildplan.local_dependencies import refuse_paths_outside
-from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, prefix_of, undetected
+from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, paths_below, prefix_of, undetected
 from stackyn_server.buildplan.runtimes import compose
 from stackyn_server.buildplan.runtimes.dockerfile import runtime as dockerfile
 from stackyn_server.buildplan.runtimes.dockerfile.prebuilt import reason_to_skip
@@ -48,7 +48,7 @@ def files_needed(paths: Iterable[str], options: PlanOptions) -> tuple[str, ...]:
     """Return which of a commit's `paths` (from its top) `make_plan` will probably read, to have them at once."""
     paths = frozenset(paths)
     prefix = prefix_of(options)
-    files = _paths_below(prefix, paths)
+    files = paths_below(prefix, paths)
     needed = {prefix + path for runtime in RUNTIMES for path in runtime.needs(files, options)}
     needed.update(prefix + path for path in FILES_OF_ADDITIONS)
     return tuple(sorted(needed.union(settings_files(options)) & paths))
@@ -93,15 +93,14 @@ def _with_settings(
     options = settings.options
     if runtime := (options.runtime or "").lower():
         options = replace(options, runtime=OTHER_NAMES.get(runtime, runtime))
-    files = _paths_below(prefix_of(options), everything)
+    project = Project(frozenset(), contents, options, everything).at(options)
     if not everything:
         raise undetected("The repository has no files.", "Commit the files of the app, then push again.")
-    if not files:
+    if not project.files:
         raise undetected(
             f"The root directory {options.root_directory} does not exist in the repository.",
             f"Change the app's root directory. {_top_level_names(everything)}",
         )
-    project = Project(files, contents, options, everything)
     for versions in (with_versions_of_hosts, with_pinned):
         options = replace(project.options, toolchains=versions(project))
         project = replace(project, options=options)
@@ -126,7 +125,7 @@ def _paths_to_send(project: Project, runtime: Runtime, plan: BuildPlan) -> tuple
     context_prefix = project.prefix if plan.root is None else f"{plan.root}/" if plan.root else ""
     copied = set(plan.copies)
     for folder in {project.prefix, context_prefix}:
-        files = _paths_below(folder, project.everything)
+        files = paths_below(folder, project.everything)
         paths = [folder + path for path in runtime.needs(files, project.options) if path in files]
         copied |= {path.removeprefix(context_prefix) for path in paths if path.startswith(context_prefix)}
     return tuple(sorted(copied))
@@ -255,10 +254,6 @@ def _can_be_planned(project: Project, options: PlanOptions) -> bool:
     except DeploymentFailed as failed:
         return failed.failure.code not in (FailureCode.NOTHING_DETECTED, FailureCode.DOCKERFILE_INVALID)
     return True
-
-
-def _paths_below(prefix: str, paths: Iterable[str]) -> frozenset[str]:
-    return frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
 
 
 def _top_level_names(paths: Iterable[str]) -> str:

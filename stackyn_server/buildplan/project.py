@@ -94,6 +94,12 @@ class Project:
         content = self.contents.get(path) if path in self.everything else None
         return None if content is None else decode(content)
 
+    def at(self, options: PlanOptions) -> Project:
+        """Return the same commit with other options, whose root directory may be another one."""
+        return Project(
+            paths_below(prefix_of(options), self.everything), self.contents, options, self.everything
+        )
+
     @property
     def prefix(self) -> str:
         """The root directory with a slash behind it, or nothing."""
@@ -125,6 +131,11 @@ class Runtime:
 
 def prefix_of(options: PlanOptions) -> str:
     return f"{options.root_directory}/" if options.root_directory else ""
+
+
+def paths_below(prefix: str, paths: Iterable[str]) -> frozenset[str]:
+    """Return the paths that begin with `prefix`, without it."""
+    return frozenset(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
 
 
 def undetected(message: str, hint: str, evidence: str = "") -> DeploymentFailed:

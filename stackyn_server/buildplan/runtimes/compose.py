@@ -80,9 +80,7 @@ def _plan_service(project: Project, path: str, service: Service, context: str) -
         build_target=project.options.build_target or service.target,
         port=project.options.port or next(iter(service.ports), None),
     )
-    prefix = f"{context}/" if context else ""
-    files = frozenset(name.removeprefix(prefix) for name in project.everything if name.startswith(prefix))
-    plan = dockerfile.RUNTIME.plan(Project(files, project.contents, options, project.everything))
+    plan = dockerfile.RUNTIME.plan(project.at(options))
     if plan is None and service.is_inline:
         raise undetected(
             f"The service {service.name} of {path} has its Dockerfile inside (dockerfile_inline), which is not read.",

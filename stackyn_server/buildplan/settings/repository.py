@@ -118,13 +118,11 @@ def effective_settings(
             if key not in values and key not in later and getattr(options, key, None) is None:
                 values[key], origins[key] = value, origin
 
-    project = _project_of(everything, contents, options)
-    path, own_settings = _own_settings(everything, contents, options)
+    project = Project(frozenset(), contents, options, everything).at(options)
+    path, own_settings = _own_settings(project)
     take(path, own_settings)
     if "root_directory" in values:
-        project = _project_of(
-            everything, contents, replace(options, root_directory=values["root_directory"] or None)
-        )
+        project = project.at(replace(options, root_directory=values["root_directory"] or None))
     take(PROCFILE, _procfile(project, has_start=bool(options.start_command or values.get("start_command"))))
     for host, settings in settings_of_hosts(project):
         readable = {
@@ -140,9 +138,9 @@ def effective_settings(
     deploying = DeploymentSettings(**{key: values[key] or None for key in _OF_DEPLOYING if key in values})
     if options.release_command:
         deploying = replace(deploying, release_command=options.release_command)
-    origins = {key: origin for key, origin in origins.items() if values[key] != ""}
+    set_by = {key: origin for key, origin in origins.items() if values[key] != ""}
     return EffectiveSettings(
-        replace(options, **planning, origins=origins),
+        replace(options, **planning, origins=set_by),
         deploying,
         tuple(_sentences(deploying, origins)),
     )
@@ -172,25 +170,16 @@ def image_start_command(plan: BuildPlan, options: PlanOptions) -> tuple[str | No
     return command, (start_command_sentence(options),)
 
 
-def _project_of(everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions) -> Project:
-    prefix = prefix_of(options)
-    files = frozenset(path.removeprefix(prefix) for path in everything if path.startswith(prefix))
-    return Project(files, contents, options, everything)
-
-
 def _is_there(everything: frozenset[str], folder: str) -> bool:
     return any(path.startswith(f"{folder}/") for path in everything)
 
 
-def _own_settings(
-    everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
-) -> tuple[str, dict[str, Any]]:
+def _own_settings(project: Project) -> tuple[str, dict[str, Any]]:
     """Return (path, settings) of the stackyn.toml at the root directory, else of the one at the top."""
-    for folder_options in (options, replace(options, root_directory=None)):
-        project = _project_of(everything, contents, folder_options)
-        if project.has(SETTINGS):
-            path = prefix_of(folder_options) + SETTINGS
-            return path, _checked(path, project)
+    for folder in (project, project.at(replace(project.options, root_directory=None))):
+        if folder.has(SETTINGS):
+            path = folder.prefix + SETTINGS
+            return path, _checked(path, folder)
     return SETTINGS, {}
 
 

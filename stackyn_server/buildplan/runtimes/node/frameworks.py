@@ -54,13 +54,13 @@ def _next(app: NodeApp) -> Product | None:
     if output == "export":
         return StaticSite("next", (value(config, "distDir") or "out", "out"), programs=("next", "serve"))
     if output == "standalone" and not app.package.folder:
-        output = value(config, "distDir") or ".next"
+        dist_folder = value(config, "distDir") or ".next"
         return FrameworkServer(
             "next",
-            f"env HOSTNAME=0.0.0.0 node {output}/standalone/server.js",
+            f"env HOSTNAME=0.0.0.0 node {dist_folder}/standalone/server.js",
             (
-                f"cp -r {output}/static {output}/standalone/{output}/",
-                f"if [ -d public ]; then cp -r public {output}/standalone/; fi",
+                f"cp -r {dist_folder}/static {dist_folder}/standalone/{dist_folder}/",
+                f"if [ -d public ]; then cp -r public {dist_folder}/standalone/; fi",
             ),
             programs=("next",),
         )

@@ -115,21 +115,21 @@ def _frontend(project: Project, path: str, targets: list[str]) -> EmbeddedFronte
     spec = _image_spec(project, folder, None)
     if spec is None:
         return None
-    for script, outputs, words in _outputs(spec, folder):
-        outputs = [
-            *(path for path in outputs if any(overlaps(path, target) for target in targets)),
+    for script, built, words in _outputs(spec, folder):
+        built = [
+            *(path for path in built if any(overlaps(path, target) for target in targets)),
             *(
                 path
                 for path in words
                 if any(_is_missing_output(path, target, project.files) for target in targets)
             ),
         ]
-        outputs = [path for path in dict.fromkeys(outputs) if not _is_built(path, project.files)]
-        if not outputs:
+        built = [path for path in dict.fromkeys(built) if not _is_built(path, project.files)]
+        if not built:
             continue
         if script != build_script(spec.app):
             spec = _image_spec(project, folder, f"{spec.installation.run} {script}") or spec
-        outermost = [path for path in outputs if not any(path.startswith(f"{above}/") for above in outputs)]
+        outermost = [path for path in built if not any(path.startswith(f"{above}/") for above in built)]
         return EmbeddedFrontend(path, script, tuple(outermost), spec)
     return None
 
@@ -145,10 +145,8 @@ def _image_spec(project: Project, folder: str, command: str | None) -> NodeImage
         start_command=None,
         publish_directory=None,
     )
-    prefix = f"{folder}/" if folder else ""
-    files = frozenset(path.removeprefix(prefix) for path in project.files if path.startswith(prefix))
     try:
-        spec = image_spec(replace(project, files=files, options=options))
+        spec = image_spec(project.at(options))
     except DeploymentFailed:  # said where it is deployed by itself
         return None
     if spec is None:

@@ -63,7 +63,7 @@ def find_workspace(project: Project) -> Workspace | None:
         return None
     directory = project.options.root_directory or ""
     for ancestor, folder in _ancestors(directory):
-        outer_project = _project_from(project, ancestor)
+        outer_project = project.at(replace(project.options, root_directory=ancestor or None))
         manifest = read_manifest(outer_project)
         if manifest is not None and _has_member(_patterns(outer_project, manifest), folder):
             return Workspace(Package(outer_project, "", manifest), Package(outer_project, folder, own))
@@ -111,12 +111,6 @@ def _ancestors(directory: str) -> Iterator[tuple[str, str]]:
     parts = directory.split("/") if directory else []
     for size in range(len(parts) - 1, -1, -1):
         yield "/".join(parts[:size]), "/".join(parts[size:])
-
-
-def _project_from(project: Project, directory: str) -> Project:
-    prefix = f"{directory}/" if directory else ""
-    files = frozenset(path.removeprefix(prefix) for path in project.everything if path.startswith(prefix))
-    return replace(project, files=files, options=replace(project.options, root_directory=directory or None))
 
 
 def _patterns(project: Project, manifest: Manifest) -> list[str]:

@@ -95,10 +95,9 @@ def _project_from(project: Project, ancestor: str, folder: str) -> Project:
         command and f"cd {folder} && {command}"
         for command in (options.install_command, options.build_command)
     )
-    options = replace(options, root_directory=ancestor or None, install_command=install, build_command=build)
-    prefix = f"{ancestor}/" if ancestor else ""
-    files = frozenset(path.removeprefix(prefix) for path in project.everything if path.startswith(prefix))
-    return replace(project, files=files, options=options)
+    return project.at(
+        replace(options, root_directory=ancestor or None, install_command=install, build_command=build)
+    )
 
 
 def _plan_package(project: Project, folder: str) -> BuildPlan | None:
