@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 # In the order in which they are named when there are several.
-LANGUAGE_OF_MANIFEST = {
+MANIFESTS = {
     "go.mod": "Go", "go.work": "Go", "Cargo.toml": "Rust", "pom.xml": "Java", "build.gradle": "Java",
     "build.gradle.kts": "Kotlin", "settings.gradle": "Java", "settings.gradle.kts": "Kotlin", "build.sbt": "Scala",
     "composer.json": "PHP", "Gemfile": "Ruby", "mix.exs": "Elixir", "rebar.config": "Erlang", "gleam.toml": "Gleam",
@@ -22,11 +22,11 @@ LANGUAGE_OF_MANIFEST = {
 BUILT = frozenset(
     ("Go", "Rust", "Java", "Kotlin", "PHP", "Ruby", "Elixir", "Deno", "Node", "Python", "C or C++", ".NET")
 )
-_LANGUAGE_OF_PROJECT_SUFFIX = {
+_PROJECT_SUFFIXES = {
     ".csproj": ".NET", ".fsproj": ".NET", ".vbproj": ".NET", ".sln": ".NET", ".slnx": ".NET", ".cabal": "Haskell",
     ".nimble": "Nim", ".gemspec": "Ruby",
 }  # fmt: skip
-_LANGUAGE_OF_SUFFIX = {
+_SUFFIXES = {
     ".go": "Go", ".rs": "Rust", ".java": "Java", ".kt": "Kotlin", ".scala": "Scala", ".php": "PHP", ".rb": "Ruby",
     ".ex": "Elixir", ".exs": "Elixir", ".erl": "Erlang", ".gleam": "Gleam", ".py": "Python", ".js": "JavaScript",
     ".mjs": "JavaScript", ".ts": "TypeScript", ".tsx": "TypeScript", ".jsx": "JavaScript", ".c": "C", ".cc": "C++",
@@ -42,15 +42,7 @@ _OF_APPS = frozenset(("package.json", "requirements.txt", "pyproject.toml", "Pip
 # Their index.html is a part of pages.
 _TEMPLATES = frozenset(("templates", "views", "layouts", "_layouts", "_includes", "partials"))
 # Files that are read by their exact names, and what people call them, in small letters. Buildpacks have a project.toml.
-_EXACT_NAMES = (
-    *LANGUAGE_OF_MANIFEST,
-    "Procfile",
-    "stackyn.toml",
-    "index.html",
-    "index.php",
-    "start.sh",
-    "config.ru",
-)
+_EXACT_NAMES = (*MANIFESTS, "Procfile", "stackyn.toml", "index.html", "index.php", "start.sh", "config.ru")
 _OTHER_NAMES = {
     **{name.lower(): name for name in _EXACT_NAMES}, "project.toml": "project.toml",
     "requirement.txt": "requirements.txt", "requirments.txt": "requirements.txt", "requirements": "requirements.txt",
@@ -62,11 +54,11 @@ _MOST_FOLDERS, _DEEPEST = 8, 3
 def manifest_of_language(files: Iterable[str]) -> tuple[str, str] | None:
     """Return (manifest, language) of the first manifest among `files` of the root; None when there is none."""
     in_root = {path for path in files if "/" not in path}
-    for name, language in LANGUAGE_OF_MANIFEST.items():
+    for name, language in MANIFESTS.items():
         if name in in_root:
             return name, language
     for path in sorted(in_root):
-        for suffix, language in _LANGUAGE_OF_PROJECT_SUFFIX.items():
+        for suffix, language in _PROJECT_SUFFIXES.items():
             if path.endswith(suffix):
                 return path, language
     return None
@@ -77,8 +69,8 @@ def language_of_sources(files: Iterable[str]) -> str | None:
     counts: Counter[str] = Counter()
     for path in files:
         suffix = path[path.rfind(".") :].lower() if "." in path else ""
-        if suffix in _LANGUAGE_OF_SUFFIX and "node_modules/" not in path and "vendor/" not in path:
-            counts[_LANGUAGE_OF_SUFFIX[suffix]] += 1
+        if suffix in _SUFFIXES and "node_modules/" not in path and "vendor/" not in path:
+            counts[_SUFFIXES[suffix]] += 1
     return min(counts, key=lambda language: (-counts[language], language)) if counts else None
 
 
@@ -113,7 +105,7 @@ def _is_part(folders: list[str], name: str) -> bool:
 
 
 def _is_manifest(name: str) -> bool:
-    return name in LANGUAGE_OF_MANIFEST or name.endswith(tuple(_LANGUAGE_OF_PROJECT_SUFFIX))
+    return name in MANIFESTS or name.endswith(tuple(_PROJECT_SUFFIXES))
 
 
 def _parents(folder: str) -> list[str]:

@@ -43,10 +43,7 @@ KINDS: tuple[Kind, ...] = (
     kind(
         "Next.js: font not downloaded",
         _BUILD,
-        (
-            r"Failed to fetch `(?P<font>[^`]+)` from Google Fonts",
-            r"Failed to fetch font `(?P<font>[^`]+)`",
-        ),
+        (r"Failed to fetch `(?P<font>[^`]+)` from Google Fonts", r"Failed to fetch font `(?P<font>[^`]+)`"),
         "Next.js fetches the font {font} from Google while it builds, and the host did not answer.",
         "Deploy again if it was a moment's trouble. With next/font/local, and the font's file committed, no build "
         "depends on it.",

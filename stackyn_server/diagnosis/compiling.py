@@ -175,10 +175,7 @@ _LANGUAGES = (
     kind(
         "Rust compile error",
         _BUILD,
-        (
-            r"^error\[E\d+\]: (?P<said>.{1,160})",
-            r"^error: (?P<said>could not compile `[^`]+`.{0,100})",
-        ),
+        (r"^error\[E\d+\]: (?P<said>.{1,160})", r"^error: (?P<said>could not compile `[^`]+`.{0,100})"),
         "The Rust code does not compile: {said}.",
         _REPAIR,
         after=6,

@@ -294,10 +294,7 @@ _PROGRAMS = (
     kind(
         "program file missing",
         Where.BOTH,
-        (
-            r"can't open file '(?P<name>[^']+)': \[Errno 2\]",
-            r"^Could not open input file: (?P<name>\S+)",
-        ),
+        (r"can't open file '(?P<name>[^']+)': \[Errno 2\]", r"^Could not open input file: (?P<name>\S+)"),
         "The file {name}, which is to be run, is not there.",
         "Correct the command, and check that the file is committed and not left out by .dockerignore.",
     ),

@@ -108,10 +108,7 @@ _TOO_LONG = Failure(
 
 def options_as_json(options: PlanOptions) -> dict[str, Any]:
     names = (name for name in PlanOptions.__dataclass_fields__ if name != "toolchains")
-    return {
-        "toolchains": options.toolchains.as_json(),
-        **{name: getattr(options, name) for name in names},
-    }
+    return {"toolchains": options.toolchains.as_json(), **{name: getattr(options, name) for name in names}}
 
 
 def options_of(stored: Mapping[str, Any]) -> PlanOptions:

@@ -62,7 +62,11 @@ def text_at(document: Table, *keys: str) -> str | None:
 
 def texts_at(document: Table, *keys: str) -> tuple[str, ...]:
     """Return the texts in the list under a path of keys."""
-    value = table(document, *keys[:-1]).get(keys[-1])
+    return texts(table(document, *keys[:-1]).get(keys[-1]))
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Return the texts in a list; none of anything else."""
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from stackyn_server.buildplan.build_plan import BuildPlan
-from stackyn_server.buildplan.formats.structured_files import json_with_comments, table, toml
+from stackyn_server.buildplan.formats.structured_files import json_with_comments, table, texts, toml
 from stackyn_server.buildplan.generated.instructions import debian_packages
 from stackyn_server.buildplan.generated.stages import image_names
 from stackyn_server.buildplan.project import Project
@@ -198,15 +198,15 @@ def _with_steps(text: str, additions: _Additions, *, runs_alone: bool) -> str:
     return "\n".join(new_lines)
 
 
-def _debian_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], list[str]]]:
+def _debian_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], Iterable[str]]]:
     """Yield (where it is said, where they are needed, names)."""
     lines = (line.split("#", 1)[0].strip() for line in (project.text(APTFILE) or "").splitlines())
     yield APTFILE, (_BUILD, _RUN), [line for line in lines if line]
     railpack = json_with_comments(project, RAILPACK)
-    yield RAILPACK, (_BUILD,), _texts(railpack.get("buildAptPackages"))
-    yield RAILPACK, (_RUN,), _texts(table(railpack, "deploy").get("aptPackages"))
+    yield RAILPACK, (_BUILD,), texts(railpack.get("buildAptPackages"))
+    yield RAILPACK, (_RUN,), texts(table(railpack, "deploy").get("aptPackages"))
     phases = table(toml(project, NIXPACKS), "phases").values()
-    of_phases = (_texts(phase.get("aptPkgs")) for phase in phases if isinstance(phase, Mapping))
+    of_phases = (texts(phase.get("aptPkgs")) for phase in phases if isinstance(phase, Mapping))
     yield NIXPACKS, (_BUILD, _RUN), [name for names in of_phases for name in names]
     for name, stages in _VARIABLES.items():
         yield name, stages, re.split(r"[\s,]+", project.options.host_variables.get(name, ""))
@@ -225,21 +225,13 @@ def _mise_tools(project: Project) -> Iterator[_AddedTool]:
 
 def _tools(project: Project, versions: Mapping[str, Any], origin: str) -> Iterator[_AddedTool]:
     """Yield those that can be had here, the first ones."""
-    short_names = ((str(name).removeprefix("core:"), wanted) for name, wanted in versions.items())
-    tools = ((_TOOL_NAMES.get(short, short), wanted) for short, wanted in short_names)
-    available = ((name, wanted) for name, wanted in tools if _is_known(project, name))
-    for name, wanted in islice(available, _MOST):
-        version = wanted.get("version") if isinstance(wanted, Mapping) else wanted
+    short_names = ((str(name).removeprefix("core:"), entry) for name, entry in versions.items())
+    tools = ((_TOOL_NAMES.get(short, short), entry) for short, entry in short_names)
+    available = ((name, entry) for name, entry in tools if _is_available(project, name))
+    for name, entry in islice(available, _MOST):
+        version = entry.get("version") if isinstance(entry, Mapping) else entry
         yield _AddedTool(name, str(version) if isinstance(version, str | int | float) else "", origin)
 
 
-def _is_known(project: Project, name: str) -> bool:
+def _is_available(project: Project, name: str) -> bool:
     return name in _OF_DEBIAN or name.startswith(_PIPX) or name in project.options.toolchains.tools
-
-
-def _texts(value: Any) -> list[str]:
-    return (
-        [text for text in value if isinstance(text, str)]
-        if isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-        else []
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 HEADER = "# Made by Stackyn. To change it, commit it as `Dockerfile`."
 COPY_ALL = "COPY --chown=app:app . ."
@@ -17,6 +19,20 @@ def run(command: str, cache: str = "") -> str:
     """
     mount = f"--mount=type=cache,id={cache},target=/cache,uid=1000,gid=1000 " if cache else ""
     return f"RUN {mount}{command}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPackages:
+    """Debian packages: `build` while packages are installed, `run` in the image that runs. `causes` are why."""
+
+    build: tuple[str, ...]
+    run: tuple[str, ...]
+    causes: tuple[str, ...]
+    is_compiled: bool
+
+    @classmethod
+    def of(cls, build: Iterable[str], run: Iterable[str], causes: Iterable[str], is_compiled: bool) -> Self:
+        return cls(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes), is_compiled)
 
 
 def debian_packages(packages: Iterable[str]) -> list[str]:

@@ -16,7 +16,6 @@ from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_
 
 MANIFEST, LOCK = "mix.exs", "mix.lock"
 VERSION_FILE = ".elixir-version"
-ASSETS = "assets/package.json"
 IGNORED = ("_build", "deps", "assets/node_modules")
 _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _APP = re.compile(r"\bapp:\s*:([a-z_][a-z0-9_]*)")

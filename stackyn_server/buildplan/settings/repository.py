@@ -140,9 +140,7 @@ def effective_settings(
         deploying = replace(deploying, release_command=options.release_command)
     set_by = {key: origin for key, origin in origins.items() if values[key] != ""}
     return EffectiveSettings(
-        replace(options, **planning, origins=set_by),
-        deploying,
-        tuple(_sentences(deploying, origins)),
+        replace(options, **planning, origins=set_by), deploying, tuple(_sentences(deploying, origins))
     )
 
 

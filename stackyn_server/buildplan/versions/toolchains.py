@@ -149,9 +149,7 @@ class Toolchains:
             return ImageChoice(BaseImage(runs_on, repository.rpartition("/")[2], its_version), image, reason)
         build = f"{version}-build"
         return ImageChoice(
-            image,
-            BaseImage(images.image(build), tool, build) if images.has_build_image else None,
-            reason,
+            image, BaseImage(images.image(build), tool, build) if images.has_build_image else None, reason
         )
 
     def as_json(self) -> dict[str, Any]:

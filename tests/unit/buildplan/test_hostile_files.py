@@ -16,7 +16,7 @@ import pytest
 
 from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.buildplan.generated.additions import FILES as FILES_OF_ADDITIONS
-from stackyn_server.buildplan.languages import LANGUAGE_OF_MANIFEST
+from stackyn_server.buildplan.languages import MANIFESTS
 from stackyn_server.buildplan.plan import RUNTIMES, PlanOptions, make_plan
 from stackyn_server.buildplan.runtimes import compose
 from stackyn_server.buildplan.settings.repository import settings_files
@@ -263,7 +263,7 @@ def test_no_list_of_a_file_makes_an_endless_plan(path: str) -> None:
 
 def test_the_table_has_every_file_that_planning_asks_for() -> None:
     options = PlanOptions(EVERYTHING, default_port=8080)
-    files = frozenset((*FILES, *LANGUAGE_OF_MANIFEST))
+    files = frozenset((*FILES, *MANIFESTS))
     asked = {path for runtime in RUNTIMES for path in runtime.needs(files, options)}
     asked.update(FILES_OF_ADDITIONS, settings_files(options), compose.NAMES)
     kinds = {path.rpartition("/")[2] for path in FILES}

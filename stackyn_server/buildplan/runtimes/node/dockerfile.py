@@ -12,6 +12,7 @@ from stackyn_server.buildplan.generated.instructions import (
     COPY_ALL,
     HEADER,
     PACKAGES_FIRST,
+    SystemPackages,
     copy_from_build,
     debian_packages,
     dockerfile_text,
@@ -22,7 +23,7 @@ from stackyn_server.buildplan.runtimes.node.packages import (
     CACHE,
     LOCKS,
     SETTINGS,
-    NodeInstallation,
+    NodeInstall,
     global_install,
     has_hooks,
 )
@@ -34,7 +35,7 @@ from stackyn_server.buildplan.runtimes.node.product import (
     usual_build,
 )
 from stackyn_server.buildplan.runtimes.node.start import NodeStart
-from stackyn_server.buildplan.runtimes.node.system import SystemPackages, downloads_left_out
+from stackyn_server.buildplan.runtimes.node.system import downloads_left_out
 from stackyn_server.buildplan.runtimes.node.workspace import Package, Workspace, builds_before
 from stackyn_server.buildplan.runtimes.static.runtime import INDEX, site_dockerfile
 from stackyn_server.buildplan.settings.start_command import as_cmd
@@ -64,7 +65,7 @@ class NodeImageSpec:
 
     workspace: Workspace
     choice: ImageChoice
-    installation: NodeInstallation
+    installation: NodeInstall
     system: SystemPackages
     product: Product | None
     start: NodeStart | None

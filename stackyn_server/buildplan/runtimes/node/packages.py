@@ -32,7 +32,7 @@ _FIRST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class NodeInstallation:
+class NodeInstall:
     """`install` gets all packages, `lean` only those that run the app; `files` are copied before, or all if empty.
 
     `prune` removes the development packages later, empty when the tool has nothing safe for it. `run` runs a script of
@@ -55,7 +55,7 @@ class NodeInstallation:
 
 def plan_installation(
     project: Project, manifest: Manifest, needed: frozenset[str] = frozenset()
-) -> NodeInstallation:
+) -> NodeInstall:
     """Choose the tool by `packageManager` or its lock file, and its version by what the project names.
 
     `needed` are tools that scripts call by name; bun installs where it is one of them, or where its types are used, and
@@ -108,7 +108,7 @@ def tool_package(project: Project, manifest: Manifest, tool: str) -> str:
     return f"{_package_of_yarn(version) if tool == 'yarn' else tool}@{version}"
 
 
-def _npm(project: Project, manifest: Manifest) -> NodeInstallation:
+def _npm(project: Project, manifest: Manifest) -> NodeInstall:
     lock = project.first(NPM_LOCKS)
     clean = "&& npm cache clean --force"
     if lock is None:
@@ -123,7 +123,7 @@ def _npm(project: Project, manifest: Manifest) -> NodeInstallation:
         reason = f"`{lock}` pins the packages; npm ci installs them."
         command = "npm ci"
     version = manifest.managed_by("npm")
-    return NodeInstallation(
+    return NodeInstall(
         "npm",
         reason,
         f"{command} --include=dev {clean}",
@@ -151,13 +151,13 @@ def _is_out_of_step(project: Project, manifest: Manifest, lock: str) -> bool:
     return locked != {**manifest.dependencies, **manifest.development}
 
 
-def _pnpm(project: Project, manifest: Manifest) -> NodeInstallation:
+def _pnpm(project: Project, manifest: Manifest) -> NodeInstall:
     requested = tool_version(project, manifest, "pnpm")
     version = requested.requirement.text if requested else _pnpm_by_files(project, manifest)
     frozen = "--frozen-lockfile" if project.has(PNPM_LOCK) else "--no-frozen-lockfile"
     install = f"pnpm install {frozen}"
     clean = f"&& rm -rf {CACHE}"
-    return NodeInstallation(
+    return NodeInstall(
         "pnpm",
         f"`{PNPM_LOCK}` pins the packages; pnpm {version} installs them."
         if project.has(PNPM_LOCK)
@@ -190,7 +190,7 @@ def _pnpm_by_files(project: Project, manifest: Manifest) -> str:
     return _PNPM_OF_SETTINGS
 
 
-def _yarn(project: Project, manifest: Manifest) -> NodeInstallation:
+def _yarn(project: Project, manifest: Manifest) -> NodeInstall:
     requested = tool_version(project, manifest, "yarn")
     release = _yarn_release(project)
     locked = _yarn_by_lock(project)
@@ -203,7 +203,7 @@ def _yarn(project: Project, manifest: Manifest) -> NodeInstallation:
     agent = f"yarn/{version}"
     if not version.lstrip("^~>=v ").startswith("1"):
         install = f"yarn install {'--immutable' if has_lock else '--no-immutable'}"
-        return NodeInstallation(
+        return NodeInstall(
             "yarn",
             reason,
             f"{install} && rm -rf {CACHE}",
@@ -227,7 +227,7 @@ def _yarn(project: Project, manifest: Manifest) -> NodeInstallation:
     install = (
         f"yarn install{' --frozen-lockfile' if has_lock else ''} --ignore-engines --cache-folder {CACHE}"
     )
-    return NodeInstallation(
+    return NodeInstall(
         "yarn",
         reason,
         f"{install} --production=false && rm -rf {CACHE}",
@@ -265,7 +265,7 @@ def _yarn_by_lock(project: Project) -> str:
     return _YARN_NEWEST if project.has(YARN_SETTINGS) else _YARN_CLASSIC
 
 
-def _bun(project: Project, manifest: Manifest) -> NodeInstallation:
+def _bun(project: Project, manifest: Manifest) -> NodeInstall:
     requested = tool_version(project, manifest, "bun")
     version = requested.requirement.text if requested else "1"
     lock = project.first(BUN_LOCKS)
@@ -278,7 +278,7 @@ def _bun(project: Project, manifest: Manifest) -> NodeInstallation:
     frozen, lean = ("bun install --frozen-lockfile", "bun install --frozen-lockfile --omit=dev")
     install = f"{{ {frozen} || bun install; }}" if lock else "bun install"
     install_lean = f"{{ {lean} || bun install --omit=dev; }}" if lock else "bun install --omit=dev"
-    return NodeInstallation(
+    return NodeInstall(
         "bun",
         reason,
         f"{install} && rm -rf {CACHE}",

@@ -22,7 +22,7 @@ from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, MANIFESTS,
 from stackyn_server.buildplan.runtimes.node.packages import (
     LOCKS,
     SETTINGS,
-    NodeInstallation,
+    NodeInstall,
     plan_installation,
     tool_package,
 )
@@ -138,7 +138,7 @@ def image_spec(project: Project) -> NodeImageSpec | None:
     return _image_spec(workspace, installation, product_of(workspace.app, installation.execute), None)
 
 
-def _installation(workspace: Workspace) -> NodeInstallation:
+def _installation(workspace: Workspace) -> NodeInstall:
     needed = tools_needed(workspace.app.manifest, workspace.app.project)
     installation = plan_installation(workspace.root.project, workspace.root.manifest, needed)
     if command := workspace.app.project.options.install_command:
@@ -172,7 +172,7 @@ def _with_its_only_app(workspace: Workspace) -> Workspace:
     return Workspace(root, apps[0]) if len(apps) == 1 else workspace
 
 
-def _apps(root: Package, installation: NodeInstallation) -> list[Package]:
+def _apps(root: Package, installation: NodeInstall) -> list[Package]:
     """Return the members that can be deployed by themselves; what others depend on is a part of those."""
     packages = members(root)
     parts = {name for package in packages for name in package.manifest.dependencies}
@@ -189,7 +189,7 @@ def _builds_members(root: Package) -> bool:
     return bool(words) and (words[0] in _ORCHESTRATORS or words[0].startswith("-") or "--workspaces" in words)
 
 
-def _is_whole(package: Package, installation: NodeInstallation) -> bool:
+def _is_whole(package: Package, installation: NodeInstall) -> bool:
     try:
         product = product_of(package, installation.execute)
     except DeploymentFailed:
@@ -212,7 +212,7 @@ def _undetected(workspace: Workspace) -> Exception:
 
 
 def _image_spec(
-    workspace: Workspace, installation: NodeInstallation, product: Product | None, start: NodeStart | None
+    workspace: Workspace, installation: NodeInstall, product: Product | None, start: NodeStart | None
 ) -> NodeImageSpec:
     project, root, app = workspace.app.project, workspace.root, workspace.app
     toolchains = project.options.toolchains

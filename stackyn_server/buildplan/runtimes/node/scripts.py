@@ -61,11 +61,6 @@ def tools_in(*commands: str) -> frozenset[str]:
     return frozenset({"bunx": "bun", "pnpx": "pnpm"}.get(word, word) for word in words if word in _TOOLS)
 
 
-def uses_in(scripts: Mapping[str, str], name: str, program: str) -> bool:
-    """True when a script calls a program, whatever stands around it."""
-    return program in re.split(r"[\s;&|()]+", scripts.get(name, "")[:_LONGEST_SCRIPT])
-
-
 def option_value(command: str, *names: str) -> str | None:
     """Return the value of an option such as `--outDir build` or `--outDir=build`."""
     words = command[:_LONGEST_SCRIPT].split()

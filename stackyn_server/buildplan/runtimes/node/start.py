@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, Manifest
-from stackyn_server.buildplan.runtimes.node.packages import NodeInstallation
+from stackyn_server.buildplan.runtimes.node.packages import NodeInstall
 from stackyn_server.buildplan.runtimes.node.product import (
     FrameworkServer,
     Product,
@@ -48,14 +48,14 @@ class NodeStart:
     is_plain: bool = False
 
 
-def find_start(package: Package, installation: NodeInstallation, product: Product | None) -> NodeStart | None:
+def find_start(package: Package, installation: NodeInstall, product: Product | None) -> NodeStart | None:
     """Return how the app is started; None for a site, and for a project that does not say how."""
     if configured := configured_command(package.project):
         return NodeStart(configured[0], configured[1])
     return own_start(package, installation, product)
 
 
-def own_start(package: Package, installation: NodeInstallation, product: Product | None) -> NodeStart | None:
+def own_start(package: Package, installation: NodeInstall, product: Product | None) -> NodeStart | None:
     """Return how package.json and the files beside it say that the app is started."""
     manifest = package.manifest
     if start := _of_scripts(package, installation, product):
@@ -80,9 +80,7 @@ def tools_needed(manifest: Manifest, project: Project) -> frozenset[str]:
     return tools_in(*(manifest.scripts.get(name, "") for name in names), configured[0] if configured else "")
 
 
-def _of_scripts(
-    package: Package, installation: NodeInstallation, product: Product | None
-) -> NodeStart | None:
+def _of_scripts(package: Package, installation: NodeInstall, product: Product | None) -> NodeStart | None:
     manifest = package.manifest
     scripts = manifest.scripts
     command = effective_command("start", scripts)
@@ -106,7 +104,7 @@ def _serves_files(package: Package, command: str) -> bool:
     return is_server and any(package.has(f"{word}/index.html") for word in words[1:])
 
 
-def _script(name: str, scripts: Mapping[str, str], installation: NodeInstallation) -> NodeStart:
+def _script(name: str, scripts: Mapping[str, str], installation: NodeInstall) -> NodeStart:
     script = scripts[name].strip()
     reason = f"Its `{name}` script starts the app."
     # Run directly, node gets the signal to stop itself, and the memory of a package manager beside it is saved.
@@ -118,7 +116,7 @@ def _script(name: str, scripts: Mapping[str, str], installation: NodeInstallatio
     return NodeStart(f"{installation.run} {name}", reason)
 
 
-def _of_main_file(package: Package, installation: NodeInstallation) -> NodeStart | None:
+def _of_main_file(package: Package, installation: NodeInstall) -> NodeStart | None:
     entries = [entry.removeprefix("./") for entry in package.manifest.entries]
     by_bun = installation.tool == "bun"
     entry_files = [f"{entry}{rest}" for entry in entries for rest in ("", ".js", "/index.js")]

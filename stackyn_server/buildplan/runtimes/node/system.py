@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from stackyn_server.buildplan.generated.instructions import SystemPackages
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.node.manifest import Manifest
 from stackyn_server.buildplan.runtimes.node.packages import LOCKS
@@ -35,16 +35,6 @@ _DOWNLOADS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class SystemPackages:
-    """Debian packages: `build` while packages are installed, `run` in the image that runs. `causes` are why."""
-
-    build: tuple[str, ...]
-    run: tuple[str, ...]
-    causes: tuple[str, ...]
-    is_compiled: bool
-
-
 def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -> SystemPackages:
     """Return what packages with these names, and those of the lock file, need."""
     dependencies = set(names)
@@ -67,7 +57,7 @@ def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -
             causes.append(name)
             run.extend(libraries)
             build.extend(libraries)
-    return SystemPackages(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes), bool(compiled))
+    return SystemPackages.of(build, run, causes, bool(compiled))
 
 
 def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from stackyn_server.buildplan.formats.structured_files import table, texts
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.runtimes.python.manifests import (
     CONDA,
@@ -16,7 +17,6 @@ from stackyn_server.buildplan.runtimes.python.manifests import (
     SETUP_CFG,
     SETUP_PY,
     Manifests,
-    table,
 )
 from stackyn_server.buildplan.runtimes.python.poetry import as_requirements
 from stackyn_server.buildplan.runtimes.python.workspace import Member, find_member
@@ -49,7 +49,7 @@ class LockFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PythonInstallation:
+class PythonInstall:
     """`files` are copied before `command` runs, so that its layer is kept until they change; empty: all are needed.
 
     `project` runs when the project's files are there. `is_bare`: the tool brings no setuptools, which packages of
@@ -103,7 +103,7 @@ _BY_LOCK = {locker.lock: locker for locker in _LOCKERS}
 _NEWEST = "there is no lock file, so the newest versions that fit are taken"
 
 
-def plan_installation(project: Project, manifests: Manifests) -> PythonInstallation | None:
+def plan_installation(project: Project, manifests: Manifests) -> PythonInstall | None:
     """Return how the packages are installed, by the version of its tool that is asked for, or None for a project
     that names none. Raises `DeploymentFailed` for a project of conda alone."""
     installation = _installation(project, manifests)
@@ -121,12 +121,10 @@ def _asked_tool(project: Project, tool: InstallTool) -> InstallTool:
     return replace(tool, requirements=(f"{tool.name}=={exact}", *tool.requirements[1:]))
 
 
-def _installation(project: Project, manifests: Manifests) -> PythonInstallation | None:
+def _installation(project: Project, manifests: Manifests) -> PythonInstall | None:
     """A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py."""
     if command := project.options.install_command:
-        return PythonInstallation(
-            "The install command of the app installs the packages.", command, is_bare=True
-        )
+        return PythonInstall("The install command of the app installs the packages.", command, is_bare=True)
     for locker in _LOCKERS:
         if project.has(locker.lock) and _belongs(project, locker):
             return _locked(project, manifests, locker)
@@ -136,7 +134,7 @@ def _installation(project: Project, manifests: Manifests) -> PythonInstallation 
         return _unlocked(_BY_LOCK[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
     if member := find_member(project, manifests):
         return _of_member(member)
-    is_dynamic = "dependencies" in _names(manifests.table("project").get("dynamic"))
+    is_dynamic = "dependencies" in texts(manifests.table("project").get("dynamic"))
     if manifests.table("tool", "poetry", "dependencies") and (is_dynamic or not manifests.table("project")):
         return _of_poetry(project, manifests)
     if manifests.table("project") and (manifests.table("tool", "uv", "sources") or _is_workspace(manifests)):
@@ -156,17 +154,17 @@ def _belongs(project: Project, locker: LockFile) -> bool:
     return locker.lock in (PIPFILE_LOCK, "pylock.toml") or project.has(PYPROJECT)
 
 
-def _locked(project: Project, manifests: Manifests, locker: LockFile) -> PythonInstallation:
+def _locked(project: Project, manifests: Manifests, locker: LockFile) -> PythonInstall:
     tool = locker.tool
     reason = f"`{locker.lock}` pins the packages; {tool.name} installs them."
     if locker.lock == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
         # Members and packages in folders are installed as packages: their files have to be there.
-        return PythonInstallation(reason, locker.project, tool=tool)
+        return PythonInstall(reason, locker.project, tool=tool)
     first = PIPFILE if locker.lock == PIPFILE_LOCK else PYPROJECT
     files = tuple(name for name in (first, locker.lock) if project.has(name))
     if _names_paths(manifests):
         files = ()
-    return PythonInstallation(
+    return PythonInstall(
         reason,
         locker.install.format(options=_export_options(manifests)),
         files,
@@ -183,20 +181,20 @@ def _export_options(manifests: Manifests) -> str:
     return f"{'' if has_hashes else ' --without-hashes'}{'' if has_sources else ' --without-urls'}"
 
 
-def _of_poetry(project: Project, manifests: Manifests) -> PythonInstallation:
+def _of_poetry(project: Project, manifests: Manifests) -> PythonInstall:
     reason = f"`{PYPROJECT}` names the packages for Poetry. Commit `poetry.lock`: {_NEWEST}."
     if _is_package(project, manifests):
-        return PythonInstallation(reason, f"{_PIP} .", is_bare=True)
+        return PythonInstall(reason, f"{_PIP} .", is_bare=True)
     requirements = as_requirements(manifests.table("tool", "poetry", "dependencies"))
     files = () if _names_paths(manifests) else (PYPROJECT,)
     command = f"{_PIP} {shlex.join(requirements)}" if requirements else "true"
-    return PythonInstallation(reason, command, files, is_bare=True)
+    return PythonInstall(reason, command, files, is_bare=True)
 
 
-def _of_member(member: Member) -> PythonInstallation:
+def _of_member(member: Member) -> PythonInstall:
     locked = "`uv.lock` there pins the packages." if member.has_lock else f"Commit its `uv.lock`: {_NEWEST}."
     root = member.root or "the top"
-    return PythonInstallation(
+    return PythonInstall(
         f"`{PYPROJECT}` makes it {member.name} of the workspace in {root}; uv installs it. {locked}",
         f"uv sync{' --frozen' if member.has_lock else ''} --no-dev --package {shlex.quote(member.name)}",
         tool=_UV,
@@ -204,15 +202,13 @@ def _of_member(member: Member) -> PythonInstallation:
     )
 
 
-def _unlocked(locker: LockFile, manifest: str, files: tuple[str, ...]) -> PythonInstallation:
+def _unlocked(locker: LockFile, manifest: str, files: tuple[str, ...]) -> PythonInstall:
     reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
-    return PythonInstallation(
-        reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK
-    )
+    return PythonInstall(reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK)
 
 
-def _of_requirements(path: str, manifests: Manifests) -> PythonInstallation:
-    return PythonInstallation(
+def _of_requirements(path: str, manifests: Manifests) -> PythonInstall:
+    return PythonInstall(
         f"`{path}` names the packages.",
         f"{_PIP} -r {path}",
         () if manifests.reads_files or "/" in path else (path,),
@@ -220,11 +216,11 @@ def _of_requirements(path: str, manifests: Manifests) -> PythonInstallation:
     )
 
 
-def _of_project(project: Project, manifests: Manifests) -> PythonInstallation | None:
+def _of_project(project: Project, manifests: Manifests) -> PythonInstall | None:
     declared = manifests.table("project")
     requirements = manifests.declared
     is_package = _is_package(project, manifests)
-    is_dynamic = "dependencies" in _names(declared.get("dynamic"))
+    is_dynamic = "dependencies" in texts(declared.get("dynamic"))
     old = project.first((SETUP_PY, SETUP_CFG))
     if (
         old
@@ -233,30 +229,24 @@ def _of_project(project: Project, manifests: Manifests) -> PythonInstallation | 
     ):
         # pip looks for one of the other two files; an empty one will do.
         command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
-        return PythonInstallation(
-            f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True
-        )
+        return PythonInstall(f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True)
     if "build-system" in manifests.pyproject and (
         is_package or is_dynamic or (declared and not requirements)
     ):
         reason = f"`{PYPROJECT}` makes it a package, and there is no lock file."
-        return PythonInstallation(reason, f"{_PIP} .", is_bare=True)
+        return PythonInstall(reason, f"{_PIP} .", is_bare=True)
     if is_dynamic:
-        return PythonInstallation(
+        return PythonInstall(
             f"`{PYPROJECT}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
         )
     if requirements:
         reason = f"`{PYPROJECT}` names the packages, and {_NEWEST}."
-        return PythonInstallation(reason, f"{_PIP} {shlex.join(requirements)}", (PYPROJECT,), is_bare=True)
+        return PythonInstall(reason, f"{_PIP} {shlex.join(requirements)}", (PYPROJECT,), is_bare=True)
     return None
 
 
 def _cfg(project: Project) -> str:
     return project.text(SETUP_CFG) or ""
-
-
-def _names(value: object) -> list[str]:
-    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
 def _is_workspace(manifests: Manifests) -> bool:
@@ -286,7 +276,7 @@ def _package_folders(project: Project, manifests: Manifests) -> Iterator[str]:
     module = re.sub(r"[-.]+", "_", name).lower()
     yield from (f"{prefix}{module}" for prefix in ("", "src/") if module)
     wheel = manifests.table("tool", "hatch", "build", "targets", "wheel").get("packages")
-    yield from _names(wheel)
+    yield from texts(wheel)
     yield from (f"src/{folder}" for folder in sorted(source_packages(project.files)))
 
 

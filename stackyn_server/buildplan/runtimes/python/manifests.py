@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from stackyn_server.buildplan.formats.structured_files import table, texts
 from stackyn_server.buildplan.formats.toml import parse_toml
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
@@ -84,8 +85,11 @@ class Manifests:
     @property
     def declared(self) -> list[str]:
         """The dependencies of the `[project]` table, and of hatch's default environment."""
-        dependencies = [*_texts(self.table("project").get("dependencies"))]
-        return [*dependencies, *_texts(self.table("tool", "hatch", "envs", "default").get("dependencies"))]
+        dependencies = [*_printable(self.table("project").get("dependencies"))]
+        return [
+            *dependencies,
+            *_printable(self.table("tool", "hatch", "envs", "default").get("dependencies")),
+        ]
 
 
 def files_to_read(files: frozenset[str]) -> Iterator[str]:
@@ -147,14 +151,6 @@ def python_version(project: Project, manifests: Manifests) -> VersionRequest | N
         if isinstance(text, str) and (request := VersionRequest.read(text, origin, Dialect.PYTHON)):
             return request
     return None
-
-
-def table(manifest: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return a table of a manifest, empty when there is none or something else has its name."""
-    for key in keys:
-        value = manifest.get(key)
-        manifest = value if isinstance(value, dict) else {}
-    return manifest
 
 
 def normal(name: str) -> str:
@@ -263,12 +259,8 @@ def _locked_names(project: Project) -> Iterator[str]:
     yield from (normal(name) for name in table(locked if isinstance(locked, dict) else {}, "default"))
 
 
-def _texts(value: Any) -> list[str]:
-    return (
-        [text for text in value if isinstance(text, str) and text.isprintable()]
-        if isinstance(value, list)
-        else []
-    )
+def _printable(value: Any) -> list[str]:
+    return [text for text in texts(value) if text.isprintable()]
 
 
 def _versions(pattern: re.Pattern[str], lines: Iterable[str]) -> dict[str, str]:

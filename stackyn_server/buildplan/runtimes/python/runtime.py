@@ -13,6 +13,7 @@ from stackyn_server.buildplan.generated.instructions import (
     COPY_ALL,
     HEADER,
     PACKAGES_FIRST,
+    SystemPackages,
     copy_from_build,
     debian_packages,
     dockerfile_text,
@@ -25,7 +26,7 @@ from stackyn_server.buildplan.runtimes.node import runtime as node
 from stackyn_server.buildplan.runtimes.python import django
 from stackyn_server.buildplan.runtimes.python import entry as entries
 from stackyn_server.buildplan.runtimes.python.free_threading import free_threaded_if_asked
-from stackyn_server.buildplan.runtimes.python.install import VENV, PythonInstallation, plan_installation
+from stackyn_server.buildplan.runtimes.python.install import VENV, PythonInstall, plan_installation
 from stackyn_server.buildplan.runtimes.python.manifests import (
     CONDA,
     MANIFESTS,
@@ -35,7 +36,7 @@ from stackyn_server.buildplan.runtimes.python.manifests import (
     read_manifests,
 )
 from stackyn_server.buildplan.runtimes.python.start import PACKAGES, PythonStart, find_start
-from stackyn_server.buildplan.runtimes.python.system import SystemPackages, system_packages
+from stackyn_server.buildplan.runtimes.python.system import system_packages
 from stackyn_server.buildplan.runtimes.python.wheels import limited_by_wheels, without_wheel
 from stackyn_server.buildplan.settings.start_command import PROCFILE, as_cmd, configured_command
 from stackyn_server.buildplan.versions.requirement import line_of
@@ -55,7 +56,7 @@ class _PythonImageSpec:
 
     project: Project
     choice: ImageChoice
-    installation: PythonInstallation | None
+    installation: PythonInstall | None
     start: PythonStart
     system: SystemPackages
     collect: str | None

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from stackyn_server.buildplan.generated.instructions import SystemPackages
+
 _COMPILER = ("build-essential", "pkg-config")
-
-
-@dataclass(frozen=True, slots=True)
-class SystemPackages:
-    """Debian packages: `build` while packages are installed, `run` in the image that runs. `causes` are why."""
-
-    build: tuple[str, ...]
-    run: tuple[str, ...]
-    causes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +98,4 @@ def system_packages(
             run.append(f"libpython{python_line}")
         if need.build is not None:
             build += [*_COMPILER, *need.build, *([f"python{python_line}-dev"] if is_debian_python else [])]
-    return SystemPackages(tuple(sorted(set(build))), tuple(sorted(set(run))), tuple(causes))
+    return SystemPackages.of(build, run, causes, bool(build))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackyn_server.buildplan.formats.structured_files import table, texts
 from stackyn_server.buildplan.formats.toml import parse_toml
 from stackyn_server.buildplan.generated.stages import is_plain
 from stackyn_server.buildplan.project import Project
-from stackyn_server.buildplan.runtimes.python.manifests import PYPROJECT, Manifests, table
+from stackyn_server.buildplan.runtimes.python.manifests import PYPROJECT, Manifests
 from stackyn_server.buildplan.workspace_patterns import names_folder
 
 _LOCK = "uv.lock"
@@ -50,9 +51,5 @@ def _pyproject(project: Project, ancestor: str) -> Mapping[str, Any]:
 
 def _names(workspace: Mapping[str, Any], key: str, folder: str) -> bool:
     return any(
-        names_folder(pattern.removeprefix("./").strip("/"), folder) for pattern in _texts(workspace.get(key))
+        names_folder(pattern.removeprefix("./").strip("/"), folder) for pattern in texts(workspace.get(key))
     )
-
-
-def _texts(value: object) -> Iterator[str]:
-    yield from (text for text in value if isinstance(text, str)) if isinstance(value, list) else ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stackyn_server.buildplan.build_plan import BuildPlan
-from stackyn_server.buildplan.formats.structured_files import table, toml
+from stackyn_server.buildplan.formats.structured_files import table, texts, toml
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, HEADER, run
 from stackyn_server.buildplan.generated.stages import plan_of
 from stackyn_server.buildplan.languages import manifest_of_language
@@ -135,10 +135,7 @@ def _own_package(project: Project) -> list[str]:
         extra = next((name for name in _DOCUMENTATION if name in extras), "")
         requirement_arguments.append(f"'.[{extra}]'" if extra else ".")
     for name in _DOCUMENTATION:
-        group = groups.get(name)
-        requirement_arguments += (
-            [shlex.quote(text) for text in group if isinstance(text, str)] if isinstance(group, list) else []
-        )
+        requirement_arguments += map(shlex.quote, texts(groups.get(name)))
     return requirement_arguments
 
 
