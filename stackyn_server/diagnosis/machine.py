@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 from stackyn_server.domain.failures import FailureCode
 
 _PRIVATE = (
@@ -10,19 +10,19 @@ _PRIVATE = (
     r"172\.(?:1[6-9]|2[0-9]|3[01])(?:\.[0-9]{1,3}){2})"
 )
 
-KINDS: tuple[Kind, ...] = (
-    kind(
+KINDS: tuple[FailureKind, ...] = (
+    failure_kind(
         "disk full",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"[Nn]o space left on device|[Dd]isk quota exceeded|ENOSPC",
         "The disk is full.",
         "Have it write less (caches and build products count), or tell the operator that the disk is full.",
         before=1,
         build_code=FailureCode.BUILD_DISK,
     ),
-    kind(
+    failure_kind(
         "too many processes",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"fork.{0,200}: [Rr]esource temporarily unavailable$|: Cannot fork$",
             r"^BlockingIOError: \[Errno 11\] Resource temporarily unavailable$|^RuntimeError: can't start new thread$",
@@ -34,9 +34,9 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "JavaScript heap out of memory",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"FATAL ERROR: .{0,120}JavaScript heap out of memory",
         "Node used more memory than its JavaScript heap may have.",
         "Make it need less memory, or have it given more: a higher memory limit, and NODE_OPTIONS="
@@ -45,9 +45,9 @@ KINDS: tuple[Kind, ...] = (
         build_code=FailureCode.BUILD_OUT_OF_MEMORY,
         start_code=FailureCode.APP_OUT_OF_MEMORY,
     ),
-    kind(
+    failure_kind(
         "JVM heap out of memory",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"java\.lang\.OutOfMemoryError: (?P<what>[A-Za-z ]+)",
         "Java ran out of memory ({what}).",
         "Give it a higher memory limit, or a larger heap (-Xmx) within the limit that it has.",
@@ -55,9 +55,9 @@ KINDS: tuple[Kind, ...] = (
         build_code=FailureCode.BUILD_OUT_OF_MEMORY,
         start_code=FailureCode.APP_OUT_OF_MEMORY,
     ),
-    kind(
+    failure_kind(
         "compiler or linker killed",
-        Where.BUILD,
+        FailedStep.BUILD,
         (
             r"fatal error: Killed signal terminated program (?P<program>[\w.+-]+)",
             r"(?P<program>collect2|ld|cc1plus|cc1): (?:fatal error: )?(?:ld terminated with signal 9|"
@@ -71,9 +71,9 @@ KINDS: tuple[Kind, ...] = (
         before=2,
         build_code=FailureCode.BUILD_OUT_OF_MEMORY,
     ),
-    kind(
+    failure_kind(
         "private address refused",
-        Where.BUILD,
+        FailedStep.BUILD,
         (
             rf"(?:refused|REFUSED|[Nn]o route to host|UNREACH|[Tt]imed out|"
             rf"TIMEDOUT)[^0-9]{{0,60}}\b{_PRIVATE}\b",
@@ -86,9 +86,9 @@ KINDS: tuple[Kind, ...] = (
         "allowed_private.",
         before=2,
     ),
-    kind(
+    failure_kind(
         "wrong architecture",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"(?:^|\s)(?P<program>[^\s:]{1,200})(?: failed)?: (?:cannot execute(?: binary file)?: )"
             r"?[Ee]xec format error",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 
-_BUILD = Where.BUILD
+_BUILD = FailedStep.BUILD
 
-KINDS: tuple[Kind, ...] = (
-    kind(
+KINDS: tuple[FailureKind, ...] = (
+    failure_kind(
         "peer dependency conflict",
         _BUILD,
         r"npm error (?:code )?ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES",
@@ -15,7 +15,7 @@ KINDS: tuple[Kind, ...] = (
         "Choose versions that fit each other. To have npm ignore it, commit a .npmrc with legacy-peer-deps=true.",
         also=r"npm error (?:Found: |peer |  peer |Could not resolve dep)|unmet peer",
     ),
-    kind(
+    failure_kind(
         "integrity mismatch",
         _BUILD,
         (
@@ -31,7 +31,7 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=5,
     ),
-    kind(
+    failure_kind(
         "private package refused",
         _BUILD,
         (
@@ -54,7 +54,7 @@ KINDS: tuple[Kind, ...] = (
         after=3,
         also=r"npm error 40[13] |^npm error .*(?:GET|PUT) http",
     ),
-    kind(
+    failure_kind(
         "registry down",
         _BUILD,
         (
@@ -86,7 +86,7 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=2,
     ),
-    kind(
+    failure_kind(
         "workspace package missing",
         _BUILD,
         r"npm error Unsupported URL Type \"workspace:|ERR_PNPM_WORKSPACE_PKG_NOT_FOUND",
@@ -94,7 +94,7 @@ KINDS: tuple[Kind, ...] = (
         "Deploy from the folder that has the workspace and its lock, with the package manager that made it.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "no such package or version",
         _BUILD,
         (
@@ -128,7 +128,7 @@ KINDS: tuple[Kind, ...] = (
         also=r"npm error 404 |ERROR: Could not find a version|^@\S+ is not in the npm registry",
         unnamed="a package",
     ),
-    kind(
+    failure_kind(
         "conflicting Python requirements",
         _BUILD,
         (
@@ -141,7 +141,7 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=5,
     ),
-    kind(
+    failure_kind(
         "unreadable manifest",
         _BUILD,
         (
@@ -156,7 +156,7 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=4,
     ),
-    kind(
+    failure_kind(
         "requirements file missing",
         _BUILD,
         (

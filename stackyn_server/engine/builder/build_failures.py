@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 
-from stackyn_server.diagnosis.diagnose import diagnose, telling_lines
-from stackyn_server.diagnosis.kind import Diagnosis, Where
+from stackyn_server.diagnosis.diagnose import diagnose, error_excerpt
+from stackyn_server.diagnosis.failure_kind import Diagnosis, FailedStep
 from stackyn_server.diagnosis.transcript import Line, transcript_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
@@ -62,7 +62,7 @@ def failure_of(
             FailureCode.BUILD_OUT_OF_MEMORY,
             f"The build was ended in {step_of(problem, progress)} because it used more memory than builds are allowed.",
             "Make the build need less memory, or ask the operator for a higher build limit.",
-            telling_lines(printed),
+            error_excerpt(printed),
         )
     if ended.exit_code == NO_INPUT:
         return build_failed(
@@ -121,13 +121,13 @@ def _stepbuild_failed(
     problem: BuildProblem, progress: BuildProgress, printed: Sequence[Line]
 ) -> DeploymentFailed:
     ended = f"The build failed in {step_of(problem, progress)} (exit code {problem.exit_code})."
-    if diagnosis := diagnose(printed, Where.BUILD, problem.exit_code):
+    if diagnosis := diagnose(printed, FailedStep.BUILD, problem.exit_code):
         return _diagnosed(diagnosis, ended)
     return build_failed(
         FailureCode.BUILD_FAILED,
         ended,
         "The lines below say why. Repair it, push and deploy again.",
-        telling_lines(printed),
+        error_excerpt(printed),
     )
 
 
@@ -151,7 +151,7 @@ def _without_exit_code(
             FailureCode.BUILD_FAILED,
             f"The builder broke down in {step_of(problem, progress)}: the build used all its processes or memory.",
             "Make the build start fewer processes at once, or need less memory.",
-            telling_lines(progress.printed),
+            error_excerpt(progress.printed),
         )
     if is_fetch(text):
         return fetch_failure(problem, progress, allowed)
@@ -164,11 +164,11 @@ def _without_exit_code(
             excerpt,
         )
     ended = f"The build failed in {step_of(problem, progress)}."
-    if diagnosis := diagnose(transcript_of(excerpt).lines(), Where.BUILD):
+    if diagnosis := diagnose(transcript_of(excerpt).lines(), FailedStep.BUILD):
         return _diagnosed(diagnosis, ended)
     return build_failed(
         FailureCode.BUILD_FAILED,
         ended,
         "The lines below say why. Repair it, push and deploy again.",
-        "\n".join([telling_lines(progress.printed), excerpt]).strip("\n"),
+        "\n".join([error_excerpt(progress.printed), excerpt]).strip("\n"),
     )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-from stackyn_server.diagnosis.diagnose import telling_lines
+from stackyn_server.diagnosis.diagnose import error_excerpt
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.builder.build_progress import BuildProblem, BuildProgress
 
@@ -85,7 +85,7 @@ def fetch_failure(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} could not be fetched.",
             "The lines below say why. Check the address in the Dockerfile, and that anybody may read it.",
-            telling_lines(progress.printed),
+            error_excerpt(progress.printed),
         )
     if metadata is None:
         return _file(what, text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from stackyn_server.diagnosis.diagnose import diagnose, telling_lines
-from stackyn_server.diagnosis.kind import Where
+from stackyn_server.diagnosis.diagnose import diagnose, error_excerpt
+from stackyn_server.diagnosis.failure_kind import FailedStep
 from stackyn_server.diagnosis.transcript import transcript_of
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
@@ -44,16 +44,16 @@ def exit_failure(state: ContainerState | None, output: str) -> Failure:
             FailureCode.APP_OUT_OF_MEMORY,
             "The app was ended because it used more memory than it is allowed.",
             _MORE_MEMORY,
-            telling_lines(printed),
+            error_excerpt(printed),
         )
     if state.exit_code == SIGKILLED:  # not by the engine, or it would have been `EndedFromOutside`
         return Failure(
             FailureCode.APP_EXITED,
             f"The app was killed (exit code {SIGKILLED}), most likely because it used more memory than it is allowed.",
             _MORE_MEMORY,
-            telling_lines(printed),
+            error_excerpt(printed),
         )
-    if known := diagnose(printed, Where.START, state.exit_code):
+    if known := diagnose(printed, FailedStep.START, state.exit_code):
         return Failure(
             known.kind.start_code,
             f"{known.message} The app exited with code {state.exit_code}.",
@@ -64,16 +64,16 @@ def exit_failure(state: ContainerState | None, output: str) -> Failure:
         FailureCode.APP_EXITED,
         f"The app exited with code {state.exit_code} instead of staying up.",
         "The lines below say why; an app must keep running in the foreground.",
-        telling_lines(printed),
+        error_excerpt(printed),
     )
 
 
 def with_what_it_said(failure: Failure, output: str) -> Failure:
     """Return the reason why an app is not ready with what the end of its log says of it."""
     printed = transcript_of(output).lines()
-    known = diagnose(printed, Where.START) if failure.code in _MAY_BE_EXPLAINED else None
+    known = diagnose(printed, FailedStep.START) if failure.code in _MAY_BE_EXPLAINED else None
     if known is None:
-        return replace(failure, evidence=telling_lines(printed))
+        return replace(failure, evidence=error_excerpt(printed))
     return replace(
         failure, message=f"{failure.message} {known.message}", hint=known.hint, evidence=known.evidence
     )

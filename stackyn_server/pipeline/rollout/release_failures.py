@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.diagnose import diagnose, telling_lines
-from stackyn_server.diagnosis.kind import Where
+from stackyn_server.diagnosis.diagnose import diagnose, error_excerpt
+from stackyn_server.diagnosis.failure_kind import FailedStep
 from stackyn_server.diagnosis.transcript import transcript_of
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.engine.container_state import SIGKILLED, ContainerState
@@ -15,7 +15,7 @@ def release_failure(ended: ContainerState, output: str, *, was_from_outside: boo
     """Explain a command that did not succeed; `output` is the end of what it wrote."""
     code = ended.exit_code
     printed = transcript_of(output).lines()
-    evidence = telling_lines(printed)
+    evidence = error_excerpt(printed)
     if ended.out_of_memory:
         message = "The release command was ended because it used more memory than the app is allowed."
         return _failed(message, _MORE_MEMORY, evidence)
@@ -33,7 +33,7 @@ def release_failure(ended: ContainerState, output: str, *, was_from_outside: boo
             evidence,
         )
     message = f"The release command exited with code {code}."
-    if known := diagnose(printed, Where.START, code):
+    if known := diagnose(printed, FailedStep.START, code):
         return _failed(f"{message} {known.message}", known.hint, known.evidence)
     return _failed(
         message,

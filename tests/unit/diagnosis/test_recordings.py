@@ -16,7 +16,7 @@ from string import Formatter
 import pytest
 
 from stackyn_server.diagnosis.diagnose import EVIDENCE_LINES, KINDS, Diagnosis, diagnose
-from stackyn_server.diagnosis.kind import Kind, Where
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 from stackyn_server.diagnosis.transcript import transcript_of
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ WORDS_OF_SESSIONS = re.compile(r"401|unauthorized", re.IGNORECASE)  # a client s
 @dataclass(frozen=True)
 class Case:
     name: str
-    where: Where
+    step: FailedStep
     kind: str
     sentence: str
     line: str
@@ -50,14 +50,14 @@ class Case:
 def _cases() -> list[Case]:
     with (HERE / "sentences.tsv").open() as table:
         rows = list(csv.reader(table, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    return [Case(name, Where[where.upper()], kind, says, line) for name, where, kind, says, line in rows]
+    return [Case(name, FailedStep[step.upper()], kind, says, line) for name, step, kind, says, line in rows]
 
 
 CASES = _cases()
 
 
 def diagnosis_of(case: Case, output: str) -> Diagnosis:
-    found = diagnose(transcript_of(output).lines(), case.where, case.exit_code)
+    found = diagnose(transcript_of(output).lines(), case.step, case.exit_code)
     assert found is not None, f"nothing fits:\n{output}"
     return found
 
@@ -101,7 +101,7 @@ def test_every_kind_has_a_recording_and_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_every_pattern_gives_the_names_of_its_sentence(kind: Kind) -> None:
+def test_every_pattern_gives_the_names_of_its_sentence(kind: FailureKind) -> None:
     needed = {name for _, name, _, _ in Formatter().parse(kind.message + kind.hint) if name}
     for pattern in kind.patterns:
         assert kind.unnamed or needed <= set(pattern.groupindex), pattern.pattern

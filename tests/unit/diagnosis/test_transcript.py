@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from stackyn_server.diagnosis.diagnose import EVIDENCE_LINES, KINDS, diagnose, telling_lines
-from stackyn_server.diagnosis.kind import Where
+from stackyn_server.diagnosis.diagnose import EVIDENCE_LINES, KINDS, diagnose, error_excerpt
+from stackyn_server.diagnosis.failure_kind import FailedStep
 from stackyn_server.diagnosis.transcript import (
     EARLIER_LINES,
     LAST_LINES,
@@ -45,13 +45,13 @@ def test_the_lines_of_one_step_are_kept_apart() -> None:
 
 
 def test_a_short_log_of_no_known_kind_is_shown_whole() -> None:
-    assert telling_lines(transcript_of("starting\nout of luck\n").lines()) == "starting\nout of luck"
+    assert error_excerpt(transcript_of("starting\nout of luck\n").lines()) == "starting\nout of luck"
 
 
 def test_a_long_log_of_no_known_kind_shows_first_errors_and_end() -> None:
     log = ["begin", "Error: gizmo is bent", *(f"step {number}" for number in range(200)), "giving up"]
 
-    shown = telling_lines(transcript_of("\n".join(log)).lines()).split("\n")
+    shown = error_excerpt(transcript_of("\n".join(log)).lines()).split("\n")
 
     assert shown[0] == "Error: gizmo is bent"
     assert shown[1] == "…"
@@ -64,7 +64,7 @@ def test_the_first_error_of_a_build_and_the_last_of_an_app_count() -> None:
         "ModuleNotFoundError: No module named 'first'\nModuleNotFoundError: No module named 'last'"
     ).lines()
 
-    built, started = diagnose(lines, Where.BUILD, 1), diagnose(lines, Where.START, 1)
+    built, started = diagnose(lines, FailedStep.BUILD, 1), diagnose(lines, FailedStep.START, 1)
 
     assert built and "first" in built.message
     assert started and "last" in started.message
@@ -73,8 +73,8 @@ def test_the_first_error_of_a_build_and_the_last_of_an_app_count() -> None:
 def test_an_app_that_says_nothing_of_the_kind_is_not_explained() -> None:
     lines = transcript_of("listening on 8080\nGET / 200\nbye").lines()
 
-    assert diagnose(lines, Where.START, 1) is None
-    assert diagnose([], Where.BUILD, 1) is None
+    assert diagnose(lines, FailedStep.START, 1) is None
+    assert diagnose([], FailedStep.BUILD, 1) is None
 
 
 HOSTILE = ["x", " ", "a.b.c: ", "/a.go:1:1", "127.0.0.", "A_B_", "('", "refused ", "`'", "npm error ", "dial tcp ",

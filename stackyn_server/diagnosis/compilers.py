@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 
-_BUILD = Where.BUILD
+_BUILD = FailedStep.BUILD
 _OWN_DOCKERFILE = "In a Dockerfile of your own, install it with apt-get before this step"
 _REPAIR = "Repair what the lines below name; the same command fails on your machine too."
 
 _TOOLS = (
-    kind(
+    failure_kind(
         "pg_config missing",
         _BUILD,
         r"pg_config executable not found|pg_config: (?:command )?not found|"
@@ -18,7 +18,7 @@ _TOOLS = (
         "Use psycopg2-binary or psycopg[binary]. In a Dockerfile of your own, install libpq-dev and gcc.",
         after=3,
     ),
-    kind(
+    failure_kind(
         "MySQL client library missing",
         _BUILD,
         r"mysql_config: (?:command )?not found|Can not find valid pkg-config name|mysql\.h: No such file",
@@ -28,7 +28,7 @@ _TOOLS = (
         before=2,
         after=1,
     ),
-    kind(
+    failure_kind(
         "Python.h missing",
         _BUILD,
         r"fatal error: Python\.h: No such file or directory",
@@ -37,7 +37,7 @@ _TOOLS = (
         "python3-dev and gcc.",
         before=1,
     ),
-    kind(
+    failure_kind(
         "header missing",
         _BUILD,
         r"fatal error: '?(?P<header>[\w./+-]+\.(?:h|hpp|hh))'?(?:: No such file or directory|"
@@ -47,7 +47,7 @@ _TOOLS = (
         before=2,
         after=2,
     ),
-    kind(
+    failure_kind(
         "library missing for pkg-config",
         _BUILD,
         (
@@ -63,7 +63,7 @@ _TOOLS = (
         before=1,
         after=3,
     ),
-    kind(
+    failure_kind(
         "node-gyp: Python missing",
         _BUILD,
         r"gyp ERR! stack Error: Could not find any Python installation to use|"
@@ -74,7 +74,7 @@ _TOOLS = (
         "of your own, install python3, make and g++.",
         also=r"npm error (?:path|command) |npm error prebuild-install warn",
     ),
-    kind(
+    failure_kind(
         "node-gyp failed",
         _BUILD,
         r"gyp ERR! (?:build error|configure error|stack Error: (?P<reason>.{1,80}))",
@@ -85,7 +85,7 @@ _TOOLS = (
         after=1,
         also=r"npm error (?:path|command) |\berror: |fatal error|not found: make|gyp ERR! cwd",
     ),
-    kind(
+    failure_kind(
         "Rust compiler missing",
         _BUILD,
         r"error: can't find Rust compiler|Rust toolchain, not found|"
@@ -95,7 +95,7 @@ _TOOLS = (
         before=1,
         also=r"Failed building wheel for",
     ),
-    kind(
+    failure_kind(
         "compiler missing",
         _BUILD,
         (
@@ -114,9 +114,9 @@ _TOOLS = (
         before=1,
         also=r"Failed building wheel for",
     ),
-    kind(
+    failure_kind(
         "setuptools missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"ModuleNotFoundError: No module named '(?P<module>distutils|pkg_resources|setuptools|imp)'",
         "A package needs Python's module {module}, which newer versions of Python no longer bring.",
         "Update that package, pin an older version of Python, or add setuptools (below 81 for pkg_resources) to the "
@@ -126,7 +126,7 @@ _TOOLS = (
 )
 
 _LANGUAGES = (
-    kind(
+    failure_kind(
         "TypeScript error",
         _BUILD,
         (
@@ -140,7 +140,7 @@ _LANGUAGES = (
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "ESLint error",
         _BUILD,
         (
@@ -151,7 +151,7 @@ _LANGUAGES = (
         "Repair the places below, or have them not count as errors in the build.",
         also=r"^\s*\d+:\d+\s+error\b|^/\S+\.[cm]?[jt]sx?$",
     ),
-    kind(
+    failure_kind(
         "Go compile error",
         _BUILD,
         (
@@ -164,7 +164,7 @@ _LANGUAGES = (
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "Go package missing",
         _BUILD,
         r"^stat (?P<folder>\S+): directory not found|^no Go files in (?P<other>\S+)|go: no such tool|"
@@ -172,7 +172,7 @@ _LANGUAGES = (
         "There is no Go program in the folder that is built.",
         "Name the folder with package main in the build command, for example `go build ./cmd/server`.",
     ),
-    kind(
+    failure_kind(
         "Rust compile error",
         _BUILD,
         (r"^error\[E\d+\]: (?P<said>.{1,160})", r"^error: (?P<said>could not compile `[^`]+`.{0,100})"),
@@ -181,7 +181,7 @@ _LANGUAGES = (
         after=6,
         also=r"^error: ",
     ),
-    kind(
+    failure_kind(
         "Maven compile error",
         _BUILD,
         (r"^\[ERROR\] (?P<place>\S{1,200}\.(?:java|kt)):\[\d+,\d+\] (?P<said>.{1,160})",),
@@ -189,7 +189,7 @@ _LANGUAGES = (
         _REPAIR,
         after=2,
     ),
-    kind(
+    failure_kind(
         "javac or kotlinc error",
         _BUILD,
         r"^(?:e: )?(?:file://)?(?P<place>\S{1,200}\.(?:java|"
@@ -198,7 +198,7 @@ _LANGUAGES = (
         _REPAIR,
         after=2,
     ),
-    kind(
+    failure_kind(
         "tests failed in the build",
         _BUILD,
         (
@@ -210,7 +210,7 @@ _LANGUAGES = (
         "Repair them, or leave tests out of the build command (for Maven: -DskipTests).",
         also=r"^\[ERROR\]\s+\S+\.\w+:\d+|^(?:FAILED|FAIL) ",
     ),
-    kind(
+    failure_kind(
         "Elixir compile error",
         _BUILD,
         r"^\*\* \((?P<what>CompileError|SyntaxError|TokenMissingError|"
@@ -219,7 +219,7 @@ _LANGUAGES = (
         _REPAIR,
         before=2,
     ),
-    kind(
+    failure_kind(
         "Elixir dependency missing",
         _BUILD,
         r"Could not find (?:Hex, which is needed to build|an SCM for) dependency :(?P<name>\w+)|"
@@ -228,7 +228,7 @@ _LANGUAGES = (
         "Run `mix local.hex --force` and `mix deps.get` before compiling; commit mix.lock.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "C or C++ compile error",
         _BUILD,
         r"^(?P<place>[^\s:]{1,200}\.(?:c|cc|cpp|cxx|h|hpp|"
@@ -238,7 +238,7 @@ _LANGUAGES = (
         before=1,
         after=2,
     ),
-    kind(
+    failure_kind(
         "linking failed",
         _BUILD,
         (
@@ -251,7 +251,7 @@ _LANGUAGES = (
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "wheel could not be built",
         _BUILD,
         r"ERROR: Failed building wheel for (?P<package>\S+)|error: (?:metadata-generation-failed|"
@@ -264,4 +264,4 @@ _LANGUAGES = (
     ),
 )
 
-KINDS: tuple[Kind, ...] = (*_TOOLS, *_LANGUAGES)
+KINDS: tuple[FailureKind, ...] = (*_TOOLS, *_LANGUAGES)

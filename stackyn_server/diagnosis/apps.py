@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of a shell, and of the init program of our containers
 
@@ -15,9 +15,9 @@ _SERVICE = (
 )
 
 _SETTINGS = (
-    kind(
+    failure_kind(
         "environment variable missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"^KeyError: '(?P<name>[A-Z][A-Z0-9_]{2,})'$",
             r"UndefinedValueError: (?P<name>\w+) not found\. Declare it as envvar",
@@ -38,17 +38,17 @@ _SETTINGS = (
         before=2,
         after=1,
     ),
-    kind(
+    failure_kind(
         "settings incomplete",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"ValidationError: \d+ validation errors? for (?P<name>\w*(?:Settings|Config)\w*)",
         "The app's settings ({name}) lack values, which come from environment variables.",
         "Set the variables that are named below among the app's environment variables, then deploy again.",
         after=8,
     ),
-    kind(
+    failure_kind(
         "SECRET_KEY missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"The SECRET_KEY setting must not be empty",
             r"Missing `?secret_key_base`? for|No application encryption key has been specified",
@@ -60,16 +60,16 @@ _SETTINGS = (
         before=1,
         after=2,
     ),
-    kind(
+    failure_kind(
         "ALLOWED_HOSTS empty",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"CommandError: You must set settings\.ALLOWED_HOSTS if DEBUG is False",
         "Django allows no host name: ALLOWED_HOSTS is empty while DEBUG is off.",
         'Set ALLOWED_HOSTS in the settings, for example to the app\'s host name, or to ["*"] behind this server.',
     ),
-    kind(
+    failure_kind(
         "host name not allowed",
-        Where.START,
+        FailedStep.START,
         (
             r"Invalid HTTP_HOST header: '(?P<host>[^']{1,100})'\. You may need to add",
             r"Blocked hosts?: (?P<host>\S+)",
@@ -82,9 +82,9 @@ _SETTINGS = (
 )
 
 _MIGRATIONS = (
-    kind(
+    failure_kind(
         "migrations damaged",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"NodeNotFoundError|InconsistentMigrationHistory|Conflicting migrations detected|"
             r"CommandError: Can't locate revision",
@@ -98,9 +98,9 @@ _MIGRATIONS = (
         before=1,
         after=3,
     ),
-    kind(
+    failure_kind(
         "table missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"no such table: (?P<table>[\w.]+)",
             r"relation \"(?P<table>[^\"]+)\" does not exist",
@@ -117,16 +117,16 @@ _MIGRATIONS = (
 )
 
 _SERVICES = (
-    kind(
+    failure_kind(
         "database refused the password",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"password authentication failed for user \"(?P<user>[^\"]+)\"",
         "The database refused the user {user}: the password is wrong.",
         "Correct user and password in the app's environment variables, then deploy again.",
     ),
-    kind(
+    failure_kind(
         "database missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"FATAL: +database \"(?P<database>[^\"]+)\" does not exist",
             r"Unknown database '(?P<database>[^']+)'",
@@ -134,9 +134,9 @@ _SERVICES = (
         "The database server has no database {database}.",
         "Create it, or correct its name in the app's environment variables, then deploy again.",
     ),
-    kind(
+    failure_kind(
         "database not reached",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"connection to server at \"(?P<where>[^\"]+)\"",
             r"could not translate host name \"(?P<where>[^\"]+)\" to address",
@@ -158,18 +158,18 @@ _SERVICES = (
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "address in use",
-        Where.START,
+        FailedStep.START,
         r"(?i)EADDRINUSE|address already in use|Port \d+ is in use|Connection in use: ",
         "The app tried to listen on a port that is in use already, by another process of its own container.",
         f"Start one server only. {_PORT}",
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "low port refused",
-        Where.START,
+        FailedStep.START,
         r"(?i)bind[^\n]{0,60}(?:permission denied|EACCES)|EACCES[^\n]{0,60}(?:0\.0\.0\.0|::|listen)|"
         r"listen[^\n]{0,60}permission denied",
         "The app may not listen on that port or address.",
@@ -179,30 +179,30 @@ _SERVICES = (
 )
 
 _MODULES = (
-    kind(
+    failure_kind(
         "gunicorn: no such application",
-        Where.START,
+        FailedStep.START,
         r"Failed to find attribute '(?P<attribute>[^']+)' in '(?P<module>[^']+)'",
         "gunicorn finds the module {module}, but no {attribute} in it.",
         'Name the application in the start command: `gunicorn <module>:<variable>`, or `"<module>:<factory>()"`.',
     ),
-    kind(
+    failure_kind(
         "uvicorn: no such application",
-        Where.START,
+        FailedStep.START,
         r"Error loading ASGI app\. (?P<said>.{1,120})",
         "uvicorn can't load the application: {said}.",
         "Name it in the start command as `uvicorn <module>:<variable>`, from the folder where the module is.",
     ),
-    kind(
+    failure_kind(
         "Flask: no application",
-        Where.START,
+        FailedStep.START,
         r"Error: (?:Could not locate a Flask application|Failed to find Flask application or factory)",
         "Flask does not find the application.",
         "Name it: `flask --app <module> run`, or set FLASK_APP. For production start it with gunicorn.",
     ),
-    kind(
+    failure_kind(
         "missing Python module",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"ModuleNotFoundError: No module named '(?P<module>[^']+)'",
         "Python does not find the module {module}.",
         "Add its package to the requirements, and commit them. For a module of your own, check its "
@@ -210,9 +210,9 @@ _MODULES = (
         before=2,
         also=r"^\s*File \"/app/(?!\.venv)",
     ),
-    kind(
+    failure_kind(
         "Python import failed",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"^ImportError: (?P<said>cannot import name .{1,100}|attempted relative import.{0,60})",
         "Python can't import something: {said}.",
         "Most often a package is of another version than the code was written for: pin the versions "
@@ -220,9 +220,9 @@ _MODULES = (
         before=2,
         also=r"^\s*File \"/app/(?!\.venv)",
     ),
-    kind(
+    failure_kind(
         "missing Ruby gem",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"cannot load such file -- (?P<gem>\S+)",
             r"Could not find (?P<gem>\S+) in (?:any of the sources|locally installed gems|cached gems)",
@@ -231,9 +231,9 @@ _MODULES = (
         "Add its gem to the Gemfile, run `bundle install`, and commit Gemfile and Gemfile.lock.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "missing Java class or archive",
-        Where.START,
+        FailedStep.START,
         (
             r"(?:ClassNotFoundException|NoClassDefFoundError): (?P<what>\S+)",
             r"Error: Unable to access jarfile (?P<what>\S+)",
@@ -245,17 +245,17 @@ _MODULES = (
         "dependencies and a main class.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "PHP error",
-        Where.START,
+        FailedStep.START,
         r"PHP (?:Parse|Fatal) error:\s+(?P<said>.{1,160})",
         "PHP stopped: {said}.",
         "Repair it where the lines below say, then deploy again.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "import and require mixed",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"(?P<said>Cannot use import statement outside a module|(?:require|module|exports|"
         r"__dirname) is not defined in ES module scope|"
         r"\[ERR_REQUIRE_ESM\].{1,80})",
@@ -263,26 +263,26 @@ _MODULES = (
         '`import` needs "type": "module" in package.json or a file named .mjs; `require` needs it absent, or .cjs.',
         before=4,
     ),
-    kind(
+    failure_kind(
         "JavaScript syntax error",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"^SyntaxError: (?P<said>(?:Unexpected|Invalid or unexpected|missing \)|Identifier|"
         r"await is only|The requested module).{1,120})",
         "Node can't read the code: {said}.",
         "Repair it where the lines below say, then deploy again.",
         before=4,
     ),
-    kind(
+    failure_kind(
         "Python syntax error",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"^(?P<said>(?:SyntaxError|IndentationError|TabError): .{1,120})",
         "Python can't read the code: {said}.",
         "Repair it where the lines below say. Code for a newer Python needs that version in .python-version.",
         before=3,
     ),
-    kind(
+    failure_kind(
         "Ruby syntax error",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"^(?P<said>\S{1,200}\.rb:\d+: syntax error.{0,120})",
         "Ruby can't read the code: {said}.",
         "Repair it where the lines below say, then deploy again.",
@@ -291,16 +291,16 @@ _MODULES = (
 )
 
 _PROGRAMS = (
-    kind(
+    failure_kind(
         "program file missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         (r"can't open file '(?P<name>[^']+)': \[Errno 2\]", r"^Could not open input file: (?P<name>\S+)"),
         "The file {name}, which is to be run, is not there.",
         "Correct the command, and check that the file is committed and not left out by .dockerignore.",
     ),
-    kind(
+    failure_kind(
         "program not found",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             rf"^(?:/bin/)?(?:ba|da|a)?sh: (?:line )?\d+: (?:exec: )?{_NAME}: (?:command )?not found\s*$",
             rf"(?:^|: ){_NAME}: (?:command )?not found\s*$",
@@ -317,9 +317,9 @@ _PROGRAMS = (
         before=2,
         exit_code=NOT_FOUND,
     ),
-    kind(
+    failure_kind(
         "program not executable",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             rf"exec {_NAME} failed: Permission denied",
             rf"(?i)(?:^|: ){_NAME}: (?:Permission denied|cannot execute\b.*|Is a directory)\s*$",
@@ -331,16 +331,16 @@ _PROGRAMS = (
         before=2,
         exit_code=NOT_EXECUTABLE,
     ),
-    kind(
+    failure_kind(
         "sudo",
-        Where.START,
+        FailedStep.START,
         r"(?i)sudo: .{0,80}no new privileges",
         "The app uses sudo, which can't work here: no program of an app gains rights.",
         "Start it without sudo, as the user that USER names in the Dockerfile, or as root.",
     ),
-    kind(
+    failure_kind(
         "right missing",
-        Where.START,
+        FailedStep.START,
         r"(?i)operation not permitted|\bEPERM\b|\bset(?:re|res|e)?[ug]id\b[^\n]{0,60}failed|"
         r"must be (?:run as )?root|\bCAP_[A-Z_]{3,}",
         "The app tried something that apps have no right to.",
@@ -348,9 +348,9 @@ _PROGRAMS = (
         "kernel's settings.",
         before=1,
     ),
-    kind(
+    failure_kind(
         "file missing",
-        Where.START,
+        FailedStep.START,
         (
             r"ENOENT: no such file or directory, \w+ '(?P<path>[^']+)'",
             r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<path>[^']+)'",
@@ -360,9 +360,9 @@ _PROGRAMS = (
         before=2,
         also=r"^\s*File \"/app/(?!\.venv)",
     ),
-    kind(
+    failure_kind(
         "file permission denied",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"Permission ?[Dd]enied(?:Error)?: ?(?:\[Errno 13\] Permission denied: )?'(?P<path>/[^']+)'",
             r"EACCES: permission denied, \w+ '(?P<path>/[^']+)'",
@@ -376,4 +376,4 @@ _PROGRAMS = (
     ),
 )
 
-KINDS: tuple[Kind, ...] = (*_SETTINGS, *_MIGRATIONS, *_SERVICES, *_MODULES, *_PROGRAMS)
+KINDS: tuple[FailureKind, ...] = (*_SETTINGS, *_MIGRATIONS, *_SERVICES, *_MODULES, *_PROGRAMS)

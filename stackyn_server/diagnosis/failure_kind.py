@@ -12,7 +12,7 @@ from stackyn_server.domain.failures import FailureCode
 _MOST_NAME = 160  # characters of what a sentence names
 
 
-class Where(Flag):
+class FailedStep(Flag):
     """What failed: a step of a build, or an app that ended or did not get ready."""
 
     BUILD = auto()
@@ -21,7 +21,7 @@ class Where(Flag):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FailureKind:
     """A row. `message` is the cause, one sentence; `hint` the next step. Both may have `{name}` for a group of the
     pattern; `unnamed` stands for the group where a line does not name it.
 
@@ -32,7 +32,7 @@ class Kind:
     """
 
     name: str
-    where: Where
+    step: FailedStep
     patterns: tuple[re.Pattern[str], ...]
     message: str
     hint: str
@@ -44,7 +44,7 @@ class Kind:
     build_code: FailureCode = FailureCode.BUILD_FAILED
     start_code: FailureCode = FailureCode.APP_EXITED
 
-    def told_by(self, match: re.Match[str]) -> tuple[str, str]:
+    def sentences(self, match: re.Match[str]) -> tuple[str, str]:
         """Return message and hint as `match` completes them."""
         names = _Names(
             self.unnamed, {name: _short(value) for name, value in match.groupdict().items() if value}
@@ -53,8 +53,8 @@ class Kind:
 
     def match(self, line: str) -> re.Match[str] | None:
         for pattern in self.patterns:
-            if found := pattern.search(line):
-                return found
+            if match := pattern.search(line):
+                return match
         return None
 
 
@@ -76,15 +76,15 @@ def _short(name: str) -> str:
 class Diagnosis:
     """What is known of one failure. `evidence` are the lines that say it, in their order."""
 
-    kind: Kind
+    kind: FailureKind
     message: str
     hint: str
     evidence: str
 
 
-def kind(
+def failure_kind(
     name: str,
-    where: Where,
+    step: FailedStep,
     patterns: str | Iterable[str],
     message: str,
     hint: str,
@@ -96,10 +96,10 @@ def kind(
     exit_code: int | None = None,
     build_code: FailureCode = FailureCode.BUILD_FAILED,
     start_code: FailureCode = FailureCode.APP_EXITED,
-) -> Kind:
+) -> FailureKind:
     """Return a row from patterns as text."""
     texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    return Kind(
-        name, where, tuple(re.compile(text) for text in texts), message, hint, before, after,
+    return FailureKind(
+        name, step, tuple(re.compile(text) for text in texts), message, hint, before, after,
         re.compile(also) if also else None, unnamed, exit_code, build_code, start_code,
     )  # fmt: skip

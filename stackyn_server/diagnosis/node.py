@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 
-KINDS: tuple[Kind, ...] = (
-    kind(
+KINDS: tuple[FailureKind, ...] = (
+    failure_kind(
         "native package of another system",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"Cannot find module '?(?P<name>@rollup/rollup-linux-[\w-]+|@tailwindcss/oxide-linux-[\w-]+|"
             r"@swc/core-linux-[\w-]+|(?:\.\./)?lightningcss[.-]linux-[\w.-]+|@img/sharp-linux[\w-]+|"
@@ -21,41 +21,41 @@ KINDS: tuple[Kind, ...] = (
         "install anew, and commit the new lock, which names the parts for all systems.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "OpenSSL of a newer Node",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"error:0308010C:digital envelope routines::unsupported|ERR_OSSL_EVP_UNSUPPORTED",
         "The project's webpack is older than this Node: it asks OpenSSL for a hash (MD4) that is no longer there.",
         "Update webpack to 5 (react-scripts to 5, @vue/cli-service to 5). Or set NODE_OPTIONS to "
         "--openssl-legacy-provider among the app's environment variables.",
     ),
-    kind(
+    failure_kind(
         "node-sass too old for Node",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"Node Sass does not yet support your current environment: (?P<what>.{1,80})",
         "node-sass does not know this version of Node, and nobody maintains it any more ({what}).",
         "Replace node-sass by sass in package.json; nothing else has to change in most projects.",
     ),
-    kind(
+    failure_kind(
         "Vite without a page",
-        Where.BUILD,
+        FailedStep.BUILD,
         r"Could not resolve entry module \"(?P<name>[\w./-]*index\.html)\"",
         "Vite finds no page to build from: {name} is not where it looks.",
         "Put index.html into the folder that Vite has as its root (the one of vite.config, if that sets none), or set "
         "the app's root directory to that folder.",
         before=1,
     ),
-    kind(
+    failure_kind(
         "Tailwind 4 as a plugin of PostCSS",
-        Where.BUILD,
+        FailedStep.BUILD,
         r"trying to use `tailwindcss` directly as a PostCSS plugin",
         "The project's PostCSS settings are for Tailwind 3, and Tailwind 4 is installed.",
         "Install @tailwindcss/postcss and name that in the PostCSS settings instead of tailwindcss, or pin "
         "tailwindcss to ^3 in package.json.",
     ),
-    kind(
+    failure_kind(
         "TypeScript not understood by Node",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"ERR_UNKNOWN_FILE_EXTENSION\]?: Unknown file extension \"(?P<what>\.(?:m|c)?tsx?)\" for (?P<name>\S+)",
         "This Node does not run TypeScript: {name} is a {what} file.",
         "Ask for Node 22.18 or newer (`engines` in package.json), run it with tsx, or start the JavaScript that your "

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 
-_BUILD = Where.BUILD
+_BUILD = FailedStep.BUILD
 
 
 def _lock(
     manager: str, patterns: str | tuple[str, ...], lock: str, command: str, also: str | None = None
-) -> Kind:
-    return kind(
+) -> FailureKind:
+    return failure_kind(
         f"{manager}: lock out of step",
         _BUILD,
         patterns,
@@ -87,7 +87,7 @@ _LOCKS = (
         "composer.lock",
         "composer update --lock",
     ),
-    kind(
+    failure_kind(
         "npm: no lock",
         _BUILD,
         r"npm error The `npm ci` command can only install with an existing package-lock\.json",
@@ -95,7 +95,7 @@ _LOCKS = (
         "Run `npm install` and commit package-lock.json; check that .gitignore and .dockerignore don't leave it out.",
         after=1,
     ),
-    kind(
+    failure_kind(
         "Bundler: platform missing in the lock",
         _BUILD,
         r"Your bundle only supports platforms (?P<platforms>.{1,80}) but your local platform",
@@ -106,7 +106,7 @@ _LOCKS = (
 )
 
 _VERSIONS = (
-    kind(
+    failure_kind(
         "unsupported Node version",
         _BUILD,
         (
@@ -120,7 +120,7 @@ _VERSIONS = (
         before=4,
         after=1,
     ),
-    kind(
+    failure_kind(
         "package manager of another version",
         _BUILD,
         r"This project's package\.json defines \"packageManager\": \"(?P<wanted>[^\"]+)\"|"
@@ -129,7 +129,7 @@ _VERSIONS = (
         "Have packageManager in package.json name the manager and version whose lock is committed.",
         after=3,
     ),
-    kind(
+    failure_kind(
         "unsupported Python version",
         _BUILD,
         (
@@ -144,7 +144,7 @@ _VERSIONS = (
         "Name the version in requires-python or .python-version, or choose a version of the package that fits.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "no version for this Python",
         _BUILD,
         r"ERROR: Ignored the following versions that require a different python version: ",
@@ -152,14 +152,14 @@ _VERSIONS = (
         "Name the Python that it needs in .python-version or requires-python, or choose a version that fits this one.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "unsupported Go version",
         _BUILD,
         r"go(?:\.mod|\.work)? requires go >= (?P<needed>\S+) \(running go (?P<present>[^;)]+)",
         "The code needs Go {needed}, and the build has {present}.",
         "Name the version in the go line of go.mod, or use an image that has it.",
     ),
-    kind(
+    failure_kind(
         "unsupported Rust version",
         _BUILD,
         (
@@ -172,7 +172,7 @@ _VERSIONS = (
         before=1,
         after=2,
     ),
-    kind(
+    failure_kind(
         "unsupported PHP version",
         _BUILD,
         r"requires php (?P<needed>\S+) but your php version \((?P<present>[^;)]+)",
@@ -180,14 +180,14 @@ _VERSIONS = (
         "Name a version that is there under require.php in composer.json, or change the package that asks for it.",
         before=1,
     ),
-    kind(
+    failure_kind(
         "unsupported Ruby version",
         _BUILD,
         r"Your Ruby version is (?P<present>[^,]+), but your Gemfile specified (?P<needed>\S+)",
         "The Gemfile needs Ruby {needed}, and the build has {present}.",
         "Name a version that is there in the Gemfile and .ruby-version.",
     ),
-    kind(
+    failure_kind(
         "unsupported Java release",
         _BUILD,
         r"error: (?:release version|invalid (?:source|target) release:?) (?P<needed>\d+)",
@@ -197,7 +197,7 @@ _VERSIONS = (
 )
 
 # Tools try ssh next, and then say that, or that what they have can't be built.
-_HOST = kind(
+_HOST = failure_kind(
     "host of a dependency's code out of reach",
     _BUILD,
     (
@@ -212,7 +212,7 @@ _HOST = kind(
 )
 
 _GIT = (
-    kind(
+    failure_kind(
         "git dependency over ssh",
         _BUILD,
         (
@@ -227,7 +227,7 @@ _GIT = (
         before=3,
         after=3,
     ),
-    kind(
+    failure_kind(
         "git missing in the build",
         _BUILD,
         r"npm error path git$|Cannot find command 'git'|exec: \"git\": executable file not found|"
@@ -240,7 +240,7 @@ _GIT = (
 )
 
 _SYSTEM = (
-    kind(
+    failure_kind(
         "pip refused by the system's Python",
         _BUILD,
         r"^error: externally-managed-environment",
@@ -249,7 +249,7 @@ _SYSTEM = (
         "`ENV PATH=/venv/bin:$PATH`), or begin with an image of Python (`FROM python:3-slim`).",
         after=2,
     ),
-    kind(
+    failure_kind(
         "package of the system unknown",
         _BUILD,
         (
@@ -263,4 +263,4 @@ _SYSTEM = (
     ),
 )
 
-KINDS: tuple[Kind, ...] = (_HOST, *_LOCKS, *_VERSIONS, *_GIT, *_SYSTEM)
+KINDS: tuple[FailureKind, ...] = (_HOST, *_LOCKS, *_VERSIONS, *_GIT, *_SYSTEM)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.kind import Kind, Where, kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
 
-_BUILD = Where.BUILD
+_BUILD = FailedStep.BUILD
 
-KINDS: tuple[Kind, ...] = (
-    kind(
+KINDS: tuple[FailureKind, ...] = (
+    failure_kind(
         "missing script",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"npm (?:error|ERR!) [Mm]issing script: \"?(?P<script>[\w:.-]+)",
             r"ERR_PNPM_NO_SCRIPT\s+Missing script: (?P<script>\S+)",
@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = (
         "Add it to scripts in package.json, or change the command that runs it.",
         also=r"npm error Did you mean|^npm error\s+npm run \w",
     ),
-    kind(
+    failure_kind(
         "browser or Prisma engine not downloaded",
         _BUILD,
         (
@@ -40,7 +40,7 @@ KINDS: tuple[Kind, ...] = (
         after=2,
         also=r"ENOTFOUND|ETIMEDOUT|ECONNRE|EAI_AGAIN",
     ),
-    kind(
+    failure_kind(
         "Next.js: font not downloaded",
         _BUILD,
         (r"Failed to fetch `(?P<font>[^`]+)` from Google Fonts", r"Failed to fetch font `(?P<font>[^`]+)`"),
@@ -49,15 +49,15 @@ KINDS: tuple[Kind, ...] = (
         "depends on it.",
         before=1,
     ),
-    kind(
+    failure_kind(
         "Prisma client not generated",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client",
         "Prisma's client was not generated for this installation.",
         "Run `prisma generate` in the build, for example as the script postinstall.",
         after=1,
     ),
-    kind(
+    failure_kind(
         "Next.js: prerendering failed",
         _BUILD,
         r"Error occurred prerendering page \"(?P<page>[^\"]+)\"",
@@ -66,22 +66,22 @@ KINDS: tuple[Kind, ...] = (
         "the variable, or have the page rendered when it is asked for.",
         after=2,
     ),
-    kind(
+    failure_kind(
         "Next.js: no pages",
         _BUILD,
         r"Couldn't find any `pages` or `app` directory",
         "Next.js finds neither a folder `app` nor `pages`.",
         "Set the root directory to the folder of the Next.js project, and check that its pages are committed.",
     ),
-    kind(
+    failure_kind(
         "Next.js: not built",
-        Where.START,
+        FailedStep.START,
         r"Could not find a production build in the '(?P<folder>[^']+)' directory",
         "Next.js was started without a build: {folder} is not there.",
         "Run `next build` in the build (script build), and don't leave {folder} out of the image.",
         after=1,
     ),
-    kind(
+    failure_kind(
         "import not found by the bundler",
         _BUILD,
         (
@@ -97,9 +97,9 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=2,
     ),
-    kind(
+    failure_kind(
         "missing Node module",
-        Where.BOTH,
+        FailedStep.BOTH,
         (r"Cannot find (?:module|package) '(?P<module>[^']+)'(?: imported from (?P<file>\S+))?",),
         "Node does not find the module {module}.",
         "Add the package to dependencies (not only devDependencies) in package.json. A file must be committed, and "
@@ -107,18 +107,18 @@ KINDS: tuple[Kind, ...] = (
         after=1,
         also=r"^Require stack:|^- /|requireStack",
     ),
-    kind(
+    failure_kind(
         "system library missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"(?P<library>lib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         "The system library {library} is not in the image.",
         "Use a variant that needs none (opencv-python-headless, psycopg2-binary), or install its "
         "package in a Dockerfile of your own, in the stage that runs.",
         before=1,
     ),
-    kind(
+    failure_kind(
         "native module for another version",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"was compiled against a different Node\.js version using|NODE_MODULE_VERSION (?P<version>\d+)",
             r"\.(?:node|so)\b\S{0,20}: (?:invalid ELF header|wrong ELF class)",
@@ -131,16 +131,16 @@ KINDS: tuple[Kind, ...] = (
         before=1,
         after=1,
     ),
-    kind(
+    failure_kind(
         "collectstatic without STATIC_ROOT",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"staticfiles app without having set the STATIC_ROOT setting",
         "Django's collectstatic has nowhere to put the files: STATIC_ROOT is not set.",
         'Set STATIC_ROOT = BASE_DIR / "staticfiles" in the settings, or leave collectstatic out.',
     ),
-    kind(
+    failure_kind(
         "PHP extension missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         (
             r"requires? (?:PHP extension )?ext-(?P<extension>[\w-]+)",
             r"Call to undefined function (?P<function>\w+)\(\)|undefined function (?P<f2>mysqli_\w+|"
@@ -153,15 +153,15 @@ KINDS: tuple[Kind, ...] = (
         "your own.",
         after=1,
     ),
-    kind(
+    failure_kind(
         "Composer's packages missing",
-        Where.BOTH,
+        FailedStep.BOTH,
         r"Failed opening required '(?P<file>[^']*vendor/autoload\.php)'|"
         r"require\((?P<f2>[^)]*vendor/autoload\.php)\)",
         "PHP does not find vendor/autoload.php: Composer's packages are not installed.",
         "Commit composer.json and composer.lock in the root directory, so that the build installs them.",
     ),
-    kind(
+    failure_kind(
         "missing file in COPY",
         _BUILD,
         r"failed to (?:calculate checksum of ref|"
@@ -171,7 +171,7 @@ KINDS: tuple[Kind, ...] = (
         "and that the path is from the app's root directory.",
         before=3,
     ),
-    kind(
+    failure_kind(
         "missing Makefile target or task",
         _BUILD,
         r"make: \*\*\* No rule to make target '(?P<target>[^']+)'|"
