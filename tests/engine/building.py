@@ -44,4 +44,6 @@ def add_daemon_option(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     wanted = builder_container.creation_body
     change = f"s/{DAEMON_OPTION}/& {option}/"
     entry = ["bash", "-c", f"sed '{change}' {builder_container.PROGRAM} >/tmp/build && exec bash /tmp/build"]
-    monkeypatch.setattr(builder_container, "creation_body", lambda *given: wanted(*given) | {"Entrypoint": entry})
+    monkeypatch.setattr(
+        builder_container, "creation_body", lambda *given: wanted(*given) | {"Entrypoint": entry}
+    )
