@@ -1,7 +1,7 @@
-"""How long tests wait for what must happen: longer on a machine slower than the one their limits were chosen on.
+"""The time limits of tests, longer on a machine slower than the one they were chosen on.
 
-A limit here ends a test that hangs. It claims nothing about speed: a number that is promised, such as the 2 seconds in
-which a cancelled build is gone, stands in its test as it is.
+A limit ends a test that hangs, and nothing else. It is never part of the product's settings: a slow machine tests the
+same product. A promised number, such as the 2 seconds in which a cancelled build is gone, is asserted as it is.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ USUAL_SECONDS = 0.02  # of processor time for that work, on two cores of a usual
 
 @cache
 def slowness() -> float:
-    """How many times slower this machine computes, at least 1. An emulated one is about 10."""
+    """How many times slower this machine computes, at least 1. An emulated machine has about 10."""
     return max(1.0, min(_work_seconds() for _ in range(3)) / USUAL_SECONDS)
 
 
 def patient(seconds: float) -> float:
-    """`seconds` of a usual machine, as this one needs them."""
+    """The time limit `seconds` of a usual machine, scaled to this one."""
     return seconds * slowness()
 
 
 def within(seconds: float) -> asyncio.Timeout:
-    """`asyncio.timeout` for a usual machine's seconds."""
+    """`asyncio.timeout` with a scaled limit."""
     return asyncio.timeout(patient(seconds))
 
 

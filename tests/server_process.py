@@ -73,7 +73,7 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
         "server": {"data_dir": str(data_dir), "port": free_port(), "drain_seconds": 5, "log_level": "info"},
         "public": {"base_domain": "localhost"},
         "network": {"subnet": subnet, "build_subnet": build_subnet, "quarantine_seconds": 1},
-        "ingress": {"http_port": free_port(), "metrics_port": free_port(), "confirm_seconds": patient(15)},
+        "ingress": {"http_port": free_port(), "metrics_port": free_port()},
         "hold": {"port": free_port()},
         "frontend": {"port": free_port()},
         "source": {"schemes": ["http", "https"], "allowed_private": ["127.0.0.0/8"]},
@@ -86,16 +86,15 @@ def configuration(data_dir: Path, **tables: Mapping[str, object]) -> str:
             "keep_releases": 2,
         },
         "probe": {"steady_seconds": 0.3, "known_steady_seconds": 0.1, "other_port_seconds": 1},
-        "deadlines": {"probing": round(patient(20)), "switching": round(patient(30))},
+        "deadlines": {"probing": 20},
         "retries": {"first_seconds": 0.2, "attempts": 4},
-        # Three servers that ask an emulated engine each second leave it no time for anything else.
         "reconcile": {
-            "period_seconds": patient(1),
-            "garbage_seconds": patient(2),
-            "steady_seconds": patient(2),  # longer than an app runs that ends after a second
+            "period_seconds": 1,
+            "garbage_seconds": 2,
+            "steady_seconds": 2,  # longer than the life of an app that ends after a second
         },
-        "samples": {"period_seconds": patient(2), "disk_seconds": patient(2)},
-        "health": {"interval_seconds": patient(0.5), "failures": 4, "successes": 1},
+        "samples": {"period_seconds": 2, "disk_seconds": 2},
+        "health": {"interval_seconds": 0.5, "failures": 4, "successes": 1},
         "plans.pro": {
             "display_name": "Pro",
             "price": 4900,

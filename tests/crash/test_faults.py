@@ -18,7 +18,6 @@ from stackyn_server.postgres.embedded import EmbeddedPostgres
 from tests.crash.stage import Stage, redeploy, visited
 from tests.frozen import frozen
 from tests.git_server import GitServer
-from tests.patience import patient
 from tests.server_process import ServerProcess, remove_everything, running
 from tests.tiny import DOCKERFILE, tiny_app
 
@@ -43,7 +42,7 @@ async def postgres(cluster_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 async def test_a_database_that_is_frozen_and_then_gone(git: GitServer, postgres: EmbeddedPostgres) -> None:
-    await _recovers_from(git, postgres, frozen, _gone, seconds=patient(AWAY_SECONDS))
+    await _recovers_from(git, postgres, frozen, _gone, seconds=AWAY_SECONDS)
 
 
 @pytest.mark.full
@@ -55,7 +54,7 @@ async def test_a_database_that_is_gone_for_a_minute(git: GitServer, postgres: Em
 async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fault, seconds: float) -> None:
     """Have the database fail in mid-build, each time for so long: the build's result is kept in hand meanwhile."""
     url = await postgres.start()
-    limits = {"statement_seconds": patient(2), "connect_seconds": patient(2)}
+    limits = {"statement_seconds": 2, "connect_seconds": 2}
     async with running(database={"url": url, **limits}, retries=QUICK) as server:
         stage = Stage(server, git)
         await stage.go_live()

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.git_server import GitServer
-from tests.patience import patient
 from tests.server_process import ServerProcess, running
 
 
@@ -33,8 +32,8 @@ async def careful_server() -> AsyncIterator[ServerProcess]:
     async with running(
         apps={"drain_seconds": 30, "stop_grace_seconds": 10, "default_cpu": 1.0},
         probe={"steady_seconds": 3, "known_steady_seconds": 0.5},
-        ingress={"confirm_seconds": patient(4)},
-        deadlines={"probing": round(patient(6)), "switching": round(patient(7))},
+        ingress={"confirm_seconds": 4},
+        deadlines={"probing": 6, "switching": 7},
     ) as server:
         yield server
 

@@ -8,7 +8,6 @@ from tests.crash.audit import at_rest, is_whole
 from tests.e2e.phase_holds import HOLDS
 from tests.e2e.scene import scenes
 from tests.git_server import GitServer
-from tests.patience import patient
 
 SECONDS = 4  # enough for each phase of a tiny app
 CODES = {
@@ -25,14 +24,13 @@ CODES = {
 @pytest.mark.full
 @pytest.mark.timeout(300)
 async def test_what_hangs_in_a_phase_fails_at_its_deadline(git: GitServer) -> None:
-    seconds = patient(SECONDS)
-    deadlines = dict.fromkeys(CODES, seconds)
-    async with scenes(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * seconds}) as held:
+    deadlines = dict.fromkeys(CODES, SECONDS)
+    async with scenes(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * SECONDS}) as held:
         scene = held.new()
         await scene.go_live()
         for phase, code in CODES.items():
             async with HOLDS[phase](scene) as deployment:
-                failed = await scene.server.deployed(deployment, "failed", seconds=3 * seconds)
+                failed = await scene.server.deployed(deployment, "failed", seconds=3 * SECONDS)
                 assert (failed["failure"]["code"], failed["failure"]["phase"]) == (code, phase), failed
             assert await scene.server.visit(scene.name) == (200, scene.serves)
         await at_rest(scene.server)

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from stackyn_server.pipeline.crash_points import VARIABLE
 from tests.git_server import GitServer
-from tests.patience import patient
 from tests.server_process import ServerProcess, docker, free_port, proxies, running
 from tests.tiny import tiny_app
 
@@ -27,9 +26,9 @@ def taken(port: int) -> Iterator[None]:
 async def running_at(port: int) -> AsyncIterator[ServerProcess]:
     """A server with its ingress on `port` and short deadlines for it."""
     async with running(
-        ingress={"http_port": port, "confirm_seconds": patient(4)},
-        deadlines={"switching": round(patient(8))},
-        retries={"first_seconds": patient(1), "factor": 1.0, "attempts": 1000},
+        ingress={"http_port": port, "confirm_seconds": 4},
+        deadlines={"switching": 8},
+        retries={"first_seconds": 1, "factor": 1.0, "attempts": 1000},
     ) as server:
         yield server
 

@@ -8,7 +8,6 @@ import pytest
 
 from stackyn_server.config import Settings
 from tests.git_server import GitServer, Program
-from tests.patience import patient
 from tests.server_process import ServerProcess, containers_of, docker
 from tests.tiny import DOCKERFILE, SERVE, tiny_app
 
@@ -201,7 +200,7 @@ async def test_a_release_that_is_ended_from_outside_while_it_starts_is_started_a
     server: ServerProcess, git: GitServer
 ) -> None:
     """As an engine does with all containers on its way out."""
-    late = tiny_app(start=f"/bin/busybox sleep {patient(3):.0f}\n{SERVE}")
+    late = tiny_app(start=f"/bin/busybox sleep 3\n{SERVE}")
     url, _ = await git.publish("interrupted", late)
     app, deployment = await server.create(url, "Interrupted")
 

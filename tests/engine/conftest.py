@@ -27,7 +27,6 @@ from stackyn_server.engine.container_spec import ContainerSpec
 from tests.clean_up import clean_up, remove_containers
 from tests.engine.builder.layouts import MadeLayout, named
 from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar
-from tests.patience import patient
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
 BUILDER = os.environ.get("STACKYN_TEST_BUILDER_IMAGE", config.ImagesSettings().builder)
@@ -46,7 +45,7 @@ def _own_networks() -> config.NetworkSettings:
 
 @pytest.fixture(scope="session")
 async def engine() -> AsyncIterator[Engine]:
-    settings = config.EngineSettings(socket=SOCKET, request_seconds=round(patient(30)))
+    settings = config.EngineSettings(socket=SOCKET)
     async with Engine(settings, _own_networks(), str(uuid.uuid4())) as opened:
         try:
             yield opened

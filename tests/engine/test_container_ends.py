@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from stackyn_server.domain.ids import InstanceId
@@ -16,7 +15,7 @@ from tests.engine.parts import (
     eventually,
     new_id,
 )
-from tests.patience import patient
+from tests.patience import within
 
 Spec = Callable[..., ContainerSpec]
 
@@ -25,14 +24,12 @@ async def test_a_start_command_gets_the_stop_signal_itself(engine: Engine, spec:
     script = "trap 'echo told-to-stop; exit 0' TERM; echo ready; while true; do usleep 20000; done"
     container = await containers.start(engine, spec(command=f'sh -c "{script}"'))
     await eventually(lambda: containers.last_lines(engine, container), "ready")
-    began = time.monotonic()
 
     await containers.stop(engine, container, 20)
 
     state = await containers.inspect(engine, container)
     assert state is not None and not state.running and state.exit_code == 0
     assert "told-to-stop" in await containers.last_lines(engine, container)
-    assert time.monotonic() - began < patient(10)
 
 
 async def test_an_app_that_ignores_the_stop_signal_is_killed_after_the_grace(
@@ -42,13 +39,12 @@ async def test_an_app_that_ignores_the_stop_signal_is_killed_after_the_grace(
         engine, spec(command="sh -c \"trap '' TERM; while :; do sleep 1; done\"")
     )
     await asyncio.sleep(0)
-    began = time.monotonic()
 
-    await containers.stop(engine, container, 1)
+    async with within(8):  # the engine's own grace is 10 s
+        await containers.stop(engine, container, 1)
 
     state = await containers.inspect(engine, container)
     assert state is not None and not state.running
-    assert time.monotonic() - began < patient(5)
 
 
 async def test_a_crashed_container_comes_back_only_once_the_policy_is_on(engine: Engine, spec: Spec) -> None:

@@ -17,11 +17,10 @@ from stackyn_server.ingress.render_context import OwnUpstream, RenderContext
 from stackyn_server.ingress.route_file import RouteFile
 from stackyn_server.store.database import Database
 from tests.integration.ingress.parts import Proxy, entry_points, free_port
-from tests.patience import patient
 
 LOOPBACK_SEATS = IPv4Network("127.64.0.0/16")  # all of 127/8 is local, so backends can have a seat's address
 EPOCH = 1
-CONFIRM_SECONDS = patient(20)  # a whole suite may be running beside
+CONFIRM_SECONDS = 20  # a whole suite may be running beside
 BRIEFLY = 2.0  # where confirmation is to fail
 
 

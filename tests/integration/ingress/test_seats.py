@@ -19,7 +19,7 @@ from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import MakeStage, Stage, address
 from tests.integration.ingress.parts import backend, free_port, says
 from tests.integration.ingress.test_hold import FakeHoldEndpoint
-from tests.patience import patient, within
+from tests.patience import within
 
 LEFT, CAME = "left.example.test", "came.example.test"
 BODY_BYTES = 300_000
@@ -36,7 +36,7 @@ async def test_a_seat_whose_quarantine_is_over_is_given_out_again(database: Data
     async with database.transaction() as connection:
         assert await apps.free_seat(connection) == 0
     app, _ = await rows.add_app(database, "left", port=80, seat=0)
-    quarantine = patient(0.2)
+    quarantine = 0.2
     await _delete(database, app, quarantine)
     async with database.transaction() as connection:
         assert await apps.free_seat(connection) == 1, "the tombstone keeps it"

@@ -26,12 +26,11 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.store import claims
 from stackyn_server.store.database import Connection, Database
-from tests.patience import patient
 
 SETTINGS = config.JobsSettings(
     heartbeat_seconds=0.2,
     stale_seconds=1.0,
-    take_over_seconds=patient(2),  # the holder has this long to stop in order
+    take_over_seconds=2,  # the holder has this long to stop in order
     ping_seconds=0.5,
     pause_first_seconds=0.02,
     pause_longest_seconds=0.2,
