@@ -1,4 +1,5 @@
-"""A commit as the tar of a build context: git writes it, a child of ours filters it, nothing touches the disk."""
+"""Stream a commit as the tar of a build context: git writes it, our child process filters it, nothing touches the
+disk."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from stackyn_server.source.children import ChildFailed
 from stackyn_server.source.tree import read_files
 
 IGNORE_FILE = ".dockerignore"
-# A build that copies everything does not get our Dockerfile.
-_OURS = ".stackyn"
+# Ignored, so that a build that copies everything does not copy our Dockerfile.
+_OUR_FOLDER = ".stackyn"
 _PIPE_BYTES = 1 << 20
 
 
@@ -32,65 +33,68 @@ async def archive(
     *,
     root: str = "",
     prefix: str = "context/",
-    say: Callable[[str], None] | None = None,
+    write_line: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the build context of a plan as a tar: the files below `root`, which becomes `prefix`.
+    """Yield the build context of a plan as a tar: the files below `root`, under the path `prefix`.
 
-    The ignore file beside the Dockerfile (`<Dockerfile>.dockerignore`) counts, else the `.dockerignore` of `root`, as
-    with `docker build`. An own Dockerfile and its ignore file are always sent; a generated one is added, what its plan
-    ignores is left out, and what it copies is sent. What is added has a folder that the repository can't write to, and
-    an ignore file of its own there, so that the builder leaves out nothing more. `say` gets lines for the build log
-    about what is missing. Close it (`contextlib.aclosing`) when leaving early.
+    The ignore file beside the Dockerfile (`<Dockerfile>.dockerignore`) applies, else the `.dockerignore` of `root`, as
+    with `docker build`. The repository's own Dockerfile and its ignore file are always sent. A generated Dockerfile is
+    added, with an ignore file of its own, in a folder that the repository can't write to, so that the builder leaves
+    out nothing more; what its plan ignores is left out, and what it copies is sent. `write_line` gets lines for the
+    build log about missing contents. Use `contextlib.aclosing` to stop early.
 
     Raises `TransientFailure` when the copy can't be read, `DeploymentFailed` and `ReaderDied` as `reader.plan` does.
+
     """
     request = json.dumps((await _request(directory, sha, plan, root, prefix)).as_json()).encode("ascii")
     arguments = ["archive", "--format=tar", sha, *(["--", root] if root else [])]
-    ours, gits = os.pipe()
-    with suppress(PermissionError):  # a user may have too many pipes to make them larger
-        fcntl.fcntl(gits, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    read_end, write_end = os.pipe()
+    with suppress(PermissionError):  # the user may have reached the limit on pipe memory
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     try:
-        async with git.child(directory, arguments, stdout=gits) as archiving:
-            gits = _closed(gits)
+        async with git.child(directory, arguments, stdout=write_end) as archiving:
+            write_end = _closed(write_end)
             seconds = settings.context_cpu_seconds
-            async with reader.child(settings, seconds, "context", str(ours), pass_fds=(ours,)) as filtering:
-                ours = _closed(ours)
+            async with reader.child(
+                settings, seconds, "context", str(read_end), pass_fds=(read_end,)
+            ) as filtering:
+                read_end = _closed(read_end)
                 await filtering.write(request)
                 filtering.end_input()
                 while chunk := await filtering.stdout.read(git.CHUNK_BYTES):
                     yield chunk
-                words = await filtering.read_stderr()
+                report = await filtering.read_stderr()
                 if (code := await filtering.process.wait()) not in (0, CUT_OFF):
-                    raise reader.explain_exit(ChildFailed(code, words), settings, seconds)
+                    raise reader.explain_exit(ChildFailed(code, report), settings, seconds)
                 await archiving.expect_success()
                 if code == CUT_OFF:
                     raise git_failures.unreadable(git.GitFailed(0, "the archive ended early"))
     except git.GitFailed as failed:
         raise git_failures.unreadable(failed) from failed
     finally:
-        _closed(ours)
-        _closed(gits)
-    if say is not None:
-        for sentence in _sentences(words):
-            say(sentence)
+        _closed(read_end)
+        _closed(write_end)
+    if write_line is not None:
+        for sentence in _sentences(report):
+            write_line(sentence)
 
 
 async def _request(directory: Path, sha: str, plan: BuildPlan, root: str, prefix: str) -> ContextRequest:
-    """Read what the filter has to know."""
+    """Read what the filter needs: the ignore rules, and a Dockerfile outside of `root`."""
     below = f"{root}/" if root else ""
     dockerfile = plan.dockerfile_from or below + plan.dockerfile
     ignore_files = [f"{dockerfile}.{IGNORE_FILE[1:]}", below + IGNORE_FILE]
-    others = [plan.dockerfile_from] if plan.dockerfile_from else []
-    found = await read_files(directory, sha, [*ignore_files, *others])
-    texts = {path: content.decode("utf-8", "surrogateescape") for path, content in found.items()}
+    dockerfiles = [plan.dockerfile_from] if plan.dockerfile_from else []
+    contents = await read_files(directory, sha, [*ignore_files, *dockerfiles])
+    texts = {path: content.decode("utf-8", "surrogateescape") for path, content in contents.items()}
     rules = next((texts[path] for path in ignore_files if path in texts), "")
     extra = {}
     if plan.generated is not None:
-        extra = {plan.dockerfile: plan.generated, f"{plan.dockerfile}.dockerignore": f"{_OURS}\n"}
+        extra = {plan.dockerfile: plan.generated, f"{plan.dockerfile}.dockerignore": f"{_OUR_FOLDER}\n"}
     elif plan.dockerfile_from is not None:
         extra = {
             plan.dockerfile: texts.get(plan.dockerfile_from, ""),
-            f"{plan.dockerfile}.dockerignore": f"{rules}\n{_OURS}\n",
+            f"{plan.dockerfile}.dockerignore": f"{rules}\n{_OUR_FOLDER}\n",
         }
     return ContextRequest(
         root=root,
@@ -113,7 +117,7 @@ def _closed(descriptor: int) -> int:
 
 
 def _sentences(report: str) -> list[str]:
-    """Return what the child said is missing; a report that makes no sense says nothing."""
+    """Return the child's sentences about missing contents; none when the report is malformed."""
     with suppress(ValueError):
         sentences = json.loads(report)
         if isinstance(sentences, list):

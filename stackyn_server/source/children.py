@@ -1,7 +1,7 @@
-"""Child processes that handle what tenants wrote: limits set by the kernel, gone when their owner is.
+"""Child processes that handle tenants' data, with limits of the kernel. They end when this process ends.
 
-Limits and the parent-death signal are set by util-linux's `prlimit` and `setpriv`, because a `preexec_fn` can deadlock
-in a process with threads.
+util-linux's `prlimit` and `setpriv` set the limits and the parent-death signal, because a `preexec_fn` can deadlock in
+a process with threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STDERR_BYTES = 8_192
 
 
 class ChildFailed(Exception):
-    """A child ended with an error. `stderr` is the last of what it said; translated at the border of this room."""
+    """A child ended with an error. `stderr` is the end of its standard error. Callers translate it to a failure."""
 
     def __init__(self, returncode: int, stderr: str) -> None:
         super().__init__(f"the child ended with {returncode}")
@@ -28,7 +28,8 @@ class ChildFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What the kernel allows a child: `file_bytes` for the largest file that it writes; None is no limit."""
+    """The kernel's limits of a child. `file_bytes` is the size of the largest file that it may write; None: no
+    limit."""
 
     memory_bytes: int
     cpu_seconds: int | None = None
@@ -37,11 +38,11 @@ class ProcessLimits:
     open_files: int | None = None
 
     def options(self) -> Iterator[str]:
-        """Yield the words for `prlimit`."""
-        # What is allocated is bounded, not what is mapped from files.
+        """Yield the options for `prlimit`."""
+        # Bounds allocated memory, not mapped files.
         yield from (f"--data={self.memory_bytes}", "--core=0")
         if self.cpu_seconds is not None:
-            # The signal of the first tells this end from a kill by somebody else.
+            # At the soft limit the child gets SIGXCPU, which tells this end from a kill.
             yield f"--cpu={self.cpu_seconds}:{self.cpu_seconds + 1}"
         if self.file_bytes is not None:
             yield f"--fsize={self.file_bytes}"
@@ -72,7 +73,7 @@ class Child:
         return bytes(data)
 
     async def write(self, data: bytes) -> None:
-        """Send it more input; one that has ended does not get it, which its exit code tells."""
+        """Send more input. A child that has ended does not get it; its exit code tells."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError, ConnectionResetError):
             self.process.stdin.write(data)
@@ -83,15 +84,15 @@ class Child:
         self.process.stdin.close()
 
     async def read_stderr(self) -> str:
-        """Wait until it has closed its standard error and return the last of that."""
+        """Wait until the child has closed its standard error and return the end of it."""
         return (await asyncio.shield(self.stderr)).decode("utf-8", "replace")
 
     async def expect_success(self) -> None:
-        """Wait for its end, or raise `failure`. The output must have been read before."""
-        words = await self.read_stderr()
+        """Wait for the child's end; raise `failure` for a non-zero exit code. Read the output first."""
+        stderr = await self.read_stderr()
         returncode = await self.process.wait()
         if returncode != 0:
-            raise self.failure(returncode, words)
+            raise self.failure(returncode, stderr)
 
 
 @asynccontextmanager
@@ -105,9 +106,9 @@ async def child(
     pass_fds: Sequence[int] = (),
     failure: type[ChildFailed] = ChildFailed,
 ) -> AsyncIterator[Child]:
-    """Run a program with this environment and no other; on leaving, it and its children are gone.
+    """Run a program with exactly this environment. On leaving the block, it and its children are ended.
 
-    `stdin` and `stdout` as for `asyncio.create_subprocess_exec`. It inherits no files but these and `pass_fds`.
+    `stdin` and `stdout` as for `asyncio.create_subprocess_exec`. The child inherits only these files and `pass_fds`.
     """
     process = await asyncio.create_subprocess_exec(
         *("setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"),
@@ -135,7 +136,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     if process.returncode != 0:
-        # Also after its own failure: a helper such as git-remote-https may outlive git.
+        # Also after a failure of the child: a helper such as git-remote-https may outlive git.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     while process.stdout is not None and await process.stdout.read(CHUNK_BYTES):

@@ -1,7 +1,7 @@
-"""What a commit names and does not hold, its submodules and Git LFS objects, put in place: nothing half-empty is built.
+"""Complete a commit's tree with its submodules and Git LFS objects, so that no build gets placeholders.
 
-The result is a tree object beside the commit, made in a bare repository's index, so everything that reads a commit
-reads it as well.
+The result is a tree object beside the commit, made in a bare repository's index. Everything that reads a commit can
+read it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from stackyn_server.source.tree import list_files
 
 MOST_SUBMODULES = 50
 DEEPEST_SUBMODULE = 5
-_LISTING_BYTES = 256 << 20  # `list_files` has bounded number and length of the paths before
+_LISTING_BYTES = 256 << 20  # `list_files` bounds the number and length of paths before
 _MEGABYTE = 1 << 20
 
 
 @dataclass(slots=True)
-class _Parts:
-    """What goes into the tree: submodules as (path, commit), files as (path, mode, object id)."""
+class _Additions:
+    """What is added to the tree: submodules as (path, commit), files as (path, mode, object id)."""
 
     commits: list[tuple[str, str]] = field(default_factory=list)
     files: list[tuple[str, int, str]] = field(default_factory=list)
@@ -34,21 +34,21 @@ class _Parts:
 async def complete_tree(
     settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, say: WriteLine
 ) -> str:
-    """Return the id of the tree of `commit` with its submodules and LFS objects, which are fetched into `directory`.
+    """Fetch the submodules and LFS objects of `commit` into `directory` and return the id of the complete tree.
 
-    Every address is vetted like the repository's own, and all together obey `max_mb` and `max_files`. Raises
-    `DeploymentFailed` naming what could not be had, `TransientFailure` when a host is in trouble.
+    Every address is vetted like the repository's own; `max_mb` and `max_files` apply to everything together. Raises
+    `DeploymentFailed` naming what could not be fetched, `TransientFailure` when a host fails.
     """
-    parts = _Parts()
-    await _collect(settings, directory, url, commit, "", 0, parts, say)
+    additions = _Additions()
+    await _collect(settings, directory, url, commit, "", 0, additions, say)
     try:
-        if not parts.commits and not parts.files:
+        if not additions.commits and not additions.files:
             return (await git.output(directory, ["rev-parse", f"{commit}^{{tree}}"])).strip()
         await git.output(directory, ["read-tree", commit])
-        for path, other in parts.commits:
+        for path, submodule_commit in additions.commits:
             await _update_index(directory, [f"0 {'0' * len(commit)}\t{path}"])
-            await _add_below(directory, path, other)
-        await _update_index(directory, [f"{mode:o} {name}\t{path}" for path, mode, name in parts.files])
+            await _add_below(directory, path, submodule_commit)
+        await _update_index(directory, [f"{mode:o} {name}\t{path}" for path, mode, name in additions.files])
         return (await git.output(directory, ["write-tree"])).strip()
     except git.GitFailed as failed:
         raise git_failures.unreadable(failed) from failed
@@ -61,33 +61,37 @@ async def _collect(
     commit: str,
     prefix: str,
     depth: int,
-    parts: _Parts,
+    additions: _Additions,
     say: WriteLine,
 ) -> None:
     tree = await list_files(settings, directory, commit)
-    for stored in await lfs.fetch_objects(settings, directory, url, commit, tree, say):
-        parts.files.append((prefix + stored.path, stored.mode, stored.name))
+    for file in await lfs.fetch_objects(settings, directory, url, commit, tree, say):
+        additions.files.append((prefix + file.path, file.mode, file.name))
     if not tree.submodules:
         return
     addresses = await submodules.submodule_urls(settings, directory, url, commit, tree)
-    if depth == DEEPEST_SUBMODULE or len(parts.commits) + len(addresses) > MOST_SUBMODULES:
+    if depth == DEEPEST_SUBMODULE or len(additions.commits) + len(addresses) > MOST_SUBMODULES:
         raise submodules.too_many(MOST_SUBMODULES, DEEPEST_SUBMODULE)
     for path, address in addresses.items():
-        other = tree.submodules[path]
-        say(f"Fetching submodule {prefix}{path}: {address.url}, commit {other}")
+        submodule_commit = tree.submodules[path]
+        say(f"Fetching submodule {prefix}{path}: {address.url}, commit {submodule_commit}")
         try:
             remote = await Remote.connect(settings, directory, address, say)
-            await remote.fetch(other, f"refs/stackyn/submodules/{len(parts.commits)}", ("HEAD",))
+            await remote.fetch(
+                submodule_commit, f"refs/stackyn/submodules/{len(additions.commits)}", ("HEAD",)
+            )
         except DeploymentFailed as error:
             raise submodules.not_fetched(prefix + path, error) from error
         if await git.size_of_packs(directory) > settings.max_mb * _MEGABYTE:
             raise git_failures.files_too_large(settings.max_mb)
-        parts.commits.append((prefix + path, other))
-        await _collect(settings, directory, remote.url, other, f"{prefix}{path}/", depth + 1, parts, say)
+        additions.commits.append((prefix + path, submodule_commit))
+        await _collect(
+            settings, directory, remote.url, submodule_commit, f"{prefix}{path}/", depth + 1, additions, say
+        )
 
 
 async def _add_below(directory: Path, path: str, commit: str) -> None:
-    """Add a commit's files to the index below `path`; `read-tree --prefix` would want a work tree."""
+    """Add a commit's files to the index below `path`. `read-tree --prefix` would need a work tree."""
     async with git.child(directory, ["ls-tree", "-r", "-z", "--full-tree", commit]) as running:
         listing = await running.read(_LISTING_BYTES)
         await running.expect_success()

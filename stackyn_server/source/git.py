@@ -1,6 +1,6 @@
-"""The git child process: nothing of our environment, limits set by the kernel, gone when its owner is.
+"""Run git as a child process, without our environment and with limits of the kernel.
 
-Untrusted packs are parsed by git in a process of its own, never in ours.
+git parses untrusted packs in that process, never in ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEMORY_BYTES = 1 << 30
 # Objects above this size are streamed by git and never held in memory.
 BIG_FILE_BYTES = 8 << 20
 
-# What a repository, a server or the machine's own configuration could otherwise decide.
+# Settings that a repository, a server or the machine's configuration could decide otherwise.
 _ALWAYS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -38,9 +38,9 @@ class GitFailed(ChildFailed):
 
 
 def environment(protocols: Sequence[str] = ()) -> dict[str, str]:
-    """The whole environment of a child: no user, no system configuration, no prompts, only these protocols.
+    """Return the whole environment of a child: no user, no system configuration, no prompts, only these protocols.
 
-    The certificate bundle that the operator named for git on this machine is passed on.
+    The operator's certificate bundle for git is passed on.
     """
     passed_on = {
         name: os.environ[name] for name in ("PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH") if name in os.environ
@@ -71,7 +71,7 @@ async def child(
     stdin: int = asyncio.subprocess.DEVNULL,
     stdout: int = asyncio.subprocess.PIPE,
 ) -> AsyncIterator[Child]:
-    """Run `git <arguments>` on the bare repository `directory`; on leaving, the child and its children are gone.
+    """Run `git <arguments>` on the bare repository `directory`; on leaving the block, it and its children are ended.
 
     `file_bytes` is the largest file it may write.
     """
@@ -88,7 +88,7 @@ async def child(
 
 
 async def output(directory: Path, arguments: Sequence[str], *, limit: int = STDERR_BYTES) -> str:
-    """Run a local command and return what it said, at most `limit` bytes; raises `GitFailed`."""
+    """Run a local command and return its output, at most `limit` bytes. Raises `GitFailed`."""
     async with child(directory, arguments) as running:
         text = await running.read(limit)
         await running.expect_success()

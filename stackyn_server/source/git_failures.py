@@ -1,4 +1,4 @@
-"""What git's words mean for the tenant: its error output in, a `Failure` with cause and next step out. Pure."""
+"""Translate git's error output to a `Failure` with cause and next step, for the tenant. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVIDENCE_LINES = 10
 EVIDENCE_LINE_LENGTH = 300
 BRANCHES_SHOWN = 10
 
-# Clients take these words in an error text for the end of their own session (API contract, section 1).
+# Clients take these words in an error text for the end of their own session.
 _SESSION_WORDS = (
     (re.compile("unauthorized", re.IGNORECASE), "not signed in"),
     (re.compile(r"\b401\b"), "sign-in required"),
@@ -46,7 +46,7 @@ _CERTIFICATE = re.compile(r"certificate|SSL|TLS|gnutls", re.IGNORECASE)
 
 
 def evidence_of(text: str) -> str:
-    """Return the last lines of git's output, fit to be shown: no control characters, no credentials, bounded."""
+    """Return the last lines of git's output without control characters and credentials, at a bounded length."""
     lines = [
         "".join(c for c in line if c.isprintable())[:EVIDENCE_LINE_LENGTH]
         for line in re.split(r"[\r\n]+", text)
@@ -63,7 +63,7 @@ def is_redirect(failed: GitFailed) -> bool:
 
 
 def wants_unadvertised(failed: GitFailed) -> bool:
-    """True when the server refused this commit id, which says nothing about the branch."""
+    """Return True when the server refused the commit id. The branch may still be fetched."""
     return _NOT_OURS.search(failed.stderr) is not None
 
 
@@ -156,7 +156,7 @@ def fetch_failure(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFail
 
 
 def redirected(url: str, location: str) -> DeploymentFailed:
-    """Explain a redirect that leaves the repository's host, or leads to what is no repository's address."""
+    """Explain a redirect to another host, or to an invalid repository address."""
     return DeploymentFailed(
         Failure(
             FailureCode.SOURCE_REFUSED,
@@ -233,7 +233,7 @@ def paths_too_long() -> DeploymentFailed:
 
 
 def unreadable(failed: GitFailed) -> DeploymentFailed:
-    """Explain a failure on our own copy: it is damaged or gone, and a new fetch heals that."""
+    """Explain a failure on our own copy, which is damaged or missing. A new fetch repairs that."""
     return TransientFailure(
         Failure(
             FailureCode.INTERNAL,

@@ -17,14 +17,15 @@ from stackyn_server.source.repository_url import RepositoryUrl
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Pauses before a name that does not exist is asked for again.
-_ASK_AGAIN_SECONDS = (1.0, 3.0)
+# Back-off before a name that does not exist is resolved again.
+_RETRY_PAUSES_SECONDS = (1.0, 3.0)
 _NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 # IPv6 ranges that carry an IPv4 address in their last 32 bits: RFC 4291 (mapped), RFC 6052 and RFC 8215 (NAT64).
 _CARRIES_IPV4 = tuple(ipaddress.IPv6Network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
-# Not, or not in every Python we support, covered by `is_global`: special IPv4 (RFC 6890; a metadata service is in it),
-# 6to4 and its relays, Teredo, site-local, documentation, segment routing, and Azure's service on a public address.
+# Ranges that `is_global` does not cover in every Python that we support: special IPv4 (RFC 6890; one holds a metadata
+# service), 6to4 and its relays, Teredo, site-local, documentation, segment routing, and Azure's service on a public
+# address.
 _NEVER = tuple(
     ipaddress.ip_network(n)
     for n in (
@@ -35,7 +36,7 @@ _NEVER = tuple(
 
 
 def is_allowed_address(settings: SourceSettings, address: Address) -> bool:
-    """True for addresses of the public internet, and for those in the networks of `allowed_private`."""
+    """Return True for addresses of the public internet and of the networks in `allowed_private`."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return False
@@ -55,15 +56,15 @@ def _within(address: Address, network: ipaddress.IPv4Network | ipaddress.IPv6Net
 
 
 async def vet_host(settings: SourceSettings, url: RepositoryUrl) -> tuple[Address, ...]:
-    """Resolve the host and return the addresses that git may be pinned to, in the resolver's order.
+    """Resolve the host and return its allowed addresses, in the resolver's order.
 
-    Raises `DeploymentFailed` when there are only internal ones (SOURCE_REFUSED), or when there is no such name
-    (SOURCE_UNREACHABLE), and `TransientFailure` (SOURCE_UNREACHABLE) when the resolver doesn't know it now.
+    Raises `DeploymentFailed` when all addresses are internal (SOURCE_REFUSED), or when the name does not exist
+    (SOURCE_UNREACHABLE), and `TransientFailure` (SOURCE_UNREACHABLE) when the resolver fails.
     """
-    found = await _resolved(settings, url)
-    addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found)
-    good = tuple(address for address in addresses if is_allowed_address(settings, address))
-    if not good:
+    resolved = await _resolve(settings, url)
+    addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in resolved)
+    allowed = tuple(address for address in addresses if is_allowed_address(settings, address))
+    if not allowed:
         raise DeploymentFailed(
             Failure(
                 FailureCode.SOURCE_REFUSED,
@@ -71,13 +72,13 @@ async def vet_host(settings: SourceSettings, url: RepositoryUrl) -> tuple[Addres
                 "Use a repository on a public address, or ask the operator of this server to allow its network.",
             )
         )
-    return good
+    return allowed
 
 
-async def _resolved(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
-    """Ask the resolver, more than once before a name counts as one that does not exist: a new name takes a moment."""
+async def _resolve(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
+    """Resolve the host, with retries for a name that does not exist: a new name takes a moment to appear."""
     loop = asyncio.get_running_loop()
-    for pause_seconds in (*_ASK_AGAIN_SECONDS, None):
+    for pause_seconds in (*_RETRY_PAUSES_SECONDS, None):
         try:
             async with asyncio.timeout(settings.stall_seconds):
                 return await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
@@ -97,7 +98,7 @@ async def _resolved(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
 async def first_reachable(
     settings: SourceSettings, url: RepositoryUrl, addresses: tuple[Address, ...]
 ) -> Address:
-    """Return the first address that accepts a connection, so that git is pinned to one that works.
+    """Return the first address that accepts a connection, so that git uses one that works.
 
     git itself would wait two minutes for an address that drops packets. Raises `TransientFailure`.
     """

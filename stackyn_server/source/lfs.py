@@ -1,4 +1,4 @@
-"""Git LFS: the contents of files of which a commit holds pointers only, fetched by LFS's own protocol.
+"""Fetch Git LFS objects: the contents of files for which a commit holds only pointers.
 
 Source: the Git LFS specification (pointer files, `docs/spec.md`; batch API, `docs/api/batch.md`; server discovery).
 """
@@ -31,7 +31,7 @@ from stackyn_server.source.tree import CommitTree, read_files
 ATTRIBUTES = ".gitattributes"
 CONFIGURATION = ".lfsconfig"
 MOST_ATTRIBUTE_FILES = 200
-BATCH = 100  # objects of one request: the specification's own recommendation
+BATCH = 100  # objects in one request, as the specification recommends
 MEDIA_TYPE = "application/vnd.git-lfs+json"
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n?"
@@ -53,7 +53,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class LfsFile:
-    """A file whose contents are an object of the bare repository now: its path, git's mode, the object's id."""
+    """A file whose contents are in the bare repository: its path, git's mode, the object's id."""
 
     path: str
     mode: int
@@ -61,7 +61,7 @@ class LfsFile:
 
 
 def parse_pointer(content: bytes) -> Pointer | None:
-    """Return what a file points to; None when it is no pointer."""
+    """Return the pointer in a file's content, None when it is no pointer."""
     match = _POINTER.fullmatch(content)
     return Pointer(match[1].decode(), int(match[2])) if match else None
 
@@ -74,7 +74,7 @@ async def fetch_objects(
     tree: CommitTree,
     say: WriteLine,
 ) -> list[LfsFile]:
-    """Fetch what the pointers of a commit stand for, and put it into the bare repository `directory`.
+    """Fetch the objects that a commit's pointers name into the bare repository `directory`.
 
     Raises `DeploymentFailed` (SOURCE_UNREACHABLE, SOURCE_TOO_LARGE, SOURCE_REFUSED) or `TransientFailure`.
     """
@@ -86,7 +86,7 @@ async def fetch_objects(
     if total_bytes > settings.max_mb * _MEGABYTE:
         raise git_failures.files_too_large(settings.max_mb)
     say(f"Fetching {len(wanted)} Git LFS objects, {total_bytes / _MEGABYTE:.1f} MB")
-    server = await _LfsServer.found(settings, directory, url, commit)
+    server = await _LfsServer.of_repository(settings, directory, url, commit)
     names: dict[str, str] = {}
     oids = list(wanted)
     for start in range(0, len(oids), BATCH):
@@ -100,7 +100,7 @@ async def fetch_objects(
 
 
 async def _pointers(directory: Path, commit: str, tree: CommitTree) -> dict[str, Pointer]:
-    """Return the pointers among a commit's files, which count where some attributes ask for LFS at all."""
+    """Return the pointers among a commit's files; none when no `.gitattributes` uses LFS."""
     attributes = [path for path in tree.files if path.rpartition("/")[2] == ATTRIBUTES]
     if not attributes:
         return {}
@@ -110,15 +110,15 @@ async def _pointers(directory: Path, commit: str, tree: CommitTree) -> dict[str,
     small = [
         path for path, entry in tree.files.items() if entry.size in _POINTER_BYTES and not entry.is_symlink
     ]
-    found = (
+    parsed = (
         (path, parse_pointer(content))
         for path, content in (await read_files(directory, commit, small)).items()
     )
-    return {path: pointer for path, pointer in found if pointer is not None}
+    return {path: pointer for path, pointer in parsed if pointer is not None}
 
 
 async def _store(directory: Path, file: Path) -> str:
-    """Make a file's contents an object of the bare repository and return its id; the file is gone then."""
+    """Store a file's contents in the bare repository, delete the file, and return the object's id."""
     try:
         arguments = ["hash-object", "-w", "--no-filters", "--", str(file)]
         async with git.child(directory, arguments, configuration=["core.looseCompression=0"]) as running:
@@ -138,19 +138,19 @@ class _LfsServer:
         self._settings, self._url = settings, url
 
     @classmethod
-    async def found(
+    async def of_repository(
         cls, settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str
     ) -> _LfsServer:
-        """By the repository's `.lfsconfig`, else beside the repository itself."""
+        """Return the server that `.lfsconfig` names, else the one at the repository's own address."""
         try:
-            named = await git.output(
+            configured = await git.output(
                 directory, ["config", f"--blob={commit}:{CONFIGURATION}", "--get", "lfs.url"]
             )
         except git.GitFailed:
             path = url.path if url.path.endswith(".git") else f"{url.path}.git"
             return cls(settings, RepositoryUrl(url.scheme, url.host, url.port, f"{path}/info/lfs"))
         try:
-            return cls(settings, parse_url(settings, named.strip()))
+            return cls(settings, parse_url(settings, configured.strip()))
         except InvalidRequest as error:
             message = f"The address of the Git LFS server in {CONFIGURATION} can't be used. {error.message}"
             raise DeploymentFailed(
@@ -158,8 +158,8 @@ class _LfsServer:
             ) from error
 
     async def ask(self, batch: Sequence[tuple[str, Pointer]]) -> dict[str, Mapping[str, Any]]:
-        """Return how each object is downloaded, by its id: `href` and `header` of the batch API, or `error`."""
-        question = {
+        """Return the download action of each object by its id: `href` and `header` of the batch API, or `error`."""
+        body = {
             "operation": "download",
             "transfers": ["basic"],
             "objects": [{"oid": pointer.oid, "size": pointer.size} for _, pointer in batch],
@@ -168,17 +168,17 @@ class _LfsServer:
         first = batch[0][0]
         headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
         async with (
-            self._reached(first, self._url) as session,
+            self._session(first, self._url) as session,
             session.post(
                 f"{self._url.url}/objects/batch",
-                data=json.dumps(question),
+                data=json.dumps(body),
                 headers=headers,
                 allow_redirects=False,
             ) as response,
         ):
             text = await _bounded(response)
             if response.status != HTTPStatus.OK:
-                raise _not_had(
+                raise _not_fetched(
                     first, f"{self._url.host} answered with status {response.status}.", response.status
                 )
         try:
@@ -188,41 +188,41 @@ class _LfsServer:
                 for oid, listed in objects.items()
             }
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _not_had(first, f"{self._url.host} gave an answer that is not Git LFS.") from error
+            raise _not_fetched(first, f"{self._url.host} gave an answer that is not Git LFS.") from error
 
     async def download(self, path: str, pointer: Pointer, action: Mapping[str, Any], file: Path) -> None:
-        """Write an object to `file`, checked against its pointer."""
+        """Download an object to `file` and check it against its pointer."""
         href, headers = action.get("href"), action.get("header") or {}
         if not isinstance(href, str) or not isinstance(headers, dict):
-            raise _not_had(path, f"{self._url.host} does not have it.")
+            raise _not_fetched(path, f"{self._url.host} does not have it.")
         try:
             origin = parse_origin(self._settings, href)
         except InvalidRequest as error:
-            raise _not_had(path, "Its address can't be used.") from error
+            raise _not_fetched(path, "Its address can't be used.") from error
         async with (
-            self._reached(path, origin) as session,
+            self._session(path, origin) as session,
             session.get(
                 href, headers={str(k): str(v) for k, v in headers.items()}, allow_redirects=False
             ) as response,
         ):
             if response.status != HTTPStatus.OK:
-                raise _not_had(
+                raise _not_fetched(
                     path, f"{origin.host} answered with status {response.status}.", response.status
                 )
             digest = await _write(response.content, file, pointer.size)
         if digest != pointer.oid:
             await asyncio.to_thread(file.unlink, missing_ok=True)
-            raise _not_had(path, f"What {origin.host} sent is not the file that was committed.")
+            raise _not_fetched(path, f"What {origin.host} sent is not the file that was committed.")
 
     @asynccontextmanager
-    async def _reached(self, path: str, url: RepositoryUrl) -> AsyncIterator[aiohttp.ClientSession]:
+    async def _session(self, path: str, url: RepositoryUrl) -> AsyncIterator[aiohttp.ClientSession]:
         address = await first_reachable(self._settings, url, await vet_host(self._settings, url))
         async with pinned_session(self._settings, address) as session:
             try:
                 yield session
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 status = HTTPStatus.BAD_GATEWAY
-                raise _not_had(path, f"{url.host} does not answer as it should.", status) from error
+                raise _not_fetched(path, f"{url.host} does not answer as it should.", status) from error
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -250,7 +250,7 @@ async def _write(stream: aiohttp.StreamReader, file: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def _not_had(path: str, why: str, status: int = HTTPStatus.NOT_FOUND) -> DeploymentFailed:
+def _not_fetched(path: str, why: str, status: int = HTTPStatus.NOT_FOUND) -> DeploymentFailed:
     is_passing = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
     kind = TransientFailure if is_passing else DeploymentFailed
     return kind(

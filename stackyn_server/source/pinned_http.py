@@ -1,6 +1,6 @@
-"""HTTP to an address that a tenant named: resolved and vetted by us, the connection pinned to it, redirects returned.
+"""HTTP to a host that a tenant named: we vet its address, pin connections to it, and do not follow redirects.
 
-git has its own HTTP; this is for what is asked beside it (where a repository has moved to, Git LFS).
+git has its own HTTP. This is for other requests: where a repository has moved to, and Git LFS.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stackyn_server.source.host_vetting import Address
 
 
 class _Pinned(AbstractResolver):
-    """Answers every name with the one address that was vetted."""
+    """Resolves every name to the one vetted address."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -45,8 +45,8 @@ class _Pinned(AbstractResolver):
 
 @asynccontextmanager
 async def pinned_session(settings: SourceSettings, address: Address) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a client whose connections all go to `address`, by whatever name. Without proxy, cookies or redirects by
-    itself; a server that is silent for `stall_seconds` is given up."""
+    """Open a client whose connections all go to `address`. It uses no proxy and no cookies, and gives up a server that
+    is silent for `stall_seconds`."""
     context = await asyncio.to_thread(ssl.create_default_context)
     connector = aiohttp.TCPConnector(resolver=_Pinned(address), ssl=context, force_close=True)
     timeout = aiohttp.ClientTimeout(

@@ -1,7 +1,7 @@
-"""Read tenants' files in a process of its own, never in ours: `python -m stackyn_server.buildplan` with limits.
+"""Read tenants' files in a child process, never in ours: `python -m stackyn_server.buildplan` with limits.
 
-It has an empty environment, no file but its pipes, a user that owns nothing, and it can't start another process. What
-it answers is bounded and checked, as everything that a tenant may have had a hand in.
+The child has an empty environment, no files but its pipes, a user that owns nothing, and can't start another process.
+Its answers are bounded and checked, because a tenant may control them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from stackyn_server.source.tree import Blobs, blobs
 
 log = structlog.get_logger()
 
-# What one plan may read: more than any honest project has that is planned.
+# The most that one plan may read: more than any real project needs.
 FILES_READ, BYTES_READ = 2_000, 96 << 20
 _OPEN_FILES = 32
 _MAY_BE_NONE = ("generated", "port", "dockerfile_from", "root")
-# Without `site`, which costs 15 ms and could bring in another version of us: the package is found by its folder.
+# Without `site`, which costs 15 ms and could import another version of this package: it is found by its folder.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.__main__ import run; run()"
 _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
 
@@ -45,7 +45,7 @@ _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
 async def child(
     settings: ReadingSettings, cpu_seconds: int, *arguments: str, pass_fds: tuple[int, ...] = ()
 ) -> AsyncIterator[Child]:
-    """Start the process that reads, with its standard input and output as pipes."""
+    """Start the child, with its standard input and output as pipes."""
     command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _START, _PACKAGE, *arguments]
     limits = ProcessLimits(settings.memory_mb << 20, cpu_seconds, 0, processes=0, open_files=_OPEN_FILES)
     async with children.child(
@@ -57,20 +57,20 @@ async def child(
 async def plan(
     settings: ReadingSettings, directory: Path, sha: str, paths: Iterable[str], options: PlanOptions
 ) -> BuildPlan:
-    """Decide how a commit is built. `paths` are all of its files, `directory` is its bare repository.
+    """Decide how a commit is built. `paths` are all files of the commit, `directory` is its bare repository.
 
     Raises `DeploymentFailed` as `buildplan.make_plan` does, or when reading the files takes more time or memory than
-    `[reading]` allows; `ReaderDied` when the process was ended by something else.
+    `[reading]` allows; `ReaderDied` when something else ended the child.
     """
-    known = frozenset(paths)
-    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in known)
+    commit_paths = frozenset(paths)
+    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in commit_paths)
     head = json.dumps({"options": options_as_json(options), "paths_bytes": len(listed)}).encode("ascii")
     budget = _Budget()
     try:
         async with blobs(directory, sha) as opened, child(settings, settings.cpu_seconds, "plan") as running:
             await running.write(head + b"\n" + listed)
             while (message := await _message(running)).keys() == {"read"}:
-                for path in _paths(message["read"], known):
+                for path in _paths(message["read"], commit_paths):
                     await _answer(running, opened, path, budget)
             return _outcome(message)
     except ChildFailed as failed:
@@ -78,7 +78,7 @@ async def plan(
 
 
 class _Budget:
-    """What one plan has read so far."""
+    """Counts the files and bytes that one plan has read."""
 
     def __init__(self) -> None:
         self.files = self.bytes = 0
@@ -111,15 +111,15 @@ async def _answer(running: Child, opened: Blobs, path: str, budget: _Budget) -> 
 
 
 async def _message(running: Child) -> dict[str, Any]:
-    """Read the next message; raises `ChildFailed` when the process has ended instead."""
+    """Read the next message; raises `ChildFailed` when the child has ended instead."""
     try:
         line = await running.stdout.readuntil(b"\n")
         if not line.strip().isdigit() or int(line) > MESSAGE_BYTES:
             raise _broke(f"a message of {line[:40]!r} bytes")
         message = json.loads(await running.stdout.readexactly(int(line)))
     except asyncio.IncompleteReadError as error:
-        words = await running.read_stderr()
-        raise ChildFailed(await running.process.wait(), words) from error
+        stderr = await running.read_stderr()
+        raise ChildFailed(await running.process.wait(), stderr) from error
     except (ValueError, RecursionError, asyncio.LimitOverrunError) as error:
         raise _broke(str(error)) from error
     if not isinstance(message, dict):
@@ -127,29 +127,31 @@ async def _message(running: Child) -> dict[str, Any]:
     return message
 
 
-def _paths(value: object, known: frozenset[str]) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(path, str) and path in known for path in value):
+def _paths(value: object, commit_paths: frozenset[str]) -> list[str]:
+    if not isinstance(value, list) or not all(
+        isinstance(path, str) and path in commit_paths for path in value
+    ):
         raise _broke("no list of the commit's paths")
     return value
 
 
 def _outcome(message: Mapping[str, Any]) -> BuildPlan:
-    """Return the plan, or raise the failure, that the last message says."""
+    """Return the plan of the last message, or raise its failure."""
     try:
         if "plan" in message:
             return _checked(BuildPlan.from_json(message["plan"]))
         failed = message["failed"]
-        words = (clean(str(failed[name])) for name in ("message", "hint", "evidence"))
-        raise DeploymentFailed(Failure(FailureCode(failed["code"]), *words))
+        texts = (clean(str(failed[name])) for name in ("message", "hint", "evidence"))
+        raise DeploymentFailed(Failure(FailureCode(failed["code"]), *texts))
     except (KeyError, ValueError, TypeError) as error:
         raise _broke(repr(error)) from error
 
 
-def _checked(found: BuildPlan) -> BuildPlan:
-    """Return the plan with clean texts, or raise `TypeError` or `ValueError` for a part that can't be one."""
+def _checked(plan: BuildPlan) -> BuildPlan:
+    """Return the plan with clean texts. Raises `TypeError` or `ValueError` for an invalid part."""
     values: dict[str, Any] = {}
     for name in BuildPlan.__dataclass_fields__:
-        value = getattr(found, name)
+        value = getattr(plan, name)
         if isinstance(value, tuple):
             values[name] = tuple(_text(item) for item in value)
         elif value is None and name in _MAY_BE_NONE:
@@ -194,21 +196,21 @@ def _text(value: object) -> str:
 
 
 class ReaderDied(TransientFailure):
-    """The process that reads was ended, and not by its own limits: it may go well once more, not for ever."""
+    """Something other than its limits ended the child. A retry may succeed; the number of retries is limited."""
 
 
 def explain_exit(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: int) -> DeploymentFailed:
-    """Explain how a process that reads tenants' files has ended."""
-    too_much = None
+    """Explain the exit of a child that reads tenants' files."""
+    exceeded = None
     if failed.returncode == -signal.SIGXCPU:
-        too_much = f"{cpu_seconds} seconds of processor time"
+        exceeded = f"{cpu_seconds} seconds of processor time"
     elif failed.returncode == OUT_OF_MEMORY:
-        too_much = f"{settings.memory_mb} MiB of memory"
-    if too_much:
+        exceeded = f"{settings.memory_mb} MiB of memory"
+    if exceeded:
         return DeploymentFailed(
             Failure(
                 FailureCode.SOURCE_TOO_LARGE,
-                f"Reading the repository's files took more than {too_much}.",
+                f"Reading the repository's files took more than {exceeded}.",
                 "Look for an unusual manifest, lock, ignore or source file, or add a plain Dockerfile.",
             )
         )
@@ -217,7 +219,7 @@ def explain_exit(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: in
 
 
 def reader_died() -> Failure:
-    """The sentence for a process, ours or the server's, that was ended while it read."""
+    """Return the failure for a process, the child or the server, that was ended while it read."""
     return Failure(
         FailureCode.INTERNAL,
         "The process that reads the repository's files was ended before it was done.",

@@ -1,4 +1,4 @@
-"""Which commit an app's `branch` setting means, among the references that a remote repository has. Pure.
+"""Resolve an app's `branch` setting to a commit, among the references of a remote repository. Pure.
 
 Source: git-ls-remote(1), gitrevisions(7).
 """
@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-HEAD = "HEAD"  # the branch setting of an app whose owner has not named one
-CONSOLE_DEFAULT = "main"  # the consoles send it when their user has typed nothing
+HEAD = "HEAD"  # the branch setting of an app whose owner named none
+CONSOLE_DEFAULT = "main"  # the consoles send it when their user typed nothing
 _HEADS, _TAGS, _PEELED = "refs/heads/", "refs/tags/", "^{}"
 _USUAL_DEFAULTS = ("main", "master")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -18,7 +18,7 @@ _COMMIT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 @dataclass(frozen=True, slots=True)
 class RemoteRefs:
-    """What `git ls-remote --symref` printed: object ids by reference name, and the branch that HEAD points to."""
+    """The output of `git ls-remote --symref`: object ids by reference name, and the branch that HEAD points to."""
 
     ids: Mapping[str, str]
     head: str | None
@@ -30,8 +30,8 @@ class RemoteRefs:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit to fetch. `ref` is the reference that leads to it, for servers which give out references only; `branch`
-    is the app's setting with HEAD resolved; `note` is a sentence for the build log, or ""."""
+    """A commit to fetch. `ref` is the reference that leads to it, for servers that serve references only; `branch` is
+    the app's setting with HEAD resolved; `note` is a sentence for the build log, or ""."""
 
     commit: str
     ref: str | None
@@ -44,14 +44,14 @@ def is_commit_id(text: str) -> bool:
 
 
 def ls_remote_patterns(wanted: str) -> tuple[str, ...]:
-    """Return the patterns for `git ls-remote` that are enough in the usual case."""
+    """Return the patterns for `git ls-remote` that suffice in the usual case."""
     if wanted == HEAD:
         return (HEAD,)
     return (_HEADS + wanted, _TAGS + wanted, _TAGS + wanted + _PEELED)
 
 
 def references_to(branch: str) -> tuple[str, ...]:
-    """Return the references that may lead to an already known commit of `branch`."""
+    """Return the references that may lead to a known commit of `branch`."""
     if branch == HEAD or is_commit_id(branch):
         return (HEAD,)
     return (_HEADS + branch, _TAGS + branch)
@@ -72,8 +72,8 @@ def parse_ls_remote(text: str) -> RemoteRefs:
 def resolve(advertised: RemoteRefs, wanted: str) -> Revision | None:
     """Return what `wanted` (a branch, a tag, a full commit id, or HEAD) means; None when the repository lacks it.
 
-    A branch wins over a tag of the same name, as in git. Where a `main` does not exist that nobody may have typed, the
-    only branch of the repository is meant.
+    A branch wins over a tag of the same name, as in git. When there is no `main`, which a console may have
+    filled in, the only branch of the repository is used.
     """
     ids = advertised.ids
     if wanted == HEAD:
@@ -92,7 +92,7 @@ def resolve(advertised: RemoteRefs, wanted: str) -> Revision | None:
 
 
 def _of_head(advertised: RemoteRefs) -> Revision | None:
-    """HEAD may point to a branch that was never pushed; then the only branch, or one of the usual names, is meant."""
+    """Resolve HEAD. When its branch was never pushed, the only branch or a usual default is used."""
     ids, branches = advertised.ids, advertised.branches
     if commit := ids.get(HEAD):
         name = advertised.head or next(

@@ -1,4 +1,4 @@
-"""One remote repository, pinned to one vetted address: its references, its commits, and where it has moved to."""
+"""One remote repository, pinned to one vetted address: find references, fetch commits, follow redirects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stackyn_server.source.repository_url import RepositoryUrl, parse_url
 
 REFS_BYTES = 1 << 20
 MOST_REDIRECTS = 3
-# Old but harmless faults that well-known repositories have; without these they could not be deployed.
+# Old but harmless faults of well-known repositories, which could not be deployed otherwise.
 _TOLERATED = (
     *("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingNameBeforeEmail"),
     *("missingEmail", "badEmail", "missingSpaceBeforeEmail", "badDate", "badDateOverflow"),
@@ -30,14 +30,14 @@ _TOLERATED = (
 _MEGABYTE = 1 << 20
 _DISCOVERY = "/info/refs"
 _DISCOVERY_QUERY = "?service=git-upload-pack"
-_FOREVER = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.PERMANENT_REDIRECT)
-_FOR_NOW = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT)
+_PERMANENT = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.PERMANENT_REDIRECT)
+_TEMPORARY = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, HTTPStatus.TEMPORARY_REDIRECT)
 
 WriteLine = Callable[[str], None]
 
 
 class Remote:
-    """`url` is where it answered last; `has_moved`: its host has said that this is for good."""
+    """`url` is the address that answered last; `has_moved`: the host redirected to it permanently."""
 
     def __init__(
         self, settings: SourceSettings, directory: Path, url: RepositoryUrl, address: Address, say: WriteLine
@@ -60,7 +60,7 @@ class Remote:
         )
 
     async def resolve(self, wanted: str) -> refs.Revision:
-        """Return the commit that `wanted` (branch, tag, commit id or HEAD) means now.
+        """Resolve `wanted` (branch, tag, commit id or HEAD) to the current commit.
 
         Raises `DeploymentFailed` (SOURCE_EMPTY, REF_NOT_FOUND), `TransientFailure`.
         """
@@ -76,19 +76,19 @@ class Remote:
         return revision
 
     async def fetch(self, commit: str, into: str, references: Sequence[str] = ()) -> None:
-        """Fetch one commit, without history, as the reference `into`. A server that gives out references only is asked
-        for `references`, one after the other, until one of them leads to the commit."""
+        """Fetch one commit without history, as the reference `into`. When the server serves references only, try
+        `references` in order until one leads to the commit."""
         try:
             await self._fetch(commit, into)
         except git.GitFailed as failed:
             if not git_failures.wants_unadvertised(failed):
-                raise await self._explained(failed) from failed
+                raise await self._failure(failed) from failed
             for reference in references:
                 with suppress(git.GitFailed):
                     await self._fetch(reference, into)
                     if await git.output(self._directory, ["rev-parse", into]) == f"{commit}\n":
                         return
-            raise await self._explained(failed) from failed
+            raise await self._failure(failed) from failed
 
     async def _fetch(self, what: str, into: str) -> None:
         options = ["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
@@ -99,13 +99,13 @@ class Remote:
         try:
             text = await self._run(["ls-remote", "--quiet", "--symref"], *patterns)
         except git.GitFailed as failed:
-            raise await self._explained(failed) from failed
+            raise await self._failure(failed) from failed
         return refs.parse_ls_remote(text.decode("utf-8", "replace"))
 
     async def _run(self, command: list[str], *words: str) -> bytes:
-        """Run `git <command> -- <url> <words>` and return what it said; raises `git.GitFailed`.
+        """Run `git <command> -- <url> <words>` and return its output. Raises `git.GitFailed`.
 
-        Redirects are followed by us while they stay on the host: git would follow them anywhere.
+        This method follows redirects within the host. git would follow them to any host.
         """
         for _ in range(MOST_REDIRECTS):
             try:
@@ -123,10 +123,10 @@ class Remote:
         return text
 
     async def _follow_redirect(self, failed: git.GitFailed) -> None:
-        """Take the address that the host redirects to. Raises `failed` when there is none, `DeploymentFailed` for one
+        """Set `url` to the redirect's target. Raises `failed` when there is no redirect, `DeploymentFailed` for one
         that is not followed."""
         status, location = await self._redirect()
-        if status not in (*_FOREVER, *_FOR_NOW):
+        if status not in (*_PERMANENT, *_TEMPORARY):
             raise failed
         try:
             target = parse_url(
@@ -136,21 +136,21 @@ class Remote:
             raise git_failures.redirected(self.url.url, location) from error
         if target.host != self.url.host or (target.scheme, self.url.scheme) == ("http", "https"):
             raise git_failures.redirected(self.url.url, target.url)
-        # GitLab answers so to an address without .git: that says nothing about where the repository is.
+        # GitLab redirects an address without .git, which does not mean that the repository has moved.
         is_new_place = target.path.removesuffix(".git") != self.url.path.removesuffix(".git")
-        self.has_moved = is_new_place and status in _FOREVER
+        self.has_moved = is_new_place and status in _PERMANENT
         self._say(f"The repository {'has moved to' if self.has_moved else 'answers at'} {target.url}")
         self.url = target
 
     async def _redirect(self) -> tuple[int, str]:
-        """Return the status and absolute location of the answer to git's first question."""
-        question = f"{self.url.url}{_DISCOVERY}{_DISCOVERY_QUERY}"
+        """Return the status and the absolute location of the answer to git's first request."""
+        first_request = f"{self.url.url}{_DISCOVERY}{_DISCOVERY_QUERY}"
         try:
             async with (
                 pinned_session(self._settings, self._address) as session,
-                session.get(question, allow_redirects=False) as response,
+                session.get(first_request, allow_redirects=False) as response,
             ):
-                return response.status, urljoin(question, response.headers.get("Location", ""))
+                return response.status, urljoin(first_request, response.headers.get("Location", ""))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return 0, ""
 
@@ -159,7 +159,7 @@ class Remote:
         configuration = [
             "http.followRedirects=false",
             "http.proxy=",
-            # A stall, not slowness: while a server packs, it sends a few bytes every five seconds.
+            # Detects a stall, not slowness: a server that packs sends a few bytes every five seconds.
             "http.lowSpeedLimit=1",
             f"http.lowSpeedTime={max(1, round(self._settings.stall_seconds))}",
             "credential.helper=",
@@ -179,15 +179,15 @@ class Remote:
             file_bytes=self._max_bytes,
         )
 
-    async def _explained(self, failed: git.GitFailed) -> DeploymentFailed:
-        # git doesn't say that the limit on its files ended the child that wrote the pack.
+    async def _failure(self, failed: git.GitFailed) -> DeploymentFailed:
+        # git does not report that the file size limit ended the process that wrote the pack.
         if await asyncio.to_thread(_largest_unfinished, self._directory) >= self._max_bytes:
             failed = git.GitFailed(failed.returncode, f"{failed.stderr}\n{git_failures.PACK_TOO_LARGE}")
         return git_failures.fetch_failure(failed, url=self.url.url, max_mb=self._settings.max_mb)
 
 
 def _largest_unfinished(directory: Path) -> int:
-    """Return its size in bytes, 0 without one. Git may remove it at any time."""
+    """Return the size in bytes of the largest unfinished pack, 0 without one. git may remove it at any time."""
     largest = 0
     for pack in directory.glob("objects/pack/tmp_pack_*"):
         with suppress(FileNotFoundError):

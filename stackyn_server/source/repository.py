@@ -1,4 +1,4 @@
-"""Fetch exactly one commit of a remote repository, whole, into a bare directory. There is never a checkout."""
+"""Fetch one complete commit of a remote repository into a bare directory. There is never a checkout."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stackyn_server.source.remote import Remote, WriteLine
 from stackyn_server.source.repository_url import RepositoryUrl, parse_url
 
 FETCHED_REF = "refs/stackyn/commit"
-# The tree of the commit with its submodules and LFS objects in place. Written last, so its presence means "complete".
+# The tree of the commit with its submodules and LFS objects. It is written last, so it marks a complete fetch.
 TREE_REF = "refs/stackyn/tree"
-# Its own attributes could otherwise drop a repository's Dockerfile from the archive, or rewrite files in it.
+# A repository's own attributes could otherwise drop its Dockerfile from the archive, or rewrite files.
 ATTRIBUTES = "** -export-ignore -export-subst\n"
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedCommit:
-    """`tree` is what is built: the commit's files, its submodules and LFS objects in place. `branch` is the setting
-    with HEAD resolved; `moved_to` the new address of a repository that has moved for good, or None."""
+    """`tree` is what is built: the commit's files with its submodules and LFS objects. `branch` is the setting with
+    HEAD resolved; `moved_to` is the new address of a repository that has moved permanently, or None."""
 
     commit: str
     tree: str
@@ -36,11 +36,11 @@ class FetchedCommit:
 async def fetch(
     settings: SourceSettings, directory: Path, url: str, branch: str, commit: str | None, say: WriteLine
 ) -> FetchedCommit:
-    """Fetch `commit`, or what `branch` (a branch, tag, commit id or HEAD) means now, into the bare `directory`.
+    """Fetch `commit`, or the current commit of `branch` (a branch, tag, commit id or HEAD), into the bare `directory`.
 
-    Safe to repeat: a complete earlier fetch of the same commit is used, a half-finished one is thrown away. `say` gets
-    lines for the build log. Raises `DeploymentFailed` or `TransientFailure` with REF_NOT_FOUND, SOURCE_EMPTY,
-    SOURCE_TOO_LARGE, SOURCE_REFUSED, SOURCE_UNREACHABLE or NO_DISK. When cancelled, no git process is left.
+    Idempotent: a complete earlier fetch of the same commit is used, an incomplete one is removed. `say` gets lines for
+    the build log. Raises `DeploymentFailed` or `TransientFailure` with REF_NOT_FOUND, SOURCE_EMPTY,
+    SOURCE_TOO_LARGE, SOURCE_REFUSED, SOURCE_UNREACHABLE or NO_DISK. A cancellation ends all git processes.
     """
     if commit is not None and (tree := await _complete_tree(directory, commit)) is not None:
         return FetchedCommit(commit, tree, branch)
@@ -59,19 +59,19 @@ async def fetch(
     except DeploymentFailed:
         await remove(directory)
         raise
-    say(f"FetchedCommit commit {revision.commit}")
+    say(f"Fetched commit {revision.commit}")
     tree = await complete_tree(settings, directory, remote.url, revision.commit, say)
     await git.output(directory, ["update-ref", TREE_REF, tree])
     return FetchedCommit(revision.commit, tree, revision.branch, remote.url.url if remote.has_moved else None)
 
 
 async def remove(directory: Path) -> None:
-    """Delete a fetched copy; one that is not there is fine."""
+    """Delete a fetched copy. An absent one is success."""
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
 def _checked(settings: SourceSettings, url: str) -> RepositoryUrl:
-    """Check the stored URL again: the settings may have become stricter since the app was created."""
+    """Check the stored URL again: the settings may be stricter than when the app was created."""
     try:
         return parse_url(settings, url)
     except InvalidRequest as error:
@@ -81,7 +81,7 @@ def _checked(settings: SourceSettings, url: str) -> RepositoryUrl:
 
 
 async def _complete_tree(directory: Path, commit: str) -> str | None:
-    """Return the tree of an earlier fetch of `commit` that was finished, or None."""
+    """Return the tree of a complete earlier fetch of `commit`, or None."""
     if not await asyncio.to_thread((directory / "HEAD").exists):
         return None
     arguments = ["rev-parse", "--verify", "--quiet"]

@@ -23,7 +23,7 @@ _PAGES = (
     re.compile(_REPOSITORY_PAGE + r"/(?:tree|src)" + _BRANCH_AND_FOLDER),  # GitHub, Bitbucket
 )
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
-# The resolver takes `0x7f.1`, `127.1` and `2130706433` for addresses (WHATWG URL: "ends in a number").
+# The resolver reads `0x7f.1`, `127.1` and `2130706433` as addresses (WHATWG URL: "ends in a number").
 _NUMBER_AT_END = re.compile(r"(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$")
 
 
@@ -49,7 +49,7 @@ class RepositoryUrl:
 
 @dataclass(frozen=True, slots=True)
 class BrowserUrl:
-    """A repository's address, with the branch and folder that a page's address names beside it, or ""."""
+    """A repository's address, with the branch and folder that a page's address names, or ""."""
 
     repository: str
     branch: str = ""
@@ -57,9 +57,9 @@ class BrowserUrl:
 
 
 def split_browser_url(text: str) -> BrowserUrl:
-    """Take a page of a branch or folder apart, as a browser shows it on GitHub, GitLab, Gitea and Bitbucket.
+    """Split the address of a branch's or folder's page on GitHub, GitLab, Gitea or Bitbucket.
 
-    Its first member after `tree` is taken for the branch: a page does not tell where a branch with slashes ends.
+    The first member after `tree` is taken for the branch: the address does not tell where a branch with slashes ends.
     """
     text = text.strip()
     for page in _PAGES if len(text) <= URL_LENGTH else ():
@@ -71,7 +71,7 @@ def split_browser_url(text: str) -> BrowserUrl:
 def parse_url(settings: SourceSettings, text: str) -> RepositoryUrl:
     """Check a repository URL without any I/O, or raise `InvalidRequest` (details: the field `repo_url`).
 
-    No sentence repeats a part of the input, which may hold a password.
+    No error repeats a part of the input, because it may hold a password.
     """
     text = text.strip()
     if not text:
@@ -98,7 +98,7 @@ def parse_url(settings: SourceSettings, text: str) -> RepositoryUrl:
 
 
 def parse_origin(settings: SourceSettings, text: str) -> RepositoryUrl:
-    """Check scheme, host and port of an address that is not a repository's (its path and query are anybody's).
+    """Check scheme, host and port of an address that is not a repository's; its path and query are not checked.
 
     Raises `InvalidRequest`.
     """

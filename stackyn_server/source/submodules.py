@@ -1,4 +1,4 @@
-"""Where the submodules of a commit are, by its `.gitmodules`.
+"""Find the addresses of a commit's submodules in its `.gitmodules`.
 
 Source: gitmodules(5); git-submodule(1) on relative URLs.
 """
@@ -25,9 +25,9 @@ _SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([A-Za-z0-9.-]+)(?::(?!//)|/)(?:\d+/
 async def submodule_urls(
     settings: SourceSettings, directory: Path, url: RepositoryUrl, commit: str, tree: CommitTree
 ) -> dict[str, RepositoryUrl]:
-    """Return the address of each submodule of `tree` by its path; `url` is what relative ones are relative to.
+    """Return the address of each submodule of `tree` by its path; `url` is the base of relative addresses.
 
-    Raises `DeploymentFailed` (SOURCE_REFUSED) for one without an address, or with one that is not allowed.
+    Raises `DeploymentFailed` (SOURCE_REFUSED) for a submodule without an address, or with a forbidden one.
     """
     text = b""
     if FILE in tree.files:
@@ -44,26 +44,26 @@ async def submodule_urls(
                 await running.expect_success()
         except git.GitFailed as failed:
             raise _refused(f"The file {FILE} can't be read.", "Repair it, then push again.") from failed
-    named = _by_path(text.decode("utf-8", "surrogateescape"))
-    found = {}
+    addresses = _by_path(text.decode("utf-8", "surrogateescape"))
+    urls = {}
     for path in tree.submodules:
-        if path not in named:
+        if path not in addresses:
             raise _refused(
                 f"The folder {path} is a link to a commit of another repository, and {FILE} does not name that.",
                 f"Add it with `git submodule add`, or remove the link with `git rm --cached {path}`, then push again.",
             )
         try:
-            found[path] = parse_url(settings, absolute_url(url, named[path]))
+            urls[path] = parse_url(settings, absolute_url(url, addresses[path]))
         except InvalidRequest as error:
             raise _refused(
                 f"The address of the submodule {path} can't be used. {error.message}",
                 f"Change its `url` in {FILE} to the https:// address of a public repository, then push again.",
             ) from error
-    return found
+    return urls
 
 
 def absolute_url(base: RepositoryUrl, url: str) -> str:
-    """Return a submodule's URL as one that we may fetch: relative ones resolved as git does, SSH turned into https."""
+    """Return a submodule's absolute URL: a relative one is resolved as git does, an SSH address becomes https."""
     if url.startswith(("./", "../")):
         members = base.path.strip("/").split("/")
         while url.startswith(("./", "../")):
@@ -77,7 +77,7 @@ def absolute_url(base: RepositoryUrl, url: str) -> str:
 
 
 def not_fetched(path: str, error: DeploymentFailed) -> DeploymentFailed:
-    """Say of a failed fetch that it was a submodule's."""
+    """Explain that the fetch of a submodule failed."""
     failure = error.failure
     kind = TransientFailure if isinstance(error, TransientFailure) else DeploymentFailed
     return kind(
@@ -98,7 +98,7 @@ def too_many(most: int, deepest: int) -> DeploymentFailed:
 
 
 def _by_path(text: str) -> dict[str, str]:
-    """Read git's answer: records of `<key>\\n<value>`, each ended by NUL. Of two values the last one counts."""
+    """Read git's output: records of `<key>\\n<value>`, each ended by NUL. Of two values the last one counts."""
     values: dict[str, dict[str, str]] = {}
     for record in text.split("\0"):
         key, _, value = record.partition("\n")

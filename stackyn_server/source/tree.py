@@ -1,4 +1,4 @@
-"""What a fetched commit holds: its file list and the contents of single files, read from git's objects."""
+"""List the files of a fetched commit and read single files, from git's objects."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stackyn_server.buildplan.file_sizes import bytes_allowed, file_too_large
 from stackyn_server.config import SourceSettings
 from stackyn_server.source import git, git_failures
 
-# A tree bomb can make few files with endless paths; the longest path that a build can use is 4,096 bytes.
+# A tree bomb can have few files with very long paths. The longest path that a build can use is 4,096 bytes.
 PATH_BYTES = 4_096
-# All of them together: 50,000 of 320 bytes each.
+# The limit of all paths together: 50,000 paths of 320 bytes each.
 PATHS_BYTES = 16 << 20
 _MEGABYTE = 1 << 20
 _SUBMODULE = "160000"
@@ -35,14 +35,14 @@ class CommitFile:
 
 @dataclass(frozen=True, slots=True)
 class CommitTree:
-    """All files of a commit by path (`/` between members, no leading one), its submodules' commits likewise."""
+    """The files of a commit, and the commits of its submodules, by path (`/` between members, none at the start)."""
 
     files: Mapping[str, CommitFile]
     submodules: Mapping[str, str]
 
 
 async def list_files(settings: SourceSettings, directory: Path, sha: str) -> CommitTree:
-    """List a commit's files, bounded while git still speaks: a tree bomb ends at the limit.
+    """List a commit's files. Limits are checked while git still writes, so a tree bomb ends at the limit.
 
     Raises `DeploymentFailed` with SOURCE_TOO_LARGE (`max_files`, or `max_mb` of contents) or SOURCE_EMPTY.
     """
@@ -68,7 +68,7 @@ async def list_files(settings: SourceSettings, directory: Path, sha: str) -> Com
                     raise git_failures.paths_too_long()
                 if total_bytes > settings.max_mb * _MEGABYTE:
                     raise git_failures.files_too_large(settings.max_mb)
-                await asyncio.sleep(0)  # a stream with data at hand does not let others run
+                await asyncio.sleep(0)  # reading buffered data does not yield to other tasks
             await running.expect_success()
     except git.GitFailed as failed:
         raise git_failures.unreadable(failed) from failed
@@ -85,14 +85,14 @@ class Blobs:
     sha: str
 
     async def size(self, path: str, *, is_listed: bool = False) -> int | None:
-        """Begin with a file: return its size, then `chunks` must be read to the end. None when it is no file.
+        """Request a file and return its size, None when it is no file. Then read `chunks` to the end.
 
-        One that `is_listed` in the commit and yet missing shows that the copy is damaged.
+        When a file that `is_listed` in the commit is missing, the copy is damaged: raises `git.GitFailed`.
         """
         if "\n" in path:
             return None
         await self.running.write(f"{self.sha}:{path}\n".encode("utf-8", "surrogateescape"))
-        # `<id> blob <size>`, or `<name> missing`, or what a link led to instead of a file.
+        # `<id> blob <size>`, or `<name> missing`, or another kind of object at the end of a link.
         words = (await self.running.stdout.readuntil(b"\n")).decode("utf-8", "replace").split()
         if words[-1] == "missing":
             if is_listed:
@@ -105,7 +105,7 @@ class Blobs:
         return None
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
-        """Yield the contents of the file whose `size` was asked for."""
+        """Yield the contents of the requested file."""
         remaining = size
         while remaining > 0:
             chunk = await self.running.stdout.readexactly(min(remaining, git.CHUNK_BYTES))
@@ -132,14 +132,14 @@ async def blobs(directory: Path, sha: str) -> AsyncIterator[Blobs]:
 async def read_files(directory: Path, sha: str, paths: Iterable[str]) -> dict[str, bytes]:
     """Return the contents of those of `paths` that are files.
 
-    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for one that is larger than `buildplan.sizes` says.
+    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for a file that is larger than `buildplan.sizes` says.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     async with blobs(directory, sha) as opened:
         for path in paths:
             size = await opened.size(path)
             if size is not None and size > bytes_allowed(path):
                 raise file_too_large(path)
             if size is not None:
-                found[path] = b"".join([chunk async for chunk in opened.chunks(size)])
-    return found
+                contents[path] = b"".join([chunk async for chunk in opened.chunks(size)])
+    return contents

@@ -72,7 +72,7 @@ def failure_of(
             ended.stdout_tail,
         )
     if problem is None:
-        # BuilderExit from outside, or it lost its daemon without a word.
+        # The container was ended from outside, or the daemon ended without an error message.
         return EngineUnavailable(
             f"the builder ended with {ended.exit_code}: {ended.stdout_tail} {progress.messages}"
         )

@@ -213,7 +213,7 @@ class Build:
                 needed.source,
                 plan,
                 root=plan.root if plan.root is not None else app.settings.root_directory or "",
-                say=run.write_log,
+                write_line=run.write_log,
             )
             request = BuildRequest(
                 app=deployment.app,

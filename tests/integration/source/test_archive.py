@@ -225,7 +225,7 @@ async def test_the_generated_dockerfile_is_a_member(fetched: Fetched, clone: Pat
 async def test_what_is_not_fetched_is_said(fetched: Fetched, clone: Path) -> None:
     sha = await fetched({"movie.mp4": LFS_POINTER})
     said: list[str] = []
-    await members(archive(clone, sha, say=said.append))
+    await members(archive(clone, sha, write_line=said.append))
     assert len(said) == 1 and "LFS" in said[0] and "movie.mp4" in said[0]
 
 

@@ -46,7 +46,7 @@ async def test_an_older_commit_is_fetched_by_its_id(server: GitServer, clone: Pa
 async def test_a_complete_fetch_is_used_again_without_the_network(server: GitServer, clone: Path) -> None:
     url, sha = await server.publish("app", HELLO)
     await fetch(SETTINGS, clone, url, "main", sha, SILENT)
-    await server.stop()
+    server.stop_now()
     assert (await fetch(SETTINGS, clone, url, "main", sha, SILENT)).commit == sha
 
 
