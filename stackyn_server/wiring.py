@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from stackyn_server import telemetry
-from stackyn_server.api.services import Services
+from stackyn_server.api.services import Health, Services
 from stackyn_server.config import Settings
 from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
 from stackyn_server.engine.builder.builder import Builder
@@ -62,6 +62,7 @@ from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.billing_simulation import BillingSimulation
 from stackyn_server.services.codes import Codes
+from stackyn_server.services.deploy_requests import Leader
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
@@ -180,36 +181,8 @@ class Server:
             self.periodic.report,
         )
         self.metrics = Metrics(database, health, lambda: self.sampler.age_seconds, token=metrics_token)
-        passwords = Passwords()
-        sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
-        codes = Codes(database, settings, mail, keys.derive("codes"))
-        apps = Apps(database, settings, sealer, leadership)
-        deployments = Deployments(database, settings, leadership)
-        api_tokens = ApiTokens(database)
-        known = settings.auth.firebase
-        firebase = FirebaseAccounts(
-            database, settings, Firebase(known), FirebaseAdmin(known), sessions, billing
-        )
-        self.services = Services(
-            accounts=Accounts(database, settings, passwords, sessions),
-            sign_up=SignUp(database, settings, passwords, sessions, codes, billing),
-            sessions=sessions,
-            identity=Identity(sessions, api_tokens, firebase),
-            firebase=firebase,
-            billing_webhooks=BillingWebhooks(database, settings, billing),
-            billing_simulation=BillingSimulation(database, settings, billing),
-            progress=ProgressReader(database, settings),
-            api_tokens=api_tokens,
-            administration=Administration(database, settings, leadership, apps, deployments, billing),
-            apps=apps,
-            deployments=deployments,
-            variables=Variables(database, settings.apps, sealer),
-            registries=Registries(database, settings, sealer),
-            logs=Logs(database, settings, engine, journal),
-            events=Events(database),
-            usage=UsageReader(database),
-            metrics=self.metrics,
-            health=health,
+        self.services = build_services(
+            settings, database, leadership, keys, engine, journal, mail, billing, self.metrics, health
         )
 
     def start(self, supervisor: Supervisor) -> None:
@@ -239,6 +212,54 @@ class Server:
     async def _database_answers(self) -> None:
         async with self.database.connection() as connection:
             await connection.execute("SELECT 1")
+
+
+def build_services(
+    settings: Settings,
+    database: Database,
+    leader: Leader,
+    keys: Keys,
+    engine: Engine,
+    journal: Journal,
+    mail: MailQueue,
+    billing: Billing,
+    metrics: Metrics,
+    health: Health,
+    passwords: Passwords | None = None,
+) -> Services:
+    """Return all that handlers of requests may call."""
+    passwords = passwords or Passwords()
+    sealer = Sealer(keys.sealing)
+    sessions = Sessions(database, settings, Tokens(keys.signing, keys.legacy_signing))
+    codes = Codes(database, settings, mail, keys.derive("codes"))
+    apps = Apps(database, settings, sealer, leader)
+    deployments = Deployments(database, settings, leader)
+    api_tokens = ApiTokens(database)
+    firebase_settings = settings.auth.firebase
+    firebase = FirebaseAccounts(
+        database, settings, Firebase(firebase_settings), FirebaseAdmin(firebase_settings), sessions, billing
+    )
+    return Services(
+        accounts=Accounts(database, settings, passwords, sessions),
+        sign_up=SignUp(database, settings, passwords, sessions, codes, billing),
+        sessions=sessions,
+        identity=Identity(sessions, api_tokens, firebase),
+        firebase=firebase,
+        billing_webhooks=BillingWebhooks(database, settings, billing),
+        billing_simulation=BillingSimulation(database, settings, billing),
+        progress=ProgressReader(database, settings),
+        api_tokens=api_tokens,
+        administration=Administration(database, settings, leader, apps, deployments, billing),
+        apps=apps,
+        deployments=deployments,
+        variables=Variables(database, settings.apps, sealer),
+        registries=Registries(database, settings, sealer),
+        logs=Logs(database, settings, engine, journal),
+        events=Events(database),
+        usage=UsageReader(database),
+        metrics=metrics,
+        health=health,
+    )
 
 
 def _periodic(name: str, every: float, work: Handler) -> Periodic:

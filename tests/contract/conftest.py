@@ -20,38 +20,18 @@ from stackyn_server.api.runner import ApiRunner
 from stackyn_server.api.services import Services
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.engine.client import Engine
-from stackyn_server.gateways.firebase import Firebase
-from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.journal.journal import Journal
 from stackyn_server.operations.metrics import Metrics
 from stackyn_server.operations.readiness import Readiness
 from stackyn_server.security.keys import Keys
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.security.tokens import Tokens
-from stackyn_server.services.accounts import Accounts
-from stackyn_server.services.administration import Administration
-from stackyn_server.services.api_tokens import ApiTokens
-from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.billing_simulation import BillingSimulation
-from stackyn_server.services.codes import Codes
-from stackyn_server.services.deployments import Deployments
-from stackyn_server.services.events import Events
-from stackyn_server.services.firebase_accounts import FirebaseAccounts
-from stackyn_server.services.identity import Identity
-from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
-from stackyn_server.services.progress import ProgressReader
-from stackyn_server.services.registries import Registries
-from stackyn_server.services.sessions import Sessions
-from stackyn_server.services.sign_up import SignUp
-from stackyn_server.services.usage import UsageReader
-from stackyn_server.services.variables import Variables
-from stackyn_server.services.webhooks import BillingWebhooks
 from stackyn_server.store import accounts
 from stackyn_server.store.accounts import NewAccount
 from stackyn_server.store.database import Database
+from stackyn_server.wiring import build_services
 
 PASSWORD = "correct horse battery"
 OPERATORS_TOKEN = "of-the-token-file"
@@ -184,45 +164,18 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
         settings = config.Settings(
             **{"server": config.ServerSettings(data_dir=tmp_path), "rates": GENEROUS, **tables}
         )
-        sessions = Sessions(database, settings, Tokens(KEYS.signing, KEYS.legacy_signing))
-        sealer = Sealer(KEYS.sealing)
         engine = Engine(settings.engine, settings.network, "contract-test")
         journal = Journal(database, settings.builds)
-        mail = MailQueue(sealer)
+        mail = MailQueue(Sealer(KEYS.sealing))
         billing = Billing(settings, Epoch(), mail)
-        codes = Codes(database, settings, mail, KEYS.derive("codes"))
         platform: Platform
 
         async def health() -> Readiness:
             return platform.ready
 
-        apps = Apps(database, settings, sealer, Epoch())
-        deployments = Deployments(database, settings, Epoch())
-        api_tokens = ApiTokens(database)
-        known = settings.auth.firebase
-        firebase = FirebaseAccounts(
-            database, settings, Firebase(known), FirebaseAdmin(known), sessions, billing
-        )
-        services = Services(
-            accounts=Accounts(database, settings, PASSWORDS, sessions),
-            sign_up=SignUp(database, settings, PASSWORDS, sessions, codes, billing),
-            sessions=sessions,
-            identity=Identity(sessions, api_tokens, firebase),
-            firebase=firebase,
-            billing_webhooks=BillingWebhooks(database, settings, billing),
-            billing_simulation=BillingSimulation(database, settings, billing),
-            progress=ProgressReader(database, settings),
-            api_tokens=api_tokens,
-            administration=Administration(database, settings, Epoch(), apps, deployments, billing),
-            apps=apps,
-            deployments=deployments,
-            variables=Variables(database, settings.apps, sealer),
-            registries=Registries(database, settings, sealer),
-            logs=Logs(database, settings, engine, journal),
-            events=Events(database),
-            usage=UsageReader(database),
-            metrics=Metrics(database, health, lambda: None, token=OPERATORS_TOKEN, settled_after_seconds=0),
-            health=health,
+        metrics = Metrics(database, health, lambda: None, token=OPERATORS_TOKEN, settled_after_seconds=0)
+        services = build_services(
+            settings, database, Epoch(), KEYS, engine, journal, mail, billing, metrics, health, PASSWORDS
         )
         client = TestClient(ApiServer(create_app(services, settings)))
         await client.start_server()
