@@ -44,7 +44,7 @@ async def set_plan(services: Services, caller: Caller, user: UserId, body: PlanC
         message="The plan is changed.",
         user_id=str(user),
         plan=changed.account.plan,
-        user=PlainUser.of(changed.account),
+        user=PlainUser.from_view(changed.account),
         quota=Quota.of(changed.quota),
     )
 

@@ -72,7 +72,7 @@ async def update_profile(services: Services, caller: Caller, body: ProfileChange
     changed = await services.accounts.change(
         caller, full_name=body.full_name, company_name=body.company_name, password=body.password
     )
-    return User.of(changed)
+    return User.from_view(changed)
 
 
 async def logout(services: Services, caller: Caller) -> Message:

@@ -37,7 +37,7 @@ async def complete(services: Services, body: SignUpCompletion) -> Completed:
     return Completed(
         firebase_uid=done.uid,
         token=done.token,
-        user=CompletedUser.of(done.account),
+        user=CompletedUser.from_view(done.account),
         message=None if done.is_new else "User already exists",
     )
 

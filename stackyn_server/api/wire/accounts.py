@@ -6,12 +6,13 @@ from datetime import datetime
 
 from stackyn_server.api.wire.base import (
     AccountRequestBody,
+    Id,
     RequestBody,
     ResponseBody,
     Text,
     left_out_when_none,
 )
-from stackyn_server.services.account_views import AccountView, Profile
+from stackyn_server.services.account_views import Profile
 from stackyn_server.services.account_views import Quota as QuotaView
 from stackyn_server.services.account_views import Subscription as SubscriptionView
 from stackyn_server.services.accounts import SignedIn as SignedInView
@@ -55,7 +56,7 @@ class ProfileChange(RequestBody):
 
 
 class User(ResponseBody):
-    id: str
+    id: Id
     email: str
     full_name: str | None
     company_name: str | None
@@ -66,21 +67,6 @@ class User(ResponseBody):
     trial_started_at: datetime | None = left_out_when_none()
     trial_ends_at: datetime | None = left_out_when_none()
 
-    @classmethod
-    def of(cls, account: AccountView) -> User:
-        return cls(
-            id=str(account.id),
-            email=account.email,
-            full_name=account.full_name,
-            company_name=account.company_name,
-            email_verified=account.email_verified,
-            is_admin=account.is_admin,
-            plan=account.plan,
-            billing_status=account.billing_status,
-            trial_started_at=account.trial_started_at,
-            trial_ends_at=account.trial_ends_at,
-        )
-
 
 class SignedIn(ResponseBody):
     token: str
@@ -88,7 +74,7 @@ class SignedIn(ResponseBody):
 
     @classmethod
     def of(cls, signed_in: SignedInView) -> SignedIn:
-        return cls(token=signed_in.token, user=User.of(signed_in.account))
+        return cls(token=signed_in.token, user=User.from_view(signed_in.account))
 
 
 class CodeSent(ResponseBody):

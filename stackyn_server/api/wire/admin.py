@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from stackyn_server.api.wire.accounts import Quota
 from stackyn_server.api.wire.apps import NO_DEPLOYMENT, App
-from stackyn_server.api.wire.base import Query, RequestBody, ResponseBody, Text, left_out_when_none
+from stackyn_server.api.wire.base import Id, Query, RequestBody, ResponseBody, Text, left_out_when_none
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.api.wire.logs import Offset, lenient
-from stackyn_server.services.account_views import AccountView
 from stackyn_server.services.administration import UserView
 from stackyn_server.services.views import AppView
 
@@ -48,11 +47,11 @@ class ListedUser(ResponseBody):
 
     @classmethod
     def of(cls, view: UserView) -> ListedUser:
-        return cls(**_account(view.account), quota=Quota.of(view.quota))
+        return cls(**PlainUser.from_view(view.account).model_dump(), quota=Quota.of(view.quota))
 
 
 class PlainUser(ResponseBody):
-    id: str
+    id: Id
     email: str
     full_name: str | None
     company_name: str | None
@@ -62,17 +61,13 @@ class PlainUser(ResponseBody):
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, account: AccountView) -> PlainUser:
-        return cls(**_account(account))
-
 
 class UserDetail(PlainUser):
     quota: Quota
 
     @classmethod
     def of_user(cls, view: UserView) -> UserDetail:
-        return cls(**_account(view.account), quota=Quota.of(view.quota))
+        return cls(**PlainUser.from_view(view.account).model_dump(), quota=Quota.of(view.quota))
 
 
 class Users(ResponseBody):
@@ -131,17 +126,3 @@ class AppStopped(AppDone):
 
 class AppRedeployed(AppDone):
     deployment: Deployment
-
-
-def _account(account: AccountView) -> dict[str, Any]:
-    return {
-        "id": str(account.id),
-        "email": account.email,
-        "full_name": account.full_name,
-        "company_name": account.company_name,
-        "email_verified": account.email_verified,
-        "plan": account.plan,
-        "is_admin": account.is_admin,
-        "created_at": account.created_at,
-        "updated_at": account.updated_at,
-    }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from stackyn_server.api.wire.codes import Code
 from stackyn_server.domain.text import is_storable
@@ -20,6 +20,7 @@ def _storable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_storable), Field(max_length=LONGEST_TEXT)]
+Id = Annotated[str, BeforeValidator(str)]  # a number or UUID of ours that the contract has as text
 
 
 class RequestBody(BaseModel):
@@ -46,6 +47,11 @@ class Query(BaseModel):
 
 class ResponseBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_view(cls, view: object) -> Self:
+        """Return the body whose every field is the attribute of `view` with the same name."""
+        return cls.model_validate(view, from_attributes=True)
 
     def status_instead(self) -> int | None:
         """Return the status to answer with when it is not the usual one of the route."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from stackyn_server.api.wire.base import (
     AccountRequestBody,
+    Id,
     RequestBody,
     ResponseBody,
     Text,
     left_out_when_none,
 )
-from stackyn_server.services.account_views import AccountView
 
 
 class FirebaseSignUp(AccountRequestBody):
@@ -42,21 +42,11 @@ class TokenFacts(ResponseBody):
 
 
 class CompletedUser(ResponseBody):
-    id: str
+    id: Id
     email: str
     full_name: str | None
     company_name: str | None
     email_verified: bool
-
-    @classmethod
-    def of(cls, account: AccountView) -> CompletedUser:
-        return cls(
-            id=str(account.id),
-            email=account.email,
-            full_name=account.full_name,
-            company_name=account.company_name,
-            email_verified=account.email_verified,
-        )
 
 
 class Completed(ResponseBody):

@@ -7,7 +7,6 @@ from datetime import datetime
 from pydantic import Field
 
 from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text
-from stackyn_server.services.api_tokens import TokenView
 
 MOST_DAYS = 3650
 
@@ -25,16 +24,6 @@ class Token(ResponseBody):
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
-
-    @classmethod
-    def of(cls, view: TokenView) -> Token:
-        return cls(
-            id=view.id,
-            name=view.name,
-            created_at=view.created_at,
-            last_used_at=view.last_used_at,
-            expires_at=view.expires_at,
-        )
 
 
 class MadeToken(Token):
