@@ -31,24 +31,25 @@ def check_quota(
     reserved: Reservation, extra: Reservation, *, max_apps: int, max_memory_mb: int, max_disk_mb: int
 ) -> None:
     """Raise `Forbidden` naming the limit that `reserved` + `extra` would break."""
-    if reserved.apps + extra.apps > max_apps:
-        raise Forbidden(
-            f"Your plan allows {max_apps} app{'s' if max_apps != 1 else ''}.",
-            hint="Delete an app or choose a larger plan.",
-            code="QUOTA_APPS",
-            details={"limit": max_apps},
-        )
-    if reserved.memory_mb + extra.memory_mb > max_memory_mb:
-        raise Forbidden(
-            f"Your plan allows {max_memory_mb} MB of memory for all apps together.",
-            hint="Give your apps less memory or choose a larger plan.",
-            code="QUOTA_MEMORY",
-            details={"limit": max_memory_mb},
-        )
-    if reserved.disk_mb + extra.disk_mb > max_disk_mb:
-        raise Forbidden(
-            f"Your plan allows {max_disk_mb} MB of disk for all apps together.",
-            hint="Give your apps less disk or choose a larger plan.",
-            code="QUOTA_DISK",
-            details={"limit": max_disk_mb},
-        )
+    apps = f"{max_apps} app{'s' if max_apps != 1 else ''}"
+    memory = f"{max_memory_mb} MB of memory for all apps together"
+    disk = f"{max_disk_mb} MB of disk for all apps together"
+    checks = (
+        ("QUOTA_APPS", reserved.apps + extra.apps, max_apps, apps, "Delete an app"),
+        (
+            "QUOTA_MEMORY",
+            reserved.memory_mb + extra.memory_mb,
+            max_memory_mb,
+            memory,
+            "Give your apps less memory",
+        ),
+        ("QUOTA_DISK", reserved.disk_mb + extra.disk_mb, max_disk_mb, disk, "Give your apps less disk"),
+    )
+    for code, total, limit, allowance, remedy in checks:
+        if total > limit:
+            raise Forbidden(
+                f"Your plan allows {allowance}.",
+                hint=f"{remedy} or choose a larger plan.",
+                code=code,
+                details={"limit": limit},
+            )
