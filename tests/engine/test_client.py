@@ -49,9 +49,7 @@ def test_the_newest_version_that_both_know_is_chosen(
         ),
     ],
 )
-def test_an_engine_without_a_common_version_is_refused_with_a_sentence(
-    offered: Mapping[str, str], words: str
-) -> None:
+def test_engine_without_common_version_is_refused(offered: Mapping[str, str], words: str) -> None:
     with pytest.raises(EngineUnsupported, match=words) as caught:
         choose_api_version(offered)
     assert caught.value.hint

@@ -63,7 +63,7 @@ async def test_volumes_that_an_image_declares_count_too(engine: Engine, with_vol
     assert enough is not None and enough > MEBIBYTE
 
 
-async def test_what_goes_while_it_is_counted_takes_nothing_else_out_of_the_count(
+async def test_files_removed_during_a_count_change_nothing_else(
     engine: Engine, with_volume: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await run_inside(engine, with_volume, "dd", "if=/dev/zero", "of=/data/big", "bs=1M", "count=3")

@@ -32,9 +32,7 @@ async def test_a_start_command_gets_the_stop_signal_itself(engine: Engine, spec:
     assert "told-to-stop" in await containers.last_lines(engine, container)
 
 
-async def test_an_app_that_ignores_the_stop_signal_is_killed_after_the_grace(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_app_that_ignores_sigterm_is_killed_after_the_grace(engine: Engine, spec: Spec) -> None:
     container = await containers.start(
         engine, spec(command="sh -c \"trap '' TERM; while :; do sleep 1; done\"")
     )
@@ -47,7 +45,7 @@ async def test_an_app_that_ignores_the_stop_signal_is_killed_after_the_grace(
     assert state is not None and not state.running
 
 
-async def test_a_crashed_container_comes_back_only_once_the_policy_is_on(engine: Engine, spec: Spec) -> None:
+async def test_crashed_container_restarts_only_with_the_policy_on(engine: Engine, spec: Spec) -> None:
     wanted = spec(command='sh -c "sleep 0.2; exit 7"')
     container = await containers.start(engine, wanted)
     state = await ended(engine, container)
@@ -62,9 +60,7 @@ async def test_a_crashed_container_comes_back_only_once_the_policy_is_on(engine:
     assert not (await _state(engine, again)).running
 
 
-async def test_the_policy_of_a_container_that_crashes_all_the_time_can_be_changed(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_policy_of_a_crash_looping_container_can_be_changed(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(command="usleep 50000"))
 
     for _ in range(10):

@@ -23,7 +23,7 @@ Spec = Callable[..., ContainerSpec]
     ],
     ids=["no-command", "unknown-user"],
 )
-async def test_an_image_that_can_not_be_started_fails_with_its_reason_and_leaves_nothing(
+async def test_unstartable_image_fails_with_reason_and_leaves_nothing(
     engine: Engine, spec: Spec, odd_images: dict[str, str], changes: dict[str, str], words: str
 ) -> None:
     wanted = spec(**{key: odd_images.get(str(value), value) for key, value in changes.items()})
@@ -49,7 +49,7 @@ async def test_an_image_that_can_not_be_started_fails_with_its_reason_and_leaves
         (f"VOLUME /{'long' * 70}", "file name too long"),
     ],
 )
-async def test_settings_that_no_container_can_have_are_the_images_fault(
+async def test_impossible_image_settings_are_the_images_fault(
     engine: Engine, spec: Spec, settings: str, evidence: str
 ) -> None:
     """The engine reports most of them as faults of its own."""
@@ -65,9 +65,7 @@ async def test_settings_that_no_container_can_have_are_the_images_fault(
         await engine.request_or_none("DELETE", f"images/{image}")
 
 
-async def test_a_folder_in_the_place_of_the_engines_own_file_is_the_images_fault(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_folder_in_place_of_an_engine_file_is_the_images_fault(engine: Engine, spec: Spec) -> None:
     files = {**busybox_files(), "etc/hosts/file": b"text"}
     image = await imported(engine, tar(files), 'CMD ["/bin/sh"]')
     try:
@@ -86,7 +84,7 @@ async def test_a_folder_in_the_place_of_the_engines_own_file_is_the_images_fault
     ],
     ids=["no-shell", "unknown-program"],
 )
-async def test_a_program_that_is_not_in_the_image_ends_with_127_and_its_name(
+async def test_missing_program_ends_with_127_and_its_name(
     engine: Engine, spec: Spec, odd_images: dict[str, str], changes: dict[str, str], program: str
 ) -> None:
     wanted = spec(**{key: odd_images.get(str(value), value) for key, value in changes.items()})

@@ -16,9 +16,7 @@ from tests.engine.parts import busybox_files, containers_place, imported, new_id
 Spec = Callable[..., ContainerSpec]
 
 
-async def test_what_another_installation_made_is_neither_listed_nor_touched(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_another_installations_objects_are_never_touched(engine: Engine, spec: Spec) -> None:
     wanted = spec()
     container = await containers.start(engine, wanted)
     async with Engine(engine.settings, engine.network, f"other-{new_id()}") as other:
@@ -33,7 +31,7 @@ async def test_what_another_installation_made_is_neither_listed_nor_touched(
     assert container in {one.id for one in await containers.list_ours(engine)}
 
 
-async def test_two_installations_on_one_engine_may_have_the_same_instance(engine: Engine, spec: Spec) -> None:
+async def test_two_installations_may_have_the_same_instance_id(engine: Engine, spec: Spec) -> None:
     wanted = spec()
     ours = await containers.start(engine, wanted)
     network = engine.network.model_copy(
@@ -58,7 +56,7 @@ async def test_two_installations_on_one_engine_may_have_the_same_instance(engine
     assert state is not None and state.running
 
 
-async def test_an_image_can_not_make_its_container_look_like_an_instance(engine: Engine, spec: Spec) -> None:
+async def test_image_labels_can_not_imitate_an_instance(engine: Engine, spec: Spec) -> None:
     """A container inherits the labels of its image, whoever starts it, under a name of the engine's choice."""
     wanted = spec()
     await containers.start(engine, wanted)
@@ -92,7 +90,7 @@ async def _number_with(engine: Engine, instance: InstanceId) -> int:
     return len(await engine.request("GET", "containers/json", params={"filters": filters}))
 
 
-async def test_a_programs_labels_of_its_image_do_not_reach_its_container(engine: Engine, spec: Spec) -> None:
+async def test_image_labels_do_not_reach_the_container(engine: Engine, spec: Spec) -> None:
     claims = (f"LABEL {keys.DEPLOYMENT}=1", f"LABEL {keys.ROLE}=ingress", f"LABEL {keys.APP}=2")
     image = await imported(engine, tar(busybox_files()), *claims)
     container = await containers.start(engine, wanted := spec(image=image, deployment=None))

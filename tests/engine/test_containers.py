@@ -20,9 +20,7 @@ from tests.engine.parts import (
 Spec = Callable[..., ContainerSpec]
 
 
-async def test_a_container_has_its_name_labels_address_environment_and_port(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_container_has_name_labels_address_environment_port(engine: Engine, spec: Spec) -> None:
     wanted = spec(environment={"PORT": "8080", "GREETING": "two words = one value"}, command=None)
 
     container = await containers.start(engine, wanted)
@@ -40,9 +38,7 @@ async def test_a_container_has_its_name_labels_address_environment_and_port(
     assert found["HostConfig"]["PortBindings"] in (None, {})
 
 
-async def test_starting_again_keeps_a_running_container_and_replaces_one_that_ended(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_start_keeps_a_running_and_replaces_an_ended_container(engine: Engine, spec: Spec) -> None:
     wanted = spec(command="sleep 600")
     first = await containers.start(engine, wanted)
     assert await containers.start(engine, wanted) == first

@@ -42,9 +42,7 @@ async def test_a_program_that_is_stopped_was_ended(engine: Engine, spec: Spec, s
     assert await endings.was_ended_from_outside(engine, state)
 
 
-async def test_an_engine_that_knows_nothing_of_the_end_has_been_started_since(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_engine_without_record_of_the_end_was_restarted(engine: Engine, spec: Spec) -> None:
     state = await _ended(engine, spec(command="exit 143"))
 
     assert await endings.was_ended_from_outside(engine, replace(state, id="0" * 64))

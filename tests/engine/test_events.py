@@ -57,9 +57,7 @@ async def ear(engine: Engine) -> AsyncIterator[Ear]:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_containers_life_is_heard_with_its_instance_and_exit_code(
-    engine: Engine, spec: Spec, ear: Ear
-) -> None:
+async def test_events_have_the_instance_and_the_exit_code(engine: Engine, spec: Spec, ear: Ear) -> None:
     wanted = spec(command="sh -c 'exit 5'")
     container = await containers.start(engine, wanted)
     await engine.ask(engine.docker.containers.container(container).wait())
@@ -84,7 +82,7 @@ async def test_a_flood_of_equal_events_is_told_once(engine: Engine, spec: Spec, 
     assert all(first != second for first, second in itertools.pairwise(told)), told
 
 
-async def test_what_happened_while_the_connection_was_lost_is_told_after_a_resync(
+async def test_events_of_a_lost_connection_come_after_a_resync(
     engine: Engine, spec: Spec, tmp_path: Path
 ) -> None:
     async with Relay(tmp_path / "relay.sock") as relay:

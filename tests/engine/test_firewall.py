@@ -47,7 +47,7 @@ async def reaches(engine: Engine, container: str, port: int, bridge_gateway: obj
     return "hello" in text
 
 
-async def test_a_container_reaches_the_proxys_port_and_no_other_of_the_host(
+async def test_container_reaches_only_the_proxys_port_of_the_host(
     engine: Engine, spec: Spec, listeners: tuple[int, int], closed_again: None
 ) -> None:
     proxy, secret = listeners
@@ -85,7 +85,7 @@ async def test_the_rules_are_put_back_when_somebody_took_them_away(
     assert not await reaches(engine, container, secret, wanted.bridge.gateway)
 
 
-async def test_without_the_right_to_change_rules_the_operator_is_warned(
+async def test_missing_right_to_change_rules_warns_the_operator(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")

@@ -81,7 +81,7 @@ async def test_a_binary_with_another_digest_makes_no_image(engine: Engine) -> No
     assert not [info for info in infos if info and any(wrong[:12] in tag for tag in info.tags)]
 
 
-async def test_the_proxy_is_on_the_hosts_network_with_one_capability_and_a_read_only_root(
+async def test_proxy_has_host_network_one_capability_read_only_root(
     engine: Engine, ingress: IngressContainer, image: str, directory: Path
 ) -> None:
     container = await ensured(ingress, image, directory, "sh", "-c", "cat /proc/self/status; sleep 600")
@@ -102,7 +102,7 @@ async def test_the_proxy_is_on_the_hosts_network_with_one_capability_and_a_read_
     assert int(bounding, 16) == 1 << 10, "CAP_NET_BIND_SERVICE alone"
 
 
-async def test_the_directory_is_seen_as_it_changes_and_only_certificates_can_be_written(
+async def test_proxy_sees_file_changes_and_writes_only_certificates(
     ingress: IngressContainer, image: str, directory: Path
 ) -> None:
     script = (
@@ -127,7 +127,7 @@ async def _last_lines_with(ingress: IngressContainer, word: str) -> AsyncIterato
     yield await lines()
 
 
-async def test_an_equal_container_is_left_alone_and_a_stopped_one_is_started(
+async def test_equal_container_is_kept_and_started_when_stopped(
     engine: Engine, ingress: IngressContainer, image: str, directory: Path
 ) -> None:
     first = await ensured(ingress, image, directory)

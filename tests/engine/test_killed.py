@@ -17,9 +17,7 @@ from tests.engine.parts import ended
 Spec = Callable[..., ContainerSpec]
 
 
-async def test_a_kill_that_nobody_explains_names_memory_as_its_likely_cause(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_unexplained_kill_names_memory_as_likely_cause(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(command="echo too much; kill -9 $$"))
     await ended(engine, container)
 

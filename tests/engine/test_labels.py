@@ -63,7 +63,7 @@ def test_a_container_is_ours_by_labels_and_name_together(
     assert OURS.owns_container(name, labels) is owned
 
 
-def test_every_label_is_set_so_that_none_is_inherited_from_the_image() -> None:
+def test_every_label_is_set_so_none_is_inherited() -> None:
     every = {
         keys.INSTALLATION, keys.TENANT, keys.APP, keys.DEPLOYMENT, keys.RELEASE, keys.INSTANCE, keys.ROLE,
     }  # fmt: skip

@@ -71,7 +71,7 @@ async def test_a_line_that_the_engine_cuts_comes_out_whole(engine: Engine, spec:
     assert [len(line.text) for line in lines] == [40000, 5]
 
 
-async def test_a_line_without_an_end_comes_out_when_the_container_stops(engine: Engine, spec: Spec) -> None:
+async def test_unfinished_line_comes_when_the_container_stops(engine: Engine, spec: Spec) -> None:
     container = await ran(engine, spec, "echo first; echo -n unfinished")
 
     assert (await containers.last_lines(engine, container)) == "first\nunfinished"
@@ -95,9 +95,7 @@ async def test_new_lines_arrive_while_it_runs(engine: Engine, spec: Spec) -> Non
     assert seen == 5
 
 
-async def test_150_followers_leave_room_for_other_calls_and_close_with_their_tasks(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_150_followers_leave_room_for_calls_and_close(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(command="while :; do echo tick; usleep 100000; done"))
     first_line: list[asyncio.Event] = [asyncio.Event() for _ in range(150)]
 

@@ -37,9 +37,7 @@ async def test_the_host_reaches_a_container_and_its_neighbour_does_not(engine: E
     assert await answers(serving.address, 8080)
 
 
-async def test_the_host_reaches_an_app_in_the_last_seat_of_a_bridge_and_one_on_the_next(
-    engine: Engine, spec: Spec
-) -> None:
+async def test_host_reaches_last_address_of_a_bridge_and_the_next(engine: Engine, spec: Spec) -> None:
     seats = [SEATS_PER_BRIDGE - 1, SEATS_PER_BRIDGE]
     subnet = engine.network.subnet
     placed = [
@@ -69,7 +67,7 @@ async def test_a_container_of_another_bridge_is_not_reached_either(engine: Engin
     assert code != 0
 
 
-async def test_a_network_is_made_once_and_made_again_with_the_same_addresses(engine: Engine) -> None:
+async def test_network_is_made_once_and_remade_with_its_addresses(engine: Engine) -> None:
     bridge = bridge_of(engine.network.subnet, 1100)
     name = await networks.ensure_app_bridge(engine, bridge)
     before = await engine.request("GET", f"networks/{name}")
@@ -88,7 +86,7 @@ async def test_a_network_is_made_once_and_made_again_with_the_same_addresses(eng
     assert before["EnableIPv6"] is False
 
 
-async def test_the_first_networks_are_those_of_the_build_slots_and_of_the_first_seats(engine: Engine) -> None:
+async def test_initial_networks_are_of_build_slots_and_first_addresses(engine: Engine) -> None:
     await networks.ensure_initial_networks(engine, build_slots=2)
 
     found = await engine.ask(engine.docker.networks.list(filters=engine.labels.object_filter()))
@@ -99,7 +97,7 @@ async def test_the_first_networks_are_those_of_the_build_slots_and_of_the_first_
     }
 
 
-async def test_the_first_apps_of_a_server_may_all_ask_for_their_network_at_once(engine: Engine) -> None:
+async def test_first_apps_may_request_their_network_concurrently(engine: Engine) -> None:
     """The engine reserves the addresses of a network well before it lists it."""
     bridge = bridge_of(engine.network.subnet, 2100)
 
@@ -108,7 +106,7 @@ async def test_the_first_apps_of_a_server_may_all_ask_for_their_network_at_once(
     assert set(names) == {networks.app_network_name(engine, bridge)}
 
 
-async def test_addresses_that_somebody_else_has_are_a_conflict_with_a_sentence(engine: Engine) -> None:
+async def test_addresses_in_use_are_a_conflict_with_a_sentence(engine: Engine) -> None:
     bridge = bridge_of(engine.network.subnet, 1100)
     await networks.ensure_app_bridge(engine, bridge)
     async with Engine(engine.settings, engine.network, f"other-{new_id()}") as other:
@@ -137,7 +135,7 @@ async def test_a_network_of_our_name_that_is_open_inside_is_refused(engine: Engi
         await networks.ensure_app_bridge(engine, bridge)
 
 
-def test_the_interface_name_fits_into_the_kernels_fifteen_characters(engine: Engine) -> None:
+def test_interface_name_fits_into_fifteen_characters(engine: Engine) -> None:
     largest = IPv4Network("10.0.0.0/8").num_addresses // 2048 - 1
 
     assert len(f"{networks.interface_prefix(engine)}a{largest}") <= 15

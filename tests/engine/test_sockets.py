@@ -41,7 +41,7 @@ async def test_open_connections_to_an_app_are_counted_until_they_close(engine: E
     await eventually(count, 0)
 
 
-async def test_where_an_app_listens_is_seen_without_the_engines_resolver(engine: Engine, spec: Spec) -> None:
+async def test_listening_sockets_leave_out_the_engines_resolver(engine: Engine, spec: Spec) -> None:
     wanted = spec(command="sh -c 'nc -ll -p 8080 -e echo & httpd -f -p 127.0.0.1:9090 & wait'")
     pid = await pid_of(engine, await containers.start(engine, wanted))
 
@@ -51,7 +51,7 @@ async def test_where_an_app_listens_is_seen_without_the_engines_resolver(engine:
     await eventually(found, {8080: False, 9090: True})
 
 
-def test_both_address_families_are_read_and_mapped_addresses_are_plain() -> None:
+def test_both_families_are_read_and_mapped_addresses_are_plain() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as narrow,
         socket.create_server(("::", 0), family=socket.AF_INET6) as wide,

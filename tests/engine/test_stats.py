@@ -76,5 +76,5 @@ def test_a_missing_member_counts_as_nothing(missing: str) -> None:
     assert stats.parse_stats({**FIRST, missing: None}) is not None
 
 
-def test_an_answer_without_memory_is_of_a_container_that_does_not_run() -> None:
+def test_stats_without_memory_mean_a_stopped_container() -> None:
     assert stats.parse_stats({**FIRST, "memory_stats": {}}) is None

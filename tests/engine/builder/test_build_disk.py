@@ -27,7 +27,7 @@ MEBIBYTE = 1024 * 1024
 QUIET_SECONDS = 0.5
 
 
-async def test_build_is_paused_while_the_files_of_a_full_disk_are_counted(tmp_path: Path) -> None:
+async def test_build_is_paused_while_its_files_are_counted(tmp_path: Path) -> None:
     happened = []
 
     @asynccontextmanager

@@ -73,7 +73,7 @@ async def test_a_build_gives_its_image_the_name_that_is_asked_for(
     assert await builder_container.list_all(engine) == []
 
 
-async def test_the_next_build_of_a_tenant_finds_its_layers_and_another_tenants_does_not(
+async def test_layers_are_cached_for_their_tenant_only(
     base_image: str, builder: Builder, build_request: Make
 ) -> None:
     dockerfile = f"FROM {base_image}\nRUN date; echo made > /made\n"
@@ -112,7 +112,7 @@ async def test_two_builds_of_a_tenant_at_once_take_two_places(
     assert names == {engine.labels.cache_name(tenant, place) for place in (0, 1)}
 
 
-async def test_cancelling_ends_the_build_within_two_seconds_and_nothing_of_it_runs_on(
+async def test_cancelled_build_ends_within_two_seconds_completely(
     engine: Engine, base_image: str, builder: Builder, build_request: Make
 ) -> None:
     mark = f"7{time.time_ns() % 10**8}"  # how long the step sleeps, which no other process does
@@ -131,7 +131,7 @@ async def test_cancelling_ends_the_build_within_two_seconds_and_nothing_of_it_ru
     assert await images.inspect(engine, request.tag) is None
 
 
-async def test_a_container_that_a_killed_server_left_is_removed_by_the_next_build(
+async def test_next_build_removes_the_container_of_a_killed_server(
     engine: Engine, base_image: str, builder: Builder, build_request: Make, build_settings: config.Settings
 ) -> None:
     left = build_request()
@@ -155,7 +155,7 @@ async def test_a_build_has_the_limits_that_are_asked_for(
     assert (kept.memory_bytes, kept.cpu, kept.max_processes) == (300 * 1024 * 1024, 0.5, 99)
 
 
-async def test_a_step_sees_its_own_processes_and_nothing_of_the_builder(
+async def test_step_sees_its_own_processes_and_no_builder(
     base_image: str, builder: Builder, build_request: Make
 ) -> None:
     look = "cat /proc/self/status; ls /proc; cat /proc/1/environ /proc/1/cmdline; kill -9 -1; true"
@@ -205,7 +205,7 @@ async def test_a_process_limit_ends_what_passes_it_and_not_the_builder(
     assert re.search(r"can't fork|resource temporarily unavailable|processes", str(error.failure), re.I)
 
 
-async def test_the_usual_frontend_is_built_in_where_no_registry_answers(
+async def test_usual_frontend_is_built_in_without_a_registry(
     base_image: str, builder: Builder, build_request: Make
 ) -> None:
     request = build_request(syntax="docker/dockerfile:1.7")
@@ -251,7 +251,7 @@ async def test_a_build_that_fills_the_disk_is_ended_and_its_cache_goes(
     await eventually(is_there, False)
 
 
-async def test_the_container_has_the_labels_of_its_deployment_and_no_secret(
+async def test_container_has_its_deployments_labels_and_no_secret(
     engine: Engine, base_image: str, builder: Builder, build_request: Make
 ) -> None:
     request = build_request(secrets={"token": b"very-secret"}, docker_config='{"auths": {}}')

@@ -167,7 +167,7 @@ async def test_what_a_failed_build_had_done_is_there_for_the_next(
     assert "echo installed" in cached
 
 
-async def test_the_files_of_a_cache_go_before_the_engine_is_asked_for_it(
+async def test_cache_files_go_before_the_engine_removes_the_volume(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await ensure(engine, UserId(uuid.uuid4()), 0)
@@ -202,7 +202,7 @@ async def test_a_cache_that_a_container_uses_stays_as_it_is(engine: Engine, base
     assert await remove(engine, made)
 
 
-async def test_a_reason_does_not_wait_for_the_removal_of_a_cache_and_its_tenants_next_build_does(
+async def test_next_build_but_no_error_waits_for_cache_removal(
     engine: Engine,
     base_image: str,
     build_settings: config.Settings,

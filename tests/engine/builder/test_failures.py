@@ -103,7 +103,7 @@ def test_a_base_image_that_can_not_be_fetched_says_why(complaint: str, is_retrie
         ('failed to load cache key: Get "http://me:pw@a.example/x": dial tcp 8.8.8.8:80: EOF', "a.example/x"),
     ],
 )
-def test_a_file_that_can_not_be_fetched_is_named_without_a_password(complaint: str, words: str) -> None:
+def test_unfetched_file_is_named_without_its_password(complaint: str, words: str) -> None:
     error = explained(complaint)
 
     assert error.failure.code is FailureCode.BUILD_FAILED
@@ -139,7 +139,7 @@ def test_repository_that_can_not_be_fetched_is_named(complaint: str, words: str)
     assert "me:pw" not in str(error.failure)
 
 
-def test_a_private_network_that_the_operator_opened_is_not_called_closed() -> None:
+def test_allowed_private_network_is_not_called_closed() -> None:
     progress = heard(f"{HUB}failed to do request: dial tcp 10.1.2.3:443: connect: connection refused")
 
     error = failure_of(BuilderExit(1, False, ""), progress, [IPv4Network("10.1.2.0/24")])
@@ -183,7 +183,7 @@ def test_memory_is_called_so_behind_any_exit_code() -> None:
 
 
 @pytest.mark.parametrize("code", [NO_DAEMON, 137, 126])
-def test_a_builder_that_ends_without_a_word_is_the_platforms_fault(code: int) -> None:
+def test_builder_without_error_output_is_the_platforms_fault(code: int) -> None:
     error = explained("", code, stdout_tail="failed to start")
 
     assert isinstance(error, EngineUnavailable)

@@ -63,7 +63,7 @@ def test_what_an_app_decides_is_kept(made: MadeLayout, base: MadeLayout) -> None
     assert found == settings | {"Labels": {"maintainer": "somebody"} | OURS}
 
 
-def test_a_large_configuration_is_taken_and_a_larger_one_is_named(made: MadeLayout, base: MadeLayout) -> None:
+def test_large_configuration_is_accepted_up_to_its_limit(made: MadeLayout, base: MadeLayout) -> None:
     """The limit is for those who write megabytes: every port, and each of them again in the history."""
     ports = {f"{port}/tcp": {} for port in range(1, 65_536)}
     made.image([FILES], {"ExposedPorts": ports}, history=[{"created_by": f"EXPOSE {list(ports)}"}])

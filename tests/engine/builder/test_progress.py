@@ -121,7 +121,7 @@ def test_a_record_that_makes_no_sense_is_passed_over(line: bytes) -> None:
     assert lines == ["[1/9] RUN x"]
 
 
-def test_a_record_without_an_end_is_dropped_and_the_next_one_is_read() -> None:
+def test_endless_record_is_dropped_and_the_next_is_read() -> None:
     endless = b'{"logs": "' + b"x" * (LONGEST_RECORD_BYTES + 1)
 
     _, lines = told(endless + b'"}\n' + records({"vertexes": [vertex(1, started=STARTED)]}))

@@ -85,7 +85,7 @@ async def test_what_the_pull_of_a_killed_server_left_is_freed(
         await eventually(lambda: asyncio.to_thread(kept, take.engine, first), [])
 
 
-async def test_engine_is_asked_to_free_only_after_a_pull_broke_off_and_while_none_runs(
+async def test_engine_frees_after_a_broken_pull_while_none_runs(
     engine: Engine,
 ) -> None:
     pulls, is_kept = Pulls(), engine.facts.has_containerd_store

@@ -85,9 +85,7 @@ async def test_a_repository_can_not_drop_or_rewrite_its_files(fetched: Fetched, 
     assert found == {path: content.encode() for path, content in tree.items()}
 
 
-async def test_dockers_ignore_file_is_honoured_but_for_what_a_build_needs(
-    fetched: Fetched, clone: Path
-) -> None:
+async def test_dockerignore_applies_except_to_what_a_build_needs(fetched: Fetched, clone: Path) -> None:
     sha = await fetched(
         {".dockerignore": "*\n!src\nsrc/*.log", "Dockerfile": "FROM x", "src/a": "a", "src/b.log": "b"}
     )
@@ -113,9 +111,7 @@ async def test_rules_beside_the_dockerfile_go_before_the_general_ones(fetched: F
     }
 
 
-async def test_nothing_but_the_authors_rules_counts_for_an_own_dockerfile(
-    fetched: Fetched, clone: Path
-) -> None:
+async def test_own_dockerfile_obeys_only_the_authors_ignore_rules(fetched: Fetched, clone: Path) -> None:
     tree = {"Dockerfile": "FROM x", "node_modules/a": "a", ".venv/b": "b", ".env": "c"}
     assert set(await contents(archive(clone, await fetched(tree)))) == set(tree)
 
@@ -175,9 +171,7 @@ async def test_what_a_generated_dockerfile_copies_is_always_sent(fetched: Fetche
     assert set(found) == {*OURS, ".dockerignore", "package-lock.json", "public/index.html"}
 
 
-async def test_the_builder_leaves_out_nothing_more_of_a_generated_build(
-    fetched: Fetched, clone: Path
-) -> None:
+async def test_builder_ignores_nothing_more_of_a_generated_build(fetched: Fetched, clone: Path) -> None:
     """BuildKit obeys the ignore file beside the Dockerfile, then not that of the root."""
     sha = await fetched({".dockerignore": "package-lock.json", "package-lock.json": "l"})
     found = await contents(archive(clone, sha, generated(copies=("package-lock.json",))))

@@ -92,9 +92,7 @@ async def test_a_repository_with_sha256_ids_is_fetched(server: GitServer, clone:
     assert (await fetch(SETTINGS, clone, url, "main", None, SILENT)).commit == sha
 
 
-async def test_a_host_that_redirects_to_the_address_with_git_is_understood(
-    server: GitServer, clone: Path
-) -> None:
+async def test_redirect_to_the_address_with_git_is_followed(server: GitServer, clone: Path) -> None:
     url, sha = await server.publish("app", HELLO)
     assert (await fetch(SETTINGS, clone, url.removesuffix(".git"), "main", None, SILENT)).commit == sha
     await remove(clone)

@@ -267,9 +267,7 @@ async def test_a_plan_that_makes_sense_is_taken(
     assert (await planned(fetched, clone, {"Dockerfile": "FROM x"})).as_json() == PLAN
 
 
-async def test_an_endless_sentence_is_cut_and_the_repositorys_own_fault(
-    fetched: Fetched, clone: Path
-) -> None:
+async def test_endless_sentence_is_cut_and_the_repositorys_fault(fetched: Fetched, clone: Path) -> None:
     with pytest.raises(DeploymentFailed, match="there is no setting kkk") as failed:
         await planned(fetched, clone, {"index.html": "", "stackyn.toml": f"{'k' * 1_500_000} = 1"})
     assert failed.value.failure.code is not FailureCode.INTERNAL and not failed.value.retryable

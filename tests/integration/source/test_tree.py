@@ -45,9 +45,7 @@ async def test_more_files_than_the_limit_are_too_many(fetched: Fetched, clone: P
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE
 
 
-async def test_contents_over_the_limit_are_too_large_even_in_a_small_pack(
-    fetched: Fetched, clone: Path
-) -> None:
+async def test_contents_over_the_limit_are_refused_in_a_small_pack(fetched: Fetched, clone: Path) -> None:
     sha = await fetched({"zeros.bin": bytes(5 << 20)})
     assert 0 < sum(files_in(clone, "objects/pack/*.pack").values()) < 100_000
     with pytest.raises(DeploymentFailed, match="limit of 4 MB") as failed:

@@ -131,7 +131,7 @@ def test_locks_have_the_releases_that_lines_are_said_to_be() -> None:
     assert {version.partition(".")[0]: version for version in found} == TOOLS["node"].release_of_line
 
 
-def test_release_is_made_as_its_line_and_not_among_those_offered_first() -> None:
+def test_release_is_made_as_its_line_and_is_no_recipe() -> None:
     release, line = recipe_of("stackyn/node:22.19.0"), recipe_of("stackyn/node:20")
 
     assert release.can_be_made_here and release.name not in RECIPES

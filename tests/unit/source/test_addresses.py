@@ -81,7 +81,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_other_urls_are_refused_with_a_sentence_for_the_form_field(text: str) -> None:
+def test_other_urls_are_refused_for_the_form_field(text: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_url(DEFAULT, text)
     assert (refused.value.code, refused.value.status) == ("INVALID_REQUEST", 400)
@@ -134,7 +134,7 @@ def test_public_addresses_are_within_reach(address: str) -> None:
     assert is_allowed_address(DEFAULT, ipaddress.ip_address(address))
 
 
-def test_a_private_network_is_within_reach_when_the_operator_allows_it() -> None:
+def test_private_network_is_reachable_when_allowed() -> None:
     settings = SourceSettings(allowed_private=("10.5.0.0/16", "fd00::/8"))
     addresses = ("10.5.1.1", "::ffff:10.5.1.1", "fd00::1", "10.6.0.1", "127.0.0.1")
     assert [is_allowed_address(settings, ipaddress.ip_address(a)) for a in addresses] == [

@@ -69,7 +69,7 @@ def test_each_failure_has_its_code(stderr: str, code: str, is_retried: bool) -> 
     assert explained.failure.evidence or not stderr
 
 
-def test_evidence_has_no_credentials_no_control_characters_and_an_end() -> None:
+def test_evidence_is_bounded_without_credentials_and_controls() -> None:
     text = "\n".join(
         [
             *(f"remote: line {number}" for number in range(100)),
@@ -84,7 +84,7 @@ def test_evidence_has_no_credentials_no_control_characters_and_an_end() -> None:
     assert max(len(line) for line in evidence.splitlines()) <= git_failures.EVIDENCE_LINE_LENGTH
 
 
-def test_a_missing_branch_in_a_repository_without_branches_says_so() -> None:
+def test_missing_branch_says_when_there_are_no_branches() -> None:
     explained = git_failures.no_such_branch("main", [])
     assert explained.failure.code is FailureCode.REF_NOT_FOUND
     assert "no branches" in explained.failure.hint
