@@ -1,5 +1,5 @@
-"""The base images that apps are built on, and the image that builds run in: made on this machine, kept on this machine.
+"""Make the base images that apps are built on, and the image that builds run in, on this machine.
 
-Base images live in an OCI image layout (`[images] directory`), which every build gets read-only; they are no images of
-the engine. Only the builder image (`[images] builder`) is one.
+Base images are in an OCI image layout (`[images] directory`), which every build gets read-only; the engine does not
+have them. Only the builder image (`[images] builder`) is an image of the engine.
 """

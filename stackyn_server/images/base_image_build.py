@@ -1,4 +1,4 @@
-"""One base image, built by the sealed builder: the same container as a tenant's build has, with a context of ours."""
+"""Build one base image with the sealed builder: in the same container as a tenant's build, with our own context."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from stackyn_server.errors import StackynError
 from stackyn_server.images.host_settings import HostSettings
 from stackyn_server.images.recipes import FILES, ImageRecipe
 
-DEPLOYMENT = DeploymentId(0)  # which a builder container of ours is labelled with
+DEPLOYMENT = DeploymentId(0)  # the deployment in the labels of our builder containers
 VOLUME = "stackyn-base-images"
 _NOBODY = UserId(UUID(int=0))
 _KEEP_MB = 20_480
 _MAX_PROCESSES = 4096
-_VOLUME_SECONDS = 300  # removing some GB of files takes an engine with much to do its time
+_VOLUME_SECONDS = 300  # a busy engine needs minutes to remove some GB of files
 
 
 class ImageNotMade(StackynError):
-    """The build ended badly. Its last lines are a note; what it fetches may be there the next time (`retryable`)."""
+    """The build failed. Its last lines are a note. A failed fetch may succeed the next time (`retryable`)."""
 
     code, retryable = "IMAGE_NOT_MADE", True
 
 
 @asynccontextmanager
 async def open_base_image_builder(engine: Engine, settings: Settings) -> AsyncIterator[BaseImageBuilder]:
-    """Open a cache for the images that are made together; it is gone after the block."""
-    # Of the folder's own: servers with another one on this machine may be making images meanwhile.
+    """Make a cache volume for images that are built together, and remove it after the block."""
+    # The name depends on the folder: a server with another folder may make images on this machine at the same time.
     name = f"{VOLUME}-{hashlib.sha256(str(settings.images.directory).encode()).hexdigest()[:8]}"
-    await _remove(engine, name)  # of an earlier run that was killed
+    await _remove(engine, name)  # left by an earlier run that was killed
     created = await engine.request("POST", "volumes/create", body={"Name": name})
     try:
         architecture = (await engine.request("GET", "version"))["Arch"]
@@ -65,7 +65,7 @@ async def _remove(engine: Engine, volume: str) -> None:
 
 
 class BaseImageBuilder:
-    """Where base images are made, one after the other. `architecture` in Go's words; `cache` is the volume's folder."""
+    """Builds base images, one after the other. `architecture` is Go's name for it; `cache` is the volume's folder."""
 
     def __init__(
         self, engine: Engine, settings: Settings, architecture: str, volume: str, cache: Path
@@ -79,19 +79,19 @@ class BaseImageBuilder:
     async def build(
         self, recipe: ImageRecipe, host: HostSettings, below: Mapping[str, str], *, is_local: bool
     ) -> Path:
-        """Build an image and return its OCI image layout, which the next build empties. Raises `ImageNotMade`.
+        """Build an image and return its OCI image layout, which the next build removes. Raises `ImageNotMade`.
 
-        `below` are the images of ours that it may start from: name → digest.
+        `below` are our images that it may start from: name → digest.
         """
         request = self._request()
-        words = arguments(request, below, has_registry=not is_local)
+        buildctl_arguments = arguments(request, below, has_registry=not is_local)
         builds = self._settings.builds
         configuration = daemon_configuration(f"linux/{self._architecture}", _KEEP_MB)
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
-        control = control_tar(words, configuration, request)
+        control = control_tar(buildctl_arguments, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)
         progress = BuildProgress()
-        telling = BuildLogWriter(progress, lambda _line: None)
+        log_writer = BuildLogWriter(progress, lambda _line: None)
         spec = BuilderSpec(
             app=None,
             deployment=request.deployment,
@@ -104,14 +104,14 @@ class BaseImageBuilder:
         )
         limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
         pause = partial(builder_container.paused, self._engine, request.deployment)
-        running = run_builder(self._engine, spec, control, _one_piece(context), telling.feed)
+        running = run_builder(self._engine, spec, control, _one_piece(context), log_writer.feed)
         try:
             ended = await run_within_limits(self._cache, limits, pause, running)
         except DeploymentFailed as error:
             raise ImageNotMade(f"{recipe.name} was not made. {error.message}") from error
-        await telling.finish()
+        await log_writer.finish()
         if ended.exit_code:
-            # In the words for tenants, whose Dockerfile it is not.
+            # The sentence is written for tenants, but this Dockerfile is ours.
             reason = failure_of(ended, progress, builds.allowed_private)
             failed = ImageNotMade(
                 f"{recipe.name} was not made. {reason.message}", retryable=not lacks_base_image(progress)
@@ -126,7 +126,7 @@ class BaseImageBuilder:
             deployment=DEPLOYMENT,
             tenant=_NOBODY,
             dockerfile="Dockerfile",
-            network="host",  # all of it is ours, and the machine's name server may listen on loopback only
+            network="host",  # the build is trusted, and the machine's name server may listen only on loopback
             memory_mb=self._settings.builds.memory_mb,
             cpu=self._engine.facts.processors,
             max_processes=_MAX_PROCESSES,

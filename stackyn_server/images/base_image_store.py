@@ -1,7 +1,7 @@
-"""The OCI image layout of the base images: who writes it, and how without disturbing builds that read it.
+"""Write the OCI image layout of the base images without disturbing the builds that read it.
 
-A build is given a digest, and reads its blobs for as long as it runs. So blobs are written first, `index.json` is
-renamed into place, and a blob that no image has any more goes only `KEPT_SECONDS` after that.
+A build gets a digest and reads its blobs while it runs. So blobs are written first, `index.json` is renamed into place,
+and a blob that no image has is removed `KEPT_SECONDS` later.
 https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
@@ -26,16 +26,16 @@ RECIPE = "io.stackyn.recipe"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-MAKING = "making"  # locked by whoever makes images, for as long as that takes
-_LOCK = "lock"  # locked by whoever writes
+MAKING = "making"  # locked while images are made
+_LOCK = "lock"  # locked while the layout is written
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _PIECE_BYTES = 1024 * 1024
 _LONGEST_DOCUMENT_BYTES = 4 * 1024 * 1024
-_READABLE, _ENTERED = 0o644, 0o755  # a build reads it as another user
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755  # a build reads the layout as another user
 
 
 class BaseImageStoreUnusable(StackynError):
-    """The folder of the base images can't be written, or what should be put into it isn't an image."""
+    """The folder of the base images can't be written, or an image for it is invalid."""
 
     code = "IMAGES_UNUSABLE"
 
@@ -50,7 +50,7 @@ class BaseImage:
 
 
 class BaseImageStore:
-    """The layout in one folder. Every method may be called while builds read it and another process writes it."""
+    """The base images in one folder. All methods may run while builds read it and another process writes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,20 +60,20 @@ class BaseImageStore:
         return self.folder / "blobs" / "sha256"
 
     def entries(self) -> dict[str, BaseImage]:
-        """Return the images by name; none when there is no layout yet."""
-        found = {}
-        for listed in self._manifests():
-            marks = listed.get("annotations", {})
-            if name := marks.get(NAME):
-                found[name] = BaseImage(name, listed["digest"], marks.get(RECIPE, ""))
-        return found
+        """Return the images by name. Empty when there is no layout yet."""
+        entries = {}
+        for manifest in self._manifests():
+            annotations = manifest.get("annotations", {})
+            if name := annotations.get(NAME):
+                entries[name] = BaseImage(name, manifest["digest"], annotations.get(RECIPE, ""))
+        return entries
 
     def blob(self, digest: str) -> Path:
-        """Return where a blob is; it need not be there."""
+        """Return the path of a blob, which may not exist."""
         return self._blobs / _hexadecimal(digest)
 
     def take(self, name: str, recipe: str, made: Path) -> BaseImage:
-        """Take the one image of another layout (a build's result) under a name. Its blobs are copied and checked.
+        """Add the only image of another layout (a build's result) under a name. Its blobs are copied and checked.
 
         Raises `BaseImageStoreUnusable` when that layout doesn't hold exactly one image, or a digest is wrong.
         """
@@ -89,7 +89,7 @@ class BaseImageStore:
             return self._enter(name, recipe, listed["digest"], listed["size"])
 
     def take_root(self, name: str, recipe: str, root: Path, architecture: str) -> BaseImage:
-        """Take a tar of a root file system as an image with one layer. `architecture` in Go's words, as in `amd64`."""
+        """Add the tar of a root file system as an image with one layer. `architecture` is Go's name, as in `amd64`."""
         with self._writing():
             with root.open("rb") as content:
                 layer, layer_size = self._write(_pieces(content))
@@ -115,51 +115,55 @@ class BaseImageStore:
         return [self.blob(layer["digest"]) for layer in manifest["layers"]]
 
     def mark_used(self, names: Iterable[str]) -> None:
-        """Remember that images were used now."""
+        """Record that images are used now."""
         entries = self.entries()
         for name in names:
             if name in entries:
-                with suppress(FileNotFoundError):  # forgotten meanwhile
+                with suppress(FileNotFoundError):  # removed meanwhile
                     os.utime(self.blob(entries[name].digest))
 
     def unused(self, seconds: float) -> list[str]:
-        """Return the images that were neither made nor used for so long, by `mark_used`."""
-        found, now = [], time.time()
+        """Return the images that were neither made nor marked as used for so many seconds."""
+        names, now = [], time.time()
         for name, entry in self.entries().items():
             with suppress(FileNotFoundError):
                 if now - self.blob(entry.digest).stat().st_mtime >= seconds:
-                    found.append(name)
-        return found
+                    names.append(name)
+        return names
 
     def remove(self, names: Iterable[str]) -> None:
-        """Forget images. Their blobs go later, with `prune`."""
-        gone = set(names)
+        """Remove images from the index. `prune` removes their blobs later."""
+        removed = set(names)
         with self._writing():
             self._publish(
-                [one for one in self._manifests() if one.get("annotations", {}).get(NAME) not in gone]
+                [
+                    manifest
+                    for manifest in self._manifests()
+                    if manifest.get("annotations", {}).get(NAME) not in removed
+                ]
             )
 
     def prune(self, kept_seconds: float = KEPT_SECONDS) -> int:
-        """Remove the blobs that no image has had for `kept_seconds`. Return how many bytes that freed."""
+        """Remove the blobs that no image has had for `kept_seconds`, and return the freed bytes."""
         freed = 0
         with self._writing():
             used = set(self._used(self._manifests()))
             for file in self._blobs.iterdir():
-                found = file.stat()
-                if file.name not in used and time.time() - found.st_mtime >= kept_seconds:
+                state = file.stat()
+                if file.name not in used and time.time() - state.st_mtime >= kept_seconds:
                     file.unlink()
-                    freed += found.st_size
+                    freed += state.st_size
         return freed
 
     def prepare(self) -> None:
-        """Make the folder when there is none. Raises `BaseImageStoreUnusable` when it can't be written."""
+        """Make the folder where it is missing. Raises `BaseImageStoreUnusable` when it can't be written."""
         try:
             for folder in (self.folder, self._blobs.parent, self._blobs):
                 if not folder.is_dir():
                     folder.mkdir(parents=True, exist_ok=True)
-                    folder.chmod(_ENTERED)
+                    folder.chmod(_FOLDER_MODE)
             for name in (_LOCK, MAKING):
-                # Closed: a build sees this folder, and whoever can open a file can lock it.
+                # Not readable for builds, which see this folder: whoever can open a file can lock it.
                 (self.folder / name).touch(mode=0o600)
         except OSError as error:
             raise BaseImageStoreUnusable(
@@ -169,7 +173,7 @@ class BaseImageStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep every other writer out of the folder."""
+        """Lock out all other writers."""
         self.prepare()
         with (self.folder / _LOCK).open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -182,21 +186,23 @@ class BaseImageStore:
             return []
 
     def _enter(self, name: str, recipe: str, digest: str, size: int) -> BaseImage:
-        """Name an image whose blobs are here; what had the name before loses it."""
-        others = [one for one in self._manifests() if one.get("annotations", {}).get(NAME) != name]
-        marks = {NAME: name, RECIPE: recipe}
+        """Give a name to an image whose blobs are here. Another image with this name loses it."""
+        others = [
+            manifest for manifest in self._manifests() if manifest.get("annotations", {}).get(NAME) != name
+        ]
+        annotations = {NAME: name, RECIPE: recipe}
         self._publish(
-            [*others, {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": marks}]
+            [*others, {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": annotations}]
         )
         return BaseImage(name, digest, recipe)
 
     def _publish(self, manifests: list[dict[str, Any]]) -> None:
-        # A blob's time is when it was needed last: from now on, for those that this leaves without an image.
-        left = set(self._used(self._manifests())) - set(self._used(manifests))
+        # A blob's time tells when an image last had it: set it for blobs that no image has from now on.
+        orphaned = set(self._used(self._manifests())) - set(self._used(manifests))
         self._replace(self.folder / "oci-layout", _text({"imageLayoutVersion": "1.0.0"}))
         index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}
         self._replace(self.folder / "index.json", _text(index))
-        for name in left:
+        for name in orphaned:
             os.utime(self._blobs / name)
 
     def _used(self, manifests: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -210,7 +216,7 @@ class BaseImageStore:
         if self.blob(digest).is_file():
             os.utime(self.blob(digest))
             return
-        # What is here already is a link in a build's result; nothing else in it may be one.
+        # In a build's result, only blobs that are here already may be links.
         source = os.open(made / "blobs" / "sha256" / _hexadecimal(digest), os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(source, "rb") as content:
             written, _size = self._write(_pieces(content))
@@ -226,7 +232,7 @@ class BaseImageStore:
                 content.update(piece)
                 size += len(piece)
                 file.write(piece)
-            os.fchmod(file.fileno(), _READABLE)
+            os.fchmod(file.fileno(), _FILE_MODE)
             file.flush()
             os.fsync(file.fileno())
         waiting.rename(self._blobs / content.hexdigest())
@@ -236,7 +242,7 @@ class BaseImageStore:
         waiting = file.with_name(f".{file.name}")
         with waiting.open("wb") as content:
             content.write(text)
-            os.fchmod(content.fileno(), _READABLE)
+            os.fchmod(content.fileno(), _FILE_MODE)
             content.flush()
             os.fsync(content.fileno())
         waiting.rename(file)
@@ -254,10 +260,10 @@ def _text(document: Mapping[str, Any]) -> bytes:
 def _document(text: bytes) -> dict[str, Any]:
     if len(text) > _LONGEST_DOCUMENT_BYTES:
         raise BaseImageStoreUnusable("A manifest of a base image is larger than any manifest.")
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    document = json.loads(text)
+    if not isinstance(document, dict):
         raise BaseImageStoreUnusable("A manifest of a base image is no manifest.")
-    return found
+    return document
 
 
 def _hexadecimal(digest: str) -> str:

@@ -1,5 +1,5 @@
-"""The image that builds run in, made in the engine without its builder: a Debian, the packages of
-`engine/builder/image/settle`, our programs, and a commit."""
+"""Make the image that builds run in, without the engine's own builder: a container with a Debian, the packages of
+`engine/builder/image/settle` and our programs is committed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BuilderNotMade(StackynError):
 
 
 def recipe_digest(host_digest: str) -> str:
-    """Return 16 hexadecimal digits of everything that the image is made from."""
+    """Return 16 hexadecimal digits of a digest over everything that the image is made from."""
     content = hashlib.sha256(f"{host_digest} {OFFICIAL_ROOT} {builder_programs.digest()}".encode())
     for name in (_SETTLE.name, _PROGRAM.name):
         content.update((builder_programs.SOURCES / name).read_bytes())
@@ -45,13 +45,13 @@ def recipe_digest(host_digest: str) -> str:
 
 
 async def is_made(engine: Engine, name: str, made_from: str) -> bool:
-    """Say whether the engine has the image, made from this recipe."""
-    found = await images.inspect(engine, name)
-    return found is not None and found.labels.get(RECIPE) == made_from
+    """Return whether the engine has the image, made from this recipe."""
+    image = await images.inspect(engine, name)
+    return image is not None and image.labels.get(RECIPE) == made_from
 
 
 async def pull(engine: Engine, name: str) -> None:
-    """Fetch an image of a registry. Raises `BuilderNotMade` with the engine's reason."""
+    """Pull an image from a registry. Raises `BuilderNotMade` with the engine's reason."""
     repository, _, tag = name.rpartition(":")
     async with engine.stream("POST", "images/create", params={"fromImage": repository, "tag": tag}) as answer:
         async for line in answer.json_lines():
@@ -60,7 +60,7 @@ async def pull(engine: Engine, name: str) -> None:
 
 
 async def copy_official_programs(engine: Engine, work: Path) -> Path:
-    """Copy the builder's programs out of the official image, which the engine has, and return their folder."""
+    """Copy the builder's programs from the official image, which the engine must have, and return their folder."""
     target = work / "official"
     await asyncio.to_thread(target.mkdir)
     async with _container(engine, {"Image": builder_programs.official_image()}) as container:
@@ -105,33 +105,32 @@ async def make(engine: Engine, name: str, root: Path | None, folder: Path, host:
         if earlier is not None and earlier.tags == (name,):
             nameless.append(earlier.id)
         for image in nameless:
-            with suppress(
-                Absent, InUse
-            ):  # in use: by the image that was made of it, or by a build that goes on
+            # In use: by the image that was made from it, or by a running build.
+            with suppress(Absent, InUse):
                 await engine.request("DELETE", f"images/{image}")
 
 
 @asynccontextmanager
 async def _container(engine: Engine, settings: dict[str, Any]) -> AsyncIterator[str]:
-    """Create a container that is gone after the block, and so is one that an earlier run left."""
-    gone = {"force": "true", "v": "true"}
-    await engine.request_or_none("DELETE", f"containers/{_CONTAINER}", params=gone)
+    """Create a container and remove it after the block. One that an earlier run left is removed first."""
+    force = {"force": "true", "v": "true"}
+    await engine.request_or_none("DELETE", f"containers/{_CONTAINER}", params=force)
     body = {"Cmd": ["/bin/true"], **settings}
     created = await engine.request("POST", "containers/create", params={"name": _CONTAINER}, body=body)
     try:
         yield str(created["Id"])
     finally:
-        await engine.request_or_none("DELETE", f"containers/{_CONTAINER}", params=gone)
+        await engine.request_or_none("DELETE", f"containers/{_CONTAINER}", params=force)
 
 
 async def _import(engine: Engine, root: Path) -> str:
-    """Return the id of a nameless image of a root file system."""
+    """Import a root file system as an image without a name, and return its id."""
     params = {"fromSrc": "-", "message": "Debian, for the builder image"}
     async with engine.stream("POST", "images/create", params=params, upload=_pieces(root)) as answer:
-        said = [line async for line in answer.json_lines()]
-    if not said or "status" not in said[-1]:
-        raise BuilderNotMade(f"The engine did not import a Debian: {json.dumps(said[-1:])}")
-    return str(said[-1]["status"])
+        records = [record async for record in answer.json_lines()]
+    if not records or "status" not in records[-1]:
+        raise BuilderNotMade(f"The engine did not import a Debian: {json.dumps(records[-1:])}")
+    return str(records[-1]["status"])
 
 
 def _files(folder: Path, host: HostSettings) -> Iterator[tuple[PurePosixPath, bytes, int]]:

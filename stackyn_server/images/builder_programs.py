@@ -1,7 +1,7 @@
-"""The programs of the builder image: out of the official image where a registry answers, else compiled here.
+"""The programs of the builder image: copied from the official image where a registry answers, else compiled here.
 
-They are kept in the folder of the base images, so that a machine that can do neither, or is slow, can be given the
-folder of another one.
+They are kept in the folder of the base images, so that a machine that can do neither, or is slow, can use a copy of
+another machine's folder.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def official_image() -> str:
 
 
 def digest() -> str:
-    """Return 16 hexadecimal digits of the sources, exact to every module."""
+    """Return 16 hexadecimal digits of a digest over the sources, which include every module's version."""
     return hashlib.sha256(
         b"".join((SOURCES / name).read_bytes() for name in ("go.mod", "go.sum"))
     ).hexdigest()[:16]
 
 
 class BuilderPrograms:
-    """The kept programs of this machine."""
+    """The programs that this machine keeps."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "programs"
@@ -60,19 +60,19 @@ class BuilderPrograms:
         is_current = stamp.is_file() and stamp.read_text().strip() == digest()
         return is_current and all((self.folder / name).is_file() for name in NAMES)
 
-    def keep(self, made: Path) -> None:
-        """Keep the programs of a folder instead of those that were here."""
+    def keep(self, programs: Path) -> None:
+        """Replace the kept programs with those of a folder."""
         (self.folder / _STAMP).unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             waiting = self.folder / f".{name}"
-            shutil.copyfile(made / name, waiting)
+            shutil.copyfile(programs / name, waiting)
             waiting.chmod(0o755)
             waiting.rename(self.folder / name)
         (self.folder / _STAMP).write_text(f"{digest()}\n")
 
     async def compile(self, work: Path, steps: Steps) -> None:
-        """Compile the programs below `work` with this machine's Go, or with one that is fetched for it, and keep them.
+        """Compile the programs below `work` with this machine's Go, or with a fetched one, and keep them.
 
         Raises `CommandFailed`.
         """
@@ -80,7 +80,7 @@ class BuilderPrograms:
         if go is None:
             with steps.step("Go, to compile the builder's programs"):
                 go = await _fetch_go(work / "go")
-            # Nobody else uses these caches of 2 GB.
+            # These caches of 2 GB are used only once.
             environment = {"GOMODCACHE": str(work / "modules"), "GOCACHE": str(work / "cache")}
             environment["GOFLAGS"] = "-modcacherw"  # so that they can be removed
         environment |= {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
@@ -102,14 +102,14 @@ async def _host_go() -> Path | None:
     if found is None:
         return None
     try:
-        said = _GO_VERSION.search(
+        version = _GO_VERSION.search(
             await run_command(found, "version", environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
         )
     except CommandFailed:
         return None
     needed = _NEEDED_GO.search(_GO_MOD)
     assert needed is not None, "go.mod names the oldest Go"
-    return Path(found) if said is not None and _numbers(said[1]) >= _numbers(needed[1]) else None
+    return Path(found) if version is not None and _numbers(version[1]) >= _numbers(needed[1]) else None
 
 
 async def _fetch_go(folder: Path) -> Path:

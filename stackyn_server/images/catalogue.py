@@ -13,14 +13,14 @@ OURS = "stackyn/"
 
 
 def toolchains(images: ImagesSettings, *, has_registry: bool) -> Toolchains:
-    """Return the catalogue: all tools in the versions that can be had, with the images of `[images]` as defaults."""
+    """Return the catalogue: all tools in their available versions, with the images of `[images]` as defaults."""
     tools = dict(_tools(has_registry))
     for name, image in (("python", images.python), ("node", images.node), ("static", images.static)):
         repository, _, version = image.rpartition(":")
-        known = tools[name]
-        if repository == known.repository and version in known.versions:
-            tools[name] = replace(known, default=version)
-        else:  # the operator's own
+        tool = tools[name]
+        if repository == tool.repository and version in tool.versions:
+            tools[name] = replace(tool, default=version)
+        else:  # the operator's own image
             tools[name] = ToolBaseImages(repository, (version,), version)
     return Toolchains(tools, source="registry" if has_registry else "local")
 

@@ -1,4 +1,4 @@
-"""A Debian root file system, made by debootstrap from Debian's packages alone."""
+"""Make a Debian root file system with debootstrap, from Debian's packages only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _USUAL_MIRRORS = {
 }
 _CREDENTIAL = re.compile(r'//[^/@"]+@')
 _FETCH_SETTING = re.compile(r"Acquire::(Check-|https?::)")
-# Of what packages install later, too.
+# Applies to packages that are installed later, too.
 _LEFT_OUT = """\
 path-exclude /usr/share/doc/*
 path-include /usr/share/doc/*/copyright
@@ -63,7 +63,7 @@ def _settle(tree: Path, sources: str, fetching: str) -> None:
 
 
 async def _mirror(label: str, suite: str) -> str:
-    """Return where this machine gets Debian from; the usual place when it is no Debian of that suite."""
+    """Return this machine's Debian mirror, or the default mirror when the machine is no Debian of that suite."""
     try:
         if f"VERSION_CODENAME={suite}" in await asyncio.to_thread(Path("/etc/os-release").read_text):
             listed = await run_command(
@@ -78,7 +78,7 @@ async def _mirror(label: str, suite: str) -> str:
 
 
 async def _fetch_settings() -> str:
-    """Return this machine's settings of how apt fetches: proxies, timeouts. None that hold a credential."""
+    """Return this machine's fetch settings of apt (proxies, timeouts), without those that hold a credential."""
     try:
         lines = (await run_command("apt-config", "dump", "Acquire")).splitlines()
     except CommandFailed:

@@ -1,4 +1,4 @@
-"""Programs of this machine that making images calls."""
+"""Run programs of this machine that the making of images needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class CommandFailed(StackynError):
-    """`output` is the end of what the program wrote."""
+    """`output` is the end of the program's output."""
 
     code = "IMAGES_NOT_MADE"
 
@@ -26,16 +26,16 @@ class CommandFailed(StackynError):
 async def run_command(
     *command: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> str:
-    """Run a program to its end and return what it wrote, both streams. Raises `CommandFailed`.
+    """Run a program to its end and return both of its outputs. Raises `CommandFailed`.
 
-    A cancellation ends it too.
+    A cancellation kills the program.
     """
-    surroundings = {**os.environ, **(environment or {})}
-    surroundings["PATH"] = f"{surroundings.get('PATH', '')}:{_PATH}"
+    process_environment = {**os.environ, **(environment or {})}
+    process_environment["PATH"] = f"{process_environment.get('PATH', '')}:{_PATH}"
     try:
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
-            env=surroundings,
+            env=process_environment,
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

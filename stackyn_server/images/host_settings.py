@@ -1,6 +1,8 @@
-"""What base images take over from this machine: its certificates, and its settings of package clients, because builds
-reach the package registries the same way as the machine. A file that holds a credential is left out: tenants could
-read it."""
+"""Read the settings that base images take over from this machine: certificates and settings of package clients.
+
+Builds reach the package registries in the same way as the machine. A file that holds a credential is left out, because
+tenants could read it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _CREDENTIAL = re.compile(rb"//[^/@\s]+@|_auth|_?password|username|token", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """`files` by their path in an image; `left_out` are those of this machine that hold a credential."""
+    """`files` by path in the image; `left_out` are this machine's files that hold a credential."""
 
     files: Mapping[PurePosixPath, bytes]
     left_out: tuple[Path, ...]

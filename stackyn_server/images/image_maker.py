@@ -1,4 +1,4 @@
-"""Making what is missing of the base images and of the builder image, in the right order."""
+"""Make the missing base images and the builder image, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from stackyn_server.images.recipes import (
 )
 from stackyn_server.images.steps import Steps
 
-_LOCK_SECONDS = 0.5  # between two looks whether somebody else on this machine has finished
+_LOCK_SECONDS = 0.5  # the pause between attempts to take the lock of another process
 
 
 class NeedsRegistry(StackynError):
@@ -43,8 +43,8 @@ class NeedsRegistry(StackynError):
 
 
 class ImageMaker:
-    """Makes the images of one machine. `is_fresh`: also those that are here, with today's packages. `may_go_without`:
-    an image that the registry doesn't give is made from packages, if it can be."""
+    """Makes the images of one machine. `is_fresh`: existing images are made anew, with today's packages.
+    `may_go_without`: an image that the registry does not serve is made from packages where that is possible."""
 
     def __init__(
         self,
@@ -63,18 +63,19 @@ class ImageMaker:
         self._is_fresh = is_fresh
         self._may_go_without = may_go_without
         self._host = HostSettings({}, ())  # until it is read
-        self._made: set[str] = set()  # by this run, so fresh enough
+        self._made: set[str] = set()  # made by this run, so they are fresh
         self._layout = BaseImageStore(settings.images.directory)
         self._programs = BuilderPrograms(settings.images.directory)
 
     async def missing(self, names: Sequence[str] = INITIAL_IMAGES) -> list[str]:
-        """Return the images that are not here, or were made from other recipes, certificates or settings."""
+        """Return the images that are missing, or were made from other recipes, certificates or settings."""
         await self._read_host()
         builder = [] if await self._has_builder() else [self._settings.images.builder]
         return builder + [name for name in names if not await self._is_current(name)]
 
     async def make(self, names: Sequence[str] = INITIAL_IMAGES) -> None:
-        """Make those of `names`, and what they stand on, that are missing. Raises what went wrong, in sentences."""
+        """Make the missing images of `names` and those that they are built on. Errors have sentences for the
+        operator."""
         async with self._alone():
             wanted = await self.missing(names)
             if not wanted:
@@ -86,13 +87,13 @@ class ImageMaker:
             await asyncio.to_thread(self._layout.prune)
 
     async def forget_outdated(self) -> list[str]:
-        """Forget the images that were made for deployments from other recipes, certificates or settings, or all of them
-        when it is fresh ones that are wanted: the next deployment that needs one has it made. Return their names."""
+        """Remove images that were made for deployments from other recipes, certificates or settings, or all of them
+        with `is_fresh`. The next deployment that needs one makes it again. Return their names."""
         await self._read_host()
-        old = [name for name in await self._made_for_deployments() if not await self._is_current(name)]
-        if old:
-            await asyncio.to_thread(self._layout.remove, old)
-        return old
+        outdated = [name for name in await self._made_for_deployments() if not await self._is_current(name)]
+        if outdated:
+            await asyncio.to_thread(self._layout.remove, outdated)
+        return outdated
 
     async def _made_for_deployments(self) -> list[str]:
         entries = await asyncio.to_thread(self._layout.entries)
@@ -105,12 +106,12 @@ class ImageMaker:
         names = [name for name in wanted if name != self._settings.images.builder]
         if not names:
             return
-        async with open_base_image_builder(self._engine, self._settings) as shop:
+        async with open_base_image_builder(self._engine, self._settings) as builder:
             for name in names:
-                await self._need(name, shop, is_local)
+                await self._ensure(name, builder, is_local)
 
-    async def _need(self, name: str, shop: BaseImageBuilder, is_local: bool) -> None:
-        """Make one image, after those that it stands on."""
+    async def _ensure(self, name: str, builder: BaseImageBuilder, is_local: bool) -> None:
+        """Make one image, after the images that it is built on."""
         if await self._is_current(name):
             return
         if name in ROOTS and ROOTS[name].is_first:
@@ -120,7 +121,7 @@ class ImageMaker:
         if not is_local and recipe.official:
             try:
                 with self._steps.step(f"{name}, on {recipe.official}"):
-                    await self._build(recipe, shop, is_local=False)
+                    await self._build(recipe, builder, is_local=False)
                 return
             except ImageNotMade as error:
                 if not self._may_go_without or not recipe.can_be_made_here:
@@ -129,16 +130,16 @@ class ImageMaker:
                 is_local = True
         if not recipe.can_be_made_here:
             raise NeedsRegistry(f"{name} is made from {recipe.official}, and no image registry answers.")
-        for other in recipe.stands_on:
-            await self._need(other, shop, is_local)
+        for lower in recipe.stands_on:
+            await self._ensure(lower, builder, is_local)
         with self._steps.step(name):
-            await self._build(recipe, shop, is_local=True)
+            await self._build(recipe, builder, is_local=True)
 
-    async def _build(self, recipe: ImageRecipe, shop: BaseImageBuilder, *, is_local: bool) -> None:
+    async def _build(self, recipe: ImageRecipe, builder: BaseImageBuilder, *, is_local: bool) -> None:
         entries = await asyncio.to_thread(self._layout.entries)
-        below = {other: entries[other].digest for other in recipe.stands_on if is_local}
-        made = await shop.build(recipe, self._host, below, is_local=is_local)
-        await asyncio.to_thread(self._layout.take, recipe.name, await self._digest(recipe.name), made)
+        below = {lower: entries[lower].digest for lower in recipe.stands_on if is_local}
+        built = await builder.build(recipe, self._host, below, is_local=is_local)
+        await asyncio.to_thread(self._layout.take, recipe.name, await self._digest(recipe.name), built)
         self._made.add(recipe.name)
 
     async def _make_root(self, name: str) -> BaseImage:
@@ -170,15 +171,15 @@ class ImageMaker:
         self._made.add(name)
 
     async def _pull_for_builder(self, work: Path) -> bool:
-        """Take the builder's Debian and programs from the registry. False when it has not both."""
+        """Pull the builder's Debian and programs from the registry. False when one of them is missing there."""
         try:
             with self._steps.step(f"{builder_image.OFFICIAL_ROOT}, from the registry"):
                 await builder_image.pull(self._engine, builder_image.OFFICIAL_ROOT)
             if not await asyncio.to_thread(self._programs.are_here):
                 with self._steps.step(f"{official_image()}, from the registry"):
                     await builder_image.pull(self._engine, official_image())
-                    made = await builder_image.copy_official_programs(self._engine, work)
-                    await asyncio.to_thread(self._programs.keep, made)
+                    programs = await builder_image.copy_official_programs(self._engine, work)
+                    await asyncio.to_thread(self._programs.keep, programs)
         except (BuilderNotMade, EngineRefused, EngineUnavailable) as error:
             self._steps.say(f"{error.message} It is made here, from packages.")
             return False
@@ -206,10 +207,10 @@ class ImageMaker:
         if name not in here:
             return False
         if name in ROOTS:
-            return True  # nothing of this machine's settings but its mirror is in it
+            return True  # it depends on no setting of this machine but its mirror
         try:
             return here[name].recipe == await self._digest(name)
-        except NoSuchImage:  # of an older release
+        except NoSuchImage:  # an image of an older version of this server
             return False
 
     async def _digest(self, name: str) -> str:
@@ -220,7 +221,7 @@ class ImageMaker:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
-        """Keep others on this machine from making the same images meanwhile."""
+        """Hold the lock that only one maker on this machine can have."""
         folder = self._layout.folder
         await asyncio.to_thread(self._layout.prepare)
         lock = await asyncio.to_thread((folder / MAKING).open, "wb")
@@ -232,7 +233,7 @@ class ImageMaker:
 
 
 async def _until_locked(lock: BinaryIO) -> None:
-    """Take a lock that another process may hold for minutes. A thread that waits for it could not be cancelled."""
+    """Take a lock that another process may hold for minutes. It is polled: a waiting thread could not be cancelled."""
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

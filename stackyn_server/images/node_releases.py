@@ -1,4 +1,4 @@
-"""The releases of Node that npm has as packages of its program, by release line, and which of them a line is here."""
+"""The releases of Node that npm has as packages, by release line, and the release that each line stands for here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RELEASES = {
     "26": "0.0 1.0 2.0 3.0 3.1 4.0 5.0 5.1 6.0 7.0 8.0 8.1 8.2 9.0 10.0 12.1",
 }
 NODE_RELEASES = tuple(f"{line}.{rest}" for line, releases in _RELEASES.items() for rest in releases.split())
-# As the locks of the recipes have them.
+# The same as in the recipes' lock files.
 NODE_OF_LINE = {
     "16": "16.20.2",
     "17": "17.9.1",

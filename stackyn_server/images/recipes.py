@@ -1,8 +1,7 @@
-"""How each base image is made: its name becomes a Dockerfile, by the table of `tools.py` and the files in the folder
-beside.
+"""The recipe of each base image: its name becomes a Dockerfile, by the table of `tools.py` and the files in `recipes/`.
 
-What an image promises to a Dockerfile, besides the user app (1000:1000, home /home/app), /app (app's own, the working
-directory), the host's certificates in /etc/ssl/certs/ca-certificates.crt and the root user for RUN and COPY:
+What a Dockerfile can rely on in an image, besides the user app (1000:1000, home /home/app), /app (app's own, the
+working directory), the host's certificates in /etc/ssl/certs/ca-certificates.crt and the root user for RUN and COPY:
 
     stackyn/base:12      Debian 12
     stackyn/python:3.11  python3, python, pip, the venv module; a build makes /app/.venv and ends with USER app
@@ -35,9 +34,9 @@ class NoSuchImage(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class DebianRoot:
-    """A Debian or Ubuntu, which base images stand on where no image registry answers. The first is made by debootstrap,
-    with the rights of root on this machine; others by the sealed builder, from the Dockerfile in `file`, which stands
-    on `needs`."""
+    """A Debian or Ubuntu, on which base images are built where no image registry answers. The first is made by
+    debootstrap as root on this machine, the others by the sealed builder, from the Dockerfile in `file` and the images
+    in `needs`."""
 
     name: str
     suite: str
@@ -53,12 +52,12 @@ def _ubuntu(number: str, suite: str) -> DebianRoot:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecipe:
-    """`official` is the image below it where a registry answers, "" when it stands on `below` there too; `below` is
-    one of ours, "" when only a registry has what it is made from.
+    """`official` is the image to build on where a registry answers, "" when `below` is used there too. `below` is one
+    of our images, "" when the image can be made only with a registry.
 
-    `stages` is a file with the earlier stages that bring the tool where no official image does, `needs` the images of
-    ours that those start from; `files` is what else is copied into the image. `file` ends the Dockerfile; it is all of
-    it where the image stands on nothing (`suite`).
+    `stages` is a file with the earlier build stages that provide the tool without an official image, `needs` are our
+    images that these start from; `files` are also copied into the image. `file` is the end of the Dockerfile, or all of
+    it where the image is built on nothing (`suite`).
     """
 
     name: str
@@ -76,7 +75,7 @@ class ImageRecipe:
 
     @property
     def stands_on(self) -> tuple[str, ...]:
-        """The images of ours that it is made from without an official one."""
+        """Our images that it is built on without an official image."""
         return (*((self.below,) if self.below else ()), *self.needs)
 
     @property
@@ -84,7 +83,7 @@ class ImageRecipe:
         return bool(self.stands_on)
 
     def dockerfile(self, *, is_local: bool) -> str:
-        """Return the whole Dockerfile; `is_local` when it has to do without the official image."""
+        """Return the whole Dockerfile; `is_local`: without the official image."""
         text = _text(self.file)
         if not self.suite:
             below = self.below if is_local else self.official
@@ -96,7 +95,7 @@ class ImageRecipe:
         )
 
     def context(self) -> Iterator[Path]:
-        """Yield our files that the Dockerfile copies, or that decide what it becomes."""
+        """Yield our files that the Dockerfile copies or runs."""
         for name in ("settle", *self.files):
             path = FILES / name
             yield from (
@@ -136,7 +135,7 @@ def recipe_of(name: str) -> ImageRecipe:
 
 
 def is_known(name: str) -> bool:
-    """Say whether an image of this name can be made, here or where a registry answers."""
+    """Return whether an image of this name can be made, here or where a registry answers."""
     return _recipe(name) is not None
 
 
@@ -144,25 +143,25 @@ def _recipe(name: str) -> ImageRecipe | None:
     root = ROOTS.get(name)
     if root is not None and not root.is_first:
         return ImageRecipe(name, "", "", root.file, needs=root.needs, files=("make-root",), suite=root.suite)
-    found = _NAME.fullmatch(name)
-    tool = TOOLS.get(found[1]) if found else None
-    if found is None or tool is None:
+    match = _NAME.fullmatch(name)
+    tool = TOOLS.get(match[1]) if match else None
+    if match is None or tool is None:
         return None
-    official = tool.official_of(found[2])
-    here = {**tool.releases, **tool.local, **tool.variants}.get(found[2], NO_LOCAL_SOURCE)
+    official = tool.official_of(match[2])
+    source = {**tool.releases, **tool.local, **tool.variants}.get(match[2], NO_LOCAL_SOURCE)
     recipe = ImageRecipe(
         name,
         official,
-        here.below,
+        source.below,
         f"{tool.name}.Dockerfile",
-        here.stages or tool.official_stages,
-        here.needs,
-        (*here.files, *tool.files),
+        source.stages or tool.official_stages,
+        source.needs,
+        (*source.files, *tool.files),
     )
-    if found[3]:
+    if match[3]:
         if not tool.has_build_image:
             return None
-        below = name.removesuffix(BUILD) if here.below else ""
+        below = name.removesuffix(BUILD) if source.below else ""
         recipe = replace(
             recipe, below=below, file=f"{tool.name}-build.Dockerfile", stages="", needs=(), files=()
         )
@@ -183,15 +182,15 @@ RECIPES: Mapping[str, ImageRecipe] = {
     )
     if (recipe := _recipe(name)) is not None
 }
-# Made before the first deployment; the others, when a deployment needs them.
+# Made before the first deployment. The others are made when a deployment needs them.
 INITIAL_IMAGES = ("stackyn/base:12", "stackyn/python:3.11", "stackyn/node:22", "stackyn/static:1")
 INITIAL_ROOTS = tuple(name for name, root in ROOTS.items() if root.is_first)
 
 
 def digest_of(name: str, host_digest: str) -> str:
-    """Return 16 hexadecimal digits of everything that an image is made from: it is made anew when they change.
+    """Return 16 hexadecimal digits of a digest over everything that an image is made from. A change makes it outdated.
 
-    `host_digest` is that of this machine's settings. The images below count too.
+    `host_digest` is the digest of this machine's settings. The images below are included.
     """
     content = hashlib.sha256(f"{name} {host_digest}".encode())
     if name in ROOTS and ROOTS[name].is_first:
@@ -203,8 +202,8 @@ def digest_of(name: str, host_digest: str) -> str:
         content.update(
             f"{file.relative_to(FILES)} {file.stat().st_mode & 0o111:o} ".encode() + file.read_bytes()
         )
-    for other in recipe.stands_on:
-        content.update(digest_of(other, host_digest).encode())
+    for lower in recipe.stands_on:
+        content.update(digest_of(lower, host_digest).encode())
     return content.hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""The progress of making images, told step by step to whoever waits for it."""
+"""Report the progress of making images, step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TITLE_WIDTH = 72  # the columns of scripts/machine.sh
 
 
 class Steps(Protocol):
-    """`step` is open while something is done; `say` is a sentence between steps."""
+    """`step` is open while its work runs; `say` reports a sentence between steps."""
 
     def step(self, title: str) -> AbstractContextManager[None]: ...
 
@@ -20,7 +20,7 @@ class Steps(Protocol):
 
 
 class TerminalSteps:
-    """Steps on a terminal: the title while it lasts, then how long it took."""
+    """Writes steps to a terminal: the title during a step, then its duration."""
 
     def say(self, sentence: str) -> None:
         self._write(f"  {sentence}\n")
@@ -42,7 +42,7 @@ class TerminalSteps:
 
 
 class SilentSteps:
-    """Nobody looks."""
+    """Reports nothing."""
 
     def say(self, sentence: str) -> None: ...
 

@@ -1,7 +1,7 @@
-"""The tools that there are base images of, in which versions, and where each comes from: one row for each.
+"""The tools that have base images, with their versions and sources: one row for each tool.
 
-Two worlds: where an image registry answers, an image of ours stands on the official one of the asked version. Where
-none does, it is made from what Debian, Ubuntu and the package registries serve, in the release lines that those have.
+Where an image registry answers, our image is built on the official one of the requested version. Elsewhere it is made
+from what Debian, Ubuntu and the package registries serve, in the release lines that they have.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BUILD = "-build"
 
 @dataclass(frozen=True, slots=True)
 class LocalSource:
-    """How one version is made without an official image: on `below`, an image of ours. See `recipes.ImageRecipe`."""
+    """How one version is made without an official image: on `below`, one of our images. See `recipes.ImageRecipe`."""
 
     below: str
     stages: str = ""
@@ -30,13 +30,13 @@ NO_LOCAL_SOURCE = LocalSource("")
 @dataclass(frozen=True, slots=True)
 class ToolImages:
     """`local` by release line. `official` names the official image, with `{}` for the version, or one for each version;
-    "" where there is none, and the image is made the same in both worlds.
+    "" where there is none, and the image is made the same way with and without a registry.
 
     `lines` are the release lines of the official image; `has_all_patches` when each patch has one. `releases` are full
     versions that can be made here besides the lines, each of which is its `release_of_line`. `variants` are builds of
-    another kind, asked for by their own name (`3.14t`): no official image has one, and they are made here in both
-    worlds. `seldom` are taken only where no other line will do. What the tool makes runs in the image that `runs_on`
-    names by line, or `runs_on_official` (with `{}`).
+    another kind, with names of their own (`3.14t`): no official image has one, so they are always made here. `seldom`
+    are used only where no other line fits. What the tool makes runs in the image that `runs_on` names by line, or
+    `runs_on_official` (with `{}`).
     """
 
     name: str
@@ -64,7 +64,7 @@ class ToolImages:
         return self.official.format(version)
 
 
-# Debians, and Ubuntus of these years.
+# Debian releases, and Ubuntu releases of these years.
 _ON_12, _ON_13, _ON_14 = (LocalSource(f"stackyn/base:{number}") for number in (12, 13, 14))
 _ON_20, _ON_22, _ON_24, _ON_26 = (LocalSource(f"stackyn/ubuntu:{number}.04") for number in (20, 22, 24, 26))
 _PYTHON, _NODE = "stackyn/python:3.11", "stackyn/node:22"
@@ -79,14 +79,14 @@ def _majors(numbers: Iterable[int]) -> tuple[str, ...]:
 
 
 def _unpacked(tool: str, below: str = "stackyn/base:12") -> LocalSource:
-    """A tool out of its wheel or archive, which Python unpacks."""
+    """Return the source of a tool that Python unpacks from a wheel or archive."""
     return LocalSource(below, f"{tool}.stages", (_PYTHON,), (f"{tool}.lock",))
 
 
 _NODE_OF_NPM = LocalSource("stackyn/base:12", "node-npm.stages", (_NODE,), ("node-npm.lock",))
 _NODES = _majors(range(16, 27))
 _GOS = _minors(1, range(21, 28))
-# Debians have one line each, Ubuntus several beside each other.
+# A Debian has one release line, an Ubuntu several side by side.
 _RUSTS_HERE = {
     "1.63": _ON_12,
     **dict.fromkeys((*_minors(1, range(74, 85)), "1.89", "1.91"), _ON_24),
@@ -107,7 +107,7 @@ _DOTNETS_HERE = {
 _DOTNETS = tuple(_DOTNETS_HERE)
 _HUGOS = _minors(0, range(147, 169))
 _UBUNTUS = ("18.04", "20.04", "22.04", "24.04", "25.10", "26.04")
-# In the Ubuntus that have them beside, or as, their own.
+# The Ubuntu release that has each version.
 _CPYTHONS = {"3.7": "18.04", "3.8": "20.04", "3.9": "20.04", "3.10": "22.04"}
 
 TOOLS: Mapping[str, ToolImages] = {
