@@ -103,18 +103,6 @@ class Engine:
             raise EngineUnavailable("the engine was never reached")
         return self._facts
 
-    @property
-    def version(self) -> str:
-        return self.facts.version
-
-    @property
-    def api_version(self) -> ApiVersion:
-        return self.facts.api_version
-
-    @property
-    def cgroup_version(self) -> int:
-        return self.facts.cgroup_version
-
     async def negotiate(self) -> EngineFacts:
         """Agree on an API version and read the facts. Call it again after the engine may have been replaced."""
         with translated():

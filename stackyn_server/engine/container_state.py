@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any
@@ -15,8 +15,25 @@ from stackyn_server.engine.timestamps import parse_time
 SIGKILLED = 128 + 9  # exit code of a program that SIGKILL ended, also where a shell reports it
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """What has a container's labels: they name its app and its instance."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def instance(self) -> InstanceId | None:
+        text = self.labels.get(keys.INSTANCE, "")
+        return InstanceId(int(text)) if text.isdecimal() else None
+
+    @property
+    def app(self) -> AppId | None:
+        text = self.labels.get(keys.APP, "")
+        return AppId(int(text)) if text.isdecimal() else None
+
+
 @dataclass(frozen=True, slots=True)
-class ContainerState:
+class ContainerState(Labelled):
     """One inspected container.
 
     `running` is false while the engine waits to start it again (`restarting`). `pid` is 0 when no process runs.
@@ -37,26 +54,16 @@ class ContainerState:
     finished_at: datetime | None
     image: str
     address: IPv4Address | None
-    labels: Mapping[str, str]
-
-    @property
-    def instance(self) -> InstanceId | None:
-        return instance_of(self.labels)
-
-    @property
-    def app(self) -> AppId | None:
-        return app_of(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSummary:
+class ContainerSummary(Labelled):
     """One container of a listing. `state` is one of the engine's states: created, running, restarting, paused, exited,
     dead."""
 
     id: str
     name: str
     state: str
-    labels: Mapping[str, str]
 
     @property
     def running(self) -> bool:
@@ -70,14 +77,6 @@ class ContainerSummary:
     @property
     def role(self) -> str:
         return self.labels.get(keys.ROLE, "")
-
-    @property
-    def instance(self) -> InstanceId | None:
-        return instance_of(self.labels)
-
-    @property
-    def app(self) -> AppId | None:
-        return app_of(self.labels)
 
 
 def parse_state(answer: Mapping[str, Any]) -> ContainerState:
@@ -119,13 +118,3 @@ def _address(answer: Mapping[str, Any]) -> IPv4Address | None:
         if text := network.get("IPAddress") or reserved:
             return IPv4Address(text)
     return None
-
-
-def instance_of(labels: Mapping[str, str]) -> InstanceId | None:
-    text = labels.get(keys.INSTANCE, "")
-    return InstanceId(int(text)) if text.isdecimal() else None
-
-
-def app_of(labels: Mapping[str, str]) -> AppId | None:
-    text = labels.get(keys.APP, "")
-    return AppId(int(text)) if text.isdecimal() else None

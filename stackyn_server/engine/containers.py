@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from aiodocker.containers import DockerContainer
 
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import InstanceId
@@ -108,24 +110,25 @@ async def set_restart(engine: Engine, container: str, on: bool) -> None:
 
 async def stop(engine: Engine, container: str, grace_seconds: float) -> None:
     """Send SIGTERM, and SIGKILL when it still runs after `grace_seconds`. Returns when it has stopped."""
-    owned = await _owned(engine, container)
-    if owned is None:
-        return
-    whole_seconds = max(0, round(grace_seconds))
-    with _deadline_of_engine():
-        async with asyncio.timeout(whole_seconds + engine.settings.request_seconds):
-            await engine.ask_or_none(engine.docker.containers.container(owned["Id"]).stop(t=whole_seconds))
+    await _stop(engine, container, grace_seconds, DockerContainer.stop)
 
 
 async def restart(engine: Engine, container: str, grace_seconds: float) -> None:
     """Stop a container as `stop` does and start it again with its writable layer. Absent: does nothing."""
+    await _stop(engine, container, grace_seconds, DockerContainer.restart)
+
+
+async def _stop(
+    engine: Engine, container: str, grace_seconds: float, verb: Callable[..., Awaitable[object]]
+) -> None:
     owned = await _owned(engine, container)
     if owned is None:
         return
     whole_seconds = max(0, round(grace_seconds))
     with _deadline_of_engine():
         async with asyncio.timeout(whole_seconds + engine.settings.request_seconds):
-            await engine.ask_or_none(engine.docker.containers.container(owned["Id"]).restart(t=whole_seconds))
+            handle = engine.docker.containers.container(owned["Id"])
+            await engine.ask_or_none(verb(handle, t=whole_seconds))
 
 
 async def remove(engine: Engine, container: str) -> None:

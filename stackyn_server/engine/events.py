@@ -15,9 +15,8 @@ from typing import Any
 
 import structlog
 
-from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import app_of, instance_of
+from stackyn_server.engine.container_state import Labelled
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.timestamps import as_parameter, from_nanoseconds
 from stackyn_server.pause import Pause
@@ -45,7 +44,7 @@ _WATCHED = [action.value for action in Action if action not in _OURS]
 
 
 @dataclass(frozen=True, slots=True)
-class EngineEvent:
+class EngineEvent(Labelled):
     """`RESYNC` and `LOST` have neither container nor labels. `exit_code` comes with `DIE` only. The order of events
     about one stop differs between engines."""
 
@@ -53,16 +52,7 @@ class EngineEvent:
     at: datetime | None = None
     container: str = ""
     name: str = ""
-    labels: Mapping[str, str] | None = None
     exit_code: int | None = None
-
-    @property
-    def instance(self) -> InstanceId | None:
-        return instance_of(self.labels or {})
-
-    @property
-    def app(self) -> AppId | None:
-        return app_of(self.labels or {})
 
 
 async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:

@@ -35,7 +35,7 @@ class EngineConnection:
                     log.warning("engine.unreachable", reason=error.message, notes=error.notes)
                 self._problem = error.message
             else:
-                log.info("engine.reached", version=self._engine.version)
+                log.info("engine.reached", version=self._engine.facts.version)
                 self.connected.set()
                 return
             finally:

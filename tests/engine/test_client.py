@@ -17,9 +17,9 @@ from tests.engine.conftest import SOCKET
 
 
 async def test_the_version_spoken_is_one_that_was_tested(engine: Engine) -> None:
-    assert OLDEST_API <= engine.api_version <= NEWEST_API
-    assert engine.version
-    assert engine.cgroup_version in (1, 2)
+    assert OLDEST_API <= engine.facts.api_version <= NEWEST_API
+    assert engine.facts.version
+    assert engine.facts.cgroup_version in (1, 2)
     assert engine.facts.memory_bytes > 0 and engine.facts.processors > 0
 
 
