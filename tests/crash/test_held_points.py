@@ -66,7 +66,7 @@ async def app(server: ServerProcess, git: GitServer) -> int:
     return app
 
 
-def test_every_point_of_a_held_route_is_on_one_of_these_ways() -> None:
+def test_every_point_of_a_held_route_is_covered() -> None:
     assert set().union(*ALL) == set(HELD)
 
 
@@ -75,21 +75,27 @@ async def test_a_server_killed_during_sleep_and_wake_recovers(server: ServerProc
     await _wakes_up(server, app, WAKING_UP)
 
 
-async def test_killed_while_it_turns_back(server: ServerProcess, app: int) -> None:
+async def test_app_survives_a_kill_while_its_sleep_is_cancelled(server: ServerProcess, app: int) -> None:
     await _turns_back(server, app)
 
 
-async def test_killed_at_each_point_of_a_swap(server: ServerProcess, git: GitServer, app: int) -> None:
+async def test_rollout_in_place_survives_a_kill_at_each_point(
+    server: ServerProcess, git: GitServer, app: int
+) -> None:
     await _swaps(server, git, app, GOOD, SWAPPING)
 
 
-async def test_killed_while_a_failed_swap_goes_back(server: ServerProcess, git: GitServer, app: int) -> None:
+async def test_failed_rollout_in_place_survives_a_kill(
+    server: ServerProcess, git: GitServer, app: int
+) -> None:
     await _swaps(server, git, app, BAD, SWAPPING_BACK)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("point", sorted(FALLING_ASLEEP | WAKING_UP | SWAPPING))
-async def test_killed_at_a_single_point(server: ServerProcess, git: GitServer, app: int, point: str) -> None:
+async def test_app_survives_a_kill_at_a_single_point(
+    server: ServerProcess, git: GitServer, app: int, point: str
+) -> None:
     if point in SWAPPING:
         await _swaps(server, git, app, GOOD, {point})
     else:
@@ -97,7 +103,7 @@ async def test_killed_at_a_single_point(server: ServerProcess, git: GitServer, a
         await _wakes_up(server, app, WAKING_UP & {point})
 
 
-async def test_killed_after_a_failed_wake_it_leaves_nothing(server: ServerProcess, app: int) -> None:
+async def test_kill_after_a_failed_wake_leaves_nothing(server: ServerProcess, app: int) -> None:
     """The last one: the app's image is gone after it."""
     await _falls_asleep(server, app, set())
     release = (await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200))[0]

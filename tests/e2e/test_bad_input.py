@@ -62,7 +62,7 @@ async def test_where_an_app_listens_is_judged_at_the_deadline(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_deployment_that_can_not_work_says_why_and_leaves_nothing(
+async def test_deployment_that_cannot_work_says_why_and_leaves_nothing(
     server: ServerProcess, git: GitServer, case: Case
 ) -> None:
     await _fails(server, git, case)

@@ -17,9 +17,7 @@ OWNER = "ada@example.test"
 TRIAL_SECONDS = 8
 
 
-async def test_a_trial_ends_in_time_over_a_kill_and_a_purchase_brings_the_app_back(
-    git: GitServer, tmp_path: Path
-) -> None:
+async def test_trial_ends_over_a_kill_and_a_purchase_restores_the_app(git: GitServer, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     billing = {"provider": "lemonsqueezy", "test_endpoint": True, "webhook_secret_file": str(secret)}

@@ -57,7 +57,7 @@ End = Callable[[ServerProcess, int, int], Awaitable[None]]
 
 
 @pytest.mark.parametrize("end", [cancel, delete])
-async def test_in_mid_build_its_processes_are_gone_and_its_place_is_free_within_two_seconds(
+async def test_cancelled_build_is_gone_within_two_seconds(
     server: ServerProcess, git: GitServer, end: End
 ) -> None:
     marks = [str(new_id()) for _ in range(3)]
@@ -84,7 +84,7 @@ async def test_in_mid_build_its_processes_are_gone_and_its_place_is_free_within_
 
 
 @pytest.mark.parametrize("phase", HOLDS)
-async def test_the_release_that_served_goes_on_when_another_is_cancelled(serving: Scene, phase: str) -> None:
+async def test_cancelled_deploy_leaves_the_serving_release_in_place(serving: Scene, phase: str) -> None:
     async with HOLDS[phase](serving) as deployment:
         await _cancelled_in(serving, phase, deployment)
     await at_rest(serving.server)

@@ -54,9 +54,7 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, g
         await _is_ready(server)
 
 
-async def test_a_server_that_is_quicker_than_its_engine_wastes_no_attempt(
-    door: EngineDoor, git: GitServer
-) -> None:
+async def test_jobs_wait_for_the_first_connection_to_the_engine(door: EngineDoor, git: GitServer) -> None:
     url, _ = await git.publish("early", tiny_app("here"))
     await door.open()
     engine = {"socket": str(door.path)}
@@ -73,9 +71,7 @@ async def test_a_server_that_is_quicker_than_its_engine_wastes_no_attempt(
         assert await server.visit("early") == (200, "here")
 
 
-async def test_an_app_goes_on_falling_asleep_however_long_the_engine_was_away(
-    door: EngineDoor, git: GitServer
-) -> None:
+async def test_sleep_job_is_retried_while_the_engine_is_away(door: EngineDoor, git: GitServer) -> None:
     url, _ = await git.publish("tired", tiny_app("here"))
     await door.open()
     tables: dict[str, dict[str, object]] = {

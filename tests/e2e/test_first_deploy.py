@@ -83,7 +83,7 @@ async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
     assert list((server.data_dir / "clones").glob("*")) == []
 
 
-async def test_releases_are_numbered_and_rollback_brings_back_image_and_environment(
+async def test_rollback_restores_image_and_environment_of_a_release(
     server: ServerProcess, git: GitServer
 ) -> None:
     url, _ = await git.publish("back", tiny_app("one"))
@@ -107,7 +107,7 @@ async def test_releases_are_numbered_and_rollback_brings_back_image_and_environm
     await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 9}, expect=409)
 
 
-async def test_a_restart_of_the_server_drops_no_request_and_forgets_nothing(
+async def test_server_restart_drops_no_request_and_keeps_all_state(
     server: ServerProcess, git: GitServer
 ) -> None:
     url, _ = await git.publish("stay", tiny_app("stay"))

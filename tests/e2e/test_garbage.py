@@ -41,7 +41,7 @@ async def test_images_are_kept_for_rollback_and_no_longer(server: ServerProcess,
     assert await server.visit("keep") == (200, "3")
 
 
-async def test_what_no_row_accounts_for_goes_and_what_is_not_ours_stays(
+async def test_garbage_without_a_row_goes_and_foreign_things_stay(
     server: ServerProcess, git: GitServer
 ) -> None:
     url, _ = await git.publish("mine", tiny_app())

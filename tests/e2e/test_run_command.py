@@ -95,7 +95,7 @@ async def containers(server: ServerProcess) -> list[str]:
     return sorted((await docker("ps", "-q", "--filter", f"label={label}")).split())
 
 
-async def test_the_first_run_ends_in_a_visited_app_and_the_second_finds_it_all_again(
+async def test_first_run_deploys_an_app_and_the_second_run_keeps_it(
     command: RunCommand,
 ) -> None:
     server = command.server
@@ -123,7 +123,7 @@ async def test_the_first_run_ends_in_a_visited_app_and_the_second_finds_it_all_a
     assert await command.press_ctrl_c() == 0
 
 
-async def test_without_the_example_nothing_is_deployed_and_the_shipped_rules_hold(
+async def test_run_without_the_example_deploys_nothing(
     command: RunCommand,
 ) -> None:
     server = command.server

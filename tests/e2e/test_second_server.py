@@ -10,7 +10,7 @@ from tests.server_process import REPOSITORY, ServerProcess
 ALREADY_RUNNING = 75
 
 
-async def test_a_second_server_ends_with_a_sentence_before_it_opens_a_port(server: ServerProcess) -> None:
+async def test_second_server_ends_before_it_opens_a_port(server: ServerProcess) -> None:
     second = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "stackyn_server", "serve", "--config", str(server.config)),
         stdout=asyncio.subprocess.PIPE,

@@ -41,9 +41,7 @@ async def nap(server: ServerProcess, git: GitServer) -> int:
     return await deployed(server, git, "nap", talking_app("awake"))
 
 
-async def test_an_idle_app_sleeps_and_a_post_wakes_it_with_its_whole_body(
-    server: ServerProcess, nap: int
-) -> None:
+async def test_post_with_a_body_wakes_an_idle_app(server: ServerProcess, nap: int) -> None:
     await asleep(server, nap)
     assert (await view(server, nap))["status"] == "running"
 
@@ -108,7 +106,7 @@ async def test_a_restart_of_the_server_wakes_nobody_and_forgets_nobody(
     assert await server.visit("nap") == (200, "awake")
 
 
-async def test_a_sleeping_app_is_deployed_into_the_slot_where_requests_wait(
+async def test_idle_app_is_deployed_into_the_slot_of_held_requests(
     server: ServerProcess, git: GitServer, nap: int
 ) -> None:
     await asleep(server, nap)
@@ -132,7 +130,7 @@ async def test_a_sleeping_app_can_be_stopped_and_started(server: ServerProcess, 
     await server.until(lambda: answers(server, "nap", 200), 30, "it answers after the start")
 
 
-async def test_an_open_connection_keeps_an_app_awake_and_an_upgrade_wakes_it(
+async def test_open_connection_keeps_an_app_awake_and_upgrade_wakes_it(
     server: ServerProcess, git: GitServer, nap: int
 ) -> None:
     app = await deployed(server, git, "talk", talking_app())

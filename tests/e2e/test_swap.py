@@ -53,7 +53,7 @@ def app(apps: dict[str, int]) -> int:
     return apps["swap"]
 
 
-async def test_a_swap_in_place_fails_no_request_and_never_runs_both(
+async def test_rollout_in_place_fails_no_request_and_never_runs_both(
     server: ServerProcess, git: GitServer, app: int
 ) -> None:
     before = await _containers(server, app)
@@ -70,7 +70,7 @@ async def test_a_swap_in_place_fails_no_request_and_never_runs_both(
     assert "not enough memory to run both" in log
 
 
-async def test_after_a_swap_that_fails_the_old_release_answers_those_who_waited(
+async def test_failed_rollout_in_place_restarts_the_old_release(
     server: ServerProcess, git: GitServer, app: int
 ) -> None:
     async with _visited(server) as answers:
@@ -84,7 +84,7 @@ async def test_after_a_swap_that_fails_the_old_release_answers_those_who_waited(
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "running"
 
 
-async def test_a_plan_with_zero_downtime_waits_for_memory_and_is_told_why(
+async def test_zero_downtime_plan_waits_for_memory_and_says_so(
     server: ServerProcess, git: GitServer, app: int
 ) -> None:
     me = await server.api("GET", "/api/user/me", expect=200)
@@ -126,7 +126,7 @@ async def test_a_swap_may_find_the_app_on_another_port(
     assert {status for status, _ in answers} <= {200, 503}, "who was sent to the other port is refused"
 
 
-async def test_when_the_old_release_fails_too_the_app_has_failed_with_the_reason(
+async def test_app_has_failed_when_the_old_release_fails_too(
     server: ServerProcess, git: GitServer, apps: dict[str, int]
 ) -> None:
     lost = apps["lost"]

@@ -28,7 +28,7 @@ async def _redeploy(server: ServerProcess, git: GitServer, name: str, app: int, 
     return int(asked["deployment"]["id"])
 
 
-async def test_with_a_proxy_that_hangs_both_containers_stay_until_the_way_back_is_confirmed(
+async def test_hanging_proxy_keeps_both_containers_until_confirmed(
     careful_server: ServerProcess, git: GitServer
 ) -> None:
     server, name = careful_server, "hanging"
@@ -61,9 +61,7 @@ async def test_with_a_proxy_that_hangs_both_containers_stay_until_the_way_back_i
     assert await server.visit(name) == (200, "newer")
 
 
-async def test_a_proxy_that_died_is_started_again_and_the_deploy_goes_through(
-    server: ServerProcess, git: GitServer
-) -> None:
+async def test_deploy_succeeds_after_the_proxy_died(server: ServerProcess, git: GitServer) -> None:
     name = "dying"
     app = await _app(server, git, name)
     await docker("kill", *(await proxies(server)))
@@ -72,7 +70,7 @@ async def test_a_proxy_that_died_is_started_again_and_the_deploy_goes_through(
     assert await server.visit(name) == (200, "new")
 
 
-async def test_template_text_in_a_domain_fails_its_own_apps_deploy_and_nothing_else(
+async def test_template_text_in_a_domain_fails_only_its_apps_deploy(
     server: ServerProcess, git: GitServer
 ) -> None:
     name = "templated"
@@ -95,9 +93,7 @@ async def test_template_text_in_a_domain_fails_its_own_apps_deploy_and_nothing_e
     assert await server.visit(name) == (200, "newer")
 
 
-async def test_a_file_that_is_cut_off_is_written_again_also_under_a_proxy_that_starts_with_it(
-    server: ServerProcess, git: GitServer
-) -> None:
+async def test_truncated_route_file_is_written_again(server: ServerProcess, git: GitServer) -> None:
     name = "cut-off"
     await _app(server, git, name)
     path = server.data_dir / ROUTES

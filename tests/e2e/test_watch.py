@@ -61,7 +61,7 @@ async def until_status(server: ServerProcess, app: int, status: str, seconds: fl
     return view
 
 
-async def test_crashes_are_counted_across_a_restart_of_the_server_and_stop_the_app_at_the_limit(
+async def test_crash_count_survives_a_restart_and_stops_the_app(
     server: ServerProcess, git: GitServer
 ) -> None:
     url, _ = await git.publish("crashes", {**tiny_app(), **END})
@@ -98,7 +98,7 @@ async def test_crashes_are_counted_across_a_restart_of_the_server_and_stop_the_a
     ("code", "said"),
     [(7, "exit code 7"), (137, "was killed (exit code 137), most likely because it used more memory")],
 )
-async def test_an_app_that_ends_again_and_again_is_shown_as_failed_until_it_is_stopped(
+async def test_app_that_ends_repeatedly_is_failed_until_stopped(
     server: ServerProcess, git: GitServer, code: int, said: str
 ) -> None:
     start = f"if [ -e /broken ]; then /bin/busybox sleep 1; exit {code}; fi\n{SERVE}"
@@ -164,9 +164,7 @@ async def test_a_container_removed_by_hand_is_made_again(server: ServerProcess, 
     assert await events_of(server, app, "app.crashed") == [], "whoever removes it is not the app"
 
 
-async def test_an_app_that_does_not_answer_its_health_check_is_started_again(
-    server: ServerProcess, git: GitServer
-) -> None:
+async def test_app_that_fails_its_health_check_is_restarted(server: ServerProcess, git: GitServer) -> None:
     app_files = tiny_app(start=f"echo well > /www/well\n{SERVE}", dockerfile=AS_ROOT)
     url, _ = await git.publish("sick", {**app_files, "www/cgi-bin/sicken": cgi("rm /www/well")})
     app, deployment = await server.create(url, "Sick", health_path="/well")
@@ -196,7 +194,7 @@ async def test_an_app_that_never_gets_well_is_stopped_at_the_limit(
     assert len(await events_of(server, app, "app.restarted")) == 3
 
 
-async def test_a_release_that_is_ended_from_outside_while_it_starts_is_started_again(
+async def test_release_ended_from_outside_at_its_start_is_retried(
     server: ServerProcess, git: GitServer
 ) -> None:
     """As an engine does with all containers on its way out."""
@@ -241,7 +239,7 @@ async def until_answers(server: ServerProcess, slug: str, text: str) -> None:
     await server.until(answers, 30, f"{slug} answers")
 
 
-async def test_the_networks_of_first_deploys_are_there_before_anybody_deploys(server: ServerProcess) -> None:
+async def test_networks_exist_before_the_first_deploy(server: ServerProcess) -> None:
     """Those of build slots; one that somebody removes is made again."""
     mine = f"label=io.stackyn.installation={server.installation}"
 

@@ -50,9 +50,7 @@ def _order(shop: LoadedApp, chat: LoadedApp) -> Order:
     return Order(shop.server.ingress_port, shop.host, chat.host)
 
 
-async def test_no_request_fails_over_deploys_one_of_them_bad_and_a_rollback(
-    shop: LoadedApp, chat: LoadedApp
-) -> None:
+async def test_no_request_fails_over_deploys_and_a_rollback(shop: LoadedApp, chat: LoadedApp) -> None:
     async with visitors(_order(shop, chat)) as load:
         await load.until_answered(FEW, seconds=30)
         await shop.deploy()
@@ -66,7 +64,7 @@ async def test_no_request_fails_over_deploys_one_of_them_bad_and_a_rollback(
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-async def test_fifty_deploys_under_a_hundred_thousand_requests_fail_none(
+async def test_fifty_deploys_fail_none_of_100_000_requests(
     shop: LoadedApp, chat: LoadedApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()

@@ -149,7 +149,7 @@ async def test_sign_up_at_firebase_and_every_page_of_an_app(legacy: Place, git: 
         assert page.crashes == []
 
 
-async def test_firebase_sessions_survive_a_load_and_the_api_alone_is_the_fallback(legacy: Place) -> None:
+async def test_firebase_session_survives_a_load_and_api_is_fallback(legacy: Place) -> None:
     email = "kay@legacy.test"
     async with legacy.browser.page() as page:
         accounts = await prepared(page, legacy)

@@ -24,9 +24,7 @@ async def stand(page: Page, place: Place, **standing: str) -> None:
         assert answer.status == 200, told
 
 
-async def test_when_the_trial_is_over_the_console_asks_for_a_plan_and_lets_in_again(
-    current: Place, git: GitServer
-) -> None:
+async def test_console_asks_for_a_plan_when_the_trial_is_over(current: Place, git: GitServer) -> None:
     url, _ = await git.publish("paid", tiny_app("paid for"))
     async with current.browser.page() as page:
         await sign_up(page, current, "marie@example.test", PASSWORD)

@@ -24,7 +24,9 @@ RESERVE = 100
         (200, 356, 256, RolloutStrategy.IN_PLACE),
     ],
 )
-def test_the_way_in(available: int, wanted: int, serving: int | None, way: RolloutStrategy) -> None:
+def test_strategy_depends_on_free_memory(
+    available: int, wanted: int, serving: int | None, way: RolloutStrategy
+) -> None:
     assert choose_strategy(available, RESERVE, wanted, serving, may_hold=True) is way
 
 

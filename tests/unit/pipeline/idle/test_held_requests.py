@@ -17,7 +17,7 @@ def held_requests() -> HeldRequests:
     return HeldRequests()
 
 
-async def test_an_unknown_app_waits_until_its_gate_opens(held_requests: HeldRequests) -> None:
+async def test_request_of_an_unknown_app_waits_until_all_pass(held_requests: HeldRequests) -> None:
     assert held_requests.ask(APP) is HoldDecision.WAIT
     with held_requests.waiting_place(APP) as hold:
         waiting = asyncio.ensure_future(hold.until_decided())
@@ -28,32 +28,32 @@ async def test_an_unknown_app_waits_until_its_gate_opens(held_requests: HeldRequ
     assert held_requests.ask(APP) is HoldDecision.PASS
 
 
-async def test_a_gate_that_somebody_went_through_is_not_shut(held_requests: HeldRequests) -> None:
+async def test_used_app_is_not_held(held_requests: HeldRequests) -> None:
     held_requests.pass_all(APP)
     assert held_requests.ask(APP) is HoldDecision.PASS
     assert not held_requests.hold_if_unused(APP)
     assert held_requests.ask(APP) is HoldDecision.PASS
 
 
-async def test_a_gate_that_nobody_went_through_is_shut(held_requests: HeldRequests) -> None:
+async def test_unused_app_is_held(held_requests: HeldRequests) -> None:
     held_requests.pass_all(APP)
     assert held_requests.hold_if_unused(APP)
     assert held_requests.ask(APP) is HoldDecision.WAIT
 
 
-async def test_somebody_who_waits_keeps_the_gate_from_being_shut(held_requests: HeldRequests) -> None:
+async def test_waiting_request_keeps_an_app_from_being_held(held_requests: HeldRequests) -> None:
     with held_requests.waiting_place(APP):
         assert not held_requests.hold_if_unused(APP)
 
 
-async def test_a_forgotten_gate_lets_everybody_go_on_who_waits(held_requests: HeldRequests) -> None:
+async def test_forgetting_a_hold_passes_its_waiting_requests(held_requests: HeldRequests) -> None:
     with held_requests.waiting_place(APP) as hold:
         held_requests.forget(APP)
         assert await hold.until_decided() is HoldDecision.PASS
     assert held_requests.waiting(APP) == 0
 
 
-async def test_who_is_refused_may_try_again_after_a_while(held_requests: HeldRequests) -> None:
+async def test_refusal_ends_after_its_seconds(held_requests: HeldRequests) -> None:
     with held_requests.waiting_place(APP) as hold:
         held_requests.refuse(APP, 0.02)
         assert await hold.until_decided() is HoldDecision.REFUSE
@@ -62,14 +62,14 @@ async def test_who_is_refused_may_try_again_after_a_while(held_requests: HeldReq
     assert held_requests.ask(APP) is HoldDecision.WAIT
 
 
-async def test_a_server_that_stops_sends_everybody_away(held_requests: HeldRequests) -> None:
+async def test_closing_refuses_every_request(held_requests: HeldRequests) -> None:
     with held_requests.waiting_place(APP) as hold:
         held_requests.close()
         assert await hold.until_decided() is HoldDecision.REFUSE
     assert held_requests.ask(APP) is HoldDecision.REFUSE
 
 
-async def test_who_has_left_is_not_counted(held_requests: HeldRequests) -> None:
+async def test_request_that_has_left_is_not_counted(held_requests: HeldRequests) -> None:
     with held_requests.waiting_place(APP), held_requests.waiting_place(APP):
         assert held_requests.waiting(APP) == 2
     assert held_requests.waiting(APP) == 0

@@ -20,7 +20,7 @@ def reservations(monkeypatch: pytest.MonkeyPatch) -> MemoryReservations:
     return MemoryReservations()
 
 
-async def test_only_one_of_two_that_start_at_once_gets_the_room_for_one(
+async def test_two_starts_at_once_do_not_reserve_the_same_memory(
     reservations: MemoryReservations,
 ) -> None:
     async def starts(app: AppId) -> bool:
@@ -32,7 +32,7 @@ async def test_only_one_of_two_that_start_at_once_gets_the_room_for_one(
     assert sorted(await asyncio.gather(starts(SHOP), starts(CHAT))) == [False, True]
 
 
-async def test_a_promise_is_not_counted_against_its_own_app(reservations: MemoryReservations) -> None:
+async def test_reservation_is_not_counted_against_its_own_app(reservations: MemoryReservations) -> None:
     reservations.reserve(SHOP, 256)
     reservations.reserve(SHOP, 200)
 
@@ -40,7 +40,7 @@ async def test_a_promise_is_not_counted_against_its_own_app(reservations: Memory
     assert await reservations.available_mb(CHAT) == FREE - 200
 
 
-async def test_a_promise_ends_with_the_start_however_that_ends(reservations: MemoryReservations) -> None:
+async def test_reservation_ends_with_the_start(reservations: MemoryReservations) -> None:
     with pytest.raises(ZeroDivisionError), reservations.while_starting(SHOP):
         reservations.reserve(SHOP, 256)
         raise ZeroDivisionError
