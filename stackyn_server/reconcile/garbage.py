@@ -18,6 +18,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.recipes import INITIAL_IMAGES, INITIAL_ROOTS
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.source.clones import deployments_in
 from stackyn_server.store import (
     apps,
     codes,
@@ -180,7 +181,7 @@ class GarbageCollector:
 
     async def _remove_clones_of_ended_builds(self) -> None:
         names = await asyncio.to_thread(_file_names, self._clones)
-        ids = {int(name[1:]): name for name in names if name[:1] == "d" and name[1:].isdecimal()}
+        ids = deployments_in(names)
         async with self._database.connection() as connection:
             building = await deployments.needing_clone(connection, list(ids))
         for deployment in ids.keys() - building:

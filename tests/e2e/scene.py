@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from stackyn_server.domain.deployments import Phase
-from stackyn_server.pipeline.build.build import clone_of
+from stackyn_server.source.clones import clone_of
 from tests.engine.parts import processes_with
 from tests.git_server import GitServer, Program
 from tests.relay import EngineDoor

@@ -1,5 +1,4 @@
-"""The base images that a build begins from and that are not here yet: jobs make them, and the build gives its place
-back until they are."""
+"""A build waits for base images that this server has not made yet. Jobs make them; meanwhile another build may run."""
 
 from __future__ import annotations
 
@@ -18,24 +17,24 @@ from stackyn_server.store.database import Connection
 
 
 async def ready(run: DeploymentRun, layout: BaseImageStore) -> dict[str, str] | None:
-    """Return the digests of the plan's base images by name when all are here. Else its job waits now, and begins again
-    when what is missing has been made.
+    """Return the digests of the plan's base images by name when all are here. Otherwise record that the build's job
+    waits until the missing ones are made, and return None.
 
     Raises `DeploymentFailed` when an image can't be made or is not ready by `[deadlines] preparing`, `JobCancelled`.
     """
     plan = BuildPlan.from_json(run.deployment.plan or {})
     entries = await run.job.until_cancelled(asyncio.to_thread(layout.entries))
     missing = sorted(name for name in plan.base_images if is_known(name) and name not in entries)
-    told = BuildArguments.parse(run.job.job.arguments).waits_for
+    waits_for = BuildArguments.parse(run.job.job.arguments).waits_for
     if missing:
         for name in missing:
-            if name not in told:
+            if name not in waits_for:
                 run.write_log(f"Making the base image {name}; this happens once on this server.")
         await run.record(lambda connection: _wait_for(connection, run, missing))
         return None
-    if told:
+    if waits_for:
         seconds = (run.job.now() - run.deployment.phase_since).total_seconds()
-        run.write_log(f"{_named(told)} made, after {seconds:.0f} s.")
+        run.write_log(f"{_sentence_start(waits_for)} made, after {seconds:.0f} s.")
     here = [name for name in plan.base_images if name in entries]
     await asyncio.to_thread(layout.mark_used, here)
     return {name: entries[name].digest for name in here}
@@ -47,15 +46,15 @@ async def _wait_for(connection: Connection, run: DeploymentRun, missing: Sequenc
         await _order(connection, run, name)
     if run.job.now() >= until:
         raise DeploymentFailed(_too_late(missing, run.settings.deadlines.preparing))
-    reason = f"{_named(missing)} being made."
+    reason = f"{_sentence_start(missing)} being made."
     await deployments.wait(connection, run.deployment.id, reason)
     await run.job.retry(connection, until, reason)
-    told = {*BuildArguments.parse(run.job.job.arguments).waits_for, *missing}
-    await jobs.amend(connection, Kind.BUILD, run.deployment.id, BuildArguments(sorted(told)))
+    waits_for = {*BuildArguments.parse(run.job.job.arguments).waits_for, *missing}
+    await jobs.amend(connection, Kind.BUILD, run.deployment.id, BuildArguments(sorted(waits_for)))
 
 
 async def _order(connection: Connection, run: DeploymentRun, name: str) -> None:
-    """Have an image made. Its job can't end before this transaction does, so it finds whom to wake.
+    """Enqueue the job that makes an image. It can't end before this transaction, so it finds this build to wake.
 
     Raises `DeploymentFailed` when the job has been given up since the deployment began to wait.
     """
@@ -66,7 +65,7 @@ async def _order(connection: Connection, run: DeploymentRun, name: str) -> None:
         await jobs.enqueue(connection, Kind.IMAGE, name)
 
 
-def _named(names: Sequence[str]) -> str:
+def _sentence_start(names: Sequence[str]) -> str:
     """Return the beginning of a sentence, up to its verb."""
     return (
         f"The base image {names[0]} is" if len(names) == 1 else f"The base images {' and '.join(names)} are"
@@ -85,6 +84,6 @@ def _not_made(name: str, reason: str) -> Failure:
 def _too_late(names: Sequence[str], seconds: float) -> Failure:
     return Failure(
         FailureCode.BUILD_TIMEOUT,
-        f"{_named(names)} not ready within {seconds / 60:.0f} minutes.",
+        f"{_sentence_start(names)} not ready within {seconds / 60:.0f} minutes.",
         "Deploy again later: what is being made meanwhile is kept.",
     )

@@ -38,6 +38,7 @@ from stackyn_server.pipeline.run import Also, DeploymentRun, StepRunner
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
+from stackyn_server.source.clones import clone_of
 from stackyn_server.source.repository import FetchedCommit
 from stackyn_server.source.tree import list_files
 from stackyn_server.store import apps, deployments, jobs
@@ -300,10 +301,6 @@ def _remember_source(app: App, fetched: FetchedCommit) -> Also:
             await apps.remember_move(connection, app.id, app.repository, fetched.moved_to)
 
     return also
-
-
-def clone_of(clones: Path, deployment: DeploymentId) -> Path:
-    return clones / f"d{deployment}"
 
 
 def _fetch_timeout(settings: Settings) -> Failure:

@@ -1,4 +1,4 @@
-"""Room on the disk before a build begins: one that runs into a full disk takes everybody else down with it."""
+"""Require free disk space before a build begins: a build that fills the disk breaks everything else on the server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MEBIBYTE = 1024**2
 
 async def need_room(folders: Iterable[Path], free_mb: int) -> None:
     """Raise `TransientFailure` (NO_DISK) unless each folder's file system has `free_mb` MiB left for us."""
-    found = min(await asyncio.gather(*(asyncio.to_thread(_free_bytes, folder) for folder in folders)))
-    if found < free_mb * _MEBIBYTE:
+    free_bytes = min(await asyncio.gather(*(asyncio.to_thread(_free_bytes, folder) for folder in folders)))
+    if free_bytes < free_mb * _MEBIBYTE:
         raise TransientFailure(
             Failure(
                 FailureCode.NO_DISK,

@@ -27,39 +27,39 @@ log = structlog.get_logger()
 
 
 class MakeImage:
-    """The handler. However it ends for good, the builds that wait for the image are woken in the same transaction."""
+    """The handler of `image` jobs. The transaction that ends a job wakes the builds that wait for its image."""
 
     def __init__(self, database: Database, make: Callable[[str], Awaitable[None]]) -> None:
         self._database = database
         self._make = make
 
-    async def __call__(self, run: JobRun) -> None:
-        name = run.job.subject
+    async def __call__(self, job: JobRun) -> None:
+        name = job.job.subject
         try:
-            await run.until_cancelled(self._make(name))
+            await job.until_cancelled(self._make(name))
         except (JobCancelled, NotRunning, LeadershipLost):
             raise
         except StackynError as error:
-            if error.retryable and run.next_attempt() is not None:
+            if error.retryable and job.next_attempt() is not None:
                 raise
             log.error("image.not_made", image=name, reason=error.message, notes=error.notes)
-            await self._give_up(run, error.message)
+            await self._give_up(job, error.message)
         except Exception:
             log.exception("image.broke", image=name)
-            await self._give_up(run, "The platform failed while it made this image.")
+            await self._give_up(job, "The platform failed while it made this image.")
         else:
             async with self._database.transaction() as connection:
-                await run.finish(connection)
+                await job.finish(connection)
                 await jobs.wake_waiting_for(connection, Kind.BUILD, name)
 
-    async def _give_up(self, run: JobRun, reason: str) -> None:
+    async def _give_up(self, job: JobRun, reason: str) -> None:
         async with self._database.transaction() as connection:
-            await run.bury(connection, reason)
-            await jobs.wake_waiting_for(connection, Kind.BUILD, run.job.subject)
+            await job.bury(connection, reason)
+            await jobs.wake_waiting_for(connection, Kind.BUILD, job.job.subject)
 
 
 class MadeHere:
-    """Makes an image in a builder of this server. What a registry doesn't give is never made from packages instead."""
+    """Makes an image in a builder of this server. An image of a registry is never made from packages instead."""
 
     def __init__(
         self, settings: Settings, engine: Engine, builder: Builder, registry: RegistryAvailability
@@ -77,7 +77,7 @@ class MadeHere:
         maker = ImageMaker(
             self._engine, self._settings, _Logged(), registry=self._registry, may_go_without=False
         )
-        await self._builder.remove_leftovers()  # of a server that was killed while it made one
+        await self._builder.remove_leftovers()  # of a server that was killed
         try:
             with self._builder.is_running(DEPLOYMENT):
                 async with asyncio.timeout(seconds) as limit:

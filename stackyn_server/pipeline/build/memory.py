@@ -1,4 +1,4 @@
-"""How much memory a build gets, when its app or its repository asks for another amount than the usual one."""
+"""How much memory a build gets, and how builds that use more than the usual amount share the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stackyn_server.store.apps import App
 
 
 class Shares:
-    """What is in use of something that several share, in any unit; who wants more than is left waits for their turn."""
+    """Shares of a resource that several owners use, in any unit. An owner waits in turn for more than is left."""
 
     def __init__(self) -> None:
         self._taken: dict[DeploymentId, int] = {}
@@ -25,7 +25,7 @@ class Shares:
         self._freed = asyncio.Condition()
 
     async def take(self, owner: DeploymentId, amount: int, of: int, on_wait: Callable[[], None]) -> None:
-        """Take `amount` when all together don't exceed `of`, or when nobody else has anything."""
+        """Take `amount` as soon as all shares together don't exceed `of`, or as soon as nobody else has a share."""
 
         def has_room() -> bool:
             return not self._taken or sum(self._taken.values()) + amount <= of
@@ -37,14 +37,14 @@ class Shares:
             self._taken[owner] = amount
 
     async def give_back(self, owner: DeploymentId) -> None:
-        """Safe for one who has taken nothing."""
+        """Idempotent; an owner without a share may call it."""
         async with self._freed:
             self._taken.pop(owner, None)
             self._freed.notify_all()
 
 
 class BuildMemory:
-    """One for the process: builds that may use more than the usual amount must fit into the machine together."""
+    """One for the process: builds with more than the usual memory must fit into the machine together."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -58,19 +58,19 @@ class BuildMemory:
         """
         builds, owner = self._settings.builds, run.deployment.id
         machine_mb = await asyncio.to_thread(host_memory.total_mb) - self._settings.apps.memory_reserve_mb
-        given = await self._given(run, app, plan, machine_mb)
+        granted_mb = await self._grant(run, app, plan, machine_mb)
         together_mb = max(machine_mb, builds.memory_mb * builds.concurrency)  # usual ones wait for none
 
         def on_wait() -> None:
             run.write_log("Waiting until another build has ended: together they would use too much memory.")
 
         try:
-            await run.job.until_cancelled(self._shares.take(owner, given, together_mb, on_wait))
-            yield given
+            await run.job.until_cancelled(self._shares.take(owner, granted_mb, together_mb, on_wait))
+            yield granted_mb
         finally:
             await self._shares.give_back(owner)
 
-    async def _given(self, run: DeploymentRun, app: App, plan: BuildPlan, machine_mb: int) -> int:
+    async def _grant(self, run: DeploymentRun, app: App, plan: BuildPlan, machine_mb: int) -> int:
         usual = self._settings.builds.memory_mb
         asked = app.settings.build_memory_mb or plan.deploying.build_memory_mb
         if asked is None:

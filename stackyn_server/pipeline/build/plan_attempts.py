@@ -14,22 +14,22 @@ _COUNT = "readings"  # in the job's arguments
 
 
 async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) -> BuildPlan:
-    """Plan a commit. Each beginning is counted in the job's row, where it outlives this server.
+    """Plan a commit. Each attempt is counted in the job's row, where the count survives a crash of this server.
 
-    Raises `DeploymentFailed` for a second process that dies, and without reading for a third beginning: then servers
-    have ended too while they waited for it.
+    Raises `DeploymentFailed` when the reading process dies a second time. The third attempt fails without reading:
+    servers have then ended while they waited for the process.
     """
-    begun = await _count(run, 1)
-    if begun > MOST:
+    attempts = await _count(run, 1)
+    if attempts > MOST:
         raise DeploymentFailed(reader.reader_died())
     try:
         return await read()
     except reader.ReaderDied as died:
-        if begun == MOST:
+        if attempts == MOST:
             raise DeploymentFailed(died.failure) from died
         raise
     except TransientFailure:
-        await _count(run, -1)  # git's trouble: nothing has died
+        await _count(run, -1)  # git has failed: no process has died
         raise
 
 

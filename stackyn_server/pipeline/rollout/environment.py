@@ -24,7 +24,7 @@ def seal(
 def unseal(
     sealer: Sealer, tenant: UserId, app: AppId, deployment: DeploymentId, sealed: bytes
 ) -> dict[str, str]:
-    """Open what `seal` made for the same tenant, app and deployment."""
+    """Open an environment that `seal` sealed for the same tenant, app and deployment."""
     opened: dict[str, str] = json.loads(sealer.open(_context(tenant, app, deployment), sealed))
     return opened
 

@@ -1,4 +1,4 @@
-"""One request through the ingress after a switch: what the first visitor sees, in a sentence for the build log."""
+"""Send one request through the ingress after a switch, and describe the answer in a sentence for the build log."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from stackyn_server.ingress import proxy_client
 from stackyn_server.ingress.driver import Ingress
 
 _SECONDS = 3.0
-_LOCATION_LENGTH = 200  # of what is told of a redirect
+_LOCATION_LENGTH = 200  # of a redirect's target in the sentence
 
 
 async def first_visit(ingress: Ingress, settings: Settings, slug: str) -> str | None:
-    """Ask for `/` as a browser would that was given the app's address. None where there is no proxy to ask.
+    """Request `/` as a browser would. Returns the sentence, or None where there is no proxy.
 
-    Says what it finds and never fails: the switch is confirmed already.
+    It never fails, because the switch is confirmed already.
     """
     scheme = settings.public.scheme
     by_preference = sorted(ingress.entry_points, key=lambda point: point.tls is not (scheme == "https"))

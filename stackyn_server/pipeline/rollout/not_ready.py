@@ -1,4 +1,4 @@
-"""Why an app is not ready, in sentences for its owner: how it ended, or how it answers and listens. Pure."""
+"""Why an app is not ready, in sentences for its owner: how it ended, or where it listens and what it answers. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from stackyn_server.engine.sockets import ListeningSocket
 from stackyn_server.pipeline.rollout.port_search import Look
 
 _MORE_MEMORY = "Give it more memory in its settings, or make it use less."
-# An app that listens as it should not is not explained by an error that it lives with.
+# An app that listens on the wrong port is not explained by an error that did not end it.
 _MAY_BE_EXPLAINED = (FailureCode.APP_NOT_LISTENING, FailureCode.APP_UNHEALTHY)
 _LISTEN = "Listen on the port that the environment variable PORT names, on 0.0.0.0"
 
 
 class EndedFromOutside(TransientFailure):
-    """Somebody or the engine on its way out has ended the container: that says nothing about the app."""
+    """Somebody, or an engine that shuts down, has ended the container: the app is not to blame."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -53,12 +53,12 @@ def exit_failure(state: ContainerState | None, output: str) -> Failure:
             _MORE_MEMORY,
             error_excerpt(printed),
         )
-    if known := diagnose(printed, FailedStep.START, state.exit_code):
+    if diagnosis := diagnose(printed, FailedStep.START, state.exit_code):
         return Failure(
-            known.kind.start_code,
-            f"{known.message} The app exited with code {state.exit_code}.",
-            known.hint,
-            known.evidence,
+            diagnosis.kind.start_code,
+            f"{diagnosis.message} The app exited with code {state.exit_code}.",
+            diagnosis.hint,
+            diagnosis.evidence,
         )
     return Failure(
         FailureCode.APP_EXITED,
@@ -69,13 +69,16 @@ def exit_failure(state: ContainerState | None, output: str) -> Failure:
 
 
 def with_what_it_said(failure: Failure, output: str) -> Failure:
-    """Return the reason why an app is not ready with what the end of its log says of it."""
+    """Return the failure with what the end of the app's log says about it."""
     printed = transcript_of(output).lines()
-    known = diagnose(printed, FailedStep.START) if failure.code in _MAY_BE_EXPLAINED else None
-    if known is None:
+    diagnosis = diagnose(printed, FailedStep.START) if failure.code in _MAY_BE_EXPLAINED else None
+    if diagnosis is None:
         return replace(failure, evidence=error_excerpt(printed))
     return replace(
-        failure, message=f"{failure.message} {known.message}", hint=known.hint, evidence=known.evidence
+        failure,
+        message=f"{failure.message} {diagnosis.message}",
+        hint=diagnosis.hint,
+        evidence=diagnosis.evidence,
     )
 
 
@@ -87,7 +90,7 @@ def why_not_ready(
     *,
     protocol: Protocol = DEFAULT_PROTOCOL,
 ) -> Failure:
-    """Explain an app that was not ready in time by what was seen last; `port` was expected."""
+    """Explain an app that was not ready in time by the last look at it; `port` was expected."""
     within = f"within {waited_seconds:.0f} seconds"
     if port in look.replies:
         return _unhealthy(look.replies[port], port, health_path, within, protocol)
@@ -123,11 +126,11 @@ def _unhealthy(
     reply: ProbeReply, port: int, health_path: str | None, within: str, protocol: Protocol
 ) -> Failure:
     if reply.speaks_protocol:
-        said = f" Its answer ends with: {reply.last_line}" if reply.last_line else ""
+        last_line = f" Its answer ends with: {reply.last_line}" if reply.last_line else ""
         return Failure(
             FailureCode.APP_UNHEALTHY,
             f"The app did not answer {health_path} with a success {within}: the last answer was {reply.description}."
-            f"{said}",
+            f"{last_line}",
             "Open that path locally, or change health_path in the app's settings.",
         )
     if protocol == "h2c":
@@ -171,11 +174,11 @@ def _named(listeners: Iterable[ListeningSocket]) -> str:
     for listener in listeners:
         by_port.setdefault(listener.port, []).append(listener)
     named = [
-        f"port {port} (only on {found[0].address})"
-        if all(listener.loopback for listener in found)
+        f"port {port} (only on {group[0].address})"
+        if all(listener.loopback for listener in group)
         else f"port {port} (only over IPv6)"
-        if all(listener.is_ipv6 and not listener.address.is_unspecified for listener in found)
+        if all(listener.is_ipv6 and not listener.address.is_unspecified for listener in group)
         else f"port {port}"
-        for port, found in sorted(by_port.items())
+        for port, group in sorted(by_port.items())
     ]
     return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)

@@ -1,7 +1,7 @@
-"""Which port a starting app is reached on: the expected one, or in its absence another one, but never by haste.
+"""Which port a starting app is reached on: the expected one, or another one when the expected one does not open.
 
-A listener that opens first proves nothing: it may be a debugger's or a metrics port, with the app's own still to come.
-So whatever is not expected has to be the only choice for a while. Pure: time comes in with each look.
+The first listener may be a debugger's or a metrics port, and the app's own may open later. So a port that was not
+expected must be the only choice for some time. Pure: the time is an argument of each look.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from stackyn_server.engine.http_probe import ProbeReply
 from stackyn_server.engine.sockets import ListeningSocket
 
-# Each is asked with each look, and EXPOSE takes ranges.
+# Every look probes each of them, and EXPOSE takes ranges of ports.
 _MOST_KNOWN = 20
 
 
@@ -44,14 +44,14 @@ class PortSearch:
         return (self.expected, *(self._known if self._patience is not None else ()))
 
     def also_asked(self, listeners: tuple[ListeningSocket, ...]) -> tuple[int, ...]:
-        """Return the port outside of `first_asked` whose answer counts, if there is one."""
+        """Return the port outside of `first_asked` that counts when it answers, if there is one."""
         if self._patience is None:
             return ()
         reachable = {listener.port for listener in listeners if not listener.loopback}
         return tuple(reachable - set(self.first_asked)) if len(reachable) == 1 else ()
 
     def choose(self, look: Look) -> int | None:
-        """Return the port that counts by now; None while it isn't known."""
+        """Return the app's port; None while it isn't known."""
         if self.expected in look.replies:
             self._rival = None
             return self.expected
@@ -66,7 +66,7 @@ class PortSearch:
         return rival if has_stayed and (rival in self._known or look.replies[rival].is_success) else None
 
     def last_resort(self, look: Look) -> int | None:
-        """Return the port that serves when the time is up: the only one that answers at all, and has for a while."""
+        """Return the port that serves at the deadline: the only one that answers, if it has done so for long enough."""
         rival = self._rival
         if rival is None or self._patience is None or look.at - self._rival_since < self._patience:
             return None

@@ -1,7 +1,7 @@
-"""Is the candidate ready? Asked by us, at its address, as a visitor would; nothing is needed inside the image.
+"""The probe: send requests to the candidate's address, as a visitor would, until it is ready.
 
-A container that ends fails at once with its last lines. Everything else has until the deadline: an app may warm up as
-long as it likes, and where it listens meanwhile says nothing about where it will.
+A container that ends fails the probe at once, with its last lines. Everything else has time until the deadline: an app
+may warm up, and the port that it opens first need not be the one that it serves on.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Target:
 
 
 def _say_nothing(_: str) -> None:
-    """Where nobody reads the log."""
+    """For callers without a build log."""
 
 
 async def until_ready(
@@ -94,7 +94,7 @@ class _Watch:
         patience = None if target.is_fixed else settings.other_port_seconds
         self._search = PortSearch(target.port, target.known_ports, patience)
         self._look = Look()
-        self._told: set[object] = set()
+        self._logged: set[object] = set()
 
     async def until_steady(self, steady_seconds: float) -> int:
         clock = asyncio.get_running_loop().time
@@ -107,23 +107,23 @@ class _Watch:
             reply = self._look.replies.get(port) if port is not None else None
             if port is None or reply is None or not self._target.is_ready(reply):
                 answering = None
-                self._tell_waiting(port, reply)
+                self._log_waiting(port, reply)
                 continue
             if port != answering:
                 answering, since = port, clock()
-                self._tell_answering(port, reply, steady_seconds)
+                self._log_answering(port, reply, steady_seconds)
             if clock() - since >= steady_seconds:
                 await running_state(self._engine, self._target.container)
                 return port
         raise AssertionError("ticks never end")
 
     async def at_the_deadline(self, waited_seconds: float) -> int:
-        """Return the port that serves all the same, or raise the reason why none does."""
+        """Return the only port that serves, or raise the reason why none does."""
         await running_state(self._engine, self._target.container)
         port = self._search.last_resort(self._look)
         reply = self._look.replies.get(port) if port is not None else None
         if port is not None and reply is not None and self._target.is_ready(reply):
-            self._tell_answering(port, reply, 0)
+            self._log_answering(port, reply, 0)
             return port
         failure = why_not_ready(
             self._look,
@@ -158,8 +158,8 @@ class _Watch:
             timeout_seconds=self._settings.answer_seconds,
         )
 
-    def _tell_waiting(self, port: int | None, reply: ProbeReply | None) -> None:
-        """Say once how the app answers while it isn't ready."""
+    def _log_waiting(self, port: int | None, reply: ProbeReply | None) -> None:
+        """Log once how the app answers while it isn't ready."""
         if port is None or reply is None or not reply.speaks_protocol:
             return
         self._once(
@@ -167,7 +167,7 @@ class _Watch:
             f"It answers {self._target.path} with {reply.description}: waiting until it is ready.",
         )
 
-    def _tell_answering(self, port: int, reply: ProbeReply, steady_seconds: float) -> None:
+    def _log_answering(self, port: int, reply: ProbeReply, steady_seconds: float) -> None:
         expected = self._target.port
         if port != expected:
             self._once(
@@ -183,14 +183,14 @@ class _Watch:
         self._once((port, reply.status, True), line)
 
     def _once(self, key: object, line: str) -> None:
-        if key not in self._told:
-            self._told.add(key)
+        if key not in self._logged:
+            self._logged.add(key)
             self._say(line)
 
 
 async def running_state(engine: Engine, container: str) -> ContainerState:
-    """Return the container's state; raise `DeploymentFailed` with its last lines when it has ended, `EndedFromOutside`
-    when that was none of its own doing."""
+    """Return the container's state. Raises `DeploymentFailed` with its last lines when it has ended, `EndedFromOutside`
+    when somebody else ended it."""
     state = await containers.inspect(engine, container)
     if state is not None and state.running:
         return state
@@ -210,7 +210,7 @@ async def _end_of_log(engine: Engine, container: str) -> str:
 
 
 async def _ticks(interval_seconds: float) -> AsyncIterator[None]:
-    """Yield at once and then once an interval: there is nothing to wait on inside somebody else's process."""
+    """Yield at once and then once an interval: another process offers nothing to wait for."""
     while True:
         yield
         await asyncio.sleep(interval_seconds)

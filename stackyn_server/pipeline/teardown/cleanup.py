@@ -9,13 +9,13 @@ from stackyn_server.domain.jobs import CleanupArguments
 from stackyn_server.engine import images, release_containers
 from stackyn_server.engine.builder import builder_container
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.build.build import clone_of
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import confirm_as_it_is, hosts_of
 from stackyn_server.pipeline.rollout.in_place import Swap
 from stackyn_server.pipeline.teardown.take_down import take_down
 from stackyn_server.source import repository
+from stackyn_server.source.clones import clone_of
 from stackyn_server.store import apps, deployments, instances, releases, routes
 
 
