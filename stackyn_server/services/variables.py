@@ -13,7 +13,7 @@ from stackyn_server.security.variables import open_variable, seal_variable
 from stackyn_server.services.app_access import find_app, lock_app
 from stackyn_server.store import variables
 from stackyn_server.store.database import Database
-from stackyn_server.store.variables import SealedVariable, Stored
+from stackyn_server.store.variables import SealedVariable
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +62,5 @@ class Variables:
         return VariableView(row.id, row.app, row.key, value, row.created_at, row.updated_at)
 
 
-def _amount(stored: Stored) -> Amount:
+def _amount(stored: Amount) -> Amount:
     return Amount(stored.count, stored.bytes - stored.count * OVERHEAD_BYTES)

@@ -8,7 +8,7 @@ from datetime import datetime
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import BillingState
-from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.database import Connection, Record, fetch_one
 from stackyn_server.store.queries import load
 
 SQL = load("accounts")
@@ -88,25 +88,25 @@ async def insert(connection: Connection, new: NewAccount) -> Account:
 
 
 async def get(connection: Connection, account: UserId) -> Account | None:
-    return _account(await connection.fetchrow(SQL.get, account))
+    return await fetch_one(connection, Account.from_row, SQL.get, account)
 
 
 async def lock(connection: Connection, account: UserId) -> Account | None:
     """Like `get`, locked until the transaction ends."""
-    return _account(await connection.fetchrow(SQL.lock, account))
+    return await fetch_one(connection, Account.from_row, SQL.lock, account)
 
 
 async def share(connection: Connection, account: UserId) -> Account | None:
     """Like `get`, kept from changing until the transaction ends."""
-    return _account(await connection.fetchrow(SQL.share, account))
+    return await fetch_one(connection, Account.from_row, SQL.share, account)
 
 
 async def by_email(connection: Connection, email: str) -> Account | None:
-    return _account(await connection.fetchrow(SQL.by_email, email))
+    return await fetch_one(connection, Account.from_row, SQL.by_email, email)
 
 
 async def lock_by_email(connection: Connection, email: str) -> Account | None:
-    return _account(await connection.fetchrow(SQL.lock_by_email, email))
+    return await fetch_one(connection, Account.from_row, SQL.lock_by_email, email)
 
 
 async def lock_address(connection: Connection, email: str) -> None:
@@ -123,8 +123,8 @@ async def set_profile(
     password_hash: str | None = None,
 ) -> Account | None:
     """Change what is given; None leaves a value as it is."""
-    return _account(
-        await connection.fetchrow(SQL.set_profile, account, full_name, company_name, password_hash)
+    return await fetch_one(
+        connection, Account.from_row, SQL.set_profile, account, full_name, company_name, password_hash
     )
 
 
@@ -135,19 +135,21 @@ async def upgrade_password(connection: Connection, account: UserId, checked: str
 
 async def prove(connection: Connection, account: UserId) -> Account | None:
     """Record the first proof of the address, dropping a password from before. None: it was proven already."""
-    return _account(await connection.fetchrow(SQL.prove, account))
+    return await fetch_one(connection, Account.from_row, SQL.prove, account)
 
 
 async def set_trial(
     connection: Connection, account: UserId, *, plan: str, started_at: datetime, ends_at: datetime
 ) -> Account | None:
-    return _account(await connection.fetchrow(SQL.set_trial, account, plan, started_at, ends_at))
+    return await fetch_one(connection, Account.from_row, SQL.set_trial, account, plan, started_at, ends_at)
 
 
 async def set_billing_state(connection: Connection, account: UserId, state: BillingState) -> Account | None:
     """Record where the account stands; its trial is as `set_trial` left it."""
     values = (state.billing_status, state.plan, state.granted_plan, state.paid_by)
-    return _account(await connection.fetchrow(SQL.set_billing_state, account, *values, state.paid_until))
+    return await fetch_one(
+        connection, Account.from_row, SQL.set_billing_state, account, *values, state.paid_until
+    )
 
 
 async def to_settle(connection: Connection) -> list[UserId]:
@@ -161,7 +163,7 @@ async def set_firebase_uid(connection: Connection, account: UserId, uid: str) ->
 
 
 async def set_admin(connection: Connection, account: UserId, *, is_admin: bool, plan: str) -> Account | None:
-    return _account(await connection.fetchrow(SQL.set_admin, account, is_admin, plan))
+    return await fetch_one(connection, Account.from_row, SQL.set_admin, account, is_admin, plan)
 
 
 async def lock_admins(connection: Connection) -> list[UserId]:
@@ -194,11 +196,3 @@ async def page(
 
 async def count(connection: Connection, *, search: str = "") -> int:
     return int(await connection.fetchval(SQL.count, search))
-
-
-async def count_admins(connection: Connection) -> int:
-    return int(await connection.fetchval(SQL.count_admins))
-
-
-def _account(row: Record | None) -> Account | None:
-    return Account.from_row(row) if row else None

@@ -10,7 +10,7 @@ from stackyn_server.domain.apps import AppSettings, Desired
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, JobId, ReleaseId, UserId
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, fetch_one
 from stackyn_server.store.queries import load
 from stackyn_server.store.routes import RouteState
 
@@ -128,20 +128,17 @@ async def insert(
 
 async def get(connection: Connection, app: AppId) -> App | None:
     """Return an app whether it is deleted or not."""
-    row = await connection.fetchrow(SQL.get, app)
-    return App.from_row(row) if row else None
+    return await fetch_one(connection, App.from_row, SQL.get, app)
 
 
 async def of_tenant(connection: Connection, app: AppId, tenant: UserId | None) -> App | None:
     """Return a living app that `tenant` owns (None: whoever owns it)."""
-    row = await connection.fetchrow(SQL.of_tenant, app, tenant)
-    return App.from_row(row) if row else None
+    return await fetch_one(connection, App.from_row, SQL.of_tenant, app, tenant)
 
 
 async def lock(connection: Connection, app: AppId, tenant: UserId | None) -> App | None:
     """Like `of_tenant`, locked until the transaction ends: whatever changes an app's wishes does this first."""
-    row = await connection.fetchrow(SQL.lock, app, tenant)
-    return App.from_row(row) if row else None
+    return await fetch_one(connection, App.from_row, SQL.lock, app, tenant)
 
 
 async def set_desired(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import asyncpg
 
@@ -36,6 +36,7 @@ __all__ = [
     "Duplicate",
     "Record",
     "StatementRefused",
+    "fetch_one",
 ]
 
 IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its locks
@@ -58,23 +59,29 @@ class Connection(Protocol):
     """What we use of an asyncpg connection, inside or outside the pool. `timeout` is in seconds."""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...
-    async def executemany(
-        self, command: str, args: Iterable[Any], *, timeout: float | None = None
-    ) -> None: ...
     async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]: ...
     # A `Record` or None. Not typed as such: most callers know that their statement returns a row.
     async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Any: ...
     async def fetchval(
         self, query: str, *args: Any, column: int = 0, timeout: float | None = None
     ) -> Any: ...
-    def cursor(self, query: str, *args: Any, prefetch: int | None = None) -> Any: ...
     def transaction(self) -> AbstractAsyncContextManager[Any]: ...
     async def add_listener(self, channel: str, callback: Any) -> None: ...
-    async def remove_listener(self, channel: str, callback: Any) -> None: ...
     def add_termination_listener(self, callback: Any) -> None: ...
     def is_closed(self) -> bool: ...
     async def close(self, *, timeout: float | None = None) -> None: ...
     def terminate(self) -> None: ...
+
+
+T = TypeVar("T")
+
+
+async def fetch_one(
+    connection: Connection, from_row: Callable[[Record], T], query: str, *args: Any
+) -> T | None:
+    """Return the row that the query finds, made into a value; None when it finds none."""
+    row = await connection.fetchrow(query, *args)
+    return None if row is None else from_row(row)
 
 
 class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
@@ -90,9 +97,6 @@ class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
             raise asyncpg.InFailedSQLTransactionError("a statement of this transaction had failed")
         return status
 
-    async def executemany(self, command: str, args: Iterable[Any], **options: Any) -> Any:
-        return await super().executemany(command, [tuple(map(_storable, row)) for row in args], **options)
-
     async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
         return await super().fetch(query, *map(_storable, args), **options)
 
@@ -101,9 +105,6 @@ class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
 
     async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         return await super().fetchval(query, *map(_storable, args), **options)
-
-    def cursor(self, query: str, *args: Any, **options: Any) -> Any:
-        return super().cursor(query, *map(_storable, args), **options)
 
 
 class Database:

@@ -10,7 +10,8 @@ from stackyn_server.domain.deployments import Cause, Phase, may_follow
 from stackyn_server.domain.failures import Failure
 from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
 from stackyn_server.errors import Conflict, StackynError
-from stackyn_server.store.database import Connection
+from stackyn_server.store import installation
+from stackyn_server.store.database import Connection, Record, fetch_one
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.queries import load
 
@@ -82,24 +83,18 @@ async def insert(
 
 
 async def get(connection: Connection, deployment: DeploymentId) -> Deployment | None:
-    row = await connection.fetchrow(SQL.get, deployment)
-    return Deployment.from_row(row) if row else None
+    return await fetch_one(connection, Deployment.from_row, SQL.get, deployment)
 
 
 async def get_of_tenant(
     connection: Connection, deployment: DeploymentId, tenant: UserId | None
 ) -> Deployment | None:
     """Return the deployment of a living app that `tenant` owns (None: whoever owns it)."""
-    row = await connection.fetchrow(SQL.get_of_tenant, deployment, tenant)
-    return Deployment.from_row(row) if row else None
+    return await fetch_one(connection, Deployment.from_row, SQL.get_of_tenant, deployment, tenant)
 
 
 async def list_of_app(connection: Connection, app: AppId, limit: int = 200) -> list[Deployment]:
     return [Deployment.from_row(row) for row in await connection.fetch(SQL.list_of_app, app, limit)]
-
-
-async def open_of_app(connection: Connection, app: AppId) -> list[Deployment]:
-    return [Deployment.from_row(row) for row in await connection.fetch(SQL.open_of_app, app)]
 
 
 async def jobless_of_app(connection: Connection, app: AppId) -> list[Deployment]:
@@ -108,8 +103,7 @@ async def jobless_of_app(connection: Connection, app: AppId) -> list[Deployment]
 
 
 async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:
-    row = await connection.fetchrow(SQL.live_of_app, app)
-    return Deployment.from_row(row) if row else None
+    return await fetch_one(connection, Deployment.from_row, SQL.live_of_app, app)
 
 
 async def newer_is_live(connection: Connection, deployment: Deployment) -> bool:
@@ -155,11 +149,7 @@ async def advance(
         build_key,
         branch,
     )
-    if row is not None:
-        return Deployment.from_row(row)
-    if not await connection.fetchval(SQL.epoch_is, mover.epoch):
-        raise LeadershipLost
-    raise Moved(f"Deployment {deployment.id} has moved on from {deployment.phase}.")
+    return await _moved(connection, deployment, mover, row)
 
 
 async def set_command(
@@ -177,11 +167,15 @@ async def set_command(
     row = await connection.fetchrow(
         SQL.set_command, deployment.id, deployment.version, mover.epoch, container, is_done
     )
+    return await _moved(connection, deployment, mover, row)
+
+
+async def _moved(connection: Connection, before: Deployment, mover: Mover, row: Record | None) -> Deployment:
     if row is not None:
         return Deployment.from_row(row)
-    if not await connection.fetchval(SQL.epoch_is, mover.epoch):
+    if not await installation.epoch_is(connection, mover.epoch):
         raise LeadershipLost
-    raise Moved(f"Deployment {deployment.id} has moved on from {deployment.phase}.")
+    raise Moved(f"Deployment {before.id} has moved on from {before.phase}.")
 
 
 async def built_before(connection: Connection, app: AppId, build_key: str) -> list[str]:

@@ -61,15 +61,14 @@ async def current_leader(
     connection: Connection, stale_seconds: float, *, for_update: bool = False
 ) -> CurrentLeader:
     """Read who leads. `for_update` waits for all fenced writes that are under way and holds off new ones."""
-    row = await connection.fetchrow(
-        SQL.current_leader_for_update if for_update else SQL.current_leader, stale_seconds
-    )
+    query = SQL.current_leader + " FOR UPDATE" if for_update else SQL.current_leader
+    row = await connection.fetchrow(query, stale_seconds)
     assert row is not None, "the first migration makes the row"
     return CurrentLeader(**dict(row))
 
 
 async def next_epoch(connection: Connection, host: str) -> int:
-    """Begin an epoch led by `host`. Call it in the transaction that read the standing `for_update`."""
+    """Begin an epoch led by `host`. Call it in the transaction that read the leader `for_update`."""
     epoch: int = await connection.fetchval(SQL.next_epoch, host)
     return epoch
 

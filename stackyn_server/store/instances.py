@@ -10,7 +10,7 @@ from typing import Any
 
 from stackyn_server.domain.apps import Protocol
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, fetch_one
 from stackyn_server.store.queries import load
 
 SQL = load("instances")
@@ -92,8 +92,7 @@ async def insert(
     connection: Connection, app: AppId, release: ReleaseId, deployment: DeploymentId | None
 ) -> Instance | None:
     """Take a free slot of the app's seat. None when both are taken."""
-    row = await connection.fetchrow(SQL.insert, app, release, deployment)
-    return Instance.from_row(row) if row else None
+    return await fetch_one(connection, Instance.from_row, SQL.insert, app, release, deployment)
 
 
 async def insert_into(
@@ -109,8 +108,7 @@ async def move(connection: Connection, instance: InstanceId, slot: int) -> None:
 
 
 async def get(connection: Connection, instance: InstanceId) -> Instance | None:
-    row = await connection.fetchrow(SQL.get, instance)
-    return Instance.from_row(row) if row else None
+    return await fetch_one(connection, Instance.from_row, SQL.get, instance)
 
 
 async def present_of_app(connection: Connection, app: AppId) -> list[Instance]:
@@ -120,20 +118,17 @@ async def present_of_app(connection: Connection, app: AppId) -> list[Instance]:
 
 async def of_deployment(connection: Connection, deployment: DeploymentId) -> Instance | None:
     """Return the instance that the deployment still holds."""
-    row = await connection.fetchrow(SQL.of_deployment, deployment)
-    return Instance.from_row(row) if row else None
+    return await fetch_one(connection, Instance.from_row, SQL.of_deployment, deployment)
 
 
 async def newest_of_deployment(connection: Connection, deployment: DeploymentId) -> Instance | None:
     """Return the newest instance that ran for a deployment, gone or not; of the live one, what was woken since."""
-    row = await connection.fetchrow(SQL.newest_of_deployment, deployment)
-    return Instance.from_row(row) if row else None
+    return await fetch_one(connection, Instance.from_row, SQL.newest_of_deployment, deployment)
 
 
 async def serving(connection: Connection, app: AppId) -> Instance | None:
     """Return the instance that the app's route points at."""
-    row = await connection.fetchrow(SQL.serving, app)
-    return Instance.from_row(row) if row else None
+    return await fetch_one(connection, Instance.from_row, SQL.serving, app)
 
 
 async def present(connection: Connection) -> list[Instance]:

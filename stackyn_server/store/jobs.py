@@ -13,7 +13,7 @@ from typing import Any
 
 from stackyn_server.domain.ids import AppId, JobId, UserId
 from stackyn_server.domain.jobs import KINDS, Arguments, JobState, Kind, Pool
-from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.database import Connection, Record, fetch_one
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.queries import load
 
@@ -164,8 +164,7 @@ async def enqueue_at(
 
 
 async def get(connection: Connection, job: JobId) -> Job | None:
-    row = await connection.fetchrow(SQL.get, job)
-    return None if row is None else Job.from_row(row)
+    return await fetch_one(connection, Job.from_row, SQL.get, job)
 
 
 async def supersede_waiting(connection: Connection, kind: Kind, app: AppId) -> list[str]:

@@ -93,7 +93,3 @@ async def longer_than(connection: Connection, keep_bytes: int, *, since: int) ->
 async def trim(connection: Connection, app: AppId, kind: LogKind, keep_bytes: int) -> None:
     """Delete an app's oldest chunks until about `keep_bytes` are left (the chunk at the border stays)."""
     await connection.execute(SQL.trim, app, kind, keep_bytes)
-
-
-async def delete_for_app(connection: Connection, app: AppId) -> None:
-    await connection.execute(SQL.delete_for_app, app)

@@ -8,7 +8,7 @@ from typing import Any
 
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, fetch_one
 from stackyn_server.store.queries import load
 
 SQL = load("releases")
@@ -73,8 +73,7 @@ async def insert(connection: Connection, new: NewRelease) -> Release:
 
 
 async def get(connection: Connection, release: ReleaseId) -> Release | None:
-    row = await connection.fetchrow(SQL.get, release)
-    return Release.from_row(row) if row else None
+    return await fetch_one(connection, Release.from_row, SQL.get, release)
 
 
 async def set_port(connection: Connection, release: ReleaseId, port: int) -> None:
@@ -83,14 +82,12 @@ async def set_port(connection: Connection, release: ReleaseId, port: int) -> Non
 
 
 async def of_number(connection: Connection, app: AppId, number: int) -> Release | None:
-    row = await connection.fetchrow(SQL.of_number, app, number)
-    return Release.from_row(row) if row else None
+    return await fetch_one(connection, Release.from_row, SQL.of_number, app, number)
 
 
 async def number(connection: Connection, release: ReleaseId, app: AppId) -> Release | None:
     """Give a candidate that went live its number. None when it has one already."""
-    row = await connection.fetchrow(SQL.number, release, app)
-    return Release.from_row(row) if row else None
+    return await fetch_one(connection, Release.from_row, SQL.number, release, app)
 
 
 async def numbered_of_app(connection: Connection, app: AppId) -> list[Release]:
@@ -126,5 +123,4 @@ async def image_in_use(connection: Connection, image: str, *, apart_from: Deploy
 
 async def of_deployment(connection: Connection, deployment: DeploymentId) -> Release | None:
     """Return the release, candidate or numbered, that the deployment made."""
-    row = await connection.fetchrow(SQL.of_deployment, deployment)
-    return Release.from_row(row) if row else None
+    return await fetch_one(connection, Release.from_row, SQL.of_deployment, deployment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from stackyn_server.domain.apps import Amount
 from stackyn_server.domain.ids import AppId
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
@@ -22,23 +23,15 @@ class SealedVariable:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A number of variables, and the bytes of their keys and sealed values."""
-
-    count: int
-    bytes: int
-
-
 async def list_of_app(connection: Connection, app: AppId) -> list[SealedVariable]:
     """Return the app's variables by key."""
     return [SealedVariable(**dict(row)) for row in await connection.fetch(SQL.list_of_app, app)]
 
 
-async def amounts(connection: Connection, app: AppId, key: str) -> tuple[Stored, Stored]:
-    """Return how much the app has, and how much of it is beside `key`."""
+async def amounts(connection: Connection, app: AppId, key: str) -> tuple[Amount, Amount]:
+    """Return how much the app has, and how much of it is beside `key`; the bytes are those of sealed values."""
     row = await connection.fetchrow(SQL.amounts, app, key)
-    return Stored(row["count"], row["bytes"]), Stored(row["other_count"], row["other_bytes"])
+    return Amount(row["count"], row["bytes"]), Amount(row["other_count"], row["other_bytes"])
 
 
 async def put(connection: Connection, app: AppId, key: str, sealed: bytes) -> SealedVariable:

@@ -98,6 +98,3 @@ ORDER BY page.created_at DESC, page.id DESC;
 
 -- name: count
 SELECT count(*)::integer FROM account WHERE deleted_at IS NULL AND ($1 = '' OR strpos(lower(email), lower($1)) > 0);
-
--- name: count_admins
-SELECT count(*)::integer FROM account WHERE is_admin AND deleted_at IS NULL;

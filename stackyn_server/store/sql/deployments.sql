@@ -21,12 +21,6 @@ WHERE d.id = $1 AND a.desired <> 'deleted' AND ($2::uuid IS NULL OR d.tenant = $
 -- name: list_of_app
 SELECT * FROM deployment WHERE app = $1 ORDER BY created_at DESC, id DESC LIMIT $2;
 
--- name: open_of_app
-SELECT * FROM deployment
-WHERE app = $1
-  AND phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching')
-ORDER BY id;
-
 -- name: jobless_of_app
 -- What nobody works on and nobody waits to: there should be none, and the sweep gives each a job again.
 SELECT * FROM deployment
@@ -81,9 +75,6 @@ RETURNING deployment.*;
 -- name: built_before
 SELECT image FROM deployment WHERE app = $1 AND build_key = $2 AND image IS NOT NULL
 GROUP BY image ORDER BY max(id) DESC LIMIT 5;
-
--- name: epoch_is
-SELECT EXISTS (SELECT FROM installation WHERE epoch = $1);
 
 -- name: wait
 UPDATE deployment SET waiting_reason = $2, updated_at = now() WHERE id = $1 AND waiting_reason IS DISTINCT FROM $2;

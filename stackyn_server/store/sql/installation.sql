@@ -2,20 +2,13 @@
 SELECT id, secret, epoch, host, heartbeat_at, created_at FROM installation;
 
 -- name: current_leader
--- A heartbeat in the future is a clock that jumped back: no sign of life either.
+-- A heartbeat in the future means that the clock jumped back: it is no sign of life. Read FOR UPDATE, the row waits for
+-- every write that holds it FOR KEY SHARE, and those wait for it.
 SELECT epoch, host, heartbeat_at,
        heartbeat_at IS NOT NULL
            AND abs(extract(epoch FROM clock_timestamp() - heartbeat_at)) < $1 AS is_fresh,
        extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision AS heartbeat_age
-FROM installation;
-
--- name: current_leader_for_update
--- FOR UPDATE, so that it waits for (and is waited for by) every write that holds the row FOR KEY SHARE.
-SELECT epoch, host, heartbeat_at,
-       heartbeat_at IS NOT NULL
-           AND abs(extract(epoch FROM clock_timestamp() - heartbeat_at)) < $1 AS is_fresh,
-       extract(epoch FROM clock_timestamp() - heartbeat_at)::double precision AS heartbeat_age
-FROM installation FOR UPDATE;
+FROM installation
 
 -- name: next_epoch
 UPDATE installation SET epoch = epoch + 1, host = $1, heartbeat_at = clock_timestamp() RETURNING epoch;

@@ -61,6 +61,3 @@ DELETE FROM log_chunk WHERE id IN (
     ) AS chunk
     WHERE newer_bytes >= $3
 )
-
--- name: delete_for_app
-DELETE FROM log_chunk WHERE app = $1
