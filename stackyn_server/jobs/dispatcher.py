@@ -80,7 +80,7 @@ class Dispatcher:
         self._woken = asyncio.Event()
         self._look_at: set[JobId] = set()  # rows that were heard of or rang: their time may lie ahead
         # Marks heard between a claim's commit and the start of its task.
-        self._early_signals: dict[JobId, set[str]] = {}
+        self.early_signals: dict[JobId, set[str]] = {}
         self._sweep_at = 0.0
         self._clock_seen: tuple[datetime, float] | None = None
         self._is_running = self._is_draining = self._is_over = False
@@ -104,7 +104,7 @@ class Dispatcher:
         listener = Listener(
             self._database,
             self._heard,
-            self._sweep_soon,
+            self.sweep_soon,
             ping_seconds=self._settings.ping_seconds,
             pause=Pause.of(self._settings),
         )
@@ -210,7 +210,7 @@ class Dispatcher:
 
     def _start(self, job: Job) -> None:
         run = JobRun(job, self._leadership, self._policy, self._jitter)
-        _tell(run, self._early_signals.pop(job.id, set()))
+        _tell(run, self.early_signals.pop(job.id, set()))
         task = asyncio.create_task(self._perform(run), name=f"job.{job.kind}.{run.moved_by}")
         self._live[job.id, job.attempt] = _Live(run, task)
         task.add_done_callback(lambda ended: self._ended(job, ended))
@@ -226,12 +226,12 @@ class Dispatcher:
         del self._live[job.id, job.attempt]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job.task_died", task=task.get_name(), exc_info=error)
-            self._sweep_soon()  # its row has no task any more
+            self.sweep_soon()  # its row has no task any more
         self.wake()
 
     # What wakes it --------------------------------------------------------------------------------------------
 
-    def _sweep_soon(self) -> None:
+    def sweep_soon(self) -> None:
         self._sweep_at = 0.0
         self.wake()
 
@@ -251,7 +251,7 @@ class Dispatcher:
         for run in runs:
             _tell(run, set(marks))
         if not runs:
-            self._early_signals.setdefault(job, set()).update(marks)
+            self.early_signals.setdefault(job, set()).update(marks)
 
     # The sweep ------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class Dispatcher:
         # Before anything is asked: who wants another sweep during this one gets it.
         self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
         epoch, live = self._leadership.epoch, [key[0] for key in self._live]
-        self._early_signals.clear()
+        self.early_signals.clear()
         self._look_at.clear()
         async with self._database.transaction() as connection:
             returned = await claims.return_stale(connection, epoch, live)

@@ -70,7 +70,7 @@ class Leadership:
         """Show that we live, until leadership is lost (then raises `LeadershipLost`). Run it as a supervised task."""
         pause = Pause.of(self._settings)
         while True:
-            asked_at = _clock()
+            asked_at = boot_seconds()
             try:
                 async with self._database.connection() as connection:
                     await installation.heartbeat(connection, self.epoch)
@@ -104,9 +104,9 @@ class Leadership:
         if self.lost.is_set():
             raise LeadershipLost
         lease = self._settings.stale_seconds - self._settings.heartbeat_seconds
-        if _clock() < self._confirmed_at + lease:
+        if boot_seconds() < self._confirmed_at + lease:
             return
-        asked_at = _clock()
+        asked_at = boot_seconds()
         try:
             async with self._database.connection() as connection:
                 await installation.heartbeat(connection, self.epoch)
@@ -145,7 +145,7 @@ async def _take(
     async with database.transaction() as connection:
         now = await installation.current_leader(connection, settings.stale_seconds, for_update=True)
         _refuse_if_led_elsewhere(now, host, settings)
-        asked_at = _clock()
+        asked_at = boot_seconds()
         epoch = await installation.next_epoch(connection, host)
     async with database.connection() as connection:
         ended = await installation.end_sessions(connection, epoch - 1)
@@ -165,6 +165,6 @@ def _refuse_if_led_elsewhere(standing: CurrentLeader, host: str, settings: confi
     )
 
 
-def _clock() -> float:
+def boot_seconds() -> float:
     """Seconds that go on while the machine is suspended, and don't jump with its clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -48,10 +48,12 @@ class Journal:
         *,
         redact: Redact = redact,
         pause: Pause | None = None,
+        backlog_bytes: int = _BACKLOG_BYTES,
     ) -> None:
         self._database = database
         self._settings = settings
         self._redact = redact
+        self._backlog_bytes = backlog_bytes
         self._pause = pause or Pause.of(config.JobsSettings())
         self._streams: dict[Key, Stream] = {}
         self._unstored: list[_Unstored] = []
@@ -63,6 +65,11 @@ class Journal:
         self._passes_done = 0
         self._pass_done = asyncio.Condition()
         self._news: WeakValueDictionary[DeploymentId, asyncio.Event] = WeakValueDictionary()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much log text is in memory and not yet certainly in the database."""
+        return self._pending_bytes + self._unstored_bytes
 
     def write(self, app: AppId, deployment: DeploymentId, kind: LogKind, text: str) -> None:
         """Take a piece of a log, whole lines or not. Never waits and never fails."""
@@ -150,7 +157,7 @@ class Journal:
 
     @property
     def _room(self) -> int:
-        return _BACKLOG_BYTES - self._pending_bytes - self._unstored_bytes
+        return self._backlog_bytes - self.waiting_bytes
 
     async def _store(self) -> bool:
         """Try to store everything that was written until now; False when the database is away."""

@@ -41,8 +41,8 @@ __all__ = [
 
 IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its locks
 # The database ends a statement by itself; only when it doesn't answer at all does our own, later limit end the wait.
-_ANSWER_MARGIN_SECONDS = 2.0
-_GIVE_BACK_SECONDS = 2.0  # to roll back or reset a connection before it is dropped instead
+ANSWER_MARGIN_SECONDS = 2.0
+GIVE_BACK_SECONDS = 2.0  # to roll back or reset a connection before it is dropped instead
 _IDLE_CONNECTION_SECONDS = 60.0
 _CONNECTION_ERRORS = (
     OSError,
@@ -186,14 +186,14 @@ class Database:
     async def close(self) -> None:
         """Close the pool; connections that are still in use after a moment are dropped."""
         try:
-            async with asyncio.timeout(_GIVE_BACK_SECONDS):
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
                 await self._pool.close()
         except _CONNECTION_ERRORS:
             self._pool.terminate()
 
     async def _give_back(self, connection: Any) -> None:
         try:
-            await self._pool.release(connection, timeout=_GIVE_BACK_SECONDS)
+            await self._pool.release(connection, timeout=GIVE_BACK_SECONDS)
         except _CONNECTION_ERRORS:
             _drop(
                 connection
@@ -210,7 +210,7 @@ async def _commit(transaction: Any) -> None:
 
 async def _roll_back(transaction: Any, connection: Connection) -> None:
     try:
-        async with asyncio.timeout(_GIVE_BACK_SECONDS):
+        async with asyncio.timeout(GIVE_BACK_SECONDS):
             await transaction.rollback()
     except _CONNECTION_ERRORS:
         _drop(connection)  # the database rolls back what a lost session began
@@ -249,7 +249,7 @@ def _as_json(value: Any) -> str:
 def _connect_arguments(settings: config.DatabaseSettings, application_name: str) -> dict[str, Any]:
     return {
         "timeout": settings.connect_seconds,
-        "command_timeout": settings.statement_seconds + _ANSWER_MARGIN_SECONDS,
+        "command_timeout": settings.statement_seconds + ANSWER_MARGIN_SECONDS,
         "server_settings": {
             "application_name": application_name,
             "statement_timeout": str(round(settings.statement_seconds * 1000)),

@@ -117,6 +117,6 @@ async def test_a_cancellation_before_the_task_starts_is_not_lost(
         await asyncio.wait_for(committed.wait(), patient(5))
         async with database.transaction() as connection:
             await jobs.request_cancel(connection, subject="1")
-        await until(lambda: bool(dispatcher._early_signals), "the notification has arrived")
+        await until(lambda: bool(dispatcher.early_signals), "the notification has arrived")
         go_on.set()
         await until_state(database, job, JobState.DONE)

@@ -87,7 +87,7 @@ async def test_a_row_that_runs_without_a_task_goes_back_by_the_sweep(database: D
                 "UPDATE job SET state = 'running', epoch = $2, attempt = 1, run_at = NULL WHERE id = $1",
                 job, epoch,
             )  # fmt: skip
-        dispatcher._sweep_soon()
+        dispatcher.sweep_soon()
         done = await until_state(database, job, JobState.DONE)
         assert done.attempt == 2
         assert (await row(database, build)).attempt == 1, "one that has a task stays"

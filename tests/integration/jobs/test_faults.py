@@ -163,6 +163,6 @@ async def test_a_retry_is_on_time_after_the_clock_jumped_back(
         async with database.transaction() as connection:
             await connection.execute("UPDATE job SET attempt = 1 WHERE id = $1", retry)
         has_jumped = True
-        dispatcher._sweep_soon()
+        dispatcher.sweep_soon()
         await until_state(database, retry, JobState.DONE)
         assert (await row(database, chosen)).state is JobState.WAITING, "a time that somebody chose stays"

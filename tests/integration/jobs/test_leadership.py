@@ -229,8 +229,8 @@ async def test_a_former_leader_cannot_finish_its_job(
 
 def _let_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let this process see the time as it will be in so many seconds."""
-    now = leadership._clock
-    monkeypatch.setattr(leadership, "_clock", lambda: now() + seconds)
+    now = leadership.boot_seconds
+    monkeypatch.setattr(leadership, "boot_seconds", lambda: now() + seconds)
 
 
 async def _heartbeat(database: Database) -> datetime:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.domain.logs import LogChunk
-from stackyn_server.journal import journal as module
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pause import Pause
 from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store import logs
-from stackyn_server.store.database import CommitUnknown, Database
+from stackyn_server.store.database import CommitUnknown, Connection, Database
 from stackyn_server.store.migrator import migrate
 from tests.patience import within
 from tests.rows import a_deployment, an_app
@@ -138,31 +139,30 @@ async def test_an_unanswered_commit_stores_nothing_twice(
     journal = Journal(database, config.BuildsSettings())
     written = await about_an_app(database, journal)
     written.write("once\n")
-    write = journal._write
+    transaction = database.transaction
 
-    async def write_without_answer() -> None:
-        await write()
-        monkeypatch.setattr(journal, "_write", write)
+    @asynccontextmanager
+    async def without_answer() -> AsyncIterator[Connection]:
+        async with transaction() as connection:
+            yield connection
+        monkeypatch.setattr(database, "transaction", transaction)
         raise CommitUnknown
 
-    monkeypatch.setattr(journal, "_write", write_without_answer)
+    monkeypatch.setattr(database, "transaction", without_answer)
     await journal.close()
     assert await written.stored() == "once\n"
     await journal.close()
     assert await written.stored() == "once\n"
 
 
-async def test_an_outage_loses_no_log_and_bounds_memory(
-    cluster_dir: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(module, "_BACKLOG_BYTES", 50_000)
+async def test_an_outage_loses_no_log_and_bounds_memory(cluster_dir: object) -> None:
     postgres = EmbeddedPostgres(cluster_dir, config.DatabaseSettings())  # type: ignore[arg-type]
     url = await postgres.start()
     database = await Database.open(url, config.DatabaseSettings(), application_name="journal test")
     async with database.connection() as connection:
         await migrate(connection)
-    journal = Journal(database, config.BuildsSettings())
+    pause = Pause(0.02, 0.02)
+    journal = Journal(database, config.BuildsSettings(), pause=pause, backlog_bytes=50_000)
     written = await about_an_app(database, journal)
     running = asyncio.create_task(journal.run())
     try:
@@ -171,7 +171,7 @@ async def test_an_outage_loses_no_log_and_bounds_memory(
         await postgres.stop()
         for number in range(10_000):
             written.write(f"{number:08} while it is away\n")
-        assert journal._pending_bytes + journal._unstored_bytes <= 50_000
+        assert journal.waiting_bytes <= 50_000
         flushing = asyncio.create_task(journal.flush(written.deployment))
         done, _ = await asyncio.wait([flushing], timeout=0.2)
         assert not done, "a flush must wait for the database"

@@ -110,8 +110,8 @@ async def test_a_lost_session_is_unavailable_and_the_pool_recovers(database: Dat
 async def test_a_frozen_session_is_unavailable_and_the_pool_goes_on(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_ANSWER_MARGIN_SECONDS", 0.1)
-    monkeypatch.setattr(store, "_GIVE_BACK_SECONDS", 0.1)
+    monkeypatch.setattr(store, "ANSWER_MARGIN_SECONDS", 0.1)
+    monkeypatch.setattr(store, "GIVE_BACK_SECONDS", 0.1)
     impatient = config.DatabaseSettings(pool_size=1, statement_seconds=0.2)
     database = await Database.open(database_url, impatient, application_name="frozen")
     async with database.connection() as connection:

@@ -31,17 +31,21 @@ BROKEN = Migration("0002_broken.sql", "CREATE TABLE half (id int); SELECT nothin
 
 
 @pytest.fixture
-async def empty(postgres_url: str) -> AsyncIterator[Database]:
+async def empty_url(postgres_url: str) -> AsyncIterator[str]:
     name = f"empty_{uuid.uuid4().hex}"
     admin = await asyncpg.connect(postgres_url)
     await admin.execute(f'CREATE DATABASE "{name}"')
     before, _, host = postgres_url.partition("?")
-    url = f"{before.rpartition('/')[0]}/{name}?{host}"
-    database = await Database.open(url, config.DatabaseSettings(), application_name="migrator test")
-    yield database
-    await database.close()
+    yield f"{before.rpartition('/')[0]}/{name}?{host}"
     await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     await admin.close()
+
+
+@pytest.fixture
+async def empty(empty_url: str) -> AsyncIterator[Database]:
+    database = await Database.open(empty_url, config.DatabaseSettings(), application_name="migrator test")
+    yield database
+    await database.close()
 
 
 async def test_missing_migrations_are_applied_in_order_and_only_once(empty: Database) -> None:
@@ -95,10 +99,10 @@ async def test_a_migration_below_the_applied_ones_is_refused(empty: Database) ->
             await migrate(connection, [FIRST, SECOND])
 
 
-async def test_a_migration_may_take_longer_than_a_statement(empty: Database) -> None:
+async def test_a_migration_may_take_longer_than_a_statement(empty_url: str) -> None:
     slow = Migration("0001_slow.sql", "SELECT pg_sleep(0.4);")
     impatient = config.DatabaseSettings(statement_seconds=0.1)
-    database = await Database.open(empty._url, impatient, application_name="migrator test")
+    database = await Database.open(empty_url, impatient, application_name="migrator test")
     async with database.connection() as connection:
         assert await migrate(connection, [slow]) == [slow.name]
     await database.close()
