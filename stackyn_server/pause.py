@@ -1,4 +1,4 @@
-"""How long to wait before something that failed is tried again: doubling up to a limit, anew once it worked."""
+"""The back-off between two attempts: it doubles up to a limit, and starts again after a success."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Pause:
 
     @property
     def is_first(self) -> bool:
-        """It worked until now: worth a line in the log, which every further attempt is not."""
+        """Whether this is the first failure after a success: it is logged, and further ones are not."""
         return self._next == self.first_seconds
 
     async def wait(self) -> None:
-        """Wait, and longer the next time."""
+        """Wait, and make the next wait longer."""
         seconds, self._next = self._next, min(self._next * _FACTOR, self.longest_seconds)
         await asyncio.sleep(seconds)
 
     def reset(self) -> None:
-        """It worked."""
+        """Start again with the first wait, after a success."""
         self._next = self.first_seconds

@@ -1,4 +1,4 @@
-"""APScheduler as our clock: it knows when to look at the queue, and nothing else."""
+"""APScheduler fires timers, which wake the dispatcher; it runs no job itself."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from stackyn_server.store.claims import Timer
 
 log = structlog.get_logger()
 
-# Late is better than never, one ring stands for many, and a ring is over at once.
+# A late timer still fires, several missed times fire it once, and it is over at once.
 _OPTIONS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
 
 
 class Clock:
-    """Rings the dispatcher for rows with a time. A timer never claims "its" row: at a cap of 2, 500 timers would
-    consume 498 rows for nothing."""
+    """Wakes the dispatcher when the time of a row has come. A timer does not claim its row: at a cap of 2, 500 timers
+    would consume 498 rows for nothing."""
 
     def __init__(self, kinds: Collection[Kind], fired: Callable[[JobId], None]) -> None:
         self.store = PostgresJobStore([kind.value for kind in kinds])
@@ -44,7 +44,7 @@ class Clock:
         return bool(self.scheduler.running)
 
     def load(self, timers: Iterable[Timer]) -> None:
-        """Take all rows that have a time or a schedule, and start. Loading 10,000 takes 0.2 s."""
+        """Set the timers of all rows that have a time or a schedule, and start. Loading 10,000 takes 0.2 s."""
         self.store.load(self._runnable(timers))
         self.scheduler.start()
 
@@ -69,18 +69,18 @@ class Clock:
         await stopped.wait()
 
     def _runnable(self, timers: Iterable[Timer]) -> list[Timer]:
-        """A row of a kind that this release doesn't know waits for one that does."""
-        known = []
+        """Leave out rows of kinds that this release does not know: they wait for a release that does."""
+        runnable = []
         for timer in timers:
             if timer.kind in self._kinds:
-                known.append(timer)
+                runnable.append(timer)
             else:
                 log.warning("job.kind_unknown", job=timer.id, kind=timer.kind)
-        return known
+        return runnable
 
 
 class _TimerExecutor(BaseExecutor):  # type: ignore[misc]
-    """Rings instead of running: no task, no thread, nothing to cancel when the scheduler stops."""
+    """Reports a timer instead of running a job: no task, no thread, nothing to cancel when the scheduler stops."""
 
     def __init__(self, fired: Callable[[JobId], None]) -> None:
         super().__init__()

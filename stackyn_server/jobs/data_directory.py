@@ -37,7 +37,7 @@ class AlreadyRunning(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What the lock file says about the process that holds it. `start_ticks` tells it from a later one of that pid."""
+    """The process that holds the lock, as the lock file says. `start_ticks` tells it from a later one of that pid."""
 
     pid: int
     start_ticks: int
@@ -81,10 +81,10 @@ class DataDirectory:
                 holder = await asyncio.to_thread(_read_holder, descriptor)
                 if not take_over or holder is None:
                     raise _already_running(path, holder)
-                await _end(holder, take_over_seconds)
+                await _terminate(holder, take_over_seconds)
                 if not await asyncio.to_thread(_try_lock, descriptor):
                     raise _already_running(path, await asyncio.to_thread(_read_holder, descriptor))
-            identity = await asyncio.to_thread(_sign, path, descriptor)
+            identity = await asyncio.to_thread(_write_holder, path, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -120,7 +120,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _read_holder(descriptor: int) -> Holder | None:
-    """None while the holder has not signed yet."""
+    """Return None while the holder has not written its name yet."""
     text = os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode("utf-8", "replace")
     try:
         return Holder.from_json(text)
@@ -128,8 +128,8 @@ def _read_holder(descriptor: int) -> Holder | None:
         return None
 
 
-def _sign(path: Path, descriptor: int) -> str:
-    """Say in the lock file who we are, and return the directory's identity."""
+def _write_holder(path: Path, descriptor: int) -> str:
+    """Write this process into the lock file, and return the identity of the directory."""
     text = Holder.ourselves().as_json().encode()
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text, 0)
@@ -147,8 +147,8 @@ def _already_running(path: Path, holder: Holder | None) -> AlreadyRunning:
     )
 
 
-async def _end(holder: Holder, seconds: float) -> None:
-    """End the holder and return when it is gone. A stopped one can't end by itself."""
+async def _terminate(holder: Holder, seconds: float) -> None:
+    """End the holder and return when it is gone. A stopped process can't end by itself, so it gets SIGKILL at once."""
     try:
         process = os.pidfd_open(holder.pid)
     except ProcessLookupError:

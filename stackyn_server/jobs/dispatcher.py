@@ -1,4 +1,4 @@
-"""The one place where work starts. Commits, freed places, timers and the sweep only wake it; it claims what can run."""
+"""The one place where jobs start. Commits, freed places, timers and the sweep wake it; it claims what can run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stackyn_server import config
 from stackyn_server.domain.ids import JobId
 from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
 from stackyn_server.jobs.clock import Clock
-from stackyn_server.jobs.ending import end
+from stackyn_server.jobs.execution import execute
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.listener import Listener
 from stackyn_server.jobs.run import Handler, JobRun
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 _CLOCK_STEP_SECONDS = 2.0
 
 
-# Marks of a notification about a running row (the table's trigger, and `deadline` in jobs.sql).
+# Signals in a notification about a running row: sent by the table's trigger, and by shorten_deadline in jobs.sql.
 _CANCEL, _DEADLINE = "cancel", "deadline"
 
 
@@ -55,7 +55,7 @@ class _Live:
 class Dispatcher:
     """Claims jobs under this leadership and runs each as a named task of its own.
 
-    `handlers` says who does which kind (other kinds stay in the queue), `pools` how many run at once in each pool.
+    `handlers` has the handler of each kind (other kinds stay in the queue), `pools` the cap of each pool.
     """
 
     def __init__(
@@ -78,8 +78,10 @@ class Dispatcher:
         self._jitter = jitter
         self._live: dict[tuple[JobId, int], _Live] = {}
         self._woken = asyncio.Event()
-        self._look_at: set[JobId] = set()  # rows that were heard of or rang: their time may lie ahead
-        # Marks heard between a claim's commit and the start of its task.
+        self._stale_timers: set[JobId] = (
+            set()
+        )  # of rows that changed or whose timer fired: read their time again
+        # Signals that arrive between a claim's commit and the start of its task.
         self.early_signals: dict[JobId, set[str]] = {}
         self._sweep_at = 0.0
         self._clock_seen: tuple[datetime, float] | None = None
@@ -100,10 +102,10 @@ class Dispatcher:
         Running jobs outlive a death of this task; started again, it goes on with them.
         """
         self._sweep_at = 0.0
-        clock = Clock(self._handlers, self._fired)
+        clock = Clock(self._handlers, self._on_timer)
         listener = Listener(
             self._database,
-            self._heard,
+            self._on_notification,
             self.sweep_soon,
             ping_seconds=self._settings.ping_seconds,
             pause=Pause.of(self._settings),
@@ -133,13 +135,11 @@ class Dispatcher:
         self._is_over = True
         self.wake()
 
-    # The loop -------------------------------------------------------------------------------------------------
-
     async def _work(self, clock: Clock, listening: asyncio.Task[None]) -> None:
         pause = Pause.of(self._settings)
         while not self._is_over:
             if listening.done():
-                listening.result()  # it ends by an error of ours only: die with it, and be started again
+                listening.result()  # it ends only by a bug: raise it, and let the supervisor start us again
             self._woken.clear()
             try:
                 await self._pass(clock)
@@ -147,7 +147,7 @@ class Dispatcher:
                 if self._pause_reason is None:
                     log.warning("dispatcher.paused", reason=error.message)
                 self._pause_reason = error.message
-                self._sweep_at = 0.0  # a claim or a finish may have been half heard
+                self._sweep_at = 0.0  # the answer to a claim or a finish may have been lost
                 await pause.wait()
                 continue
             except LeadershipLost:
@@ -169,13 +169,13 @@ class Dispatcher:
     async def _pass(self, clock: Clock) -> None:
         if asyncio.get_running_loop().time() >= self._sweep_at:
             await self._sweep(clock)
-        elif self._look_at:
+        elif self._stale_timers:
             await self._arm(clock)
         if not self._is_draining:
             await self._claim_runnable()
 
     async def _arm(self, clock: Clock) -> None:
-        ids, self._look_at = self._look_at, set()
+        ids, self._stale_timers = self._stale_timers, set()
         async with self._database.connection() as connection:
             timers = await claims.timers(connection, ids)
         clock.disarm(ids)
@@ -192,7 +192,7 @@ class Dispatcher:
                 self._start(job)
 
     def _has_place(self, pool: Pool) -> bool:
-        """A guess that spares a question: the claim itself counts the rows."""
+        """A guess that saves a query: the claim itself counts the rows."""
         return sum(live.run.job.pool is pool for live in self._live.values()) < self._pools[pool]
 
     async def _claim(self, pool: Pool) -> Job | None:
@@ -206,11 +206,9 @@ class Dispatcher:
                 self._settings.priority_minutes,
             )
 
-    # Jobs -----------------------------------------------------------------------------------------------------
-
     def _start(self, job: Job) -> None:
         run = JobRun(job, self._leadership, self._policy, self._jitter)
-        _tell(run, self.early_signals.pop(job.id, set()))
+        _signal(run, self.early_signals.pop(job.id, set()))
         task = asyncio.create_task(self._perform(run), name=f"job.{job.kind}.{run.moved_by}")
         self._live[job.id, job.attempt] = _Live(run, task)
         task.add_done_callback(lambda ended: self._ended(job, ended))
@@ -218,7 +216,7 @@ class Dispatcher:
     async def _perform(self, run: JobRun) -> None:
         job = run.job
         with structlog.contextvars.bound_contextvars(job=job.id, kind=job.kind.value, attempt=job.attempt):
-            await end(
+            await execute(
                 run, self._handlers[job.kind], self._database, self._leadership, Pause.of(self._settings)
             )
 
@@ -229,42 +227,38 @@ class Dispatcher:
             self.sweep_soon()  # its row has no task any more
         self.wake()
 
-    # What wakes it --------------------------------------------------------------------------------------------
-
     def sweep_soon(self) -> None:
         self._sweep_at = 0.0
         self.wake()
 
-    def _fired(self, job: JobId) -> None:
-        self._look_at.add(job)  # by the database's clock it may be early
+    def _on_timer(self, job: JobId) -> None:
+        self._stale_timers.add(job)  # by the clock of the database it may be early
         self.wake()
 
-    def _heard(self, payload: str) -> None:
+    def _on_notification(self, payload: str) -> None:
         """`<id> <state> [cancel | deadline]`"""
-        number, state, *marks = payload.split(" ")
+        number, state, *signals = payload.split(" ")
         job = JobId(int(number))
         if state != "running":
-            self._look_at.add(job)
+            self._stale_timers.add(job)
             self.wake()
             return
         runs = [live.run for key, live in self._live.items() if key[0] == job]
         for run in runs:
-            _tell(run, set(marks))
+            _signal(run, set(signals))
         if not runs:
-            self.early_signals.setdefault(job, set()).update(marks)
-
-    # The sweep ------------------------------------------------------------------------------------------------
+            self.early_signals.setdefault(job, set()).update(signals)
 
     async def _sweep(self, clock: Clock) -> None:
-        """Compare all rows with what runs here: nothing that was missed is missed for longer than a sweep."""
-        # Before anything is asked: who wants another sweep during this one gets it.
+        """Compare all rows with what runs here: a lost notification delays its job by one sweep at most."""
+        # Set before the first query, so that a request for another sweep during this one is kept.
         self._sweep_at = asyncio.get_running_loop().time() + self._settings.sweep_seconds
         epoch, live = self._leadership.epoch, [key[0] for key in self._live]
         self.early_signals.clear()
-        self._look_at.clear()
+        self._stale_timers.clear()
         async with self._database.transaction() as connection:
-            returned = await claims.return_stale(connection, epoch, live)
-            jobless = await claims.give_jobs(connection, epoch)
+            requeued = await claims.requeue_stalled(connection, epoch, live)
+            added = await claims.add_missing(connection, epoch)
             cancelled = await claims.cancelled(connection, live)
             if (jump := self._clock_jump(await claims.database_now(connection))) < -_CLOCK_STEP_SECONDS:
                 shifted = await claims.shift(connection, epoch, -jump)
@@ -272,24 +266,24 @@ class Dispatcher:
             # All rows once; then what was missed is of interest only shortly before its time.
             horizon = 2 * self._settings.sweep_seconds if clock.is_running else None
             timers = await claims.timers(connection, within_seconds=horizon)
-        for row in returned:
+        for row in requeued:
             log.warning("job.returned", job=row.id, kind=row.kind, subject=row.subject)
-        for row in jobless:
+        for row in added:
             log.error("deployment.had_no_job", deployment=row.subject, job=row.id, kind=row.kind)
-        for (job, _), other in self._live.items():
-            _tell(other.run, {_DEADLINE, _CANCEL} if job in cancelled else {_DEADLINE})
+        for (job, _), current in self._live.items():
+            _signal(current.run, {_DEADLINE, _CANCEL} if job in cancelled else {_DEADLINE})
         clock.arm(timers) if clock.is_running else clock.load(timers)
 
     def _clock_jump(self, database_now: datetime) -> float:
-        """Seconds by which the database's clock went further than time did since the last sweep."""
+        """Return by how many seconds the database's clock ran ahead of elapsed time since the last sweep."""
         here = asyncio.get_running_loop().time()
         seen, self._clock_seen = self._clock_seen, (database_now, here)
         return 0.0 if seen is None else (database_now - seen[0]).total_seconds() - (here - seen[1])
 
 
-def _tell(run: JobRun, marks: set[str]) -> None:
-    """Let a handler know. `deadline` only makes it read its arguments again, so once too often does no harm."""
-    if _CANCEL in marks:
+def _signal(run: JobRun, signals: set[str]) -> None:
+    """Pass signals on to a handler. `deadline` makes it read its arguments again; an extra one does no harm."""
+    if _CANCEL in signals:
         run.cancel.set()
-    if _DEADLINE in marks:
+    if _DEADLINE in signals:
         run.deadline_changed.set()

@@ -1,4 +1,4 @@
-"""One leader for each database: an epoch that fences every write, and a heartbeat that keeps others away."""
+"""One leader for each database: the epoch is the fencing token of every write, the heartbeat renews the lease."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class Leadership:
         return leadership
 
     def lose(self) -> None:
-        """Somebody saw that the epoch is another."""
+        """Set `lost`: the epoch in the database is another one."""
         if not self.lost.is_set():
             log.error("leadership.lost", epoch=self.epoch)
             self.lost.set()
 
     async def keep(self) -> None:
-        """Show that we live, until leadership is lost (then raises `LeadershipLost`). Run it as a supervised task."""
+        """Write heartbeats until leadership is lost, then raise `LeadershipLost`. Run it as a supervised task."""
         pause = Pause.of(self._settings)
         while True:
             asked_at = boot_seconds()
@@ -87,7 +87,7 @@ class Leadership:
             await self._wait_until_lost(self._settings.heartbeat_seconds)
 
     async def check(self, connection: Connection) -> None:
-        """Fence the caller's transaction: until its end nobody can take over. Raises `LeadershipLost`."""
+        """Fence the caller's transaction: no take-over can happen before its end. Raises `LeadershipLost`."""
         if self.lost.is_set():
             raise LeadershipLost
         try:
@@ -97,9 +97,10 @@ class Leadership:
             raise
 
     async def still_leading(self) -> None:
-        """Ask before the engine or a file is touched. Raises `LeadershipLost`, or `DatabaseUnavailable` when in doubt.
+        """Check before the engine or a file is touched. Raises `LeadershipLost`, or `DatabaseUnavailable` if unclear.
 
-        For `stale_seconds` after a heartbeat nobody may take over, so up to shortly before that no question is needed.
+        A heartbeat is a lease: for `stale_seconds` nobody may take over, so until shortly before its end no query is
+        needed.
         """
         if self.lost.is_set():
             raise LeadershipLost
@@ -116,7 +117,7 @@ class Leadership:
         self._confirmed_at = asked_at
 
     async def resign(self) -> None:
-        """At an orderly stop: a server on another data directory may begin at once. A database away is no obstacle."""
+        """End the lease at an orderly stop, so that a server on another data directory may lead at once."""
         if self.lost.is_set():
             return
         try:
@@ -155,16 +156,16 @@ async def _take(
     return cls(database, settings, epoch, host, asked_at)
 
 
-def _refuse_if_led_elsewhere(standing: CurrentLeader, host: str, settings: config.JobsSettings) -> None:
-    if not standing.is_fresh or standing.host == host:
+def _refuse_if_led_elsewhere(leader: CurrentLeader, host: str, settings: config.JobsSettings) -> None:
+    if not leader.is_fresh or leader.host == host:
         return
     raise LedElsewhere(
-        f"Another Stackyn server (host {standing.host.partition(' ')[0]}, heartbeat "
-        f"{abs(standing.heartbeat_age or 0):.0f} s ago) leads this database.",
+        f"Another Stackyn server (host {leader.host.partition(' ')[0]}, heartbeat "
+        f"{abs(leader.heartbeat_age or 0):.0f} s ago) leads this database.",
         hint=f"Stop it, or start again {settings.stale_seconds:.0f} s after it has died.",
     )
 
 
 def boot_seconds() -> float:
-    """Seconds that go on while the machine is suspended, and don't jump with its clock."""
+    """Seconds that also count while the machine is suspended, and do not jump with its clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,6 @@
-"""Hears of job rows as they are committed, on a connection of its own: a pooled one loses its subscription."""
+"""Receive notifications about job rows on a connection of its own: a pooled one loses its subscription.
+
+A notification only wakes: it may be lost, and the rows are the truth."""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ CHANNEL = "stackyn_job"
 
 
 class Listener:
-    """Calls `heard` with each payload, and `connected` whenever it hears again: what was said meanwhile is lost."""
+    """Calls `heard` with each payload, and `connected` after each connect: what was sent before that is lost."""
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class Listener:
         raise DatabaseUnavailable
 
     async def _ping(self, connection: Connection, lost: asyncio.Event) -> None:
-        """Wait a while, then ask whether somebody is there: a loss shows only when a connection is used."""
+        """Wait, then send a query: a lost connection shows only when it is used."""
         try:
             async with asyncio.timeout(self._ping_seconds):
                 await lost.wait()

@@ -1,4 +1,4 @@
-"""Periodic work: a row each, run like any other job, with a deadline for its last success that people can see."""
+"""Periodic work: one job row for each, run like any other job; people see when its last success is too old."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class TookTooLong(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Work under a name. All in seconds: `every` from the end of a run to the next, `late_after` without a success
-    it is reported, and a run is ended after `limit` (a hanging one must not keep its place)."""
+    """Periodic work. All times in seconds: `every` from the end of a run to the next, `late_after` the last success it
+    is reported, and `limit` ends a run that hangs, so that it frees its place."""
 
     name: str
     every: float
@@ -39,8 +39,8 @@ class Periodic:
 
 
 @dataclass(frozen=True, slots=True)
-class Punctuality:
-    """How one of them is doing. `quiet_seconds`: since its last success, or since this server began."""
+class PeriodicReport:
+    """How one work is doing. `quiet_seconds`: since its last success, or since this server began."""
 
     name: str
     is_late: bool
@@ -86,18 +86,18 @@ class PeriodicWork:
             raise TookTooLong(f"It took longer than {work.limit:.0f} s and was ended.") from error
 
     async def upsert(self) -> None:
-        """Make the rows: new names run soon, known ones when they are due, old ones no more."""
+        """Upsert the rows: new names run soon, existing ones when they are due; rows of other names are retired."""
         async with self._database.transaction() as connection:
             schedules = {work.name: work.every for work in self._works.values()}
             await claims.upsert_periodic(connection, self._leadership.epoch, schedules)
 
-    async def report(self) -> list[Punctuality]:
+    async def report(self) -> list[PeriodicReport]:
         """Say how each is doing, by name. Raises `DatabaseUnavailable`."""
         up_seconds = asyncio.get_running_loop().time() - self._began
         async with self._database.connection() as connection:
             rows = {row.name: row for row in await claims.periodic(connection, up_seconds)}
         return [
-            Punctuality(
+            PeriodicReport(
                 name=name,
                 is_late=rows[name].quiet_seconds > work.late_after,
                 last_success=rows[name].last_success,
@@ -112,7 +112,7 @@ class PeriodicWork:
         ]
 
     async def watch(self) -> None:
-        """Make the rows, then record an event whenever one becomes late or recovers. Run it as a supervised task."""
+        """Upsert the rows, then record an event when one becomes late or recovers. Run it as a supervised task."""
         while True:
             try:
                 await self.upsert()
@@ -137,7 +137,7 @@ class PeriodicWork:
         self._pause.reset()
 
 
-def _as_data(work: Punctuality) -> dict[str, object]:
+def _as_data(work: PeriodicReport) -> dict[str, object]:
     return {
         "work": work.name,
         "quiet_seconds": round(work.quiet_seconds, 1),

@@ -1,4 +1,4 @@
-"""One attempt of a job, as its handler sees it: end the row, learn of a cancellation, ask whether we still lead."""
+"""One attempt at a job, as its handler sees it: end the row, see a cancellation, check that this server leads."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class JobCancelled(Exception):
 
 
 class JobRun:
-    """What a handler gets.
+    """The argument of a handler.
 
-    A handler ends its row in the transaction of its last result with `finish`, `retry` or `bury`; for one that
-    doesn't, the dispatcher does. `cancel` is set when the job was asked to stop,
+    A handler ends its row with `finish`, `retry` or `bury` in the transaction of its last result; otherwise the
+    dispatcher ends it. `cancel` is set when the job was asked to stop,
     `deadline_changed` when its deadline moved.
     """
 
@@ -52,13 +52,13 @@ class JobRun:
         self._received_at = time.monotonic()
 
     def now(self) -> datetime:
-        """The database's time, which `run_at` is compared with, whatever this machine's clock does."""
+        """Return the database's time, which `run_at` is compared with, independent of this machine's clock."""
         assert self.job.claimed_at is not None, "the claim sets it"
         return self.job.claimed_at + timedelta(seconds=time.monotonic() - self._received_at)
 
     @property
     def is_until_done(self) -> bool:
-        """Never given up, whatever it fails of."""
+        """Whether the job is retried without a limit."""
         return KINDS[self.job.kind].until_done
 
     def next_attempt(self) -> datetime | None:
@@ -71,9 +71,9 @@ class JobRun:
         )
 
     async def until_cancelled(self, work: Awaitable[T]) -> T:
-        """Do `work`, unless the job is asked to stop: then end it, wait until it has ended, raise `JobCancelled`.
+        """Await `work`. When the job is cancelled, cancel `work`, wait until it has ended and raise `JobCancelled`.
 
-        Work that ends in spite of that with a result of its own wins: a result in hand is not thrown away.
+        If `work` returns a result despite its cancellation, that result is returned.
         """
         if self.cancel.is_set():
             if asyncio.iscoroutine(work):
@@ -91,7 +91,7 @@ class JobRun:
             return task.result()
         finally:
             asked.cancel()
-            if not task.done():  # we are cancelled ourselves: nothing may go on without an owner
+            if not task.done():  # this task was cancelled: `work` may not go on without an owner
                 task.cancel()
                 await asyncio.wait((task,))
                 if not task.cancelled() and (error := task.exception()) is not None:
@@ -102,9 +102,9 @@ class JobRun:
         await claims.finish(connection, self.job, self.epoch)
 
     async def retry(self, connection: Connection, run_at: datetime | None, reason: str) -> None:
-        """Job → waiting for `run_at` (None: for a place), in the caller's transaction.
+        """Job → waiting until `run_at` (None: for a place), in the caller's transaction.
 
-        `reason` is what people read meanwhile. Raises `LeadershipLost`, `NotRunning`.
+        People read `reason` meanwhile. Raises `LeadershipLost`, `NotRunning`.
         """
         await claims.retry(connection, self.job, self.epoch, run_at, reason)
 
@@ -113,7 +113,7 @@ class JobRun:
         await claims.bury(connection, self.job, self.epoch, reason)
 
     async def hand_over(self, connection: Connection) -> None:
-        """Begin a transaction that hands this job's work to another one: a cancellation finds either of the two.
+        """Begin a transaction that enqueues the job which goes on: a cancellation finds this job or that one.
 
         Raises `JobCancelled`.
         """
@@ -133,7 +133,7 @@ class JobRun:
         return await claims.arguments(connection, self.job.id)
 
     async def still_leading(self) -> None:
-        """Ask before the engine or a file is touched. Raises `LeadershipLost`; `DatabaseUnavailable` if in doubt."""
+        """Check before the engine or a file is touched. Raises `LeadershipLost`; `DatabaseUnavailable` if unclear."""
         await self._leadership.still_leading()
 
 

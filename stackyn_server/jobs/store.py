@@ -43,7 +43,7 @@ class _Entry:
 
 
 def fire() -> None:
-    """What every timer runs, by name. The executor of `jobs.clock` wakes the dispatcher instead of calling it."""
+    """The function that APScheduler stores with each timer. The executor of `jobs.clock` never calls it."""
 
 
 class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
@@ -58,10 +58,8 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         self._entries: dict[str, _Entry] = {}
         self._order: list[tuple[float, str]] = []
 
-    # What the dispatcher tells it -----------------------------------------------------------------------------
-
     def load(self, timers: Iterable[Timer]) -> None:
-        """Take these rows and no others: before the scheduler starts."""
+        """Replace the index by these rows, before the scheduler starts."""
         self._entries = {entry.id: entry for entry in map(self._entry_of_row, timers)}
         self._order = sorted(entry.key for entry in self._entries.values())
 
@@ -73,8 +71,6 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         """Drop the timer of a row that waits no more, if it has one."""
         if job_id in self._entries:
             self._drop(job_id)
-
-    # BaseJobStore ---------------------------------------------------------------------------------------------
 
     def lookup_job(self, job_id: str) -> ScheduledJob | None:
         entry = self._entries.get(job_id)
@@ -113,18 +109,16 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         self._entries.clear()
         self._order.clear()
 
-    # ----------------------------------------------------------------------------------------------------------
-
     def _entry_of_row(self, timer: Timer) -> _Entry:
         due_at = self._now() + timedelta(seconds=timer.seconds)
-        return _Entry(due_at, str(timer.id), self._known(timer.kind), timer.schedule)
+        return _Entry(due_at, str(timer.id), self._registered(timer.kind), timer.schedule)
 
     def _entry_of_job(self, job: ScheduledJob) -> _Entry:
         trigger = job.trigger
         schedule = trigger.interval.total_seconds() if isinstance(trigger, IntervalTrigger) else None
-        return _Entry(job.next_run_time, job.id, self._known(job.name), schedule)
+        return _Entry(job.next_run_time, job.id, self._registered(job.name), schedule)
 
-    def _known(self, kind: str) -> str:
+    def _registered(self, kind: str) -> str:
         if kind not in self._kinds:
             raise UnregisteredKind(f"This release can't run jobs of the kind {kind!r}.")
         return kind

@@ -1,4 +1,4 @@
-"""Every lasting task has a name and an owner: this one. A task that dies is started again, and its death is seen."""
+"""The owner of every lasting task. A task that dies is started again, and its death is reported."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class _Owned:
 class Supervisor:
     """Owns named tasks; stops them in the reverse order of their start.
 
-    A task that raises is started again after a pause that grows while it keeps dying. One that returns is over.
-    One that raises `LeadershipLost` is over too: the whole server is.
+    A task that raises is started again after a pause that grows while it keeps dying. A task is over when it returns,
+    and when it raises `LeadershipLost`, which ends the whole server.
     """
 
     def __init__(self, settings: config.JobsSettings) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stackyn_server.errors import StackynError
-from stackyn_server.jobs.periodic import Punctuality
+from stackyn_server.jobs.periodic import PeriodicReport
 
 Check = Callable[[], Awaitable[None]]
 
@@ -23,7 +23,7 @@ class Readiness:
 
     is_ready: bool
     parts: dict[str, str]
-    periodic: tuple[Punctuality, ...] = ()
+    periodic: tuple[PeriodicReport, ...] = ()
 
 
 class ReadinessCheck:
@@ -31,13 +31,13 @@ class ReadinessCheck:
     show; a check that hangs counts as failed."""
 
     def __init__(
-        self, checks: Mapping[str, Check], report: Callable[[], Awaitable[Sequence[Punctuality]]]
+        self, checks: Mapping[str, Check], report: Callable[[], Awaitable[Sequence[PeriodicReport]]]
     ) -> None:
         self._checks = checks
         self._report = report
 
     async def __call__(self) -> Readiness:
-        chores: Sequence[Punctuality] = ()
+        chores: Sequence[PeriodicReport] = ()
 
         async def punctual() -> None:
             nonlocal chores

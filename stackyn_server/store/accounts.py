@@ -110,7 +110,7 @@ async def lock_by_email(connection: Connection, email: str) -> Account | None:
 
 
 async def lock_address(connection: Connection, email: str) -> None:
-    """Let one transaction at a time decide whether there is an account for this address, and create it."""
+    """Lock the address until the transaction ends: one transaction at a time may create its account."""
     await connection.execute(SQL.lock_address, email)
 
 
@@ -134,7 +134,7 @@ async def upgrade_password(connection: Connection, account: UserId, checked: str
 
 
 async def prove(connection: Connection, account: UserId) -> Account | None:
-    """Record the first proof of the address, dropping a password from before. None: it was proven already."""
+    """Mark the address as verified and drop a password set before. None: it was verified already."""
     return await fetch_one(connection, Account.from_row, SQL.prove, account)
 
 

@@ -88,7 +88,7 @@ class AppState:
 
 
 async def lock_tenant(connection: Connection, tenant: UserId) -> bool:
-    """Let one quota decision of a tenant happen at a time. False when the account is gone."""
+    """Lock the tenant, so that its quota is checked by one transaction at a time. False when the account is gone."""
     return await connection.fetchval(SQL.lock_tenant, tenant) is not None
 
 
@@ -99,7 +99,7 @@ async def reserved(connection: Connection, tenant: UserId, *, apart_from: AppId 
 
 
 async def free_seat(connection: Connection) -> int:
-    """Return the lowest seat that is nobody's, locked for this transaction."""
+    """Return the lowest free seat; no other transaction can take it before this one ends."""
     await connection.execute(SQL.lock_seats)
     return int(await connection.fetchval(SQL.free_seat))
 
@@ -137,7 +137,7 @@ async def of_tenant(connection: Connection, app: AppId, tenant: UserId | None) -
 
 
 async def lock(connection: Connection, app: AppId, tenant: UserId | None) -> App | None:
-    """Like `of_tenant`, locked until the transaction ends: whatever changes an app's wishes does this first."""
+    """Like `of_tenant`, locked until the transaction ends: every change of what an app should be takes it first."""
     return await fetch_one(connection, App.from_row, SQL.lock, app, tenant)
 
 
@@ -149,7 +149,7 @@ async def set_desired(
     stop_reason: str | None = None,
     stopped_by_billing: bool = False,
 ) -> None:
-    """`stopped_by_billing`: it is to start again when its account pays."""
+    """`stopped_by_billing`: the app starts again when its account pays."""
     await connection.execute(SQL.set_desired, app, desired.value, stop_reason, stopped_by_billing)
 
 
@@ -159,7 +159,7 @@ async def change(connection: Connection, app: AppId, *, name: str, branch: str, 
 
 
 async def remember_branch(connection: Connection, app: AppId, branch: str) -> None:
-    """Give an app without a chosen branch the one that its repository's HEAD means."""
+    """Record the branch that HEAD of the repository means, for an app without a chosen branch."""
     await connection.execute(SQL.remember_branch, app, branch)
 
 
@@ -178,7 +178,7 @@ async def empty(connection: Connection, app: AppId) -> None:
 
 
 async def forget(connection: Connection, quarantine_seconds: float) -> list[AppId]:
-    """Delete tombstones whose seat can't be mistaken any more."""
+    """Delete tombstones whose seat is out of quarantine."""
     return [row["id"] for row in await connection.fetch(SQL.forget, quarantine_seconds)]
 
 
@@ -213,5 +213,5 @@ async def stopped_by_billing(connection: Connection, tenant: UserId) -> list[App
 
 
 async def has_other_work(connection: Connection, app: AppId, job: JobId) -> bool:
-    """True while any job but `job` is still about the app."""
+    """Return whether the app has an open job beside `job`."""
     return bool(await connection.fetchval(SQL.has_other_work, app, job))

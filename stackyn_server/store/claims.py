@@ -1,7 +1,7 @@
-"""Rows of `job` as the leader's dispatcher sees them: claim, end, take back what nobody works on, timers.
+"""Rows of `job` for the dispatcher of the leading server: claim, end, requeue what no task works on, timers.
 
-All writes carry the epoch. `LeadershipLost` means another server leads now; `NotRunning` that this attempt's row
-has been ended already, or went with its app.
+All writes are fenced by the epoch. `LeadershipLost`: another server leads now. `NotRunning`: the row of this attempt
+has been ended already, or was deleted with its app.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CLAIM_LOCK = 7_382_160_542  # an advisory lock's key, of this database; the mig
 
 
 class NotRunning(Conflict):
-    """This attempt of the job isn't running any more: whoever ended the row has decided, so stop."""
+    """This attempt of the job isn't running any more: somebody else ended the row, so stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
-    """A row that waits again, or at last, because nobody worked on what it is about."""
+class RequeuedJob:
+    """A row that waits again, or was added, because no task worked on its subject."""
 
     id: JobId
     kind: str
@@ -67,7 +67,7 @@ async def claim(
 ) -> Job | None:
     """Mark the next runnable job of `pool` as running and return it; None when none can run or `cap` run already.
 
-    Call it in a transaction of its own. Order: priority, raised by one for each `priority_minutes` without a turn;
+    Call it in a transaction of its own. Order: priority, raised by one for each `priority_minutes` without a claim;
     then the tenant whose last claim in this pool is longest ago; then age.
     """
     await connection.execute(SQL.lock, _CLAIM_LOCK)
@@ -84,53 +84,55 @@ async def due_pools(connection: Connection, pools: Collection[Pool]) -> list[Poo
 
 async def finish(connection: Connection, job: Job, epoch: int) -> None:
     """Job → done; periodic work → waiting for its next time."""
-    await _moved(connection, epoch, await connection.fetchval(SQL.finish, job.id, job.attempt, epoch))
+    await _check_moved(connection, epoch, await connection.fetchval(SQL.finish, job.id, job.attempt, epoch))
 
 
 async def retry(connection: Connection, job: Job, epoch: int, run_at: datetime | None, reason: str) -> None:
     """Job → waiting, not before `run_at` (None: as soon as there is a place)."""
     moved = await connection.fetchval(SQL.retry, job.id, job.attempt, epoch, run_at, reason)
-    await _moved(connection, epoch, moved)
+    await _check_moved(connection, epoch, moved)
 
 
 async def bury(connection: Connection, job: Job, epoch: int, reason: str) -> None:
     """Job → dead: kept and visible, never run again."""
-    await _moved(connection, epoch, await connection.fetchval(SQL.bury, job.id, job.attempt, epoch, reason))
+    await _check_moved(
+        connection, epoch, await connection.fetchval(SQL.bury, job.id, job.attempt, epoch, reason)
+    )
 
 
 async def count(connection: Connection, job: Job, epoch: int, what: str, by: int) -> int:
     """Add to the count of `what` in the job's arguments, and return it; it goes on over all attempts."""
     counted: int | None = await connection.fetchval(SQL.count_up, job.id, job.attempt, epoch, what, by)
-    await _moved(connection, epoch, counted)
+    await _check_moved(connection, epoch, counted)
     assert counted is not None, "else it was not moved"
     return counted
 
 
-async def _moved(connection: Connection, epoch: int, moved: int | None) -> None:
-    if moved is not None:
+async def _check_moved(connection: Connection, epoch: int, job_id: int | None) -> None:
+    if job_id is not None:
         return
     if not await installation.epoch_is(connection, epoch):
         raise LeadershipLost
     raise NotRunning("The job's attempt has been ended already.")
 
 
-async def return_stale(connection: Connection, epoch: int, live: Collection[JobId]) -> list[Returned]:
+async def requeue_stalled(connection: Connection, epoch: int, live: Collection[JobId]) -> list[RequeuedJob]:
     """Running rows that are of an older epoch, or of ours and not in `live` → waiting, their attempts kept."""
-    rows = await connection.fetch(SQL.return_stale, epoch, list(live))
+    rows = await connection.fetch(SQL.requeue_stalled, epoch, list(live))
     if not rows[0]["leading"]:
         raise LeadershipLost
-    return [Returned(row["id"], row["kind"], row["subject"]) for row in rows if row["id"] is not None]
+    return [RequeuedJob(row["id"], row["kind"], row["subject"]) for row in rows if row["id"] is not None]
 
 
-async def give_jobs(connection: Connection, epoch: int) -> list[Returned]:
-    """Give every open deployment that has no open job the one that it needs; return these. There should be none."""
+async def add_missing(connection: Connection, epoch: int) -> list[RequeuedJob]:
+    """Add the missing job of every open deployment that has none, and return these jobs. There should be none."""
     needed = [
         (phase, kind, KINDS[kind].lock, KINDS[kind].pool)
         for phases, kind in ((BUILD_PHASES, Kind.BUILD), (RELEASE_PHASES, Kind.RELEASE))
         for phase in phases
     ]
-    rows = await connection.fetch(SQL.jobless, epoch, *map(list, zip(*needed, strict=True)))
-    return [Returned(row["id"], row["kind"], row["subject"]) for row in rows]
+    rows = await connection.fetch(SQL.add_missing, epoch, *map(list, zip(*needed, strict=True)))
+    return [RequeuedJob(row["id"], row["kind"], row["subject"]) for row in rows]
 
 
 async def timers(
@@ -150,14 +152,14 @@ async def cancelled(connection: Connection, live: Collection[JobId]) -> list[Job
 
 
 async def was_cancelled(connection: Connection, job: JobId) -> bool:
-    """Whether the job was asked to stop. Nobody can ask it any more until the caller's transaction ends."""
+    """Return whether the job was asked to stop. Until the transaction ends, nobody else can ask it."""
     return await connection.fetchval(SQL.was_cancelled, job) is True
 
 
 async def arguments(connection: Connection, job: JobId) -> dict[str, Any]:
     """Return the row's arguments as they are now ({} when it is gone)."""
-    found: dict[str, Any] | None = await connection.fetchval(SQL.arguments, job)
-    return found or {}
+    stored: dict[str, Any] | None = await connection.fetchval(SQL.arguments, job)
+    return stored or {}
 
 
 async def is_running(connection: Connection, job: JobId) -> bool:
@@ -171,12 +173,12 @@ async def database_now(connection: Connection) -> datetime:
 
 
 async def shift(connection: Connection, epoch: int, seconds: float) -> int:
-    """Bring forward by `seconds` what waits for its next attempt or period; return how many rows."""
+    """Bring the next attempts and periods of waiting rows forward by `seconds`; return how many rows."""
     return len(await connection.fetch(SQL.shift, epoch, seconds))
 
 
 async def upsert_periodic(connection: Connection, epoch: int, schedules: Mapping[str, float]) -> None:
-    """Make the rows of periodic work (name → seconds between runs) and end those of names that are no more."""
+    """Upsert the rows of periodic work (name → seconds between runs) and retire those of other names."""
     kind, names, seconds = Kind.HOUSEKEEPING, list(schedules), list(schedules.values())
     await connection.execute(SQL.upsert_periodic, epoch, kind, KINDS[kind].pool, names, seconds)
     await connection.execute(SQL.retire_periodic, epoch, kind, names)

@@ -34,7 +34,7 @@ async def insert(
 
 
 async def lock_address(connection: Connection, email: str, purpose: Purpose) -> None:
-    """Let one transaction at a time decide about this address."""
+    """Lock the address for this purpose until the transaction ends."""
     await connection.execute(SQL.lock_address, email, purpose.value)
 
 

@@ -19,7 +19,7 @@ SQL = load("deployments")
 
 
 class Moved(Conflict):
-    """Somebody else moved the deployment first: end your job row, release what you hold, stop."""
+    """Another writer moved the deployment first: end the job row, release what is held, stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """Who moves: the epoch that fences the write, and `<job>:<attempt>` or the request's name."""
+    """The writer: the epoch that fences the write, and `<job>:<attempt>` or the name of the request."""
 
     epoch: int
     by: str
@@ -99,7 +99,7 @@ async def list_of_app(connection: Connection, app: AppId, limit: int = 200) -> l
 
 async def jobless_of_app(connection: Connection, app: AppId) -> list[Deployment]:
     """Return the app's open deployments that have neither a waiting nor a running job."""
-    return [Deployment.from_row(row) for row in await connection.fetch(SQL.jobless_of_app, app)]
+    return [Deployment.from_row(row) for row in await connection.fetch(SQL.add_missing_of_app, app)]
 
 
 async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:

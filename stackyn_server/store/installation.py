@@ -1,4 +1,4 @@
-"""The one row of `installation`: whose database this is, and which server leads it."""
+"""The one row of `installation`: the identity of this database, and the epoch and heartbeat of its leader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SQL = load("installation")
 
 
 class LeadershipLost(StackynError):
-    """Another server has taken over this database: whoever sees this touches nothing more."""
+    """Another server has taken over this database: touch nothing more."""
 
     code = "LEADERSHIP_LOST"
 
@@ -80,13 +80,13 @@ async def end_sessions(connection: Connection, until_epoch: int) -> int:
 
 
 async def heartbeat(connection: Connection, epoch: int) -> None:
-    """Show that the leader of `epoch` lives. Raises `LeadershipLost` when the epoch is another."""
+    """Renew the lease of `epoch`. Raises `LeadershipLost` when the epoch is another."""
     if await connection.fetchval(SQL.heartbeat, epoch) is None:
         raise LeadershipLost
 
 
 async def fence(connection: Connection, epoch: int) -> None:
-    """Hold off a take-over until the caller's transaction ends. Raises `LeadershipLost` when the epoch is another."""
+    """Let no take-over happen before the transaction ends. Raises `LeadershipLost` when the epoch is another."""
     if await connection.fetchval(SQL.fence, epoch) is None:
         raise LeadershipLost
 
@@ -97,5 +97,5 @@ async def epoch_is(connection: Connection, epoch: int) -> bool:
 
 
 async def resign(connection: Connection, epoch: int) -> None:
-    """Say at an orderly stop that nobody leads, so that a server elsewhere needn't wait for the heartbeat to age."""
+    """Clear the heartbeat at an orderly stop, so that a server elsewhere needn't wait for it to become old."""
     await connection.execute(SQL.resign, epoch)

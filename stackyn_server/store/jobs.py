@@ -1,6 +1,6 @@
-"""Rows of `job` as requests and stories see them: put work in, take it back, ask what it waits for.
+"""Rows of `job` for requests and handlers: enqueue, supersede, cancel, and say what a job waits for.
 
-The dispatcher's own half, claiming and ending, is `store.claims`.
+What only the dispatcher does, claiming and ending, is `store.claims`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One pool. `due` could run now, `later` not before their time; `oldest_seconds` is the longest wait of the due."""
+    """One pool. `due` jobs may run now, `later` ones not yet; `oldest_seconds` is the longest wait of a due one."""
 
     pool: str
     running: int
@@ -140,14 +140,14 @@ async def amend(connection: Connection, kind: Kind, subject: str | int, argument
 
 
 async def lock_open(connection: Connection, kind: Kind, subject: str) -> bool:
-    """Say whether there is an open job of this kind and subject, and keep it from ending until the transaction does."""
+    """Return whether an open job of this kind and subject exists; it can't end before the transaction does."""
     return await connection.fetchval(SQL.lock_open, kind, subject) is not None
 
 
 async def given_up_since(connection: Connection, kind: Kind, subject: str, since: datetime) -> str | None:
-    """Return why the last job of this kind and subject that was given up since then was; None when none was."""
-    found = await connection.fetchrow(SQL.given_up_since, kind, subject, since)
-    return None if found is None else found["error"] or ""
+    """Return why the last job of this kind and subject was given up; None when none was since then."""
+    row = await connection.fetchrow(SQL.given_up_since, kind, subject, since)
+    return None if row is None else row["error"] or ""
 
 
 async def wake_waiting_for(connection: Connection, kind: Kind, subject: str) -> None:
@@ -168,19 +168,19 @@ async def get(connection: Connection, job: JobId) -> Job | None:
 
 
 async def supersede_waiting(connection: Connection, kind: Kind, app: AppId) -> list[str]:
-    """End the app's waiting jobs of this kind and return their subjects. Change only those deployments then."""
+    """End the app's waiting jobs of this kind and return their subjects: change only their deployments afterwards."""
     return [row["subject"] for row in await connection.fetch(SQL.supersede_waiting, kind, app)]
 
 
 async def request_cancel(
     connection: Connection, *, app: AppId | None = None, kind: Kind | None = None, subject: str | None = None
 ) -> list[str]:
-    """End waiting jobs and return their subjects; ask running ones to stop, which keep lock and place until they have.
+    """End waiting jobs and return their subjects; ask running ones to stop: they keep lock and place until they end.
 
     Raises ValueError when neither `app` nor `subject` narrows it down.
     """
     if app is None and subject is None:
-        raise ValueError("cancel what: an app's jobs, or those about a subject")
+        raise ValueError("an app or a subject must say which jobs to cancel")
     return [row["subject"] for row in await connection.fetch(SQL.request_cancel, app, kind, subject)]
 
 

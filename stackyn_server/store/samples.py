@@ -30,13 +30,13 @@ async def record(connection: Connection, taken: Sequence[NewSample]) -> None:
     """Store the samples of one pass in one statement."""
     await connection.execute(
         SQL.record,
-        [one.app for one in taken],
-        [one.instance for one in taken],
-        [one.cpu for one in taken],
-        [one.memory_bytes for one in taken],
-        [one.received_bytes for one in taken],
-        [one.sent_bytes for one in taken],
-        [one.disk_bytes for one in taken],
+        [sample.app for sample in taken],
+        [sample.instance for sample in taken],
+        [sample.cpu for sample in taken],
+        [sample.memory_bytes for sample in taken],
+        [sample.received_bytes for sample in taken],
+        [sample.sent_bytes for sample in taken],
+        [sample.disk_bytes for sample in taken],
     )
 
 

@@ -28,8 +28,8 @@ async def lock_subscription(connection: Connection, provider_id: str) -> None:
 
 async def owner(connection: Connection, provider_id: str) -> UserId | None:
     """Return the living account that the subscription belongs to."""
-    found: UserId | None = await connection.fetchval(SQL.owner, provider_id)
-    return found
+    account: UserId | None = await connection.fetchval(SQL.owner, provider_id)
+    return account
 
 
 async def put(
@@ -52,7 +52,7 @@ async def set_status(
     as_of: datetime,
 ) -> bool:
     """Change the status from one of `instead_of`, unless the subscription was described after `as_of`."""
-    former = [one.value for one in instead_of]
+    former = [status.value for status in instead_of]
     return await connection.fetchval(SQL.set_status, provider_id, status.value, former, as_of) is not None
 
 

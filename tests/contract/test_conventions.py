@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
-from stackyn_server.jobs.periodic import Punctuality
+from stackyn_server.jobs.periodic import PeriodicReport
 from tests.contract.conftest import Answer, Platform
 from tests.patience import within
 
@@ -267,7 +267,7 @@ async def test_readiness_names_the_part_that_is_missing(platform: Platform) -> N
 
 
 async def test_readiness_shows_the_deadline_of_each_periodic_chore(platform: Platform) -> None:
-    chore = Punctuality("garbage", True, None, 700.04, 900.0, None, None, "It took too long.")
+    chore = PeriodicReport("garbage", True, None, 700.04, 900.0, None, None, "It took too long.")
     platform.ready = type(platform.ready)(True, {"periodic": "ok"}, (chore,))
     assert (await platform.nobody.get("/health/ready")).json["periodic"] == [
         {

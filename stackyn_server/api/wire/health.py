@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from stackyn_server.api.wire.base import ResponseBody
-from stackyn_server.jobs.periodic import Punctuality
+from stackyn_server.jobs.periodic import PeriodicReport
 from stackyn_server.operations.readiness import Readiness
 
 
@@ -25,7 +25,7 @@ class Chore(ResponseBody):
     error: str | None
 
     @classmethod
-    def of(cls, view: Punctuality) -> Chore:
+    def of(cls, view: PeriodicReport) -> Chore:
         return cls(
             name=view.name,
             is_late=view.is_late,

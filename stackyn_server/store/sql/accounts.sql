@@ -8,7 +8,7 @@ RETURNING *;
 SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL;
 
 -- name: lock
--- Not FOR UPDATE: whoever holds an app and puts in a row of its tenant would wait for it, and it for the app.
+-- Not FOR UPDATE: a transaction that has locked an app and adds a row of its tenant would wait here: a deadlock.
 SELECT * FROM account WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: share
@@ -21,7 +21,7 @@ SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL;
 SELECT * FROM account WHERE lower(email) = lower($1) AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: lock_address
--- Whoever may create an account for an address queues up here, so that there is one at most.
+-- Transactions that may create an account for an address run one at a time, so that there is one account at most.
 SELECT pg_advisory_xact_lock(hashtextextended('account:' || lower($1), 0));
 
 -- name: set_profile
@@ -52,7 +52,7 @@ WHERE id = $1 AND deleted_at IS NULL
 RETURNING *;
 
 -- name: to_settle
--- Accounts that time or a new configuration may have moved: none that is simply active.
+-- Accounts whose standing may change by time or by a new configuration: none that is simply active.
 SELECT id FROM account
 WHERE deleted_at IS NULL AND (billing_status <> 'active' OR paid_by IS NOT NULL OR paid_until IS NOT NULL
     OR EXISTS (SELECT FROM subscription WHERE subscription.account = account.id)
@@ -68,7 +68,7 @@ SET is_admin = $2, plan = $3, granted_plan = $3, billing_status = 'active', upda
 WHERE id = $1 AND deleted_at IS NULL RETURNING *;
 
 -- name: lock_admins
--- Deletions of admins queue up here, so that two of them can't delete each other.
+-- Admins are deleted one at a time, so that two of them can't delete each other.
 SELECT id FROM account WHERE is_admin AND deleted_at IS NULL ORDER BY id FOR UPDATE;
 
 -- name: mark_deleted

@@ -1,5 +1,5 @@
 -- name: lock_tenant
--- Creates of one tenant queue up here, so that the quota is counted once at a time.
+-- Apps of one tenant are created one at a time, so that the quota holds.
 SELECT id FROM account WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: reserved

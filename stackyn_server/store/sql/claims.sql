@@ -76,7 +76,7 @@ WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;
 
 -- name: retry
--- A cancelled one has its next attempt at once: that is where it learns of it.
+-- The next attempt of a cancelled job runs at once, and sees the cancellation.
 UPDATE job SET state = 'waiting', run_at = CASE WHEN cancel_requested THEN NULL ELSE $4::timestamptz END, error = $5
 FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
@@ -95,20 +95,20 @@ FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;
 
--- name: return_stale
--- Running rows without a task go back: those of an older epoch, and those of ours that are not in $2. Attempts stay.
+-- name: requeue_stalled
+-- Running rows without a task wait again: those of an older epoch, and those of ours that are not in $2. Attempts stay.
 WITH leader AS MATERIALIZED (
     SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE
-), returned AS (
+), requeued AS (
     UPDATE job SET state = 'waiting', error = 'interrupted'
     FROM leader WHERE state = 'running' AND (job.epoch IS DISTINCT FROM $1 OR NOT id = ANY($2::bigint[]))
     RETURNING id, kind, subject
 )
-SELECT EXISTS (SELECT FROM leader) AS leading, returned.* FROM (SELECT) AS always LEFT JOIN returned ON true;
+SELECT EXISTS (SELECT FROM leader) AS leading, requeued.* FROM (SELECT) AS always LEFT JOIN requeued ON true;
 
--- name: jobless
--- An open deployment has exactly one open job, of the kind that its phase belongs to. One snapshot: what moves from one
--- job to the next in a transaction is never seen without.
+-- name: add_missing
+-- An open deployment has exactly one open job, of the kind that its phase belongs to. One statement is one snapshot: a
+-- deployment that moves from one job to the next in a transaction is never seen without a job.
 INSERT INTO job (kind, subject, app, tenant, lock, pool, error)
 SELECT needed.kind, deployment.id::text, deployment.app, deployment.tenant,
        replace(needed.lock, '{app}', deployment.app::text), needed.pool, 'its job was missing'
@@ -123,8 +123,8 @@ ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO NOTHING
 RETURNING id, kind, subject;
 
 -- name: timers
--- Periodic work that is due or running already is looked at again after its interval: a timer for now would ring
--- for ever while it waits for a place.
+-- The timer of periodic work that is due or running fires after its interval: a timer for now would fire for ever
+-- while the row waits for a place.
 SELECT id, kind, schedule,
        (CASE WHEN run_at > now() THEN extract(epoch FROM run_at - clock_timestamp()) ELSE schedule END)
            ::double precision AS seconds
@@ -137,7 +137,7 @@ WHERE ($1::bigint[] IS NULL OR id = ANY($1))
 SELECT id FROM job WHERE state = 'running' AND cancel_requested AND id = ANY($1::bigint[]);
 
 -- name: was_cancelled
--- Locked: a cancel that comes now waits for this transaction, and finds the job that it hands over to.
+-- Locked: a concurrent cancellation waits for this transaction, and finds the job that goes on.
 SELECT cancel_requested FROM job WHERE id = $1 FOR UPDATE;
 
 -- name: arguments
@@ -150,7 +150,7 @@ SELECT state = 'running' FROM job WHERE id = $1;
 SELECT clock_timestamp();
 
 -- name: shift
--- The database's clock jumped back by $2 seconds: what waits for a time relative to it waits as long as was meant.
+-- The database's clock jumped back by $2 seconds: relative waits end when they were meant to.
 UPDATE job SET run_at = run_at - make_interval(secs => $2)
 FROM (SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE) AS leader
 WHERE state = 'waiting' AND run_at > now() AND (attempt > 0 OR schedule IS NOT NULL)

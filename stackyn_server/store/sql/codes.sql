@@ -4,7 +4,7 @@ VALUES (lower($1), $2, $3, now() + make_interval(secs => $4))
 RETURNING id;
 
 -- name: lock_address
--- Requests for codes of one address queue up here: the cool-down is decided for one at a time.
+-- Requests for codes of one address run one at a time, so that the cool-down holds.
 SELECT pg_advisory_xact_lock(hashtextextended($2 || ':' || lower($1), 0));
 
 -- name: newest

@@ -14,7 +14,7 @@ FROM installation
 UPDATE installation SET epoch = epoch + 1, host = $1, heartbeat_at = clock_timestamp() RETURNING epoch;
 
 -- name: end_sessions
--- Sessions of servers that led until `epoch`: a frozen one may hold the claim's lock.
+-- Sessions of servers that led until epoch $1: a frozen one may hold the lock of the claim.
 SELECT count(*) FILTER (WHERE pg_terminate_backend(pid))
 FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()

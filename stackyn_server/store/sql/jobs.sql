@@ -1,4 +1,4 @@
--- What requests and stories ask of `job`. What only the leader's dispatcher does is in claims.sql.
+-- What requests and handlers do with `job`. What only the dispatcher of the leading server does is in claims.sql.
 
 -- name: enqueue
 INSERT INTO job (kind, subject, app, tenant, lock, arguments, priority, pool, run_at)
@@ -10,7 +10,7 @@ RETURNING id;
 UPDATE job SET arguments = arguments || $3 WHERE kind = $1 AND subject = $2 AND state = 'waiting';
 
 -- name: lock_open
--- The open job cannot end before the transaction does.
+-- The lock keeps the open job from ending before the transaction does.
 SELECT id FROM job WHERE kind = $1 AND subject = $2 AND state IN ('waiting', 'running') FOR UPDATE;
 
 -- name: given_up_since
@@ -37,7 +37,7 @@ WHERE app = $2 AND kind = $1 AND state = 'waiting'
 RETURNING subject;
 
 -- name: request_cancel
--- One statement for both states: between two of them a running row could go back to waiting and be missed.
+-- One statement for both states: between two statements a running row could go back to waiting and be missed.
 WITH cancelled AS (
     UPDATE job SET
         state = CASE state WHEN 'waiting' THEN 'done' ELSE state END,
@@ -53,7 +53,7 @@ WITH cancelled AS (
 SELECT subject FROM cancelled WHERE state = 'done';
 
 -- name: shorten_deadline
--- Open jobs of a kind get an earlier deadline; the running ones are told, for the trigger speaks of waiting rows only.
+-- Open jobs of a kind get an earlier deadline. Running ones are notified here: the trigger notifies of waiting rows only.
 WITH shortened AS (
     UPDATE job SET
         arguments = jsonb_set(arguments, '{deadline}', to_jsonb(extract(epoch FROM now())::double precision + $3)),
@@ -131,7 +131,7 @@ SELECT * FROM job WHERE state = 'dead' ORDER BY ended_at DESC, id DESC LIMIT $1;
 WITH old AS (
     SELECT id FROM job WHERE state IN ('done', 'dead') AND ended_at < now() - make_interval(days => $1)
     ORDER BY ended_at LIMIT $2
-), turns AS (
+), old_claims AS (
     DELETE FROM turn WHERE claimed_at < now() - make_interval(days => $1)
 )
 DELETE FROM job USING old WHERE job.id = old.id RETURNING job.id;

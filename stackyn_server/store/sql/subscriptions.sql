@@ -1,5 +1,5 @@
 -- name: take_event
--- A second delivery of the same event waits here for the first one's end, and finds it taken.
+-- A second delivery of the same event waits here for the first one, and finds the event recorded.
 INSERT INTO billing_event (digest, name, subscription, outcome) VALUES ($1, $2, $3, 'taken')
 ON CONFLICT (digest) DO NOTHING
 RETURNING digest;
@@ -8,7 +8,7 @@ RETURNING digest;
 UPDATE billing_event SET outcome = $2, account = $3 WHERE digest = $1;
 
 -- name: lock_subscription
--- Events about one subscription queue up here, so that each sees what the one before has done.
+-- Events about one subscription run one at a time, so that each sees what the one before has changed.
 SELECT pg_advisory_xact_lock(hashtextextended('subscription:' || $1, 0));
 
 -- name: owner

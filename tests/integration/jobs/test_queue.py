@@ -315,7 +315,7 @@ async def test_an_ended_attempt_and_an_old_epoch_end_no_job(database: Database) 
         await claim(database, 1, Pool.BUILDS, 9)
     with pytest.raises(LeadershipLost):
         async with database.transaction() as connection:
-            await claims.return_stale(connection, 1, [])
+            await claims.requeue_stalled(connection, 1, [])
     assert (await row(database, second.id)).state is JobState.RUNNING
 
 
@@ -326,7 +326,7 @@ async def test_running_rows_of_an_older_epoch_wait_again(database: Database) -> 
     assert job is not None
     leadership = await lead(database)
     async with database.transaction() as connection:
-        returned = await claims.return_stale(connection, leadership.epoch, [job.id])
+        returned = await claims.requeue_stalled(connection, leadership.epoch, [job.id])
     assert [each.id for each in returned] == [job.id], (
         "live in this process, but claimed by the server before"
     )

@@ -1,4 +1,4 @@
-"""Every job's task ends its row, whatever happens to the handler."""
+"""Run a handler and record how it ended: the task of a job ends its row, whatever happens to the handler."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class _Outcome:
     retryable: bool = False
 
 
-async def end(
+async def execute(
     run: JobRun, handler: Handler, database: Database, leadership: Leadership, pause: Pause
 ) -> None:
-    """Run `handler` and see to it that the row is ended, for as long as the database needs to come back.
+    """Run `handler`, then end the row; while the database is away, try again until it is back.
 
-    A handler that returns (or stops because it was asked to) has its row finished if it hasn't itself; one that
-    raises is retried by the policy when the error says that it may help or when the job is never given up, else
+    When the handler returns, or stops because the job was cancelled, its row is finished unless it did that itself.
+    When it raises a retryable error, or its kind is tried until done, the row is retried by the policy; otherwise it is
     buried. Only a cancellation from outside, at the server's stop, leaves the row `running` for the next server.
     """
     try:
         outcome = await _outcome(run, handler)
     except NotRunning:
-        return  # whoever ended the row has decided
+        return  # somebody else has ended the row
     except LeadershipLost:
         leadership.lose()
         return
