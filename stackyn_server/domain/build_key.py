@@ -1,4 +1,4 @@
-"""When two builds would give the same image: everything that one is made from, in one word. Pure."""
+"""The build key: a hash of everything that an image is made from. Builds with the same key give the same image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_key(
     builder: str,
     secret: str,
 ) -> str | None:
-    """Return the key, or None where something may change while all of this stays the same.
+    """Return the key, or None when the image may change although all of this stays the same.
 
     `tree` is the id of all files, `plan` a stored one, `base_images` are the names after FROM, `digests` those of the
     platform's own images, `builder` stands for the image that builds run in, `secret` for what the build is told
@@ -46,6 +46,6 @@ def build_key(
 
 
 def _digest_in(name: str) -> str | None:
-    """Return the digest that an image's name ends with, which makes it the same for ever."""
+    """Return the digest at the end of an image's name, which pins the image."""
     _, at, digest = name.partition("@sha256:")
     return digest if at and len(digest) == 64 else None

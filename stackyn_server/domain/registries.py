@@ -1,4 +1,4 @@
-"""Who signs in at which image registry. A credential is for exactly its host, and for no other."""
+"""Credentials of image registries. A credential is for exactly its host, and for no other."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class RegistryCredential:
 def valid_host(host: str) -> str:
     """Return a registry's host as an image's name has it, or raise `InvalidRequest`."""
     host = host.strip().lower()
-    found = _HOST.fullmatch(host)
+    match = _HOST.fullmatch(host)
     if (
-        found is None
-        or len(found["name"]) > _LONGEST_NAME
-        or (found["port"] and int(found["port"]) > _MOST_PORT)
+        match is None
+        or len(match["name"]) > _LONGEST_NAME
+        or (match["port"] and int(match["port"]) > _MOST_PORT)
     ):
         raise _wrong_host(
             "host is the registry's name as images have it, such as ghcr.io or registry.example.com:5000: "
@@ -49,7 +49,7 @@ def valid_host(host: str) -> str:
         raise _wrong_host(
             "host needs a dot or a port: without either, an image's name can't mean this registry."
         )
-    return DOCKER_HUB if found["name"] in DOCKER_HUB_NAMES and found["port"] in (None, "443") else host
+    return DOCKER_HUB if match["name"] in DOCKER_HUB_NAMES and match["port"] in (None, "443") else host
 
 
 def valid_user(user: str) -> str:

@@ -1,5 +1,5 @@
-"""Which addresses an app owns. A seat is two addresses for the app's whole life, so that a request a proxy still
-holds for one of them can never be answered by somebody else."""
+"""The addresses of apps. A seat is the pair of addresses (slots 0 and 1) that an app owns for its whole life: no other
+app can then answer a request that a proxy still holds for one of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bridge:
 
 
 def seats_in(subnet: IPv4Network) -> int:
-    """How many apps fit into `[network] subnet`."""
+    """Return how many apps fit into `[network] subnet`."""
     return subnet.num_addresses // _BRIDGE_SIZE * SEATS_PER_BRIDGE
 
 

@@ -1,4 +1,4 @@
-"""How a command that a person wrote becomes the first process of a container. Pure."""
+"""Makes a command that a person wrote the first process of its container. Pure."""
 
 from __future__ import annotations
 

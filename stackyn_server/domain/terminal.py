@@ -1,4 +1,4 @@
-"""Build output made readable: whole lines, no colours, no cursor movements, of a repainted line only the last state."""
+"""Turns build output into plain lines: no colours, no cursor movements, only the last state of a repainted line."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Lines:
         return [clean(line) for line in complete]
 
     def rest(self) -> list[str]:
-        """Return the line that never ended, if there is one."""
+        """Return the last line when it has no newline."""
         line, self._open = self._open, ""
         return [clean(line)] if line.strip() else []
 
 
 def clean(line: str) -> str:
-    """Return one line as it would look in the end on a terminal, as plain text."""
+    """Return the final state of one line on a terminal, as plain text."""
     painted = _ESCAPES.sub("", line).rstrip("\r").rpartition("\r")[2]
     return _CONTROLS.sub("", painted).rstrip()

@@ -1,7 +1,7 @@
-"""Text from outside (git, files, builds, apps, the engine) as PostgreSQL keeps it: no NUL, no half characters, bounded.
+"""Makes text from outside (git, files, builds, apps, the engine) storable: no NUL, no half characters, bounded.
 
-The connection (`store.database`) passes every text and every JSON value through here, so nothing that a tenant wrote
-can keep a row from being written.
+The connection (`store.database`) applies this to every text and JSON value, so that no text of a tenant can keep a row
+from being written.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def storable(text: str, most_bytes: int = MOST_BYTES) -> str:
     encoded = text.encode()
     if len(encoded) <= most_bytes:
         return text
-    said = f"\n[{len(encoded) - most_bytes} bytes are left out here.]\n".encode()
-    kept = max(0, most_bytes - len(said))
-    ends = (encoded[: kept // 2], said, encoded[len(encoded) - (kept - kept // 2) :])
+    notice = f"\n[{len(encoded) - most_bytes} bytes are left out here.]\n".encode()
+    kept = max(0, most_bytes - len(notice))
+    ends = (encoded[: kept // 2], notice, encoded[len(encoded) - (kept - kept // 2) :])
     return b"".join(ends).decode(errors="ignore")
 
 

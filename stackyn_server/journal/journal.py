@@ -1,4 +1,4 @@
-"""Log text on its way into the database: writers never wait, readers never slow them, memory is bounded."""
+"""Stores log text in the database. Writers never wait, readers never slow them, memory is bounded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _READ_CHUNKS = 64
 
 @dataclass(slots=True)
 class _Unstored:
-    """A chunk that isn't certainly in the database. It keeps its id, so that storing it twice stores it once."""
+    """A chunk that may not be in the database yet. It keeps its id, so that storing it is idempotent."""
 
     key: Key
     text: str
@@ -39,7 +39,7 @@ class _Unstored:
 
 
 class Journal:
-    """`run()` is supervised by the server. Everything that `write` took before a `flush` is durable after it."""
+    """The server supervises `run()`. All text that was written before a `flush` is durable after it."""
 
     def __init__(
         self,
@@ -80,24 +80,24 @@ class Journal:
             self._urgent.set()
 
     def as_stored(self, line: str) -> str:
-        """Return a line as it is in the database when it was written whole."""
+        """Return a whole line as the database has it."""
         return self._redact(storable(clean(line)))
 
     async def flush(self, deployment: DeploymentId) -> None:
-        """Return once all text of the deployment is in the database. Waits for a database that is away."""
+        """Return when all text of the deployment is in the database, however long that is away."""
         for stream in self._of(deployment):
             self._pending_bytes += stream.end_line(self._room)
-        wanted = self._passes_begun + 1
+        next_pass = self._passes_begun + 1
         self._dirty.set()
         self._urgent.set()
         async with self._pass_done:
-            await self._pass_done.wait_for(lambda: self._passes_done >= wanted)
+            await self._pass_done.wait_for(lambda: self._passes_done >= next_pass)
         for stream in self._of(deployment):
             if not stream.has_pending:
                 del self._streams[stream.key]  # its size is asked for again should it go on
 
     async def run(self) -> None:
-        """Store what was written, each time text has gathered for a moment or a chunk is full. Never returns."""
+        """Store text 0.1 s after it was written, or when a chunk is full. Never returns."""
         while True:
             await self._dirty.wait()
             await _either(self._urgent, _GATHER_SECONDS)
@@ -110,7 +110,7 @@ class Journal:
                 await self._pause.wait()
 
     async def close(self) -> None:
-        """Store what is left, after `run` has ended; give up at once when the database is away."""
+        """Store the rest, after `run` has ended; give up at once when the database is away."""
         for stream in self._streams.values():
             self._pending_bytes += stream.end_line(self._room)
         if not await self._store():
@@ -125,7 +125,7 @@ class Journal:
         `DatabaseUnavailable`; go on from the last id.
         """
         while True:
-            # Taken before the read: what is stored in between is announced on it.
+            # Before the read, so that text stored in between is announced by this event.
             news = self._news.setdefault(deployment, asyncio.Event())
             async with self._database.connection() as connection:
                 chunks = await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS)
@@ -136,15 +136,15 @@ class Journal:
                 await news.wait()
 
     async def rest(self, deployment: DeploymentId, after_id: int, kind: LogKind = "build") -> list[LogChunk]:
-        """Return the chunks above `after_id` of a deployment that has ended, with what is still on its way."""
+        """Return the chunks above `after_id` of a deployment that has ended, including text not stored yet."""
         if self._of(deployment):
             await self.flush(deployment)
-        found: list[LogChunk] = []
+        rest: list[LogChunk] = []
         async with self._database.connection() as connection:
             while chunks := await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS):
-                found += chunks
+                rest += chunks
                 after_id = chunks[-1].id
-        return found
+        return rest
 
     def _stream(self, key: Key) -> Stream:
         if key not in self._streams:
@@ -164,11 +164,11 @@ class Journal:
         self._passes_begun += 1
         number = self._passes_begun
         try:
-            await self._learn_sizes()
+            await self._read_sizes()
             self._take()
             await self._write()
         except StatementRefused as error:
-            # It would be refused for ever, and everybody else's logs wait behind it.
+            # The database would refuse it again, and all other logs wait behind it.
             log.error("journal.refused", sqlstate=error.sqlstate, bytes=self._unstored_bytes)
         except StackynError as error:
             log.warning("journal.waits", reason=error.message, bytes=self._unstored_bytes)
@@ -179,18 +179,20 @@ class Journal:
             self._pass_done.notify_all()
         return True
 
-    async def _learn_sizes(self) -> None:
-        unknown = [stream for stream in self._streams.values() if stream.stored is None]
-        if not unknown:
+    async def _read_sizes(self) -> None:
+        unread = [stream for stream in self._streams.values() if stream.stored is None]
+        if not unread:
             return
         async with self._database.connection() as connection:
-            for stream in unknown:
+            for stream in unread:
                 _, deployment, kind = stream.key
                 stream.stored = await logs.size(connection, deployment, kind)
 
     def _take(self) -> None:
         for stream in self._streams.values():
-            if stream.stored is not None:  # else it began after the sizes were learnt: next time
+            if (
+                stream.stored is not None
+            ):  # None: the log began after the sizes were read; the next pass takes it
                 self._pending_bytes -= stream.pending_bytes
                 for text in stream.take_chunks():
                     self._unstored.append(_Unstored(stream.key, text))
@@ -200,9 +202,9 @@ class Journal:
         if not self._unstored:
             return
         async with self._database.transaction() as connection:
-            nameless = [chunk for chunk in self._unstored if chunk.id is None]
+            new_chunks = [chunk for chunk in self._unstored if chunk.id is None]
             for chunk, new_id in zip(
-                nameless, await logs.reserve_ids(connection, len(nameless)), strict=True
+                new_chunks, await logs.reserve_ids(connection, len(new_chunks)), strict=True
             ):
                 chunk.id = new_id
             await logs.append(

@@ -1,4 +1,4 @@
-"""One log on its way to the database: pieces of text become clean, redacted lines, and lines become chunks."""
+"""One log before it is stored: pieces of text become clean, redacted lines, and lines become chunks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[AppId, DeploymentId, LogKind]
 
 @dataclass(slots=True)
 class Stream:
-    """`stored` is how many bytes the database has of this log, None until somebody asked it. `limit` in bytes."""
+    """`stored` is how many bytes of this log the database has, None until that was read. `limit` in bytes."""
 
     key: Key
     redact: Redact
@@ -42,7 +42,7 @@ class Stream:
         return self._keep(self._lines.feed(text), room)
 
     def end_line(self, room: int) -> int:
-        """Take what came without a newline as a line, for nothing follows it. Otherwise like `feed`."""
+        """End the last line, which has no newline. Otherwise like `feed`."""
         return self._keep(self._lines.rest(), room)
 
     def _keep(self, lines: list[str], room: int) -> int:
@@ -87,15 +87,14 @@ class Stream:
         return [*chunks, "".join(chunk)] if chunk_bytes else chunks
 
     def _within_limit(self, line: str) -> str:
-        """Return the line, cut and with a last word where the limit falls (which takes the log
-        beyond it), and nothing afterwards."""
+        """Return the line; where it reaches the limit, cut and with a last notice; "" after that."""
         assert self.stored is not None
         if self.limit is None or self.stored + len(line.encode()) <= self.limit:
             return line
         if self._is_full():
             return ""
         fitting = line.encode()[: self.limit - self.stored].decode(errors="ignore").rstrip("\n")
-        said = (
+        notice = (
             f"[This log has reached its limit of {self.limit / _MEBIBYTE:.3g} MiB; the rest is not kept.]\n"
         )
-        return f"{fitting}\n{said}" if fitting else said
+        return f"{fitting}\n{notice}" if fitting else notice

@@ -58,10 +58,10 @@ def find(configured: str) -> Path:
 
 
 def provide(configured: str, copies: Path) -> Binaries:
-    """Return programs that the database's user can run.
+    """Return programs that the database's user can run. Blocking.
 
-    As root those of the package are copied below `copies` (a virtual environment below /root is out of a lower
-    user's reach, and an upgrade would change the files under a running server). Blocking.
+    As root, the package's programs are copied below `copies`: another user can't reach a virtual environment below
+    /root, and an upgrade would change the files of a running server.
     """
     folder = find(configured)
     if not configured and os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""The embedded database's folders, its operating-system user and who may sign in. All of it blocking file work.
+"""The folders of the embedded database, its operating-system user and its sign-in rules. All functions block.
 
 <data_dir>/postgres/          root's, searchable
     pginstall18-<version>/    the programs, when they were copied
@@ -75,9 +75,9 @@ def _socket_folder(root: Path) -> Path:
 
 
 def user_of(paths: ClusterPaths) -> SystemUser:
-    """Return who runs PostgreSQL: ourselves, or as root a user that owns nothing else and is made on first use.
+    """Return the user that runs PostgreSQL: our own, or as root one that owns nothing else and is made on first use.
 
-    Root leaves a cluster to whom it belongs: an operator may run a command of a server that has its own user.
+    As root, the owner of an existing cluster: an operator may run a command of a server that has its own user.
     """
     uid = os.geteuid()
     if uid == 0 and paths.data.exists():
@@ -108,7 +108,7 @@ def _entry(name: str) -> pwd.struct_passwd | None:
 
 
 def _made_user() -> pwd.struct_passwd:
-    """Only one at a time on this machine: of two `useradd` at once, the second gives the user another number."""
+    """Make the user, one process at a time: of two `useradd` at once, the second gives the user another number."""
     useradd = _useradd()
     command = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     with _MAKING_USER.open("w") as lock:
@@ -132,7 +132,7 @@ def _no_user() -> EmbeddedFailed:
 
 
 def check_startable(paths: ClusterPaths, binaries: Binaries) -> None:
-    """Raise `EmbeddedFailed` for what `prepare` and the start would stumble over. Changes nothing."""
+    """Raise `EmbeddedFailed` for what would make `prepare` and the start fail. Changes nothing."""
     if (paths.data / "PG_VERSION").exists():
         check_major(paths, binaries)
     if os.geteuid() == 0:
@@ -172,7 +172,7 @@ def _check_reachable(data_dir: Path, user: str, uid: int) -> None:
 
 
 def _make_private(folder: Path, user: SystemUser) -> None:
-    """Make `folder` for the database's user alone; a folder there that somebody else made is refused."""
+    """Make `folder` for the database's user alone. Raises `EmbeddedFailed` when it belongs to somebody else."""
     try:
         folder.mkdir(mode=_PRIVATE)
         os.chown(folder, user.uid, user.gid)
@@ -210,8 +210,8 @@ def begin_cluster(paths: ClusterPaths, user: SystemUser) -> Path:
 
 
 def clear_stale_locks(paths: ClusterPaths) -> None:
-    """Remove pid files of a PostgreSQL that was killed. Only for whoever holds `lock`: nothing runs here then,
-    but after a reboot or in a new container the old number may belong to a stranger, and PostgreSQL would wait."""
+    """Remove the pid files of a killed PostgreSQL. The caller holds `lock`, so none runs here; but after a reboot or in
+    a new container another process may have the old pid, and PostgreSQL would wait for it."""
     for path in (
         paths.data / "postmaster.pid",
         paths.socket / f"{_PORT_FILE}.lock",

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL: a supervised child on a unix socket that ends when we do, however we end.
+"""The embedded PostgreSQL: a supervised child on a unix socket, which ends whenever its server ends.
 
-Every process of a running PostgreSQL inherits a lock on `<data_dir>/postgres/lock`. So the lock tells whether one
-runs (ours, or a left-over that is still shutting down), also across containers where process ids say nothing.
+Every process of a running PostgreSQL inherits a lock on `<data_dir>/postgres/lock`. So the lock shows whether one runs
+(ours, or a left-over that is shutting down), also across containers, where process ids don't help.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _SETTINGS = {
     "jit": "off",
     "lc_messages": "C",
     "log_line_prefix": "",
-    # What tenants typed must not get into our log with a failing statement.
+    # A failing statement must not bring tenants' values into our log.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
@@ -65,12 +65,12 @@ _IO_WORKERS_SINCE = 18
 
 
 def embedded_url(data_dir: Path) -> str:
-    """Return the address of the embedded database of a data directory, whether it runs or not."""
+    """Return the address of the embedded database of a data directory, running or not."""
     return cluster.paths_of(data_dir).url
 
 
 def is_running(data_dir: Path) -> bool:
-    """Say whether an embedded PostgreSQL of this data directory runs, in whichever process. Blocking, brief."""
+    """Return whether any process runs the embedded PostgreSQL of this data directory. Blocking, brief."""
     paths = cluster.paths_of(data_dir)
     if not paths.lock.exists():
         return False
@@ -220,7 +220,7 @@ class EmbeddedPostgres:
             self._reader = asyncio.create_task(self._read(self._process), name="postgres output")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        """Log what PostgreSQL says until it has exited; its pipe must never fill up."""
+        """Log the output of PostgreSQL until it exits, so that its pipe never fills up."""
         assert process.stdout is not None
         async for raw in process.stdout:
             line = raw.decode(errors="replace").rstrip()
@@ -266,7 +266,7 @@ class EmbeddedPostgres:
             )
 
     async def _create_database(self, paths: ClusterPaths) -> None:
-        # Copying the template, to the disk, is no statement of every day: on a slow machine it takes long.
+        # Copying the template database to a slow disk takes longer than other statements may.
         patient = self._settings.model_copy(
             update={"connect_seconds": _START_SECONDS, "statement_seconds": _START_SECONDS}
         )
@@ -284,7 +284,7 @@ class EmbeddedPostgres:
 async def _child(
     user: SystemUser, death_signal: signal.Signals, folder: Path, command: list[str], keep: int | None = None
 ) -> asyncio.subprocess.Process:
-    """Run a program as `who`, in its own session so that Ctrl-C at a terminal leaves its end to us."""
+    """Run a program as `user`, in a session of its own, so that Ctrl-C in a terminal does not end it."""
     launcher = [sys.executable, "-I", "-S", launch.__file__]
     identity = [user.uid, user.gid, int(death_signal), os.getpid()]
     return await asyncio.create_subprocess_exec(

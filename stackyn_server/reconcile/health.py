@@ -20,7 +20,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import events, instances, jobs
 from stackyn_server.store.database import Database
-from stackyn_server.store.instances import Checked
+from stackyn_server.store.instances import CheckedInstance
 
 log = structlog.get_logger()
 
@@ -58,7 +58,7 @@ class HealthChecks:
         self._streaks = streaks
         self.answered = Counter({instance: self.answered[instance] for instance in streaks})
 
-    async def _answers(self, target: Checked) -> bool:
+    async def _answers(self, target: CheckedInstance) -> bool:
         """Request the health path as a visitor would and expect a success; without a path, expect a connection.
 
         The home page is not requested instead: loading it every few seconds may be expensive for the app.
@@ -78,7 +78,7 @@ class HealthChecks:
         )
         return reply is not None and reply.is_success
 
-    async def _act(self, target: Checked, streak: Streak) -> bool:
+    async def _act(self, target: CheckedInstance, streak: Streak) -> bool:
         """Restart the app, or record its recovery, when its streak is long enough. Return True for a restart."""
         chosen = self._settings.health
         change = judge(
@@ -96,7 +96,7 @@ class HealthChecks:
                     log.info("app.recovered", app=target.app, instance=target.instance)
         return change is HealthChange.UNHEALTHY
 
-    async def _restart(self, target: Checked, streak: Streak) -> None:
+    async def _restart(self, target: CheckedInstance, streak: Streak) -> None:
         """Enqueue the restart, which happens under the app's lock.
 
         The restart is counted as a crash, not the failed check: while an engine starts, many apps fail their checks.

@@ -19,7 +19,7 @@ from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.reconcile.compare import DesiredInstance, Differences, compare
 from stackyn_server.store import apps, instances, jobs
 from stackyn_server.store.database import Connection, Database
-from stackyn_server.store.instances import Checked
+from stackyn_server.store.instances import CheckedInstance
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ class Reconciler:
             async with self._database.transaction() as connection:
                 await instances.set_down(connection, down)
 
-    async def _accepts(self, target: Checked) -> bool:
+    async def _accepts(self, target: CheckedInstance) -> bool:
         address = address_of(self._network.subnet, target.seat, target.slot)
         return await accepts_connections(address, target.port, timeout_seconds=_CONNECT_SECONDS)
 

@@ -22,7 +22,7 @@ from stackyn_server.pipeline.crash_limit import give_up
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import events, instances, samples
 from stackyn_server.store.database import Database
-from stackyn_server.store.instances import Serving
+from stackyn_server.store.instances import ServingInstance
 from stackyn_server.store.samples import NewSample
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ _MEBIBYTE = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class _Measurement:
-    target: Serving
+    target: ServingInstance
     reading: Reading
     memory_bytes: int
 
@@ -92,7 +92,7 @@ class Sampler:
         for measurement in measured:
             await self._stop_if_full(measurement.target)
 
-    async def _measure(self, target: Serving) -> _Measurement | None:
+    async def _measure(self, target: ServingInstance) -> _Measurement | None:
         usage = await stats.sample(self._engine, target.container)
         if usage is None:
             return None
@@ -129,7 +129,7 @@ class Sampler:
             disk_bytes=self._disks[measurement.instance][1],
         )
 
-    async def _stop_if_full(self, target: Serving) -> None:
+    async def _stop_if_full(self, target: ServingInstance) -> None:
         used = self._disks.get(target.instance, (0.0, 0))[1]
         if used <= target.disk_mb * _MEBIBYTE:
             return

@@ -39,8 +39,8 @@ __all__ = [
     "fetch_one",
 ]
 
-IDLE_IN_TRANSACTION = "5s"  # a server frozen inside a claim must not hold its locks
-# The database ends a statement by itself; only when it doesn't answer at all does our own, later limit end the wait.
+IDLE_IN_TRANSACTION = "5s"  # so that a server frozen inside a claim loses its locks
+# The database ends a slow statement itself; our own limit, this much later, applies when it does not answer at all.
 ANSWER_MARGIN_SECONDS = 2.0
 GIVE_BACK_SECONDS = 2.0  # to roll back or reset a connection before it is dropped instead
 _IDLE_CONNECTION_SECONDS = 60.0
@@ -85,10 +85,9 @@ async def fetch_one(
 
 
 class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """The border of the database: every text that goes in is one that PostgreSQL keeps (`domain.text`; what goes into
-    a JSON column passes the encoder below).
+    """A connection that makes every text argument storable (`domain.text`); the encoder below does so for JSON.
 
-    COMMIT of a transaction in which a statement failed and was caught answers ROLLBACK: that is an error here.
+    PostgreSQL answers ROLLBACK to the COMMIT of a transaction whose failed statement was caught: that raises here.
     """
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
@@ -178,7 +177,7 @@ class Database:
         return cast(Connection, connection)
 
     async def set_application_name(self, name: str) -> None:
-        """Name the sessions opened from now on; those of the pool are renewed as they come back."""
+        """Name new sessions; the connections of the pool are renewed when they are given back."""
         self._application_name = name
         self._pool.set_connect_args(self._url, **_connect_arguments(self._settings, name))
         await self._pool.expire_connections()

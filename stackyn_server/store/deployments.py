@@ -183,9 +183,9 @@ async def built_before(connection: Connection, app: AppId, build_key: str) -> li
     return [str(row["image"]) for row in await connection.fetch(SQL.built_before, app, build_key)]
 
 
-def was_recorded(found: Deployment, before: Deployment, to: Phase, mover: Mover) -> bool:
+def was_recorded(current: Deployment, before: Deployment, to: Phase, mover: Mover) -> bool:
     """True when an `advance` whose COMMIT was left unanswered did happen."""
-    return found.phase is to and found.version == before.version + 1 and found.moved_by == mover.by
+    return current.phase is to and current.version == before.version + 1 and current.moved_by == mover.by
 
 
 async def wait(connection: Connection, deployment: DeploymentId, reason: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The database's errors as ours. Everything that leaves the store has passed here; no statement text survives."""
+"""The errors of the database translated into ours. Every error of the store passes here; no statement text remains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class DatabaseRefused(DatabaseUnavailable):
-    """The database answered, and refused the sign-in or has no such database: the operator must act."""
+    """The database refused the sign-in, or does not exist on its server: the operator must act."""
 
 
 class CommitUnknown(DatabaseUnavailable):
@@ -33,7 +33,7 @@ class CommitUnknown(DatabaseUnavailable):
 
 
 class Contention(Unavailable):
-    """Two transactions stood in each other's way (deadlock, serialization, lock timeout): repeat the transaction."""
+    """Two transactions conflicted (deadlock, serialization, lock timeout): repeat the transaction."""
 
     code = "DATABASE_CONTENTION"
 
@@ -49,9 +49,9 @@ class Duplicate(StackynError):
 
 
 class StatementRefused(StackynError):
-    """The database refused a statement for a reason that is a fault of ours (CHECK, foreign key, syntax).
+    """The database refused a statement because of a bug of ours (CHECK, foreign key, syntax).
 
-    `sqlstate` and `constraint` say which; the cause carries the rest, for the log alone.
+    `sqlstate` and `constraint` name the rule; `__cause__` has the rest, for the log only.
     """
 
     def __init__(self, sqlstate: str, constraint: str) -> None:
@@ -73,8 +73,8 @@ _REFUSED_CLASSES = frozenset({"28", "3D"})  # the sign-in; no such database
 def translated(is_lost: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Turn what asyncpg and the socket raise inside the block into the classes above.
 
-    `is_lost` says whether the connection is: asyncpg's InterfaceError means that, or a wrong use of it by us, which
-    passes as it is. Its InternalClientError was seen when a statement crossed the server's last message.
+    `is_lost` says whether the connection is lost: asyncpg raises InterfaceError then, and for a wrong use by us, which
+    is raised as it is. InternalClientError was seen when a statement crossed the last message of the server.
     """
     try:
         yield

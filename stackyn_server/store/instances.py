@@ -1,4 +1,4 @@
-"""Rows of `instance`: a container of a release, in one slot of its app's seat."""
+"""Rows of `instance`: one container of a release, in one slot of its app."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServingInstance:
     """An instance that serves an app: its container, and the disk that its release may use, in MiB."""
 
     app: AppId
@@ -61,8 +61,8 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
-    """An app's instance that its requests go to, or are held for. `plan` is the billing plan's name."""
+class RoutedInstance:
+    """The instance that the route of an app leads to, or for which its requests are held. `plan`: the billing plan."""
 
     app: AppId
     tenant: UserId
@@ -73,8 +73,8 @@ class Routed:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """An instance whose app is asked whether it answers, and where."""
+class CheckedInstance:
+    """An instance that gets health checks, and their address."""
 
     app: AppId
     tenant: UserId
@@ -122,7 +122,7 @@ async def of_deployment(connection: Connection, deployment: DeploymentId) -> Ins
 
 
 async def newest_of_deployment(connection: Connection, deployment: DeploymentId) -> Instance | None:
-    """Return the newest instance that ran for a deployment, gone or not; of the live one, what was woken since."""
+    """Return the newest instance of a deployment, gone or not; for the live one, also what wakes and repairs made."""
     return await fetch_one(connection, Instance.from_row, SQL.newest_of_deployment, deployment)
 
 
@@ -144,7 +144,7 @@ async def set_up(connection: Connection, instance: InstanceId) -> None:
 
 
 async def set_draining(connection: Connection, instance: InstanceId) -> bool:
-    """Mark it as no longer wanted. False when it was draining or gone already."""
+    """Mark it as draining. False when it was draining or gone already."""
     return await connection.fetchval(SQL.set_draining, instance) is not None
 
 
@@ -155,7 +155,7 @@ async def set_gone(
     last_lines: str | None = None,
     last_state: dict[str, Any] | None = None,
 ) -> None:
-    """Free the slot, keeping what the container said last."""
+    """Free the slot, and keep the last lines of the container."""
     await connection.execute(SQL.set_gone, instance, last_lines, last_state)
 
 
@@ -164,7 +164,7 @@ async def add_restarts(connection: Connection, instance: InstanceId, count: int)
 
 
 async def count_to(connection: Connection, instance: InstanceId, seen: int, now: int) -> bool:
-    """Take over the engine's own count of restarts. False when somebody else did since it was `seen`."""
+    """Record the restart count of the engine. False when the row does not have the count `seen` any more."""
     return await connection.fetchval(SQL.count_to, instance, seen, now) is not None
 
 
@@ -186,33 +186,33 @@ async def set_healthy(connection: Connection, instance: InstanceId) -> bool:
     return await connection.fetchval(SQL.set_healthy, instance) is not None
 
 
-async def serving_now(connection: Connection) -> list[Serving]:
-    """Return the instances that serve right now, by the rows."""
-    return [Serving(**dict(row)) for row in await connection.fetch(SQL.serving_now)]
+async def serving_now(connection: Connection) -> list[ServingInstance]:
+    """Return the instances that serve according to the rows."""
+    return [ServingInstance(**dict(row)) for row in await connection.fetch(SQL.serving_now)]
 
 
-async def to_check(connection: Connection, plans: Sequence[str] | None) -> list[Checked]:
-    """Return the serving instances of accounts on `plans` (None: of all) that run, by the rows, and that no job is
-    about."""
-    wanted = None if plans is None else list(plans)
-    return [Checked(**dict(row)) for row in await connection.fetch(SQL.to_check, wanted)]
+async def to_check(connection: Connection, plans: Sequence[str] | None) -> list[CheckedInstance]:
+    """Return the serving instances of accounts on `plans` (None: of all) that run according to the rows, without those
+    whose app has an open job."""
+    names = None if plans is None else list(plans)
+    return [CheckedInstance(**dict(row)) for row in await connection.fetch(SQL.to_check, names)]
 
 
 async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId, bool, bool]]:
-    """Return the serving instances of running apps, whether each is recorded as down, and whether a job is about it."""
+    """Return the serving instances of running apps, whether each is recorded as down, and whether its app has a job."""
     return [
         (row["app"], row["id"], row["is_down"], row["is_busy"])
         for row in await connection.fetch(SQL.wanted_up)
     ]
 
 
-async def routed(connection: Connection) -> list[Routed]:
-    """Return where the routes of running apps lead, apart from apps that a job is about."""
-    return [Routed(**dict(row)) for row in await connection.fetch(SQL.routed)]
+async def routed(connection: Connection) -> list[RoutedInstance]:
+    """Return where the routes of running apps lead, without apps that have an open job."""
+    return [RoutedInstance(**dict(row)) for row in await connection.fetch(SQL.routed)]
 
 
 async def purge(connection: Connection, keep_days: int, limit: int) -> None:
-    """Delete at most `limit` rows of instances that belonged to no deployment and are gone for so long."""
+    """Delete at most `limit` rows of instances without a deployment that are gone for `keep_days`."""
     await connection.execute(SQL.purge, keep_days, limit)
 
 

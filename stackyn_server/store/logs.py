@@ -42,8 +42,7 @@ async def append(connection: Connection, chunks: Sequence[NewChunk]) -> None:
 
 async def size(connection: Connection, deployment: DeploymentId, kind: LogKind) -> int:
     """Return how many bytes of this log are stored."""
-    stored: int = await connection.fetchval(SQL.size, deployment, kind)
-    return stored
+    return int(await connection.fetchval(SQL.size, deployment, kind))
 
 
 async def read_text(connection: Connection, deployment: DeploymentId, kind: LogKind, last_bytes: int) -> str:

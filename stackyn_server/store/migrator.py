@@ -14,7 +14,7 @@ from stackyn_server.store.failures import StatementRefused, translated
 from stackyn_server.store.queries import load
 
 _SQL = load("migrator")
-_LOCK_KEY = 7_382_160_541  # any number that nobody else uses for an advisory lock in this database
+_LOCK_KEY = 7_382_160_541  # of an advisory lock; no other one in this database has this number
 _FILE_SECONDS = 3600.0  # a migration may rewrite a table; the pool's statement limit doesn't apply to it
 
 
@@ -60,10 +60,10 @@ async def check(connection: Connection) -> None:
     """Raise `MigrationFailed` unless the database's tables are exactly those of this release. Changes nothing."""
     migrations = await asyncio.to_thread(shipped)
     with translated():
-        known: dict[str, str] = {}
+        applied: dict[str, str] = {}
         if await connection.fetchval(_SQL.table_exists):
-            known = {row["name"]: row["checksum"] for row in await connection.fetch(_SQL.applied)}
-    if next_missing(migrations, known) is not None:
+            applied = {row["name"]: row["checksum"] for row in await connection.fetch(_SQL.applied)}
+    if next_missing(migrations, applied) is not None:
         raise MigrationFailed(
             "The database's tables are older than this release of Stackyn.",
             hint="Start the server of this release once, or run: stackyn migrate",
@@ -77,8 +77,8 @@ async def _apply_next(connection: Connection, migrations: list[Migration]) -> st
             await connection.execute(_SQL.no_statement_limit)
             await connection.execute(_SQL.lock, _LOCK_KEY, timeout=_FILE_SECONDS)
             await connection.execute(_SQL.create_table)
-            known = {row["name"]: row["checksum"] for row in await connection.fetch(_SQL.applied)}
-            migration = next_missing(migrations, known)
+            applied = {row["name"]: row["checksum"] for row in await connection.fetch(_SQL.applied)}
+            migration = next_missing(migrations, applied)
             if migration is None:
                 return None
             await _apply(connection, migration)

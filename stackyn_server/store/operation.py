@@ -17,7 +17,7 @@ async def app_states(connection: Connection) -> Mapping[str, int]:
 
 
 async def clock(connection: Connection, seconds_ago: float) -> datetime:
-    """Return the database's time of then."""
+    """Return the time of the database that many seconds ago."""
     then: datetime = await connection.fetchval(SQL.clock, seconds_ago)
     return then
 

@@ -1,4 +1,4 @@
-"""SQL kept in files: `store/sql/<file>.sql` holds named blocks, and modules take them as attributes.
+"""SQL in files: `store/sql/<file>.sql` holds named blocks, which modules read as attributes.
 
 A block begins with a line `-- name: claim` and ends at the next such line.
 """

@@ -1,4 +1,4 @@
-"""Rows of `release`: immutable once numbered, written as a candidate before its container is created."""
+"""Rows of `release`: written for a candidate before its container is created, immutable once they have a number."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SQL = load("releases")
 class NewRelease:
     """All that a container needs and that rollback restores. Units: MiB, cores.
 
-    `port` is where the app is reached, `told_port` what its containers find in PORT (None: the same).
-    `health_timeout_seconds`: until when it has to answer (None: as the operator says).
+    `port` is where the app is reached, `told_port` the value of PORT in its containers (None: the same).
+    `health_timeout_seconds`: the time it has to become ready (None: the operator's setting).
     """
 
     app: AppId
@@ -77,7 +77,7 @@ async def get(connection: Connection, release: ReleaseId) -> Release | None:
 
 
 async def set_port(connection: Connection, release: ReleaseId, port: int) -> None:
-    """Record where a candidate really listens; its containers go on finding in PORT what they were told."""
+    """Record where a candidate really listens; PORT in its containers stays as it is."""
     await connection.execute(SQL.set_port, release, port)
 
 

@@ -1,4 +1,4 @@
-"""Rows of `session`: what a bearer token stands for. Ending the row ends the token."""
+"""Rows of `session`: a bearer token names one. When the row ends, the token does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SQL = load("sessions")
 
 
 @dataclass(frozen=True, slots=True)
-class Identified:
-    """A living account and the session of it that a token stands for."""
+class AccountSession:
+    """The session that a token names, and its account, which is not deleted."""
 
     account: Account
     session: UUID
@@ -32,15 +32,15 @@ async def open_session(
     return session
 
 
-async def identify(connection: Connection, session: UUID, account: UserId) -> Identified | None:
+async def identify(connection: Connection, session: UUID, account: UserId) -> AccountSession | None:
     """Return the living account of a living session, in one query."""
     return _identified(await connection.fetchrow(SQL.identify, session, account))
 
 
-async def identify_foreign(connection: Connection, token_hash: bytes) -> tuple[Identified | None, bool]:
+async def identify_foreign(connection: Connection, token_hash: bytes) -> tuple[AccountSession | None, bool]:
     """Return the living account of the session that this token opened, and whether it ever opened one.
 
-    One look: between two, another request with the same new token could open it, and would seem to have ended it.
+    One query: between two queries another request with the same new token could open its session.
     """
     row = await connection.fetchrow(SQL.identify_foreign, token_hash)
     return (_identified(row) if row and row["is_open"] else None), row is not None
@@ -59,5 +59,5 @@ async def forget(connection: Connection, keep_seconds: float) -> None:
     await connection.execute(SQL.forget, keep_seconds)
 
 
-def _identified(row: Record | None) -> Identified | None:
-    return Identified(Account.from_row(row), row["session"]) if row else None
+def _identified(row: Record | None) -> AccountSession | None:
+    return AccountSession(Account.from_row(row), row["session"]) if row else None
