@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from stackyn_server import telemetry
 from stackyn_server.api.services import Health, Services
 from stackyn_server.config import Settings
-from stackyn_server.domain.jobs import Kind, Pool, RetryPolicy
+from stackyn_server.domain.jobs import KINDS, Kind, Pool, RetryPolicy
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
@@ -164,6 +164,7 @@ class Server:
             Kind.EXPIRY: expiry.expire,
             Kind.HOUSEKEEPING: self.periodic,
         }
+        assert handlers.keys() == KINDS.keys(), "each kind of job has a handler"
         policy = RetryPolicy(**settings.retries.model_dump())
         self.settings = settings
         self.database = database

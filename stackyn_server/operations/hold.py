@@ -60,7 +60,7 @@ class RequestHold:
     async def _wait_for_decision(self, app: AppId) -> HoldDecision:
         with self._held_requests.waiting_place(app) as hold:
             async with self._database.transaction() as connection:
-                situation = await routes.question(connection, app)
+                situation = await routes.hold_situation(connection, app)
                 if situation is None or not situation.is_wanted or situation.route is RouteState.WITHDRAWN:
                     return HoldDecision.REFUSE
                 if situation.route is not RouteState.HELD:

@@ -51,7 +51,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class HoldSituation:
     """`is_wanted`: the app is to run. `is_candidate`: the route leads to a deployment that is under way."""
 
     tenant: UserId
@@ -99,13 +99,13 @@ async def forget_previous(connection: Connection, app: AppId) -> None:
     await connection.execute(SQL.forget_previous, app)
 
 
-async def question(connection: Connection, app: AppId) -> Question | None:
+async def hold_situation(connection: Connection, app: AppId) -> HoldSituation | None:
     """Return what decides over a held request; None for an app that doesn't exist."""
-    row = await connection.fetchrow(SQL.question, app)
+    row = await connection.fetchrow(SQL.hold_situation, app)
     if row is None:
         return None
     state = RouteState(row["state"]) if row["state"] else RouteState.WITHDRAWN
-    return Question(row["tenant"], row["is_wanted"], state, row["is_candidate"])
+    return HoldSituation(row["tenant"], row["is_wanted"], state, row["is_candidate"])
 
 
 async def withdraw(connection: Connection, app: AppId) -> None:

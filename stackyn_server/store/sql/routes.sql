@@ -45,7 +45,7 @@ WHERE app = $1 AND state = 'held' AND previous IS NOT NULL;
 -- name: forget_previous
 UPDATE route SET previous = NULL, updated_at = now() WHERE app = $1 AND state = 'held';
 
--- name: question
+-- name: hold_situation
 SELECT a.tenant, a.desired = 'running' AS is_wanted, r.state,
        coalesce(d.phase IN ('queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching'),
                 false) AS is_candidate

@@ -86,7 +86,7 @@ async def test_a_deadlock_fails_only_one_transaction(database: Database) -> None
 
 
 async def test_a_full_pool_answers_unavailable_after_the_time_limit(database_url: str) -> None:
-    impatient = config.DatabaseSettings(pool_size=1, connect_seconds=0.1)
+    impatient = config.DatabaseSettings(pool_size=1, connect_seconds=1)
     database = await Database.open(database_url, impatient, application_name="full")
     async with database.connection():
         with pytest.raises(DatabaseUnavailable):
