@@ -15,7 +15,7 @@ from stackyn_server.domain.jobs import Pool
 from stackyn_server.operations.readiness import Readiness
 from stackyn_server.store import jobs, operation
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
-from stackyn_server.store.jobs import Queue
+from stackyn_server.store.jobs import PoolQueue
 
 _LAG_STEP_SECONDS = 0.25
 # A transaction takes no longer: the database ends its statements and its idle sessions before.
@@ -115,7 +115,7 @@ class Metrics:
     async def _ask(self, connection: Connection) -> None:
         queues = {queue.pool: queue for queue in await jobs.overview(connection)}
         for pool in Pool:
-            queue = queues.get(pool, Queue(pool, 0, 0, 0, 0.0))
+            queue = queues.get(pool, PoolQueue(pool, 0, 0, 0, 0.0))
             self._running.labels(pool).set(queue.running)
             self._due.labels(pool).set(queue.due)
             self._later.labels(pool).set(queue.later)

@@ -27,7 +27,7 @@ from stackyn_server.store import apps, deployments, instances, jobs, releases
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover
-from stackyn_server.store.jobs import Waiting
+from stackyn_server.store.jobs import WaitingJob
 from stackyn_server.store.releases import Release
 
 
@@ -121,7 +121,7 @@ class Deployments:
             waiting = await self._waiting(connection, app_id)
         return [deployment_view(deployment, slug=app.slug, waiting=waiting) for deployment in newest_first]
 
-    async def _waiting(self, connection: Connection, app_id: AppId) -> Sequence[Waiting]:
+    async def _waiting(self, connection: Connection, app_id: AppId) -> Sequence[WaitingJob]:
         return await jobs.waiting(connection, [app_id], self._settings.jobs.priority_minutes)
 
     async def _run_again(

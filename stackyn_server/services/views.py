@@ -15,7 +15,7 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.status import active_status, app_phase, app_status
 from stackyn_server.store.apps import AppState
 from stackyn_server.store.deployments import Deployment
-from stackyn_server.store.jobs import Waiting, WaitReason
+from stackyn_server.store.jobs import WaitingJob, WaitReason
 from stackyn_server.store.routes import RouteState
 
 MEBIBYTE = 1024**2
@@ -151,7 +151,7 @@ _REASONS = {
 }
 
 
-def wait_of(deployment: Deployment, waiting: Iterable[Waiting]) -> Wait | None:
+def wait_of(deployment: Deployment, waiting: Iterable[WaitingJob]) -> Wait | None:
     """Return why `deployment` waits; `waiting` are the waiting jobs of its app."""
     for job in waiting:
         if job.kind in (Kind.BUILD, Kind.RELEASE) and job.subject == str(deployment.id):
@@ -165,7 +165,7 @@ def deployment_view(
     *,
     slug: str,
     container: str | None = None,
-    waiting: Iterable[Waiting] = (),
+    waiting: Iterable[WaitingJob] = (),
 ) -> DeploymentView:
     failure = deployment.failure
     return DeploymentView(

@@ -15,7 +15,7 @@ SQL = load("audit")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """`action` is `noun.verb`, `subject` the id of what it was done to. `actor` None is the platform itself."""
 
     id: int
@@ -37,6 +37,6 @@ async def append(
     await connection.execute(SQL.append, actor, action, str(subject), dict(data or {}))
 
 
-async def newest(connection: Connection, limit: int) -> list[Entry]:
+async def newest(connection: Connection, limit: int) -> list[AuditEntry]:
     rows = await connection.fetch(SQL.newest, limit)
-    return [Entry(**{name: row[name] for name in Entry.__slots__}) for row in rows]
+    return [AuditEntry(**{name: row[name] for name in AuditEntry.__slots__}) for row in rows]

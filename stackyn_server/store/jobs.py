@@ -63,7 +63,7 @@ class WaitReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingJob:
     """`position` counts from 1 in its pool and is None before `run_at`. `error` is why the last attempt ended."""
 
     app: AppId
@@ -78,7 +78,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class PoolQueue:
     """One pool. `due` jobs may run now, `later` ones not yet; `oldest_seconds` is the longest wait of a due one."""
 
     pool: str
@@ -192,17 +192,17 @@ async def shorten_retire_deadlines(connection: Connection, app: AppId, grace_sec
     await connection.execute(SQL.shorten_deadline, Kind.RETIRE, app, grace_seconds)
 
 
-async def waiting(connection: Connection, apps: Iterable[AppId], priority_minutes: int) -> list[Waiting]:
+async def waiting(connection: Connection, apps: Iterable[AppId], priority_minutes: int) -> list[WaitingJob]:
     """Return the waiting jobs of `apps`, oldest first. `priority_minutes` is that of `[jobs]`."""
     rows = await connection.fetch(SQL.waiting, list(apps), priority_minutes * 60.0)
     return [
-        Waiting(**{**row, "kind": Kind(row["kind"]), "reason": WaitReason(row["reason"])}) for row in rows
+        WaitingJob(**{**row, "kind": Kind(row["kind"]), "reason": WaitReason(row["reason"])}) for row in rows
     ]
 
 
-async def overview(connection: Connection) -> list[Queue]:
+async def overview(connection: Connection) -> list[PoolQueue]:
     """Return each pool that has waiting or running jobs."""
-    return [Queue(**dict(row)) for row in await connection.fetch(SQL.overview)]
+    return [PoolQueue(**dict(row)) for row in await connection.fetch(SQL.overview)]
 
 
 async def dead(connection: Connection, limit: int) -> list[Job]:
