@@ -36,11 +36,13 @@ async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | No
     The engine walks the writable layer without a lock that others wait for. `system/df` is not used: it counts
     everything on the host. Raises `EngineUnavailable`.
     """
-    found = await engine.request_or_none("GET", f"containers/{container}/json", params={"size": "true"})
-    if found is None:
+    container_json = await engine.request_or_none(
+        "GET", f"containers/{container}/json", params={"size": "true"}
+    )
+    if container_json is None:
         return None
-    layer = int(found.get("SizeRw") or 0)
-    volumes = [Path(mount["Source"]) for mount in found.get("Mounts") or [] if _is_volume(mount)]
+    layer = int(container_json.get("SizeRw") or 0)
+    volumes = [Path(mount["Source"]) for mount in container_json.get("Mounts") or [] if _is_volume(mount)]
     if not volumes or layer > enough:
         return layer
     remaining = DiskUsage(enough - layer, sys.maxsize)
@@ -64,8 +66,8 @@ def measure_folders(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:
                 for entry in entries:
                     files += 1
                     with suppress(*_GONE):
-                        found = entry.stat(follow_symlinks=False)
-                        total += max(MIN_FILE_BYTES, found.st_blocks * _BLOCK_BYTES)
+                        state = entry.stat(follow_symlinks=False)
+                        total += max(MIN_FILE_BYTES, state.st_blocks * _BLOCK_BYTES)
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(entry.path)
                     if total > enough.bytes or files > enough.files:

@@ -159,11 +159,15 @@ async def last_lines(engine: Engine, container: str, lines: int = 50, *, longest
 
 
 async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:
-    found = await engine.ask_or_none(engine.docker.containers.container(container).show())
-    if found is None:
+    container_json = await engine.ask_or_none(engine.docker.containers.container(container).show())
+    if container_json is None:
         return None
-    name = str(found["Name"]).removeprefix("/")
-    return found if engine.labels.owns_container(name, found["Config"].get("Labels") or {}) else None
+    name = str(container_json["Name"]).removeprefix("/")
+    return (
+        container_json
+        if engine.labels.owns_container(name, container_json["Config"].get("Labels") or {})
+        else None
+    )
 
 
 @contextmanager

@@ -187,12 +187,15 @@ class BaseImageStore:
 
     def _enter(self, name: str, recipe: str, digest: str, size: int) -> BaseImage:
         """Give a name to an image whose blobs are here. Another image with this name loses it."""
-        others = [
+        other_manifests = [
             manifest for manifest in self._manifests() if manifest.get("annotations", {}).get(NAME) != name
         ]
         annotations = {NAME: name, RECIPE: recipe}
         self._publish(
-            [*others, {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": annotations}]
+            [
+                *other_manifests,
+                {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": annotations},
+            ]
         )
         return BaseImage(name, digest, recipe)
 

@@ -33,9 +33,9 @@ _GO_MOD = (SOURCES / "go.mod").read_text()
 
 def buildkit_version() -> str:
     """Return the version of BuildKit that go.mod names, as in `v0.34.2`."""
-    found = _BUILDKIT.search(_GO_MOD)
-    assert found is not None, "go.mod names BuildKit"
-    return found[1]
+    match = _BUILDKIT.search(_GO_MOD)
+    assert match is not None, "go.mod names BuildKit"
+    return match[1]
 
 
 def official_image() -> str:
@@ -98,18 +98,18 @@ async def _compile(go: Path, environment: Mapping[str, str], target: Path) -> No
 
 async def _host_go() -> Path | None:
     """Return this machine's own Go, if it is as new as BuildKit asks for."""
-    found = await asyncio.to_thread(shutil.which, "go")
-    if found is None:
+    go = await asyncio.to_thread(shutil.which, "go")
+    if go is None:
         return None
     try:
         version = _GO_VERSION.search(
-            await run_command(found, "version", environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
+            await run_command(go, "version", environment={"GOTOOLCHAIN": "local"}, folder=Path("/"))
         )
     except CommandFailed:
         return None
     needed = _NEEDED_GO.search(_GO_MOD)
     assert needed is not None, "go.mod names the oldest Go"
-    return Path(found) if version is not None and _numbers(version[1]) >= _numbers(needed[1]) else None
+    return Path(go) if version is not None and _numbers(version[1]) >= _numbers(needed[1]) else None
 
 
 async def _fetch_go(folder: Path) -> Path:

@@ -64,7 +64,7 @@ class ImageMaker:
         self._may_go_without = may_go_without
         self._host = HostSettings({}, ())  # until it is read
         self._made: set[str] = set()  # made by this run, so they are fresh
-        self._layout = BaseImageStore(settings.images.directory)
+        self._image_store = BaseImageStore(settings.images.directory)
         self._programs = BuilderPrograms(settings.images.directory)
 
     async def missing(self, names: Sequence[str] = INITIAL_IMAGES) -> list[str]:
@@ -77,14 +77,14 @@ class ImageMaker:
         """Make the missing images of `names` and those that they are built on. Errors have sentences for the
         operator."""
         async with self._alone():
-            wanted = await self.missing(names)
-            if not wanted:
+            missing = await self.missing(names)
+            if not missing:
                 return
             for file in self._host.left_out:
                 self._steps.say(f"{file} holds a credential: builds do not get it.")
             is_local = not await self._asks_registry()
-            await self._make(wanted, is_local)
-            await asyncio.to_thread(self._layout.prune)
+            await self._make(missing, is_local)
+            await asyncio.to_thread(self._image_store.prune)
 
     async def forget_outdated(self) -> list[str]:
         """Remove images that were made for deployments from other recipes, certificates or settings, or all of them
@@ -92,18 +92,18 @@ class ImageMaker:
         await self._read_host()
         outdated = [name for name in await self._made_for_deployments() if not await self._is_current(name)]
         if outdated:
-            await asyncio.to_thread(self._layout.remove, outdated)
+            await asyncio.to_thread(self._image_store.remove, outdated)
         return outdated
 
     async def _made_for_deployments(self) -> list[str]:
-        entries = await asyncio.to_thread(self._layout.entries)
+        entries = await asyncio.to_thread(self._image_store.entries)
         first = {*INITIAL_IMAGES, *INITIAL_ROOTS}
         return [name for name in entries if name not in first]
 
-    async def _make(self, wanted: list[str], is_local: bool) -> None:
+    async def _make(self, missing: list[str], is_local: bool) -> None:
         if not await self._has_builder():
             await self._make_builder(is_local)
-        names = [name for name in wanted if name != self._settings.images.builder]
+        names = [name for name in missing if name != self._settings.images.builder]
         if not names:
             return
         async with open_base_image_builder(self._engine, self._settings) as builder:
@@ -136,10 +136,10 @@ class ImageMaker:
             await self._build(recipe, builder, is_local=True)
 
     async def _build(self, recipe: ImageRecipe, builder: BaseImageBuilder, *, is_local: bool) -> None:
-        entries = await asyncio.to_thread(self._layout.entries)
+        entries = await asyncio.to_thread(self._image_store.entries)
         below = {lower: entries[lower].digest for lower in recipe.stands_on if is_local}
         built = await builder.build(recipe, self._host, below, is_local=is_local)
-        await asyncio.to_thread(self._layout.take, recipe.name, await self._digest(recipe.name), built)
+        await asyncio.to_thread(self._image_store.take, recipe.name, await self._digest(recipe.name), built)
         self._made.add(recipe.name)
 
     async def _make_root(self, name: str) -> BaseImage:
@@ -148,7 +148,7 @@ class ImageMaker:
                 root = await debian.make_root(ROOTS[name].suite, work)
                 architecture = (await self._engine.request("GET", "version"))["Arch"]
                 digest = await self._digest(name)
-                entry = await asyncio.to_thread(self._layout.take_root, name, digest, root, architecture)
+                entry = await asyncio.to_thread(self._image_store.take_root, name, digest, root, architecture)
         self._made.add(name)
         return entry
 
@@ -188,10 +188,10 @@ class ImageMaker:
     async def _root_of_builder(self) -> Path:
         name = builder_image.LOCAL_ROOT
         if await self._is_current(name):
-            entry = (await asyncio.to_thread(self._layout.entries))[name]
+            entry = (await asyncio.to_thread(self._image_store.entries))[name]
         else:
             entry = await self._make_root(name)
-        (layer,) = await asyncio.to_thread(self._layout.layers, entry)
+        (layer,) = await asyncio.to_thread(self._image_store.layers, entry)
         return layer
 
     async def _asks_registry(self) -> bool:
@@ -203,13 +203,13 @@ class ImageMaker:
     async def _is_current(self, name: str) -> bool:
         if self._is_fresh and name not in self._made:
             return False
-        here = await asyncio.to_thread(self._layout.entries)
-        if name not in here:
+        entries = await asyncio.to_thread(self._image_store.entries)
+        if name not in entries:
             return False
         if name in ROOTS:
             return True  # it depends on no setting of this machine but its mirror
         try:
-            return here[name].recipe == await self._digest(name)
+            return entries[name].recipe == await self._digest(name)
         except NoSuchImage:  # an image of an older version of this server
             return False
 
@@ -222,8 +222,8 @@ class ImageMaker:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """Hold the lock that only one maker on this machine can have."""
-        folder = self._layout.folder
-        await asyncio.to_thread(self._layout.prepare)
+        folder = self._image_store.folder
+        await asyncio.to_thread(self._image_store.prepare)
         lock = await asyncio.to_thread((folder / MAKING).open, "wb")
         try:
             await _until_locked(lock)

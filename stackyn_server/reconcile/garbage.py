@@ -158,16 +158,16 @@ class GarbageCollector:
     async def _remove_unused_base_images(self) -> None:
         """Remove unused base images, except the first ones and those that `[images]` names."""
         settings = self._settings.images
-        layout = BaseImageStore(settings.directory)
-        if not await asyncio.to_thread(layout.folder.is_dir):
+        image_store = BaseImageStore(settings.directory)
+        if not await asyncio.to_thread(image_store.folder.is_dir):
             return
         kept = {*INITIAL_IMAGES, *INITIAL_ROOTS, settings.python, settings.node, settings.static}
-        unused = await asyncio.to_thread(layout.unused, settings.keep_days * _SECONDS_PER_DAY)
+        unused = await asyncio.to_thread(image_store.unused, settings.keep_days * _SECONDS_PER_DAY)
         names = [name for name in unused if name not in kept]
         if names:
-            await asyncio.to_thread(layout.remove, names)
+            await asyncio.to_thread(image_store.remove, names)
             log.info("base_images.removed", images=names)
-        await asyncio.to_thread(layout.prune)
+        await asyncio.to_thread(image_store.prune)
 
     async def _remove_leftovers_of_release_commands(self) -> None:
         """List the containers before the deployments: one that starts meanwhile belongs to an unfinished deployment."""

@@ -81,16 +81,16 @@ async def fetch_objects(
     pointers = await _pointers(directory, commit, tree)
     if not pointers:
         return []
-    wanted = {pointer.oid: (path, pointer) for path, pointer in pointers.items()}
-    total_bytes = sum(pointer.size for _, pointer in wanted.values())
+    by_oid = {pointer.oid: (path, pointer) for path, pointer in pointers.items()}
+    total_bytes = sum(pointer.size for _, pointer in by_oid.values())
     if total_bytes > settings.max_mb * _MEGABYTE:
         raise git_failures.files_too_large(settings.max_mb)
-    say(f"Fetching {len(wanted)} Git LFS objects, {total_bytes / _MEGABYTE:.1f} MB")
+    say(f"Fetching {len(by_oid)} Git LFS objects, {total_bytes / _MEGABYTE:.1f} MB")
     server = await _LfsServer.of_repository(settings, directory, url, commit)
     names: dict[str, str] = {}
-    oids = list(wanted)
+    oids = list(by_oid)
     for start in range(0, len(oids), BATCH):
-        batch = [wanted[oid] for oid in oids[start : start + BATCH]]
+        batch = [by_oid[oid] for oid in oids[start : start + BATCH]]
         actions = await server.ask(batch)
         for path, pointer in batch:
             file = directory / "lfs-object"

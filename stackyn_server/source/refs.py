@@ -43,11 +43,11 @@ def is_commit_id(text: str) -> bool:
     return _COMMIT_ID.fullmatch(text) is not None
 
 
-def ls_remote_patterns(wanted: str) -> tuple[str, ...]:
+def ls_remote_patterns(wanted_ref: str) -> tuple[str, ...]:
     """Return the patterns for `git ls-remote` that suffice in the usual case."""
-    if wanted == HEAD:
+    if wanted_ref == HEAD:
         return (HEAD,)
-    return (_HEADS + wanted, _TAGS + wanted, _TAGS + wanted + _PEELED)
+    return (_HEADS + wanted_ref, _TAGS + wanted_ref, _TAGS + wanted_ref + _PEELED)
 
 
 def references_to(branch: str) -> tuple[str, ...]:
@@ -69,25 +69,25 @@ def parse_ls_remote(text: str) -> RemoteRefs:
     return RemoteRefs(ids, head)
 
 
-def resolve(advertised: RemoteRefs, wanted: str) -> Revision | None:
-    """Return what `wanted` (a branch, a tag, a full commit id, or HEAD) means; None when the repository lacks it.
+def resolve(advertised: RemoteRefs, wanted_ref: str) -> Revision | None:
+    """Return what `wanted_ref` (a branch, a tag, a full commit id, or HEAD) means; None when the repository lacks it.
 
     A branch wins over a tag of the same name, as in git. When there is no `main`, which a console may have
     filled in, the only branch of the repository is used.
     """
     ids = advertised.ids
-    if wanted == HEAD:
+    if wanted_ref == HEAD:
         return _of_head(advertised)
-    if commit := ids.get(_HEADS + wanted):
-        return Revision(commit, _HEADS + wanted, wanted)
-    if commit := ids.get(_TAGS + wanted + _PEELED) or ids.get(_TAGS + wanted):
-        return Revision(commit, _TAGS + wanted, wanted)
-    if is_commit_id(wanted):
-        return Revision(wanted, None, wanted)
-    if wanted == CONSOLE_DEFAULT and len(advertised.branches) == 1:
+    if commit := ids.get(_HEADS + wanted_ref):
+        return Revision(commit, _HEADS + wanted_ref, wanted_ref)
+    if commit := ids.get(_TAGS + wanted_ref + _PEELED) or ids.get(_TAGS + wanted_ref):
+        return Revision(commit, _TAGS + wanted_ref, wanted_ref)
+    if is_commit_id(wanted_ref):
+        return Revision(wanted_ref, None, wanted_ref)
+    if wanted_ref == CONSOLE_DEFAULT and len(advertised.branches) == 1:
         (only,) = advertised.branches
-        note = f"The repository has no branch {wanted}: its only branch, {only}, is deployed."
-        return Revision(ids[_HEADS + only], _HEADS + only, wanted, note)
+        note = f"The repository has no branch {wanted_ref}: its only branch, {only}, is deployed."
+        return Revision(ids[_HEADS + only], _HEADS + only, wanted_ref, note)
     return None
 
 

@@ -59,20 +59,20 @@ class Remote:
             settings, directory, url, await first_reachable(settings, url, await vet_host(settings, url)), say
         )
 
-    async def resolve(self, wanted: str) -> refs.Revision:
-        """Resolve `wanted` (branch, tag, commit id or HEAD) to the current commit.
+    async def resolve(self, wanted_ref: str) -> refs.Revision:
+        """Resolve `wanted_ref` (branch, tag, commit id or HEAD) to the current commit.
 
         Raises `DeploymentFailed` (SOURCE_EMPTY, REF_NOT_FOUND), `TransientFailure`.
         """
-        advertised = await self._references(*refs.ls_remote_patterns(wanted))
-        revision = refs.resolve(advertised, wanted)
-        if revision is None or refs.is_commit_id(wanted):
+        advertised = await self._references(*refs.ls_remote_patterns(wanted_ref))
+        revision = refs.resolve(advertised, wanted_ref)
+        if revision is None or refs.is_commit_id(wanted_ref):
             advertised = await self._references()
             if not advertised.ids:
                 raise git_failures.empty(self.url.url)
-            revision = refs.resolve(advertised, wanted)
+            revision = refs.resolve(advertised, wanted_ref)
         if revision is None:
-            raise git_failures.no_such_branch(wanted, advertised.branches)
+            raise git_failures.no_such_branch(wanted_ref, advertised.branches)
         return revision
 
     async def fetch(self, commit: str, into: str, references: Sequence[str] = ()) -> None:

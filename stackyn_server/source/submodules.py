@@ -105,9 +105,9 @@ def _by_path(text: str) -> dict[str, str]:
         if match := _KEY.fullmatch(key):
             values.setdefault(match[1], {})[match[2]] = value
     return {
-        found["path"].rstrip("/"): found["url"]
-        for found in values.values()
-        if "path" in found and "url" in found
+        submodule["path"].rstrip("/"): submodule["url"]
+        for submodule in values.values()
+        if "path" in submodule and "url" in submodule
     }
 
 

@@ -111,12 +111,12 @@ async def list_all(engine: Engine) -> list[Cache]:
     filters = engine.labels.object_filter()
     filters["label"].append(f"{keys.ROLE}={Role.BUILD_CACHE}")
     answer = await engine.request("GET", "volumes", params={"filters": json.dumps(filters)})
-    ours = [
+    volumes = [
         volume
         for volume in answer.get("Volumes") or []
         if engine.labels.owns_volume(volume["Name"], volume.get("Labels") or {})
     ]
-    caches = await asyncio.gather(*(_cache(volume) for volume in ours))
+    caches = await asyncio.gather(*(_cache(volume) for volume in volumes))
     return sorted(caches, key=lambda cache: cache.used_at, reverse=True)
 
 

@@ -80,13 +80,13 @@ def read_contents(
     layers = tuple(_layers(manifest, built, base, limits))
     digests = [layer.digest for layer in layers]
     config = _as_json(rewrite_config(built_config, labels, digests, architecture))
-    ours = {
+    our_manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
         "layers": [{"mediaType": LAYER_TYPE, "digest": layer.digest, "size": layer.size} for layer in layers],
     }
-    return ImageContents(_as_json(ours), config, layers)
+    return ImageContents(_as_json(our_manifest), config, layers)
 
 
 def digest_of(content: bytes) -> str:

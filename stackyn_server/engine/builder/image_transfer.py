@@ -130,20 +130,20 @@ async def _name(
 ) -> str:
     """Verify that the engine has the image that was served, tag it, and remove the name of the pull."""
     pulled = f"{endpoint.repository}@{contents.manifest_digest}"
-    found: dict[str, Any] | None = await engine.ask_or_none(engine.docker.images.inspect(pulled))
-    if found is None or not _is_ours(found, contents, labels):
+    image: dict[str, Any] | None = await engine.ask_or_none(engine.docker.images.inspect(pulled))
+    if image is None or not _is_ours(image, contents, labels):
         raise EngineUnavailable("the engine has another image than the one that was served")
-    await images.tag(engine, found["Id"], tag)
+    await images.tag(engine, image["Id"], tag)
     await engine.request_or_none("DELETE", f"images/{pulled}", params={"noprune": "true"})
-    return str(found["Id"])
+    return str(image["Id"])
 
 
-def _is_ours(found: Mapping[str, Any], contents: ImageContents, labels: Mapping[str, str]) -> bool:
+def _is_ours(image: Mapping[str, Any], contents: ImageContents, labels: Mapping[str, str]) -> bool:
     """Compare id, labels and layers. The id is the configuration's digest in the classic store, the manifest's in
     containerd's."""
-    image_labels = (found.get("Config") or {}).get("Labels") or {}
+    image_labels = (image.get("Config") or {}).get("Labels") or {}
     return (
-        found["Id"] in (contents.config_digest, contents.manifest_digest)
+        image["Id"] in (contents.config_digest, contents.manifest_digest)
         and labels.items() <= image_labels.items()
-        and found["RootFS"].get("Layers") == [layer.digest for layer in contents.layers]
+        and image["RootFS"].get("Layers") == [layer.digest for layer in contents.layers]
     )

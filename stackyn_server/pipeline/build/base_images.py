@@ -16,14 +16,14 @@ from stackyn_server.store import deployments, jobs
 from stackyn_server.store.database import Connection
 
 
-async def ready(run: DeploymentRun, layout: BaseImageStore) -> dict[str, str] | None:
+async def ready(run: DeploymentRun, image_store: BaseImageStore) -> dict[str, str] | None:
     """Return the digests of the plan's base images by name when all are here. Otherwise record that the build's job
     waits until the missing ones are made, and return None.
 
     Raises `DeploymentFailed` when an image can't be made or is not ready by `[deadlines] preparing`, `JobCancelled`.
     """
     plan = BuildPlan.from_json(run.deployment.plan or {})
-    entries = await run.job.until_cancelled(asyncio.to_thread(layout.entries))
+    entries = await run.job.until_cancelled(asyncio.to_thread(image_store.entries))
     missing = sorted(name for name in plan.base_images if is_known(name) and name not in entries)
     waits_for = BuildArguments.parse(run.job.job.arguments).waits_for
     if missing:
@@ -36,7 +36,7 @@ async def ready(run: DeploymentRun, layout: BaseImageStore) -> dict[str, str] | 
         seconds = (run.job.now() - run.deployment.phase_since).total_seconds()
         run.write_log(f"{_sentence_start(waits_for)} made, after {seconds:.0f} s.")
     here = [name for name in plan.base_images if name in entries]
-    await asyncio.to_thread(layout.mark_used, here)
+    await asyncio.to_thread(image_store.mark_used, here)
     return {name: entries[name].digest for name in here}
 
 

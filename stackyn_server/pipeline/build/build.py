@@ -84,7 +84,7 @@ class Build:
         self._sealer = sealer
         self._builder = builder
         self._registry = registry
-        self._layout = BaseImageStore(settings.images.directory)
+        self._image_store = BaseImageStore(settings.images.directory)
         self._clones = clones
         self._variables_key = variables_key
         self._runner = StepRunner(database, journal, settings, back_to=Phase.QUEUED)
@@ -119,7 +119,7 @@ class Build:
             await run.move(Phase.BUILDING, plan=plan.as_json())
         crash_point("build.building")
         if run.deployment.phase is Phase.BUILDING:
-            made_of = await base_images.ready(run, self._layout)
+            made_of = await base_images.ready(run, self._image_store)
             if made_of is None:
                 return
             image, key = await self._image(run, app, clone)

@@ -20,7 +20,7 @@ from stackyn_server.engine.builder.image_contents import Layer
 from stackyn_server.engine.builder.pulls import Pulls
 from stackyn_server.engine.client import Engine
 from tests.engine.builder.layouts import digest_of, layer
-from tests.engine.builder.test_output import Take, take
+from tests.engine.builder.test_image_transfer import Take, take
 from tests.engine.parts import eventually, until
 
 __all__ = ["take"]

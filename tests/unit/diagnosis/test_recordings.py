@@ -20,7 +20,7 @@ from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 from stackyn_server.diagnosis.transcript import transcript_of
 
 HERE = Path(__file__).parent
-ELSEWHERE = {"missing file in COPY"}  # of the builder, see tests/engine/builder/test_failures.py
+ELSEWHERE = {"missing file in COPY"}  # of the builder, see tests/engine/builder/test_build_failures.py
 WORDS_OF_SESSIONS = re.compile(r"401|unauthorized", re.IGNORECASE)  # a client signs out when it reads them
 
 

@@ -9,7 +9,7 @@ from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
 from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.journal.stream import Stream
 from stackyn_server.security.redaction import redact
-from tests.engine.builder.test_progress import STARTED, log, records, vertex
+from tests.engine.builder.test_build_progress import STARTED, log, records, vertex
 from tests.loop import longest_wait
 
 PIECE_BYTES = 64 * 1024  # as they come from the engine
