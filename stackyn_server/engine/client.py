@@ -17,9 +17,9 @@ from aiodocker import Docker
 
 from stackyn_server import config
 from stackyn_server.engine.api_version import OLDEST_API, ApiVersion, choose_api_version, version_path
+from stackyn_server.engine.engine_streams import EngineStream, Upload
 from stackyn_server.engine.errors import Absent, EngineUnavailable, refusal, translated
 from stackyn_server.engine.labels import Labels
-from stackyn_server.engine.streams import EngineStream, Upload
 
 T = TypeVar("T")
 READ_BUFFER_BYTES = 1024 * 1024  # aiohttp's default has changed between releases

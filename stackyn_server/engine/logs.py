@@ -11,8 +11,8 @@ from datetime import datetime
 
 from stackyn_server.domain.logs import LogLine, StreamName
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.engine_streams import EngineStream
 from stackyn_server.engine.errors import Absent
-from stackyn_server.engine.streams import EngineStream
 from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, parse_time, to_nanoseconds
 
 # The engine cuts lines at 16 KiB and we join them. A longer line comes out in pieces of this size.

@@ -19,9 +19,9 @@ from stackyn_server.engine.builder import BuildRequest, builder_container
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.build_failures import failure_of
 from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
-from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import run_builder
+from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.fetch_failures import lacks_base_image
 from stackyn_server.engine.builder.registry_config import registry_tables
@@ -90,7 +90,7 @@ class BaseImageBuilder:
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
         control = control_tar(buildctl_arguments, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)
-        progress = BuildProgress()
+        progress = BuildkitProgress()
         log_writer = BuildLogWriter(progress, lambda _line: None)
         spec = BuilderSpec(
             app=None,

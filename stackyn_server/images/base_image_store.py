@@ -41,7 +41,7 @@ class BaseImageStoreUnusable(StackynError):
 
 
 @dataclass(frozen=True, slots=True)
-class BaseImage:
+class StoredBaseImage:
     """One image: the digest of its manifest, and the digest of the recipe that it was made from ("" when unknown)."""
 
     name: str
@@ -59,20 +59,20 @@ class BaseImageStore:
     def _blobs(self) -> Path:
         return self.folder / "blobs" / "sha256"
 
-    def entries(self) -> dict[str, BaseImage]:
+    def entries(self) -> dict[str, StoredBaseImage]:
         """Return the images by name. Empty when there is no layout yet."""
         entries = {}
         for manifest in self._manifests():
             annotations = manifest.get("annotations", {})
             if name := annotations.get(NAME):
-                entries[name] = BaseImage(name, manifest["digest"], annotations.get(RECIPE, ""))
+                entries[name] = StoredBaseImage(name, manifest["digest"], annotations.get(RECIPE, ""))
         return entries
 
     def blob(self, digest: str) -> Path:
         """Return the path of a blob, which may not exist."""
         return self._blobs / _hexadecimal(digest)
 
-    def take(self, name: str, recipe: str, made: Path) -> BaseImage:
+    def take(self, name: str, recipe: str, made: Path) -> StoredBaseImage:
         """Add the only image of another layout (a build's result) under a name. Its blobs are copied and checked.
 
         Raises `BaseImageStoreUnusable` when that layout doesn't hold exactly one image, or a digest is wrong.
@@ -88,7 +88,7 @@ class BaseImageStore:
                 self._copy(made, part["digest"])
             return self._enter(name, recipe, listed["digest"], listed["size"])
 
-    def take_root(self, name: str, recipe: str, root: Path, architecture: str) -> BaseImage:
+    def take_root(self, name: str, recipe: str, root: Path, architecture: str) -> StoredBaseImage:
         """Add the tar of a root file system as an image with one layer. `architecture` is Go's name, as in `amd64`."""
         with self._writing():
             with root.open("rb") as content:
@@ -109,7 +109,7 @@ class BaseImageStore:
             digest, size = self._write([_text(manifest)])
             return self._enter(name, recipe, digest, size)
 
-    def layers(self, entry: BaseImage) -> list[Path]:
+    def layers(self, entry: StoredBaseImage) -> list[Path]:
         """Return the layers of an image as tar files, the lowest first."""
         manifest = _document(self.blob(entry.digest).read_bytes())
         return [self.blob(layer["digest"]) for layer in manifest["layers"]]
@@ -185,7 +185,7 @@ class BaseImageStore:
         except FileNotFoundError:
             return []
 
-    def _enter(self, name: str, recipe: str, digest: str, size: int) -> BaseImage:
+    def _enter(self, name: str, recipe: str, digest: str, size: int) -> StoredBaseImage:
         """Give a name to an image whose blobs are here. Another image with this name loses it."""
         other_manifests = [
             manifest for manifest in self._manifests() if manifest.get("annotations", {}).get(NAME) != name
@@ -197,7 +197,7 @@ class BaseImageStore:
                 {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": annotations},
             ]
         )
-        return BaseImage(name, digest, recipe)
+        return StoredBaseImage(name, digest, recipe)
 
     def _publish(self, manifests: list[dict[str, Any]]) -> None:
         # A blob's time tells when an image last had it: set it for blobs that no image has from now on.

@@ -18,7 +18,7 @@ from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.errors import StackynError
 from stackyn_server.images import builder_image, debian, host_settings
 from stackyn_server.images.base_image_build import BaseImageBuilder, ImageNotMade, open_base_image_builder
-from stackyn_server.images.base_image_store import MAKING, BaseImage, BaseImageStore
+from stackyn_server.images.base_image_store import MAKING, BaseImageStore, StoredBaseImage
 from stackyn_server.images.builder_image import BuilderNotMade
 from stackyn_server.images.builder_programs import BuilderPrograms, official_image
 from stackyn_server.images.host_settings import HostSettings
@@ -142,7 +142,7 @@ class ImageMaker:
         await asyncio.to_thread(self._image_store.take, recipe.name, await self._digest(recipe.name), built)
         self._made.add(recipe.name)
 
-    async def _make_root(self, name: str) -> BaseImage:
+    async def _make_root(self, name: str) -> StoredBaseImage:
         with self._steps.step(f"{name}, by debootstrap"):
             async with _work_folder() as work:
                 root = await debian.make_root(ROOTS[name].suite, work)

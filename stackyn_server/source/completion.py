@@ -24,7 +24,7 @@ _MEGABYTE = 1 << 20
 
 
 @dataclass(slots=True)
-class _Additions:
+class _TreeAdditions:
     """What is added to the tree: submodules as (path, commit), files as (path, mode, object id)."""
 
     commits: list[tuple[str, str]] = field(default_factory=list)
@@ -39,7 +39,7 @@ async def complete_tree(
     Every address is vetted like the repository's own; `max_mb` and `max_files` apply to everything together. Raises
     `DeploymentFailed` naming what could not be fetched, `TransientFailure` when a host fails.
     """
-    additions = _Additions()
+    additions = _TreeAdditions()
     await _collect(settings, directory, url, commit, "", 0, additions, say)
     try:
         if not additions.commits and not additions.files:
@@ -61,7 +61,7 @@ async def _collect(
     commit: str,
     prefix: str,
     depth: int,
-    additions: _Additions,
+    additions: _TreeAdditions,
     say: WriteLine,
 ) -> None:
     tree = await list_files(settings, directory, commit)

@@ -15,8 +15,8 @@ from stackyn_server.diagnosis.failure_kind import Diagnosis, FailedStep
 from stackyn_server.diagnosis.transcript import Line, transcript_of
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
-from stackyn_server.engine.builder.build_progress import BuildProblem, BuildProgress
 from stackyn_server.engine.builder.builder_run import BuilderExit
+from stackyn_server.engine.builder.buildkit_progress import BuildkitError, BuildkitProgress
 from stackyn_server.engine.builder.fetch_failures import (
     build_failed,
     fetch_failure,
@@ -50,7 +50,7 @@ _CACHE_DAMAGED = re.compile(
 
 
 def failure_of(
-    ended: BuilderExit, progress: BuildProgress, allowed: Sequence[IPv4Network] = ()
+    ended: BuilderExit, progress: BuildkitProgress, allowed: Sequence[IPv4Network] = ()
 ) -> DeploymentFailed:
     """Return the error to raise for a builder that failed. `allowed`: private networks that builds may reach."""
     problem = progress.problem
@@ -81,7 +81,7 @@ def failure_of(
     return _without_exit_code(problem, progress, allowed)
 
 
-def is_cache_damaged(progress: BuildProgress) -> bool:
+def is_cache_damaged(progress: BuildkitProgress) -> bool:
     """Return whether the builder could not read the cache that earlier builds left."""
     problem = progress.problem
     if problem is None or problem.exit_code is not None or _DISK.search(problem.text):
@@ -99,7 +99,7 @@ def cache_damaged() -> TransientFailure:
     )
 
 
-def log_ending(progress: BuildProgress) -> list[str]:
+def log_ending(progress: BuildkitProgress) -> list[str]:
     """Return the last lines of a build log: the lines of the Dockerfile that the builder names, and its error."""
     problem = progress.problem
     if problem is None or problem.exit_code is not None or is_fetch(problem.text):
@@ -118,7 +118,7 @@ def disk_full(evidence: str = "") -> DeploymentFailed:
 
 
 def _stepbuild_failed(
-    problem: BuildProblem, progress: BuildProgress, printed: Sequence[Line]
+    problem: BuildkitError, progress: BuildkitProgress, printed: Sequence[Line]
 ) -> DeploymentFailed:
     ended = f"The build failed in {step_of(problem, progress)} (exit code {problem.exit_code})."
     if diagnosis := diagnose(printed, FailedStep.BUILD, problem.exit_code):
@@ -140,7 +140,7 @@ def _diagnosed(diagnosis: Diagnosis, ended: str) -> DeploymentFailed:
 
 
 def _without_exit_code(
-    problem: BuildProblem, progress: BuildProgress, allowed: Sequence[IPv4Network]
+    problem: BuildkitError, progress: BuildkitProgress, allowed: Sequence[IPv4Network]
 ) -> DeploymentFailed:
     text = problem.text
     if _DISK.search(text):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from stackyn_server.engine.builder.build_progress import BuildProgress
+from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.pacing import LoopPacer
 
 
 class BuildLogWriter:
     """Calls `write_line` with each line that `progress` makes of the standard error."""
 
-    def __init__(self, progress: BuildProgress, write_line: Callable[[str], None]) -> None:
+    def __init__(self, progress: BuildkitProgress, write_line: Callable[[str], None]) -> None:
         self._progress = progress
         self._write_line = write_line
         self._pace = LoopPacer()

@@ -31,9 +31,9 @@ from stackyn_server.engine.builder.build_failures import (
     log_ending,
 )
 from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
-from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
+from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.builder.caches import Cache, CachePlaces, CacheQuota
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.image_transfer import ImageLimits, transfer_image
@@ -199,7 +199,7 @@ class Builder:
             )
         buildctl_arguments = arguments(request, base_images.digests, has_registry=has_registry)
         control = control_tar(buildctl_arguments, self._daemon_configuration(), request)
-        progress = BuildProgress()
+        progress = BuildkitProgress()
         log_writer = BuildLogWriter(progress, say)
         pause = partial(builder_container.paused, self._engine, request.deployment)
         earlier_files = await asyncio.to_thread(_pending_removals, cache)
@@ -223,7 +223,7 @@ class Builder:
         return configuration + registry_tables(builds.mirrors, builds.plain_http_registries)
 
     async def _explained(
-        self, ended: BuilderExit, progress: BuildProgress, cache: Cache, say: WriteLine
+        self, ended: BuilderExit, progress: BuildkitProgress, cache: Cache, say: WriteLine
     ) -> Exception:
         if is_cache_damaged(progress):
             log.warning("cache.damaged", cache=cache.name, problem=progress.problem)

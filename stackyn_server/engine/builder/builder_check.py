@@ -20,10 +20,10 @@ from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.base_image_index import BaseImages, BaseImagesUnusable
-from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.builder.builder import platform_of_machine
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
+from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused
@@ -87,7 +87,7 @@ async def _build(engine: Engine, settings: Settings, base_images: BaseImages | N
         daemon_configuration(platform_of_machine(), _KEEP_MB),
         request,
     )
-    progress = BuildProgress()
+    progress = BuildkitProgress()
 
     async def read_output(piece: bytes) -> None:
         for _ in progress.feed(piece):
@@ -170,7 +170,7 @@ async def _context(dockerfile: str) -> AsyncIterator[bytes]:
     yield buffer.getvalue()
 
 
-def _error_line(ended: BuilderExit, progress: BuildProgress) -> str:
+def _error_line(ended: BuilderExit, progress: BuildkitProgress) -> str:
     """Return the builder's error, else the daemon's last line."""
     text = progress.problem.text if progress.problem else ended.stdout_tail
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from stackyn_server.diagnosis.diagnose import error_excerpt
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
-from stackyn_server.engine.builder.build_progress import BuildProblem, BuildProgress
+from stackyn_server.engine.builder.buildkit_progress import BuildkitError, BuildkitProgress
 
 _FETCHING = re.compile(
     r"failed to resolve source metadata|failed to authorize|failed to do request|failed to copy|failed to fetch|"
@@ -53,7 +53,7 @@ def is_fetch(problem_text: str) -> bool:
     return _FETCHING.search(problem_text) is not None
 
 
-def lacks_base_image(progress: BuildProgress) -> bool:
+def lacks_base_image(progress: BuildkitProgress) -> bool:
     """Return whether a registry answered that it has no image of the name after FROM."""
     problem = progress.problem
     if problem is None or _METADATA.search(problem.text) is None:
@@ -62,7 +62,7 @@ def lacks_base_image(progress: BuildProgress) -> bool:
 
 
 def fetch_failure(
-    problem: BuildProblem, progress: BuildProgress, allowed: Sequence[IPv4Network]
+    problem: BuildkitError, progress: BuildkitProgress, allowed: Sequence[IPv4Network]
 ) -> DeploymentFailed:
     text = problem.text
     metadata = _METADATA.search(text)
@@ -164,7 +164,7 @@ def _short_name(name: str) -> str:
     return re.sub(r"^(?:registry-1\.)?docker\.io/(?:library/)?", "", name)
 
 
-def step_of(problem: BuildProblem | None, progress: BuildProgress) -> str:
+def step_of(problem: BuildkitError | None, progress: BuildkitProgress) -> str:
     step = (problem.step if problem is not None else "") or progress.step
     return f"step {step}" if step else "its first step"
 

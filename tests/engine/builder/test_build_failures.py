@@ -12,8 +12,8 @@ import pytest
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
 from stackyn_server.engine.builder.build_failures import failure_of, is_cache_damaged, log_ending
-from stackyn_server.engine.builder.build_progress import BuildProgress
 from stackyn_server.engine.builder.builder_run import BuilderExit
+from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.errors import EngineUnavailable
 
 SOURCE = "x: failed to resolve source metadata for "
@@ -21,8 +21,8 @@ HUB = SOURCE + "docker.io/library/python:3.11: "
 GIT = "failed to load cache key: error fetching default branch for repository "
 
 
-def heard(complaint: str) -> BuildProgress:
-    progress = BuildProgress()
+def heard(complaint: str) -> BuildkitProgress:
+    progress = BuildkitProgress()
     list(progress.feed(f"error: failed to solve: {complaint}\n".encode() if complaint else b""))
     list(progress.finish())
     return progress
@@ -195,7 +195,7 @@ def test_a_context_that_can_not_be_unpacked_is_the_tenants_fault() -> None:
     assert explained("", NO_INPUT, stdout_tail="tar: x").failure.code is FailureCode.BUILD_FAILED
 
 
-def failed_step(name: str, printed: str, exit_code: int = 1) -> BuildProgress:
+def failed_step(name: str, printed: str, exit_code: int = 1) -> BuildkitProgress:
     """A step that ended with an exit code, after another one that went well."""
     error = f'process "/bin/sh -c x" did not complete successfully: exit code: {exit_code}'
     records: list[dict[str, object]] = [
@@ -205,7 +205,7 @@ def failed_step(name: str, printed: str, exit_code: int = 1) -> BuildProgress:
     for digest, text in (("a", "ModuleNotFoundError: No module named 'other'\n"), ("b", printed)):
         records.append({"logs": [{"vertex": digest, "data": base64.b64encode(text.encode()).decode()}]})
     records.append({"vertexes": [{"digest": "b", "name": name, "error": error}]})
-    progress = BuildProgress()
+    progress = BuildkitProgress()
     lines = [json.dumps(record) for record in records] + [f"error: failed to solve: {error}"]
     list(progress.feed("".join(f"{line}\n" for line in lines).encode()))
     return progress
@@ -248,7 +248,7 @@ def test_want_of_memory_and_disk_in_a_step_has_its_code(printed: str, code: Fail
 
 
 def test_a_file_that_copy_does_not_find_is_named() -> None:
-    progress = BuildProgress()
+    progress = BuildkitProgress()
     recording = Path(__file__).parent / "recordings" / "absent-file.rawjson"
     list(progress.feed(recording.read_bytes()))
 

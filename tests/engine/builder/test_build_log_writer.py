@@ -6,10 +6,10 @@ import pytest
 
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
-from stackyn_server.engine.builder.build_progress import BuildProgress
+from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.journal.stream import Stream
 from stackyn_server.security.redaction import redact
-from tests.engine.builder.test_build_progress import STARTED, log, records, vertex
+from tests.engine.builder.test_buildkit_progress import STARTED, log, records, vertex
 from tests.loop import longest_wait
 
 PIECE_BYTES = 64 * 1024  # as they come from the engine
@@ -31,7 +31,7 @@ async def test_endless_output_leaves_the_loop_to_others(endless: bytes) -> None:
         told += 1
         journal.feed(f"{line}\n", room=1_000_000)
 
-    telling = BuildLogWriter(BuildProgress(), say)
+    telling = BuildLogWriter(BuildkitProgress(), say)
 
     async with longest_wait() as waited:
         for start in range(0, len(endless), PIECE_BYTES):

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.engine.builder.build_progress import LONGEST_RECORD_BYTES, MOST_VERTEXES, BuildProgress
+from stackyn_server.engine.builder.buildkit_progress import (
+    LONGEST_RECORD_BYTES,
+    MOST_VERTEXES,
+    BuildkitProgress,
+)
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
-def told(content: bytes, piece_bytes: int = 1 << 20) -> tuple[BuildProgress, list[str]]:
+def told(content: bytes, piece_bytes: int = 1 << 20) -> tuple[BuildkitProgress, list[str]]:
     lines: list[str] = []
-    progress = BuildProgress()
+    progress = BuildkitProgress()
     for start in range(0, len(content), piece_bytes):
         lines += progress.feed(content[start : start + piece_bytes])
     lines += progress.finish()

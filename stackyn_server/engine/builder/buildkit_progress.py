@@ -50,7 +50,7 @@ class _Vertex:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildProblem:
+class BuildkitError:
     """The builder's error. `exit_code` is that of the step's command, None when no command failed; `step` is the name
     of the step that failed, "" when none did."""
 
@@ -59,7 +59,7 @@ class BuildProblem:
     step: str
 
 
-class BuildProgress:
+class BuildkitProgress:
     """Takes pieces of the standard error and yields log lines. The caller must exhaust each iterator."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class BuildProgress:
         return "" if vertex is None else vertex.name
 
     @property
-    def problem(self) -> BuildProblem | None:
+    def problem(self) -> BuildkitError | None:
         """The builder's error, None while it has reported none."""
         text = self.messages
         if _ERROR_PREFIX not in text and self._failed is None:
@@ -111,7 +111,7 @@ class BuildProgress:
         _, _, error = text.rpartition(_ERROR_PREFIX)
         error = (error if _ERROR_PREFIX in text else step_error).strip().removeprefix(_PREFIX)
         code = _EXIT_CODE.search(error) or _EXIT_CODE.search(step_error)
-        return BuildProblem(error, int(code[1]) if code else None, step)
+        return BuildkitError(error, int(code[1]) if code else None, step)
 
     @property
     def printed(self) -> list[Line]:
