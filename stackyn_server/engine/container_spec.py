@@ -1,4 +1,4 @@
-"""What an app's container is made from, and the request to the engine that makes it."""
+"""The specification of an app's container, and the request that creates it in the engine."""
 
 from __future__ import annotations
 

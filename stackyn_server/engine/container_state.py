@@ -17,7 +17,7 @@ SIGKILLED = 128 + 9  # exit code of a program that SIGKILL ended, also where a s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """What has a container's labels: they name its app and its instance."""
+    """A value with a container's labels, which name its app and its instance."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
 

@@ -136,7 +136,8 @@ async def _create(engine: Engine, name: str, subnet: IPv4Network, body: dict[str
 
 
 async def _exists(engine: Engine, name: str, subnet: IPv4Network) -> bool:
-    """Raises `NetworkConflict` when a network of that name isn't ours or differs from what is wanted."""
+    """Return whether our network exists. Raises `NetworkConflict` when a network of this name is not ours or
+    differs."""
     network: dict[str, Any] | None = await engine.request_or_none("GET", f"networks/{name}")
     if network is None or network.get("Name") != name:
         return False

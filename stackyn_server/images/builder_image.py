@@ -134,7 +134,7 @@ async def _import(engine: Engine, root: Path) -> str:
 
 
 def _files(folder: Path, host: HostSettings) -> Iterator[tuple[PurePosixPath, bytes, int]]:
-    """Yield what the image holds besides packages: path, content and mode."""
+    """Yield the files of the image besides packages: path, content and mode."""
     for name in builder_programs.NAMES:
         yield PurePosixPath("usr/local/bin") / name, (folder / name).read_bytes(), 0o755
     for path in (_SETTLE, _PROGRAM):

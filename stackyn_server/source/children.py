@@ -66,7 +66,7 @@ class Child:
         return self.process.stdout
 
     async def read(self, limit: int) -> bytes:
-        """Return all of its output; what is beyond `limit` bytes is read and dropped."""
+        """Return the first `limit` bytes of the output. The rest is read and dropped."""
         data = bytearray()
         while chunk := await self.stdout.read(CHUNK_BYTES):
             data += chunk[: limit - len(data)]

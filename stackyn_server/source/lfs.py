@@ -235,7 +235,8 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _write(stream: aiohttp.StreamReader, file: Path, size: int) -> str:
-    """Write at most `size` bytes and one more; return the SHA-256 of what was written."""
+    """Write the stream to `file` and return its SHA-256. Stop when it is longer than `size` bytes: the digest
+    differs."""
     digest, written = hashlib.sha256(), 0
     target = await asyncio.to_thread(file.open, "wb")
     try:
