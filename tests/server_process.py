@@ -136,7 +136,7 @@ class ServerProcess:
     process: asyncio.subprocess.Process | None = None
     token: str = ""
     _config: Path | None = None
-    _settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def data_dir(self) -> Path:
@@ -152,13 +152,13 @@ class ServerProcess:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             self._config = self.folder / "config.toml"
             self._config.write_text(configuration(self.data_dir, **self.tables))
-            self._settings = tomllib.loads(self._config.read_text())
+            self.settings = tomllib.loads(self._config.read_text())
         return self._config
 
     @property
     def api_url(self) -> str:
         assert self.config
-        return f"http://127.0.0.1:{self._settings['server']['port']}"
+        return f"http://127.0.0.1:{self.settings['server']['port']}"
 
     @property
     def installation(self) -> str:
@@ -170,7 +170,7 @@ class ServerProcess:
     @property
     def ingress_port(self) -> int:
         assert self.config
-        return int(self._settings["ingress"]["http_port"])
+        return int(self.settings["ingress"]["http_port"])
 
     async def start(self, *, wait: bool = True) -> None:
         with self.log_file.open("ab") as log:
@@ -187,9 +187,9 @@ class ServerProcess:
                 env={**os.environ, **self.environment},
             )
         if wait:
-            await self.until(self._answers, START_SECONDS, "the server answers")
+            await self.until(self.answers, START_SECONDS, "the server answers")
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
         assert self.process is not None
         if self.process.returncode is not None:
             raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.last_log()}")

@@ -179,7 +179,7 @@ async def _write_build_rules(binary: str, engine: Engine, rules: list[str]) -> b
     chains = (build_chain_name(engine), _refusing_chain_name(engine))
     jump = _build_jump(engine)
     listed = (await run(binary, "-S")).splitlines()
-    places = [place for place in ("INPUT", *_forwarding_places(listed)) if not _leads(listed, place, jump)]
+    places = [place for place in ("INPUT", *forwarding_places(listed)) if not _leads(listed, place, jump)]
     if (
         not places
         and [line for line in listed if line.startswith(tuple(f"-A {chain} " for chain in chains))] == rules
@@ -193,7 +193,7 @@ async def _write_build_rules(binary: str, engine: Engine, rules: list[str]) -> b
     return True
 
 
-def _forwarding_places(listed: Sequence[str]) -> list[str]:
+def forwarding_places(listed: Sequence[str]) -> list[str]:
     """Return DOCKER-USER where it exists, and FORWARD too unless its first rule calls DOCKER-USER.
 
     The engine removes that rule for a moment while a network is made, and puts it back in the first place.

@@ -28,7 +28,7 @@ _ALGORITHM = "RS256"
 _LEEWAY_SECONDS = 300
 _ANSWER_SECONDS = 5.0
 _USUAL_CACHE_SECONDS = 3600.0
-_UNKNOWN_KEY_PAUSE_SECONDS = 30.0  # tokens with invented key ids must not cause a request each
+UNKNOWN_KEY_PAUSE_SECONDS = 30.0  # tokens with invented key ids must not cause a request each
 _NO_KEYS_PAUSE_SECONDS = 1.0
 _MAX_AGE = re.compile(r"max-age=(\d+)")
 
@@ -137,7 +137,7 @@ class Firebase:
     def _pause(self, is_new: bool) -> float:
         if not self._keys:
             return _NO_KEYS_PAUSE_SECONDS
-        return _UNKNOWN_KEY_PAUSE_SECONDS if is_new else _ANSWER_SECONDS
+        return UNKNOWN_KEY_PAUSE_SECONDS if is_new else _ANSWER_SECONDS
 
     async def _refresh(self) -> None:
         """Fetch the certificates. When that fails, the cached ones stay in use."""

@@ -37,7 +37,7 @@ FILES_READ, BYTES_READ = 2_000, 96 << 20
 _OPEN_FILES = 32
 _MAY_BE_NONE = ("generated", "port", "dockerfile_from", "root")
 # Without `site`, which costs 15 ms and could import another version of this package: it is found by its folder.
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.__main__ import run; run()"
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.buildplan.__main__ import run; run()"
 _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
 
 
@@ -46,7 +46,7 @@ async def child(
     settings: ReadingSettings, cpu_seconds: int, *arguments: str, pass_fds: tuple[int, ...] = ()
 ) -> AsyncIterator[Child]:
     """Start the child, with its standard input and output as pipes."""
-    command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", _START, _PACKAGE, *arguments]
+    command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", START, _PACKAGE, *arguments]
     limits = ProcessLimits(settings.memory_mb << 20, cpu_seconds, 0, processes=0, open_files=_OPEN_FILES)
     async with children.child(
         command, {}, limits, stdin=asyncio.subprocess.PIPE, pass_fds=pass_fds

@@ -23,7 +23,7 @@ from stackyn_server.store.queries import load
 
 SQL = load("claims")
 
-_CLAIM_LOCK = 7_382_160_542  # an advisory lock's key, of this database; the migrator has the number below
+CLAIM_LOCK = 7_382_160_542  # an advisory lock's key, of this database; the migrator has the number below
 
 
 class NotRunning(Conflict):
@@ -70,7 +70,7 @@ async def claim(
     Call it in a transaction of its own. Order: priority, raised by one for each `priority_minutes` without a claim;
     then the tenant whose last claim in this pool is longest ago; then age.
     """
-    await connection.execute(SQL.lock, _CLAIM_LOCK)
+    await connection.execute(SQL.lock, CLAIM_LOCK)
     row = await connection.fetchrow(SQL.claim, epoch, pool, cap, priority_minutes * 60.0, list(kinds))
     if row is None or not row["leading"]:
         raise LeadershipLost

@@ -229,7 +229,7 @@ async def test_a_new_key_is_fetched_once_and_invented_ones_never(
     for number in range(5):
         await me(platform, google.token(headers={"kid": f"made up {number}"}))
     assert google.asked == 1
-    monkeypatch.setattr(gateway, "_UNKNOWN_KEY_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(gateway, "UNKNOWN_KEY_PAUSE_SECONDS", 0.0)
     google.new_key("second")
     token = google.token(key="second", sub="uid-2", email="two@example.test")
     assert (await me(platform, token)).status == 200

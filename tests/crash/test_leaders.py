@@ -14,7 +14,7 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.postgres.embedded import EmbeddedPostgres
-from stackyn_server.store.claims import _CLAIM_LOCK
+from stackyn_server.store.claims import CLAIM_LOCK
 from tests.crash.stage import Stage, redeploy
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
@@ -64,7 +64,7 @@ async def test_a_server_frozen_in_a_claim_does_nothing_after_take_over(
 async def _freeze_in_a_claim(server: ServerProcess, stage: Stage, url: str) -> None:
     """Hold the lock that every claim takes, until the server waits for it in mid-claim; then stop the process."""
     holder = await asyncpg.connect(url)
-    await holder.execute("SELECT pg_advisory_lock($1)", _CLAIM_LOCK)
+    await holder.execute("SELECT pg_advisory_lock($1)", CLAIM_LOCK)
     await redeploy(stage)
 
     async def waits() -> bool:
@@ -80,7 +80,7 @@ async def _freeze_in_a_claim(server: ServerProcess, stage: Stage, url: str) -> N
 
 async def _beside(first: ServerProcess, folder: Path) -> ServerProcess:
     """A server with a data directory of its own for the same installation; it needs the same keys."""
-    tables = {**first.tables, "network": first._settings["network"], "ingress": first._settings["ingress"]}
+    tables = {**first.tables, "network": first.settings["network"], "ingress": first.settings["ingress"]}
     second = ServerProcess(folder, tables, token=first.token)
     assert second.config
     shutil.copytree(first.data_dir / "keys", second.data_dir / "keys")
@@ -90,7 +90,7 @@ async def _beside(first: ServerProcess, folder: Path) -> ServerProcess:
         await second.start(wait=False)
         assert second.process is not None
         while second.process.returncode is None:
-            if await second._answers():
+            if await second.answers():
                 return True
             await asyncio.sleep(0.1)
         return False

@@ -210,7 +210,7 @@ async def test_without_docker_user_the_rules_are_in_forward(
     engine: Engine, build: str, host: OwnHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with an engine that writes nftables itself."""
-    monkeypatch.setattr(firewall, "_forwarding_places", lambda listed: ["FORWARD"])
+    monkeypatch.setattr(firewall, "forwarding_places", lambda listed: ["FORWARD"])
 
     assert await firewall.restrict_builds(engine, ())
 
@@ -242,7 +242,7 @@ async def test_without_the_right_to_change_rules_there_are_no_builds(
     ids=["usual", "another rule first", "while a network is made", "nftables"],
 )
 def test_rules_come_before_the_engines_in_any_state(listed: list[str], places: list[str]) -> None:
-    assert firewall._forwarding_places(listed) == places
+    assert firewall.forwarding_places(listed) == places
 
 
 @pytest.mark.parametrize(

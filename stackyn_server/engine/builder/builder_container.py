@@ -25,7 +25,7 @@ HOME = "/var/lib/build"  # where the cache volume is mounted
 BASE_IMAGES = "/oci"
 USER = "1001:1001"
 # newuidmap and newgidmap need these to map the ids of the build's user namespace.
-_CAPABILITIES = ("SETUID", "SETGID")
+CAPABILITIES = ("SETUID", "SETGID")
 # The build's user owns them: runc ignores a given mode and uses the mode of the folder below the mount.
 _SCRATCH = {"/tmp": "uid=1001,gid=1001,size=64m", "/run": "uid=1001,gid=1001,size=16m"}
 
@@ -121,7 +121,7 @@ def creation_body(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
             tenant=spec.tenant, app=spec.app, deployment=spec.deployment
         ),
         "HostConfig": {
-            **host_config(spec.limits, capabilities=_CAPABILITIES, read_only=True),
+            **host_config(spec.limits, capabilities=CAPABILITIES, read_only=True),
             # No `no-new-privileges`: newuidmap gets its capability from its file. With the masks over /proc and /sys, a
             # step could not mount a /proc of its own, and so could have no process namespace of its own.
             "SecurityOpt": [f"seccomp={_SECCOMP}", "apparmor=unconfined"],

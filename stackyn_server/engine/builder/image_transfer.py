@@ -32,7 +32,7 @@ __all__ = ["ImageLimits", "ImageRefused", "TransferredImage", "transfer_image"]
 log = structlog.get_logger()
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's name
-_FAILING_SECONDS = 10.0  # until a pull notices that its source is gone; it may be unpacking
+FAILING_SECONDS = 10.0  # until a pull notices that its source is gone; it may be unpacking
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 # Errors of the classic store and of containerd's about a layer that can't be unpacked.
 _UNPACKING = re.compile(r"failed to register layer|failed to extract layer|archive/tar", re.IGNORECASE)
@@ -93,7 +93,7 @@ async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageConte
     except asyncio.CancelledError:
         if engine.facts.has_containerd_store:
             endpoint.is_over = True
-            await asyncio.wait([pulling], timeout=_FAILING_SECONDS)
+            await asyncio.wait([pulling], timeout=FAILING_SECONDS)
         raise
     finally:
         pulling.cancel()

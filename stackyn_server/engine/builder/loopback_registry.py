@@ -95,7 +95,7 @@ class _RequestHandler:
         if request.method == "HEAD":
             return response
         content, at = hashlib.sha256(), 0
-        while piece := await asyncio.to_thread(_read, layer, at, content):
+        while piece := await asyncio.to_thread(read_piece, layer, at, content):
             if self._endpoint.is_over:
                 raise ConnectionAbortedError
             at += len(piece)
@@ -107,7 +107,7 @@ class _RequestHandler:
         return response
 
 
-def _read(layer: Layer, at: int, content: hashlib._Hash) -> bytes:
+def read_piece(layer: Layer, at: int, content: hashlib._Hash) -> bytes:
     piece = os.pread(layer.descriptor, min(_PIECE_BYTES, layer.size - at), at)
     content.update(piece)
     return piece

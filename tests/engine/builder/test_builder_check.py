@@ -71,7 +71,7 @@ async def test_kernel_that_refuses_namespaces_is_named(
 async def test_user_map_that_can_not_be_written_is_named(
     engine: Engine, build_settings: config.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builder_container, "_CAPABILITIES", ())
+    monkeypatch.setattr(builder_container, "CAPABILITIES", ())
 
     tried = await check_builder(engine, build_settings)
 

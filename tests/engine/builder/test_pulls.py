@@ -42,7 +42,7 @@ async def breaking_off(take: Take, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     layers = [layer({name: os.urandom(LAYER_BYTES)}) for name in ("first", "second")]
     first, second = (digest_of(one) for one in layers)
     sent: Counter[str] = Counter()
-    read = loopback_registry._read
+    read = loopback_registry.read_piece
 
     def slow(wanted: Layer, *given: object) -> bytes:
         if wanted.digest == second:
@@ -51,7 +51,7 @@ async def breaking_off(take: Take, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         sent[wanted.digest] += len(piece)
         return piece
 
-    monkeypatch.setattr(loopback_registry, "_read", slow)
+    monkeypatch.setattr(loopback_registry, "read_piece", slow)
     take.out.image(layers)
     taking = asyncio.create_task(take(), name="take")
     try:
@@ -75,7 +75,7 @@ async def test_cancelled_pull_leaves_nothing(take: Take, monkeypatch: pytest.Mon
 async def test_what_the_pull_of_a_killed_server_left_is_freed(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_transfer, "_FAILING_SECONDS", 0.0)  # its connections end all at once
+    monkeypatch.setattr(image_transfer, "FAILING_SECONDS", 0.0)  # its connections end all at once
     async with breaking_off(take, monkeypatch) as first:
         is_kept = take.engine.facts.has_containerd_store
         assert bool(await asyncio.to_thread(kept, take.engine, first)) is is_kept

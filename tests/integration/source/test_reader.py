@@ -140,7 +140,7 @@ async def test_the_process_imports_nothing_of_the_server() -> None:
         " or name.startswith(('stackyn_server.config', 'stackyn_server.source', 'stackyn_server.store'))])"
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(reader, "_START", program)
+        patched.setattr(reader, "START", program)
         async with reader.child(READING, 5, "plan") as running:
             assert await running.read(1_000) == b"[]\n"
             await running.expect_success()
@@ -151,9 +151,9 @@ import asyncio
 from stackyn_server.config import ReadingSettings
 from stackyn_server.source import reader
 async def main():
-    reader._START = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    reader._START += "from stackyn_server.buildplan.child.rights import *; "
-    reader._START += "give_up_rights(); print(1, flush=True); import signal; signal.pause()"
+    reader.START = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    reader.START += "from stackyn_server.buildplan.child.rights import *; "
+    reader.START += "give_up_rights(); print(1, flush=True); import signal; signal.pause()"
     async with reader.child(ReadingSettings(), 30, "plan") as running:
         await running.stdout.readline()
         print(running.process.pid, flush=True)
@@ -207,7 +207,7 @@ KILLED = "import os; os.kill(os.getpid(), 9)"
 async def test_too_much_time_is_the_files_fault(
     fetched: Fetched, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_START", SPINS)
+    monkeypatch.setattr(reader, "START", SPINS)
     with pytest.raises(DeploymentFailed, match="1 seconds of processor time") as failed:
         await planned(fetched, clone, {"Dockerfile": "FROM x"}, ReadingSettings(cpu_seconds=1))
     assert failed.value.failure.code is FailureCode.SOURCE_TOO_LARGE and not failed.value.retryable
@@ -216,7 +216,7 @@ async def test_too_much_time_is_the_files_fault(
 async def test_a_killed_process_is_worth_another_try(
     fetched: Fetched, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_START", KILLED)
+    monkeypatch.setattr(reader, "START", KILLED)
     with pytest.raises(reader.ReaderDied, match="was ended before it was done"):
         await planned(fetched, clone, {"Dockerfile": "FROM x"})
 
@@ -254,7 +254,7 @@ PLAN = BuildPlan("dockerfile", ("Because.",), "Dockerfile", None, None).as_json(
 async def test_an_answer_that_makes_no_sense_is_not_taken(
     fetched: Fetched, clone: Path, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
-    monkeypatch.setattr(reader, "_START", program)
+    monkeypatch.setattr(reader, "START", program)
     with pytest.raises(reader.ReaderDied):
         await planned(fetched, clone, {"Dockerfile": "FROM x"})
 
@@ -263,7 +263,7 @@ async def test_a_plan_that_makes_sense_is_taken(
     fetched: Fetched, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table above would prove nothing if this failed too."""
-    monkeypatch.setattr(reader, "_START", says({"plan": PLAN}))
+    monkeypatch.setattr(reader, "START", says({"plan": PLAN}))
     assert (await planned(fetched, clone, {"Dockerfile": "FROM x"})).as_json() == PLAN
 
 
@@ -292,6 +292,6 @@ async def test_many_long_paths_are_asked_for_in_several_questions(fetched: Fetch
 async def test_what_one_plan_reads_is_bounded(
     fetched: Fetched, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_START", says({"read": ["Dockerfile"] * (reader.FILES_READ + 1)}))
+    monkeypatch.setattr(reader, "START", says({"read": ["Dockerfile"] * (reader.FILES_READ + 1)}))
     with pytest.raises(DeploymentFailed, match="Too many or too large files"):
         await planned(fetched, clone, {"Dockerfile": "FROM x"})

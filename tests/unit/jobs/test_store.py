@@ -13,12 +13,13 @@ from stackyn_server.jobs.store import PostgresJobStore, UnregisteredKind, fire
 from stackyn_server.store.claims import Timer
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SCHEDULER = AsyncIOScheduler(timezone=UTC)
 
 
 @pytest.fixture
 def store() -> PostgresJobStore:
     store = PostgresJobStore(["mail", "housekeeping"], now=lambda: NOW)
-    store.start(AsyncIOScheduler(timezone=UTC), "default")
+    store.start(SCHEDULER, "default")
     return store
 
 
@@ -28,7 +29,7 @@ def timer(number: int, seconds: float, schedule: float | None = None, kind: str 
 
 def scheduled(store: PostgresJobStore, number: int, at: datetime | None, name: str = "mail") -> ScheduledJob:
     return ScheduledJob(
-        store._scheduler, id=str(number), name=name, func=fire, args=(), kwargs={}, trigger=DateTrigger(at, UTC),
+        SCHEDULER, id=str(number), name=name, func=fire, args=(), kwargs={}, trigger=DateTrigger(at, UTC),
         executor="default", misfire_grace_time=None, coalesce=True, max_instances=1, next_run_time=at,
     )  # fmt: skip
 
