@@ -45,12 +45,7 @@ class ConfigurationDirectory:
 
     def make(self) -> None:
         """Create the directory with our plugin and this machine's bundle of certificate authorities (for ACME)."""
-        for part in (
-            self.routes.parent,
-            self.staging,
-            self.host / ACME,
-            self.host / CERTIFICATES,
-        ):
+        for part in (self.routes.parent, self.staging, self.host / ACME, self.host / CERTIFICATES):
             part.mkdir(parents=True, exist_ok=True)
         fallback.install(self.host)
         for private in (ACME, CERTIFICATES):

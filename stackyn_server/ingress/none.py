@@ -12,30 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.domain.ids import InstanceId
 from stackyn_server.ingress import routes_json
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.publisher import Publisher, unwritable
-from stackyn_server.ingress.route_file import RouteFileState
+from stackyn_server.ingress.publishing import PublishingIngress
 
 
-class NoIngress:
+class NoIngress(PublishingIngress):
     def __init__(self, publisher: Publisher, file: Path, confirm_seconds: float) -> None:
-        self._publisher = publisher
+        super().__init__(publisher)
         self._file = file
         self._confirm_seconds = confirm_seconds
 
     @property
-    def entry_points(self) -> tuple[EntryPoint, ...]:
-        return ()
-
-    @property
     def can_hold(self) -> bool:
         return False
-
-    async def requests(self) -> Mapping[AppId, int] | None:
-        return None
 
     async def prepare(self) -> None:
         try:
@@ -43,9 +35,6 @@ class NoIngress:
         except OSError as error:
             raise unwritable(error) from error
         await self._publisher.prepare()
-
-    async def publish(self) -> int:
-        return await self._publisher.publish()
 
     async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
         """Check that the file lists each host of `changed` with its instance and that it accepts connections."""
@@ -62,17 +51,6 @@ class NoIngress:
                 raise NotConfirmed(f"routes.json does not list {host} with this release")
             else:
                 await self._accepts(host, route["url"])
-
-    async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
-        number = await self.publish()
-        await self.confirm(number, changed)
-        return number
-
-    async def repair(self) -> RouteFileState:
-        return await self._publisher.repair()
-
-    async def replace(self) -> None:
-        """Do nothing: the proxy isn't ours."""
 
     async def _accepts(self, host: str, url: str) -> None:
         address = urlsplit(url)

@@ -25,9 +25,7 @@ Section = dict[str, Any]
 
 APP_PRIORITY = 10_000  # above an operator's own routers, whose priority is the length of their rule
 CONFIRM_PRIORITY = 1_000_000
-IDLE_CONNECTION = (
-    "1s"  # at the default, an idle connection to the old instance stayed for 27 s after a switch
-)
+IDLE_CONNECTION = "1s"  # at the default, one to the old instance stayed for 27 s after a switch
 IDLE_CONNECTIONS_PER_HOST = 2048  # at 200, 400 concurrent requests left 7,758 TIME_WAIT in 7 s
 HOLD_ANSWER_BYTES = 4096
 HOLD_HEADER = "X-Stackyn-Hold"  # Traefik forwards only the headers that are listed, so no credentials

@@ -20,13 +20,9 @@ def render_file(
     The publisher's `Renderer` for `provider = "none"`. Instance 0 is this server itself.
     """
     upstreams, refused = assign_hosts(context, routes)
-    listed = [
-        {"hosts": list(upstream.hosts), "url": upstream.url, "instance": upstream.instance}
-        for upstream in upstreams
-    ]
-    return RenderedFile(
-        json.dumps({"publication": str(publication), "routes": listed}, indent=1) + "\n", refused
-    )
+    listed = [{"hosts": [*each.hosts], "url": each.url, "instance": each.instance} for each in upstreams]
+    text = json.dumps({"publication": str(publication), "routes": listed}, indent=1)
+    return RenderedFile(f"{text}\n", refused)
 
 
 def read(text: str) -> dict[str, dict[str, Any]]:

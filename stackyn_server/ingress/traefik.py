@@ -12,14 +12,14 @@ from typing import Protocol
 
 import structlog
 
-from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.ingress import IngressSpec, IngressState
 from stackyn_server.ingress import binary, request_counts
 from stackyn_server.ingress.configuration_directory import ConfigurationDirectory
 from stackyn_server.ingress.confirmation import NotConfirmed
-from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.listeners import listener_counts, wait_for_second_listeners
 from stackyn_server.ingress.publisher import Publisher, unwritable
+from stackyn_server.ingress.publishing import PublishingIngress
 from stackyn_server.ingress.reuseport import CHECK_ADDRESS, ReuseportGroup
 from stackyn_server.ingress.route_file import RouteFileState
 from stackyn_server.ingress.static_configuration import StaticConfiguration
@@ -62,7 +62,7 @@ class IngressEngine(Protocol):
         ...
 
 
-class TraefikIngress:
+class TraefikIngress(PublishingIngress):
     def __init__(
         self,
         publisher: Publisher,
@@ -70,19 +70,11 @@ class TraefikIngress:
         configuration: StaticConfiguration,
         directory: ConfigurationDirectory,
     ) -> None:
-        self._publisher = publisher
+        super().__init__(publisher)
         self._engine = engine
         self._configuration = configuration
         self._directory = directory
         self._container_lock = asyncio.Lock()
-
-    @property
-    def entry_points(self) -> tuple[EntryPoint, ...]:
-        return self._configuration.entry_points
-
-    @property
-    def can_hold(self) -> bool:
-        return self._publisher.context.hold_port is not None
 
     async def requests(self) -> Mapping[AppId, int] | None:
         port = self._configuration.metrics_port
@@ -104,15 +96,6 @@ class TraefikIngress:
 
     async def replace(self) -> None:
         await self._run_container(self._engine.replace_ingress)
-
-    async def publish(self) -> int:
-        return await self._publisher.publish()
-
-    async def confirm(self, number: int, changed: Mapping[str, InstanceId | None]) -> None:
-        await self._publisher.confirm(number, changed)
-
-    async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
-        return await self._publisher.apply(changed)
 
     async def repair(self) -> RouteFileState:
         """Also copies a renewed certificate, and starts a container that is gone or stopped."""
