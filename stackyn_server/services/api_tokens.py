@@ -22,17 +22,8 @@ _USE_PRECISION_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class TokenView:
-    id: int
-    name: str
-    created_at: datetime
-    last_used_at: datetime | None
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class NewToken:
-    view: TokenView
+    row: ApiToken
     token: str = field(repr=False)
 
 
@@ -51,11 +42,11 @@ class ApiTokens:
             row = await tokens.insert(
                 connection, caller.id, name=name, token_hash=_hash(token), expires_at=expires_at
             )
-        return NewToken(_view(row), token)
+        return NewToken(row, token)
 
-    async def list(self, caller: Caller) -> list[TokenView]:
+    async def list(self, caller: Caller) -> list[ApiToken]:
         async with self._database.connection() as connection:
-            return [_view(row) for row in await tokens.of_account(connection, caller.id)]
+            return await tokens.of_account(connection, caller.id)
 
     async def delete(self, caller: Caller, token: int) -> None:
         async with self._database.transaction() as connection:
@@ -76,7 +67,3 @@ class ApiTokens:
 def _hash(token: str) -> bytes:
     """One round of SHA-256 is enough: a token has 256 random bits."""
     return sha256(token.encode()).digest()
-
-
-def _view(row: ApiToken) -> TokenView:
-    return TokenView(row.id, row.name, row.created_at, row.last_used_at, row.expires_at)

@@ -16,7 +16,7 @@ from stackyn_server.store.database import Database
 class EventView:
     id: int
     name: str
-    deployment: DeploymentId | None
+    deployment_id: DeploymentId | None
     data: dict[str, Any]
     created_at: datetime
 

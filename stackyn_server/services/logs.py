@@ -31,7 +31,7 @@ _ENGINE_SECONDS = 2.0  # the one wait for the engine that the contract allows in
 class DeploymentLogs:
     """`notice` says why there is no runtime log where the plan doesn't include it."""
 
-    deployment: DeploymentId
+    deployment_id: DeploymentId
     status: Status
     build_log: str | None
     runtime_log: str | None
@@ -55,7 +55,7 @@ class Logs:
             included = await self._plan_has_logs(connection, row.tenant)
         runtime_log = await self._runtime(instance) if included and instance is not None else None
         return DeploymentLogs(
-            deployment=deployment,
+            deployment_id=deployment,
             status=status_of(row.phase),
             build_log=build_log or None,
             runtime_log=runtime_log or None,

@@ -20,12 +20,12 @@ from stackyn_server.store.registries import SealedCredential
 
 @dataclass(frozen=True, slots=True)
 class CredentialView:
-    """`app` is None for one that serves all apps of the account."""
+    """`app_id` is None for one that serves all apps of the account."""
 
     id: int
     host: str
     user: str
-    app: AppId | None
+    app_id: AppId | None
     created_at: datetime
     updated_at: datetime
 

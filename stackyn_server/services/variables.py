@@ -19,7 +19,7 @@ from stackyn_server.store.variables import SealedVariable
 @dataclass(frozen=True, slots=True)
 class VariableView:
     id: int
-    app: AppId
+    app_id: AppId
     key: str
     value: str
     created_at: datetime

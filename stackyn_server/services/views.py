@@ -60,12 +60,12 @@ class AppView:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a deployment doesn't move right now. `position` counts from 1; `next_attempt` is set between retries."""
+    """Why a deployment doesn't move right now. `position` counts from 1; `next_attempt_at` is set between retries."""
 
     reason: str
     position: int | None
     attempt: int
-    next_attempt: datetime | None
+    next_attempt_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

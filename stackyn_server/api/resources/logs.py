@@ -25,7 +25,7 @@ _UNDER_WAY = (Status.PENDING, Status.BUILDING)
 
 async def of_deployment(services: Services, caller: Caller, deployment: DeploymentId) -> DeploymentLogs:
     """Return build log and runtime log; the build log grows during the build."""
-    return DeploymentLogs.of(await services.logs.of_deployment(caller.id, deployment))
+    return DeploymentLogs.from_view(await services.logs.of_deployment(caller.id, deployment))
 
 
 async def build_entries(services: Services, caller: Caller, app: AppId, page: LogPage) -> list[LogEntry]:
@@ -41,7 +41,7 @@ async def runtime_entries(services: Services, caller: Caller, app: AppId, page: 
 async def events(services: Services, caller: Caller, app: AppId, page: EventPage) -> list[Event]:
     """Return what happened to the app, newest first."""
     views = await services.events.list(caller.id, app, before=page.before, limit=page.limit)
-    return [Event.of(view) for view in views]
+    return [Event.from_view(view) for view in views]
 
 
 async def follow_build(

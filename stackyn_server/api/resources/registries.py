@@ -12,7 +12,7 @@ from stackyn_server.services.sessions import Caller
 
 async def list_credentials(services: Services, caller: Caller) -> list[RegistryCredential]:
     """Return the credentials of the caller's account and apps, newest first, without their passwords."""
-    return [RegistryCredential.of(view) for view in await services.registries.list(caller)]
+    return [RegistryCredential.from_view(view) for view in await services.registries.list(caller)]
 
 
 async def put(services: Services, caller: Caller, body: NewRegistryCredential) -> RegistryCredential:
@@ -21,7 +21,7 @@ async def put(services: Services, caller: Caller, body: NewRegistryCredential) -
         raise NotFound("There is no such app.")
     app = AppId(body.app_id) if body.app_id is not None else None
     credential = Credential(body.host, body.user, body.password)
-    return RegistryCredential.of(await services.registries.put(caller, app, credential))
+    return RegistryCredential.from_view(await services.registries.put(caller, app, credential))
 
 
 async def delete(services: Services, caller: Caller, credential: int) -> None:

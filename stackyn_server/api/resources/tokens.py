@@ -9,13 +9,13 @@ from stackyn_server.services.sessions import Caller
 
 async def list_tokens(services: Services, caller: Caller) -> list[Token]:
     """Return the caller's tokens, newest first, without their secrets."""
-    return [Token.from_view(view) for view in await services.api_tokens.list(caller)]
+    return [Token.from_view(row) for row in await services.api_tokens.list(caller)]
 
 
 async def create(services: Services, caller: Caller, body: NewToken) -> MadeToken:
     """Make a token; its secret is in this answer only."""
     new_token = await services.api_tokens.create(caller, body.name, body.days)
-    return MadeToken(**Token.from_view(new_token.view).model_dump(), token=new_token.token)
+    return MadeToken(**Token.from_view(new_token.row).model_dump(), token=new_token.token)
 
 
 async def delete(services: Services, caller: Caller, token: int) -> None:

@@ -11,12 +11,12 @@ from stackyn_server.services.sessions import Caller
 
 async def list_variables(services: Services, caller: Caller, app: AppId) -> list[Variable]:
     """Return the app's variables by key."""
-    return [Variable.of(view) for view in await services.variables.list(caller.id, app)]
+    return [Variable.from_view(view) for view in await services.variables.list(caller.id, app)]
 
 
 async def put(services: Services, caller: Caller, app: AppId, body: NewVariable) -> Variable:
     """Set a variable; the next deploy or restart takes it."""
-    return Variable.of(await services.variables.put(caller.id, app, body.key, body.value))
+    return Variable.from_view(await services.variables.put(caller.id, app, body.key, body.value))
 
 
 async def delete(services: Services, caller: Caller, app: AppId, key: str) -> None:

@@ -11,7 +11,6 @@ from stackyn_server.domain.deployments import Cause, Phase, Status
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.services.deployments import ReleaseView
 from stackyn_server.services.views import DeploymentView
-from stackyn_server.services.views import Wait as WaitView
 
 LARGEST_NUMBER = 2**31 - 1
 
@@ -85,22 +84,11 @@ class Deployment(ResponseBody):
             cause=view.cause,
             branch=view.branch,
             commit=view.commit,
-            waiting=_wait(view.wait),
+            waiting=Wait.from_view(view.wait) if view.wait else None,
             live_at=view.live_at,
             ended_at=view.ended_at,
             failure=Failure(**view.failure) if view.failure else None,
         )
-
-
-def _wait(wait: WaitView | None) -> Wait | None:
-    if wait is None:
-        return None
-    return Wait(
-        reason=wait.reason,
-        position=wait.position,
-        attempt=wait.attempt,
-        next_attempt_at=wait.next_attempt,
-    )
 
 
 class Release(ResponseBody):

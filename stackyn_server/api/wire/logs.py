@@ -12,8 +12,6 @@ from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none
 from stackyn_server.domain import logs
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import LARGEST_ID
-from stackyn_server.services.events import EventView
-from stackyn_server.services.logs import DeploymentLogs as LogsView
 
 USUAL_ENTRIES, MOST_ENTRIES = 100, 1000
 USUAL_TAIL, MOST_TAIL = 100, 10_000
@@ -84,17 +82,6 @@ class DeploymentLogs(ResponseBody):
     error_message: str | None
     notice: str | None = left_out_when_none()
 
-    @classmethod
-    def of(cls, view: LogsView) -> DeploymentLogs:
-        return cls(
-            deployment_id=view.deployment,
-            status=view.status,
-            build_log=view.build_log,
-            runtime_log=view.runtime_log,
-            error_message=view.error_message,
-            notice=view.notice,
-        )
-
 
 class LogEntry(ResponseBody):
     app_id: int
@@ -124,13 +111,3 @@ class Event(ResponseBody):
     deployment_id: int | None
     data: dict[str, Any]
     created_at: datetime
-
-    @classmethod
-    def of(cls, view: EventView) -> Event:
-        return cls(
-            id=view.id,
-            name=view.name,
-            deployment_id=view.deployment,
-            data=view.data,
-            created_at=view.created_at,
-        )

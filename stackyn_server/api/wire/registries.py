@@ -7,7 +7,6 @@ from datetime import datetime
 from pydantic import Field
 
 from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text
-from stackyn_server.services.registries import CredentialView
 
 
 class NewRegistryCredential(RequestBody):
@@ -26,14 +25,3 @@ class RegistryCredential(ResponseBody):
     app_id: int | None
     created_at: datetime
     updated_at: datetime
-
-    @classmethod
-    def of(cls, view: CredentialView) -> RegistryCredential:
-        return cls(
-            id=view.id,
-            host=view.host,
-            user=view.user,
-            app_id=view.app,
-            created_at=view.created_at,
-            updated_at=view.updated_at,
-        )
