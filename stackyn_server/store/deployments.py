@@ -99,7 +99,7 @@ async def list_of_app(connection: Connection, app: AppId, limit: int = 200) -> l
 
 async def jobless_of_app(connection: Connection, app: AppId) -> list[Deployment]:
     """Return the app's open deployments that have neither a waiting nor a running job."""
-    return [Deployment.from_row(row) for row in await connection.fetch(SQL.add_missing_of_app, app)]
+    return [Deployment.from_row(row) for row in await connection.fetch(SQL.jobless_of_app, app)]
 
 
 async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:
