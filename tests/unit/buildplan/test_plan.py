@@ -57,6 +57,18 @@ def test_the_first_runtime_that_fits_is_taken(tree: Tree, runtime: str) -> None:
     assert plan.reasons and all(reason.endswith(".") for reason in plan.reasons)
 
 
+@pytest.mark.parametrize(
+    ("tree", "left_out"),
+    [
+        ({"requirements.txt": "flask", "app.py": FLASK}, {"**/.venv", "**/venv", "**/__pycache__"}),
+        ({"package.json": EXPRESS, "server.js": ""}, {"**/node_modules"}),
+        ({"index.html": ""}, {"**/.env*", "**/.git*"}),
+    ],
+)
+def test_a_generated_build_leaves_out_what_would_overwrite_it(tree: Tree, left_out: set[str]) -> None:
+    assert left_out <= set(planned(tree).ignore)
+
+
 def test_nothing_detected_names_what_was_looked_for() -> None:
     failure = refused({"README.md": "", "src/main.swift": "", "Package.swift": ""})
     assert failure.code is FailureCode.NOTHING_DETECTED

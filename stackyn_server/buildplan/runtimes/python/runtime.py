@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
-from stackyn_server.buildplan.generated.instructions import (
-    BUILD_STAGE,
-    COPY_ALL,
-    HEADER,
-    PACKAGES_FIRST,
-    SystemPackages,
-    copy_from_build,
-    debian_packages,
-    dockerfile_text,
-    run,
-)
+from stackyn_server.buildplan.generated.instructions import SystemPackages
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes import cpp
 from stackyn_server.buildplan.runtimes.node import runtime as node
 from stackyn_server.buildplan.runtimes.python import django
 from stackyn_server.buildplan.runtimes.python import entry as entries
+from stackyn_server.buildplan.runtimes.python.dockerfile import PythonImageSpec, python_dockerfile
 from stackyn_server.buildplan.runtimes.python.free_threading import free_threaded_if_asked
-from stackyn_server.buildplan.runtimes.python.install import VENV, PythonInstall, plan_installation
+from stackyn_server.buildplan.runtimes.python.install import plan_installation
 from stackyn_server.buildplan.runtimes.python.manifests import (
     CONDA,
     MANIFESTS,
@@ -38,34 +28,13 @@ from stackyn_server.buildplan.runtimes.python.manifests import (
 from stackyn_server.buildplan.runtimes.python.start import PACKAGES, PythonStart, find_start
 from stackyn_server.buildplan.runtimes.python.system import system_packages
 from stackyn_server.buildplan.runtimes.python.wheels import limited_by_wheels, without_wheel
-from stackyn_server.buildplan.settings.start_command import PROCFILE, as_cmd, configured_command
-from stackyn_server.buildplan.versions.requirement import line_of
+from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.toolchains import ImageChoice
 from stackyn_server.domain.failures import DeploymentFailed
 
 IGNORED = ("**/.venv", "**/venv", "**/__pycache__", "**/*.pyc")
 _NODE_MANIFEST = "package.json"
 _NODE_PROGRAMS = ("node", "npm", "npx", "yarn", "pnpm", "bun")
-_SETUPTOOLS_ENDED = (3, 12, 0)
-_SETTINGS = f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
-
-
-@dataclass(frozen=True, slots=True)
-class _PythonImageSpec:
-    """All that the Dockerfile is written from."""
-
-    project: Project
-    choice: ImageChoice
-    installation: PythonInstall | None
-    start: PythonStart
-    system: SystemPackages
-    collect: str | None
-
-    @property
-    def lacks_setuptools(self) -> bool:
-        line = line_of(self.choice.image.version)
-        is_bare = self.installation is not None and self.installation.is_bare
-        return is_bare and line is not None and line.low < _SETUPTOOLS_ENDED
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
@@ -100,7 +69,7 @@ def _plan(project: Project) -> BuildPlan | None:
         if installation is None or (project.has(_NODE_MANIFEST) and not is_named):
             return None
         raise _without_start(project, installation.manifest)
-    spec = _PythonImageSpec(
+    spec = PythonImageSpec(
         project,
         choice,
         installation,
@@ -112,7 +81,7 @@ def _plan(project: Project) -> BuildPlan | None:
         runtime=RUNTIME.name,
         reasons=tuple(_reasons(spec)),
         dockerfile=GENERATED_DOCKERFILE,
-        generated=_dockerfile(spec),
+        generated=python_dockerfile(spec),
         port=project.port,
         ignore=IGNORED,
         copies=installation.files if installation else (),
@@ -212,7 +181,7 @@ def _system(project: Project, manifests: Manifests, choice: ImageChoice) -> Syst
     )
 
 
-def _reasons(spec: _PythonImageSpec) -> Iterable[str]:
+def _reasons(spec: PythonImageSpec) -> Iterable[str]:
     installation, system = spec.installation, spec.system
     yield installation.reason if installation else "There are Python files, and no packages to install."
     yield spec.choice.reason
@@ -231,91 +200,6 @@ def _reasons(spec: _PythonImageSpec) -> Iterable[str]:
         yield "The build command of the app is run."
     if spec.project.has(_NODE_MANIFEST):
         yield f"The Python files make the app, so `{_NODE_MANIFEST}` is not installed."
-
-
-def _dockerfile(spec: _PythonImageSpec) -> str:
-    lines = [HEADER]
-    image = spec.choice.image.name
-    build_image = spec.choice.build_image
-    if build_image is None and not spec.system.build:
-        lines += [f"FROM {image}", *debian_packages(spec.system.run), *_installing(spec), *_files(spec)]
-        return dockerfile_text([*lines, *_starting(spec)])
-    needed = [] if build_image and set(spec.system.build) <= _IN_BUILD_IMAGE else list(spec.system.build)
-    lines += [f"FROM {build_image.name if build_image else image} AS {BUILD_STAGE}", *debian_packages(needed)]
-    lines += _installing(spec)
-    has_all_files = spec.installation is None or not spec.installation.files
-    if has_all_files or (spec.installation and spec.installation.project):
-        lines += _files(spec)
-        copied = [copy_from_build("/app")]
-    else:
-        copied = [copy_from_build(VENV), COPY_ALL]
-    lines += ["", "# Without compilers and headers.", f"FROM {image}", *debian_packages(spec.system.run)]
-    return dockerfile_text([*lines, "WORKDIR /app", _SETTINGS, "USER app", *copied, *_starting(spec)])
-
-
-# What the image to compile on has already; see scripts/base-images.
-_IN_BUILD_IMAGE = frozenset(
-    (
-        "build-essential",
-        "pkg-config",
-        "python3-dev",
-        "git",
-        "ca-certificates",
-        "libpq-dev",
-        "default-libmysqlclient-dev",
-    )
-)
-
-
-def _installing(spec: _PythonImageSpec) -> Iterable[str]:
-    """Yield the steps up to the packages, for a layer that is kept as long as the manifests."""
-    installation, start = spec.installation, spec.start
-    tool = installation.tool if installation else None
-    yield from ("WORKDIR /app", _SETTINGS)
-    if tool:
-        folder = f"/opt/{tool.name}"
-        yield from ("", f"# {tool.name} is kept apart from the app's own packages.")
-        yield (
-            f"RUN python3 -m venv --without-pip {folder} && "
-            f"pip --python {folder}/bin/python install --no-cache-dir {shlex.join(tool.requirements)} && "
-            f"ln -s {folder}/bin/{tool.name} /usr/local/bin/{tool.name}"
-        )
-        yield from (f"ENV {setting}" for setting in tool.environment)
-    yield from ("USER app", f"RUN python3 -m venv --without-pip {VENV}")
-    # The image's own pip installs into it: another one would cost 25 MB, and most of the time to make it.
-    yield f"ENV PIP_PYTHON={VENV}/bin/python"
-    if spec.lacks_setuptools:
-        yield "RUN pip install --no-cache-dir 'setuptools<81'"
-    added_steps = [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
-    if installation and installation.files:
-        yield from ("", PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(installation.files)} ./")
-        yield from (run(installation.command), *added_steps)
-    else:
-        yield from ("", COPY_ALL)
-        yield from [run(installation.command)] if installation else []
-        yield from added_steps
-
-
-def _files(spec: _PythonImageSpec) -> Iterable[str]:
-    """Yield the steps that bring the project's own files, where they are not there for the packages already."""
-    installation = spec.installation
-    if installation and installation.files:
-        yield from ("", COPY_ALL)
-        yield from [run(installation.project)] if installation.project else []
-
-
-def _starting(spec: _PythonImageSpec) -> Iterable[str]:
-    search, home = spec.start.search_path, "/app"
-    if spec.installation and (member := spec.installation.member):
-        home = f"/app/{member.folder}"
-        yield f"WORKDIR {home}"
-    yield f"ENV PYTHONPATH={f'{home}/{search}:{home}' if search else home}"
-    if spec.collect:
-        yield run(spec.collect)
-    if spec.project.options.build_command:
-        yield run(spec.project.options.build_command)
-    port = spec.project.port
-    yield from ("", f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(spec.start.command))
 
 
 RUNTIME = Runtime(

@@ -1,0 +1,130 @@
+"""The Dockerfile of a Python project: tools, packages, the project's files, and what starts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stackyn_server.buildplan.generated.instructions import (
+    BUILD_STAGE,
+    COPY_ALL,
+    HEADER,
+    PACKAGES_FIRST,
+    SystemPackages,
+    copy_from_build,
+    debian_packages,
+    dockerfile_text,
+    run,
+)
+from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.runtimes.python.install import VENV, PythonInstall
+from stackyn_server.buildplan.runtimes.python.start import PythonStart
+from stackyn_server.buildplan.settings.start_command import as_cmd
+from stackyn_server.buildplan.versions.requirement import line_of
+from stackyn_server.buildplan.versions.toolchains import ImageChoice
+
+_SETUPTOOLS_ENDED = (3, 12, 0)
+_SETTINGS = f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
+# What the image to compile on has already; see scripts/base-images.
+_IN_BUILD_IMAGE = frozenset(
+    (
+        "build-essential",
+        "pkg-config",
+        "python3-dev",
+        "git",
+        "ca-certificates",
+        "libpq-dev",
+        "default-libmysqlclient-dev",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PythonImageSpec:
+    """All that the Dockerfile is written from."""
+
+    project: Project
+    choice: ImageChoice
+    installation: PythonInstall | None
+    start: PythonStart
+    system: SystemPackages
+    collect: str | None
+
+    @property
+    def lacks_setuptools(self) -> bool:
+        line = line_of(self.choice.image.version)
+        is_bare = self.installation is not None and self.installation.is_bare
+        return is_bare and line is not None and line.low < _SETUPTOOLS_ENDED
+
+
+def python_dockerfile(spec: PythonImageSpec) -> str:
+    """Return the Dockerfile: one stage, or two where something has to be compiled."""
+    lines = [HEADER]
+    image = spec.choice.image.name
+    build_image = spec.choice.build_image
+    if build_image is None and not spec.system.build:
+        lines += [f"FROM {image}", *debian_packages(spec.system.run), *_installing(spec), *_files(spec)]
+        return dockerfile_text([*lines, *_starting(spec)])
+    needed = [] if build_image and set(spec.system.build) <= _IN_BUILD_IMAGE else list(spec.system.build)
+    lines += [f"FROM {build_image.name if build_image else image} AS {BUILD_STAGE}", *debian_packages(needed)]
+    lines += _installing(spec)
+    has_all_files = spec.installation is None or not spec.installation.files
+    if has_all_files or (spec.installation and spec.installation.project):
+        lines += _files(spec)
+        copied = [copy_from_build("/app")]
+    else:
+        copied = [copy_from_build(VENV), COPY_ALL]
+    lines += ["", "# Without compilers and headers.", f"FROM {image}", *debian_packages(spec.system.run)]
+    return dockerfile_text([*lines, "WORKDIR /app", _SETTINGS, "USER app", *copied, *_starting(spec)])
+
+
+def _installing(spec: PythonImageSpec) -> Iterable[str]:
+    """Yield the steps up to the packages, for a layer that is kept as long as the manifests."""
+    installation, start = spec.installation, spec.start
+    tool = installation.tool if installation else None
+    yield from ("WORKDIR /app", _SETTINGS)
+    if tool:
+        folder = f"/opt/{tool.name}"
+        yield from ("", f"# {tool.name} is kept apart from the app's own packages.")
+        yield (
+            f"RUN python3 -m venv --without-pip {folder} && "
+            f"pip --python {folder}/bin/python install --no-cache-dir {shlex.join(tool.requirements)} && "
+            f"ln -s {folder}/bin/{tool.name} /usr/local/bin/{tool.name}"
+        )
+        yield from (f"ENV {setting}" for setting in tool.environment)
+    yield from ("USER app", f"RUN python3 -m venv --without-pip {VENV}")
+    # The image's own pip installs into it: another one would cost 25 MB, and most of the time to make it.
+    yield f"ENV PIP_PYTHON={VENV}/bin/python"
+    if spec.lacks_setuptools:
+        yield "RUN pip install --no-cache-dir 'setuptools<81'"
+    added_steps = [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
+    if installation and installation.files:
+        yield from ("", PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(installation.files)} ./")
+        yield from (run(installation.command), *added_steps)
+    else:
+        yield from ("", COPY_ALL)
+        yield from [run(installation.command)] if installation else []
+        yield from added_steps
+
+
+def _files(spec: PythonImageSpec) -> Iterable[str]:
+    """Yield the steps that bring the project's own files, where they are not there for the packages already."""
+    installation = spec.installation
+    if installation and installation.files:
+        yield from ("", COPY_ALL)
+        yield from [run(installation.project)] if installation.project else []
+
+
+def _starting(spec: PythonImageSpec) -> Iterable[str]:
+    search, home = spec.start.search_path, "/app"
+    if spec.installation and (member := spec.installation.member):
+        home = f"/app/{member.folder}"
+        yield f"WORKDIR {home}"
+    yield f"ENV PYTHONPATH={f'{home}/{search}:{home}' if search else home}"
+    if spec.collect:
+        yield run(spec.collect)
+    if spec.project.options.build_command:
+        yield run(spec.project.options.build_command)
+    port = spec.project.port
+    yield from ("", f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(spec.start.command))
