@@ -1,4 +1,4 @@
-"""What detection decided: how a commit is built."""
+"""The build plan: how a commit is built, and its settings for the deployment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LISTS = ("reasons", "ignore", "copies", "base_images", "arguments")
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSettings:
-    """What the repository says about the deployment that follows the build; None where it says nothing.
+    """The repository's settings for the deployment that follows the build; None where it has none.
 
     `start_command` is for an own Dockerfile's image; a generated one has it inside.
     """

@@ -1,4 +1,4 @@
-"""Which language a repository is written in, by the files that only it has: for sentences, and to serve no sources."""
+"""The language of a repository by its manifests: for sentences, and to keep sources from being served as a site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest needs of folders outside of the root directory, which are not sent to the build."""
+"""Local dependencies of a manifest outside of the root directory: the build does not get them."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def _requested_version(options: PlanOptions) -> VersionRequest | None:
 
 
 def _pinned(project: Project, runtime: Runtime, requested: VersionRequest | None) -> Project:
-    """Have the owner's version win over what the project's files ask for, whichever runtime it is."""
+    """Let the owner's version win over the project's files, for every runtime."""
     if requested is None:
         return project
     toolchains = project.options.toolchains.with_pinned(runtime.name, requested)
@@ -174,7 +174,7 @@ def _pinned(project: Project, runtime: Runtime, requested: VersionRequest | None
 
 
 def _nothing_detected(project: Project) -> Exception:
-    """Say which language there is, which folders would do, what was looked for and what there is."""
+    """Name the language, the usable folders, the files that were looked for and the files that exist."""
     looked_for = "; ".join(row.looked_for for row in _runtimes_to_try(project.options))
     manifest = manifest_of_language(project.files)
     language = manifest[1] if manifest else language_of_sources(project.files)
@@ -212,8 +212,7 @@ def _misnamed_page_sentence(project: Project) -> str:
 
 
 def _with_advice(failed: DeploymentFailed, project: Project, options: PlanOptions) -> DeploymentFailed:
-    """Say which files have a wrong name, and which folders would do where the root directory doesn't, unless that has
-    been said."""
+    """Name the misspelled files, and the folders that can be planned, unless the hint names them already."""
     failure = failed.failure
     if failure.code is not FailureCode.NOTHING_DETECTED:
         return failed
@@ -240,7 +239,7 @@ def _is_named(folder: str, advice: str) -> bool:
 
 
 def _ignored_file_sentences(project: Project) -> list[str]:
-    """Say which files are not used, though they look as if they would be."""
+    """Name the files that look relevant and are not used."""
     unread = [
         f"`{name}` is not read: it has to be called `{right}`." for name, right in misnamed(project.files)
     ]

@@ -1,4 +1,4 @@
-"""What detection looks at: the files of a commit below its root directory, and what the owner has set."""
+"""The input of planning: the files of a commit below its root directory, and the settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stackyn_server.buildplan.formats.text import decode
 from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
-# The file in a repository that speaks to this platform alone.
+# The settings file of this platform in a repository.
 SETTINGS = "stackyn.toml"
 
 
@@ -19,9 +19,9 @@ class PlanOptions:
     """The owner's settings and the platform's.
 
     `dockerfile_path` is relative to `root_directory` or to the top of the repository, `build_target` a stage of the
-    own Dockerfile. None means unset. `origins` names the file that each setting comes from, `host_variables` are those
-    of the app by which another host is told how to build. `toolchains` are the base images of generated Dockerfiles:
-    the user `app` (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image
+    own Dockerfile. None means unset. `origins` names the file that each setting comes from, `host_variables` are
+    variables of the app that configure another host's build. `toolchains` are the base images of generated
+    Dockerfiles: the user `app` (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image
     node with npm, in the static one a web server that serves /srv/site on $PORT by its own CMD. The host's certificates
     are inside them.
     """
@@ -47,7 +47,7 @@ class PlanOptions:
     host_variables: Mapping[str, str] = field(default_factory=dict)
 
     def is_set_by_owner(self, key: str) -> bool:
-        """True when the owner says it to this platform: in the app's settings or in stackyn.toml."""
+        """True when the owner sets it for this platform: in the app's settings or in stackyn.toml."""
         origin = self.origins.get(key, SETTINGS)
         return getattr(self, key) is not None and origin.rpartition("/")[2] == SETTINGS
 
@@ -70,7 +70,7 @@ class Project:
         return path in self.files
 
     def is_set_to(self, runtime: str) -> bool:
-        """True when the owner names this runtime: then nothing counts that speaks for another one."""
+        """True when the owner sets this runtime: then no file selects another one."""
         return self.options.runtime == runtime and self.options.is_set_by_owner("runtime")
 
     def first(self, paths: Iterable[str]) -> str | None:
@@ -80,7 +80,7 @@ class Project:
     def read(self, path: str) -> bytes | None:
         """Return a file's content; None when there is none, or a link that leads nowhere.
 
-        Raises `DeploymentFailed` for one that is too large to plan with (`limits`).
+        Raises `DeploymentFailed` for one that is too large to plan with (`file_sizes`).
         """
         return self.contents.get(self.prefix + path) if path in self.files else None
 

@@ -1,4 +1,4 @@
-"""How the child process that reads tenants' files ends, other than well (0) or by a fault of ours (1, a traceback)."""
+"""Exit codes of the child process that reads tenants' files, beside success (0) and our own fault (1, a traceback)."""
 
 from __future__ import annotations
 

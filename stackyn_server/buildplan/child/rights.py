@@ -12,7 +12,7 @@ _NICE = 5  # visitors and the API go first
 
 
 def give_up_rights() -> None:
-    """Go on as a user that owns nothing; one that is not root stays who it is, as with the embedded PostgreSQL.
+    """Switch to a user that owns nothing; a process that is not root keeps its user.
 
     All modules must be imported before: the interpreter may live below a folder that only root can enter.
     """

@@ -45,7 +45,7 @@ class TarFilter:
         self._buffer = bytearray()
         self._remaining = 0  # bytes of the present member's contents, with padding
         self._sends = False  # whether they go on
-        self._extended: dict[str, str] = {}  # what a pax header said about the member after it
+        self._extended: dict[str, str] = {}  # fields of a pax header for the next member
         self._lfs_pointers: list[str] = []
         self.has_ended = False  # whether the mark of the input's end has been seen
 

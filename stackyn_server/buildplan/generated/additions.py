@@ -1,4 +1,4 @@
-"""What an image has beside its runtime because the project says so: packages of Debian, and other tools.
+"""Packages of Debian and further tools that a project names beside its runtime.
 
 Sources: Heroku's Aptfile, the published references of railpack.json, nixpacks.toml, their variables and mise.toml.
 """
@@ -85,7 +85,7 @@ def with_pinned(project: Project) -> Toolchains:
 
 
 def with_additions(project: Project, plan: BuildPlan) -> BuildPlan:
-    """Return the plan with what the project wants beside its runtime, which is not said of an own Dockerfile."""
+    """Add the packages and tools that the project names to a generated Dockerfile; an own one stays as it is."""
     if plan.generated is None:
         return plan
     additions = _additions(project, plan)
@@ -199,7 +199,7 @@ def _with_steps(text: str, additions: _Additions, *, runs_alone: bool) -> str:
 
 
 def _debian_packages(project: Project) -> Iterator[tuple[str, tuple[str, ...], Iterable[str]]]:
-    """Yield (where it is said, where they are needed, names)."""
+    """Yield (file or variable, stages that need the packages, their names)."""
     lines = (line.split("#", 1)[0].strip() for line in (project.text(APTFILE) or "").splitlines())
     yield APTFILE, (_BUILD, _RUN), [line for line in lines if line]
     railpack = json_with_comments(project, RAILPACK)

@@ -93,7 +93,7 @@ def _plan(project: Project) -> BuildPlan | None:
         lines = (HEADER, f"FROM {image} AS build", "WORKDIR /app", "USER app", *steps, "", site)
         plan = plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
         return replace(plan, root=context_root) if way else plan
-    # A published web app finds its settings and pages beside itself only when it is told to look there.
+    # A published web app finds its settings and pages only below its content root.
     environment = (
         f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
     )

@@ -13,7 +13,7 @@ from stackyn_server.buildplan.runtimes.rust import runtime as rust
 from stackyn_server.buildplan.runtimes.static import generators
 from stackyn_server.buildplan.runtimes.static import runtime as static
 
-# What says more plainly how it is built comes first; what is often only a helper beside another language comes later.
+# Explicit build instructions come first; languages that often only help another one come later.
 RUNTIMES: tuple[Runtime, ...] = (
     dockerfile.RUNTIME,
     compose.RUNTIME,
@@ -32,7 +32,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     shell.RUNTIME,
     static.RUNTIME,
 )
-# What people call them, too.
+# Other names of runtimes.
 OTHER_NAMES = {
     "bun": "node", "nodejs": "node", "javascript": "node", "typescript": "node", "golang": "go", "kotlin": "java",
     "c": "cpp", "c++": "cpp", "csharp": "dotnet", "c#": "dotnet", ".net": "dotnet", "docker": "dockerfile",

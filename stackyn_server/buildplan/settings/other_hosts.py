@@ -1,4 +1,4 @@
-"""What the settings of other hosts plainly say about building and running, by our names for it.
+"""The build and start settings of other hosts, under this platform's names.
 
 Sources: the published references of railway.json, railpack.json, nixpacks.toml, render.yaml, netlify.toml, vercel.json,
 fly.toml and Dokku's app.json.

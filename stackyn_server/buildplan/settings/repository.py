@@ -1,7 +1,7 @@
-"""What the repository itself says about its build: `stackyn.toml`, the Procfile and the files of other hosts.
+"""The repository's own settings: `stackyn.toml`, the Procfile and the files of other hosts.
 
 For each key the app's own settings (API) win, then stackyn.toml, the Procfile, another host's file, and detection. An
-empty text in stackyn.toml takes back what the later ones say.
+empty text in stackyn.toml overrides the later ones.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _OF_DEPLOYING = ("release_command", "health_path", "health_timeout_seconds", "bu
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """The options with everything filled in, what concerns the deployment, and where each came from, in sentences."""
+    """The completed options, the settings of the deployment, and the origin of each in sentences."""
 
     options: PlanOptions
     deploying: DeploymentSettings
@@ -107,12 +107,12 @@ def settings_files(options: PlanOptions) -> Iterable[str]:
 def effective_settings(
     everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
 ) -> EffectiveSettings:
-    """Find for each key who says it first. Raises `DeploymentFailed` for a stackyn.toml that can't be obeyed."""
+    """Take each key from the first source that sets it. Raises `DeploymentFailed` for a stackyn.toml that can't be obeyed."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
 
     def take(origin: str, settings: Mapping[str, Any]) -> None:
-        # Who says that a Dockerfile is built is not overruled by who comes later and names a runtime.
+        # A later source that names a runtime does not override an earlier one that names a Dockerfile.
         later = _OF_RUNTIME if _wants_dockerfile(options, values) else frozenset()
         for key, value in settings.items():
             if key not in values and key not in later and getattr(options, key, None) is None:

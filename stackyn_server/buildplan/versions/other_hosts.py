@@ -1,5 +1,4 @@
-"""The versions that other hosts are told in their variables, in an app's own or in a file of theirs: NODE_VERSION and
-its like.
+"""Versions in the variables of other hosts (NODE_VERSION), from the app's variables or a host's file.
 
 Sources: the published references of Render, Netlify, Railpack and Nixpacks.
 """

@@ -83,7 +83,7 @@ class Toolchains:
         return replace(self, pinned={**self.pinned, tool: requested})
 
     def with_hint(self, tool: str, requested: VersionRequest) -> Toolchains:
-        """Return the same catalogue, in which a version of a tool that another host is told wins, if it is here."""
+        """Return the same catalogue, in which a version set for another host wins, if this server has it."""
         return replace(self, hinted={**self.hinted, tool: requested})
 
     def choose(self, tool: str, requested: VersionRequest | None = None) -> ImageChoice:

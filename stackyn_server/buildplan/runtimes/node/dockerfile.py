@@ -59,8 +59,8 @@ _NOT_PAGES = (
 
 @dataclass(frozen=True, slots=True)
 class NodeImageSpec:
-    """All that the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without any
-    tool, "" where there is none. `place` is the folder of the root of what is installed, "" where that is sent alone.
+    """Everything that the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without
+    any tool, "" where there is none. `install_folder` has the installed packages, "" where only that folder is sent.
     """
 
     workspace: Workspace

@@ -1,4 +1,4 @@
-"""A frontend that goes into a program: the package.json below whose script makes the folder that is wanted. Pure."""
+"""A frontend that a program embeds: the package.json whose script builds the embedded folder. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WATCHES = frozenset(("--watch", "-w", "watch"))
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedFrontend:
-    """How a package.json makes the files or folders `made`, which are named from the root directory."""
+    """How a package.json builds the files or folders `outputs`, which are paths from the root directory."""
 
     manifest: str
     script: str
@@ -50,9 +50,9 @@ class EmbeddedFrontend:
 
 
 def embedded_frontends(project: Project, targets: Iterable[str]) -> list[EmbeddedFrontend]:
-    """Return what makes the files and folders that a program wants, those that are in the repository left out.
+    """Return the frontends that build the files and folders which a program embeds and the repository lacks.
 
-    `wanted` are named from the root directory.
+    `targets` are paths from the root directory.
     """
     targets = [target for target in dict.fromkeys(targets) if target]
     frontends = (_frontend(project, path, targets) for path in _manifests(project.files)) if targets else ()
@@ -81,12 +81,12 @@ def build_stages(frontends: Iterable[EmbeddedFrontend]) -> tuple[list[str], list
 
 
 def any_builds(frontends: Iterable[EmbeddedFrontend], target: str) -> bool:
-    """True when one of the frontends makes what a program wants."""
+    """True when one of the frontends builds what a program embeds."""
     return any(overlaps(path, target) for frontend in frontends for path in frontend.outputs)
 
 
 def missing_files(project: Project, source: str, description: str, target: str) -> DeploymentFailed:
-    """Explain that the file `source` embeds a `place` which is not there. `said` is how it names that."""
+    """Explain that the file `source` embeds `target`, which is missing. `description` is how the file names it."""
     builds = (
         (dirname(path), _image_spec(project, dirname(path), None)) for path in _manifests(project.files)
     )
@@ -147,7 +147,7 @@ def _image_spec(project: Project, folder: str, command: str | None) -> NodeImage
     )
     try:
         spec = image_spec(project.at(options))
-    except DeploymentFailed:  # said where it is deployed by itself
+    except DeploymentFailed:  # its own deployment explains the failure
         return None
     if spec is None:
         return None

@@ -51,7 +51,7 @@ def vite(app: NodeApp) -> Product | None:
 
 @dataclass(frozen=True, slots=True)
 class _SiteTool:
-    """A tool that builds a site, with its usual folder, and where another one is said."""
+    """A tool that builds a site: its default folder, and the option or the configuration key that changes it."""
 
     package: str
     folder: str

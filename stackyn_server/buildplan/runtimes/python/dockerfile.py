@@ -42,7 +42,7 @@ _IN_BUILD_IMAGE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PythonImageSpec:
-    """All that the Dockerfile is written from."""
+    """Everything that the Dockerfile is written from."""
 
     project: Project
     choice: ImageChoice

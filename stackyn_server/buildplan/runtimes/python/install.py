@@ -262,7 +262,7 @@ def _names_paths(manifests: Manifests) -> bool:
 
 
 def _is_package(project: Project, manifests: Manifests) -> bool:
-    """True when there is a build system, and a folder that it would find or that it is told."""
+    """True when there is a build system, and a package folder by its conventions or its configuration."""
     if (
         "build-system" not in manifests.pyproject
         or manifests.table("tool", "poetry").get("package-mode") is False
