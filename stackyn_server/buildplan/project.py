@@ -21,9 +21,9 @@ class PlanOptions:
     `dockerfile_path` is relative to `root_directory` or to the top of the repository, `build_target` a stage of the
     own Dockerfile. None means unset. `origins` names the file that each setting comes from, `host_variables` are
     variables of the app that configure another host's build. `toolchains` are the base images of generated
-    Dockerfiles: the user `app` (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the Node image
-    node with npm, in the static one a web server that serves /srv/site on $PORT by its own CMD. The host's certificates
-    are inside them.
+    Dockerfiles: the user `app` (1000:1000), its folder /app, and in the Python image python3 with venv and pip, in the
+    Node image node with npm, in the static one a web server that serves /srv/site on $PORT by its own CMD. The host's
+    certificates are inside them.
     """
 
     toolchains: Toolchains

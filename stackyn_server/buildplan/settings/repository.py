@@ -107,7 +107,7 @@ def settings_files(options: PlanOptions) -> Iterable[str]:
 def effective_settings(
     everything: frozenset[str], contents: Mapping[str, bytes], options: PlanOptions
 ) -> EffectiveSettings:
-    """Take each key from the first source that sets it. Raises `DeploymentFailed` for a stackyn.toml that can't be obeyed."""
+    """Take each key from the first source that sets it. Raises `DeploymentFailed` for an invalid stackyn.toml."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
 

@@ -59,7 +59,7 @@ _NOT_PAGES = (
 
 @dataclass(frozen=True, slots=True)
 class NodeImageSpec:
-    """Everything that the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without
+    """What the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without
     any tool, "" where there is none. `install_folder` has the installed packages, "" where only that folder is sent.
     """
 
