@@ -157,9 +157,7 @@ def test_a_development_switch_works_on_local_names() -> None:
         ("https", {"https_port": 8443}, "https://shop.localhost:8443"),
     ],
 )
-def test_public_addresses_show_a_port_only_when_it_is_not_the_usual_one(
-    scheme: str, ports: dict[str, int], url: str
-) -> None:
+def test_public_addresses_show_only_an_unusual_port(scheme: str, ports: dict[str, int], url: str) -> None:
     settings = config.Settings.model_validate({"public": {"scheme": scheme}, "ingress": ports})
     assert settings.public_url("shop") == url
 

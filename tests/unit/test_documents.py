@@ -18,6 +18,7 @@ HOSTILE_BUILDS = REPOSITORY / "tests/engine/hostile_builds"
         "README.md",
         "SECURITY.md",
         "CONTRIBUTING.md",
+        "tests/README.md",
         "tests/engine/hostile_builds/README.md",
         *(f"docs/{document.name}" for document in (REPOSITORY / "docs").glob("*.md")),
     ],
@@ -40,7 +41,7 @@ def test_every_threat_that_is_defended_names_a_test() -> None:
     assert [row for row in rows if "](tests/" not in row] == []
 
 
-def test_every_attack_of_a_hostile_build_names_tests_that_are_there() -> None:
+def test_every_attack_of_a_hostile_build_names_its_tests() -> None:
     text = (HOSTILE_BUILDS / "README.md").read_text("utf-8")
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
     assert rows

@@ -156,9 +156,7 @@ def test_a_reset_password_comes_from_a_file_or_is_made(stackyn: Command, config_
     assert fits(password, account) and not fits("first password", account)
 
 
-def test_a_reset_for_nobody_and_a_short_password_are_refused_in_a_sentence(
-    stackyn: Command, config_file: Path
-) -> None:
+def test_a_reset_for_nobody_or_a_short_password_is_refused(stackyn: Command, config_file: Path) -> None:
     nobody = stackyn("admin", "reset-password", "--email", "nobody@example.test", "--config", config_file)
     assert (nobody.code, nobody.out) == (1, "")
     assert nobody.err == "There is no account with the address nobody@example.test.\n"

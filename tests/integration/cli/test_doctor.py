@@ -47,7 +47,7 @@ async def found(settings: Settings, subject: str) -> list[Finding]:
     return [finding for finding in await examine(settings) if finding.subject == subject]
 
 
-async def test_what_is_there_is_fine_and_a_missing_engine_is_a_problem_with_a_next_step(
+async def test_a_missing_engine_is_a_problem_with_a_next_step(
     healthy: Settings,
 ) -> None:
     findings = await examine(healthy)

@@ -86,7 +86,7 @@ def freezing_claim() -> None:
     sql = claims.SQL
 
     async def claim(connection: Connection, *args: object) -> object:
-        await connection.execute(sql.lock, claims._CLAIM_LOCK)
+        await connection.execute(sql.lock, claims.CLAIM_LOCK)
         say("frozen in a claim")
         freeze()
         return await original(connection, *args)  # type: ignore[arg-type]
