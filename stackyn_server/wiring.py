@@ -16,7 +16,7 @@ from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.gateways.firebase import Firebase
 from stackyn_server.gateways.firebase_admin import FirebaseAdmin
 from stackyn_server.gateways.mail.provider import choose_carrier
-from stackyn_server.ingress.provider import create_ingress
+from stackyn_server.ingress.drivers import create_ingress
 from stackyn_server.jobs.dispatcher import Dispatcher
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.periodic import Periodic, PeriodicWork

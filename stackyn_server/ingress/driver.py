@@ -11,7 +11,7 @@ from stackyn_server.ingress.route_file import RouteFileState
 
 
 class Ingress(Protocol):
-    """One of `TraefikIngress`, `ExternalIngress`, `NoIngress`; made by `ingress.provider`."""
+    """One of `TraefikIngress`, `ExternalIngress`, `NoIngress`; made by `ingress.drivers`."""
 
     @property
     def entry_points(self) -> tuple[EntryPoint, ...]:

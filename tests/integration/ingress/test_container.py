@@ -14,7 +14,7 @@ from stackyn_server.config import Settings
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.ingress.driver import Ingress
-from stackyn_server.ingress.provider import create_ingress
+from stackyn_server.ingress.drivers import create_ingress
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.engine.conftest import engine

@@ -14,10 +14,10 @@ import pytest
 from stackyn_server.config import Settings
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.driver import Ingress
+from stackyn_server.ingress.drivers import IngressMisconfigured, create_ingress
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.external import ExternalIngress
 from stackyn_server.ingress.none import NoIngress
-from stackyn_server.ingress.provider import IngressMisconfigured, create_ingress
 from stackyn_server.ingress.publisher import NotPublished
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
