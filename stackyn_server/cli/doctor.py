@@ -154,7 +154,7 @@ def _builder_finding(trial: BuilderCheck) -> Finding:
 
 async def _ingress(settings: Settings) -> list[Finding]:
     ingress = settings.ingress
-    if ingress.drivers == "none":
+    if ingress.provider == "none":
         return [Finding("ingress", Severity.FINE, "None: you run a proxy of your own.")]
     if not ingress.managed:
         return await asyncio.to_thread(_check_route_directory, ingress.directory)

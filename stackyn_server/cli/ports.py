@@ -40,7 +40,7 @@ def _ports(settings: Settings) -> Iterator[_Port]:
     yield _Port(_LOOPBACK, settings.hold.port, "held requests")
     if settings.frontend.folders:
         yield _Port(_LOOPBACK, settings.frontend.port, "the web clients")
-    if ingress.drivers == "traefik" and ingress.managed:
+    if ingress.provider == "traefik" and ingress.managed:
         for number in (ingress.http_port, ingress.https_port):
             if number:
                 yield _Port(_ANYWHERE, number, "the ingress", is_of_ingress=True)

@@ -56,7 +56,7 @@ def create_ingress(
         )
 
     own_directory = Path(ingress.directory) if ingress.directory else settings.server.data_dir / "ingress"
-    if ingress.drivers == "none":
+    if ingress.provider == "none":
         file = own_directory / "routes.json"
         return NoIngress(
             publisher(RouteFile(file), routes_json.render_file, ()), file, ingress.confirm_seconds
