@@ -114,9 +114,11 @@ async def test_a_cancellation_before_the_task_starts_is_not_lost(
     leadership = await lead(database)
     async with dispatching(slow, {Kind.BUILD: forever}, leadership=leadership) as dispatcher:
         job = await put(database, Kind.BUILD, 1)
-        await asyncio.wait_for(committed.wait(), patient(5))
-        async with database.transaction() as connection:
-            await jobs.request_cancel(connection, subject="1")
-        await until(lambda: bool(dispatcher.early_signals), "the notification has arrived")
-        go_on.set()
+        try:
+            await asyncio.wait_for(committed.wait(), patient(5))
+            async with database.transaction() as connection:
+                await jobs.request_cancel(connection, subject="1")
+            await until(lambda: bool(dispatcher.early_signals), "the notification has arrived")
+        finally:
+            go_on.set()  # else a failure here leaves the dispatcher waiting for ever
         await until_state(database, job, JobState.DONE)
