@@ -25,23 +25,11 @@ _GEM = re.compile(r"^[ \t]*gem[ \t]*+\(?\s*['\"]([\w.-]+)['\"]", re.MULTILINE)
 _LOCKED = re.compile(r"^ {4}([\w.-]+) \(", re.MULTILINE)
 _RUBY = re.compile(r"^[ \t]*ruby[ \t]*+\(?\s*((?:['\"][^'\"\n]{1,40}['\"](?:\s*,\s*)?)+)", re.MULTILINE)
 _PIPELINES = (
-    "sprockets",
-    "sprockets-rails",
-    "propshaft",
-    "webpacker",
-    "shakapacker",
-    "vite_rails",
-    "importmap-rails",
-)
+    "sprockets", "sprockets-rails", "propshaft", "webpacker", "shakapacker", "vite_rails", "importmap-rails",
+)  # fmt: skip
 _NEEDS_NODE = (
-    "execjs",
-    "mini_racer",
-    "uglifier",
-    "autoprefixer-rails",
-    "coffee-rails",
-    "webpacker",
-    "react-rails",
-)
+    "execjs", "mini_racer", "uglifier", "autoprefixer-rails", "coffee-rails", "webpacker", "react-rails",
+)  # fmt: skip
 # What gems are compiled with and what they need where they run, by names that all suites of Debian have.
 _LIBRARIES = {
     "pg": ("libpq-dev", "libpq5"), "mysql2": ("default-libmysqlclient-dev", "libmariadb3"),

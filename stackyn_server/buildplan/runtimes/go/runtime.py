@@ -100,7 +100,7 @@ def _plan(project: Project) -> BuildPlan | None:
         *_environment(requested),
         COPY_ALL,
         *copies,
-        *_install(project),
+        *([run(project.options.install_command, "go")] if project.options.install_command else []),
         *(["RUN go mod init app"] if not project.first((MODULE, WORKSPACE)) else []),
         *_build(project, targets),
     ]
@@ -154,12 +154,6 @@ def _exact(requested: VersionRequest) -> str | None:
     if match is None or (int(match[1]), int(match[2])) < _FIRST_FETCHED:
         return None
     return ".".join(match.groups())
-
-
-def _install(project: Project) -> list[str]:
-    if project.options.install_command:
-        return [run(project.options.install_command, "go")]
-    return []
 
 
 def _build(project: Project, folders: list[str]) -> list[str]:

@@ -76,7 +76,7 @@ def _requested_version(project: Project, is_maven: bool) -> VersionRequest | Non
         project.text(SYSTEM_PROPERTIES) or "",
         re.MULTILINE,
     ):
-        return VersionRequest.read(_modern_number(heroku[1]), SYSTEM_PROPERTIES)
+        return VersionRequest.read(heroku[1].removeprefix("1.").split(".")[0], SYSTEM_PROPERTIES)
     return pom_version(project) if is_maven else gradle_version(project)
 
 
@@ -85,10 +85,6 @@ def _major(requested: VersionRequest) -> VersionRequest | None:
     match = re.search(r"(?:^|-)(?:1\.)?(\d+)", requested.requirement.text)
     requirement = parse_requirement(match[1]) if match else None
     return VersionRequest(requirement, requested.origin) if requirement else None
-
-
-def _modern_number(version: str) -> str:
-    return version.removeprefix("1.").split(".")[0]
 
 
 RUNTIME = Runtime(

@@ -26,15 +26,8 @@ _ADAPTER = re.compile(r"['\"](@sveltejs/adapter-[a-z-]+|svelte-adapter-bun)['\"]
 _FOLDER = re.compile(r"[A-Za-z0-9_.@-][A-Za-z0-9_./@ -]{0,100}")
 # Hosts that a site is built for instead of for a server of its own.
 _FOREIGN = (
-    "vercel",
-    "netlify",
-    "cloudflare",
-    "cloudflare-workers",
-    "cloudflare-pages",
-    "aws",
-    "deno",
-    "begin",
-)
+    "vercel", "netlify", "cloudflare", "cloudflare-workers", "cloudflare-pages", "aws", "deno", "begin",
+)  # fmt: skip
 
 
 def product_of(package: Package, execute: str) -> Product | None:

@@ -27,17 +27,10 @@ from stackyn_server.buildplan.versions.toolchains import ImageChoice
 _SETUPTOOLS_ENDED = (3, 12, 0)
 _SETTINGS = f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
 # What the image to compile on has already; see scripts/base-images.
-_IN_BUILD_IMAGE = frozenset(
-    (
-        "build-essential",
-        "pkg-config",
-        "python3-dev",
-        "git",
-        "ca-certificates",
-        "libpq-dev",
-        "default-libmysqlclient-dev",
-    )
-)
+_IN_BUILD_IMAGE = frozenset((
+    "build-essential", "pkg-config", "python3-dev", "git", "ca-certificates", "libpq-dev",
+    "default-libmysqlclient-dev",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,14 +25,8 @@ _NO_APPS = frozenset(
     ("tests", "test", "docs", "migrations", "scripts", "node_modules", "examples", "alembic")
 )
 _NO_SCRIPTS = (
-    "setup.py",
-    "conftest.py",
-    "noxfile.py",
-    "fabfile.py",
-    "tasks.py",
-    "manage.py",
-    "gunicorn.conf.py",
-)
+    "setup.py", "conftest.py", "noxfile.py", "fabfile.py", "tasks.py", "manage.py", "gunicorn.conf.py",
+)  # fmt: skip
 MANAGE = "manage.py"
 _GATEWAY_FILES = {"wsgi.py": AppInterface.WSGI, "asgi.py": AppInterface.ASGI}
 

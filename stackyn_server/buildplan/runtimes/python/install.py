@@ -225,7 +225,7 @@ def _of_project(project: Project, manifests: Manifests) -> PythonInstall | None:
     if (
         old
         and not (declared and PYPROJECT in project.files)
-        and (old == SETUP_PY or "install_requires" in _cfg(project))
+        and (old == SETUP_PY or "install_requires" in (project.text(SETUP_CFG) or ""))
     ):
         # pip looks for one of the other two files; an empty one will do.
         command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
@@ -243,10 +243,6 @@ def _of_project(project: Project, manifests: Manifests) -> PythonInstall | None:
         reason = f"`{PYPROJECT}` names the packages, and {_NEWEST}."
         return PythonInstall(reason, f"{_PIP} {shlex.join(requirements)}", (PYPROJECT,), is_bare=True)
     return None
-
-
-def _cfg(project: Project) -> str:
-    return project.text(SETUP_CFG) or ""
 
 
 def _is_workspace(manifests: Manifests) -> bool:

@@ -41,18 +41,8 @@ _LOCKED_NAME = re.compile(r'name = "([^"]{1,100})"')
 _OTHER_FILE = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*([^ =]\S*)")
 # Lines that read another file or folder of the project, which must be there before pip runs.
 _READS_FILES = (
-    "-r",
-    "-c",
-    "-e",
-    "-f",
-    "--requirement",
-    "--constraint",
-    "--editable",
-    "--find-links",
-    ".",
-    "/",
-    "file:",
-)
+    "-r", "-c", "-e", "-f", "--requirement", "--constraint", "--editable", "--find-links", ".", "/", "file:",
+)  # fmt: skip
 _LOCAL_WHEEL = re.compile(r"[^:@ ]+\.(?:whl|tar\.gz|zip)\b")
 
 Names = Mapping[str, frozenset[str]]

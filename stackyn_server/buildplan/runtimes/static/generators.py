@@ -161,40 +161,13 @@ def _mkdocs_packages(project: Project) -> list[str]:
 
 GENERATORS = (
     Generator("zola", "Zola", (CONFIG,), _zola, "zola", _build_zola, "output_dir", "public", ("public",)),
-    Generator(
-        "hugo",
-        "Hugo",
-        (*HUGO_FILES, *HUGO_OLD_FILES),
-        _hugo,
-        "hugo",
-        _build_hugo,
-        "publishdir",
-        "public",
-        ("public", "resources", "node_modules"),
-    ),
-    Generator(
-        "jekyll",
-        "Jekyll",
-        JEKYLL_FILES,
-        _jekyll,
-        "jekyll",
-        _build_jekyll,
-        "destination",
-        "_site",
-        ("_site", ".jekyll-cache", "vendor"),
-    ),
-    Generator(
-        "mkdocs",
-        "MkDocs",
-        MKDOCS_FILES,
-        _mkdocs,
-        "python",
-        _build_mkdocs,
-        "site_dir",
-        "site",
-        ("site", ".venv", "venv"),
-    ),
-)
+    Generator("hugo", "Hugo", (*HUGO_FILES, *HUGO_OLD_FILES), _hugo, "hugo", _build_hugo, "publishdir", "public",
+              ("public", "resources", "node_modules")),
+    Generator("jekyll", "Jekyll", JEKYLL_FILES, _jekyll, "jekyll", _build_jekyll, "destination", "_site",
+              ("_site", ".jekyll-cache", "vendor")),
+    Generator("mkdocs", "MkDocs", MKDOCS_FILES, _mkdocs, "python", _build_mkdocs, "site_dir", "site",
+              ("site", ".venv", "venv")),
+)  # fmt: skip
 
 
 def _runtime(generator: Generator) -> Runtime:

@@ -23,16 +23,9 @@ STATICFILE = "Staticfile"
 NETLIFY, VERCEL = "netlify.toml", "vercel.json"
 # Never a page: the repository's own business. What else starts with a dot the web server does not give out.
 NOT_PAGES = (
-    "**/.git*",
-    "**/.env*",
-    "**/.dockerignore",
-    STATICFILE,
-    NETLIFY,
-    VERCEL,
-    *WRANGLER_FILES,
-    "stackyn.toml",
+    "**/.git*", "**/.env*", "**/.dockerignore", STATICFILE, NETLIFY, VERCEL, *WRANGLER_FILES, "stackyn.toml",
     "Procfile",
-)
+)  # fmt: skip
 # Languages that no browser reads; those which one can be taught to are named by the page.
 _SOURCES = (
     ".py", ".rb", ".php", ".go", ".rs", ".java", ".kt", ".cs", ".ex", ".exs", ".pl", ".sh", ".ps1", ".bat", ".sql",
