@@ -117,29 +117,27 @@ class Server:
         self.events = EngineEvents(engine, connected, reconciler, crashes, self.reconcile)
         self.held_requests = HeldRequests()
         context = PipelineContext(
-            settings, database, engine, ingress, self.ingress.ready, self.held_requests, MemoryReservations()
+            settings=settings,
+            database=database,
+            engine=engine,
+            ingress=ingress,
+            ingress_ready=self.ingress.ready,
+            held_requests=self.held_requests,
+            reservations=MemoryReservations(),
+            journal=journal,
+            sealer=sealer,
         )
         at_the_engine: Mapping[Kind, Handler] = {
-            Kind.BUILD: Build(
-                settings,
-                database,
-                engine,
-                journal,
-                sealer,
-                builder,
-                self.registry,
-                clones,
-                keys.derive("build variables"),
-            ),
+            Kind.BUILD: Build(context, builder, self.registry, clones, keys.derive("build variables")),
             Kind.IMAGE: MakeImage(database, MadeHere(settings, engine, builder, self.registry).make),
-            Kind.RELEASE: ReleaseHandler(context, journal, sealer),
-            Kind.RETIRE: Retire(settings, database, engine),
+            Kind.RELEASE: ReleaseHandler(context),
+            Kind.RETIRE: Retire(context),
             Kind.CLEANUP: Cleanup(context, clones),
             Kind.SLEEP: Sleep(context),
-            Kind.WAKE: Wake(context, sealer),
+            Kind.WAKE: Wake(context),
             Kind.STOP: Stop(context),
             Kind.REMOVE: Remove(context),
-            Kind.REPAIR: Repair(settings, database, engine, sealer),
+            Kind.REPAIR: Repair(context),
         }
         garbage = GarbageCollector(settings, database, engine, builder, clones)
         mail = MailQueue(sealer)

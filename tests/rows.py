@@ -10,7 +10,7 @@ from stackyn_server.domain.ids import InstanceId, UserId
 from stackyn_server.store import accounts, apps, deployments, instances, releases, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
-from stackyn_server.store.deployments import Deployment, Mover
+from stackyn_server.store.deployments import Deployment, Mover, StepResults
 from stackyn_server.store.releases import NewRelease, Release
 
 _numbers = itertools.count(1)
@@ -57,7 +57,7 @@ async def a_deployment(
     )
     for step in _WHOLE_WAY[: _WHOLE_WAY.index(phase) + 1 if phase in _WHOLE_WAY else 0]:
         deployment = await deployments.advance(
-            connection, deployment, step, mover or Mover(0, "test:1"), image="sha256:1"
+            connection, deployment, step, mover or Mover(0, "test:1"), StepResults(image="sha256:1")
         )
     return deployment
 

@@ -1,15 +1,20 @@
-"""What every story acts on that moves an app's requests from one place to another."""
+"""What the pipeline's job handlers share: the parts of the server that they act on."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stackyn_server.config import Settings
+from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
+from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.rollout.memory import MemoryReservations
+from stackyn_server.pipeline.teardown.take_down import LastOutput, take_down
+from stackyn_server.security.sealing import Sealer
 from stackyn_server.store.database import Database
 
 
@@ -24,6 +29,8 @@ class PipelineContext:
     ingress_ready: asyncio.Event
     held_requests: HeldRequests
     reservations: MemoryReservations
+    journal: Journal
+    sealer: Sealer
 
 
 class JobHandler:
@@ -35,3 +42,15 @@ class JobHandler:
         self._ingress_ready = context.ingress_ready
         self._held_requests = context.held_requests
         self._reservations = context.reservations
+        self._journal = context.journal
+        self._sealer = context.sealer
+
+    async def _take_down(self, instance: InstanceId) -> LastOutput:
+        """Stop and remove the instance's container. Idempotent."""
+        return await take_down(self._engine, instance, self._settings.apps.stop_grace_seconds)
+
+    async def _refuse_other_port(self, app: AppId, hosts: Iterable[str], instance: InstanceId) -> None:
+        """Publish the port of an instance that listens elsewhere than held requests were sent to, and refuse those
+        that wait: they would reach a port where nobody listens. Requests that arrive later wait."""
+        await self._ingress.apply(dict.fromkeys(hosts, instance))
+        self._held_requests.refuse_waiting(app)

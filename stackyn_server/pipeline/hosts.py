@@ -1,4 +1,4 @@
-"""The host names that an app is reached by, and the question who serves them."""
+"""An app's host names, and what the proxy answers on them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 
 
-async def hosts_of(connection: Connection, settings: Settings, app: App) -> list[str]:
+def hosts_with(settings: Settings, app: App, custom_hosts: Iterable[str]) -> list[str]:
     """Return `<slug>.<base domain>` and the app's confirmed domains of its own."""
-    return [f"{app.slug}.{settings.public.base_domain}", *await routes.custom_hosts(connection, app.id)]
+    return [f"{app.slug}.{settings.public.base_domain}", *custom_hosts]
 
 
-async def confirm_as_it_is(ingress: Ingress, hosts: Iterable[str], serving: InstanceId | None) -> None:
-    """Publish the rows, and have the proxy confirm `serving` for each of an app's hosts. Raises `NotConfirmed`.
+async def hosts_of(connection: Connection, settings: Settings, app: App) -> list[str]:
+    return hosts_with(settings, app, await routes.custom_hosts(connection, app.id))
 
-    A host that can't be published is served by nobody, so it keeps nothing from being taken away.
+
+async def confirm_route(ingress: Ingress, hosts: Iterable[str], serving: InstanceId | None) -> None:
+    """Publish all routes as they are, and have the proxy confirm `serving` (None: nobody) for each of an app's hosts.
+
+    A host that can't be published is served by nobody, so it is skipped. Raises `NotConfirmed`.
     """
     number = await ingress.publish()
     for host in hosts:

@@ -1,16 +1,18 @@
-"""One attempt to bring a deployment forward: what every story that moves a deployment shares.
+"""One attempt to bring a deployment forward: record each step, retry, and end the deployment in its row.
 
-A run records each step before the next begins, and whatever happens it ends its job row: done, waiting for a
-retry, or (at a shutdown) left running for the next server to take up again. What the database refuses to record
-ends the deployment as a failure of ours, in words that it does not refuse.
+Each step's results are recorded before the next step begins. However a run ends, its job row ends too: done, waiting
+for a retry, or (at a shutdown) left running for the next server. What the database refuses to record ends the
+deployment as a failure of the platform, in words that the database does not refuse.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import TypeVar
 
 import structlog
 
@@ -22,25 +24,27 @@ from stackyn_server.domain.jobs import CleanupArguments, Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.idle.idle_app import StoppedCandidate, wake_previous_release
 from stackyn_server.store import deployments, jobs
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
-from stackyn_server.store.deployments import Deployment, Moved, Mover
+from stackyn_server.store.deployments import NO_RESULTS, Deployment, Moved, Mover, StepResults
 from stackyn_server.store.failures import Contention
 from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()
 T = TypeVar("T")
-First = Callable[[Connection], Awaitable[None]]
-Also = Callable[[Connection, Deployment], Awaitable[None]]
-RestorePrevious = Callable[[JobRun, Deployment], Awaitable[Also | None]]
 
-_RECORD_AGAIN_SECONDS = 0.5  # between tries to record a result while the database is away
-# Nothing can be recorded now, or somebody else has decided: the dispatcher knows what to do.
-_OUT_OF_OUR_HANDS = (DatabaseUnavailable, LeadershipLost, NotRunning)
+_RECORD_AGAIN_SECONDS = 0.5  # between two tries to record a result
+# Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
+_LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning)
 
 
 class NotRecorded(StackynError):
-    """The database answers, and did not take a result within the deadline."""
+    """The database answers reads, but has not taken a result within `[deadlines] recording`."""
+
+
+class Superseded(Exception):
+    """A deployment that was requested later is live already."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,15 @@ class DeploymentRun:
         """Add a line to the build log that the tenant reads."""
         self.journal.write(self.deployment.app, self.deployment.id, "build", line.rstrip("\n") + "\n")
 
+    def write_failure(self, failure: Failure) -> None:
+        """Add the reason of a failure to the build log, which has the output of builds and release commands already."""
+        self.write_log(failure.message)
+        if failure.hint:
+            self.write_log(failure.hint)
+        if self.deployment.phase not in (*BUILD_PHASES, Phase.RELEASING):
+            for line in failure.evidence.splitlines():
+                self.write_log(f"| {line}")
+
     async def step(self, work: Awaitable[T], on_timeout: Failure) -> T:
         """Do a step until its phase's deadline or a cancellation. Raises `DeploymentFailed`, `JobCancelled`."""
         seconds = getattr(self.settings.deadlines, self.deployment.phase.value)
@@ -70,212 +83,254 @@ class DeploymentRun:
         except TimeoutError as error:
             raise DeploymentFailed(on_timeout) from error
 
-    async def move(
-        self, to: Phase, *, first: First | None = None, also: Also | None = None, **results: Any
-    ) -> None:
-        """Record a step's result and go to the next phase, with `first` and `also` in the same transaction.
+    def recording(self, to: Phase | None = None, results: StepResults = NO_RESULTS) -> Recording:
+        """Record a step's results and go to phase `to` (None: stay), in one transaction with what the block writes:
 
-        While the database is away the result is kept in hand. An unanswered COMMIT that did happen is success.
+            async for attempt in run.recording(Phase.LIVE):
+                async with attempt as transaction:
+                    await routes.serve(transaction, app.id, instance.id)
+
+        Raises `Moved`, `LeadershipLost`, `NotRecorded`.
         """
-        before = self.deployment
+        return Recording(self, to, results)
 
-        async def record(connection: Connection) -> Deployment:
-            found = await deployments.get(connection, before.id)
-            if found is not None and deployments.was_recorded(found, before, to, self.mover):
-                return found
-            if first is not None:
-                await first(connection)
-            moved = await deployments.advance(connection, before, to, self.mover, **results)
-            if also is not None:
-                await also(connection, moved)
-            return moved
-
-        self.deployment = await self.record(record)
+    async def move(self, to: Phase, results: StepResults = NO_RESULTS) -> None:
+        """Record a step's results and go to phase `to`."""
+        async for attempt in self.recording(to, results):
+            async with attempt:
+                pass
 
     async def record(self, write: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run `write` in a transaction, again and again while the database is away. It must be safe to repeat.
+        """Return what `write` returns, run like the block of `recording`."""
+        async for attempt in self.recording():
+            async with attempt as transaction:
+                written = await write(transaction)
+        return written
 
-        Raises `NotRecorded` when the database has answered other questions for `[deadlines] recording` meanwhile.
-        """
-        clock = asyncio.get_running_loop().time
-        answers_since: float | None = None
-        while True:
+
+class Recording:
+    """A transaction that is repeated until it is committed. Its block may run several times, so it only uses the
+    database. It is repeated while the database is away and on contention; a COMMIT whose answer was lost and that did
+    happen is a success.
+
+    Raises `NotRecorded` when the database answers reads but has not taken the transaction within its deadline.
+    """
+
+    def __init__(self, run: DeploymentRun, to: Phase | None, results: StepResults) -> None:
+        self._run = run
+        self._before = run.deployment
+        self._to = to
+        self._results = results
+        self._failure: StackynError | None = None
+        self._answering_since: float | None = None
+        self._is_recorded = False
+        self._attempt: AbstractAsyncContextManager[Connection]
+        self._transaction: Connection
+
+    def __aiter__(self) -> Recording:
+        return self
+
+    async def __anext__(self) -> Recording:
+        while not self._is_recorded:
+            if self._failure is not None and await self._was_recorded(self._failure):
+                break
+            self._attempt = self._transact()
             try:
-                async with self.database.transaction() as connection:
-                    return await write(connection)
-            except (DatabaseUnavailable, Contention) as error:
-                log.warning("record.waits", deployment=self.deployment.id, reason=error.message)
-                if not await self._database_answers():
-                    answers_since = None
-                elif answers_since is None:
-                    answers_since = clock()
-                elif clock() - answers_since >= self.settings.deadlines.recording:
-                    raise NotRecorded("The result could not be recorded.") from error
-                await asyncio.sleep(_RECORD_AGAIN_SECONDS)
+                self._transaction = await self._attempt.__aenter__()
+                return self
+            except (DatabaseUnavailable, Contention) as failure:
+                self._failure = failure
+        raise StopAsyncIteration
 
-    async def _database_answers(self) -> bool:
+    async def __aenter__(self) -> Connection:
+        return self._transaction
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
         try:
-            async with self.database.connection() as connection:
-                await deployments.get(connection, self.deployment.id)
-        except DatabaseUnavailable:
+            await self._attempt.__aexit__(kind, error, traceback)
+        except (DatabaseUnavailable, Contention) as failure:
+            self._failure = failure
+            return True
+        self._is_recorded = error is None
+        return False
+
+    @asynccontextmanager
+    async def _transact(self) -> AsyncIterator[Connection]:
+        moved = self._before
+        async with self._run.database.transaction() as connection:
+            yield connection
+            if self._to is not None:
+                moved = await deployments.advance(
+                    connection, self._before, self._to, self._run.mover, self._results
+                )
+        if self._to is not None:
+            self._run.deployment = moved
+
+    async def _was_recorded(self, failure: StackynError) -> bool:
+        """Wait until the database answers. True when the transaction that failed did happen."""
+        log.warning("record.waits", deployment=self._before.id, reason=failure.message)
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_RECORD_AGAIN_SECONDS)
+            try:
+                async with self._run.database.connection() as connection:
+                    deployment = await deployments.get(connection, self._before.id)
+            except (DatabaseUnavailable, Contention):
+                self._answering_since = None
+                continue
+            if deployment is not None and self._happened(deployment):
+                self._run.deployment = deployment
+                return True
+            self._answering_since = self._answering_since or clock()
+            if clock() - self._answering_since >= self._run.settings.deadlines.recording:
+                raise NotRecorded("The result could not be recorded.") from failure
             return False
-        return True
+
+    def _happened(self, deployment: Deployment) -> bool:
+        mover = self._run.mover
+        return self._to is not None and deployments.was_recorded(deployment, self._before, self._to, mover)
 
 
 Steps = Callable[[DeploymentRun], Awaitable[None]]
+StopCandidate = Callable[[JobRun, Deployment], Awaitable[StoppedCandidate | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class StepRunner:
-    """Runs a story's steps and turns every way they can end into rows. `back_to` is where a retry begins again.
+    """Runs the steps of a handler and turns every way they can end into rows. A retry begins again in `back_to`.
 
-    `restore_previous` undoes what a story has taken away from others, before a deployment ends otherwise than live.
+    `stop_candidate` is called before a deployment ends otherwise than live: it stops a candidate for whose slot
+    requests are held, so that the previous release can be started there.
     """
 
     database: Database
     journal: Journal
     settings: Settings
     back_to: Phase
-    restore_previous: RestorePrevious | None = None
+    stop_candidate: StopCandidate | None = None
 
-    async def run(self, job: JobRun, steps: Steps) -> None:
+    async def run(self, job: JobRun, steps: Steps) -> DeploymentRun | None:
+        """Return the run as it has ended; None for a deployment that doesn't exist."""
         async with self.database.connection() as connection:
             deployment = await deployments.get(connection, DeploymentId(int(job.job.subject)))
-        if deployment is None or deployment.phase not in OPEN_PHASES:
-            return  # ended while the job waited; the dispatcher ends the row
+        if deployment is None:
+            return None
         run = DeploymentRun(job, self.database, self.journal, self.settings, deployment)
+        if deployment.phase not in OPEN_PHASES:
+            return run  # ended while the job waited; the dispatcher ends the row
         with structlog.contextvars.bound_contextvars(deployment=deployment.id, app=deployment.app):
             try:
                 await steps(run)
             except Moved:
                 log.info("deployment.moved_elsewhere")
+            except Superseded:
+                run.write_log("A newer deployment is live already.")
+                await self._end(run, Phase.SUPERSEDED)
             except JobCancelled:
                 run.write_log("Cancelled.")
-                await self.end(run, Phase.CANCELLED)
+                await self._end(run, Phase.CANCELLED)
             except TransientFailure as error:
                 await self._retry(run, error)
             except DeploymentFailed as error:
                 await self._fail(run, error.failure, error.notes)
-            except _OUT_OF_OUR_HANDS:
+            except _LEFT_TO_DISPATCHER:
                 raise
             except Exception:
                 log.exception("deployment.broke")
                 await self._fail(run, _our_fault())
             await self._flush(run)
+        return run
 
     async def _retry(self, run: DeploymentRun, error: TransientFailure) -> None:
+        """Have the job wait for its next attempt, or fail the deployment when there is none."""
+        run_at = run.job.next_attempt()
+        is_back = run.deployment.phase is self.back_to
+        if run_at is None or not (is_back or may_follow(run.deployment.phase, self.back_to)):
+            return await self._fail(run, error.failure, error.notes)
+        log.info("deployment.tried_again", code=error.failure.code.value, notes=error.notes)
+        run.write_log(f"{error.message} Trying again in {(run_at - run.job.now()).total_seconds():.0f} s.")
+        to, results = (None if is_back else self.back_to), StepResults(waiting_reason=error.message)
         try:
-            await self._wait_for_another_try(run, error)
+            async for attempt in run.recording(to, results):
+                async with attempt as transaction:
+                    if is_back:
+                        await deployments.wait(transaction, run.deployment.id, error.message)
+                    await run.job.retry(transaction, run_at, error.message)
         except Moved:
             log.info("deployment.moved_elsewhere")
-        except (*_OUT_OF_OUR_HANDS, NotRecorded):
+        except (*_LEFT_TO_DISPATCHER, NotRecorded):
             raise
         except Exception:
             log.exception("retry.refused", deployment=run.deployment.id)
             await self._fail(run, _our_fault())
-
-    async def _wait_for_another_try(self, run: DeploymentRun, error: TransientFailure) -> None:
-        run_at = run.job.next_attempt()
-        if run_at is None or not (
-            run.deployment.phase is self.back_to or may_follow(run.deployment.phase, self.back_to)
-        ):
-            return await self._fail(run, error.failure, error.notes)
-        log.info("deployment.tried_again", code=error.failure.code.value, notes=error.notes)
-        run.write_log(f"{error.message} Trying again in {(run_at - run.job.now()).total_seconds():.0f} s.")
-
-        async def also(connection: Connection, _: Deployment) -> None:
-            await run.job.retry(connection, run_at, error.message)
-
-        if run.deployment.phase is self.back_to:
-
-            async def stay(connection: Connection) -> None:
-                await deployments.wait(connection, run.deployment.id, error.message)
-                await run.job.retry(connection, run_at, error.message)
-
-            await run.record(stay)
-        else:
-            await run.move(self.back_to, also=also, waiting_reason=error.message)
         return None
 
     async def _fail(self, run: DeploymentRun, failure: Failure, notes: str = "") -> None:
-        write_failure(run, failure)
+        run.write_failure(failure)
         phase = run.deployment.phase
         log.info("deployment.failed", code=failure.code.value, phase=phase.value, notes=notes)
-        await self.end(run, Phase.FAILED, failure=failure)
+        await self._end(run, Phase.FAILED, StepResults(failure=failure))
 
-    async def end(self, run: DeploymentRun, to: Phase, **results: Any) -> None:
-        """Record the ending, and have what the deployment still holds cleaned up.
+    async def _end(self, run: DeploymentRun, to: Phase, results: StepResults = NO_RESULTS) -> None:
+        """Record the ending, and enqueue the cleanup of what the deployment still holds.
 
-        An ending that the database refuses is recorded as a failure of ours: with the cleanup, else without it.
+        An ending that the database refuses is recorded as a failure of the platform: with the cleanup, else without.
         """
-        restore_previous = await self._restore_previous(run)
-
-        async def leave(connection: Connection, ended: Deployment) -> None:
-            await jobs.enqueue_for_deployment(
-                connection, Kind.CLEANUP, ended, CleanupArguments.after(run.deployment.phase)
-            )
-            await run.job.finish(connection)
-
-        async def restore_previous_and_leave(connection: Connection, ended: Deployment) -> None:
-            if restore_previous is not None:
-                await restore_previous(connection, ended)
-            await leave(connection, ended)
-
+        stopped = await self._stop_candidate(run)
         await self._flush(run)
-        ours: dict[str, Any] = {"failure": _our_fault()}
-        endings: tuple[tuple[Phase, Also | None, dict[str, Any]], ...] = (
-            (to, restore_previous_and_leave, results),
-            (Phase.FAILED, leave, ours),
-            (Phase.FAILED, None, ours),
+        cleanup, ours = CleanupArguments.after(run.deployment.phase), StepResults(failure=_our_fault())
+        endings = (
+            (to, results, stopped, True),
+            (Phase.FAILED, ours, None, True),
+            (Phase.FAILED, ours, None, False),
         )
-        for phase, also, values in endings:
+        for phase, values, candidate, has_cleanup in endings:
             try:
-                await run.move(phase, also=also, **values)
+                async for attempt in run.recording(phase, values):
+                    async with attempt as transaction:
+                        if candidate is not None:
+                            await wake_previous_release(transaction, candidate)
+                        if has_cleanup:
+                            await jobs.enqueue_for_deployment(
+                                transaction, Kind.CLEANUP, run.deployment, cleanup
+                            )
+                            await run.job.finish(transaction)
                 return
             except Moved:
                 log.info("deployment.moved_elsewhere")
                 return
-            except _OUT_OF_OUR_HANDS:
+            except _LEFT_TO_DISPATCHER:
                 raise
             except Exception:
                 log.exception("ending.refused", deployment=run.deployment.id, ending=phase.value)
         raise NotRecorded("The deployment's ending could not be recorded.")
 
-    async def _restore_previous(self, run: DeploymentRun) -> Also | None:
-        """Undo what the story took away. What can't be undone now is left to the cleanup, which tries until it is."""
-        if self.restore_previous is None:
+    async def _stop_candidate(self, run: DeploymentRun) -> StoppedCandidate | None:
+        """What can't be stopped now is left to the cleanup, which is retried until it is done."""
+        if self.stop_candidate is None:
             return None
         try:
-            restore_previous = await self.restore_previous(run.job, run.deployment)
-        except _OUT_OF_OUR_HANDS:
+            stopped = await self.stop_candidate(run.job, run.deployment)
+        except _LEFT_TO_DISPATCHER:
             raise
         except Exception as error:
             if isinstance(error, StackynError) and error.retryable:
                 raise
             log.exception("put_back.broke", deployment=run.deployment.id)
             return None
-        if restore_previous is not None:
+        if stopped is not None:
             run.write_log("The previous release is started again.")
-        return restore_previous
+        return stopped
 
     async def _flush(self, run: DeploymentRun) -> None:
-        """Have the log stored before the ending is seen, but no ending waits for a log for ever."""
+        """Store the log before the ending is seen, but let no ending wait for the log without a limit."""
         try:
             async with asyncio.timeout(self.settings.deadlines.recording):
                 await self.journal.flush(run.deployment.id)
         except TimeoutError:
             log.warning("journal.late", deployment=run.deployment.id)
-
-
-def write_failure(run: DeploymentRun, failure: Failure) -> None:
-    """Tell in the build log why the deployment failed. The evidence of a build and of a release command stands there
-    already."""
-    run.write_log(failure.message)
-    if failure.hint:
-        run.write_log(failure.hint)
-    if run.deployment.phase not in (*BUILD_PHASES, Phase.RELEASING):
-        for line in failure.evidence.splitlines():
-            run.write_log(f"| {line}")
 
 
 def _our_fault() -> Failure:

@@ -63,6 +63,23 @@ class Mover:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class StepResults:
+    """What a step found out, for the deployment's row. None leaves a column as it is (`waiting_reason`: clears it)."""
+
+    commit: str | None = None
+    branch: str | None = None
+    plan: dict[str, Any] | None = None
+    image: str | None = None
+    build_key: str | None = None
+    release: ReleaseId | None = None
+    failure: Failure | None = None
+    waiting_reason: str | None = None
+
+
+NO_RESULTS = StepResults()
+
+
 async def insert(
     connection: Connection,
     *,
@@ -106,27 +123,10 @@ async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:
     return await fetch_one(connection, Deployment.from_row, SQL.live_of_app, app)
 
 
-async def newer_is_live(connection: Connection, deployment: Deployment) -> bool:
-    """True when a deployment that was asked for later has already gone live."""
-    return bool(await connection.fetchval(SQL.newer_is_live, deployment.app, deployment.id))
-
-
 async def advance(
-    connection: Connection,
-    deployment: Deployment,
-    to: Phase,
-    mover: Mover,
-    *,
-    commit: str | None = None,
-    plan: dict[str, Any] | None = None,
-    image: str | None = None,
-    build_key: str | None = None,
-    release: ReleaseId | None = None,
-    failure: Failure | None = None,
-    waiting_reason: str | None = None,
-    branch: str | None = None,
+    connection: Connection, deployment: Deployment, to: Phase, mover: Mover, results: StepResults = NO_RESULTS
 ) -> Deployment:
-    """Move `deployment` from the phase and version it was read in to `to`, with the step's result and an event.
+    """Move `deployment` from the phase and version it was read in to `to`, with the step's results and an event.
 
     Raises `Moved` when it is no longer as it was read, `LeadershipLost` when another server has taken over.
     """
@@ -140,14 +140,14 @@ async def advance(
         to.value,
         mover.by,
         mover.epoch,
-        commit,
-        plan,
-        image,
-        release,
-        failure.as_json(deployment.phase.value) if failure else None,
-        waiting_reason,
-        build_key,
-        branch,
+        results.commit,
+        results.plan,
+        results.image,
+        results.release,
+        results.failure.as_json(deployment.phase.value) if results.failure else None,
+        results.waiting_reason,
+        results.build_key,
+        results.branch,
     )
     return await _moved(connection, deployment, mover, row)
 

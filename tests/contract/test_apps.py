@@ -14,7 +14,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.store import deployments
-from stackyn_server.store.deployments import Mover
+from stackyn_server.store.deployments import Mover, StepResults
 from tests.contract.conftest import REPOSITORY, Person, Platform
 from tests.contract.test_conventions import is_error
 from tests.contract.test_sign_in import TIME
@@ -33,7 +33,9 @@ async def move(platform: Platform, deployment: int, *phases: Phase, failure: Fai
         async with platform.database.transaction() as connection:
             row = await deployments.get(connection, DeploymentId(deployment))
             assert row is not None
-            await deployments.advance(connection, row, phase, Mover(0, "test:1"), failure=failure)
+            await deployments.advance(
+                connection, row, phase, Mover(0, "test:1"), StepResults(failure=failure)
+            )
 
 
 async def test_create_answers_with_the_app_and_its_pending_deployment(platform: Platform) -> None:

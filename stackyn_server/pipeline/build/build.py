@@ -21,21 +21,19 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.registry_config import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
-from stackyn_server.engine.client import Engine
 from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
-from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build import base_images
 from stackyn_server.pipeline.build.disk import need_room
 from stackyn_server.pipeline.build.memory import BuildMemory
 from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.build.registries import credentials_for
-from stackyn_server.pipeline.build.variables import BuildVariables, Told, told
+from stackyn_server.pipeline.build.variables import BuildVariables, InjectedVariables, inject_variables
+from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout import environment
-from stackyn_server.pipeline.run import Also, DeploymentRun, StepRunner
-from stackyn_server.security.sealing import Sealer
+from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.source import reader, repository
 from stackyn_server.source.archive import archive
 from stackyn_server.source.clones import clone_of
@@ -43,10 +41,9 @@ from stackyn_server.source.repository import FetchedCommit
 from stackyn_server.source.tree import list_files
 from stackyn_server.store import apps, deployments, jobs
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database
-from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.deployments import StepResults
 
-# The settings of an app that win over what its repository says.
+# The settings of an app that override its repository's own.
 _OF_PLANNING = (
     "root_directory", "dockerfile_path", "use_dockerfile", "build_target", "runtime", "runtime_version",
     "install_command", "build_command", "release_command", "start_command", "publish_directory", "port",
@@ -55,46 +52,40 @@ _OF_PLANNING = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Needed:
-    """A build that has to be done: of which tree, how, and the key of its outcome."""
+class _NeededBuild:
+    """A build that has to be done: of which tree, with which variables, and the key of its image."""
 
     source: str
-    told: Told
+    variables: InjectedVariables
     key: str | None
 
 
-class Build:
+class Build(JobHandler):
     """The handler of `build` jobs."""
 
     def __init__(
         self,
-        settings: Settings,
-        database: Database,
-        engine: Engine,
-        journal: Journal,
-        sealer: Sealer,
+        context: PipelineContext,
         builder: Builder,
         registry: RegistryAvailability,
         clones: Path,
         variables_key: bytes,
     ) -> None:
-        self._settings = settings
-        self._database = database
-        self._engine = engine
-        self._sealer = sealer
+        super().__init__(context)
+        settings = context.settings
         self._builder = builder
         self._registry = registry
         self._image_store = BaseImageStore(settings.images.directory)
         self._clones = clones
         self._variables_key = variables_key
-        self._runner = StepRunner(database, journal, settings, back_to=Phase.QUEUED)
+        self._runner = StepRunner(context.database, context.journal, settings, back_to=Phase.QUEUED)
         self._memory = BuildMemory(settings)
         self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
         for slot in reversed(range(settings.builds.concurrency)):
             self._slots.put_nowait(slot)
 
-    async def __call__(self, run: JobRun) -> None:
-        await self._runner.run(run, self._steps)
+    async def __call__(self, job: JobRun) -> None:
+        await self._runner.run(job, self._steps)
 
     async def _steps(self, run: DeploymentRun) -> None:
         app = await self._app(run)
@@ -106,17 +97,12 @@ class Build:
         if run.deployment.phase is Phase.FETCHING:
             fetched = await run.step(self._fetch(run, app, clone), _fetch_timeout(self._settings))
             crash_point("build.fetched")
-            await run.move(
-                Phase.PLANNING,
-                commit=fetched.commit,
-                branch=fetched.branch,
-                also=_remember_source(app, fetched),
-            )
+            await self._record_fetched(run, app, fetched)
         crash_point("build.planning")
         if run.deployment.phase is Phase.PLANNING:
             plan = await run.step(self._plan(run, app, clone), _plan_timeout())
             crash_point("build.planned")
-            await run.move(Phase.BUILDING, plan=plan.as_json())
+            await run.move(Phase.BUILDING, StepResults(plan=plan.as_json()))
         crash_point("build.building")
         if run.deployment.phase is Phase.BUILDING:
             made_of = await base_images.ready(run, self._image_store)
@@ -124,14 +110,8 @@ class Build:
                 return
             image, key = await self._image(run, app, clone)
             crash_point("build.image")
-            await run.move(
-                Phase.BUILT,
-                image=image,
-                build_key=key,
-                plan={**(run.deployment.plan or {}), "base_digests": made_of},
-                first=run.job.hand_over,
-                also=self._hand_over(run),
-            )
+            plan_as_built = {**(run.deployment.plan or {}), "base_digests": made_of}
+            await self._hand_over(run, StepResults(plan=plan_as_built, image=image, build_key=key))
         crash_point("build.built")
         await repository.remove(clone)
 
@@ -143,9 +123,9 @@ class Build:
         return app
 
     async def _fetch(self, run: DeploymentRun, app: App, clone: Path) -> FetchedCommit:
-        """Have the recorded commit in `clone`, or the branch's newest where none is recorded yet.
+        """Fetch the recorded commit into `clone`, or the branch's newest where none is recorded yet.
 
-        A clone that is there already, from before a crash or a step ago, is used as it is.
+        A clone of an earlier step or attempt is used as it is.
         """
         deployment = run.deployment
         return await repository.fetch(
@@ -169,17 +149,19 @@ class Build:
         return plan
 
     async def _image(self, run: DeploymentRun, app: App, clone: Path) -> tuple[str, str | None]:
-        """Return the image and its key. Built, unless an image of this deployment inspects already, or one that the
-        same build made: finished work is not done twice. A build that waits for memory has its whole time after that.
-        """
+        """Return the image and its key. It is built only when neither this deployment nor the same build of an earlier
+        one has made it. The time that a build waits for memory does not count towards its deadline."""
         timeout = _build_timeout(self._settings)
-        found = await run.step(self._prepared(run, app, clone), timeout)
-        if not isinstance(found, _Needed):
-            return found
-        async with self._memory.reserved(run, app, found.told.plan) as memory_mb:
-            return await run.step(self._built(run, app, clone, found, memory_mb), timeout), found.key
+        prepared = await run.step(self._prepare(run, app, clone), timeout)
+        if not isinstance(prepared, _NeededBuild):
+            return prepared
+        async with self._memory.reserved(run, app, prepared.variables.plan) as memory_mb:
+            image = await run.step(self._build_image(run, app, clone, prepared, memory_mb), timeout)
+            return image, prepared.key
 
-    async def _prepared(self, run: DeploymentRun, app: App, clone: Path) -> tuple[str, str | None] | _Needed:
+    async def _prepare(
+        self, run: DeploymentRun, app: App, clone: Path
+    ) -> tuple[str, str | None] | _NeededBuild:
         deployment = run.deployment
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
@@ -188,18 +170,20 @@ class Build:
             run.write_log("The image was built before the interruption.")
             return ready.id, None  # the variables may have changed meanwhile
         source = (await self._fetch(run, app, clone)).tree
-        variables = told(plan, await self._variables(run, app))
+        variables = inject_variables(plan, await self._variables(run, app))
         key = await self._key(app, plan, source, variables.digest)
-        if (same := await self._built_before(run, app, key)) is not None:
+        if (same := await self._reusable_image(run, app, key)) is not None:
             run.write_log(
                 "Nothing has changed since an earlier deployment: its image is used, without a build."
             )
             await images.tag(self._engine, same, tag)
             return same, key
-        return _Needed(source, variables, key)
+        return _NeededBuild(source, variables, key)
 
-    async def _built(self, run: DeploymentRun, app: App, clone: Path, needed: _Needed, memory_mb: int) -> str:
-        deployment, variables = run.deployment, needed.told
+    async def _build_image(
+        self, run: DeploymentRun, app: App, clone: Path, needed: _NeededBuild, memory_mb: int
+    ) -> str:
+        deployment, variables = run.deployment, needed.variables
         plan = variables.plan
         credentials = await run.record(
             lambda connection: credentials_for(connection, self._sealer, deployment.tenant, deployment.app)
@@ -237,10 +221,10 @@ class Build:
             return await self._builder.build(request, context, run.write_log)
 
     async def _variables(self, run: DeploymentRun, app: App) -> BuildVariables:
-        found = await run.record(
+        variables = await run.record(
             lambda connection: environment.snapshot(connection, self._sealer, app.tenant, app.id)
         )
-        return BuildVariables.of(found, tenant=app.tenant, key=self._variables_key)
+        return BuildVariables.of(variables, tenant=app.tenant, key=self._variables_key)
 
     async def _key(self, app: App, plan: BuildPlan, tree: str, secret: str) -> str | None:
         digests, builder = await self._builder.build_inputs()
@@ -255,32 +239,42 @@ class Build:
             secret=secret,
         )
 
-    async def _built_before(self, run: DeploymentRun, app: App, key: str | None) -> str | None:
+    async def _reusable_image(self, run: DeploymentRun, app: App, key: str | None) -> str | None:
         """Return the newest image of the app with this key that is still there."""
         if key is None:
             return None
-        candidates = await run.record(lambda connection: deployments.built_before(connection, app.id, key))
-        for image in candidates:
-            found = await images.inspect(self._engine, image)
-            if found is not None and found.app == app.id and self._engine.labels.owns_image(found.labels):
-                return found.id
+        earlier_images = await run.record(
+            lambda connection: deployments.built_before(connection, app.id, key)
+        )
+        for earlier_image in earlier_images:
+            image = await images.inspect(self._engine, earlier_image)
+            if image is not None and image.app == app.id and self._engine.labels.owns_image(image.labels):
+                return image.id
         return None
 
-    def _hand_over(self, run: DeploymentRun) -> Also:
-        """The release job begins where the build job ends; older images that still wait are pointless now."""
+    async def _record_fetched(self, run: DeploymentRun, app: App, fetched: FetchedCommit) -> None:
+        """Record the commit, which branch HEAD is, and where a repository has moved to."""
+        results = StepResults(commit=fetched.commit, branch=fetched.branch)
+        async for attempt in run.recording(Phase.PLANNING, results):
+            async with attempt as transaction:
+                await apps.remember_branch(transaction, app.id, fetched.branch)
+                if fetched.moved_to is not None:
+                    await apps.remember_move(transaction, app.id, app.repository, fetched.moved_to)
 
-        async def also(connection: Connection, built: Deployment) -> None:
-            for older in await jobs.supersede_waiting(connection, Kind.RELEASE, built.app):
-                waiting = await deployments.get(connection, DeploymentId(int(older)))
-                if waiting is not None and waiting.id < built.id:
-                    ended = await deployments.advance(connection, waiting, Phase.SUPERSEDED, run.mover)
-                    await jobs.enqueue_for_deployment(
-                        connection, Kind.CLEANUP, ended, CleanupArguments.after(waiting.phase)
-                    )
-            await jobs.enqueue_for_deployment(connection, Kind.RELEASE, built)
-            await run.job.finish(connection)
-
-        return also
+    async def _hand_over(self, run: DeploymentRun, results: StepResults) -> None:
+        """Record the image and enqueue the release job. Older images that still wait for theirs are superseded."""
+        deployment = run.deployment
+        async for attempt in run.recording(Phase.BUILT, results):
+            async with attempt as transaction:
+                await run.job.hand_over(transaction)
+                for older in await jobs.supersede_waiting(transaction, Kind.RELEASE, deployment.app):
+                    waiting = await deployments.get(transaction, DeploymentId(int(older)))
+                    if waiting is not None and waiting.id < deployment.id:
+                        ended = await deployments.advance(transaction, waiting, Phase.SUPERSEDED, run.mover)
+                        arguments = CleanupArguments.after(waiting.phase)
+                        await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, ended, arguments)
+                await jobs.enqueue_for_deployment(transaction, Kind.RELEASE, deployment)
+                await run.job.finish(transaction)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[int]:
@@ -290,17 +284,6 @@ class Build:
             yield slot
         finally:
             self._slots.put_nowait(slot)
-
-
-def _remember_source(app: App, fetched: FetchedCommit) -> Also:
-    """Write back which branch HEAD is, and where a repository has moved to."""
-
-    async def also(connection: Connection, _: Deployment) -> None:
-        await apps.remember_branch(connection, app.id, fetched.branch)
-        if fetched.moved_to is not None:
-            await apps.remember_move(connection, app.id, app.repository, fetched.moved_to)
-
-    return also
 
 
 def _fetch_timeout(settings: Settings) -> Failure:

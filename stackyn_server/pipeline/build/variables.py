@@ -1,8 +1,8 @@
-"""An app's variables while it is built: secrets of the build, and what keeps its cache from taking old values for new.
+"""An app's variables in its build: they are secrets of the build, and a change of a value invalidates its cache.
 
-A generated Dockerfile has them in the environment of its installations and builds. A Dockerfile of the repository
-mounts those that it wants, and gets the values of what it declares with ARG; a change gives all its steps another host
-name, which the cache knows them by, so that none of them is taken from before.
+A generated Dockerfile has the variables in the environment of its installation and build steps. A Dockerfile of the
+repository mounts the variables that it wants, and gets those that it declares with ARG. BuildKit's cache keys contain
+the host name of a step, so a changed variable gives all steps another host name.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from stackyn_server.domain.ids import UserId
 _NAMES_SHOWN = 5
 _OF_HOSTS = ("RAILPACK_", "NIXPACKS_")
 _DIGITS = 32
-# The platform's own value of it wins, and nothing listens in a build.
+# The platform sets its own value, and nothing listens in a build.
 _NEVER_TOLD = frozenset(("PORT",))
-# As arguments these are orders to the builder, not values for the Dockerfile.
+# Arguments with this prefix are options of the builder, not values for the Dockerfile.
 _ORDERS = "BUILDKIT_"
 # Frontends that give their steps a host name: the usual one since version 1.2.
 _NAMES_HOSTS = re.compile(r"(?:docker\.io/)?docker/dockerfile(?::(?:1|latest|1\.(?:[2-9]|\d\d)[^@]*))?")
@@ -32,7 +32,7 @@ _NAMES_HOSTS = re.compile(r"(?:docker\.io/)?docker/dockerfile(?::(?:1|latest|1\.
 
 @dataclass(frozen=True, slots=True)
 class BuildVariables:
-    """`digest` stands for all names and values, and tells nothing about them; empty without any."""
+    """`digest` identifies all names and values without revealing them; it is empty without variables."""
 
     values: Mapping[str, str] = field(repr=False)
     digest: str
@@ -47,7 +47,7 @@ class BuildVariables:
 
     @property
     def of_hosts(self) -> dict[str, str]:
-        """Those by which another host is told how to build; what they say is no secret here either."""
+        """The variables that tell another host how to build. Their values are not secret."""
         return {
             name: value
             for name, value in self.values.items()
@@ -56,7 +56,7 @@ class BuildVariables:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class InjectedVariables:
     """How a build gets them: the plan to build by, context of its request, and a sentence for its log.
 
     `digest` is empty where the variables make no difference to the image.
@@ -71,24 +71,24 @@ class Told:
     no_cache: bool = False
 
 
-def told(plan: BuildPlan, variables: BuildVariables) -> Told:
+def inject_variables(plan: BuildPlan, variables: BuildVariables) -> InjectedVariables:
     """Decide how the plan's build gets the variables."""
     if not variables.values:
-        return Told(plan)
+        return InjectedVariables(plan)
     secrets = {name: value.encode() for name, value in variables.values.items()}
     if plan.generated is not None:
         text = with_variables(plan.generated, variables.values, variables.digest)
         if text == plan.generated:
-            return Told(plan)  # it copies files, and runs nothing
+            return InjectedVariables(plan)  # it copies files, and runs nothing
         count = f"{len(secrets)} variable{'s' if len(secrets) != 1 else ''}"
         sentence = f"The installation and the build find the app's {count} in their environment."
-        return Told(replace(plan, generated=text), variables.digest, sentence, secrets)
+        return InjectedVariables(replace(plan, generated=text), variables.digest, sentence, secrets)
     declared = {
         name: variables.values[name]
         for name in plan.arguments
         if name in variables.values and not name.startswith(_ORDERS)
     }
-    return Told(
+    return InjectedVariables(
         plan,
         variables.digest,
         _sentence(list(declared)),

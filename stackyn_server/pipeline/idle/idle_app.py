@@ -1,40 +1,49 @@
-"""An app at rest: its route is held, and leads to the slot where the row of its next instance is already."""
+"""The rows of an idle app: its route is held, and the next instance of its release waits in that slot."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from stackyn_server.domain.jobs import Kind, WakeArguments
 from stackyn_server.errors import StackynError
+from stackyn_server.pipeline.teardown.take_down import LastOutput
 from stackyn_server.store import instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import Instance
 
 
-async def set_idle(
-    connection: Connection,
-    app: App,
-    instance: Instance,
-    *,
-    last_lines: str | None,
-    last_state: dict[str, Any] | None,
-) -> Instance:
-    """The instance's container is gone. Let the current release's next instance follow in the same slot, for which
-    requests are held; they keep the address that they were given."""
+@dataclass(frozen=True, slots=True)
+class StoppedCandidate:
+    """A candidate that was taken down while requests are held for its slot.
+
+    `has_moved`: the requests were sent to another port than the current release listens on.
+    """
+
+    app: App
+    instance: Instance
+    last: LastOutput
+    has_moved: bool
+
+
+async def set_idle(connection: Connection, app: App, instance: Instance, last: LastOutput) -> Instance:
+    """Replace an instance whose container is gone by the current release's next instance, in the same slot. Requests
+    are held for that slot, because they keep the address that they were given."""
     if app.current_release is None:
-        raise StackynError("An app that never went live can't rest.")
-    await instances.set_gone(connection, instance.id, last_lines=last_lines, last_state=last_state)
+        raise StackynError("An app that never went live can't be idle.")
+    await last.record(connection, instance.id)
     following = await instances.insert_into(connection, app.id, app.current_release, None, instance.slot)
     await routes.hold(connection, app.id, following.id)
     return following
 
 
-async def enqueue_wake(
-    connection: Connection, app: App, *, is_last_resort: bool = False, has_moved: bool = False
-) -> None:
-    """Have the app woken after a deployment. `is_last_resort`: when that fails, the app has failed, and nobody tries
-    again. `has_moved`: the requests that wait were given the address of another port."""
-    arguments = WakeArguments(is_last_resort, has_moved)
-    await jobs.enqueue_for_app(connection, Kind.WAKE, app.id, app.tenant, arguments)
-    await jobs.amend(connection, Kind.WAKE, app.id, arguments)  # a held request may have been earlier
+async def wake_previous_release(connection: Connection, stopped: StoppedCandidate) -> None:
+    """Have the app's current release started in the candidate's slot, for the requests that are held for it.
+
+    The wake is the last resort: when it fails, the app has failed and is not woken again.
+    """
+    await set_idle(connection, stopped.app, stopped.instance, stopped.last)
+    arguments = WakeArguments(is_last_resort=True, has_moved=stopped.has_moved)
+    await jobs.enqueue_for_app(connection, Kind.WAKE, stopped.app.id, stopped.app.tenant, arguments)
+    # A held request may have enqueued the job already, without these arguments.
+    await jobs.amend(connection, Kind.WAKE, stopped.app.id, arguments)

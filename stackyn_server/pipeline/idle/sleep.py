@@ -1,6 +1,6 @@
-"""Job `sleep`: nobody uses the app. Hold its requests in the same slot, let what is in progress end, stop.
+"""Job `sleep`: nobody uses the app. Hold its requests in the same slot, let those in progress end, stop the instance.
 
-Until the container is told to end, a request turns everything back: the instance is still there and answers it.
+Until the container is told to end, any request cancels the sleep: the instance is still there and answers it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import hosts_of
-from stackyn_server.pipeline.idle import idle_app
+from stackyn_server.pipeline.idle.idle_app import set_idle
 from stackyn_server.pipeline.teardown.drain import until_quiet
-from stackyn_server.pipeline.teardown.take_down import take_down
 from stackyn_server.store import apps, events, instances, releases, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.instances import Instance, InstanceState
@@ -31,28 +30,29 @@ log = structlog.get_logger()
 class Sleep(JobHandler):
     """The handler of `sleep` jobs."""
 
-    async def __call__(self, run: JobRun) -> None:
+    async def __call__(self, job: JobRun) -> None:
         async with self._database.connection() as connection:
-            app = await apps.get(connection, AppId(int(run.job.subject)))
+            app = await apps.get(connection, AppId(int(job.job.subject)))
             route = await routes.get(connection, app.id) if app else None
             instance = await instances.serving(connection, app.id) if app else None
         if app is None or route is None or instance is None or app.desired is not Desired.RUNNING:
             return
         if instance.state is InstanceState.DRAINING and route.state is RouteState.HELD:
-            await self._stop(run, app, instance)  # told to end already, before this server began
-        elif instance.state is InstanceState.UP and self._may_begin(run, route):
-            if await self._is_quiet(run, app, instance):
-                await self._stop(run, app, instance)
+            await self._stop(job, app, instance)  # an earlier server has told it to end
+        elif instance.state is InstanceState.UP and self._may_begin(job, route):
+            if await self._is_quiet(job, app, instance):
+                await self._stop(job, app, instance)
             else:
-                await self._stay(run, app, instance)
+                await self._stay_awake(job, app, instance)
 
     @staticmethod
-    def _may_begin(run: JobRun, route: Route) -> bool:
-        """An attempt that was interrupted goes on where it was; one that turned back has nothing to go on with."""
-        return route.state is RouteState.HELD or (route.state is RouteState.SERVING and run.job.attempt == 1)
+    def _may_begin(job: JobRun, route: Route) -> bool:
+        """An interrupted attempt goes on while the route is held; after a cancelled sleep there is nothing to go on
+        with."""
+        return route.state is RouteState.HELD or (route.state is RouteState.SERVING and job.job.attempt == 1)
 
-    async def _is_quiet(self, run: JobRun, app: App, instance: Instance) -> bool:
-        """Hold the route, confirmed, and see everything end. False as soon as somebody comes."""
+    async def _is_quiet(self, job: JobRun, app: App, instance: Instance) -> bool:
+        """Hold the route, confirmed, and wait until every connection has ended. False as soon as a request comes."""
         state = await containers.find(self._engine, instance.id)
         async with self._database.connection() as connection:
             release = await releases.get(connection, instance.release)
@@ -64,44 +64,43 @@ class Sleep(JobHandler):
         async with self._database.transaction() as connection:
             await routes.hold(connection, app.id, instance.id)
             hosts = await hosts_of(connection, self._settings, app)
-        await run.still_leading()
+        await job.still_leading()
         try:
             await self._ingress.apply(dict.fromkeys(hosts, instance.id))
         except NotConfirmed as error:
             log.warning("sleep.not_held", app=app.id, reason=error.message)
             return False
         crash_point("sleep.held")
-        seconds = self._settings.apps.drain_seconds
         is_quiet = await until_quiet(
             state.pid,
             release.port,
-            seconds,
-            is_disturbed=lambda: self._held_requests.is_used(app.id) or run.cancel.is_set(),
+            self._settings.apps.drain_seconds,
+            is_disturbed=lambda: self._held_requests.is_used(app.id) or job.cancel.is_set(),
         )
-        # Somebody may have come while the proxy had not heard of the hold yet.
+        # A request may have come before the proxy had read that the route is held.
         is_unused = await asyncio.to_thread(sockets.count_accepted, state.pid) == accepted
         return is_quiet and is_unused and self._held_requests.hold_if_unused(app.id)
 
-    async def _stop(self, run: JobRun, app: App, instance: Instance) -> None:
-        """From here on there is no way back: whoever comes now wakes the app again."""
+    async def _stop(self, job: JobRun, app: App, instance: Instance) -> None:
+        """From here on the sleep can't be cancelled: the next request is a cold start."""
         async with self._database.transaction() as connection:
             await instances.set_draining(connection, instance.id)
         crash_point("sleep.stopping")
-        await run.still_leading()
-        lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+        await job.still_leading()
+        last = await self._take_down(instance.id)
         crash_point("sleep.stopped")
         async with self._database.transaction() as connection:
-            await idle_app.set_idle(connection, app, instance, last_lines=lines, last_state=last)
+            await set_idle(connection, app, instance, last)
             await events.append(connection, "app.slept", tenant=app.tenant, app=app.id)
-            await run.finish(connection)
+            await job.finish(connection)
 
-    async def _stay(self, run: JobRun, app: App, instance: Instance) -> None:
-        """Somebody came: they are answered by the instance, which is there all the time."""
+    async def _stay_awake(self, job: JobRun, app: App, instance: Instance) -> None:
+        """A request came: the instance answers it, for it has been running all the time."""
         self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
             await routes.serve(connection, app.id, instance.id)
             hosts = await hosts_of(connection, self._settings, app)
         crash_point("sleep.aborted")
-        await run.still_leading()
+        await job.still_leading()
         await self._ingress.apply(dict.fromkeys(hosts, instance.id))
         self._held_requests.forget(app.id)

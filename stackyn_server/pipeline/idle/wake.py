@@ -1,6 +1,6 @@
-"""Job `wake`: somebody asked for an app at idle_app. Boot its next instance, probe it, let the held requests go on.
+"""Job `wake`: a request came for an idle app. Boot its next instance, probe it, let the held requests pass.
 
-They go on as soon as the instance is ready, whatever the route still says; then the route serves without us.
+They pass as soon as the instance is ready, whatever the route still says; then the route is published as serving.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from stackyn_server.domain.jobs import WakeArguments
 from stackyn_server.domain.memory import has_room
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.context import JobHandler, PipelineContext
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import hosts_of
-from stackyn_server.pipeline.idle import idle_app
-from stackyn_server.pipeline.rollout import candidate, probe
-from stackyn_server.pipeline.rollout.in_place import NoMemory
+from stackyn_server.pipeline.idle.idle_app import set_idle
+from stackyn_server.pipeline.rollout import probe
+from stackyn_server.pipeline.rollout.candidate import container_spec, probe_target, probing_seconds
+from stackyn_server.pipeline.rollout.memory import NoMemory
 from stackyn_server.pipeline.teardown.stop import retire_all
-from stackyn_server.pipeline.teardown.take_down import take_down
-from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import apps, deployments, events, instances, releases, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
@@ -37,33 +36,29 @@ log = structlog.get_logger()
 class Wake(JobHandler):
     """The handler of `wake` jobs."""
 
-    def __init__(self, context: PipelineContext, sealer: Sealer) -> None:
-        super().__init__(context)
-        self._sealer = sealer
-
-    async def __call__(self, run: JobRun) -> None:
-        app = await self._app(run)
+    async def __call__(self, job: JobRun) -> None:
+        app = await self._app(job)
         if app is None:
             return
-        instance = await self._at_rest(run, app)
+        instance = await self._idle_instance(job, app)
         if instance is not None:
             async with self._database.connection() as connection:
                 release = await releases.get(connection, instance.release)
             assert release is not None, "the instance's row refers to it"
             try:
                 with self._reservations.while_starting(app.id):
-                    await run.until_cancelled(self._raise(run, app, release, instance))
+                    await job.until_cancelled(self._start(job, app, release, instance))
             except TransientFailure as error:
                 await self._tell(app, error.failure)
                 raise
             except DeploymentFailed as error:
-                return await self._give_up(run, app, instance, error.failure)
-        await self._serve(run, app)
+                return await self._give_up(job, app, instance, error.failure)
+        await self._serve(job, app)
         return None
 
-    async def _app(self, run: JobRun) -> App | None:
-        """Return the app, None when it is not to run (any more): then nobody need wait for it."""
-        subject = AppId(int(run.job.subject))
+    async def _app(self, job: JobRun) -> App | None:
+        """Return the app; None, and its held requests are refused, when it is not wanted to run any more."""
+        subject = AppId(int(job.job.subject))
         async with self._database.connection() as connection:
             app = await apps.get(connection, subject)
         if app is not None and app.desired is Desired.RUNNING:
@@ -71,10 +66,10 @@ class Wake(JobHandler):
         self._held_requests.refuse(subject)
         return None
 
-    async def _at_rest(self, run: JobRun, app: App) -> Instance | None:
-        """Return the instance to boot, None when there is nothing to wake or the app is being deployed.
+    async def _idle_instance(self, job: JobRun, app: App) -> Instance | None:
+        """Return the instance to boot; None when there is nothing to wake or the app is being deployed.
 
-        What a story that was given up has left in the held slot is taken away first.
+        What a job that was given up has left in the held slot is taken down first.
         """
         async with self._database.connection() as connection:
             route = await routes.get(connection, app.id)
@@ -86,32 +81,34 @@ class Wake(JobHandler):
             return None
         is_candidate = deployment is not None and deployment.phase is not Phase.LIVE
         if is_candidate and deployment is not None and deployment.phase in OPEN_PHASES:
-            return None  # its own job goes on with it
+            return None  # its release job goes on with it
         if instance.state in (InstanceState.STARTING, InstanceState.UP) and not is_candidate:
             return instance
-        lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+        last = await self._take_down(instance.id)
         async with self._database.transaction() as connection:
-            return await idle_app.set_idle(connection, app, instance, last_lines=lines, last_state=last)
+            return await set_idle(connection, app, instance, last)
 
-    async def _raise(self, run: JobRun, app: App, release: Release, instance: Instance) -> None:
+    async def _start(self, job: JobRun, app: App, release: Release, instance: Instance) -> None:
         """Start the container and see it answer. Raises `DeploymentFailed`."""
-        is_last_resort = WakeArguments.parse(run.job.arguments).is_last_resort
-        if not is_last_resort:  # else it takes the place of one that ran just now
+        arguments = WakeArguments.parse(job.job.arguments)
+        if not arguments.is_last_resort:  # else it takes the place of an instance that ran just now
             await self._have_memory(app, release)
         self._reservations.reserve(app.id, release.memory_mb)
-        await run.still_leading()
-        spec = candidate.container_spec(self._settings, self._sealer, app, release, instance)
+        await job.still_leading()
+        spec = container_spec(self._settings, self._sealer, app, release, instance)
         container = await containers.start(self._engine, spec)
         crash_point("wake.started")
         async with self._database.transaction() as connection:
             await instances.set_container(connection, instance.id, container)
-        target = candidate.target(self._settings, app, release, instance, container)
-        seconds = candidate.probing_seconds(self._settings, release)
+        target = probe_target(self._settings, app, release, instance, container)
+        seconds = probing_seconds(self._settings, release)
         await probe.until_ready(self._engine, target, self._settings.probe, within_seconds=seconds)
         await containers.set_restart(self._engine, container, on=True)
         crash_point("wake.ready")
-        if WakeArguments.parse(run.job.arguments).has_moved:
-            await self._turn_to_port(app, instance)
+        if arguments.has_moved:
+            async with self._database.connection() as connection:
+                hosts = await hosts_of(connection, self._settings, app)
+            await self._refuse_other_port(app.id, hosts, instance.id)
         self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
             await instances.set_up(connection, instance.id)
@@ -125,47 +122,40 @@ class Wake(JobHandler):
         if not has_room(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
             raise NoMemory
 
-    async def _turn_to_port(self, app: App, instance: Instance) -> None:
-        """Who waits was given the address of a port where nobody listens: they are sent away, others may come."""
-        async with self._database.connection() as connection:
-            hosts = await hosts_of(connection, self._settings, app)
-        await self._ingress.apply(dict.fromkeys(hosts, instance.id))
-        self._held_requests.refuse(app.id)
-
-    async def _serve(self, run: JobRun, app: App) -> None:
-        """Let the proxy serve without asking us."""
+    async def _serve(self, job: JobRun, app: App) -> None:
+        """Publish the route without forwardAuth."""
         async with self._database.connection() as connection:
             route = await routes.get(connection, app.id)
             hosts = await hosts_of(connection, self._settings, app)
         if route is None or route.state is RouteState.WITHDRAWN:
             self._held_requests.refuse(app.id)
         elif route.state is RouteState.SERVING:
-            await run.still_leading()
+            await job.still_leading()
             await self._ingress.apply(dict.fromkeys(hosts, route.instance))
             self._held_requests.forget(app.id)
 
-    async def _give_up(self, run: JobRun, app: App, instance: Instance, failure: Failure) -> None:
-        """It does not start. The next request after a while tries again, unless this was the last resort."""
+    async def _give_up(self, job: JobRun, app: App, instance: Instance, failure: Failure) -> None:
+        """The app does not start: refuse its requests. A later one tries again, unless this was the last resort."""
         log.info("wake.failed", app=app.id, code=failure.code.value)
-        await run.still_leading()
-        lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+        await job.still_leading()
+        last = await self._take_down(instance.id)
         crash_point("wake.failed")
-        is_last_resort = WakeArguments.parse(run.job.arguments).is_last_resort
+        is_last_resort = WakeArguments.parse(job.job.arguments).is_last_resort
         async with self._database.transaction() as connection:
             await events.append(
                 connection,
                 "app.wake_failed",
                 tenant=app.tenant,
                 app=app.id,
-                data={**failure.as_json(Phase.BOOTING.value), "last_lines": lines or ""},
+                data={**failure.as_json(Phase.BOOTING.value), "last_lines": last.lines or ""},
             )
             if is_last_resort:
-                await instances.set_gone(connection, instance.id, last_lines=lines, last_state=last)
+                await last.record(connection, instance.id)
                 await routes.withdraw(connection, app.id)
-                await retire_all(connection, run, app, drain_seconds=0)
+                await retire_all(connection, job, app, drain_seconds=0)
                 await apps.set_desired(connection, app.id, app.desired, stop_reason=_sentence(failure))
             else:
-                await idle_app.set_idle(connection, app, instance, last_lines=lines, last_state=last)
+                await set_idle(connection, app, instance, last)
                 await self._tell_in(connection, app, failure)
         self._held_requests.refuse(app.id, self._settings.hold.refuse_seconds)
         if is_last_resort:

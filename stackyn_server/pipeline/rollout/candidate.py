@@ -1,7 +1,8 @@
-"""The candidate of a deployment: its release row, its instance in the free slot, and the container they describe."""
+"""The candidate of a deployment: the rows of its release and its instance, and the container that they describe."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Address
 
 from stackyn_server.buildplan.build_plan import DeploymentSettings
@@ -25,21 +26,31 @@ from stackyn_server.store.instances import Instance
 from stackyn_server.store.releases import NewRelease, Release
 
 
-async def ensure(
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The instance that a deployment brings up, and its release."""
+
+    release: Release
+    instance: Instance
+
+    @property
+    def container(self) -> str:
+        return self.instance.container or ""
+
+
+async def ensure_candidate(
     connection: Connection,
     sealer: Sealer,
     settings: Settings,
     app: App,
     deployment: Deployment,
+    exposed_ports: tuple[int, ...],
     slot: int | None = None,
-    *,
-    exposed_ports: tuple[int, ...] = (),
 ) -> Instance:
-    """Write the release candidate and its instance, unless a try before this one did. `slot` None: the free one.
+    """Write the release and its instance, unless an earlier attempt has. `slot` None: the free one.
 
-    `exposed_ports` are those of the deployment's image: the engine is asked before, never inside a transaction.
-
-    One that has another slot already is moved, and must have no container. Raises `TransientFailure` when both slots
+    `exposed_ports` are those of the deployment's image; the engine is asked for them before the transaction begins.
+    An instance that has another slot is moved, and must have no container. Raises `TransientFailure` when both slots
     are taken.
     """
     release = await releases.of_deployment(connection, deployment.id)
@@ -65,18 +76,10 @@ async def ensure(
     return instance
 
 
-async def memory_mb(connection: Connection, app: App, deployment: Deployment) -> int:
-    """Return what the deployment's release may use, whether its row exists yet or not."""
-    release = await releases.of_deployment(connection, deployment.id)
-    if release is None and deployment.cause is Cause.ROLLBACK and deployment.source_release is not None:
-        release = await releases.get(connection, deployment.source_release)
-    return release.memory_mb if release else app.settings.memory_mb
-
-
-async def of_deployment(connection: Connection, deployment: DeploymentId) -> tuple[Release, Instance] | None:
+async def of_deployment(connection: Connection, deployment: DeploymentId) -> Candidate | None:
     release = await releases.of_deployment(connection, deployment)
     instance = await instances.of_deployment(connection, deployment)
-    return (release, instance) if release is not None and instance is not None else None
+    return Candidate(release, instance) if release is not None and instance is not None else None
 
 
 def address(settings: Settings, app: App, instance: Instance) -> IPv4Address:
@@ -113,7 +116,7 @@ def container_spec(
     )
 
 
-def target(
+def probe_target(
     settings: Settings,
     app: App,
     release: Release,
@@ -123,7 +126,7 @@ def target(
     known_ports: tuple[int, ...] = (),
     is_fixed: bool = True,
 ) -> Target:
-    """Say where the instance has to answer. A release that has a number is bound to its port."""
+    """Say where the instance has to answer. A numbered release has a fixed port."""
     return Target(
         container=container,
         address=address(settings, app, instance),
@@ -136,18 +139,18 @@ def target(
     )
 
 
-def said_of(deployment: Deployment) -> DeploymentSettings:
-    """Return what the repository says about how it is run."""
+def deploying_of(deployment: Deployment) -> DeploymentSettings:
+    """Return the repository's own settings for how its app is run."""
     return DeploymentSettings(**(deployment.plan or {}).get("deploying", {}))
 
 
 def start_command(app: App, deployment: Deployment) -> str | None:
-    """Return what a release of the deployment is started with; None: what its image says."""
-    return app.settings.start_command or said_of(deployment).start_command or None
+    """Return the command that starts a release of the deployment; None: the image's own."""
+    return app.settings.start_command or deploying_of(deployment).start_command or None
 
 
 def probing_seconds(settings: Settings, release: Release) -> float:
-    """Return how long the release's containers get until they have to answer."""
+    """Return the time within which the release's containers have to answer."""
     if release.health_timeout_seconds is None:
         return settings.deadlines.probing
     return min(release.health_timeout_seconds, settings.probe.longest_seconds)
@@ -161,7 +164,7 @@ async def _new_release(
     deployment: Deployment,
     exposed_ports: tuple[int, ...],
 ) -> NewRelease:
-    """A rollback restores everything of its source; all others take today's variables and settings."""
+    """A rollback copies its source release; every other deployment takes today's variables and settings."""
     if deployment.cause is Cause.ROLLBACK and deployment.source_release is not None:
         source = await releases.get(connection, deployment.source_release)
         if source is None:
@@ -169,41 +172,28 @@ async def _new_release(
         variables = environment.unseal(
             sealer, app.tenant, app.id, source.deployment, source.sealed_environment
         )
-        return NewRelease(
-            app=app.id,
-            deployment=deployment.id,
-            image=source.image,
-            sealed_environment=environment.seal(sealer, app.tenant, app.id, deployment.id, variables),
-            memory_mb=source.memory_mb,
-            disk_mb=source.disk_mb,
-            cpu=source.cpu,
-            command=source.command,
-            port=source.port,
-            told_port=source.told_port,
-            protocol=source.protocol,
-            health_path=source.health_path,
-            health_timeout_seconds=source.health_timeout_seconds,
-            commit=source.commit,
-        )
+        sealed = environment.seal(sealer, app.tenant, app.id, deployment.id, variables)
+        restored = {field.name: getattr(source, field.name) for field in fields(NewRelease)}
+        return NewRelease(**{**restored, "deployment": deployment.id, "sealed_environment": sealed})
     variables = await environment.snapshot(connection, sealer, app.tenant, app.id)
-    chosen, plan, said = app.settings, deployment.plan or {}, said_of(deployment)
+    settings_of_app, plan, deploying = app.settings, deployment.plan or {}, deploying_of(deployment)
     return NewRelease(
         app=app.id,
         deployment=deployment.id,
         image=deployment.image or "",
         sealed_environment=environment.seal(sealer, app.tenant, app.id, deployment.id, variables),
-        memory_mb=chosen.memory_mb,
-        disk_mb=chosen.disk_mb,
-        cpu=chosen.cpu,
+        memory_mb=settings_of_app.memory_mb,
+        disk_mb=settings_of_app.disk_mb,
+        cpu=settings_of_app.cpu,
         command=start_command(app, deployment),
         port=expected_port(
-            chosen=chosen.port,
+            chosen=settings_of_app.port,
             exposed=exposed_ports,
             planned=plan.get("port"),
             default=settings.apps.default_port,
         ),
-        protocol=chosen.protocol,
-        health_path=chosen.health_path or said.health_path or None,
-        health_timeout_seconds=chosen.health_timeout_seconds or said.health_timeout_seconds,
+        protocol=settings_of_app.protocol,
+        health_path=settings_of_app.health_path or deploying.health_path or None,
+        health_timeout_seconds=settings_of_app.health_timeout_seconds or deploying.health_timeout_seconds,
         commit=deployment.commit,
     )

@@ -7,8 +7,22 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import host_memory
+
+
+class NoMemory(TransientFailure):
+    """This machine has not enough free memory now; it may have it later."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Failure(
+                FailureCode.NO_MEMORY,
+                "This server has not enough free memory to start the app right now.",
+                "Deploy again later, give the app less memory in its settings, or ask the server's operator.",
+            )
+        )
 
 
 class MemoryReservations:

@@ -1,8 +1,8 @@
-"""The release command of a repository: run once, to its end, before anything of the new release is started.
+"""The release command of a repository: it runs once, to its end, before the new release is started.
 
-Its container is created, recorded, and only then started. So whoever goes on after a kill of the server knows what to
-do: one that is not recorded was never started, one that is recorded is waited for, and one that is recorded and gone
-has ended nobody knows how.
+Its container is created, recorded, and only then started. So the next server knows what to do after a kill: a container
+that is not recorded was never started, a recorded one is waited for, and a recorded one that is gone has ended in an
+unknown way.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from stackyn_server.engine.labels import Role
 from stackyn_server.engine.pacing import LoopPacer
 from stackyn_server.engine.start_failures import ImageMissing
 from stackyn_server.jobs.run import JobCancelled
-from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline.context import JobHandler, PipelineContext
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout.release_failures import (
     could_not_start,
@@ -42,23 +41,19 @@ from stackyn_server.store.deployments import Deployment
 
 log = structlog.get_logger()
 
-# A cancelled deployment is gone within 2 s; before that, a migration may let go of its lock.
+# A cancelled deployment is gone within 2 s, and in that time a migration may release its lock.
 _CANCEL_GRACE_SECONDS = 1
 _LEFT_OUT = "[Lines are missing here: the release command wrote more than this log keeps.]"
 
 
 def release_command(deployment: Deployment) -> str | None:
-    """Return the command to run before the deployment's release is started. What has run before needs none."""
+    """Return the command to run before the deployment's release is started; None for a release that has run before."""
     if deployment.cause not in BUILDING_CAUSES:
         return None
     return ((deployment.plan or {}).get("deploying") or {}).get("release_command") or None
 
 
 class ReleaseCommand(JobHandler):
-    def __init__(self, context: PipelineContext, journal: Journal) -> None:
-        super().__init__(context)
-        self._journal = journal
-
     @staticmethod
     def is_due(deployment: Deployment) -> bool:
         return release_command(deployment) is not None and deployment.command_done_at is None
@@ -67,7 +62,7 @@ class ReleaseCommand(JobHandler):
         """Return when the command has succeeded, that is recorded, and its container is gone.
 
         `app_spec` is how the app will be started, in the same place. Raises `DeploymentFailed` (RELEASE_FAILED),
-        `ImageGone`, `TransientFailure`, and `JobCancelled` when it has been ended.
+        `ImageMissing`, `TransientFailure`, and `JobCancelled` when it has been ended.
         """
         spec = replace(app_spec, role=Role.RELEASE, command=release_command(run.deployment))
         try:
@@ -81,36 +76,36 @@ class ReleaseCommand(JobHandler):
         await self.remove(run.deployment)
 
     async def remove(self, deployment: Deployment) -> None:
-        """Take away what is left of the command, so that its address is free."""
+        """Remove the command's container, so that its address is free."""
         if deployment.command_container is not None:
             await release_containers.remove_of(self._engine, deployment.id)
 
     async def _run(self, run: DeploymentRun, spec: ContainerSpec) -> None:
-        told = await self._told_before(run, f"Running the release command: {spec.command}")
+        logged = await self._logged_before(run, f"Running the release command: {spec.command}")
         container = await self._started(run, spec)
-        ended = await self._ended(run, container, told)
-        if ended is None:
+        state = await self._wait_for_end(run, container, logged)
+        if state is None:
             raise DeploymentFailed(end_is_unknown())
-        if ended.exit_code != 0:
-            was_from_outside = await endings.was_ended_from_outside(self._engine, ended)
+        if state.exit_code != 0:
+            was_from_outside = await endings.was_ended_from_outside(self._engine, state)
             lines = await self._last_lines(container)
-            raise DeploymentFailed(release_failure(ended, lines, was_from_outside=was_from_outside))
+            raise DeploymentFailed(release_failure(state, lines, was_from_outside=was_from_outside))
         run.write_log("The release command has succeeded.")
 
     async def _started(self, run: DeploymentRun, spec: ContainerSpec) -> str:
-        """Return the container, which runs or has run. Safe to repeat."""
+        """Return the container, which runs or has run. Idempotent."""
         recorded = run.deployment.command_container
         if recorded is None:
-            found = await release_containers.find(self._engine, run.deployment.id)
-        elif (found := await containers.inspect(self._engine, recorded)) is None:
+            existing = await release_containers.find(self._engine, run.deployment.id)
+        elif (existing := await containers.inspect(self._engine, recorded)) is None:
             raise DeploymentFailed(end_is_unknown())
-        if found is not None and found.started_at is not None:
+        if existing is not None and existing.started_at is not None:
             if recorded is None:
-                await self._record(run, container=found.id)
-            return found.id
+                await self._record(run, container=existing.id)
+            return existing.id
         await run.job.still_leading()
         try:
-            container = found.id if found is not None else await containers.create(self._engine, spec)
+            container = existing.id if existing is not None else await containers.create(self._engine, spec)
             crash_point("releasing.created")
             if recorded is None:
                 await self._record(run, container=container)
@@ -123,15 +118,17 @@ class ReleaseCommand(JobHandler):
         crash_point("releasing.started")
         return container
 
-    async def _ended(self, run: DeploymentRun, container: str, told: Iterator[str]) -> ContainerState | None:
-        """Return how the command has ended, its output told; None when its container is gone.
+    async def _wait_for_end(
+        self, run: DeploymentRun, container: str, logged: Iterator[str]
+    ) -> ContainerState | None:
+        """Write the command's output to the log and return how it has ended; None when its container is gone.
 
-        Its time runs from its start, whoever has waited for it so far.
+        Its deadline counts from its start, also when another server has waited for it before.
         """
         state = await containers.inspect(self._engine, container)
         try:
             async with asyncio.timeout(self._seconds_left(state)):
-                return await self._followed(run, container, told)
+                return await self._follow_output(run, container, logged)
         except TimeoutError:
             state = await containers.inspect(self._engine, container)
             if state is None or not state.running:
@@ -142,18 +139,18 @@ class ReleaseCommand(JobHandler):
             raise DeploymentFailed(failure) from None
 
     def _seconds_left(self, state: ContainerState | None) -> float | None:
-        """None when it has ended: what is left is to read what it said."""
+        """Return None when the command has ended, and only its output is left to read."""
         if state is None or not state.running or state.started_at is None:
             return None
         passed = (datetime.now(UTC) - state.started_at).total_seconds()
         return max(0.0, self._settings.deadlines.releasing - passed)
 
-    async def _followed(
-        self, run: DeploymentRun, container: str, told: Iterator[str]
+    async def _follow_output(
+        self, run: DeploymentRun, container: str, logged: Iterator[str]
     ) -> ContainerState | None:
-        """Tell what the command writes until it ends, up to half of what a log may hold: more is to follow.
+        """Log the command's output until it ends, up to half of what a log may hold, and its last lines in any case.
 
-        Its last lines are told in any case. The engine itself loses some when a command writes very fast.
+        The engine itself loses lines when a command writes very fast.
         """
         since: int | None = None
         left = self._settings.builds.log_limit_bytes // 2
@@ -163,7 +160,7 @@ class ReleaseCommand(JobHandler):
                 async with aclosing(logs.follow(self._engine, container, since=since)) as lines:
                     async for line in lines:
                         since = line.nanoseconds if since is None else max(since, line.nanoseconds)
-                        self._tell(run, line.text, told)
+                        self._write_new(run, line.text, logged)
                         left -= len(line.text) + 1
                         if left <= 0:
                             break
@@ -176,18 +173,18 @@ class ReleaseCommand(JobHandler):
         if len(rest) == LAST_LINES:
             run.write_log(_LEFT_OUT)
         for text in rest:
-            self._tell(run, text, told)
+            self._write_new(run, text, logged)
         return state
 
-    def _tell(self, run: DeploymentRun, line: str, told: Iterator[str]) -> None:
-        if self._journal.as_stored(line) not in told:
+    def _write_new(self, run: DeploymentRun, line: str, logged: Iterator[str]) -> None:
+        if self._journal.as_stored(line) not in logged:
             run.write_log(line)
 
-    async def _told_before(self, run: DeploymentRun, heading: str) -> Iterator[str]:
-        """Return the lines that the build log has had since the command was begun, in order.
+    async def _logged_before(self, run: DeploymentRun, heading: str) -> Iterator[str]:
+        """Return the lines that the build log got since the command was started, in order.
 
-        Looked for one after the other, the command's own are found up to the last that was stored: what an
-        interruption has lost is told, and nothing twice.
+        The command's lines are searched in it one after the other. So those that an interruption has lost are
+        written, and none is written twice.
         """
         if run.deployment.command_container is None:
             run.write_log(heading)
@@ -216,11 +213,11 @@ class ReleaseCommand(JobHandler):
         )
 
     async def _end(self, deployment: Deployment) -> None:
-        """End it at once. What an engine in trouble does not do now is left to the deployment's cleanup."""
+        """End the command at once. What the engine can't do now is left to the deployment's cleanup."""
         try:
-            found = await release_containers.find(self._engine, deployment.id)
-            if found is not None:
-                await containers.stop(self._engine, found.id, _CANCEL_GRACE_SECONDS)
+            container = await release_containers.find(self._engine, deployment.id)
+            if container is not None:
+                await containers.stop(self._engine, container.id, _CANCEL_GRACE_SECONDS)
             await release_containers.remove_of(self._engine, deployment.id)
         except EngineUnavailable as error:
             log.warning("release_command.not_ended", deployment=deployment.id, reason=error.reason)

@@ -11,9 +11,9 @@ from stackyn_server.engine.builder import builder_container
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
-from stackyn_server.pipeline.hosts import confirm_as_it_is, hosts_of
-from stackyn_server.pipeline.rollout.in_place import Swap
-from stackyn_server.pipeline.teardown.take_down import take_down
+from stackyn_server.pipeline.hosts import confirm_route, hosts_of
+from stackyn_server.pipeline.idle.idle_app import wake_previous_release
+from stackyn_server.pipeline.rollout.in_place import InPlace
 from stackyn_server.source import repository
 from stackyn_server.source.clones import clone_of
 from stackyn_server.store import apps, deployments, instances, releases, routes
@@ -24,12 +24,12 @@ class Cleanup(JobHandler):
 
     def __init__(self, context: PipelineContext, clones: Path) -> None:
         super().__init__(context)
-        self._swap = Swap(context)
+        self._in_place = InPlace(context)
         self._clones = clones
 
-    async def __call__(self, run: JobRun) -> None:
+    async def __call__(self, job: JobRun) -> None:
         async with self._database.connection() as connection:
-            deployment = await deployments.get(connection, DeploymentId(int(run.job.subject)))
+            deployment = await deployments.get(connection, DeploymentId(int(job.job.subject)))
             if deployment is None:
                 return
             instance = await instances.of_deployment(connection, deployment.id)
@@ -40,29 +40,29 @@ class Cleanup(JobHandler):
         await release_containers.remove_of(self._engine, deployment.id)  # before its address is free
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")
-        # Cancelled while its job waited for a restarted server, it may have left requests held for its slot.
-        if (restore_previous := await self._swap.restore_previous(run, deployment)) is not None:
+        # A deployment that was cancelled while its job waited for a new server may have left requests held.
+        if (stopped := await self._in_place.stop_candidate(job, deployment)) is not None:
             async with self._database.transaction() as connection:
-                await restore_previous(connection, deployment)
+                await wake_previous_release(connection, stopped)
         elif instance is not None:
-            if CleanupArguments.parse(run.job.arguments).confirm:
+            if CleanupArguments.parse(job.job.arguments).confirm:
                 await self._confirm_route(deployment.app, instance.id)
-            await run.still_leading()
-            lines, last = await take_down(self._engine, instance.id, self._settings.apps.stop_grace_seconds)
+            await job.still_leading()
+            last = await self._take_down(instance.id)
             crash_point("cleanup.container")
             async with self._database.transaction() as connection:
-                await instances.set_gone(connection, instance.id, last_lines=lines, last_state=last)
+                await last.record(connection, instance.id)
         if not in_use:
             await images.remove(self._engine, images.tag_of(self._engine, deployment.app, deployment.id))
         crash_point("cleanup.image")
 
     async def _confirm_route(self, of: AppId, leaving: InstanceId) -> None:
-        """The container was routed to for a moment: it goes only after the proxy has confirmed what is right now."""
+        """The route may have led to the container: have the proxy confirm today's route before it is removed."""
         async with self._database.transaction() as connection:
             app = await apps.get(connection, of)
             if app is None:
                 return
-            await routes.revert(connection, app.id, leaving)  # done already, unless something broke before
+            await routes.revert(connection, app.id, leaving)  # a no-op unless something broke before
             hosts = await hosts_of(connection, self._settings, app)
             route = await routes.get(connection, app.id)
-        await confirm_as_it_is(self._ingress, hosts, route.instance if route else None)
+        await confirm_route(self._ingress, hosts, route.instance if route else None)

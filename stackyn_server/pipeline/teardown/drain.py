@@ -1,17 +1,36 @@
-"""Waiting until nobody is connected to an instance any more."""
+"""Wait until an instance has no open connections."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from stackyn_server.engine import sockets
 
 LOOK_SECONDS = 1.0  # zero connections must be seen twice, this far apart
 
 
-async def until_quiet(pid: int, port: int, seconds: float, *, is_disturbed: Callable[[], bool]) -> bool:
-    """Return True when no connection to `port` is left; False after `seconds`, or as soon as it is disturbed."""
+def _never() -> bool:
+    return False
+
+
+async def _keep_limit() -> None:
+    await asyncio.sleep(LOOK_SECONDS)
+
+
+async def until_quiet(
+    pid: int,
+    port: int,
+    seconds: float,
+    *,
+    is_disturbed: Callable[[], bool] = _never,
+    next_limit: Callable[[], Awaitable[float | None]] = _keep_limit,
+) -> bool:
+    """Return True when no connection to `port` is left; False after `seconds`, or as soon as `is_disturbed`.
+
+    `next_limit` passes the time between two looks, `LOOK_SECONDS` or less. It returns the seconds that are left when
+    the limit has been changed, and None when it has not.
+    """
     loop = asyncio.get_running_loop()
     quiet, deadline = 0, loop.time() + seconds
     while True:
@@ -22,4 +41,5 @@ async def until_quiet(pid: int, port: int, seconds: float, *, is_disturbed: Call
             return True
         if loop.time() >= deadline:
             return False
-        await asyncio.sleep(LOOK_SECONDS)
+        if (left := await next_limit()) is not None:
+            deadline = loop.time() + left

@@ -7,38 +7,36 @@ from datetime import timedelta
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import images
 from stackyn_server.jobs.run import JobRun
-from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
-from stackyn_server.pipeline.teardown.stop import retire_all, withdraw
+from stackyn_server.pipeline.teardown.stop import RouteRemover, retire_all
 from stackyn_server.store import apps, events, instances, jobs
 
 _LOOK_AGAIN_SECONDS = 0.5
 
 
-class Remove(JobHandler):
-    """The handler of `remove` jobs: of a deleted app nothing stays but a tombstone that keeps its seat."""
+class Remove(RouteRemover):
+    """The handler of `remove` jobs: of a deleted app only a row stays, which keeps its addresses from others."""
 
-    async def __call__(self, run: JobRun) -> None:
+    async def __call__(self, job: JobRun) -> None:
         async with self._database.connection() as connection:
-            app = await apps.get(connection, AppId(int(run.job.subject)))
+            app = await apps.get(connection, AppId(int(job.job.subject)))
         if app is None or app.torn_down_at is not None:
             return
-        await withdraw(run, self._settings, self._database, self._ingress, app)
-        self._held_requests.refuse(app.id)  # who waits for it to wake up waits in vain
+        await self._withdraw(job, app)
         async with self._database.transaction() as connection:
-            await retire_all(connection, run, app, self._settings.apps.stop_grace_seconds)
+            await retire_all(connection, job, app, self._settings.apps.stop_grace_seconds)
             await jobs.shorten_retire_deadlines(connection, app.id, 0)
-            busy = await apps.has_other_work(connection, app.id, run.job.id)
+            busy = await apps.has_other_work(connection, app.id, job.job.id)
             if busy or await instances.present_of_app(connection, app.id):
-                soon = run.now() + timedelta(seconds=_LOOK_AGAIN_SECONDS)
-                return await run.retry(connection, soon, "Its containers are still being taken down.")
+                soon = job.now() + timedelta(seconds=_LOOK_AGAIN_SECONDS)
+                return await job.retry(connection, soon, "Its containers are still being taken down.")
         crash_point("remove.containers_gone")
-        await run.still_leading()
+        await job.still_leading()
         for image in await images.list_of_app(self._engine, app.id):
             await images.remove(self._engine, image)
         crash_point("remove.images_gone")
         async with self._database.transaction() as connection:
             await apps.empty(connection, app.id)
             await events.append(connection, "app.removed", tenant=app.tenant, app=app.id)
-            await run.finish(connection)
+            await job.finish(connection)
         return None

@@ -1,33 +1,40 @@
-"""Stop and remove one container, and keep what it said last."""
+"""Stop and remove one container, and keep its last lines."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import ContainerState
+from stackyn_server.store import instances
+from stackyn_server.store.database import Connection
 
 _LAST_LINES = 200
 
 
-async def take_down(
-    engine: Engine, instance: InstanceId, grace_seconds: float
-) -> tuple[str | None, dict[str, Any] | None]:
-    """Stop and remove an instance's container. Returns its last lines and how it ended; both None when it was gone."""
+@dataclass(frozen=True, slots=True)
+class LastOutput:
+    """A container's last lines and how it ended; both None when there was no container any more."""
+
+    lines: str | None = None
+    state: dict[str, Any] | None = None
+
+    async def record(self, connection: Connection, instance: InstanceId) -> None:
+        """Set the instance gone, which frees its slot, and keep its container's output."""
+        await instances.set_gone(connection, instance, last_lines=self.lines, last_state=self.state)
+
+
+async def take_down(engine: Engine, instance: InstanceId, grace_seconds: float) -> LastOutput:
+    """Stop and remove an instance's container. Idempotent."""
     state = await containers.find(engine, instance)
     if state is None:
-        return None, None
+        return LastOutput()
     await containers.set_restart(engine, state.id, on=False)
     await containers.stop(engine, state.id, grace_seconds)
     ended = await containers.inspect(engine, state.id)
     lines = await containers.last_lines(engine, state.id, _LAST_LINES)
     await containers.remove(engine, state.id)
-    return lines, how_it_ended(ended or state)
-
-
-def how_it_ended(state: ContainerState) -> dict[str, Any]:
-    picture = asdict(state)
-    return {key: picture[key] for key in ("exit_code", "out_of_memory", "restart_count")}
+    picture = asdict(ended or state)
+    return LastOutput(lines, {key: picture[key] for key in ("exit_code", "out_of_memory", "restart_count")})

@@ -35,11 +35,6 @@ ORDER BY id;
 -- name: live_of_app
 SELECT * FROM deployment WHERE app = $1 AND phase = 'live';
 
--- name: newer_is_live
-SELECT EXISTS (
-    SELECT FROM deployment WHERE app = $1 AND id > $2 AND phase IN ('live', 'replaced') AND live_at IS NOT NULL
-);
-
 -- name: advance
 -- The epoch is read with KEY SHARE: without it a write of an older server commits after a take-over.
 WITH moved AS (

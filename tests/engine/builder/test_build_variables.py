@@ -17,7 +17,7 @@ from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from stackyn_server.pipeline.build.variables import BuildVariables, told
+from stackyn_server.pipeline.build.variables import BuildVariables, inject_variables
 from tests.engine.building import succeeds
 
 Make = Callable[..., BuildRequest]
@@ -28,7 +28,7 @@ ODD = f"a 'b' \"c\" $HOME `id` \\ #, =\n{SECRET}\n"
 
 def asked(request: BuildRequest, plan: BuildPlan, values: dict[str, str]) -> tuple[BuildRequest, str]:
     """The request and the generated text of a build that knows `values`, as the pipeline makes them."""
-    way = told(plan, BuildVariables.of(values, tenant=request.tenant, key=b"k" * 32))
+    way = inject_variables(plan, BuildVariables.of(values, tenant=request.tenant, key=b"k" * 32))
     request = replace(
         request,
         secrets=way.secrets,

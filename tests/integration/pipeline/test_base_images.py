@@ -23,7 +23,7 @@ from stackyn_server.pipeline.build.make_image import MakeImage
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.store import deployments, jobs, logs
 from stackyn_server.store.database import Database
-from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.deployments import Deployment, StepResults
 from tests.integration.jobs.stage import dispatching, rows, until
 from tests.rows import a_deployment, an_app
 
@@ -54,8 +54,8 @@ class Stage:
     async def _steps(self, run: DeploymentRun) -> None:
         if run.deployment.phase is Phase.QUEUED:
             await run.move(Phase.FETCHING)
-            await run.move(Phase.PLANNING, commit="c0ffee")
-            await run.move(Phase.BUILDING, plan=PLAN.as_json())
+            await run.move(Phase.PLANNING, StepResults(commit="c0ffee"))
+            await run.move(Phase.BUILDING, StepResults(plan=PLAN.as_json()))
         digests = await base_images.ready(run, self.layout)
         if digests is not None:
             assert set(digests) == {IMAGE}

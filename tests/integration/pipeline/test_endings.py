@@ -20,7 +20,7 @@ from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs
 from stackyn_server.store.database import Database
-from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.deployments import Deployment, StepResults
 from tests.integration.jobs.stage import dispatching, put, row, rows, until, until_state
 from tests.rows import a_deployment, an_app
 
@@ -72,13 +72,13 @@ async def refuse(database: Database, table: str, event: str, when: str, instead:
         )
 
 
-async def test_what_a_tenant_wrote_keeps_no_step_from_its_row(database: Database, journal: Journal) -> None:
+async def test_any_text_of_a_tenant_can_be_recorded(database: Database, journal: Journal) -> None:
     plan = {"dockerfile": "Docker\udcfffile", "generated": UTF_16, "reasons": [UTF_16, "\x00"], "\ud800": 1}
 
     async def steps(run: DeploymentRun) -> None:
         await run.move(Phase.FETCHING)
-        await run.move(Phase.PLANNING, commit="c0ffee")
-        await run.move(Phase.BUILDING, plan=plan)
+        await run.move(Phase.PLANNING, StepResults(commit="c0ffee"))
+        await run.move(Phase.BUILDING, StepResults(plan=plan))
         run.write_log(UTF_16)
         raise DeploymentFailed(Failure(FailureCode.DOCKERFILE_INVALID, f"No stage {UTF_16}.", UTF_16, UTF_16))
 
@@ -91,7 +91,7 @@ async def test_what_a_tenant_wrote_keeps_no_step_from_its_row(database: Database
         assert "No stage" in await logs.read_text(connection, deployment.id, "build", 10_000)
 
 
-async def test_a_reason_for_waiting_may_be_anything(database: Database, journal: Journal) -> None:
+async def test_any_wait_reason_can_be_recorded(database: Database, journal: Journal) -> None:
     async def steps(run: DeploymentRun) -> None:
         raise TransientFailure(Failure(FailureCode.SOURCE_UNREACHABLE, f"It says {UTF_16}"))
 
@@ -110,7 +110,7 @@ async def test_a_reason_for_waiting_may_be_anything(database: Database, journal:
     ],
     ids=["its row", "its event", "its cleanup"],
 )
-async def test_an_ending_that_is_refused_ends_as_our_fault(
+async def test_refused_ending_is_recorded_as_our_fault(
     database: Database, journal: Journal, table: str, event: str, when: str, has_cleanup: bool
 ) -> None:
     async def steps(run: DeploymentRun) -> None:
@@ -124,7 +124,7 @@ async def test_an_ending_that_is_refused_ends_as_our_fault(
     assert bool(await rows(database, "kind = 'cleanup'")) == has_cleanup
 
 
-async def test_a_cancelled_one_whose_end_is_refused_ends_too(database: Database, journal: Journal) -> None:
+async def test_refused_cancellation_is_recorded_as_our_fault(database: Database, journal: Journal) -> None:
     async def steps(run: DeploymentRun) -> None:
         raise JobCancelled
 
@@ -133,7 +133,7 @@ async def test_a_cancelled_one_whose_end_is_refused_ends_too(database: Database,
     assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
 
 
-async def test_a_step_and_a_retry_that_are_refused_end_it(database: Database, journal: Journal) -> None:
+async def test_refused_retry_is_recorded_as_our_fault(database: Database, journal: Journal) -> None:
     async def steps(run: DeploymentRun) -> None:
         raise TransientFailure(Failure(FailureCode.SOURCE_UNREACHABLE, "The host is away."))
 
@@ -142,7 +142,7 @@ async def test_a_step_and_a_retry_that_are_refused_end_it(database: Database, jo
     assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
 
 
-async def test_an_ending_that_takes_for_ever_meets_a_deadline(database_url: str) -> None:
+async def test_recording_has_a_deadline(database_url: str) -> None:
     """A statement that the database ends again and again looks like a database that is away."""
     slow = config.DatabaseSettings(statement_seconds=0.2)
     database = await Database.open(database_url, slow, application_name="stackyn test")
@@ -165,11 +165,13 @@ async def test_an_ending_that_takes_for_ever_meets_a_deadline(database_url: str)
     assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
 
 
-async def test_what_cannot_be_put_back_now_is_left_to_cleanup(database: Database, journal: Journal) -> None:
+async def test_candidate_that_cannot_be_stopped_is_left_to_cleanup(
+    database: Database, journal: Journal
+) -> None:
     async def broken(_run: JobRun, _deployment: Deployment) -> None:
         raise KeyError("put_back")
 
-    runner = StepRunner(database, journal, Settings(), back_to=Phase.QUEUED, restore_previous=broken)
+    runner = StepRunner(database, journal, Settings(), back_to=Phase.QUEUED, stop_candidate=broken)
 
     async def steps(run: DeploymentRun) -> None:
         raise FAILED
@@ -189,7 +191,7 @@ async def test_what_cannot_be_put_back_now_is_left_to_cleanup(database: Database
     assert len(await rows(database, "kind = 'cleanup'")) == 1
 
 
-async def test_a_job_whose_reason_is_refused_ends_in_our_words(database: Database) -> None:
+async def test_refused_job_error_is_replaced_by_our_words(database: Database) -> None:
     async def fails(run: JobRun) -> None:
         raise DeploymentFailed(Failure(FailureCode.INTERNAL, "in its own words"))
 
@@ -200,7 +202,7 @@ async def test_a_job_whose_reason_is_refused_ends_in_our_words(database: Databas
     assert dead.error == "The platform failed while it worked on this."
 
 
-async def test_a_cancel_finds_the_job_or_the_one_after_it(database: Database) -> None:
+async def test_cancel_during_a_hand_over_reaches_one_of_both_jobs(database: Database) -> None:
     """A build that hands over to its release just when somebody cancels."""
     outcomes: list[str] = []
     handing_over, cancelled = asyncio.Event(), asyncio.Event()
@@ -262,7 +264,7 @@ GIT = TransientFailure(Failure(FailureCode.INTERNAL, "The copy could not be read
     ],
     ids=["well", "died once", "died twice", "git failed twice", "each once"],
 )
-async def test_a_process_that_died_twice_is_not_started_again(
+async def test_reading_process_that_died_twice_is_not_started_again(
     database: Database, journal: Journal, outcomes: list[BuildPlan | TransientFailure], left: int, words: str
 ) -> None:
     deployment = await ended(database, journal, reading(outcomes))
@@ -270,9 +272,7 @@ async def test_a_process_that_died_twice_is_not_started_again(
     assert len(outcomes) == left
 
 
-async def test_files_that_ended_two_servers_are_not_read_a_third_time(
-    database: Database, journal: Journal
-) -> None:
+async def test_files_that_ended_two_servers_are_not_read_again(database: Database, journal: Journal) -> None:
     """The job's row has counted what no server lived to tell."""
     reads: list[BuildPlan | TransientFailure] = [PLAN]
     steps = reading(reads)

@@ -9,7 +9,7 @@ from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.errors import StackynError
 from stackyn_server.store import deployments, events
 from stackyn_server.store.database import Database
-from stackyn_server.store.deployments import Moved, Mover
+from stackyn_server.store.deployments import Moved, Mover, StepResults
 from stackyn_server.store.installation import LeadershipLost
 from tests.rows import a_deployment, an_app, take_epoch
 
@@ -90,7 +90,9 @@ async def test_a_failure_keeps_its_evidence_and_ends_the_deployment(database: Da
     failure = Failure(FailureCode.BUILD_FAILED, "The build failed.", "Look at the log.", "line\x00 1")
     async with database.transaction() as connection:
         deployment = await a_deployment(connection, await an_app(connection), Phase.BUILDING)
-        failed = await deployments.advance(connection, deployment, Phase.FAILED, ME, failure=failure)
+        failed = await deployments.advance(
+            connection, deployment, Phase.FAILED, ME, StepResults(failure=failure)
+        )
     assert failed.failure == {
         "code": "BUILD_FAILED",
         "phase": "building",

@@ -8,7 +8,7 @@ import pytest
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.ids import UserId
-from stackyn_server.pipeline.build.variables import BuildVariables, told
+from stackyn_server.pipeline.build.variables import BuildVariables, inject_variables
 
 ANNA, BERT = UserId(uuid.UUID(int=1)), UserId(uuid.UUID(int=2))
 KEY = b"k" * 32
@@ -40,13 +40,15 @@ def test_digest_depends_on_all_that_is_told_and_on_who_tells_it() -> None:
 
 def test_an_app_without_variables_is_built_as_before() -> None:
     plan = own("A")
-    way = told(plan, variables({"PORT": "80"}))
+    way = inject_variables(plan, variables({"PORT": "80"}))
     assert way.plan is plan
     assert (way.digest, way.hostname, way.secrets, way.arguments) == ("", "", {}, {})
 
 
 def test_own_dockerfile_gets_secrets_and_what_it_declares() -> None:
-    way = told(own("A", "PORT", "BUILDKIT_SYNTAX"), variables({"A": "1", "B": "2", "BUILDKIT_SYNTAX": "x"}))
+    way = inject_variables(
+        own("A", "PORT", "BUILDKIT_SYNTAX"), variables({"A": "1", "B": "2", "BUILDKIT_SYNTAX": "x"})
+    )
     assert way.secrets == {"A": b"1", "B": b"2", "BUILDKIT_SYNTAX": b"x"}
     assert way.arguments == {"A": "1"}
     assert way.hostname == f"build-{way.digest}"
@@ -62,12 +64,12 @@ def test_own_dockerfile_gets_secrets_and_what_it_declares() -> None:
     ],
 )  # fmt: skip
 def test_frontends_that_name_no_hosts_build_without_cache(syntax: str, no_cache: bool) -> None:
-    assert told(own(syntax=syntax), variables({"A": "1"})).no_cache is no_cache
-    assert told(own(syntax=syntax), variables({})).no_cache is False
+    assert inject_variables(own(syntax=syntax), variables({"A": "1"})).no_cache is no_cache
+    assert inject_variables(own(syntax=syntax), variables({})).no_cache is False
 
 
 def test_generated_build_gets_secrets_and_no_arguments() -> None:
-    way = told(generated("FROM x\nUSER app\nRUN npm ci\n"), variables({"A": "s3cret"}))
+    way = inject_variables(generated("FROM x\nUSER app\nRUN npm ci\n"), variables({"A": "s3cret"}))
     assert way.plan.generated is not None and way.digest in way.plan.generated
     assert "s3cret" not in way.plan.generated
     assert way.secrets == {"A": b"s3cret"} and not way.arguments and not way.hostname
@@ -76,9 +78,9 @@ def test_generated_build_gets_secrets_and_no_arguments() -> None:
 
 def test_files_that_are_only_copied_do_not_depend_on_variables() -> None:
     plan = generated("FROM x\nCOPY . /srv/site/\n")
-    assert told(plan, variables({"A": "1"})) == told(plan, variables({}))
+    assert inject_variables(plan, variables({"A": "1"})) == inject_variables(plan, variables({}))
 
 
 def test_values_are_not_shown() -> None:
     values = variables({"A": "s3cret"})
-    assert "s3cret" not in f"{values!r} {told(own('A'), values)!r}"
+    assert "s3cret" not in f"{values!r} {inject_variables(own('A'), values)!r}"

@@ -1,0 +1,91 @@
+"""How a release takes over from the one that serves: the methods of a rollout strategy, and the choice of one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from stackyn_server.domain.memory import RolloutStrategy, choose_strategy, has_room
+from stackyn_server.pipeline.context import JobHandler
+from stackyn_server.pipeline.rollout.candidate import Candidate
+from stackyn_server.pipeline.rollout.memory import NoMemory
+from stackyn_server.pipeline.rollout.situation import billing_plan, memory_mb, read_situation
+from stackyn_server.pipeline.run import DeploymentRun
+from stackyn_server.store import routes
+from stackyn_server.store.database import Connection
+from stackyn_server.store.instances import InstanceState
+from stackyn_server.store.routes import RouteState
+from stackyn_server.store.situations import Situation
+
+
+class Strategy(JobHandler, ABC):
+    """The steps in which the two strategies differ, in the order in which `ReleaseHandler` calls them.
+
+    The two methods with a `transaction` write rows in the transaction that moves the deployment to its next phase.
+    """
+
+    async def before_want(self, run: DeploymentRun, situation: Situation) -> None:
+        """Before the candidate is recorded: free the slot that it will take."""
+
+    @abstractmethod
+    async def want(
+        self, transaction: Connection, run: DeploymentRun, situation: Situation, ports: tuple[int, ...]
+    ) -> None:
+        """Record the candidate, whose image exposes `ports`."""
+
+    async def before_boot(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
+        """Before the candidate's container is started."""
+
+    async def found_port(self, situation: Situation, candidate: Candidate) -> None:
+        """The probe has found the candidate on another port than was recorded."""
+
+    async def want_route(self, transaction: Connection, candidate: Candidate) -> None:
+        """The candidate is ready: record that the route shall lead to it."""
+
+    @abstractmethod
+    async def switch(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
+        """Have requests reach the candidate."""
+
+    async def after_live(self, situation: Situation, candidate: Candidate) -> None:
+        """After the deployment is recorded as live."""
+
+
+class StrategyChoice(JobHandler):
+    async def choose(self, run: DeploymentRun, situation: Situation) -> RolloutStrategy:
+        """Decide how the deployment's release takes over, and reserve its memory. Raises `NoMemory`."""
+        app, serving = situation.app, situation.serving
+        reserve_mb, wanted_mb = self._settings.apps.memory_reserve_mb, memory_mb(situation)
+        may_hold = self._ingress.can_hold and not billing_plan(situation, self._settings).zero_downtime
+        available_mb = await self._reservations.available_mb(app.id)
+        if serving is not None and situation.route is RouteState.HELD:
+            # Requests may be held for the slot of `serving`, so the next instance must start in that slot.
+            is_own = serving.deployment == run.deployment.id
+            is_possible = is_own or has_room(available_mb, reserve_mb, wanted_mb)
+            strategy = RolloutStrategy.IN_PLACE if is_possible else RolloutStrategy.WAIT
+        else:
+            serving_mb = serving.memory_mb if serving else None
+            strategy = choose_strategy(available_mb, reserve_mb, wanted_mb, serving_mb, may_hold=may_hold)
+        if strategy is RolloutStrategy.WAIT:
+            raise NoMemory
+        self._reservations.reserve(app.id, wanted_mb)
+        return strategy
+
+    async def need_memory_beside(self, run: DeploymentRun, situation: Situation) -> None:
+        """Reserve the memory of a release command, which runs beside the instance that serves. Raises `NoMemory`.
+
+        Where the release will take over in place, the command may use the operator's reserve, but no more than that.
+        """
+        if await self.choose(run, situation) is not RolloutStrategy.IN_PLACE:
+            return
+        available_mb = await self._reservations.available_mb(situation.app.id)
+        if not has_room(available_mb, 0, memory_mb(situation)):
+            raise NoMemory
+
+    async def keep_awake(self, run: DeploymentRun, situation: Situation) -> Situation:
+        """Where the server stopped while the app was going to sleep, keep the running instance and release the requests
+        that are held for it. Returns the situation as it is then."""
+        app, serving = situation.app, situation.serving
+        if serving is None or situation.route is not RouteState.HELD or serving.state is not InstanceState.UP:
+            return situation
+        await run.record(lambda transaction: routes.serve(transaction, app.id, serving.id))
+        self._held_requests.forget(app.id)
+        return await read_situation(run)
