@@ -89,7 +89,7 @@ async def test_all_eight_methods_with_a_restart_between_each(database: Database)
 
 async def test_a_timer_fires_once_and_is_gone(database: Database) -> None:
     await lead(database)
-    job = await put(database, Kind.MAIL, 1, run_at=in_seconds(0.2))
+    job = await put(database, Kind.MAIL, 1, run_at=in_seconds(1))
     fired: list[JobId] = []
     async with clock(database, fired) as one:
         await until(lambda: fired == [job], "it fires")
