@@ -1,2 +1,1 @@
-"""The stories: each walks the steps of one kind of job, records every step before the next, and resumes after a
-crash."""
+"""The job handlers: each records every step before the next one begins, and resumes after a crash."""

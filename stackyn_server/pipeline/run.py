@@ -25,7 +25,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate, wake_previous_release
-from stackyn_server.store import deployments, jobs
+from stackyn_server.store import deployments, installation, jobs
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.deployments import NO_RESULTS, Deployment, Moved, Mover, StepResults
 from stackyn_server.store.failures import Contention
@@ -35,12 +35,16 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _RECORD_AGAIN_SECONDS = 0.5  # between two tries to record a result
-# Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
-_LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning)
 
 
 class NotRecorded(StackynError):
     """The database answers reads, but has not taken a result within `[deadlines] recording`."""
+
+    retryable = True
+
+
+# Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
+_LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning, NotRecorded)
 
 
 class Superseded(Exception):
@@ -109,9 +113,10 @@ class DeploymentRun:
 
 
 class Recording:
-    """A transaction that is repeated until it is committed. Its block may run several times, so it only uses the
-    database. It is repeated while the database is away and on contention; a COMMIT whose answer was lost and that did
-    happen is a success.
+    """A transaction that is repeated until it is committed: an iterator of attempts, each a context manager. Its block
+    may run several times, so it must do nothing but use the database. It is repeated while the database is away and on
+    contention. When the answer to a COMMIT was lost, the deployment's row says whether it happened; without a new phase
+    the block runs again, so it must be idempotent.
 
     Raises `NotRecorded` when the database answers reads but has not taken the transaction within its deadline.
     """
@@ -158,15 +163,17 @@ class Recording:
 
     @asynccontextmanager
     async def _transact(self) -> AsyncIterator[Connection]:
-        moved = self._before
-        async with self._run.database.transaction() as connection:
+        run, moved = self._run, self._before
+        async with run.database.transaction() as connection:
             yield connection
-            if self._to is not None:
+            if self._to is None:
+                await installation.fence(connection, run.job.epoch)
+            else:
                 moved = await deployments.advance(
-                    connection, self._before, self._to, self._run.mover, self._results
+                    connection, self._before, self._to, run.mover, self._results
                 )
         if self._to is not None:
-            self._run.deployment = moved
+            run.deployment = moved
 
     async def _was_recorded(self, failure: StackynError) -> bool:
         """Wait until the database answers. True when the transaction that failed did happen."""
@@ -260,7 +267,7 @@ class StepRunner:
                     await run.job.retry(transaction, run_at, error.message)
         except Moved:
             log.info("deployment.moved_elsewhere")
-        except (*_LEFT_TO_DISPATCHER, NotRecorded):
+        except _LEFT_TO_DISPATCHER:
             raise
         except Exception:
             log.exception("retry.refused", deployment=run.deployment.id)
@@ -308,7 +315,8 @@ class StepRunner:
         raise NotRecorded("The deployment's ending could not be recorded.")
 
     async def _stop_candidate(self, run: DeploymentRun) -> StoppedCandidate | None:
-        """What can't be stopped now is left to the cleanup, which is retried until it is done."""
+        """Stop the candidate of a deployment that did not go live. If that fails, the cleanup does it, which is retried
+        until it is done."""
         if self.stop_candidate is None:
             return None
         try:

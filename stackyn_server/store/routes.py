@@ -85,7 +85,7 @@ async def revert(connection: Connection, app: AppId, instance: InstanceId) -> No
 
 
 async def hold(connection: Connection, app: AppId, instance: InstanceId) -> None:
-    """Have the proxy keep the app's requests, for whoever comes up in the slot of `instance`."""
+    """Hold the app's requests for the next instance in the slot of `instance`."""
     await connection.execute(SQL.hold, app, instance)
 
 
@@ -95,7 +95,7 @@ async def restore_previous(connection: Connection, app: AppId) -> None:
 
 
 async def forget_previous(connection: Connection, app: AppId) -> None:
-    """The instance that served before the `hold` is gone: there is no way back to it."""
+    """Forget the previous instance, which has ended."""
     await connection.execute(SQL.forget_previous, app)
 
 

@@ -1,4 +1,4 @@
-"""What a rollout decides by, in one read: app, route, the instances that serve and served, and their releases."""
+"""The state that a rollout's decisions use: app, route, the instances that serve and served, and their releases."""
 
 from __future__ import annotations
 

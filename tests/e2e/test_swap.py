@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import asyncpg
 import pytest
 
+from stackyn_server.postgres.embedded import embedded_url
 from tests.git_server import GitServer
 from tests.patience import patient
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import Tree, talking_app, tiny_app
 
 NO_MEMORY_LEFT = {"STACKYN_APPS__MEMORY_RESERVE_MB": str(2**30)}
+TEMPLATE = '{{ env "HOME" }}.example.org'  # no host name: the ingress refuses to publish it
 BODY = os.urandom(100_000)
 ANSWERS = {"0", "1", "slow", hashlib.sha256(BODY).hexdigest()}
 
@@ -82,6 +85,24 @@ async def test_failed_rollout_in_place_restarts_the_old_release(
     assert "2" not in {text.strip() for _, text in answers}
     assert len(await _containers(server, app)) == 1
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "running"
+
+
+async def test_refused_host_leaves_the_old_container_running(
+    server: ServerProcess, git: GitServer, app: int
+) -> None:
+    before = await _containers(server, app)
+    database = await asyncpg.connect(embedded_url(server.data_dir))
+    try:
+        await database.execute(
+            "INSERT INTO domain (host, app, state) VALUES ($1, $2, 'active')", TEMPLATE, app
+        )
+        failed = await server.deployed(await _redeploy(server, git, app, talking_app("5")), "failed")
+        await database.execute("DELETE FROM domain WHERE app = $1", app)
+    finally:
+        await database.close()
+    assert "host name" in failed["failure"]["message"]
+    assert await _containers(server, app) == before
+    assert (await server.visit("swap"))[0] == 200
 
 
 async def test_zero_downtime_plan_waits_for_memory_and_says_so(

@@ -25,7 +25,7 @@ from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.build import base_images
-from stackyn_server.pipeline.build.disk import need_room
+from stackyn_server.pipeline.build.disk import require_disk_space
 from stackyn_server.pipeline.build.memory import BuildMemory
 from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.build.registries import credentials_for
@@ -90,7 +90,7 @@ class Build(JobHandler):
     async def _steps(self, run: DeploymentRun) -> None:
         app = await self._app(run)
         clone = clone_of(self._clones, run.deployment.id)
-        await need_room((self._clones, self._engine.facts.root), self._settings.builds.free_disk_mb)
+        await require_disk_space((self._clones, self._engine.facts.root), self._settings.builds.free_disk_mb)
         if run.deployment.phase is Phase.QUEUED:
             await run.move(Phase.FETCHING)
         crash_point("build.fetching")

@@ -12,7 +12,7 @@ from stackyn_server.domain.failures import Failure, FailureCode, TransientFailur
 _MEBIBYTE = 1024**2
 
 
-async def need_room(folders: Iterable[Path], free_mb: int) -> None:
+async def require_disk_space(folders: Iterable[Path], free_mb: int) -> None:
     """Raise `TransientFailure` (NO_DISK) unless each folder's file system has `free_mb` MiB left for us."""
     free_bytes = min(await asyncio.gather(*(asyncio.to_thread(_free_bytes, folder) for folder in folders)))
     if free_bytes < free_mb * _MEBIBYTE:
@@ -26,7 +26,7 @@ async def need_room(folders: Iterable[Path], free_mb: int) -> None:
 
 
 def _free_bytes(folder: Path) -> float:
-    """Of the nearest folder that exists; no limit where none can be seen (an engine elsewhere)."""
+    """Return the free space at the nearest existing parent folder; no limit where none is visible (a remote engine)."""
     for there in (folder, *folder.parents[:-1]):
         try:
             return shutil.disk_usage(there).free

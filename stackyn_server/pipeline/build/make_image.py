@@ -18,7 +18,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.images.base_image_build import DEPLOYMENT, ImageNotMade
 from stackyn_server.images.image_maker import ImageMaker
 from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
-from stackyn_server.pipeline.build.disk import need_room
+from stackyn_server.pipeline.build.disk import require_disk_space
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Database
 from stackyn_server.store.installation import LeadershipLost
@@ -73,7 +73,9 @@ class MadeHere:
         """Raises `ImageNotMade`, `NeedsRegistry`, `NoSuchImage`, `TransientFailure` when the disk is full,
         `EngineUnavailable`."""
         images, seconds = self._settings.images, self._settings.deadlines.preparing
-        await need_room((images.directory, self._engine.facts.root), self._settings.builds.free_disk_mb)
+        await require_disk_space(
+            (images.directory, self._engine.facts.root), self._settings.builds.free_disk_mb
+        )
         maker = ImageMaker(
             self._engine, self._settings, _Logged(), registry=self._registry, may_go_without=False
         )

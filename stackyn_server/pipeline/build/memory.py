@@ -27,13 +27,13 @@ class Shares:
     async def take(self, owner: DeploymentId, amount: int, of: int, on_wait: Callable[[], None]) -> None:
         """Take `amount` as soon as all shares together don't exceed `of`, or as soon as nobody else has a share."""
 
-        def has_room() -> bool:
+        def has_share() -> bool:
             return not self._taken or sum(self._taken.values()) + amount <= of
 
         async with self._turn, self._freed:
-            if not has_room():
+            if not has_share():
                 on_wait()
-            await self._freed.wait_for(has_room)
+            await self._freed.wait_for(has_share)
             self._taken[owner] = amount
 
     async def give_back(self, owner: DeploymentId) -> None:

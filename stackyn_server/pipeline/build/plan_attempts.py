@@ -1,4 +1,4 @@
-"""How often a deployment's files are read: what ends the process that reads them must not end one for ever."""
+"""Limits how often a deployment's files are read: files that crash the reading process are not read for ever."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def set_idle(connection: Connection, app: App, instance: Instance, last: L
 
 
 async def wake_previous_release(connection: Connection, stopped: StoppedCandidate) -> None:
-    """Have the app's current release started in the candidate's slot, for the requests that are held for it.
+    """Enqueue a wake of the app's current release in the candidate's slot, where requests are held.
 
     The wake is the last resort: when it fails, the app has failed and is not woken again.
     """

@@ -1,4 +1,4 @@
-"""Job `sleep`: nobody uses the app. Hold its requests in the same slot, let those in progress end, stop the instance.
+"""Job `sleep`: put an unused app to sleep. Hold its requests in the same slot, wait for open ones, stop the instance.
 
 Until the container is told to end, any request cancels the sleep: the instance is still there and answers it.
 """
@@ -47,8 +47,7 @@ class Sleep(JobHandler):
 
     @staticmethod
     def _may_begin(job: JobRun, route: Route) -> bool:
-        """An interrupted attempt goes on while the route is held; after a cancelled sleep there is nothing to go on
-        with."""
+        """Return whether the sleep may begin. An interrupted attempt goes on only while the route is held."""
         return route.state is RouteState.HELD or (route.state is RouteState.SERVING and job.job.attempt == 1)
 
     async def _is_quiet(self, job: JobRun, app: App, instance: Instance) -> bool:
@@ -82,7 +81,7 @@ class Sleep(JobHandler):
         return is_quiet and is_unused and self._held_requests.hold_if_unused(app.id)
 
     async def _stop(self, job: JobRun, app: App, instance: Instance) -> None:
-        """From here on the sleep can't be cancelled: the next request is a cold start."""
+        """Record the instance as draining. The sleep can't be cancelled any more: the next request is a cold start."""
         async with self._database.transaction() as connection:
             await instances.set_draining(connection, instance.id)
         crash_point("sleep.stopping")
@@ -95,7 +94,7 @@ class Sleep(JobHandler):
             await job.finish(connection)
 
     async def _stay_awake(self, job: JobRun, app: App, instance: Instance) -> None:
-        """A request came: the instance answers it, for it has been running all the time."""
+        """Cancel the sleep: a request came, and the running instance answers it."""
         self._held_requests.pass_all(app.id)
         async with self._database.transaction() as connection:
             await routes.serve(connection, app.id, instance.id)

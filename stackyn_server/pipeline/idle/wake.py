@@ -57,7 +57,7 @@ class Wake(JobHandler):
         return None
 
     async def _app(self, job: JobRun) -> App | None:
-        """Return the app; None, and its held requests are refused, when it is not wanted to run any more."""
+        """Return the app. When the app should no longer run, refuse its held requests and return None."""
         subject = AppId(int(job.job.subject))
         async with self._database.connection() as connection:
             app = await apps.get(connection, subject)
@@ -69,27 +69,28 @@ class Wake(JobHandler):
     async def _idle_instance(self, job: JobRun, app: App) -> Instance | None:
         """Return the instance to boot; None when there is nothing to wake or the app is being deployed.
 
-        What a job that was given up has left in the held slot is taken down first.
+        First takes down what a dead job has left in the held slot.
         """
         async with self._database.connection() as connection:
             route = await routes.get(connection, app.id)
             instance = await instances.get(connection, route.instance) if route and route.instance else None
-            held = route is not None and route.state is RouteState.HELD
+            is_held = route is not None and route.state is RouteState.HELD
             made_by = instance.deployment if instance else None
             deployment = await deployments.get(connection, made_by) if made_by else None
-        if instance is None or not held:
+        if instance is None or not is_held:
             return None
         is_candidate = deployment is not None and deployment.phase is not Phase.LIVE
         if is_candidate and deployment is not None and deployment.phase in OPEN_PHASES:
             return None  # its release job goes on with it
         if instance.state in (InstanceState.STARTING, InstanceState.UP) and not is_candidate:
             return instance
+        await job.still_leading()
         last = await self._take_down(instance.id)
         async with self._database.transaction() as connection:
             return await set_idle(connection, app, instance, last)
 
     async def _start(self, job: JobRun, app: App, release: Release, instance: Instance) -> None:
-        """Start the container and see it answer. Raises `DeploymentFailed`."""
+        """Start the container and wait until it answers. Raises `DeploymentFailed`."""
         arguments = WakeArguments.parse(job.job.arguments)
         if not arguments.is_last_resort:  # else it takes the place of an instance that ran just now
             await self._have_memory(app, release)
@@ -135,7 +136,7 @@ class Wake(JobHandler):
             self._held_requests.forget(app.id)
 
     async def _give_up(self, job: JobRun, app: App, instance: Instance, failure: Failure) -> None:
-        """The app does not start: refuse its requests. A later one tries again, unless this was the last resort."""
+        """Refuse the held requests of an app that does not start. A later one tries again, but for a last resort."""
         log.info("wake.failed", app=app.id, code=failure.code.value)
         await job.still_leading()
         last = await self._take_down(instance.id)
@@ -169,7 +170,7 @@ class Wake(JobHandler):
 
     @staticmethod
     async def _tell_in(connection: Connection, app: App, failure: Failure | None) -> None:
-        """Show in the app why it is not awake (None: it is)."""
+        """Store why the app is not awake (None: it is)."""
         live = await deployments.live_of_app(connection, app.id)
         if live is not None:
             await deployments.wait(connection, live.id, _sentence(failure) if failure else None)

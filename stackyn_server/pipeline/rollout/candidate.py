@@ -47,7 +47,7 @@ async def ensure_candidate(
     exposed_ports: tuple[int, ...],
     slot: int | None = None,
 ) -> Instance:
-    """Write the release and its instance, unless an earlier attempt has. `slot` None: the free one.
+    """Write the release and its instance, unless an earlier attempt has. With `slot` None the free slot is taken.
 
     `exposed_ports` are those of the deployment's image; the engine is asked for them before the transaction begins.
     An instance that has another slot is moved, and must have no container. Raises `TransientFailure` when both slots

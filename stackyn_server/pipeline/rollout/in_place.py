@@ -1,17 +1,18 @@
 """The rollout strategy in place, where the memory for two instances is missing: hold the app's requests, end the old
 instance, start the candidate, and let the requests pass to it.
 
-The route is held for the candidate's slot from `want` to `after_live`, and that alone says that a rollout is in place.
+The row of the route is held for the candidate from `want` until the deployment is live, and that alone says that a
+rollout is in place. The proxy holds requests until `after_live`.
 """
 
 from __future__ import annotations
 
 import structlog
 
-from stackyn_server.domain.failures import TransientFailure
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers
-from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate
@@ -23,7 +24,7 @@ from stackyn_server.pipeline.teardown.drain import until_quiet
 from stackyn_server.pipeline.teardown.take_down import LastOutput
 from stackyn_server.store import instances, routes, situations
 from stackyn_server.store.database import Connection
-from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.deployments import Deployment, StepResults
 from stackyn_server.store.instances import InstanceState
 from stackyn_server.store.routes import RouteState
 from stackyn_server.store.situations import RoutedInstance, Situation
@@ -33,17 +34,17 @@ log = structlog.get_logger()
 
 class InPlace(Strategy):
     async def before_want(self, run: DeploymentRun, situation: Situation) -> None:
-        """Where requests are held already, as for an idle app, take down what has the slot that they wait for. A
-        candidate of an earlier attempt may be in the other slot: its container goes too."""
+        """Take down the instance in the slot that requests are already held for, as for an idle app. The release
+        command may have left the candidate in the other slot: the candidate moves, so its container is removed too."""
         occupant = _held_occupant(situation)
         if occupant is None:
             return
+        await run.job.still_leading()
         await self._take_down(occupant.id)
         async with self._database.connection() as connection:
             earlier = await instances.of_deployment(connection, run.deployment.id)
         if earlier is None or earlier.slot == occupant.slot:
             return
-        await run.job.still_leading()
         if (container := await containers.find(self._engine, earlier.id)) is not None:
             await containers.remove(self._engine, container.id)
 
@@ -65,7 +66,7 @@ class InPlace(Strategy):
     async def before_boot(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
         """Hold the requests, confirmed; let those in progress end; stop the previous instance. Idempotent.
 
-        Raises `NotConfirmed`, with everything as it was before.
+        Raises `DeploymentFailed` when the proxy can't hold the requests; a previous instance that ran serves again.
         """
         app, previous, hosts = situation.app, situation.previous, hosts_in(situation, self._settings)
         self._held_requests.hold(app.id)
@@ -81,13 +82,14 @@ class InPlace(Strategy):
             )
             try:
                 await self._ingress.apply(dict.fromkeys(hosts, candidate.instance.id))
-            except NotConfirmed:
-                await self._restore_route(run, previous, app.id)
+            except DeploymentFailed as error:
+                await self._restore_route(run, previous, app.id, error)
                 raise
             crash_point("swap.held")
             await self._drain(run, previous)
             await run.record(lambda transaction: instances.set_draining(transaction, previous.id))
         crash_point("swap.stopping")
+        await run.job.still_leading()
         last = await self._take_down(previous.id)
         await run.record(lambda transaction: _set_previous_gone(transaction, app.id, previous, last))
         crash_point("swap.stopped")
@@ -112,8 +114,8 @@ class InPlace(Strategy):
             self._held_requests.forget(situation.app.id)
 
     async def stop_candidate(self, job: JobRun, deployment: Deployment) -> StoppedCandidate | None:
-        """Before a deployment ends otherwise than live: stop what runs, so that the previous release can start in the
-        candidate's slot. None for a rollout that is not in place."""
+        """Stop the candidate of a deployment that ends otherwise than live, so that the previous release can start in
+        the candidate's slot. None for a rollout that is not in place."""
         async with self._database.connection() as connection:
             situation = await situations.read(connection, deployment.id)
             candidate = await of_deployment(connection, deployment.id)
@@ -132,9 +134,14 @@ class InPlace(Strategy):
         crash_point("swap.failed")
         return StoppedCandidate(app, candidate.instance, last, has_other_port(situation, candidate))
 
-    async def _restore_route(self, run: DeploymentRun, previous: RoutedInstance, app: AppId) -> None:
-        """The proxy does not hold the requests everywhere: they go to the previous instance again, which runs."""
-        await run.record(lambda transaction: routes.restore_previous(transaction, app))
+    async def _restore_route(
+        self, run: DeploymentRun, previous: RoutedInstance, app: AppId, error: DeploymentFailed
+    ) -> None:
+        """Route the app to its previous instance again, because the proxy did not confirm the hold. The phase goes back
+        in the same transaction: the next attempt chooses its strategy anew."""
+        async for attempt in run.recording(Phase.BUILT, StepResults(waiting_reason=error.message)):
+            async with attempt as transaction:
+                await routes.restore_previous(transaction, app)
         self._held_requests.refuse(app)
         try:
             await self._ingress.publish()
@@ -149,7 +156,7 @@ class InPlace(Strategy):
 
 
 def _held_occupant(situation: Situation) -> RoutedInstance | None:
-    """Return what has the slot that requests were held for before this rollout. None for an app that serves."""
+    """Return the instance in the slot that requests were held for before this rollout. None for an app that serves."""
     return situation.serving if situation.route is RouteState.HELD else None
 
 

@@ -13,7 +13,7 @@ from stackyn_server.engine import host_memory
 
 
 class NoMemory(TransientFailure):
-    """This machine has not enough free memory now; it may have it later."""
+    """The machine has too little free memory now; a later attempt may succeed."""
 
     def __init__(self) -> None:
         super().__init__(

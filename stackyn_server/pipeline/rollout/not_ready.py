@@ -22,7 +22,7 @@ _LISTEN = "Listen on the port that the environment variable PORT names, on 0.0.0
 
 
 class EndedFromOutside(TransientFailure):
-    """Somebody, or an engine that shuts down, has ended the container: the app is not to blame."""
+    """The container was ended through the engine, not by the app."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -6,8 +6,9 @@
     switch   the route leads to it, and the proxy has confirmed that
     retire   the deployment is live; what served before drains and is taken down by a job of its own
 
-Nothing is taken away before its replacement is confirmed, and the rows always say what was wanted, so that a crash
-anywhere is answered by doing the same step again. A strategy says how a step is done: side by side, or in place.
+Side by side, nothing is taken down before its replacement is confirmed; in place, the old instance ends first.
+The rows always say what is wanted, so that a step is repeated after a crash. A strategy says how a step is done:
+side by side, or in place.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ from stackyn_server.pipeline.rollout.first_visit import first_visit
 from stackyn_server.pipeline.rollout.in_place import InPlace
 from stackyn_server.pipeline.rollout.release_command import ReleaseCommand
 from stackyn_server.pipeline.rollout.side_by_side import SideBySide
-from stackyn_server.pipeline.rollout.situation import is_first, is_in_place, read_candidate, read_situation
+from stackyn_server.pipeline.rollout.situation import (
+    is_in_place,
+    nothing_served,
+    read_candidate,
+    read_situation,
+)
 from stackyn_server.pipeline.rollout.strategy import Strategy, StrategyChoice
 from stackyn_server.pipeline.rollout.switch import RouteSwitch
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner, Superseded
@@ -63,7 +69,7 @@ class ReleaseHandler(JobHandler):
 
     async def __call__(self, job: JobRun) -> None:
         run = await self._runner.run(job, self._steps)
-        # The runner would record a failure after the switch as one before it. A killed server may have gone live, too.
+        # Not a step of the runner, which takes a failure for one before the switch. A killed server may have gone live.
         if run is not None and run.deployment.phase is Phase.LIVE and await self._is_watched(job):
             await self._after_live.watch(run)
 
@@ -132,15 +138,15 @@ class ReleaseHandler(JobHandler):
     async def _probe(
         self, run: DeploymentRun, strategy: Strategy, situation: Situation, candidate: Candidate
     ) -> Candidate:
-        is_first_release = is_first(situation, candidate)
-        port = await self._until_ready(run, situation, candidate, is_first_release=is_first_release)
+        has_no_visitors = nothing_served(situation, candidate)
+        port = await self._until_ready(run, situation, candidate, has_no_visitors=has_no_visitors)
         release = candidate.release
         if port != release.port:
             await run.record(lambda transaction: releases.set_port(transaction, release.id, port))
             release = replace(release, port=port, told_port=release.told_port or release.port)
             candidate = replace(candidate, release=release)
             await strategy.found_port(situation, candidate)
-        if not is_first_release:  # before the switch, after which nothing may go wrong
+        if not has_no_visitors:  # before the switch, after which nothing may go wrong
             await containers.set_restart(self._engine, candidate.container, on=True)
         crash_point("release.probed")
         _refuse_superseded(await read_situation(run))
@@ -164,7 +170,8 @@ class ReleaseHandler(JobHandler):
         await strategy.after_live(situation, candidate)
 
     async def _retire(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
-        """Record the deployment as live, and have whatever served before retired. A first release stays watched."""
+        """Record the deployment as live and have the previous instance retired. The job of a first release goes on to
+        watch it."""
         app, release, instance = situation.app, candidate.release, candidate.instance
         drain_seconds = self._settings.apps.drain_seconds
         async for attempt in run.recording(Phase.LIVE):
@@ -177,11 +184,11 @@ class ReleaseHandler(JobHandler):
                 await releases.number(transaction, release.id, app.id)
                 await apps.set_current_release(transaction, app.id, release.id)
                 await retire_present(transaction, run.job, app, drain_seconds, apart_from=instance.id)
-                if not is_first(situation, candidate):
+                if not nothing_served(situation, candidate):
                     await run.job.finish(transaction)
 
     async def _want_command(self, run: DeploymentRun, situation: Situation) -> None:
-        """Record the candidate in whose place the release command runs. No request is held: the instance that serves
+        """Record the candidate, whose slot the release command uses. No request is held: the instance that serves
         goes on until the command has succeeded, whichever strategy its release follows then."""
         situation = await self._choice.keep_awake(run, situation)
         await self._choice.need_memory_beside(run, situation)
@@ -235,7 +242,7 @@ class ReleaseHandler(JobHandler):
         await run.record(lambda transaction: releases.image_removed(transaction, app, image))
 
     async def _until_ready(
-        self, run: DeploymentRun, situation: Situation, candidate: Candidate, *, is_first_release: bool
+        self, run: DeploymentRun, situation: Situation, candidate: Candidate, *, has_no_visitors: bool
     ) -> int:
         """Return the port on which the candidate answers. A first release need not show that it stays."""
         release, settings = candidate.release, self._settings.probe
@@ -261,7 +268,7 @@ class ReleaseHandler(JobHandler):
                 target,
                 settings,
                 within_seconds=seconds,
-                steady_seconds=0 if is_first_release else steady_seconds,
+                steady_seconds=0 if has_no_visitors else steady_seconds,
                 say=run.write_log,
             )
         )
@@ -272,8 +279,8 @@ class ReleaseHandler(JobHandler):
         )
 
     async def _known_ports(self, situation: Situation, candidate: Candidate) -> tuple[int, ...]:
-        """Return the ports that need not prove for long that they serve: where the app is reached now, or those that
-        its image exposes. None where the owner has chosen a port."""
+        """Return the ports that are accepted without a long observation: the app's current port, or those that its
+        image exposes. None where the owner has chosen a port."""
         if situation.app.settings.port:
             return ()
         if situation.current_port is not None and situation.current_told_port == candidate.release.port:

@@ -213,7 +213,7 @@ class ReleaseCommand(JobHandler):
         )
 
     async def _end(self, deployment: Deployment) -> None:
-        """End the command at once. What the engine can't do now is left to the deployment's cleanup."""
+        """End the command at once. If the engine can't, the deployment's cleanup does."""
         try:
             container = await release_containers.find(self._engine, deployment.id)
             if container is not None:

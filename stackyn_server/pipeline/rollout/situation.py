@@ -1,4 +1,4 @@
-"""What a rollout decides by, read once for each step."""
+"""The state that a rollout's decisions use, read once for each step."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def hosts_in(situation: Situation, settings: Settings) -> list[str]:
 
 
 def is_in_place(situation: Situation, candidate: Candidate) -> bool:
-    """A rollout is in place as long as the route is held for its candidate; nothing else remembers it."""
+    """Return whether the rollout is in place: the route is held for its candidate. No other row records that."""
     return situation.leads_to(candidate.instance.id, RouteState.HELD)
 
 
-def is_first(situation: Situation, candidate: Candidate) -> bool:
-    """Return whether a failure harms nobody: no instance serves, and no request is held."""
+def nothing_served(situation: Situation, candidate: Candidate) -> bool:
+    """Return whether nothing served when this rollout began: its failure harms no visitor."""
     is_switching = situation.leads_to(candidate.instance.id, RouteState.SWITCHING)
     return situation.route is RouteState.WITHDRAWN or (is_switching and situation.previous is None)
 

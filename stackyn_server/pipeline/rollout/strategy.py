@@ -24,7 +24,7 @@ class Strategy(JobHandler, ABC):
     """
 
     async def before_want(self, run: DeploymentRun, situation: Situation) -> None:
-        """Before the candidate is recorded: free the slot that it will take."""
+        """Free the slot that the candidate will take."""
 
     @abstractmethod
     async def want(
@@ -33,20 +33,20 @@ class Strategy(JobHandler, ABC):
         """Record the candidate, whose image exposes `ports`."""
 
     async def before_boot(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
-        """Before the candidate's container is started."""
+        """Prepare the start of the candidate's container."""
 
     async def found_port(self, situation: Situation, candidate: Candidate) -> None:
-        """The probe has found the candidate on another port than was recorded."""
+        """Handle a candidate that listens on another port than was recorded."""
 
     async def want_route(self, transaction: Connection, candidate: Candidate) -> None:
-        """The candidate is ready: record that the route shall lead to it."""
+        """Record that the route switches to the ready candidate."""
 
     @abstractmethod
     async def switch(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
         """Have requests reach the candidate."""
 
     async def after_live(self, situation: Situation, candidate: Candidate) -> None:
-        """After the deployment is recorded as live."""
+        """Finish the rollout after the deployment is recorded as live."""
 
 
 class StrategyChoice(JobHandler):
@@ -81,8 +81,8 @@ class StrategyChoice(JobHandler):
             raise NoMemory
 
     async def keep_awake(self, run: DeploymentRun, situation: Situation) -> Situation:
-        """Where the server stopped while the app was going to sleep, keep the running instance and release the requests
-        that are held for it. Returns the situation as it is then."""
+        """Keep the running instance of an app whose sleep was interrupted by a stop of the server, and let its held
+        requests pass. Returns the new situation."""
         app, serving = situation.app, situation.serving
         if serving is None or situation.route is not RouteState.HELD or serving.state is not InstanceState.UP:
             return situation

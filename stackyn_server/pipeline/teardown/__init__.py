@@ -1,1 +1,1 @@
-"""What is taken away: instances, apps, and what a deployment leaves behind."""
+"""Stop and remove instances, apps, and what a deployment leaves behind."""

@@ -1,4 +1,4 @@
-"""Job `cleanup`: whatever a deployment that ended without going live still holds: container, image, clone."""
+"""Job `cleanup`: remove the container, image and clone of a deployment that ended without going live."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Cleanup(JobHandler):
         crash_point("cleanup.image")
 
     async def _confirm_route(self, of: AppId, leaving: InstanceId) -> None:
-        """The route may have led to the container: have the proxy confirm today's route before it is removed."""
+        """Have the proxy confirm today's route before the container is removed: the route may have led to it."""
         async with self._database.transaction() as connection:
             app = await apps.get(connection, of)
             if app is None:

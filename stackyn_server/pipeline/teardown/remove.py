@@ -15,7 +15,7 @@ _LOOK_AGAIN_SECONDS = 0.5
 
 
 class Remove(RouteRemover):
-    """The handler of `remove` jobs: of a deleted app only a row stays, which keeps its addresses from others."""
+    """The handler of `remove` jobs. One row of a deleted app stays: it reserves the app's addresses."""
 
     async def __call__(self, job: JobRun) -> None:
         async with self._database.connection() as connection:

@@ -38,12 +38,12 @@ class Retire(JobHandler):
             await job.finish(connection)
 
     async def _drain(self, job: JobRun, pid: int, port: int) -> None:
-        """Wait until no connection to the app is left, or its deadline has passed, which a stop or delete shortens."""
+        """Wait until the app has no connection, at most until the drain's deadline. A stop or delete may shorten it."""
 
         def seconds_left(deadline: float) -> float:
             return deadline - job.now().timestamp()
 
-        async def next_limit() -> float | None:
+        async def wait_for_new_limit() -> float | None:
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await job.deadline_changed.wait()
@@ -53,7 +53,7 @@ class Retire(JobHandler):
                 return seconds_left(RetireArguments.parse(await job.read_arguments(connection)).deadline)
 
         limit = seconds_left(RetireArguments.parse(job.job.arguments).deadline)
-        await until_quiet(pid, port, limit, next_limit=next_limit)
+        await until_quiet(pid, port, limit, next_limit=wait_for_new_limit)
 
 
 async def enqueue_retire(
@@ -79,7 +79,7 @@ async def retire_present(
     *,
     apart_from: InstanceId | None = None,
 ) -> None:
-    """Have every instance of the app retired that still holds a slot, apart from one."""
+    """Have every instance of the app that holds a slot retired, except `apart_from`."""
     for instance in await instances.present_of_app(connection, app.id):
         if instance.id != apart_from and await instances.set_draining(connection, instance.id):
             await enqueue_retire(connection, app, instance, now=job.now(), drain_seconds=drain_seconds)

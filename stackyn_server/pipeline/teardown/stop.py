@@ -44,7 +44,7 @@ class Stop(RouteRemover):
 
 
 async def retire_all(connection: Connection, job: JobRun, app: App, drain_seconds: float) -> None:
-    """Nothing of the app serves any more: its live deployment is replaced by none, and its instances drain."""
+    """Mark the app's live deployment as replaced, and have all its instances drained and retired."""
     live = await deployments.live_of_app(connection, app.id)
     if live is not None:
         await deployments.advance(connection, live, Phase.REPLACED, Mover(job.epoch, job.moved_by))
