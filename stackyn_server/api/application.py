@@ -64,7 +64,7 @@ def _by_path(endpoints: tuple[Endpoint, ...]) -> dict[str, list[Endpoint]]:
 
 
 async def _continue(request: Request) -> None:
-    """Ask for the body when the client waits to be asked; ignore any other expectation."""
+    """Send `100 Continue` when the client expects it; ignore other expectations."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -31,7 +31,7 @@ class Rate(StrEnum):
 
 
 class Media(StrEnum):
-    """What a success has in its body."""
+    """The kind of body of a successful response."""
 
     JSON = "application/json"
     STREAM = "text/event-stream"

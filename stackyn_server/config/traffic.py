@@ -40,7 +40,7 @@ class IngressSettings(Table):
 
 
 class HoldSettings(Table):
-    """How the proxy keeps requests while an app wakes up or is swapped in place."""
+    """How the proxy keeps requests while an app wakes up or during a rollout in place."""
 
     port: Port = 8471
     seconds: Seconds = 100

@@ -37,7 +37,7 @@ def _health_path(path: str, field: str) -> str:
 
 
 def _command(command: str, field: str) -> str:
-    """It becomes one line of a Dockerfile, or one of the shell."""
+    """Require a single line: the value becomes a line of a Dockerfile or of a shell script."""
     command = command.strip()
     if len(command) > LONGEST_COMMAND or not command.isprintable():
         raise InvalidRequest(

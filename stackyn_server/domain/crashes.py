@@ -1,4 +1,4 @@
-"""Ends of instances that nobody asked for: what each of them counts, and how many are too many. Pure."""
+"""Crashes: how an instance's end counts, and how many crashes stop an app. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Crash:
 
 
 def stop_reason(crash: Crash, recent: int, *, limit: int, window_seconds: float) -> str | None:
-    """Return why an app with `recent` crashes within the window, `crash` the latest, is stopped. None: it goes on."""
+    """Return why an app with `recent` crashes within the window, `crash` the latest, is stopped. None: the app keeps
+    running."""
     if recent < limit:
         return None
     minutes = max(1, round(window_seconds / 60))

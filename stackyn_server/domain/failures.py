@@ -61,7 +61,7 @@ class Failure:
 
 
 class DeploymentFailed(StackynError):
-    """A step can't succeed, and trying again would not change that. Raised by any room, ends the deployment."""
+    """A step can't succeed, and trying again would not change that. Raised by any package; ends the deployment."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message, hint=failure.hint, code=failure.code.value)

@@ -39,7 +39,7 @@ class Pool(StrEnum):
 
 
 ORDINARY_PRIORITY = 0
-RAISED_PRIORITY = 1  # plans with priority_builds, and what shortens somebody's outage
+RAISED_PRIORITY = 1  # plans with priority_builds, and jobs that shorten an outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class KindSpec:
 _BUILD, _APP = "build:{app}", "app:{app}"
 _SLOT = "slot:{app}:{slot}"  # under the app's lock, a drain would block stop, delete and rollback
 
-# What takes something away is promised, so it is tried until it is done: nothing else would release the route that a
+# What takes something away must happen, so it is tried until it is done: nothing else would release the route that a
 # sleep holds, or end its container. The handlers are joined in `wiring`.
 KINDS: Mapping[Kind, KindSpec] = {
     Kind.BUILD: KindSpec(Pool.BUILDS, _BUILD, arguments=BuildArguments),

@@ -67,7 +67,8 @@ class BillingState:
 
 
 def entitles(subscription: Subscription, now: datetime) -> bool:
-    """Say whether the service is owed now. A cancelled one is paid until its end, or until the provider ends it."""
+    """Return whether the subscription entitles to service now. A cancelled subscription does until its end date, or
+    without one until the provider ends it."""
     match subscription.status:
         case SubscriptionStatus.ON_TRIAL | SubscriptionStatus.ACTIVE | SubscriptionStatus.PAST_DUE:
             return True

@@ -1,4 +1,4 @@
-"""Long answers of the engine and long request bodies, read in pieces."""
+"""Long responses of the engine and long request bodies, read in pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackyn_server.engine.errors import translated
 
 
 class EngineStream:
-    """One open answer of the engine, read in pieces. `Engine.stream` closes it in every case."""
+    """An open response of the engine, read in pieces. `Engine.stream` closes it in every case."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response

@@ -1,5 +1,5 @@
 """Validates each value before it is written into the proxy's configuration. The proxy runs Go templates over the route
-file and its rules are quoted with backticks, so each kind of value has a strict alphabet of its own."""
+file and its rules are quoted with backticks, so each kind of value has a strict set of characters of its own."""
 
 from __future__ import annotations
 

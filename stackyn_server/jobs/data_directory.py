@@ -95,8 +95,8 @@ class DataDirectory:
 
 
 def living_holder(path: Path) -> Holder | None:
-    """The process that uses the directory, if one does. Leaves the lock alone, which a server may be taking right now.
-    Blocking, brief."""
+    """Return the process that uses the directory, None without one. Does not touch the lock, which a server may be
+    taking right now. Blocks briefly."""
     try:
         holder = Holder.from_json((path / _LOCK_FILE).read_text())
         is_alive = _stat(holder.pid)[1] == holder.start_ticks

@@ -28,8 +28,11 @@ class TookTooLong(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Periodic work. All times in seconds: `every` from the end of a run to the next, `late_after` the last success it
-    is reported, and `limit` ends a run that hangs, so that it frees its place."""
+    """Periodic work; all times are in seconds.
+
+    `every`: from the end of a run to the next. `late_after`: seconds after the last success when the work is reported
+    as late; `limit`: seconds after which a run is ended.
+    """
 
     name: str
     every: float

@@ -113,7 +113,8 @@ class JobRun:
         await claims.bury(connection, self.job, self.epoch, reason)
 
     async def hand_over(self, connection: Connection) -> None:
-        """Begin a transaction that enqueues the job which goes on: a cancellation finds this job or that one.
+        """Begin a transaction that enqueues the follow-up job, so that a cancellation finds either this job or the
+        follow-up.
 
         Raises `JobCancelled`.
         """

@@ -20,7 +20,7 @@ Run = Callable[[], Awaitable[None]]
 
 @dataclass(slots=True)
 class TaskReport:
-    """How a task is doing. `last_death` is the error it died of last, without its text: texts may carry data."""
+    """State of a task. `last_death` is the class of the task's last error; error texts may contain tenants' data."""
 
     name: str
     is_running: bool = False

@@ -157,14 +157,14 @@ class Apps:
             raise Conflict(f"You already have an app called {name}.", code="NAME_TAKEN") from duplicate
 
     async def stop(self, tenant: UserId | None, app_id: AppId) -> AppView:
-        """Stop it durably: its open deployments are cancelled, its release is kept for `start`."""
+        """Stop the app durably: its open deployments are cancelled, its release is kept for `start`."""
         async with self._database.transaction() as connection:
             app = await lock_app(connection, app_id, tenant)
             await stop_app(connection, app, Mover(self._leader.epoch, "api:stop"))
             return await self._view(connection, app_id, tenant)
 
     async def delete(self, tenant: UserId | None, app_id: AppId) -> None:
-        """Make it invisible at once; route, containers, images, logs and files go for certain."""
+        """Delete the app: hide it at once, and have its route, containers, images, logs and files removed."""
         async with self._database.transaction() as connection:
             app = await lock_app(connection, app_id, tenant)
             await delete_app(connection, app, Mover(self._leader.epoch, "api:delete"))

@@ -102,7 +102,7 @@ async def stop_app(
 
 
 async def delete_app(connection: Connection, app: App, mover: Mover) -> None:
-    """Make the app invisible at once; route, containers, images, logs and files go for certain."""
+    """Delete the app: hide it at once, and have its route, containers, images, logs and files removed."""
     await apps.set_desired(connection, app.id, Desired.DELETED)
     await cancel_deployments(connection, app.id, mover)
     await jobs.enqueue_for_app(connection, Kind.REMOVE, app.id, app.tenant)

@@ -83,7 +83,7 @@ class Deployments:
         return deployment_view(deployment, slug=app.slug, container=container, waiting=waiting)
 
     async def cancel(self, tenant: UserId | None, deployment_id: DeploymentId) -> DeploymentView:
-        """End it as soon as its processes are gone; what serves goes on serving. Idempotent."""
+        """Cancel the deployment once its processes are gone; the serving instance is not affected. Idempotent."""
         mover = Mover(self._leader.epoch, "api:cancel")
         async with self._database.transaction() as connection:
             deployment = await find_deployment(connection, deployment_id, tenant)

@@ -143,9 +143,10 @@ class FirebaseAccounts:
             raise SignInRequired("This access token is not valid here.", hint="Sign in again.") from refusal
 
     async def _is_proven(self, user: FirebaseUser, token: str) -> bool:
-        """Trust the claim when it says yes. Else it may be stale: ask our own account of this uid, then the service.
+        """Return whether the address is proven: by the token's claim, our account of this uid, or Firebase.
 
-        An account counts only for the uid that it belongs to: anybody can register anybody's address at Firebase.
+        A claim that denies it may be stale. An account counts only for the uid that it belongs to: anybody can
+        register anybody's address at Firebase.
         """
         if user.email_verified:
             return True

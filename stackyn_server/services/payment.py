@@ -22,7 +22,7 @@ def require_paid(status: str) -> None:
 
 async def require_still_paid(connection: Connection, tenant: UserId | None) -> None:
     """Check again in the transaction that lets an app run, before the app is locked: an expiry at the same time waits
-    for this transaction and then stops that app too. `tenant` None is an administrator, who may."""
+    for this transaction and then stops that app too. An administrator (`tenant` None) always passes."""
     account = await accounts.share(connection, tenant) if tenant is not None else None
     if account is not None:
         require_paid(billing_status(account))

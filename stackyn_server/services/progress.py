@@ -25,7 +25,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class AppCheck:
-    """What the rows say about the serving container. `errors` has a sentence for each failed check."""
+    """The serving container as the database records it. `errors` has a sentence for each failed check."""
 
     app: AppId
     app_name: str

@@ -40,8 +40,8 @@ async def account_of_proven_address(
 ) -> tuple[Account, bool]:
     """Return the account of an address that was just proven, and whether it is new.
 
-    An unverified account is nobody's: its password, sessions, tokens and what it set for
-    registries end with the first proof.
+    An unverified account has no owner: its password, sessions, tokens and registry credentials are deleted at the
+    first proof of its address.
     """
     await accounts.lock_address(connection, email)
     account = await accounts.lock_by_email(connection, email)

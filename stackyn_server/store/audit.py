@@ -1,4 +1,4 @@
-"""Rows of `audit`: what admins did, append-only, written in the transaction of the deed."""
+"""Rows of `audit`: what admins did, append-only, written in the transaction of the action."""
 
 from __future__ import annotations
 

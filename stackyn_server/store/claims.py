@@ -27,7 +27,7 @@ CLAIM_LOCK = 7_382_160_542  # an advisory lock's key, of this database; the migr
 
 
 class NotRunning(Conflict):
-    """This attempt of the job isn't running any more: somebody else ended the row, so stop."""
+    """The row of this attempt was already ended by another writer; the handler must stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ Record = Mapping[str, Any]
 
 
 class Connection(Protocol):
-    """What we use of an asyncpg connection, inside or outside the pool. `timeout` is in seconds."""
+    """The methods of an asyncpg connection that this project uses, pooled or not. `timeout` is in seconds."""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...
     async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]: ...

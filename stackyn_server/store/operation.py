@@ -1,4 +1,4 @@
-"""What an operator's dashboard shows of the whole installation: counts only, nobody's names."""
+"""Counts of the whole installation for an operator's dashboard, without names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the server lives, and whether it can do its whole work."""
+"""Liveness and readiness."""
 
 from __future__ import annotations
 
