@@ -59,14 +59,14 @@ def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -
 
 def _line_of(text: str, keys: list[str]) -> int | None:
     """Find the line that sets `keys`, or else the line of the table that should."""
-    table, found = "", None
+    table, line_number = "", None
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = header.group(1).strip()
             if table == ".".join(keys[: table.count(".") + 1]):
-                found = number
+                line_number = number
         elif assignment := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
             path = [*table.split("."), assignment.group(1)] if table else [assignment.group(1)]
             if path == keys[: len(path)]:
                 return number
-    return found
+    return line_number

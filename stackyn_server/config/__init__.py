@@ -105,8 +105,8 @@ class Settings(Table):
             ("[ingress] http_port", self.ingress.http_port),
             ("[ingress] https_port", self.ingress.https_port),
         ):
-            if port and (other := users.setdefault(port, setting)) != setting:
-                raise ValueError(f"{other} and {setting} must differ")
+            if port and (other_setting := users.setdefault(port, setting)) != setting:
+                raise ValueError(f"{other_setting} and {setting} must differ")
 
     def public_url(self, host_label: str) -> str:
         """Return the stable public address of `<host_label>.<base domain>`, without a trailing slash."""

@@ -101,8 +101,8 @@ class Labels:
             ROLE: role.value,
         }
 
-    def ingress_container(self, wanted: str) -> dict[str, str]:
-        return {INSTALLATION: self.installation, ROLE: Role.INGRESS.value, WANTED: wanted}
+    def ingress_container(self, specification_digest: str) -> dict[str, str]:
+        return {INSTALLATION: self.installation, ROLE: Role.INGRESS.value, WANTED: specification_digest}
 
     def builder_container(
         self, *, tenant: UserId, app: AppId | None, deployment: DeploymentId

@@ -35,20 +35,20 @@ async def sample(engine: Engine, container: str) -> Sample | None:
     return None if answer is None else parse_stats(answer)
 
 
-def parse_stats(found: Mapping[str, Any]) -> Sample | None:
+def parse_stats(stats: Mapping[str, Any]) -> Sample | None:
     """Read the engine's answer. Members can be missing or null, and their names depend on the version of cgroups."""
-    memory = found.get("memory_stats") or {}
+    memory = stats.get("memory_stats") or {}
     if "usage" not in memory:
         return None
     details = memory.get("stats") or {}
     cache = int(details.get("total_inactive_file", details.get("inactive_file", 0)))
-    networks = (found.get("networks") or {}).values()
-    disk = (found.get("blkio_stats") or {}).get("io_service_bytes_recursive") or []
+    networks = (stats.get("networks") or {}).values()
+    disk = (stats.get("blkio_stats") or {}).get("io_service_bytes_recursive") or []
     return Sample(
         memory_bytes=max(0, int(memory["usage"]) - cache),
         memory_limit_bytes=int(memory.get("limit") or 0),
-        cpu_seconds_total=_cpu_nanoseconds(found) / NANOSECONDS,
-        processes=int((found.get("pids_stats") or {}).get("current") or 0),
+        cpu_seconds_total=_cpu_nanoseconds(stats) / NANOSECONDS,
+        processes=int((stats.get("pids_stats") or {}).get("current") or 0),
         received_bytes=sum(int(network.get("rx_bytes") or 0) for network in networks),
         sent_bytes=sum(int(network.get("tx_bytes") or 0) for network in networks),
         read_bytes=_disk_bytes(disk, "read"),
@@ -56,8 +56,8 @@ def parse_stats(found: Mapping[str, Any]) -> Sample | None:
     )
 
 
-def _cpu_nanoseconds(found: Mapping[str, Any]) -> int:
-    usage = (found.get("cpu_stats") or {}).get("cpu_usage") or {}
+def _cpu_nanoseconds(stats: Mapping[str, Any]) -> int:
+    usage = (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
     return int(usage.get("total_usage") or 0)
 
 

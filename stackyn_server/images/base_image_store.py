@@ -72,20 +72,20 @@ class BaseImageStore:
         """Return the path of a blob, which may not exist."""
         return self._blobs / _hexadecimal(digest)
 
-    def take(self, name: str, recipe: str, made: Path) -> StoredBaseImage:
+    def take(self, name: str, recipe: str, layout: Path) -> StoredBaseImage:
         """Add the only image of another layout (a build's result) under a name. Its blobs are copied and checked.
 
         Raises `BaseImageStoreUnusable` when that layout doesn't hold exactly one image, or a digest is wrong.
         """
-        index = _document((made / "index.json").read_bytes())
+        index = _document((layout / "index.json").read_bytes())
         if len(index.get("manifests", ())) != 1:
             raise BaseImageStoreUnusable(f"The build of {name} did not make exactly one image.")
         (listed,) = index["manifests"]
         with self._writing():
-            self._copy(made, listed["digest"])
+            self._copy(layout, listed["digest"])
             manifest = _document(self.blob(listed["digest"]).read_bytes())
             for part in (manifest["config"], *manifest["layers"]):
-                self._copy(made, part["digest"])
+                self._copy(layout, part["digest"])
             return self._enter(name, recipe, listed["digest"], listed["size"])
 
     def take_root(self, name: str, recipe: str, root: Path, architecture: str) -> StoredBaseImage:
@@ -215,12 +215,12 @@ class BaseImageStore:
             for part in (manifest["config"], *manifest["layers"]):
                 yield _hexadecimal(part["digest"])
 
-    def _copy(self, made: Path, digest: str) -> None:
+    def _copy(self, layout: Path, digest: str) -> None:
         if self.blob(digest).is_file():
             os.utime(self.blob(digest))
             return
         # In a build's result, only blobs that are here already may be links.
-        source = os.open(made / "blobs" / "sha256" / _hexadecimal(digest), os.O_RDONLY | os.O_NOFOLLOW)
+        source = os.open(layout / "blobs" / "sha256" / _hexadecimal(digest), os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(source, "rb") as content:
             written, _size = self._write(_pieces(content))
         if written != digest:

@@ -148,8 +148,8 @@ def _read(response: proxy_client.ProxyResponse) -> tuple[int | None, Publication
     return (int(instance) if instance else None), PublicationId(int(epoch), int(number))
 
 
-def _reached(served: PublicationId, wanted: PublicationId) -> bool:
-    return served.epoch == wanted.epoch and served.number >= wanted.number
+def _reached(served: PublicationId, publication: PublicationId) -> bool:
+    return served.epoch == publication.epoch and served.number >= publication.number
 
 
 def _described(response: proxy_client.ProxyResponse) -> str:

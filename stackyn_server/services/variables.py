@@ -44,8 +44,8 @@ class Variables:
         key, value = valid_variable(key.strip(), value)
         async with self._database.transaction() as connection:
             owner = (await lock_app(connection, app, tenant)).tenant
-            before, others = map(_amount, await variables.amounts(connection, app, key))
-            after = Amount(others.count + 1, others.bytes + variable_bytes(key, value))
+            before, other_amount = map(_amount, await variables.amounts(connection, app, key))
+            after = Amount(other_amount.count + 1, other_amount.bytes + variable_bytes(key, value))
             check_amount(before, after, self._limit)
             sealed = seal_variable(self._sealer, owner, app, key, value)
             row = await variables.put(connection, app, key, sealed)

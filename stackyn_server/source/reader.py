@@ -172,14 +172,17 @@ def _checked(plan: BuildPlan) -> BuildPlan:
     return BuildPlan(**values)
 
 
-def _deploying(found: DeploymentSettings) -> DeploymentSettings:
+def _deploying(deployment_settings: DeploymentSettings) -> DeploymentSettings:
     def checked(value: object) -> Any:
         if value is None:
             return None
         return _port(value) if isinstance(value, int) else _text(value)
 
     return DeploymentSettings(
-        **{name: checked(getattr(found, name)) for name in DeploymentSettings.__dataclass_fields__}
+        **{
+            name: checked(getattr(deployment_settings, name))
+            for name in DeploymentSettings.__dataclass_fields__
+        }
     )
 
 

@@ -1,15 +1,15 @@
 -- name: insert
-WITH made AS (
+WITH inserted AS (
     INSERT INTO deployment (app, tenant, cause, phase, branch, commit, plan, image, source_release)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     RETURNING *
 ), counted AS (
     UPDATE app SET deployment_count = deployment_count + 1 WHERE id = $1
-), told AS (
+), event_added AS (
     INSERT INTO event (name, tenant, app, deployment, data)
-    SELECT 'deployment.' || phase, tenant, app, id, jsonb_build_object('cause', cause) FROM made
+    SELECT 'deployment.' || phase, tenant, app, id, jsonb_build_object('cause', cause) FROM inserted
 )
-SELECT * FROM made;
+SELECT * FROM inserted;
 
 -- name: get
 SELECT * FROM deployment WHERE id = $1;
@@ -48,7 +48,7 @@ WITH moved AS (
     FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leader
     WHERE id = $1 AND phase = $2 AND version = $3
     RETURNING deployment.*
-), told AS (
+), event_added AS (
     INSERT INTO event (name, tenant, app, deployment, data)
     SELECT 'deployment.' || phase, tenant, app, id,
            jsonb_strip_nulls(jsonb_build_object('from', $2::text, 'by', moved_by, 'reason', waiting_reason,

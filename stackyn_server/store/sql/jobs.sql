@@ -68,22 +68,22 @@ SELECT pg_notify('stackyn_job', id || ' ' || state || ' deadline') FROM shortene
 -- name: waiting
 -- The waiting jobs of some apps: the place in the order of the claim (claims.sql), and what each waits for. Of a class
 -- each tenant is claimed from once a round, so a place is a sum over the other tenants' queues, and nothing is sorted.
-WITH mine AS MATERIALIZED (
+WITH asked_jobs AS MATERIALIZED (
     SELECT * FROM job WHERE app = ANY($1::bigint[]) AND state = 'waiting'
 ), due AS MATERIALIZED (
     SELECT job.id, job.pool, coalesce(turn.claimed_at, '-infinity') AS last_claim,
            greatest(job.queued_at, job.run_at) AS since, job_owner(job.tenant) AS owner,
            job_class(job.priority, greatest(job.queued_at, job.run_at), turn.claimed_at, $2) AS class
     FROM job LEFT JOIN turn ON turn.pool = job.pool AND turn.tenant = job_owner(job.tenant)
-    WHERE job.pool IN (SELECT pool FROM mine) AND job.state = 'waiting'
+    WHERE job.pool IN (SELECT pool FROM asked_jobs) AND job.state = 'waiting'
       AND (job.run_at IS NULL OR job.run_at <= now())
 ), own AS MATERIALIZED (
     SELECT due.*, (
         SELECT count(*) FROM due AS earlier
         WHERE (earlier.pool, earlier.owner, earlier.class) = (due.pool, due.owner, due.class)
           AND (earlier.since, earlier.id) <= (due.since, due.id)) AS round
-    FROM due WHERE id IN (SELECT id FROM mine)
-), places AS (
+    FROM due WHERE id IN (SELECT id FROM asked_jobs)
+), positions AS (
     SELECT own.id, own.round + coalesce((
         SELECT sum(CASE
             WHEN queue.class > own.class THEN queue.length
@@ -100,18 +100,20 @@ WITH mine AS MATERIALIZED (
         ) AS queue), 0)::bigint AS position
     FROM own
 )
-SELECT mine.app, mine.kind, mine.subject, mine.attempt, mine.run_at, mine.error, mine.queued_at, places.position,
+SELECT asked_jobs.app, asked_jobs.kind, asked_jobs.subject, asked_jobs.attempt, asked_jobs.run_at, asked_jobs.error,
+       asked_jobs.queued_at, positions.position,
        CASE
-           WHEN mine.run_at > now() THEN 'time'
-           WHEN EXISTS (SELECT FROM job AS holder WHERE holder.lock = mine.lock AND holder.state = 'running') THEN 'lock'
-           WHEN mine.kind = 'release' AND 2 <= (
+           WHEN asked_jobs.run_at > now() THEN 'time'
+           WHEN EXISTS (
+               SELECT FROM job AS holder WHERE holder.lock = asked_jobs.lock AND holder.state = 'running') THEN 'lock'
+           WHEN asked_jobs.kind = 'release' AND 2 <= (
                SELECT count(*) FROM instance
-               WHERE instance.app = mine.app AND instance.state <> 'gone'
-                 AND instance.deployment IS DISTINCT FROM mine.subject::bigint) THEN 'slot'
+               WHERE instance.app = asked_jobs.app AND instance.state <> 'gone'
+                 AND instance.deployment IS DISTINCT FROM asked_jobs.subject::bigint) THEN 'slot'
            ELSE 'place'
        END AS reason
-FROM mine LEFT JOIN places ON places.id = mine.id
-ORDER BY mine.app, mine.id;
+FROM asked_jobs LEFT JOIN positions ON positions.id = asked_jobs.id
+ORDER BY asked_jobs.app, asked_jobs.id;
 
 -- name: overview
 -- Each pool's queue. `oldest_seconds`: how long the longest waiting of the due ones has waited.
