@@ -1,4 +1,4 @@
-"""The composition root: every part that lives as long as the process, and who knows whom."""
+"""The composition root: every part that lives as long as the process, and how the parts are connected."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registries import Registries
 from stackyn_server.services.sessions import Sessions
-from stackyn_server.services.sign_up import SignUp
+from stackyn_server.services.sign_up import SignUps
 from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
 from stackyn_server.services.webhooks import BillingWebhooks
@@ -83,7 +83,7 @@ _LATE_PERIODS = 3
 
 
 class Server:
-    """Every part that lives as long as the process, wired to those it needs."""
+    """Every part that lives as long as the process, and how the parts are connected."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ class Server:
         database: Database,
         leadership: Leadership,
         keys: Keys,
-        found: installation.Installation,
+        this_installation: installation.Installation,
         metrics_token: str,
     ) -> None:
         sealer = Sealer(keys.sealing)
         clones = settings.server.data_dir / "clones"
-        engine = Engine(settings.engine, settings.network, str(found.id))
+        engine = Engine(settings.engine, settings.network, str(this_installation.id))
         journal = Journal(database, settings.builds, pause=Pause.of(settings.jobs))
         self.registry = RegistryAvailability(settings)
         builder = Builder(engine, settings, self.registry)
@@ -104,7 +104,7 @@ class Server:
             settings,
             database,
             IngressContainer(engine),
-            secret=found.secret,
+            secret=this_installation.secret,
             epoch=leadership.epoch,
             still_leading=leadership.still_leading,
         )
@@ -127,7 +127,7 @@ class Server:
             journal=journal,
             sealer=sealer,
         )
-        at_the_engine: Mapping[Kind, Handler] = {
+        engine_handlers: Mapping[Kind, Handler] = {
             Kind.BUILD: Build(context, builder, self.registry, clones, keys.derive("build variables")),
             Kind.IMAGE: MakeImage(database, MadeHere(settings, engine, builder, self.registry).make),
             Kind.RELEASE: ReleaseHandler(context),
@@ -157,7 +157,7 @@ class Server:
             pause=Pause.of(settings.jobs),
         )
         handlers: Mapping[Kind, Handler] = {
-            **{kind: self.connection.delayed(handler) for kind, handler in at_the_engine.items()},
+            **{kind: self.connection.delayed(handler) for kind, handler in engine_handlers.items()},
             Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
             Kind.EXPIRY: expiry.expire,
             Kind.HOUSEKEEPING: self.periodic,
@@ -201,7 +201,7 @@ class Server:
         supervisor.start("loop", self.metrics.watch_loop)
 
     async def _ping_watchdog(self) -> None:
-        """Tell systemd that we live, as long as the loop turns and the dispatcher runs."""
+        """Ping systemd's watchdog while the event loop and the dispatcher run."""
         seconds = telemetry.watchdog_seconds()
         while seconds is not None:
             if self.dispatcher.status().is_running:
@@ -240,7 +240,7 @@ def build_services(
     )
     return Services(
         accounts=Accounts(database, settings, passwords, sessions),
-        sign_up=SignUp(database, settings, passwords, sessions, codes, billing),
+        sign_up=SignUps(database, settings, passwords, sessions, codes, billing),
         sessions=sessions,
         identity=Identity(sessions, api_tokens, firebase),
         firebase=firebase,
@@ -262,14 +262,14 @@ def build_services(
 
 
 def _periodic(name: str, every: float, work: Handler) -> Periodic:
-    """Late is what missed two runs; a run may take as long as the time between two."""
+    """Periodic work is late after two missed runs; a run is ended after one period."""
     return Periodic(name, every, late_after=_LATE_PERIODS * every, limit=every, work=work)
 
 
 def _pools(settings: Settings) -> Mapping[Pool, int]:
     return {
         Pool.BUILDS: settings.builds.concurrency,
-        Pool.IMAGES: 1,  # there is one workshop
+        Pool.IMAGES: 1,  # base images are made one at a time
         Pool.RELEASE: settings.jobs.release_pool,
         Pool.WAKE: settings.jobs.wake_pool,
         Pool.RETIRE: settings.jobs.retire_pool,

@@ -20,7 +20,7 @@ from stackyn_server.services.logs import Logs
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registries import Registries
 from stackyn_server.services.sessions import Sessions
-from stackyn_server.services.sign_up import SignUp
+from stackyn_server.services.sign_up import SignUps
 from stackyn_server.services.usage import UsageReader
 from stackyn_server.services.variables import Variables
 from stackyn_server.services.webhooks import BillingWebhooks
@@ -31,7 +31,7 @@ Health = Callable[[], Awaitable[Readiness]]
 @dataclass(frozen=True, slots=True)
 class Services:
     accounts: Accounts
-    sign_up: SignUp
+    sign_up: SignUps
     sessions: Sessions
     apps: Apps
     deployments: Deployments

@@ -9,12 +9,12 @@ from enum import StrEnum
 class RolloutStrategy(StrEnum):
     """How a release takes over."""
 
-    SIDE_BY_SIDE = "beside"  # both run for a moment; nobody notices
+    SIDE_BY_SIDE = "beside"  # both run for a moment; no request fails
     IN_PLACE = "in_place"  # the old one ends first; requests are held meanwhile
     WAIT = "wait"  # not now
 
 
-def has_room(available_mb: int, reserve_mb: int, wanted_mb: int) -> bool:
+def fits_in_memory(available_mb: int, reserve_mb: int, wanted_mb: int) -> bool:
     """`available_mb` is what the kernel can give without swapping, `wanted_mb` the limit of what is to start."""
     return available_mb - reserve_mb >= wanted_mb
 
@@ -30,12 +30,12 @@ def choose_strategy(
 ) -> RolloutStrategy:
     """Decide how a release of `wanted_mb` takes over from one that may use `serving_mb` (None: nothing serves).
 
-    What the old one may use, its successor may: a swap in place needs room only for what is more than that.
+    A rollout in place needs only the memory by which the new limit exceeds the old one.
     """
-    if has_room(available_mb, reserve_mb, wanted_mb):
+    if fits_in_memory(available_mb, reserve_mb, wanted_mb):
         return RolloutStrategy.SIDE_BY_SIDE
     if serving_mb is None or not may_hold:
         return RolloutStrategy.WAIT
     more_mb = wanted_mb - serving_mb
-    is_enough = more_mb <= 0 or has_room(available_mb, reserve_mb, more_mb)
+    is_enough = more_mb <= 0 or fits_in_memory(available_mb, reserve_mb, more_mb)
     return RolloutStrategy.IN_PLACE if is_enough else RolloutStrategy.WAIT

@@ -58,7 +58,7 @@ _IMPLIED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class BillingEvent:
     """What a webhook says. `picture`: the subscription as it is then; `as_of`: when that was, by the provider's clock.
 
     `buyer` is the account that the checkout named, `email` the address that was given there. An event without
@@ -82,15 +82,15 @@ def check_signature(secret: str, body: bytes, signature: str) -> None:
         raise SignatureWrong
 
 
-def read_event(body: bytes) -> Event:
+def read_event(body: bytes) -> BillingEvent:
     """Return what a genuine body says. Raises `InvalidRequest` for one that is no JSON or not in the known form."""
     try:
         sent = _Sent.model_validate_json(body)
         kind = sent.data.type
         if kind not in (_SUBSCRIPTION, _INVOICE):
-            return Event(sent.meta.event_name)
+            return BillingEvent(sent.meta.event_name)
         if kind == _INVOICE and sent.meta.event_name not in _PAYMENTS:
-            return Event(sent.meta.event_name)
+            return BillingEvent(sent.meta.event_name)
         return _about_subscription(sent)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
@@ -100,7 +100,7 @@ def read_event(body: bytes) -> Event:
         raise InvalidRequest(f"The webhook's body has no usable {place or 'object'}.") from error
 
 
-def _about_subscription(sent: _Sent) -> Event:
+def _about_subscription(sent: _Sent) -> BillingEvent:
     name = sent.meta.event_name
     picture = None
     facts: _SubscriptionAttributes | _Invoice
@@ -111,7 +111,7 @@ def _about_subscription(sent: _Sent) -> Event:
     else:
         facts = _Invoice.model_validate(sent.data.attributes)
         subscription = facts.subscription_id
-    return Event(
+    return BillingEvent(
         name,
         subscription=subscription,
         picture=picture,

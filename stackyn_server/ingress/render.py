@@ -156,20 +156,20 @@ def _router_tls(context: RenderContext, entry_point: EntryPoint) -> Section:
 
 
 def _holds(context: RenderContext, upstream: Upstream) -> Section:
-    """Return the forwardAuth middlewares of a held app in order: each is one turn, and only the last may refuse."""
+    """Return the forwardAuth middlewares of a held app in order: each is one round, and only the last may refuse."""
     if upstream.held_app is None or context.hold_port is None:
         return {}
-    turns, port = context.hold_turns, validators.port(context.hold_port)
+    rounds, port = context.hold_rounds, validators.port(context.hold_port)
     return {
-        f"hold-{upstream.key}-{turn:02}": {
+        f"hold-{upstream.key}-{round_number:02}": {
             "forwardAuth": {
-                "address": f"http://127.0.0.1:{port}/hold/{upstream.held_app}/{turn}/{turns}",
+                "address": f"http://127.0.0.1:{port}/hold/{upstream.held_app}/{round_number}/{rounds}",
                 "trustForwardHeader": False,
                 "authRequestHeaders": [HOLD_HEADER],
                 "maxResponseBodySize": HOLD_ANSWER_BYTES,
             }
         }
-        for turn in range(1, turns + 1)
+        for round_number in range(1, rounds + 1)
     }
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from stackyn_server.ingress import validators
 from stackyn_server.ingress.entry_points import EntryPoint
 
-HOLD_TURN_SECONDS = 25  # Traefik ends one forwardAuth request after exactly 30 s
+HOLD_ROUND_SECONDS = 25  # Traefik ends one forwardAuth request after exactly 30 s
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,8 +55,8 @@ class RenderContext:
     allowed_origins: tuple[str, ...] = ()
 
     @property
-    def hold_turns(self) -> int:
-        return math.ceil(self.hold_seconds / HOLD_TURN_SECONDS)
+    def hold_rounds(self) -> int:
+        return math.ceil(self.hold_seconds / HOLD_ROUND_SECONDS)
 
     @property
     def marker_host(self) -> str:

@@ -1,4 +1,4 @@
-"""The news of this process: what happened to apps and deployments, told at once to whoever listens.
+"""Publishes events of apps and deployments to readers within this process.
 
 Nothing here is durable: a reader that missed something reads the rows.
 """
@@ -35,7 +35,7 @@ class Lagged:
     missed: int
 
 
-Wanted = Callable[[Notice], bool]
+NoticeFilter = Callable[[Notice], bool]
 
 
 def everything(_: Notice) -> bool:
@@ -43,41 +43,41 @@ def everything(_: Notice) -> bool:
 
 
 class Bulletin:
-    """`post` never waits. `close` ends all subscriptions after what they still hold."""
+    """`post` never waits. `close` ends all readers after their queued notices."""
 
     def __init__(self) -> None:
-        self._subscriptions: set[Subscription] = set()
+        self._readers: set[BulletinReader] = set()
         self._closed = False
 
     def post(self, notice: Notice) -> None:
-        for subscription in self._subscriptions:
-            subscription.offer(notice)
+        for reader in self._readers:
+            reader.offer(notice)
 
     @contextmanager
     def subscribe(
-        self, wanted: Wanted = everything, *, kept: int = _KEPT_FOR_A_READER
-    ) -> Iterator[Subscription]:
-        """Listen from now on; iterate over what this gives. At most `kept` notices wait for a slow reader."""
-        subscription = Subscription(wanted, kept)
+        self, is_wanted: NoticeFilter = everything, *, kept: int = _KEPT_FOR_A_READER
+    ) -> Iterator[BulletinReader]:
+        """Subscribe; iterate over the returned reader. At most `kept` notices wait for a slow reader."""
+        reader = BulletinReader(is_wanted, kept)
         if self._closed:
-            subscription.end()
-        self._subscriptions.add(subscription)
+            reader.end()
+        self._readers.add(reader)
         try:
-            yield subscription
+            yield reader
         finally:
-            self._subscriptions.discard(subscription)
+            self._readers.discard(reader)
 
     def close(self) -> None:
         self._closed = True
-        for subscription in self._subscriptions:
-            subscription.end()
+        for reader in self._readers:
+            reader.end()
 
 
-class Subscription:
-    """Iterate over it once: notices in their order, with `Lagged` where some were dropped."""
+class BulletinReader:
+    """Iterate over a reader once: notices in their order, with `Lagged` where some were dropped."""
 
-    def __init__(self, wanted: Wanted, kept: int) -> None:
-        self._wanted = wanted
+    def __init__(self, is_wanted: NoticeFilter, kept: int) -> None:
+        self._is_wanted = is_wanted
         self._kept = kept
         self._waiting: deque[Notice] = deque()
         self._missed = 0
@@ -85,7 +85,7 @@ class Subscription:
         self._news = asyncio.Event()
 
     def offer(self, notice: Notice) -> None:
-        if not self._wanted(notice):
+        if not self._is_wanted(notice):
             return
         if len(self._waiting) == self._kept:
             self._waiting.popleft()

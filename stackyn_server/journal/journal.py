@@ -74,7 +74,7 @@ class Journal:
     def write(self, app: AppId, deployment: DeploymentId, kind: LogKind, text: str) -> None:
         """Take a piece of a log, whole lines or not. Never waits and never fails."""
         stream = self._stream((app, deployment, kind))
-        self._pending_bytes += stream.feed(text, self._room)
+        self._pending_bytes += stream.feed(text, self._free_bytes)
         self._dirty.set()
         if stream.pending_bytes >= CHUNK_BYTES:
             self._urgent.set()
@@ -86,7 +86,7 @@ class Journal:
     async def flush(self, deployment: DeploymentId) -> None:
         """Return when all text of the deployment is in the database, however long that is away."""
         for stream in self._of(deployment):
-            self._pending_bytes += stream.end_line(self._room)
+            self._pending_bytes += stream.end_line(self._free_bytes)
         next_pass = self._passes_begun + 1
         self._dirty.set()
         self._urgent.set()
@@ -112,7 +112,7 @@ class Journal:
     async def close(self) -> None:
         """Store the rest, after `run` has ended; give up at once when the database is away."""
         for stream in self._streams.values():
-            self._pending_bytes += stream.end_line(self._room)
+            self._pending_bytes += stream.end_line(self._free_bytes)
         if not await self._store():
             log.error("journal.lost", bytes=self._unstored_bytes)
 
@@ -156,7 +156,7 @@ class Journal:
         return [stream for key, stream in self._streams.items() if key[1] == deployment]
 
     @property
-    def _room(self) -> int:
+    def _free_bytes(self) -> int:
         return self._backlog_bytes - self.waiting_bytes
 
     async def _store(self) -> bool:

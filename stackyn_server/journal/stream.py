@@ -34,25 +34,25 @@ class Stream:
     def has_pending(self) -> bool:
         return bool(self._pending or self._left_out)
 
-    def feed(self, text: str, room: int) -> int:
+    def feed(self, text: str, free_bytes: int) -> int:
         """Take more of the log and return how many bytes that keeps in memory.
 
-        Lines beyond `room` bytes are only counted, and those beyond the limit are dropped.
+        Lines beyond `free_bytes` are only counted, and those beyond the limit are dropped.
         """
-        return self._keep(self._lines.feed(text), room)
+        return self._keep(self._lines.feed(text), free_bytes)
 
-    def end_line(self, room: int) -> int:
+    def end_line(self, free_bytes: int) -> int:
         """End the last line, which has no newline. Otherwise like `feed`."""
-        return self._keep(self._lines.rest(), room)
+        return self._keep(self._lines.rest(), free_bytes)
 
-    def _keep(self, lines: list[str], room: int) -> int:
+    def _keep(self, lines: list[str], free_bytes: int) -> int:
         kept_bytes = 0
         if self._is_full():
             return kept_bytes
         for line in lines:
             line = self.redact(storable(line)) + "\n"
             size = len(line.encode())
-            if self._left_out or kept_bytes + size > room:
+            if self._left_out or kept_bytes + size > free_bytes:
                 self._left_out += 1
             else:
                 self._pending.append(line)

@@ -1,4 +1,4 @@
-"""Decides whether a held request may pass. The proxy asks once for each turn of each held request."""
+"""Decides whether a held request may pass. The proxy asks once for each round of each held request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stackyn_server import config
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
-from stackyn_server.ingress.render_context import HOLD_TURN_SECONDS
+from stackyn_server.ingress.render_context import HOLD_ROUND_SECONDS
 from stackyn_server.pipeline.idle.held_requests import HeldRequests, HoldDecision
 from stackyn_server.store import jobs, routes
 from stackyn_server.store.database import Database
@@ -38,20 +38,20 @@ class RequestHold:
         self._held_requests = held_requests
         self._settings = settings
 
-    async def refusal(self, app: AppId, *, is_last_turn: bool) -> Refusal | None:
-        """Return why the request is refused, or None when it may pass to the app or to its next turn.
+    async def refusal(self, app: AppId, *, is_last_round: bool) -> Refusal | None:
+        """Return why the request is refused, or None when it may pass to the app or to its next round.
 
-        Takes at most one turn, which is less than the proxy's own limit of 30 s.
+        Takes at most one round, which is less than the proxy's own limit of 30 s.
         """
         decision = self._held_requests.ask(app)
         if decision is HoldDecision.WAIT:
             if self._held_requests.waiting(app) >= self._settings.most_per_app:
                 return Refusal.CROWDED
             try:
-                async with asyncio.timeout(HOLD_TURN_SECONDS):
+                async with asyncio.timeout(HOLD_ROUND_SECONDS):
                     decision = await self._wait_for_decision(app)
             except TimeoutError:
-                return Refusal.STARTING if is_last_turn else None
+                return Refusal.STARTING if is_last_round else None
             except StackynError as error:
                 log.warning("hold.failed", app=app, reason=error.message)
                 return Refusal.STARTING

@@ -22,7 +22,7 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.reconcile.health import HealthChecks
 from stackyn_server.store import instances, jobs
 from stackyn_server.store.database import Database
-from stackyn_server.store.instances import RoutedInstance
+from stackyn_server.store.instances import RouteTarget
 
 _SECONDS_PER_MINUTE = 60.0
 
@@ -72,12 +72,12 @@ class IdleApps:
                 for app in to_wake:
                     await jobs.enqueue_for_app(connection, Kind.WAKE, app.app, app.tenant)
 
-    def _may_sleep(self, app: RoutedInstance) -> bool:
+    def _may_sleep(self, app: RouteTarget) -> bool:
         plans = self._settings.plans
         plan = plans.get(app.plan) or plans[self._settings.billing.default_plan]
         return self._ingress.can_hold and self._settings.apps.idle_minutes > 0 and not plan.always_on
 
-    async def _is_idle(self, app: RoutedInstance, counts: Mapping[AppId, int] | None) -> bool:
+    async def _is_idle(self, app: RouteTarget, counts: Mapping[AppId, int] | None) -> bool:
         pid = 0
         if counts is None:
             pid = await self._pid(app)
@@ -94,6 +94,6 @@ class IdleApps:
         pid = pid or await self._pid(app)
         return pid > 0 and await asyncio.to_thread(sockets.count_connections, pid, app.port) == 0
 
-    async def _pid(self, app: RoutedInstance) -> int:
+    async def _pid(self, app: RouteTarget) -> int:
         state = await containers.find(self._engine, app.instance)
         return state.pid if state else 0

@@ -41,7 +41,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class SubscriptionView:
     """`status` is trial, active, expired or cancelled."""
 
     status: str
@@ -56,7 +56,7 @@ class Subscription:
 class Profile:
     account: AccountView
     quota: Quota
-    subscription: Subscription | None
+    subscription: SubscriptionView | None
 
 
 def account_view(account: Account) -> AccountView:
@@ -96,14 +96,14 @@ def profile_view(settings: Settings, account: Account, reserved: Reservation) ->
     )
 
 
-def _subscription(settings: Settings, account: Account) -> Subscription | None:
+def _subscription(settings: Settings, account: Account) -> SubscriptionView | None:
     """Describe the account's trial or subscription; None without one, and where plans are not sold."""
     is_subscribed = account.trial_started_at is not None or account.paid_by is not None
     status = billing_status(account)
     if not is_sold(settings) or not (is_subscribed or status == EXPIRED):
         return None
     name, plan = billing_plan(settings, account.plan)
-    return Subscription(
+    return SubscriptionView(
         status=CANCELLED if status == ACTIVE and account.paid_until is not None else status,
         plan=name,
         trial_started_at=account.trial_started_at,

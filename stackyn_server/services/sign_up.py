@@ -17,7 +17,7 @@ from stackyn_server.store.codes import Purpose
 from stackyn_server.store.database import Connection, Database
 
 
-class SignUp:
+class SignUps:
     def __init__(
         self,
         database: Database,

@@ -11,7 +11,7 @@ import structlog
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import SubscriptionStatus
-from stackyn_server.gateways.lemon_squeezy import Event, Payment, check_signature, read_event
+from stackyn_server.gateways.lemon_squeezy import BillingEvent, Payment, check_signature, read_event
 from stackyn_server.gateways.mail.templates import MailTemplate
 from stackyn_server.security.secret_files import read_secret
 from stackyn_server.services.account_views import NO_PROVIDER
@@ -55,7 +55,7 @@ class BillingWebhooks:
             await subscriptions.end_event(connection, digest, outcome, account)
         log.info("billing.event", name=event.name, subscription=event.subscription, outcome=outcome)
 
-    async def _apply(self, connection: Connection, event: Event) -> tuple[str, UserId | None]:
+    async def _apply(self, connection: Connection, event: BillingEvent) -> tuple[str, UserId | None]:
         if event.subscription is None:
             return "of no interest", None
         # Advisory locks come before row locks, the address's first: a proof of the address takes them in this order.
@@ -75,7 +75,7 @@ class BillingWebhooks:
         return "applied", account.id
 
     async def _record(
-        self, connection: Connection, event: Event, subscription: str, account: Account | None
+        self, connection: Connection, event: BillingEvent, subscription: str, account: Account | None
     ) -> bool:
         """Record the event's subscription. False when a newer event was recorded."""
         as_of = event.as_of or datetime.now(UTC)
@@ -92,8 +92,10 @@ class BillingWebhooks:
             await subscriptions.set_status(connection, subscription, status, instead_of=former, as_of=as_of)
         return True
 
-    async def _account(self, connection: Connection, event: Event, subscription: str) -> Account | None:
-        """Find whose it is, and lock the row: by an earlier event, by the checkout, or by a proven address."""
+    async def _account(
+        self, connection: Connection, event: BillingEvent, subscription: str
+    ) -> Account | None:
+        """Find the event's account by an earlier event, the checkout or a proven address, and lock its row."""
         owner = await subscriptions.owner(connection, subscription)
         for account_id in (owner, UserId(event.buyer) if event.buyer else None):
             if (

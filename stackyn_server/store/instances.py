@@ -61,7 +61,7 @@ class ServingInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class RoutedInstance:
+class RouteTarget:
     """The instance that the route of an app leads to, or for which its requests are held. `plan`: the billing plan."""
 
     app: AppId
@@ -206,9 +206,9 @@ async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId, boo
     ]
 
 
-async def routed(connection: Connection) -> list[RoutedInstance]:
+async def routed(connection: Connection) -> list[RouteTarget]:
     """Return where the routes of running apps lead, without apps that have an open job."""
-    return [RoutedInstance(**dict(row)) for row in await connection.fetch(SQL.routed)]
+    return [RouteTarget(**dict(row)) for row in await connection.fetch(SQL.routed)]
 
 
 async def purge(connection: Connection, keep_days: int, limit: int) -> None:

@@ -12,9 +12,8 @@ from stackyn_server.api.wire.base import (
     Text,
     left_out_when_none,
 )
-from stackyn_server.services.account_views import Profile
+from stackyn_server.services.account_views import Profile, SubscriptionView
 from stackyn_server.services.account_views import Quota as QuotaView
-from stackyn_server.services.account_views import Subscription as SubscriptionView
 from stackyn_server.services.accounts import SignedIn as SignedInView
 
 MEBIBYTES_PER_GIBIBYTE = 1024

@@ -12,7 +12,7 @@ from stackyn_server.domain.deployments import OPEN_PHASES, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.domain.jobs import WakeArguments
-from stackyn_server.domain.memory import has_room
+from stackyn_server.domain.memory import fits_in_memory
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler
@@ -120,7 +120,7 @@ class Wake(JobHandler):
 
     async def _have_memory(self, app: App, release: Release) -> None:
         available = await self._reservations.available_mb(app.id)
-        if not has_room(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
+        if not fits_in_memory(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
             raise NoMemory
 
     async def _serve(self, job: JobRun, app: App) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from stackyn_server.domain.memory import RolloutStrategy, choose_strategy, has_room
+from stackyn_server.domain.memory import RolloutStrategy, choose_strategy, fits_in_memory
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.memory import NoMemory
@@ -59,7 +59,7 @@ class StrategyChoice(JobHandler):
         if serving is not None and situation.route is RouteState.HELD:
             # Requests may be held for the slot of `serving`, so the next instance must start in that slot.
             is_own = serving.deployment == run.deployment.id
-            is_possible = is_own or has_room(available_mb, reserve_mb, wanted_mb)
+            is_possible = is_own or fits_in_memory(available_mb, reserve_mb, wanted_mb)
             strategy = RolloutStrategy.IN_PLACE if is_possible else RolloutStrategy.WAIT
         else:
             serving_mb = serving.memory_mb if serving else None
@@ -77,7 +77,7 @@ class StrategyChoice(JobHandler):
         if await self.choose(run, situation) is not RolloutStrategy.IN_PLACE:
             return
         available_mb = await self._reservations.available_mb(situation.app.id)
-        if not has_room(available_mb, 0, memory_mb(situation)):
+        if not fits_in_memory(available_mb, 0, memory_mb(situation)):
             raise NoMemory
 
     async def keep_awake(self, run: DeploymentRun, situation: Situation) -> Situation:

@@ -29,7 +29,7 @@ async def test_endless_output_leaves_the_loop_to_others(endless: bytes) -> None:
     def say(line: str) -> None:
         nonlocal told
         told += 1
-        journal.feed(f"{line}\n", room=1_000_000)
+        journal.feed(f"{line}\n", free_bytes=1_000_000)
 
     telling = BuildLogWriter(BuildkitProgress(), say)
 

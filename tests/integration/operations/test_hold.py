@@ -42,7 +42,7 @@ async def app(database: Database) -> AppId:
 async def proxy(
     database: Database, held_requests: HeldRequests, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
-    monkeypatch.setattr(hold, "HOLD_TURN_SECONDS", TURN_SECONDS)
+    monkeypatch.setattr(hold, "HOLD_ROUND_SECONDS", TURN_SECONDS)
     request_hold = RequestHold(database, held_requests, config.HoldSettings(most_per_app=MOST))
     async with TestClient(TestServer(create_hold_app(request_hold, RETRY_SECONDS))) as client:
         yield client
