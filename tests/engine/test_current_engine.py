@@ -40,7 +40,7 @@ VARIANTS = {
 @pytest.mark.full
 @pytest.mark.timeout(START_SECONDS + SUITE_SECONDS + STOP_SECONDS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_room_works_with_a_current_engine(variant: str) -> None:
+def test_the_engine_tests_pass_with_a_current_engine(variant: str) -> None:
     with tempfile.TemporaryDirectory() as folder, _engine(variant, Path(folder)) as (socket, pid):
         suite = subprocess.run(
             [
