@@ -29,7 +29,7 @@ class Made:
         self.layers = [self.add(content) for content in layers]
         config = self.add(b"{}")
         manifest = json.dumps(
-            {"config": {"digest": config}, "layers": [{"digest": one} for one in self.layers]}
+            {"config": {"digest": config}, "layers": [{"digest": digest} for digest in self.layers]}
         )
         self.manifest = self.add(manifest.encode())
         self.write_index(self.manifest)
@@ -57,13 +57,13 @@ def age(image_store: BaseImageStore, digest: str) -> None:
 
 
 def test_image_is_found_by_its_name(image_store: BaseImageStore, tmp_path: Path) -> None:
-    made = Made(tmp_path / "out", b"layer")
+    layout = Made(tmp_path / "out", b"layer")
 
-    image_store.take(NAME, "recipe", made.folder)
+    image_store.take(NAME, "recipe", layout.folder)
 
-    assert image_store.entries()[NAME].digest == made.manifest
+    assert image_store.entries()[NAME].digest == layout.manifest
     assert image_store.entries()[NAME].recipe == "recipe"
-    assert BaseImages.read(image_store.folder).digest(NAME) == made.manifest
+    assert BaseImages.read(image_store.folder).digest(NAME) == layout.manifest
     assert [file.read_bytes() for file in image_store.layers(image_store.entries()[NAME])] == [b"layer"]
 
 
@@ -107,13 +107,13 @@ def test_replaced_image_stays_for_builds_that_have_it(image_store: BaseImageStor
 
 
 def test_prune_keeps_what_an_image_has(image_store: BaseImageStore, tmp_path: Path) -> None:
-    made = Made(tmp_path / "out", b"layer")
-    image_store.take(NAME, "", made.folder)
-    age(image_store, made.layers[0])
+    layout = Made(tmp_path / "out", b"layer")
+    image_store.take(NAME, "", layout.folder)
+    age(image_store, layout.layers[0])
 
     image_store.prune()
 
-    assert image_store.blob(made.layers[0]).exists()
+    assert image_store.blob(layout.layers[0]).exists()
 
 
 def test_removed_image_has_no_name_any_more(image_store: BaseImageStore, tmp_path: Path) -> None:
@@ -125,10 +125,10 @@ def test_removed_image_has_no_name_any_more(image_store: BaseImageStore, tmp_pat
 
 
 def test_image_is_unused_until_it_is_used(image_store: BaseImageStore, tmp_path: Path) -> None:
-    made = Made(tmp_path / "out", b"layer")
-    image_store.take(NAME, "", made.folder)
+    layout = Made(tmp_path / "out", b"layer")
+    image_store.take(NAME, "", layout.folder)
     assert image_store.unused(KEPT_SECONDS) == []
-    age(image_store, made.manifest)
+    age(image_store, layout.manifest)
     assert image_store.unused(KEPT_SECONDS) == [NAME]
 
     image_store.mark_used([NAME, "stackyn/forgotten:1"])
@@ -139,43 +139,43 @@ def test_image_is_unused_until_it_is_used(image_store: BaseImageStore, tmp_path:
 def test_links_to_blobs_that_are_here_are_not_followed(image_store: BaseImageStore, tmp_path: Path) -> None:
     below = Made(tmp_path / "below", b"below")
     image_store.take("stackyn/below:1", "", below.folder)
-    made = Made(tmp_path / "out", b"below", b"layer")
-    made.blob(made.layers[0]).unlink()
-    made.blob(made.layers[0]).symlink_to("/oci/blobs/sha256/of-the-container")
+    layout = Made(tmp_path / "out", b"below", b"layer")
+    layout.blob(layout.layers[0]).unlink()
+    layout.blob(layout.layers[0]).symlink_to("/oci/blobs/sha256/of-the-container")
 
-    image_store.take(NAME, "", made.folder)
+    image_store.take(NAME, "", layout.folder)
 
-    assert image_store.blob(made.layers[0]).read_bytes() == b"below"
+    assert image_store.blob(layout.layers[0]).read_bytes() == b"below"
 
 
 def test_other_links_are_refused(image_store: BaseImageStore, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"layer")
-    made = Made(tmp_path / "out", b"layer")
-    made.blob(made.layers[0]).unlink()
-    made.blob(made.layers[0]).symlink_to(secret)
+    layout = Made(tmp_path / "out", b"layer")
+    layout.blob(layout.layers[0]).unlink()
+    layout.blob(layout.layers[0]).symlink_to(secret)
 
     with pytest.raises(OSError):
-        image_store.take(NAME, "", made.folder)
+        image_store.take(NAME, "", layout.folder)
     assert image_store.entries() == {}
 
 
 def test_blob_must_be_what_it_is_called(image_store: BaseImageStore, tmp_path: Path) -> None:
-    made = Made(tmp_path / "out", b"layer")
-    made.blob(made.layers[0]).write_bytes(b"other")
+    layout = Made(tmp_path / "out", b"layer")
+    layout.blob(layout.layers[0]).write_bytes(b"other")
 
     with pytest.raises(BaseImageStoreUnusable, match="not what it is called"):
-        image_store.take(NAME, "", made.folder)
+        image_store.take(NAME, "", layout.folder)
     assert image_store.entries() == {}
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_result_must_be_one_image(image_store: BaseImageStore, tmp_path: Path, count: int) -> None:
-    made = Made(tmp_path / "out", b"layer")
-    made.write_index(*[made.manifest] * count)
+    layout = Made(tmp_path / "out", b"layer")
+    layout.write_index(*[layout.manifest] * count)
 
     with pytest.raises(BaseImageStoreUnusable, match="exactly one image"):
-        image_store.take(NAME, "", made.folder)
+        image_store.take(NAME, "", layout.folder)
 
 
 def test_root_file_system_becomes_an_image(image_store: BaseImageStore, tmp_path: Path) -> None:

@@ -20,16 +20,16 @@ def test_certificates_and_settings_are_taken_over(tmp_path: Path) -> None:
     write(tmp_path, "etc/pip.conf", "[global]\nindex-url = https://mirror.example/simple\n")
     write(tmp_path, "etc/npmrc", "registry=https://mirror.example/npm\n")
 
-    found = host_settings.read_host_settings(tmp_path)
+    settings = host_settings.read_host_settings(tmp_path)
 
-    assert {str(path) for path in found.files} == {
+    assert {str(path) for path in settings.files} == {
         "etc/ssl/certs/ca-certificates.crt",
         "usr/local/share/ca-certificates/own.crt",
         "etc/pip.conf",
         "usr/local/etc/npmrc",
     }
-    assert found.files[PurePosixPath("usr/local/etc/npmrc")] == b"registry=https://mirror.example/npm\n"
-    assert found.left_out == ()
+    assert settings.files[PurePosixPath("usr/local/etc/npmrc")] == b"registry=https://mirror.example/npm\n"
+    assert settings.left_out == ()
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_certificates_and_settings_are_taken_over(tmp_path: Path) -> None:
 def test_file_with_a_credential_is_left_out_and_said(tmp_path: Path, path: str, text: str) -> None:
     write(tmp_path, path, text)
 
-    found = host_settings.read_host_settings(tmp_path)
+    settings = host_settings.read_host_settings(tmp_path)
 
-    assert found.files == {}
-    assert found.left_out == (tmp_path / path,)
+    assert settings.files == {}
+    assert settings.left_out == (tmp_path / path,)
 
 
 def test_digest_tells_other_settings_apart(tmp_path: Path) -> None:

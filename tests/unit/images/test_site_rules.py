@@ -24,7 +24,7 @@ def rules(tmp_path: Path, part: str, text: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("line", "made"),
+    ("line", "rule"),
     [
         ("/old /new", 'if ($uri ~ "^/old/?$") { return 301 "/new$is_args$args"; }'),
         ("/old /new 302", 'if ($uri ~ "^/old/?$") { return 302 "/new$is_args$args"; }'),
@@ -43,8 +43,8 @@ def rules(tmp_path: Path, part: str, text: str) -> subprocess.CompletedProcess[s
         ("/old /new 301!", ""),
     ],
 )
-def test_a_redirect_becomes_one_line(tmp_path: Path, line: str, made: str) -> None:
-    assert rules(tmp_path, "fallback", f"{line}\r\n\n").stdout.strip() == made
+def test_a_redirect_becomes_one_line(tmp_path: Path, line: str, rule: str) -> None:
+    assert rules(tmp_path, "fallback", f"{line}\r\n\n").stdout.strip() == rule
 
 
 def test_a_forced_redirect_comes_before_the_files(tmp_path: Path) -> None:
