@@ -41,9 +41,9 @@ DAEMON_OPTION = "--oci-worker-net=host"
 
 def add_daemon_option(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     """Have the daemon of each build get another option, after `DAEMON_OPTION`."""
-    wanted = builder_container.creation_body
+    creation_body = builder_container.creation_body
     change = f"s/{DAEMON_OPTION}/& {option}/"
     entry = ["bash", "-c", f"sed '{change}' {builder_container.PROGRAM} >/tmp/build && exec bash /tmp/build"]
     monkeypatch.setattr(
-        builder_container, "creation_body", lambda *given: wanted(*given) | {"Entrypoint": entry}
+        builder_container, "creation_body", lambda *given: creation_body(*given) | {"Entrypoint": entry}
     )

@@ -57,7 +57,7 @@ def test_all_that_a_request_asks_for_is_said() -> None:
         has_registry=True,
     )
 
-    found = options(words)
+    build_options = options(words)
     for option in (
         "filename=docker/Dockerfile",
         "target=web",
@@ -66,7 +66,7 @@ def test_all_that_a_request_asks_for_is_said() -> None:
         "no-cache=",
         f"context:stackyn/python:3.11=oci-layout://base@{DIGEST}",
     ):
-        assert option in found
+        assert option in build_options
     assert "id=token,src=work/control/secrets/token" in words
     assert not any("cmdline" in option for option in options(arguments(request(), {}, has_registry=True)))
 
@@ -94,15 +94,15 @@ def test_secrets_are_only_in_the_control_tar() -> None:
     asked = request(secrets={"token": b"s3cret"}, docker_config='{"auths": {}}')
     words = arguments(asked, {}, has_registry=False)
 
-    found = members(control_tar(words, daemon_configuration("linux/amd64", 5), asked))
+    files = members(control_tar(words, daemon_configuration("linux/amd64", 5), asked))
 
-    assert found["control/secrets/token"] == b"s3cret"
-    assert found["control/docker/config.json"] == b'{"auths": {}}'
-    assert found["control/arguments"].split(b"\0")[:-1] == [word.encode() for word in words]
+    assert files["control/secrets/token"] == b"s3cret"
+    assert files["control/docker/config.json"] == b'{"auths": {}}'
+    assert files["control/arguments"].split(b"\0")[:-1] == [word.encode() for word in words]
     assert "s3cret" not in f"{words} {asked}"
 
 
 def test_the_daemons_configuration_is_valid_and_bounds_its_cache() -> None:
-    found = tomllib.loads(daemon_configuration("linux/arm64", 77))
+    settings = tomllib.loads(daemon_configuration("linux/arm64", 77))
 
-    assert found["worker"]["oci"] == {"platforms": ["linux/arm64"], "gc": True, "maxUsedSpace": "77MB"}
+    assert settings["worker"]["oci"] == {"platforms": ["linux/arm64"], "gc": True, "maxUsedSpace": "77MB"}

@@ -16,42 +16,42 @@ NAME = "stackyn/python:3.11"
 
 
 def test_an_image_is_found_by_its_name(tmp_path: Path) -> None:
-    made = MadeLayout(tmp_path / "images")
-    manifest = made.manifest([layer({"a": b"1"})])
-    made.index(named(manifest, NAME), made.manifest([layer({"b": b"2"})]))
+    layout = MadeLayout(tmp_path / "images")
+    manifest = layout.manifest([layer({"a": b"1"})])
+    layout.index(named(manifest, NAME), layout.manifest([layer({"b": b"2"})]))
 
-    found = BaseImages.read(made.folder)
+    images = BaseImages.read(layout.folder)
 
-    assert found.digests == {NAME: manifest["digest"]}
-    assert json.loads(found.blob(found.digest(NAME)).read_bytes())["schemaVersion"] == 2
+    assert images.digests == {NAME: manifest["digest"]}
+    assert json.loads(images.blob(images.digest(NAME)).read_bytes())["schemaVersion"] == 2
 
 
 def test_a_replaced_index_is_read_again_and_only_then(tmp_path: Path) -> None:
-    made = MadeLayout(tmp_path / "images")
-    made.index(named(made.manifest([layer({"a": b"1"})]), NAME))
-    first = BaseImages.read(made.folder)
-    assert BaseImages.read(made.folder) is first
+    layout = MadeLayout(tmp_path / "images")
+    layout.index(named(layout.manifest([layer({"a": b"1"})]), NAME))
+    first = BaseImages.read(layout.folder)
+    assert BaseImages.read(layout.folder) is first
 
-    second = made.manifest([layer({"a": b"2"})])
+    second = layout.manifest([layer({"a": b"2"})])
     (tmp_path / "new").write_text(json.dumps({"manifests": [named(second, NAME)]}))
-    os.replace(tmp_path / "new", made.folder / "index.json")
+    os.replace(tmp_path / "new", layout.folder / "index.json")
 
-    assert BaseImages.read(made.folder).digest(NAME) == second["digest"]
+    assert BaseImages.read(layout.folder).digest(NAME) == second["digest"]
 
 
 def test_a_name_that_is_missing_is_the_operators_matter(tmp_path: Path) -> None:
-    made = MadeLayout(tmp_path / "images")
-    made.index()
+    layout = MadeLayout(tmp_path / "images")
+    layout.index()
 
     with pytest.raises(BaseImagesUnusable) as caught:
-        BaseImages.read(made.folder).digest("stackyn/go:1.25")
+        BaseImages.read(layout.folder).digest("stackyn/go:1.25")
 
     assert "scripts/base-images" in caught.value.failure.hint
-    assert caught.value.reason == f"{made.folder} has no image stackyn/go:1.25"
+    assert caught.value.reason == f"{layout.folder} has no image stackyn/go:1.25"
 
 
-def _two_for_one_name(made: MadeLayout) -> str:
-    entries = [named(made.manifest([layer({"a": content})]), NAME) for content in (b"1", b"2")]
+def _two_for_one_name(layout: MadeLayout) -> str:
+    entries = [named(layout.manifest([layer({"a": content})]), NAME) for content in (b"1", b"2")]
     return json.dumps({"manifests": entries})
 
 
@@ -59,23 +59,26 @@ def _two_for_one_name(made: MadeLayout) -> str:
     ("content", "reason"),
     [
         (None, "can't be read"),
-        (lambda made: "{", "can't be used"),
-        (lambda made: "[" * 100_000, "can't be used"),
-        (lambda made: '{"manifests": {}}', "no list of manifests"),
-        (lambda made: '{"manifests": [{"mediaType": "application/vnd.oci.image.index.v1+json"}]}', "not the manifest"),
+        (lambda layout: "{", "can't be used"),
+        (lambda layout: "[" * 100_000, "can't be used"),
+        (lambda layout: '{"manifests": {}}', "no list of manifests"),
+        (
+            lambda layout: '{"manifests": [{"mediaType": "application/vnd.oci.image.index.v1+json"}]}',
+            "not the manifest",
+        ),
         (_two_for_one_name, "stands for two images"),
-        (lambda made: " " * 5_000_000, "larger than"),
+        (lambda layout: " " * 5_000_000, "larger than"),
     ],
 )  # fmt: skip
 def test_a_layout_that_is_none_is_named_with_the_reason(
     tmp_path: Path, content: Callable[[MadeLayout], str] | None, reason: str
 ) -> None:
-    made = MadeLayout(tmp_path / "images")
+    layout = MadeLayout(tmp_path / "images")
     if content is not None:
-        (made.folder / "index.json").write_text(content(made))
+        (layout.folder / "index.json").write_text(content(layout))
 
     with pytest.raises(BaseImagesUnusable, match=reason):
-        BaseImages.read(made.folder)
+        BaseImages.read(layout.folder)
 
 
 def test_only_a_digest_leads_to_a_blob(tmp_path: Path) -> None:

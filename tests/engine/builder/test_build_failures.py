@@ -171,9 +171,9 @@ def test_what_a_server_answered_is_never_shown(words: str) -> None:
     progress = heard(f"{HUB}unexpected status from GET request: 403 Forbidden: {words}")
     strange = heard(f"failed to something: {words}")
 
-    for one in (progress, strange):
-        error = failure_of(BuilderExit(1, False, ""), one)
-        assert "<secret>" not in f"{error.failure} {log_ending(one)}"
+    for build_progress in (progress, strange):
+        error = failure_of(BuilderExit(1, False, ""), build_progress)
+        assert "<secret>" not in f"{error.failure} {log_ending(build_progress)}"
 
 
 def test_memory_is_called_so_behind_any_exit_code() -> None:

@@ -24,11 +24,11 @@ def endless() -> bytes:
 
 async def test_endless_output_leaves_the_loop_to_others(endless: bytes) -> None:
     journal = Stream((AppId(1), DeploymentId(1), "build"), redact, None)
-    told = 0
+    line_count = 0
 
     def say(line: str) -> None:
-        nonlocal told
-        told += 1
+        nonlocal line_count
+        line_count += 1
         journal.feed(f"{line}\n", free_bytes=1_000_000)
 
     telling = BuildLogWriter(BuildkitProgress(), say)
@@ -38,5 +38,5 @@ async def test_endless_output_leaves_the_loop_to_others(endless: bytes) -> None:
             await telling.feed(endless[start : start + PIECE_BYTES])
         await telling.finish()
 
-    assert told == LINES + 1
+    assert line_count == LINES + 1
     assert waited.seconds < BUSY_MACHINE_SECONDS

@@ -60,10 +60,10 @@ async def test_generated_build_has_them_and_leaves_them_nowhere(
     steps = [line for line in lines if line.startswith("[stage-0")]
     assert steps[1].endswith('RUN printf %s "****" | md5sum; echo "[****]"')
     assert lines[lines.index(steps[1]) + 1 :][:2] == [f"{await md5(ODD)}  -", "[]"]
-    found = await engine.request("GET", f"images/{image}/json")
+    inspected = await engine.request("GET", f"images/{image}/json")
     history = await engine.request("GET", f"images/{image}/history")
-    (cache,) = [one for one in await caches.list_all(engine) if one.tenant == request.tenant]
-    assert SECRET not in f"{json.dumps(found)} {json.dumps(history)} {lines}"
+    (cache,) = [volume for volume in await caches.list_all(engine) if volume.tenant == request.tenant]
+    assert SECRET not in f"{json.dumps(inspected)} {json.dumps(history)} {lines}"
     assert SECRET.encode() not in await saved(engine, image), "in no layer"
     assert not await asyncio.to_thread(files_with, cache.folder, SECRET)
 
@@ -105,7 +105,7 @@ async def test_own_dockerfile_mounts_secrets_and_gets_what_it_declares(
     assert sum(line.startswith("CACHED") for line in same) == 2
     assert f"a,b=c d and {len(SECRET) + 1}" in changed
     assert not [line for line in changed if line.startswith("CACHED")], "every step runs again"
-    (cache,) = [one for one in await caches.list_all(engine) if one.tenant == tenant]
+    (cache,) = [volume for volume in await caches.list_all(engine) if volume.tenant == tenant]
     history = await engine.request("GET", f"images/{image}/history")
     assert SECRET not in f"{json.dumps(history)} {first} {changed}"
     assert SECRET.encode() not in await saved(engine, image)
@@ -142,8 +142,8 @@ async def md5(text: str) -> str:
     program = await asyncio.create_subprocess_exec(
         "md5sum", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await program.communicate(text.encode())
-    return re.split(r"\s", said.decode())[0]
+    output, _ = await program.communicate(text.encode())
+    return re.split(r"\s", output.decode())[0]
 
 
 def files_with(folder: Path, text: str) -> list[Path]:

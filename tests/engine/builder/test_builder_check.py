@@ -54,10 +54,10 @@ async def test_kernel_that_refuses_namespaces_is_named(
     engine: Engine, build_settings: config.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the engine's own filter of system calls does."""
-    wanted = builder_container.creation_body
+    creation_body = builder_container.creation_body
 
     def usual_filter(*given: Any) -> dict[str, Any]:
-        asked = wanted(*given)
+        asked = creation_body(*given)
         return asked | {"HostConfig": asked["HostConfig"] | {"SecurityOpt": ["apparmor=unconfined"]}}
 
     monkeypatch.setattr(builder_container, "creation_body", usual_filter)

@@ -38,8 +38,8 @@ def log(number: int, text: str) -> dict[str, object]:
     return {"vertex": f"sha256:{number}", "stream": 1, "data": base64.b64encode(text.encode()).decode()}
 
 
-def records(*found: object) -> bytes:
-    return b"".join(json.dumps(one).encode() + b"\n" for one in found)
+def records(*entries: object) -> bytes:
+    return b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)
 
 
 STARTED = "2026-11-28T14:00:00.5Z"

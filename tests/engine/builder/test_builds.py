@@ -63,10 +63,10 @@ async def test_a_build_gives_its_image_the_name_that_is_asked_for(
 
     image, lines = await succeeds(builder, request, dockerfile)
 
-    found = await images.inspect(engine, request.tag)
-    assert found is not None and found.id == image
-    assert found.exposed_ports == (8123,)
-    assert found.app == request.app and found.deployment == request.deployment
+    info = await images.inspect(engine, request.tag)
+    assert info is not None and info.id == image
+    assert info.exposed_ports == (8123,)
+    assert info.app == request.app and info.deployment == request.deployment
     assert lines[0] == f"FROM {base_image}"
     assert lines[1].startswith("[stage-0 1/2] RUN --mount=type=secret")
     assert lines[2:4] == ["hello-from-step", "s3c"]
@@ -257,8 +257,8 @@ async def test_container_has_its_deployments_labels_and_no_secret(
     request = build_request(secrets={"token": b"very-secret"}, docker_config='{"auths": {}}')
     async with in_mid_step(builder, request, base_image):
         (listed,) = await builder_container.list_all(engine)
-        found = await engine.request("GET", f"containers/{listed.id}/json")
+        inspected = await engine.request("GET", f"containers/{listed.id}/json")
 
     assert listed.labels[keys.TENANT] == str(request.tenant)
     assert listed.name == f"stackyn-build-d{request.deployment}"
-    assert "very-secret" not in str(found)
+    assert "very-secret" not in str(inspected)

@@ -36,37 +36,38 @@ SNAPSHOTS = "buildkit/runc-overlayfs/snapshots"
 SHARE = CacheQuota(tenant_bytes=10, total_bytes=15, unused=timedelta(days=30))
 
 
-def cache(tenant: UserId, place: int, days_ago: float) -> Cache:
+def a_cache(tenant: UserId, place: int, days_ago: float) -> Cache:
     used_at = NOW - timedelta(days=days_ago)
     return Cache(f"{tenant}-{place}", tenant, place, Path("/nowhere"), used_at)
 
 
 def test_caches_go_by_owner_age_and_share_the_oldest_first() -> None:
-    newest, second, others, old = cache(ANNA, 0, 1), cache(ANNA, 1, 2), cache(BERT, 0, 3), cache(BERT, 1, 31)
-    nobodys = cache(GONE, 0, 0)
-    sizes = [(newest, 6), (second, 5), (others, 9), (old, 1), (nobodys, 1)]
+    newest, second = a_cache(ANNA, 0, 1), a_cache(ANNA, 1, 2)
+    other_cache, old = a_cache(BERT, 0, 3), a_cache(BERT, 1, 31)
+    nobodys = a_cache(GONE, 0, 0)
+    sizes = [(newest, 6), (second, 5), (other_cache, 9), (old, 1), (nobodys, 1)]
 
     assert set(map(id, over_quota(sizes, {ANNA, BERT}, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
 
 
 def test_no_cache_outlives_a_newer_one_of_its_tenant() -> None:
-    newest, second, oldest = cache(ANNA, 0, 1), cache(ANNA, 1, 2), cache(ANNA, 2, 3)
-    others = cache(BERT, 0, 4)
-    sizes = [(newest, 6), (second, 5), (oldest, 3), (others, 9)]
+    newest, second, oldest = a_cache(ANNA, 0, 1), a_cache(ANNA, 1, 2), a_cache(ANNA, 2, 3)
+    other_cache = a_cache(BERT, 0, 4)
+    sizes = [(newest, 6), (second, 5), (oldest, 3), (other_cache, 9)]
 
     assert over_quota(sizes, {ANNA, BERT}, SHARE, NOW) == [second, oldest]
 
 
 def test_all_caches_together_have_a_bound() -> None:
-    first, last = cache(ANNA, 0, 1), cache(BERT, 0, 2)
+    first, last = a_cache(ANNA, 0, 1), a_cache(BERT, 0, 2)
 
     assert over_quota([(first, 8), (last, 8)], {ANNA, BERT}, SHARE, NOW) == [last]
 
 
 async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
     places = CachePlaces()
-    async with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as others:
-        assert (first, second, others) == (0, 1, 0)
+    async with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as other_place:
+        assert (first, second, other_place) == (0, 1, 0)
         with places.without_builds(ANNA, 0) as is_free:
             assert not is_free, "it is in use"
     async with places.place(ANNA) as again:
@@ -116,8 +117,8 @@ async def test_a_damaged_cache_is_removed_and_the_build_made_again(
     tenant = UserId(uuid.uuid4())
     dockerfile = f"FROM {base_image}\nRUN echo first > /first\n"
     await succeeds(builder, build_request(tenant=tenant), dockerfile)
-    made = await ensure(engine, tenant, 0)
-    await asyncio.to_thread(lose, made.folder)
+    cache = await ensure(engine, tenant, 0)
+    await asyncio.to_thread(lose, cache.folder)
     dockerfile += "RUN echo second > /second\n"
 
     error = await fails(builder, build_request(tenant=tenant), dockerfile)
@@ -133,24 +134,24 @@ async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Bui
 
     await builder.remove_surplus_caches({stays}, datetime.now(UTC))
 
-    names = {one.name for one in await list_all(engine)}
+    names = {volume.name for volume in await list_all(engine)}
     assert kept.name in names and removed.name not in names
 
 
 async def test_removal_that_broke_off_is_finished(engine: Engine, builder: Builder) -> None:
     tenant = UserId(uuid.uuid4())
-    made = await ensure(engine, tenant, 0)
+    cache = await ensure(engine, tenant, 0)
 
     def leave_aside() -> None:
-        (made.folder / "buildkit").mkdir()
-        (made.folder / f"{caches.REMOVED_PREFIX}1").mkdir()
-        (made.folder / f"{caches.REMOVED_PREFIX}1" / "layer").touch()
+        (cache.folder / "buildkit").mkdir()
+        (cache.folder / f"{caches.REMOVED_PREFIX}1").mkdir()
+        (cache.folder / f"{caches.REMOVED_PREFIX}1" / "layer").touch()
 
     await asyncio.to_thread(leave_aside)
 
     await builder.remove_surplus_caches({tenant}, datetime.now(UTC))
 
-    assert await asyncio.to_thread(lambda: [entry.name for entry in made.folder.iterdir()]) == ["buildkit"]
+    assert await asyncio.to_thread(lambda: [entry.name for entry in cache.folder.iterdir()]) == ["buildkit"]
 
 
 async def test_what_a_failed_build_had_done_is_there_for_the_next(
@@ -170,36 +171,36 @@ async def test_what_a_failed_build_had_done_is_there_for_the_next(
 async def test_cache_files_go_before_the_engine_removes_the_volume(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = await ensure(engine, UserId(uuid.uuid4()), 0)
-    await asyncio.to_thread(lambda: (made.folder / "deep" / "er").mkdir(parents=True))
-    await asyncio.to_thread((made.folder / "deep" / "er" / "file").touch)
+    cache = await ensure(engine, UserId(uuid.uuid4()), 0)
+    await asyncio.to_thread(lambda: (cache.folder / "deep" / "er").mkdir(parents=True))
+    await asyncio.to_thread((cache.folder / "deep" / "er" / "file").touch)
     ask, left = engine.request_or_none, []
 
     async def listed(method: str, path: str) -> object:
-        left.append(await asyncio.to_thread(lambda: list(made.folder.iterdir())))
+        left.append(await asyncio.to_thread(lambda: list(cache.folder.iterdir())))
         return await ask(method, path)
 
     monkeypatch.setattr(engine, "request_or_none", listed)
 
-    assert await remove(engine, made)
+    assert await remove(engine, cache)
 
     assert left == [[]]
-    assert made.name not in {one.name for one in await list_all(engine)}
+    assert cache.name not in {volume.name for volume in await list_all(engine)}
 
 
 async def test_a_cache_that_a_container_uses_stays_as_it_is(engine: Engine, base_image: str) -> None:
-    made = await ensure(engine, UserId(uuid.uuid4()), 0)
-    await asyncio.to_thread((made.folder / "file").touch)
-    mount = {"Type": "volume", "Source": made.name, "Target": "/cache"}
+    cache = await ensure(engine, UserId(uuid.uuid4()), 0)
+    await asyncio.to_thread((cache.folder / "file").touch)
+    mount = {"Type": "volume", "Source": cache.name, "Target": "/cache"}
     body = {"Image": base_image, "HostConfig": {"Mounts": [mount]}}
     user = await engine.request("POST", "containers/create", body=body)
     try:
-        assert not await remove(engine, made)
+        assert not await remove(engine, cache)
 
-        assert await asyncio.to_thread((made.folder / "file").exists)
+        assert await asyncio.to_thread((cache.folder / "file").exists)
     finally:
         await engine.request("DELETE", f"containers/{user['Id']}")
-    assert await remove(engine, made)
+    assert await remove(engine, cache)
 
 
 async def test_next_build_but_no_error_waits_for_cache_removal(

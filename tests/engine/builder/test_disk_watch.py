@@ -50,15 +50,15 @@ async def test_build_is_paused_while_its_files_are_counted(tmp_path: Path) -> No
 
 async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) -> None:
     """Removing one can be broken off, and what is left of it was charged to every later build."""
-    others = await asyncio.to_thread(_removals_broken_off, tmp_path)
+    leftover_usage = await asyncio.to_thread(_removals_broken_off, tmp_path)
 
     async def write(mebibytes: int) -> None:
         await asyncio.to_thread((tmp_path / "buildkit").write_bytes, bytes(mebibytes * MEBIBYTE))
         await asyncio.sleep(4 * disk_watch.LOOK_SECONDS)
 
-    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8), others)
+    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8), leftover_usage)
     with pytest.raises(DeploymentFailed):
-        await run_within_limits(tmp_path, LIMITS, nullcontext, write(12), others)
+        await run_within_limits(tmp_path, LIMITS, nullcontext, write(12), leftover_usage)
 
 
 def _removals_broken_off(folder: Path) -> DiskUsage:
@@ -134,8 +134,8 @@ async def test_paused_build_does_nothing_and_goes_on_afterwards(
 ) -> None:
     async def is_paused() -> bool:
         (listed,) = await builder_container.list_all(engine)
-        found = await engine.request("GET", f"containers/{listed.id}/json")
-        return bool(found["State"]["Paused"])
+        inspected = await engine.request("GET", f"containers/{listed.id}/json")
+        return bool(inspected["State"]["Paused"])
 
     request = build_request()
     async with in_mid_step(builder, request, base_image, "sleep 3") as task:

@@ -84,8 +84,8 @@ async def test_an_image_without_a_host_comes_from_the_mirror(
 ) -> None:
     image, _ = await succeeds(registries.builder, build_request(), f"FROM {NAME}:1\n")
 
-    found = await images.inspect(engine, image)
-    assert found is not None and found.exposed_ports == (4711,), "inherited"
+    info = await images.inspect(engine, image)
+    assert info is not None and info.exposed_ports == (4711,), "inherited"
 
 
 async def test_a_private_image_comes_with_the_credentials_of_its_host(
@@ -118,8 +118,10 @@ async def test_a_private_image_stays_closed_to_others(
     assert failed.message == (
         f"The base image {registries.private_image} could not be fetched: its registry asks for other credentials."
     )
-    told = f"{failed.failure}"
-    assert "the realm of the registry" not in told and "UNAUTHORIZED" not in told, "the registry's own words"
+    failure_text = f"{failed.failure}"
+    assert "the realm of the registry" not in failure_text and "UNAUTHORIZED" not in failure_text, (
+        "the registry's own words"
+    )
 
 
 REDIRECTING = """

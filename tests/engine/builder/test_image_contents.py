@@ -24,7 +24,7 @@ FILES = layer({"app": b"print()"})
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> MadeLayout:
+def layout(tmp_path: Path) -> MadeLayout:
     return MadeLayout(tmp_path / "out")
 
 
@@ -33,18 +33,18 @@ def base(tmp_path: Path) -> MadeLayout:
     return MadeLayout(tmp_path / "images")
 
 
-def read(made: MadeLayout, limits: ImageLimits = LIMITS) -> ImageContents:
-    with BuiltLayout.open(made.folder) as built, BuiltLayout.open(made.folder.parent / "images") as base:
+def read(layout: MadeLayout, limits: ImageLimits = LIMITS) -> ImageContents:
+    with BuiltLayout.open(layout.folder) as built, BuiltLayout.open(layout.folder.parent / "images") as base:
         return read_contents(built, base, OURS, ARCHITECTURE, limits)
 
 
 def settings_of(contents: ImageContents) -> dict[str, Any]:
-    found = json.loads(contents.config)["config"]
-    assert isinstance(found, dict)
-    return found
+    settings = json.loads(contents.config)["config"]
+    assert isinstance(settings, dict)
+    return settings
 
 
-def test_what_an_app_decides_is_kept(made: MadeLayout, base: MadeLayout) -> None:
+def test_what_an_app_decides_is_kept(layout: MadeLayout, base: MadeLayout) -> None:
     settings = {
         "User": "app",
         "ExposedPorts": {"3000/tcp": {}},
@@ -56,145 +56,147 @@ def test_what_an_app_decides_is_kept(made: MadeLayout, base: MadeLayout) -> None
         "StopSignal": "SIGQUIT",
         "OnBuild": ["RUN true"],
     }
-    made.image([FILES], settings | {"Labels": {"maintainer": "somebody"}})
+    layout.image([FILES], settings | {"Labels": {"maintainer": "somebody"}})
 
-    found = settings_of(read(made))
+    image_settings = settings_of(read(layout))
 
-    assert found == settings | {"Labels": {"maintainer": "somebody"} | OURS}
+    assert image_settings == settings | {"Labels": {"maintainer": "somebody"} | OURS}
 
 
-def test_large_configuration_is_accepted_up_to_its_limit(made: MadeLayout, base: MadeLayout) -> None:
+def test_large_configuration_is_accepted_up_to_its_limit(layout: MadeLayout, base: MadeLayout) -> None:
     """The limit is for those who write megabytes: every port, and each of them again in the history."""
     ports = {f"{port}/tcp": {} for port in range(1, 65_536)}
-    made.image([FILES], {"ExposedPorts": ports}, history=[{"created_by": f"EXPOSE {list(ports)}"}])
-    assert settings_of(read(made))["ExposedPorts"] == ports
+    layout.image([FILES], {"ExposedPorts": ports}, history=[{"created_by": f"EXPOSE {list(ports)}"}])
+    assert settings_of(read(layout))["ExposedPorts"] == ports
 
-    made.image([FILES], {"Env": [f"A{number}={'x' * 100_000}" for number in range(50)]})
+    layout.image([FILES], {"Env": [f"A{number}={'x' * 100_000}" for number in range(50)]})
     with pytest.raises(ImageRefused, match=r"The image's configuration has 5,[0-9,]+ bytes"):
-        read(made)
+        read(layout)
 
 
-def test_labels_of_ours_are_ours_alone(made: MadeLayout, base: MadeLayout) -> None:
+def test_labels_of_ours_are_ours_alone(layout: MadeLayout, base: MadeLayout) -> None:
     forged = {
         "io.stackyn.image.app": "8",
         "io.stackyn.image.role": "ingress",
         "io.stackyn.instance": "1",
         "io.stackyn.": "x",
     }
-    made.image([FILES], {"Labels": forged, "Healthcheck": {"Test": ["CMD", "true"]}})
+    layout.image([FILES], {"Labels": forged, "Healthcheck": {"Test": ["CMD", "true"]}})
 
-    found = settings_of(read(made))
+    settings = settings_of(read(layout))
 
-    assert found == {"Labels": OURS}
+    assert settings == {"Labels": OURS}
 
 
-def test_a_layer_of_a_base_image_is_the_platforms_own_file(made: MadeLayout, base: MadeLayout) -> None:
+def test_a_layer_of_a_base_image_is_the_platforms_own_file(layout: MadeLayout, base: MadeLayout) -> None:
     below = layer({"lib": b"shared"})
     descriptor = base.blob(below, LAYER)
-    made.image([below, FILES])
-    made.path(descriptor["digest"]).unlink()
-    made.path(descriptor["digest"]).symlink_to("/etc/passwd")  # as the builder's own link, or another one
+    layout.image([below, FILES])
+    layout.path(descriptor["digest"]).unlink()
+    layout.path(descriptor["digest"]).symlink_to("/etc/passwd")  # as the builder's own link, or another one
 
-    contents = read(made)
+    contents = read(layout)
 
-    assert [found.is_from_base for found in contents.layers] == [True, False]
-    assert [found.size for found in contents.layers] == [len(below), len(FILES)]
+    assert [image_layer.is_from_base for image_layer in contents.layers] == [True, False]
+    assert [image_layer.size for image_layer in contents.layers] == [len(below), len(FILES)]
 
 
-def test_an_image_that_is_a_base_image_is_taken(made: MadeLayout, base: MadeLayout) -> None:
+def test_an_image_that_is_a_base_image_is_taken(layout: MadeLayout, base: MadeLayout) -> None:
     """The builder has links to all blobs of base images, and writes none of them again."""
-    for layout in (made, base):
-        layout.image([FILES], {"Cmd": ["a"]})
-    for blob in made.blobs.iterdir():
+    for image_layout in (layout, base):
+        image_layout.image([FILES], {"Cmd": ["a"]})
+    for blob in layout.blobs.iterdir():
         blob.unlink()
         blob.symlink_to(f"/oci/blobs/sha256/{blob.name}")
 
-    assert settings_of(read(made))["Cmd"] == ["a"]
+    assert settings_of(read(layout))["Cmd"] == ["a"]
 
 
-def test_names_in_the_index_mean_nothing(made: MadeLayout, base: MadeLayout) -> None:
-    plain = made.manifest([FILES], {"Cmd": ["a"]})
-    made.index(plain)
-    expected = read(made).manifest
+def test_names_in_the_index_mean_nothing(layout: MadeLayout, base: MadeLayout) -> None:
+    plain = layout.manifest([FILES], {"Cmd": ["a"]})
+    layout.index(plain)
+    expected = read(layout).manifest
 
-    made.index(
+    layout.index(
         named(plain, "stackyn/python:3.11"), annotations={"io.containerd.image.name": "stackyn/ingress:1"}
     )
 
-    assert read(made).manifest == expected
+    assert read(layout).manifest == expected
     assert b"stackyn/python" not in expected
 
 
-def _symlink(made: MadeLayout, digest: str, target: str) -> None:
-    made.path(digest).unlink()
-    made.path(digest).symlink_to(target)
+def _symlink(layout: MadeLayout, digest: str, target: str) -> None:
+    layout.path(digest).unlink()
+    layout.path(digest).symlink_to(target)
 
 
-def _first_layer(made: MadeLayout) -> str:
-    index = json.loads((made.folder / "index.json").read_bytes())
-    manifest = json.loads(made.path(index["manifests"][0]["digest"]).read_bytes())
+def _first_layer(layout: MadeLayout) -> str:
+    index = json.loads((layout.folder / "index.json").read_bytes())
+    manifest = json.loads(layout.path(index["manifests"][0]["digest"]).read_bytes())
     return str(manifest["layers"][0]["digest"])
 
 
-def _index_is_a_link(made: MadeLayout) -> None:
-    (made.folder / "index.json").rename(made.folder / "moved")
-    (made.folder / "index.json").symlink_to("moved")
+def _index_is_a_link(layout: MadeLayout) -> None:
+    (layout.folder / "index.json").rename(layout.folder / "moved")
+    (layout.folder / "index.json").symlink_to("moved")
 
 
-def _index_is_a_fifo(made: MadeLayout) -> None:
-    (made.folder / "index.json").unlink()
-    os.mkfifo(made.folder / "index.json")
+def _index_is_a_fifo(layout: MadeLayout) -> None:
+    (layout.folder / "index.json").unlink()
+    os.mkfifo(layout.folder / "index.json")
 
 
-def _blobs_is_a_link(made: MadeLayout) -> None:
-    made.blobs.rename(made.folder / "elsewhere")
-    made.blobs.symlink_to(made.folder / "elsewhere")
+def _blobs_is_a_link(layout: MadeLayout) -> None:
+    layout.blobs.rename(layout.folder / "elsewhere")
+    layout.blobs.symlink_to(layout.folder / "elsewhere")
 
 
-def _layout_is_a_link(made: MadeLayout) -> None:
-    made.folder.rename(made.folder.parent / "elsewhere")
-    made.folder.symlink_to(made.folder.parent / "elsewhere")
+def _layout_is_a_link(layout: MadeLayout) -> None:
+    layout.folder.rename(layout.folder.parent / "elsewhere")
+    layout.folder.symlink_to(layout.folder.parent / "elsewhere")
 
 
-def _manifest_changed(made: MadeLayout) -> None:
-    index = json.loads((made.folder / "index.json").read_bytes())
-    with made.path(index["manifests"][0]["digest"]).open("ab") as file:
+def _manifest_changed(layout: MadeLayout) -> None:
+    index = json.loads((layout.folder / "index.json").read_bytes())
+    with layout.path(index["manifests"][0]["digest"]).open("ab") as file:
         file.write(b" ")
 
 
 def _manifest_named(digest: str) -> Callable[[MadeLayout], None]:
-    return lambda made: made.index({"mediaType": MANIFEST, "digest": digest, "size": 1})
+    return lambda layout: layout.index({"mediaType": MANIFEST, "digest": digest, "size": 1})
 
 
 def _layers(*descriptors: object) -> Callable[[MadeLayout], None]:
-    def change(made: MadeLayout) -> None:
-        config = made.document({"os": "linux", "architecture": ARCHITECTURE}, CONFIG)
-        made.index(made.document({"config": config, "layers": list(descriptors)}, MANIFEST))
+    def change(layout: MadeLayout) -> None:
+        config = layout.document({"os": "linux", "architecture": ARCHITECTURE}, CONFIG)
+        layout.index(layout.document({"config": config, "layers": list(descriptors)}, MANIFEST))
 
     return change
 
 
-def _large_config(made: MadeLayout) -> None:
-    made.image([FILES], {"Labels": {"a": "b" * 5_000_000}})
+def _large_config(layout: MadeLayout) -> None:
+    layout.image([FILES], {"Labels": {"a": "b" * 5_000_000}})
 
 
 NO_IMAGE = "did not leave an image that can be used"
 CRAFTED: dict[str, tuple[Callable[[MadeLayout], object], str, str]] = {
-    "index missing": (lambda made: (made.folder / "index.json").unlink(), NO_IMAGE, "No such file"),
+    "index missing": (lambda layout: (layout.folder / "index.json").unlink(), NO_IMAGE, "No such file"),
     "index linked": (_index_is_a_link, NO_IMAGE, "symbolic links"),
     "index a FIFO": (_index_is_a_fifo, NO_IMAGE, "no regular file"),
-    "index huge": (lambda made: os.truncate(made.folder / "index.json", 10**12), NO_IMAGE, "more than 65536"),
-    "index nested": (lambda made: (made.folder / "index.json").write_text("[" * 60_000), NO_IMAGE, "no JSON"),
+    "index huge": (lambda layout: os.truncate(layout.folder / "index.json", 10**12), NO_IMAGE, "more than 65536"),
+    "index nested": (lambda layout: (layout.folder / "index.json").write_text("[" * 60_000), NO_IMAGE, "no JSON"),
     "blobs linked": (_blobs_is_a_link, NO_IMAGE, "Not a directory"),
     "layout linked": (_layout_is_a_link, NO_IMAGE, "Not a directory"),
-    "no manifest": (lambda made: made.index(), NO_IMAGE, "no manifests"),
+    "no manifest": (lambda layout: layout.index(), NO_IMAGE, "no manifests"),
     "two manifests": (
-        lambda made: made.index(made.manifest([FILES]), made.manifest([FILES], {"User": "b"})),
+        lambda layout: layout.index(layout.manifest([FILES]), layout.manifest([FILES], {"User": "b"})),
         "more than one image",
         "2 entries",
     ),
     "an index in the index": (
-        lambda made: made.index({**made.manifest([FILES]), "mediaType": "application/vnd.oci.image.index.v1+json"}),
+        lambda layout: layout.index(
+            {**layout.manifest([FILES]), "mediaType": "application/vnd.oci.image.index.v1+json"}
+        ),
         "more than one image",
         "1 entries",
     ),
@@ -203,13 +205,13 @@ CRAFTED: dict[str, tuple[Callable[[MadeLayout], object], str, str]] = {
     "manifest elsewhere": (_manifest_named("sha256:../../../../etc/hostname"), NO_IMAGE, "no SHA-256 digest"),
     "config huge": (_large_config, "The image's configuration has", ""),
     "layer linked to a file of the host": (
-        lambda made: _symlink(made, _first_layer(made), "/etc/shadow"),
+        lambda layout: _symlink(layout, _first_layer(layout), "/etc/shadow"),
         NO_IMAGE,
         "symbolic links",
     ),
-    "layer missing": (lambda made: made.path(_first_layer(made)).unlink(), NO_IMAGE, "No such file"),
+    "layer missing": (lambda layout: layout.path(_first_layer(layout)).unlink(), NO_IMAGE, "No such file"),
     "layer huge": (
-        lambda made: os.truncate(made.path(_first_layer(made)), 10**12),
+        lambda layout: os.truncate(layout.path(_first_layer(layout)), 10**12),
         "larger than 0 MiB",
         "",
     ),
@@ -222,27 +224,27 @@ CRAFTED: dict[str, tuple[Callable[[MadeLayout], object], str, str]] = {
     "128 layers": (_layers(*[{"mediaType": LAYER}] * 128), "128 layers; at most 127", ""),
     "no layers": (_layers(), "The image is empty", ""),
     "another architecture": (
-        lambda made: made.image([FILES], architecture="mips"),
+        lambda layout: layout.image([FILES], architecture="mips"),
         f"made for linux/mips, and this server runs linux/{ARCHITECTURE}",
         "",
     ),
-    "another system": (lambda made: made.image([FILES], os="win<dows"), "made for win?dows/", ""),
-    "Cmd a number": (lambda made: made.image([FILES], {"Cmd": 7}), NO_IMAGE, "Cmd"),
+    "another system": (lambda layout: layout.image([FILES], os="win<dows"), "made for win?dows/", ""),
+    "Cmd a number": (lambda layout: layout.image([FILES], {"Cmd": 7}), NO_IMAGE, "Cmd"),
     "volume at /proc": (
-        lambda made: made.image([FILES], {"Volumes": {"/data/../proc/x": {}}}),
+        lambda layout: layout.image([FILES], {"Volumes": {"/data/../proc/x": {}}}),
         "a volume at /proc/x",
         "",
     ),
-    "volume at /": (lambda made: made.image([FILES], {"Volumes": {"/": {}}}), "a volume at /,", ""),
+    "volume at /": (lambda layout: layout.image([FILES], {"Volumes": {"/": {}}}), "a volume at /,", ""),
     "many volumes": (
-        lambda made: made.image([FILES], {"Volumes": {f"/v{n}": {} for n in range(40)}}),
+        lambda layout: layout.image([FILES], {"Volumes": {f"/v{n}": {} for n in range(40)}}),
         "40 volumes",
         "",
     ),
-    "no port": (lambda made: made.image([FILES], {"ExposedPorts": {"70000/tcp": {}}}), "exposes 70000/tcp", ""),
-    "no signal": (lambda made: made.image([FILES], {"StopSignal": "x y"}), "stop signal x?y", ""),
+    "no port": (lambda layout: layout.image([FILES], {"ExposedPorts": {"70000/tcp": {}}}), "exposes 70000/tcp", ""),
+    "no signal": (lambda layout: layout.image([FILES], {"StopSignal": "x y"}), "stop signal x?y", ""),
     "many files": (
-        lambda made: made.image([layer({str(n): b"" for n in range(101)})]),
+        lambda layout: layout.image([layer({str(n): b"" for n in range(101)})]),
         "more than 100 files",
         "",
     ),
@@ -250,14 +252,14 @@ CRAFTED: dict[str, tuple[Callable[[MadeLayout], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CRAFTED)
-def test_a_crafted_output_is_refused(made: MadeLayout, base: MadeLayout, name: str) -> None:
+def test_a_crafted_output_is_refused(layout: MadeLayout, base: MadeLayout, name: str) -> None:
     craft, message, note = CRAFTED[name]
-    made.image([FILES])
-    read(made)  # honest before: the test can fail
-    craft(made)
+    layout.image([FILES])
+    read(layout)  # honest before: the test can fail
+    craft(layout)
 
     with pytest.raises(ImageRefused) as caught:
-        read(made)
+        read(layout)
 
     assert message in caught.value.message
     assert note in "".join(getattr(caught.value, "__notes__", ()))
@@ -308,18 +310,18 @@ SPARSE = _extended(_record(b"GNU.sparse.size", b"99999999999")) + _member()
     ],
 )
 def test_a_layer_that_hides_something_is_refused(
-    made: MadeLayout, base: MadeLayout, content: bytes, note: str
+    layout: MadeLayout, base: MadeLayout, content: bytes, note: str
 ) -> None:
-    made.image([content])
+    layout.image([content])
 
     with pytest.raises(ImageRefused) as caught:
-        read(made)
+        read(layout)
 
     assert note in "".join(getattr(caught.value, "__notes__", ()))
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
-def test_members_of_an_honest_layer_are_counted(made: MadeLayout, base: MadeLayout, form: int) -> None:
+def test_members_of_an_honest_layer_are_counted(layout: MadeLayout, base: MadeLayout, form: int) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
         for number in range(50):
@@ -330,18 +332,18 @@ def test_members_of_an_honest_layer_are_counted(made: MadeLayout, base: MadeLayo
             member = tarfile.TarInfo(f"kind-{kind.decode()}")
             member.type, member.linkname = kind, "long"
             archive.addfile(member)
-    made.image([buffer.getvalue()])
+    layout.image([buffer.getvalue()])
 
-    assert read(made, ImageLimits(1_000_000, 54)).layers[0].size == len(buffer.getvalue())
+    assert read(layout, ImageLimits(1_000_000, 54)).layers[0].size == len(buffer.getvalue())
     with pytest.raises(ImageRefused, match="more than 53 files"):
-        read(made, ImageLimits(1_000_000, 53))
+        read(layout, ImageLimits(1_000_000, 53))
 
 
-def test_the_largest_documents_are_read_in_no_time(made: MadeLayout, base: MadeLayout) -> None:
+def test_the_largest_documents_are_read_in_no_time(layout: MadeLayout, base: MadeLayout) -> None:
     labels = {str(number): "" for number in range(75_000)}
-    made.image([FILES], {"Labels": labels})
+    layout.image([FILES], {"Labels": labels})
 
     began = time.process_time()
-    read(made)
+    read(layout)
 
     assert time.process_time() - began < 1

@@ -74,8 +74,8 @@ def unique(name: str) -> bytes:
 
 async def everything(engine: Engine) -> dict[str, tuple[str, ...]]:
     """Image → names, of what this engine has."""
-    found = await engine.request("GET", "images/json", seconds=60)
-    return {image["Id"]: tuple(sorted(image.get("RepoTags") or ())) for image in found}
+    listed = await engine.request("GET", "images/json", seconds=60)
+    return {image["Id"]: tuple(sorted(image.get("RepoTags") or ())) for image in listed}
 
 
 async def test_an_image_is_taken_with_our_name_and_labels(take: Take) -> None:
@@ -83,11 +83,11 @@ async def test_an_image_is_taken_with_our_name_and_labels(take: Take) -> None:
 
     taken = await take()
 
-    found = await images.inspect(take.engine, taken.id)
-    assert found is not None
-    assert found.tags == (take.tag,)
-    assert take.engine.labels.owns_image(found.labels) and found.labels["a"] == "b"
-    assert (found.exposed_ports, found.has_command) == ((3000,), True)
+    info = await images.inspect(take.engine, taken.id)
+    assert info is not None
+    assert info.tags == (take.tag,)
+    assert take.engine.labels.owns_image(info.labels) and info.labels["a"] == "b"
+    assert (info.exposed_ports, info.has_command) == ((3000,), True)
     names = (await take.engine.ask(take.engine.docker.images.inspect(taken.id)))["RepoDigests"] or []
     assert not [name for name in names if "127.0.0.1" in name], "what it was pulled by"
 
@@ -152,10 +152,8 @@ async def test_nothing_that_a_build_writes_names_another_image(take: Take) -> No
         await images.remove(take.engine, taken.id)
     await loaded(take.engine, victims)
     for name in victims:
-        found = await images.inspect(take.engine, name)
-        assert found is not None and found.id != victim.id, (
-            "open: the engine believes an archive that it loads"
-        )
+        info = await images.inspect(take.engine, name)
+        assert info is not None and info.id != victim.id, "open: the engine believes an archive that it loads"
     for name in victims:
         await take.engine.request("DELETE", f"images/{name}")
 

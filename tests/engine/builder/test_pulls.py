@@ -40,15 +40,15 @@ def kept(engine: Engine, digest: str) -> list[Path]:
 async def breaking_off(take: Take, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """Cancel a pull while its second layer is on its way; yields the digest of the first, which the engine has."""
     layers = [layer({name: os.urandom(LAYER_BYTES)}) for name in ("first", "second")]
-    first, second = (digest_of(one) for one in layers)
+    first, second = (digest_of(content) for content in layers)
     sent: Counter[str] = Counter()
     read = loopback_registry.read_piece
 
-    def slow(wanted: Layer, *given: object) -> bytes:
-        if wanted.digest == second:
+    def slow(image_layer: Layer, *given: object) -> bytes:
+        if image_layer.digest == second:
             time.sleep(PIECE_SECONDS)
-        piece = read(wanted, *given)  # type: ignore[arg-type]
-        sent[wanted.digest] += len(piece)
+        piece = read(image_layer, *given)  # type: ignore[arg-type]
+        sent[image_layer.digest] += len(piece)
         return piece
 
     monkeypatch.setattr(loopback_registry, "read_piece", slow)

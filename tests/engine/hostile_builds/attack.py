@@ -49,11 +49,11 @@ async def run_by_the_engine(engine: Engine, dockerfile: str) -> str:
     async def files() -> AsyncIterator[bytes]:
         yield tar({"Dockerfile": dockerfile.encode()})
 
-    said = []
+    texts = []
     parameters = {"version": "1", "rm": "true", "forcerm": "true", "nocache": "true"}
     async with engine.stream("POST", "build", params=parameters, upload=files()) as stream:
         async for record in stream.json_lines():
-            said.append(str(record.get("stream", "")) or json.dumps(record))
+            texts.append(str(record.get("stream", "")) or json.dumps(record))
             if "ID" in (record.get("aux") or {}):
                 await engine.request_or_none("DELETE", f"images/{record['aux']['ID']}")
-    return "".join(said)
+    return "".join(texts)

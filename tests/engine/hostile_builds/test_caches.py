@@ -32,8 +32,8 @@ async def test_cache_mount_can_not_be_poisoned_by_a_neighbour(
         poisoning = POISON.format(poison=poison)
         left = await run(builder, build_request(tenant=attacker), f"FROM {base_image}\n{poisoning}\n")
         assert left.error is None
-        found = await run(builder, build_request(tenant=victim), f"FROM {base_image}\n{TRUST}\n")
-        return found.lines
+        result = await run(builder, build_request(tenant=victim), f"FROM {base_image}\n{TRUST}\n")
+        return result.lines
 
     assert "found:" in await found_after_poisoning()
 

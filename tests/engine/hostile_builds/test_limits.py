@@ -131,14 +131,14 @@ class Arsenal:
         sealed, taken = await self.explode(bomb, bomb.sealed)
         assert await builder_container.list_all(self.engine) == []
         opened, _ = await self.explode(bomb, bomb.opened)
-        said = f"{name}: ended after {sealed.seconds:.1f} s"
+        summary = f"{name}: ended after {sealed.seconds:.1f} s"
         if bomb.code is FailureCode.BUILD_DISK:
             beyond = f"{(taken.bytes - taken.most_bytes) / MIB:.0f} MiB"
             if bomb.limit == "max_files":
                 beyond = f"{taken.files - taken.most_files} files"
-            said += f", {taken.passed_at:.1f} s after its limit; overshoot {beyond}"
+            summary += f", {taken.passed_at:.1f} s after its limit; overshoot {beyond}"
         with self.capsys.disabled():
-            print(f"\n{said}; without the limit done in {opened.seconds:.1f} s")
+            print(f"\n{summary}; without the limit done in {opened.seconds:.1f} s")
 
         assert sealed.error is not None and sealed.error.failure.code is bomb.code, sealed.error
         assert bomb.words in sealed.error.message
