@@ -106,15 +106,15 @@ async def run_inside(engine: Engine, container: str, *command: str) -> tuple[int
 
 def processes_with(argument: str) -> list[int]:
     """Return the processes of this machine that have `argument` on their command line."""
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if argument.encode() in words:
-            found.append(int(folder.name))
-    return found
+            pids.append(int(folder.name))
+    return pids
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> None:
@@ -129,9 +129,9 @@ async def eventually(ask: Callable[[], Awaitable[object]], expected: object, sec
     """Wait until the answer equals `expected`, or contains it where both are text. Raises TimeoutError."""
     async with within(seconds):
         async for _ in _looks():
-            found = await ask()
-            if found == expected or (
-                isinstance(found, str) and isinstance(expected, str) and expected in found
+            answer = await ask()
+            if answer == expected or (
+                isinstance(answer, str) and isinstance(expected, str) and expected in answer
             ):
                 return
 

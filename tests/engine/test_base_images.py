@@ -61,22 +61,22 @@ def failing_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_missing_image_is_made_once(engine: Engine, settings: config.Settings) -> None:
-    told = Told()
-    maker = ImageMaker(engine, settings, told)
+    steps = Told()
+    maker = ImageMaker(engine, settings, steps)
     assert await maker.missing([NAME]) == [NAME]
 
     await maker.make([NAME])
 
-    assert told.titles[-1] == NAME
+    assert steps.titles[-1] == NAME
     assert await maker.missing([NAME]) == []
     config_of_image, layers = await asyncio.to_thread(look_at, settings, NAME)
     assert "LANG=C.UTF-8" in config_of_image["config"]["Env"]
     assert config_of_image["config"]["WorkingDir"] == "/app"
     assert all(layer.endswith(".tar") for layer in layers), "a build would have to unpack them each time"
 
-    told.titles.clear()
-    await ImageMaker(engine, settings, told).make([NAME])
-    assert told.titles == []
+    steps.titles.clear()
+    await ImageMaker(engine, settings, steps).make([NAME])
+    assert steps.titles == []
 
 
 async def test_recipe_that_fails_changes_nothing_and_says_why(
@@ -114,8 +114,8 @@ async def test_registry_gives_the_official_image_of_a_version(
             await maker.make(["stackyn/node:22.4.1"])
 
     assert not lacking.value.retryable and "22.4.1" in lacking.value.message
-    made, _ = await asyncio.to_thread(look_at, settings, "stackyn/node:22.4.0")
-    assert "NODE_VERSION=22.4.0" in made["config"]["Env"]
+    config_of_image, _ = await asyncio.to_thread(look_at, settings, "stackyn/node:22.4.0")
+    assert "NODE_VERSION=22.4.0" in config_of_image["config"]["Env"]
     here = await asyncio.to_thread(BaseImageStore(settings.images.directory).entries)
     assert set(here) == {*recipes.INITIAL_ROOTS, "stackyn/node:22.4.0"}, "nothing was made from packages"
 
@@ -126,8 +126,8 @@ def layers_of_debian() -> list[bytes]:
 
 
 async def volumes_of_making(engine: Engine) -> set[str]:
-    found = await engine.request("GET", "volumes", params={"filters": '{"name": ["stackyn-base-images"]}'})
-    return {volume["Name"] for volume in found["Volumes"] or ()}
+    listed = await engine.request("GET", "volumes", params={"filters": '{"name": ["stackyn-base-images"]}'})
+    return {volume["Name"] for volume in listed["Volumes"] or ()}
 
 
 def look_at(settings: config.Settings, name: str) -> tuple[dict[str, dict[str, object]], list[str]]:

@@ -21,8 +21,8 @@ from tests.patience import within
 
 @pytest.fixture
 async def host() -> AsyncIterator[OwnHost]:
-    async with own_host() as made:
-        yield made
+    async with own_host() as host:
+        yield host
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ async def build(engine: Engine, base_image: str, host: OwnHost, no_rules: None) 
         "Cmd": ["sleep", "600"],
         "HostConfig": {"NetworkMode": network, "Dns": [str(host.private)], "Init": True},
     }
-    made = await engine.request("POST", "containers/create", body=body)
-    await engine.request("POST", f"containers/{made['Id']}/start")
-    yield made["Id"]
-    await engine.request("DELETE", f"containers/{made['Id']}", params={"force": "true"})
+    container = await engine.request("POST", "containers/create", body=body)
+    await engine.request("POST", f"containers/{container['Id']}/start")
+    yield container["Id"]
+    await engine.request("DELETE", f"containers/{container['Id']}", params={"force": "true"})
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ async def until_settled(engine: Engine) -> None:
 
 
 async def gateway_of(engine: Engine, container: str) -> str:
-    found = await engine.request("GET", f"containers/{container}/json")
-    (network,) = found["NetworkSettings"]["Networks"].values()
+    inspected = await engine.request("GET", f"containers/{container}/json")
+    (network,) = inspected["NetworkSettings"]["Networks"].values()
     return str(network["Gateway"])
 
 
@@ -163,18 +163,18 @@ async def test_a_published_port_of_a_container_stays_closed(
         "ExposedPorts": {"80/tcp": {}},
         "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "0"}]}, "Init": True},
     }
-    made = await engine.request("POST", "containers/create", body=body)
+    container = await engine.request("POST", "containers/create", body=body)
     try:
-        await engine.request("POST", f"containers/{made['Id']}/start")
-        found = await engine.request("GET", f"containers/{made['Id']}/json")
-        port = found["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+        await engine.request("POST", f"containers/{container['Id']}/start")
+        inspected = await engine.request("GET", f"containers/{container['Id']}/json")
+        port = inspected["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
         assert await reaches(engine, build, host, f"{host.here}:{port}"), "open before: the test can fail"
 
         await firewall.restrict_builds(engine, ())
 
         assert not await reaches(engine, build, host, f"{host.here}:{port}")
     finally:
-        await engine.request("DELETE", f"containers/{made['Id']}", params={"force": "true"})
+        await engine.request("DELETE", f"containers/{container['Id']}", params={"force": "true"})
 
 
 async def test_rules_are_written_only_when_they_are_missing(
@@ -262,9 +262,9 @@ def test_name_servers_are_those_that_the_engine_uses(
     (folder / "hosts").write_text(hosts)
     (folder / "systemd").write_text(systemd)
 
-    found = resolvers_of_host(folder / "hosts", folder / "systemd")
+    resolvers = resolvers_of_host(folder / "hosts", folder / "systemd")
 
-    assert found == [IPv4Address(address) for address in expected]
+    assert resolvers == [IPv4Address(address) for address in expected]
 
 
 def _jump(engine: Engine) -> tuple[str, ...]:

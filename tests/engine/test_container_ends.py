@@ -46,8 +46,8 @@ async def test_app_that_ignores_sigterm_is_killed_after_the_grace(engine: Engine
 
 
 async def test_crashed_container_restarts_only_with_the_policy_on(engine: Engine, spec: Spec) -> None:
-    wanted = spec(command='sh -c "sleep 0.2; exit 7"')
-    container = await containers.start(engine, wanted)
+    container_spec = spec(command='sh -c "sleep 0.2; exit 7"')
+    container = await containers.start(engine, container_spec)
     state = await ended(engine, container)
     assert (state.running, state.exit_code, state.restart_count) == (False, 7, 0)
 

@@ -26,14 +26,14 @@ Spec = Callable[..., ContainerSpec]
 async def test_unstartable_image_fails_with_reason_and_leaves_nothing(
     engine: Engine, spec: Spec, odd_images: dict[str, str], changes: dict[str, str], words: str
 ) -> None:
-    wanted = spec(**{key: odd_images.get(str(value), value) for key, value in changes.items()})
+    container_spec = spec(**{key: odd_images.get(str(value), value) for key, value in changes.items()})
 
     with pytest.raises(DeploymentFailed, match=words) as caught:
-        await containers.start(engine, wanted)
+        await containers.start(engine, container_spec)
 
     assert not caught.value.retryable
     assert caught.value.failure.code is FailureCode.APP_EXITED
-    assert await containers.find(engine, wanted.instance) is None
+    assert await containers.find(engine, container_spec.instance) is None
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ async def test_impossible_image_settings_are_the_images_fault(
     image = await imported(engine, tar(busybox_files()), settings, 'CMD ["/bin/sh"]')
     try:
         with pytest.raises(DeploymentFailed, match="No container can be made") as caught:
-            await containers.start(engine, wanted := spec(command=None, image=image))
+            await containers.start(engine, container_spec := spec(command=None, image=image))
         assert not caught.value.retryable
         assert evidence in caught.value.failure.evidence
         assert "/overlay" not in caught.value.failure.evidence, "the machine's own folders are not shown"
-        assert await containers.find(engine, wanted.instance) is None
+        assert await containers.find(engine, container_spec.instance) is None
     finally:
         await engine.request_or_none("DELETE", f"images/{image}")
 
@@ -87,9 +87,9 @@ async def test_folder_in_place_of_an_engine_file_is_the_images_fault(engine: Eng
 async def test_missing_program_ends_with_127_and_its_name(
     engine: Engine, spec: Spec, odd_images: dict[str, str], changes: dict[str, str], program: str
 ) -> None:
-    wanted = spec(**{key: odd_images.get(str(value), value) for key, value in changes.items()})
+    container_spec = spec(**{key: odd_images.get(str(value), value) for key, value in changes.items()})
 
-    state = await ended(engine, await containers.start(engine, wanted))
+    state = await ended(engine, await containers.start(engine, container_spec))
 
     assert state.exit_code == 127
     assert program in await containers.last_lines(engine, state.id)
@@ -99,13 +99,13 @@ async def test_missing_program_ends_with_127_and_its_name(
 async def odd_images(engine: Engine) -> AsyncIterator[dict[str, str]]:
     """Images that can be made and can't be started."""
     shell = tar(busybox_files())
-    made = {
+    image_ids = {
         "{nothing}": await imported(engine, tar({"file": b"text"})),
         "{stranger}": await imported(engine, shell, "USER nobody-knows-me", 'CMD ["sleep", "1"]'),
         "{absent-program}": await imported(engine, shell, 'CMD ["/no/such/program"]'),
     }
-    yield made
-    for image in made.values():
+    yield image_ids
+    for image in image_ids.values():
         await engine.request_or_none("DELETE", f"images/{image}")
 
 

@@ -46,9 +46,9 @@ NUMBERS = {  # of capabilities, from the kernel's include/uapi/linux/capability.
 async def test_apps_have_their_capabilities_and_gain_none(
     engine: Engine, spec: Spec, given: tuple[str, ...]
 ) -> None:
-    said = await last_lines_of(engine, spec(command="cat /proc/self/status", capabilities=given))
+    output = await last_lines_of(engine, spec(command="cat /proc/self/status", capabilities=given))
 
-    values = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.splitlines()}
+    values = {line.partition(":")[0]: line.partition(":")[2].strip() for line in output.splitlines()}
     mask = sum(1 << NUMBERS[name] for name in given)
     assert {int(values[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {mask}
     assert int(values["CapAmb"], 16) == 0
@@ -59,31 +59,31 @@ async def test_apps_have_their_capabilities_and_gain_none(
 async def test_the_log_of_a_container_is_rotated(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec())
 
-    found = await engine.request("GET", f"containers/{container}/json")
+    inspected = await engine.request("GET", f"containers/{container}/json")
 
-    assert found["HostConfig"]["LogConfig"] == {
+    assert inspected["HostConfig"]["LogConfig"] == {
         "Type": "json-file",
         "Config": {"max-size": "10m", "max-file": "2"},
     }
 
 
 async def test_an_app_may_listen_on_port_80_without_capabilities(engine: Engine, spec: Spec) -> None:
-    wanted = spec(command="nc -ll -p 80 -e echo hello", port=80)
-    await containers.start(engine, wanted)
+    container_spec = spec(command="nc -ll -p 80 -e echo hello", port=80)
+    await containers.start(engine, container_spec)
 
-    await until_answers(wanted.address, 80)
+    await until_answers(container_spec.address, 80)
 
 
 async def test_a_container_that_used_too_much_memory_says_so(engine: Engine, spec: Spec) -> None:
-    said = False
+    out_of_memory = False
     for _ in range(ENGINE_MISSES + 1):
         container = await containers.start(engine, spec(command="tail -c 200m /dev/zero", memory_mb=16))
         state = await ended(engine, container)
         assert state.exit_code == SIGKILLED, "this is known each time"
         assert state.finished_at is not None and state.started_at is not None
-        said = said or state.out_of_memory
+        out_of_memory = out_of_memory or state.out_of_memory
 
-    assert said
+    assert out_of_memory
 
 
 async def test_a_read_only_file_system_is_not_forced_on_apps(engine: Engine, spec: Spec) -> None:

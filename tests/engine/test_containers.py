@@ -21,36 +21,36 @@ Spec = Callable[..., ContainerSpec]
 
 
 async def test_container_has_name_labels_address_environment_port(engine: Engine, spec: Spec) -> None:
-    wanted = spec(environment={"PORT": "8080", "GREETING": "two words = one value"}, command=None)
+    container_spec = spec(environment={"PORT": "8080", "GREETING": "two words = one value"}, command=None)
 
-    container = await containers.start(engine, wanted)
+    container = await containers.start(engine, container_spec)
 
     state = await containers.inspect(engine, container)
-    found = await engine.request("GET", f"containers/{container}/json")
+    inspected = await engine.request("GET", f"containers/{container}/json")
     assert state is not None
-    assert state.name == f"stackyn-i{wanted.instance}"
-    assert state.address == wanted.address
-    assert (state.instance, state.app) == (wanted.instance, wanted.app)
-    assert state.labels[keys.TENANT] == str(wanted.tenant)
-    assert state.labels[keys.DEPLOYMENT] == str(wanted.deployment)
-    assert "GREETING=two words = one value" in found["Config"]["Env"]
-    assert "8080/tcp" in found["Config"]["ExposedPorts"]
-    assert found["HostConfig"]["PortBindings"] in (None, {})
+    assert state.name == f"stackyn-i{container_spec.instance}"
+    assert state.address == container_spec.address
+    assert (state.instance, state.app) == (container_spec.instance, container_spec.app)
+    assert state.labels[keys.TENANT] == str(container_spec.tenant)
+    assert state.labels[keys.DEPLOYMENT] == str(container_spec.deployment)
+    assert "GREETING=two words = one value" in inspected["Config"]["Env"]
+    assert "8080/tcp" in inspected["Config"]["ExposedPorts"]
+    assert inspected["HostConfig"]["PortBindings"] in (None, {})
 
 
 async def test_start_keeps_a_running_and_replaces_an_ended_container(engine: Engine, spec: Spec) -> None:
-    wanted = spec(command="sleep 600")
-    first = await containers.start(engine, wanted)
-    assert await containers.start(engine, wanted) == first
+    container_spec = spec(command="sleep 600")
+    first = await containers.start(engine, container_spec)
+    assert await containers.start(engine, container_spec) == first
 
     await kill(engine, first)
     await ended(engine, first)
-    second = await containers.start(engine, wanted)
+    second = await containers.start(engine, container_spec)
 
     assert second != first
     assert await containers.inspect(engine, first) is None
-    found = await containers.find(engine, wanted.instance)
-    assert found is not None and found.id == second and found.running
+    state = await containers.find(engine, container_spec.instance)
+    assert state is not None and state.id == second and state.running
 
 
 async def test_an_address_in_use_is_retried_and_leaves_nothing_behind(engine: Engine, spec: Spec) -> None:
@@ -68,17 +68,17 @@ async def test_an_address_in_use_is_retried_and_leaves_nothing_behind(engine: En
 async def test_both_slots_of_a_seat_run_side_by_side(engine: Engine, spec: Spec) -> None:
     old, new = spec(seat=450, slot=0), spec(seat=450, slot=1)
 
-    for one in (old, new):
-        await containers.start(engine, one)
+    for container_spec in (old, new):
+        await containers.start(engine, container_spec)
 
     assert int(new.address) == int(old.address) + 1
 
 
 async def test_the_address_is_the_same_after_a_restart(engine: Engine, spec: Spec) -> None:
-    wanted = spec()
-    container = await containers.start(engine, wanted)
+    container_spec = spec()
+    container = await containers.start(engine, container_spec)
     await engine.request("POST", f"containers/{container}/restart", params={"t": "0"})
 
     state = await containers.inspect(engine, container)
 
-    assert state is not None and state.running and state.address == wanted.address
+    assert state is not None and state.running and state.address == container_spec.address

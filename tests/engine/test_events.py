@@ -58,8 +58,8 @@ async def ear(engine: Engine) -> AsyncIterator[Ear]:
 
 
 async def test_events_have_the_instance_and_the_exit_code(engine: Engine, spec: Spec, ear: Ear) -> None:
-    wanted = spec(command="sh -c 'exit 5'")
-    container = await containers.start(engine, wanted)
+    container_spec = spec(command="sh -c 'exit 5'")
+    container = await containers.start(engine, container_spec)
     await engine.ask(engine.docker.containers.container(container).wait())
     await containers.remove(engine, container)
 
@@ -67,7 +67,7 @@ async def test_events_have_the_instance_and_the_exit_code(engine: Engine, spec: 
 
     assert ear.actions_of(container) == [Action.START, Action.DIE, Action.DESTROY]
     died = next(event for event in ear.heard if event.action is Action.DIE and event.container == container)
-    assert (died.instance, died.app, died.exit_code) == (wanted.instance, wanted.app, 5)
+    assert (died.instance, died.app, died.exit_code) == (container_spec.instance, container_spec.app, 5)
     assert died.at is not None and died.at.tzinfo is not None
 
 
@@ -78,8 +78,8 @@ async def test_a_flood_of_equal_events_is_told_once(engine: Engine, spec: Spec, 
     await containers.remove(engine, container)
     await ear.until(lambda heard: Action.DESTROY in ear.actions_of(container))
 
-    told = ear.actions_of(container)
-    assert all(first != second for first, second in itertools.pairwise(told)), told
+    actions = ear.actions_of(container)
+    assert all(first != second for first, second in itertools.pairwise(actions)), actions
 
 
 async def test_events_of_a_lost_connection_come_after_a_resync(
@@ -111,8 +111,8 @@ async def test_events_of_a_lost_connection_come_after_a_resync(
 
 
 async def test_another_installations_containers_are_not_heard(engine: Engine, spec: Spec) -> None:
-    async with Engine(engine.settings, engine.network, "somebody-else") as other:
-        ear = Ear(other)
+    async with Engine(engine.settings, engine.network, "somebody-else") as other_engine:
+        ear = Ear(other_engine)
         task = asyncio.create_task(ear.listen())
         await ear.until(resyncs(1))
         ours = Ear(engine)
@@ -120,8 +120,8 @@ async def test_another_installations_containers_are_not_heard(engine: Engine, sp
         await ours.until(resyncs(1))
         container = await containers.start(engine, spec())
         await ours.until(lambda heard: Action.START in ours.actions_of(container))
-        for one in (task, our_task):
-            one.cancel()
+        for listener in (task, our_task):
+            listener.cancel()
         await asyncio.gather(task, our_task, return_exceptions=True)
 
     assert [event.action for event in ear.heard] == [Action.RESYNC]

@@ -51,38 +51,40 @@ async def test_container_reaches_only_the_proxys_port_of_the_host(
     engine: Engine, spec: Spec, listeners: tuple[int, int], closed_again: None
 ) -> None:
     proxy, secret = listeners
-    wanted = spec(command="nc -ll -p 8080 -e echo hello")
-    container = await containers.start(engine, wanted)
-    assert await reaches(engine, container, secret, wanted.bridge.gateway), "open before: the test can fail"
+    container_spec = spec(command="nc -ll -p 8080 -e echo hello")
+    container = await containers.start(engine, container_spec)
+    assert await reaches(engine, container, secret, container_spec.bridge.gateway), (
+        "open before: the test can fail"
+    )
 
     first = await firewall.restrict_apps(engine, [proxy])
 
     assert first.is_active and first.was_missing and not first.warning
-    assert await reaches(engine, container, proxy, wanted.bridge.gateway)
-    assert not await reaches(engine, container, secret, wanted.bridge.gateway)
-    await until_answers(wanted.address, 8080)  # the host still reaches the container
+    assert await reaches(engine, container, proxy, container_spec.bridge.gateway)
+    assert not await reaches(engine, container, secret, container_spec.bridge.gateway)
+    await until_answers(container_spec.address, 8080)  # the host still reaches the container
 
 
 async def test_the_rules_are_put_back_when_somebody_took_them_away(
     engine: Engine, spec: Spec, listeners: tuple[int, int], closed_again: None
 ) -> None:
     _, secret = listeners
-    wanted = spec()
-    container = await containers.start(engine, wanted)
+    container_spec = spec()
+    container = await containers.start(engine, container_spec)
     await firewall.restrict_apps(engine, [])
     assert not (await firewall.restrict_apps(engine, [])).was_missing
     assert await asyncio.to_thread(_jumps, engine) == 1
 
     await asyncio.to_thread(_iptables, "-F", firewall.chain_name(engine))
-    assert await reaches(engine, container, secret, wanted.bridge.gateway)
+    assert await reaches(engine, container, secret, container_spec.bridge.gateway)
     await firewall.restrict_apps(engine, [])
-    assert not await reaches(engine, container, secret, wanted.bridge.gateway)
+    assert not await reaches(engine, container, secret, container_spec.bridge.gateway)
 
     await remove_firewall_rules(engine)
     assert await asyncio.to_thread(_jumps, engine) == 0
     again = await firewall.restrict_apps(engine, [])
     assert again.is_active and again.was_missing
-    assert not await reaches(engine, container, secret, wanted.bridge.gateway)
+    assert not await reaches(engine, container, secret, container_spec.bridge.gateway)
 
 
 async def test_missing_right_to_change_rules_warns_the_operator(

@@ -86,14 +86,14 @@ async def test_proxy_has_host_network_one_capability_read_only_root(
 ) -> None:
     container = await ensured(ingress, image, directory, "sh", "-c", "cat /proc/self/status; sleep 600")
 
-    found: dict[str, Any] = await engine.request("GET", f"containers/{container}/json")
-    host = found["HostConfig"]
+    inspected: dict[str, Any] = await engine.request("GET", f"containers/{container}/json")
+    host = inspected["HostConfig"]
     assert host["NetworkMode"] == "host"
     assert host["ReadonlyRootfs"] is True
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
     assert host["Memory"] == 32 * 1024 * 1024
-    assert found["Config"]["Labels"][ROLE] == "ingress"
-    assert {(mount["Destination"], mount["RW"]) for mount in found["Mounts"]} == {
+    assert inspected["Config"]["Labels"][ROLE] == "ingress"
+    assert {(mount["Destination"], mount["RW"]) for mount in inspected["Mounts"]} == {
         ("/etc/stackyn", False),
         ("/etc/stackyn/acme", True),
     }
@@ -170,8 +170,8 @@ async def test_a_replacement_is_another_container_of_the_same_kind(
         seen.append(await ingress.replace_ingress(a_spec(image, directory), ready))
 
     assert len({first, *seen}) == 3
-    listed = [one for one in await containers.list_ours(engine, {ROLE: "ingress"})]
-    assert [one.id for one in listed] == [seen[-1]]
+    listed = [state for state in await containers.list_ours(engine, {ROLE: "ingress"})]
+    assert [state.id for state in listed] == [seen[-1]]
 
 
 @pytest.mark.parametrize("how", ["program", "readiness"])

@@ -44,12 +44,12 @@ async def test_host_reaches_last_address_of_a_bridge_and_the_next(engine: Engine
         spec(command=SERVE, bridge=bridge_of(subnet, seat), address=address_of(subnet, seat, 1))
         for seat in seats
     ]
-    for one in placed:
-        await containers.start(engine, one)
+    for placement in placed:
+        await containers.start(engine, placement)
 
-    for one in placed:
-        await until_answers(one.address, 8080)
-    assert len({one.bridge.number for one in placed}) == 2
+    for placement in placed:
+        await until_answers(placement.address, 8080)
+    assert len({placement.bridge.number for placement in placed}) == 2
 
 
 async def test_a_container_of_another_bridge_is_not_reached_either(engine: Engine, spec: Spec) -> None:
@@ -89,8 +89,8 @@ async def test_network_is_made_once_and_remade_with_its_addresses(engine: Engine
 async def test_initial_networks_are_of_build_slots_and_first_addresses(engine: Engine) -> None:
     await networks.ensure_initial_networks(engine, build_slots=2)
 
-    found = await engine.ask(engine.docker.networks.list(filters=engine.labels.object_filter()))
-    assert {network["Name"] for network in found} >= {
+    listed = await engine.ask(engine.docker.networks.list(filters=engine.labels.object_filter()))
+    assert {network["Name"] for network in listed} >= {
         networks.build_network_name(engine, 0),
         networks.build_network_name(engine, 1),
         networks.app_network_name(engine, bridge_of(engine.network.subnet, 0)),
@@ -109,9 +109,9 @@ async def test_first_apps_may_request_their_network_concurrently(engine: Engine)
 async def test_addresses_in_use_are_a_conflict_with_a_sentence(engine: Engine) -> None:
     bridge = bridge_of(engine.network.subnet, 1100)
     await networks.ensure_app_bridge(engine, bridge)
-    async with Engine(engine.settings, engine.network, f"other-{new_id()}") as other:
+    async with Engine(engine.settings, engine.network, f"other-{new_id()}") as other_engine:
         with pytest.raises(NetworkConflict) as caught:
-            await networks.ensure_app_bridge(other, bridge)
+            await networks.ensure_app_bridge(other_engine, bridge)
 
     assert str(bridge.subnet) in caught.value.message
     assert "[network]" in caught.value.hint

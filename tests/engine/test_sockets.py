@@ -24,15 +24,15 @@ async def pid_of(engine: Engine, container: str) -> int:
 
 
 async def test_open_connections_to_an_app_are_counted_until_they_close(engine: Engine, spec: Spec) -> None:
-    wanted = spec(command="nc -ll -p 8080 -e sleep 600")
-    pid = await pid_of(engine, await containers.start(engine, wanted))
-    await until_answers(wanted.address, 8080)
+    container_spec = spec(command="nc -ll -p 8080 -e sleep 600")
+    pid = await pid_of(engine, await containers.start(engine, container_spec))
+    await until_answers(container_spec.address, 8080)
 
     async def count() -> int:
         return await asyncio.to_thread(sockets.count_connections, pid, 8080)
 
     await eventually(count, 0)
-    open_ones = [await asyncio.open_connection(str(wanted.address), 8080) for _ in range(3)]
+    open_ones = [await asyncio.open_connection(str(container_spec.address), 8080) for _ in range(3)]
     await eventually(count, 3)
     assert await asyncio.to_thread(sockets.count_connections, pid, 8081) == 0
     for _, writer in open_ones:
@@ -42,13 +42,16 @@ async def test_open_connections_to_an_app_are_counted_until_they_close(engine: E
 
 
 async def test_listening_sockets_leave_out_the_engines_resolver(engine: Engine, spec: Spec) -> None:
-    wanted = spec(command="sh -c 'nc -ll -p 8080 -e echo & httpd -f -p 127.0.0.1:9090 & wait'")
-    pid = await pid_of(engine, await containers.start(engine, wanted))
+    container_spec = spec(command="sh -c 'nc -ll -p 8080 -e echo & httpd -f -p 127.0.0.1:9090 & wait'")
+    pid = await pid_of(engine, await containers.start(engine, container_spec))
 
-    async def found() -> dict[int, bool]:
-        return {one.port: one.loopback for one in await asyncio.to_thread(sockets.listening_sockets, pid)}
+    async def listening() -> dict[int, bool]:
+        return {
+            listener.port: listener.loopback
+            for listener in await asyncio.to_thread(sockets.listening_sockets, pid)
+        }
 
-    await eventually(found, {8080: False, 9090: True})
+    await eventually(listening, {8080: False, 9090: True})
 
 
 def test_both_families_are_read_and_mapped_addresses_are_plain() -> None:
@@ -57,14 +60,14 @@ def test_both_families_are_read_and_mapped_addresses_are_plain() -> None:
         socket.create_server(("::", 0), family=socket.AF_INET6) as wide,
         socket.create_server(("::1", 0), family=socket.AF_INET6) as narrow6,
     ):
-        found = sockets.listening_sockets(os.getpid())
+        listening = sockets.listening_sockets(os.getpid())
 
         for server, address, loopback in (
             (narrow, "127.0.0.1", True),
             (wide, "::", False),
             (narrow6, "::1", True),
         ):
-            assert ListeningSocket(ip_address(address), server.getsockname()[1], loopback) in found
+            assert ListeningSocket(ip_address(address), server.getsockname()[1], loopback) in listening
 
 
 def test_a_connection_being_made_counts() -> None:

@@ -37,14 +37,14 @@ async def test_a_running_container_uses_something(engine: Engine, spec: Spec) ->
     )
 
     async def uses_the_processor() -> bool:
-        found = await stats.sample(engine, container)
-        return found is not None and found.cpu_seconds_total > 0
+        sample = await stats.sample(engine, container)
+        return sample is not None and sample.cpu_seconds_total > 0
 
     await eventually(uses_the_processor, True)
-    found = await stats.sample(engine, container)
-    assert found is not None
-    assert 0 < found.memory_bytes < found.memory_limit_bytes == 32 * 1024 * 1024
-    assert found.processes >= 1
+    sample = await stats.sample(engine, container)
+    assert sample is not None
+    assert 0 < sample.memory_bytes < sample.memory_limit_bytes == 32 * 1024 * 1024
+    assert sample.processes >= 1
 
 
 async def test_a_container_that_does_not_run_has_no_sample(engine: Engine, spec: Spec) -> None:
@@ -61,13 +61,13 @@ async def test_a_container_that_does_not_run_has_no_sample(engine: Engine, spec:
 def test_both_kinds_of_control_groups_are_read(
     answer: dict[str, Any], memory: int, disk: tuple[int, int]
 ) -> None:
-    found = stats.parse_stats(answer)
+    sample = stats.parse_stats(answer)
 
-    assert found is not None
-    assert found.memory_bytes == memory
-    assert (found.read_bytes, found.written_bytes) == disk
-    assert (found.cpu_seconds_total, found.processes) == (1.5, 3)
-    assert (found.received_bytes, found.sent_bytes) == (10, 20)
+    assert sample is not None
+    assert sample.memory_bytes == memory
+    assert (sample.read_bytes, sample.written_bytes) == disk
+    assert (sample.cpu_seconds_total, sample.processes) == (1.5, 3)
+    assert (sample.received_bytes, sample.sent_bytes) == (10, 20)
 
 
 @pytest.mark.parametrize("missing", ["cpu_stats", "pids_stats", "networks", "blkio_stats"])
