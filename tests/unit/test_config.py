@@ -62,7 +62,7 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "pattern"),
     [
         ("[server]\nport = 99999\n", r"config\.toml, line 2: server\.port: .*65535"),
         ('# first\n\n[server]\n\nport = "many"\n', r"line 5: server\.port: .*integer"),
@@ -76,12 +76,12 @@ def test_without_a_file_the_defaults_hold() -> None:
     ],
     ids=["range", "type", "unknown key", "unknown table", "choice", "nested", "network", "zero", "not TOML"],
 )
-def test_a_wrong_value_is_named_by_line_and_reason(tmp_path: Path, text: str, said: str) -> None:
-    assert re.search(said, problem(write(tmp_path, text))), problem(write(tmp_path, text))
+def test_a_wrong_value_is_named_by_line_and_reason(tmp_path: Path, text: str, pattern: str) -> None:
+    assert re.search(pattern, problem(write(tmp_path, text))), problem(write(tmp_path, text))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ('[billing]\ndefault_plan = "gold"\n', "default_plan names a plan"),
         (
@@ -95,8 +95,8 @@ def test_a_wrong_value_is_named_by_line_and_reason(tmp_path: Path, text: str, sa
         ("[ingress]\nhttp_port = 8080\n", "[server] port and [ingress] http_port must differ"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, text: str, said: str) -> None:
-    assert said in problem(write(tmp_path, text))
+def test_settings_that_contradict_each_other_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    assert reason in problem(write(tmp_path, text))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

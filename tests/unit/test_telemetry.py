@@ -55,9 +55,9 @@ def test_libraries_and_warnings_take_the_same_way(capsys: pytest.CaptureFixture[
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old habits", stacklevel=1)
-    said = records(capsys)
-    assert [record["level"] for record in said] == ["warning", "warning"]
-    assert said[0]["event"] == "watch out" and "old habits" in said[1]["event"]
+    entries = records(capsys)
+    assert [record["level"] for record in entries] == ["warning", "warning"]
+    assert entries[0]["event"] == "watch out" and "old habits" in entries[1]["event"]
 
 
 async def test_bound_fields_stay_with_their_task(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,9 +72,9 @@ async def test_bound_fields_stay_with_their_task(capsys: pytest.CaptureFixture[s
 
     await asyncio.gather(work(1), work(2))
     log.info("server.idle")
-    said = records(capsys)
-    assert {(record.get("job"), record.get("number")) for record in said[:2]} == {(1, 1), (2, 2)}
-    assert "job" not in said[2]
+    entries = records(capsys)
+    assert {(record.get("job"), record.get("number")) for record in entries[:2]} == {(1, 1), (2, 2)}
+    assert "job" not in entries[2]
 
 
 def test_a_traceback_is_redacted_and_shows_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,8 +38,8 @@ def test_what_is_no_id_is_not_found(text: str) -> None:
 
 @pytest.mark.parametrize("word", ["401", "Unauthorized", "UNAUTHORIZED", "expired", "Invalid"])
 def test_a_word_that_a_client_acts_on_is_replaced(word: str) -> None:
-    said = sentence(Code.NAME_TAKEN, 409, f"You already have an app called {word}.")
-    assert word not in said and said.endswith(".")
+    message = sentence(Code.NAME_TAKEN, 409, f"You already have an app called {word}.")
+    assert word not in message and message.endswith(".")
 
 
 def test_only_codes_may_be_said_to_be_expired_or_invalid() -> None:

@@ -53,8 +53,8 @@ def test_what_lies_inside_or_comes_from_elsewhere_is_no_matter() -> None:
     tree = {"api/package.json": manifest, "api/lib/package.json": "{}", "package.json": "{}"}
     assert planned(tree, root_directory="api").runtime == "node"
     pom = "<project><parent><artifactId>spring-boot-starter-parent</artifactId><relativePath/></parent></project>"
-    other = {"api/pom.xml": pom, "pom.xml": "<project><artifactId>all</artifactId></project>"}
-    assert planned(other, toolchains=EVERYTHING, root_directory="api").runtime == "java"
+    java_tree = {"api/pom.xml": pom, "pom.xml": "<project><artifactId>all</artifactId></project>"}
+    assert planned(java_tree, toolchains=EVERYTHING, root_directory="api").runtime == "java"
 
 
 def test_what_is_not_in_the_repository_is_said_to_be_missing() -> None:

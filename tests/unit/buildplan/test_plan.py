@@ -204,14 +204,14 @@ def test_a_dockerfile_that_is_asked_for_and_missing_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "expected"),
     [
         ({".python-version": "# of pyenv\nmyenv\n"}, "`.python-version` says myenv, which is no version"),
         ({".python-version": "3.11"}, None),
         ({".nvmrc": "nonsense"}, None),  # of another runtime
     ],
 )
-def test_a_version_file_without_a_version_is_mentioned(files: Tree, said: str | None) -> None:
+def test_a_version_file_without_a_version_is_mentioned(files: Tree, expected: str | None) -> None:
     reasons = planned({"requirements.txt": "flask", "app.py": FLASK, **files}).reasons
-    assert any("which is no version" in reason for reason in reasons) is (said is not None)
-    assert said is None or any(reason.startswith(said) for reason in reasons)
+    assert any("which is no version" in reason for reason in reasons) is (expected is not None)
+    assert expected is None or any(reason.startswith(expected) for reason in reasons)

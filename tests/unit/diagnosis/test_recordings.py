@@ -57,31 +57,31 @@ CASES = _cases()
 
 
 def diagnosis_of(case: Case, output: str) -> Diagnosis:
-    found = diagnose(transcript_of(output).lines(), case.step, case.exit_code)
-    assert found is not None, f"nothing fits:\n{output}"
-    return found
+    diagnosis = diagnose(transcript_of(output).lines(), case.step, case.exit_code)
+    assert diagnosis is not None, f"nothing fits:\n{output}"
+    return diagnosis
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_output_of_a_tool_becomes_its_sentence(case: Case) -> None:
-    found = diagnosis_of(case, case.output)
+    diagnosis = diagnosis_of(case, case.output)
 
-    assert (found.kind.name, found.message) == (case.kind, case.sentence)
-    assert case.line in found.evidence, found.evidence
-    assert len(found.evidence.splitlines()) <= EVIDENCE_LINES * 2  # with the marks of gaps
-    assert found.hint
-    assert "{" not in found.message + found.hint
+    assert (diagnosis.kind.name, diagnosis.message) == (case.kind, case.sentence)
+    assert case.line in diagnosis.evidence, diagnosis.evidence
+    assert len(diagnosis.evidence.splitlines()) <= EVIDENCE_LINES * 2  # with the marks of gaps
+    assert diagnosis.hint
+    assert "{" not in diagnosis.message + diagnosis.hint
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_is_found_behind_a_long_log_and_before_it(case: Case) -> None:
     noise = "\n".join(f"[{number}/900] doing something ordinary" for number in range(300))
 
-    found = diagnosis_of(case, f"{noise}\n{case.output}\n{noise}")
+    diagnosis = diagnosis_of(case, f"{noise}\n{case.output}\n{noise}")
 
-    assert (found.kind.name, found.message) == (case.kind, case.sentence)
-    assert case.line in found.evidence
-    assert "[200/900]" not in found.evidence
+    assert (diagnosis.kind.name, diagnosis.message) == (case.kind, case.sentence)
+    assert case.line in diagnosis.evidence
+    assert "[200/900]" not in diagnosis.evidence
 
 
 @pytest.mark.parametrize("name", ["npm-lock", "gcc-syntax", "eslint", "python-variable"])

@@ -11,7 +11,7 @@ RESERVE = 100
 
 
 @pytest.mark.parametrize(
-    ("available", "wanted", "serving", "way"),
+    ("available", "needed_mb", "serving", "way"),
     [
         (356, 256, None, RolloutStrategy.SIDE_BY_SIDE),
         (355, 256, None, RolloutStrategy.WAIT),
@@ -25,9 +25,9 @@ RESERVE = 100
     ],
 )
 def test_strategy_depends_on_free_memory(
-    available: int, wanted: int, serving: int | None, way: RolloutStrategy
+    available: int, needed_mb: int, serving: int | None, way: RolloutStrategy
 ) -> None:
-    assert choose_strategy(available, RESERVE, wanted, serving, may_hold=True) is way
+    assert choose_strategy(available, RESERVE, needed_mb, serving, may_hold=True) is way
 
 
 def test_a_release_waits_for_memory_without_held_requests() -> None:

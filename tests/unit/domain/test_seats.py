@@ -24,9 +24,13 @@ def test_the_smallest_subnet_that_is_accepted_has_room() -> None:
 
 
 @given(SEATS, SEATS, st.integers(0, 1), st.integers(0, 1))
-def test_no_two_seats_share_an_address(one: int, other: int, slot: int, other_slot: int) -> None:
-    same = (one, slot) == (other, other_slot)
-    assert (address_of(SUBNET, one, slot) == address_of(SUBNET, other, other_slot)) == same
+def test_no_two_seats_share_an_address(
+    first_seat: int, second_seat: int, first_slot: int, second_slot: int
+) -> None:
+    same = (first_seat, first_slot) == (second_seat, second_slot)
+    assert (
+        address_of(SUBNET, first_seat, first_slot) == address_of(SUBNET, second_seat, second_slot)
+    ) == same
 
 
 @given(SEATS, st.integers(0, 1))

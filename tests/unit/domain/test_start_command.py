@@ -56,10 +56,10 @@ def test_the_last_command_replaces_the_shell_where_that_is_safe(command: str, ru
     ],
 )
 def test_the_rewritten_command_does_the_same(command: str) -> None:
-    def said(line: str) -> bytes:
+    def output_of(line: str) -> bytes:
         return subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout
 
-    assert said(foreground(command)) == said(command)
+    assert output_of(foreground(command)) == output_of(command)
 
 
 @pytest.mark.parametrize("before", ["", "true && ", "cd /; ", "V=1 "])

@@ -38,10 +38,10 @@ def test_pieces_become_lines() -> None:
 def test_a_line_without_end_comes_out_in_pieces() -> None:
     lines = Lines()
 
-    found = [line for _ in range(10) for line in lines.feed("x" * 4096)]
+    pieces = [line for _ in range(10) for line in lines.feed("x" * 4096)]
 
-    assert found and all(len(line) <= LONGEST_LINE + 4096 for line in found)
-    assert len("".join(found)) + len("".join(lines.rest())) == 10 * 4096
+    assert pieces and all(len(line) <= LONGEST_LINE + 4096 for line in pieces)
+    assert len("".join(pieces)) + len("".join(lines.rest())) == 10 * 4096
 
 
 def test_a_progress_bar_without_line_ends_does_not_grow() -> None:

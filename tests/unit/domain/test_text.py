@@ -75,6 +75,6 @@ def test_json_without_an_end_is_cut_off() -> None:
 
 def test_a_failure_is_bounded_whatever_it_names() -> None:
     failure = Failure(FailureCode.BUILD_FAILED, "m" * 10**6, "h\x00" * 10**6, "e\udcff" * 10**6)
-    told = failure.as_json("building")
-    assert sum(len(text.encode()) for text in told.values()) < 80_000
-    assert all(map(is_storable, told.values()))
+    fields = failure.as_json("building")
+    assert sum(len(text.encode()) for text in fields.values()) < 80_000
+    assert all(map(is_storable, fields.values()))

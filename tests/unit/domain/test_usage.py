@@ -30,7 +30,7 @@ def test_two_readings_of_one_moment_have_no_rate() -> None:
     assert rates(reading(10, 5), reading(10, 6)) == NOTHING
 
 
-@pytest.mark.parametrize("wanted", Range)
-def test_a_series_has_a_bounded_number_of_points(wanted: Range) -> None:
-    assert SECONDS_OF[wanted] % STEP_SECONDS_OF[wanted] == 0
-    assert SECONDS_OF[wanted] // STEP_SECONDS_OF[wanted] + 1 <= 181
+@pytest.mark.parametrize("time_range", Range)
+def test_a_series_has_a_bounded_number_of_points(time_range: Range) -> None:
+    assert SECONDS_OF[time_range] % STEP_SECONDS_OF[time_range] == 0
+    assert SECONDS_OF[time_range] // STEP_SECONDS_OF[time_range] + 1 <= 181

@@ -36,30 +36,30 @@ async def test_a_result_is_passed_on_and_an_error_too() -> None:
 
 
 async def test_cancelling_waits_until_the_work_has_cleaned_up() -> None:
-    run, said = a_run(), []
+    run, steps = a_run(), []
 
     async def work() -> None:
         try:
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0.01)
-            said.append("cleaned up")
+            steps.append("cleaned up")
 
     asyncio.get_running_loop().call_later(0.01, run.cancel.set)
     with pytest.raises(JobCancelled):
         await run.until_cancelled(work())
-    assert said == ["cleaned up"]
+    assert steps == ["cleaned up"]
 
 
 async def test_cancelled_work_is_not_begun() -> None:
-    said: list[str] = []
+    steps: list[str] = []
 
     async def work() -> None:
-        said.append("began")
+        steps.append("began")
 
     with pytest.raises(JobCancelled):
         await a_run(cancel_requested=True).until_cancelled(work())
-    assert said == []
+    assert steps == []
 
 
 async def test_a_result_despite_the_cancellation_is_kept() -> None:

@@ -30,10 +30,10 @@ async def test_a_task_that_dies_is_started_again_and_reported() -> None:
         await asyncio.Event().wait()
 
     supervisor = Supervisor(QUICK)
-    with capture_logs() as said:
+    with capture_logs() as log:
         supervisor.start("sampler", work)
         await eventually(alive)
-    assert [(each["event"], each["task"]) for each in said] == [("task.died", "sampler")] * 3
+    assert [(each["event"], each["task"]) for each in log] == [("task.died", "sampler")] * 3
     (report,) = supervisor.report()
     assert (report.name, report.is_running, report.deaths, report.last_death) == (
         "sampler",
@@ -46,7 +46,7 @@ async def test_a_task_that_dies_is_started_again_and_reported() -> None:
 
 
 async def test_tasks_stop_one_by_one_in_reverse_order() -> None:
-    said: list[str] = []
+    steps: list[str] = []
     supervisor = Supervisor(QUICK)
 
     def task(name: str):  # type: ignore[no-untyped-def]
@@ -54,9 +54,9 @@ async def test_tasks_stop_one_by_one_in_reverse_order() -> None:
             try:
                 await asyncio.Event().wait()
             finally:
-                said.append(f"{name} stops")
+                steps.append(f"{name} stops")
                 await asyncio.sleep(0.01)
-                said.append(f"{name} stopped")
+                steps.append(f"{name} stopped")
 
         return work
 
@@ -64,7 +64,7 @@ async def test_tasks_stop_one_by_one_in_reverse_order() -> None:
         supervisor.start(name, task(name))
     await asyncio.sleep(0)
     await supervisor.stop()
-    assert said == ["second stops", "second stopped", "first stops", "first stopped"]
+    assert steps == ["second stops", "second stopped", "first stops", "first stopped"]
     assert supervisor.report() == []
 
 

@@ -20,7 +20,7 @@ REPOSITORY = listing(
 
 
 @pytest.mark.parametrize(
-    ("advertised", "wanted", "commit", "ref", "branch"),
+    ("advertised", "setting", "commit", "ref", "branch"),
     [
         (REPOSITORY, "trunk", A, "refs/heads/trunk", "trunk"),
         (REPOSITORY, "v1", B, "refs/heads/v1", "v1"),  # a branch wins over a tag
@@ -34,15 +34,15 @@ REPOSITORY = listing(
     ],
 )
 def test_branch_setting_leads_to_a_commit(
-    advertised: str, wanted: str, commit: str, ref: str | None, branch: str
+    advertised: str, setting: str, commit: str, ref: str | None, branch: str
 ) -> None:
-    found = resolve(parse_ls_remote(advertised), wanted)
-    assert found is not None
-    assert (found.commit, found.ref, found.branch) == (commit, ref, branch)
+    revision = resolve(parse_ls_remote(advertised), setting)
+    assert revision is not None
+    assert (revision.commit, revision.ref, revision.branch) == (commit, ref, branch)
 
 
 @pytest.mark.parametrize(
-    ("advertised", "wanted"),
+    ("advertised", "setting"),
     [
         (REPOSITORY, "main"),  # two branches: none is meant
         (listing(f"{B} refs/heads/master"), "master2"),
@@ -52,13 +52,13 @@ def test_branch_setting_leads_to_a_commit(
         ("", "HEAD"),
     ],
 )
-def test_missing_branch_is_not_guessed(advertised: str, wanted: str) -> None:
-    assert resolve(parse_ls_remote(advertised), wanted) is None
+def test_missing_branch_is_not_guessed(advertised: str, setting: str) -> None:
+    assert resolve(parse_ls_remote(advertised), setting) is None
 
 
 def test_only_branch_in_place_of_main_is_said() -> None:
-    found = resolve(parse_ls_remote(listing(f"{B} refs/heads/master")), "main")
-    assert found == Revision(
+    revision = resolve(parse_ls_remote(listing(f"{B} refs/heads/master")), "main")
+    assert revision == Revision(
         B,
         "refs/heads/master",
         "main",

@@ -152,8 +152,8 @@ async def test_a_host_with_only_internal_addresses_is_refused() -> None:
 
 async def test_only_the_permitted_addresses_of_a_host_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolve(self: object, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
-        found = ("169.254.169.254", "1.1.1.1", "10.0.0.1", "1.1.1.1", "8.8.8.8")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in found]
+        records = ("169.254.169.254", "1.1.1.1", "10.0.0.1", "1.1.1.1", "8.8.8.8")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in records]
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", resolve)
     addresses = await vet_host(DEFAULT, parse_url(DEFAULT, "https://host.test/a"))

@@ -47,5 +47,5 @@ def test_submodule_address_is_absolute(url: str, expected: str) -> None:
     ],
 )
 def test_address_of_a_page_is_taken_apart(text: str, repository: str, branch: str, folder: str) -> None:
-    found = split_browser_url(text)
-    assert (found.repository, found.branch, found.folder) == (repository, branch, folder)
+    parts = split_browser_url(text)
+    assert (parts.repository, parts.branch, parts.folder) == (repository, branch, folder)

@@ -36,12 +36,12 @@ def tar_of(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -
 
 def filtered(data: bytes, filtering: TarFilter, chunk: int = 1000) -> dict[str, bytes | str]:
     out = b"".join(filtering.feed(data[start : start + chunk]) for start in range(0, len(data), chunk))
-    found: dict[str, bytes | str] = {}
+    contents: dict[str, bytes | str] = {}
     with tarfile.open(fileobj=io.BytesIO(out + filtering.end()), errorlevel=2) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isreg() else None
-            found[member.name] = content.read() if content else member.linkname
-    return found
+            contents[member.name] = content.read() if content else member.linkname
+    return contents
 
 
 def test_ignored_files_stay_out_and_kept_ones_do_not() -> None:
@@ -64,8 +64,8 @@ def test_the_repository_cannot_redirect_added_members() -> None:
 def test_links_and_long_names_survive() -> None:
     long = "d/" * 60 + "n" * 150
     data = tar_of({long: b"long", "ünï.txt": b"u"}, links={"l": "../../" + "t" * 150, "m": "a"})
-    found = filtered(data, TarFilter(IgnoreRules(()), extra={}))
-    assert found == {long: b"long", "ünï.txt": b"u", "l": "../../" + "t" * 150, "m": "a"}
+    contents = filtered(data, TarFilter(IgnoreRules(()), extra={}))
+    assert contents == {long: b"long", "ünï.txt": b"u", "l": "../../" + "t" * 150, "m": "a"}
 
 
 def test_modes_and_times_are_passed_on() -> None:
@@ -100,5 +100,5 @@ trees = st.dictionaries(names, st.binary(max_size=3000), max_size=8)
 @given(trees, st.integers(1, 5000))
 def test_any_chunking_gives_the_same_members(tree: dict[str, bytes], chunk: int) -> None:
     ignore = IgnoreRules(parse("a*\n!ab"))
-    found = filtered(tar_of(tree), TarFilter(ignore, extra={}), chunk)
-    assert found == {path: content for path, content in tree.items() if not ignore.excludes(path)}
+    contents = filtered(tar_of(tree), TarFilter(ignore, extra={}), chunk)
+    assert contents == {path: content for path, content in tree.items() if not ignore.excludes(path)}

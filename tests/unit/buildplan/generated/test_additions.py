@@ -23,13 +23,13 @@ PYTHONS = Toolchains(
 
 def stages(tree: Tree, **variables: str) -> list[list[str]]:
     """The lines of each stage, without its FROM."""
-    found: list[list[str]] = []
+    stage_lines: list[list[str]] = []
     for line in lines(planned(tree, toolchains=PYTHONS, host_variables=variables)):
         if line.startswith("FROM "):
-            found.append([])
-        elif found:
-            found[-1].append(line)
-    return found
+            stage_lines.append([])
+        elif stage_lines:
+            stage_lines[-1].append(line)
+    return stage_lines
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_packages_are_where_they_are_needed(
     files: Tree, variables: dict[str, str], build: str | None, run: str | None
 ) -> None:
     for tree in (RUBY, GO, PYTHON, NODE):
-        found = stages({**tree, **files}, **variables)
-        assert len(found) == 2 or build == run
-        for stage, names in ((found[0], build), (found[-1], run)):
-            said = [line for line in stage if line.startswith(SETTLE)]
-            assert said == ([f"{SETTLE} {names}"] if names else [])
-        assert sum(line.startswith("CMD ") for stage in found for line in stage) == 1
+        stage_lines = stages({**tree, **files}, **variables)
+        assert len(stage_lines) == 2 or build == run
+        for stage, names in ((stage_lines[0], build), (stage_lines[-1], run)):
+            installs = [line for line in stage if line.startswith(SETTLE)]
+            assert installs == ([f"{SETTLE} {names}"] if names else [])
+        assert sum(line.startswith("CMD ") for stage in stage_lines for line in stage) == 1
 
 
 def test_what_is_built_leaves_its_tools_behind() -> None:

@@ -49,9 +49,9 @@ def test_a_makefile_of_another_language_is_only_a_tool() -> None:
 
 def find(folder: Path, tree: Tree) -> subprocess.CompletedProcess[str]:
     """Run the step that looks for the program, in a folder where a build has just ended."""
-    found = step(planned(tree, toolchains=EVERYTHING), "/tmp/programs").removeprefix("RUN ")
+    step_line = step(planned(tree, toolchains=EVERYTHING), "/tmp/programs").removeprefix("RUN ")
     before = folder.parent / "before"
-    script = found.replace("/tmp/before", str(before)).replace(
+    script = step_line.replace("/tmp/before", str(before)).replace(
         "/tmp/programs", str(folder.parent / "programs")
     )
     before.touch()

@@ -128,5 +128,5 @@ def test_a_module_below_is_no_part_of_the_root() -> None:
 def test_the_other_programs_are_named() -> None:
     main = "package main\nfunc main() {}\n"
     tree = {"go.mod": "module shop\n\ngo 1.24\n", "cmd/api/main.go": main, "cmd/seed/main.go": main}
-    said = "To have another one, set the start command: bin/seed."
-    assert said in planned(tree, toolchains=EVERYTHING).reasons
+    reason = "To have another one, set the start command: bin/seed."
+    assert reason in planned(tree, toolchains=EVERYTHING).reasons

@@ -108,15 +108,15 @@ def test_the_version_and_the_system_it_runs_on(files: Tree, image: str, runs_on:
     assert f"FROM stackyn/{image} AS build" in lines(plan) and f"FROM stackyn/{runs_on}" in lines(plan)
 
 
-@pytest.mark.parametrize("wanted", ["1.59.0", "nightly-2024-01-01"])
-def test_a_toolchain_that_is_not_there_is_refused(wanted: str) -> None:
+@pytest.mark.parametrize("toolchain", ["1.59.0", "nightly-2024-01-01"])
+def test_a_toolchain_that_is_not_there_is_refused(toolchain: str) -> None:
     tree = {
         "Cargo.toml": PACKAGE,
         "src/main.rs": MAIN,
-        "rust-toolchain.toml": f'[toolchain]\nchannel = "{wanted}"\n',
+        "rust-toolchain.toml": f'[toolchain]\nchannel = "{toolchain}"\n',
     }
     failure = refused(tree, toolchains=EVERYTHING)
-    assert wanted in failure.message and "1.63 and 1.85" in failure.message
+    assert toolchain in failure.message and "1.63 and 1.85" in failure.message
 
 
 def test_rocket_listens_for_visitors() -> None:
@@ -175,5 +175,5 @@ def test_projects_of_trunk_leptos_and_dioxus_are_refused(files: Tree, tool: str)
 
 def test_the_other_programs_are_named() -> None:
     tree = {"Cargo.toml": PACKAGE, "src/main.rs": MAIN, "src/bin/seed.rs": MAIN}
-    said = "To have another one, set the start command: bin/seed."
-    assert said in planned(tree, toolchains=EVERYTHING).reasons
+    reason = "To have another one, set the start command: bin/seed."
+    assert reason in planned(tree, toolchains=EVERYTHING).reasons

@@ -51,20 +51,22 @@ def toml(key: str, value: str | bool | int) -> Tree:
     return {"stackyn.toml": f"{key} = {json.dumps(value)}\n"}
 
 
-def railway(table: str, **said: Any) -> Tree:
-    return {"railway.json": json.dumps({table: said})}
+def railway(table: str, **settings: Any) -> Tree:
+    return {"railway.json": json.dumps({table: settings})}
 
 
-def render(**said: str) -> Tree:
-    return {"render.yaml": "services:\n- type: web\n" + "".join(f"  {key}: {said[key]}\n" for key in said)}
+def render(**settings: str) -> Tree:
+    return {
+        "render.yaml": "services:\n- type: web\n" + "".join(f"  {key}: {settings[key]}\n" for key in settings)
+    }
 
 
-def vercel(**said: str) -> Tree:
-    return {"vercel.json": json.dumps(said)}
+def vercel(**settings: str) -> Tree:
+    return {"vercel.json": json.dumps(settings)}
 
 
 def procfile(**processes: str) -> Tree:
-    return {"Procfile": "".join(f"{name}: {said}\n" for name, said in processes.items())}
+    return {"Procfile": "".join(f"{name}: {start_command}\n" for name, start_command in processes.items())}
 
 
 FOLDERS: Tree = {f"{name}/start.sh": "" for name in ("host", "toml", "api")}
@@ -201,20 +203,20 @@ CASES = [
 def test_each_layer_wins_over_the_weaker_ones(case: Case) -> None:
     tree, options = dict(case.tree), dict(case.options)
     assert case.seen(planned(tree, toolchains=EVERYTHING, **options)) == case.detected
-    for said, expected in case.layers:
-        if isinstance(said, dict):
-            tree |= said
+    for layer, expected in case.layers:
+        if isinstance(layer, dict):
+            tree |= layer
         else:
-            options[case.key] = said
-        assert case.seen(planned(tree, toolchains=EVERYTHING, **options)) == expected, said
+            options[case.key] = layer
+        assert case.seen(planned(tree, toolchains=EVERYTHING, **options)) == expected, layer
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if len(case.layers) > 2], ids=lambda case: case.key)
 def test_empty_in_stackyn_toml_takes_the_weaker_ones_back(case: Case) -> None:
-    weaker = [said for said, _ in case.layers if isinstance(said, dict) and "stackyn.toml" not in said]
+    weaker = [layer for layer, _ in case.layers if isinstance(layer, dict) and "stackyn.toml" not in layer]
     tree = dict(case.tree)
-    for said in (*weaker, toml(case.key, "")):
-        tree |= said
+    for layer in (*weaker, toml(case.key, "")):
+        tree |= layer
     assert case.seen(planned(tree, toolchains=EVERYTHING, **case.options)) == case.detected
 
 
@@ -296,8 +298,8 @@ def test_what_the_app_sets_is_not_said_to_come_from_a_file() -> None:
 def test_a_wanted_dockerfile_wins_over_a_runtime_said_later(options: dict[str, Any]) -> None:
     for files in (toml("runtime", "go"), render(runtime="go")):
         assert planned({**LANGUAGES, **files}, toolchains=EVERYTHING, **options).runtime == "dockerfile"
-    said = {**LANGUAGES, **render(runtime="go"), **toml("use_dockerfile", True)}
-    assert planned(said, toolchains=EVERYTHING).runtime == "dockerfile"
+    tree = {**LANGUAGES, **render(runtime="go"), **toml("use_dockerfile", True)}
+    assert planned(tree, toolchains=EVERYTHING).runtime == "dockerfile"
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,9 @@ def test_what_cannot_be_obeyed_is_refused_with_its_line(text: str, words: tuple[
     assert all(word in f"{failure.message} {failure.hint}" for word in words), failure
 
 
-@pytest.mark.parametrize("said", ["web", "./web", "web/", "./web/."])
-def test_a_root_directory_in_any_spelling(said: str) -> None:
-    tree = {"web/start.sh": "", "stackyn.toml": f'root_directory = "{said}"\n'}
+@pytest.mark.parametrize("spelling", ["web", "./web", "web/", "./web/."])
+def test_a_root_directory_in_any_spelling(spelling: str) -> None:
+    tree = {"web/start.sh": "", "stackyn.toml": f'root_directory = "{spelling}"\n'}
     plan = planned(tree, toolchains=EVERYTHING)
     assert plan.runtime == "shell" and plan.root == "web"
 

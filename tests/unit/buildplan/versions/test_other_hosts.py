@@ -40,8 +40,8 @@ def test_the_version_of_a_host_is_taken(files: Tree, variables: dict[str, str], 
 def test_an_unavailable_version_of_another_host_is_reported() -> None:
     plan = planned({**NODE, "netlify.toml": NETLIFY.format("14.2")}, toolchains=NODES)
     assert plan.base_images == ("stackyn/node:24",)
-    said = "`NODE_VERSION` of `netlify.toml` asks for 14.2, which this server does not have."
-    assert any(said in reason for reason in plan.reasons)
+    expected = "`NODE_VERSION` of `netlify.toml` asks for 14.2, which this server does not have."
+    assert any(expected in reason for reason in plan.reasons)
 
 
 def test_what_the_owner_asks_for_and_is_not_here_is_refused() -> None:

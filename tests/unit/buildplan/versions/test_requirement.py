@@ -143,7 +143,7 @@ def test_a_narrow_requirement_names_one_version(text: str, named: str | None) ->
 
 
 @pytest.mark.parametrize(
-    ("files", "tool", "wanted"),
+    ("files", "tool", "version"),
     [
         ({".tool-versions": "# mine\nnodejs 20.1.0 18\npython 3.12.4 # x\n"}, "node", "20.1.0"),
         ({".tool-versions": "nodejs 20\npython 3.12.4 # x\n"}, "python", "3.12.4"),
@@ -171,9 +171,9 @@ def test_a_narrow_requirement_names_one_version(text: str, named: str | None) ->
         ({}, "node", None),
     ],
 )
-def test_tool_files_name_versions(files: dict[str, str], tool: str, wanted: str | None) -> None:
+def test_tool_files_name_versions(files: dict[str, str], tool: str, version: str | None) -> None:
     asked = version_in_tool_files(files.get, tool, Dialect.NPM)
-    assert (asked.requirement.text if asked else None) == wanted
+    assert (asked.requirement.text if asked else None) == version
 
 
 def test_a_version_file_is_read_without_its_comments() -> None:

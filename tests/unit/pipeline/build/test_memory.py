@@ -9,17 +9,17 @@ from stackyn_server.pipeline.build.memory import Shares
 
 
 async def test_who_wants_more_than_is_left_waits_in_turn() -> None:
-    shares, told, done = Shares(), [], []
+    shares, waiting, done = Shares(), [], []
 
     async def build(number: int, amount: int) -> None:
         owner = DeploymentId(number)
-        await shares.take(owner, amount, 1000, lambda: told.append(number))
+        await shares.take(owner, amount, 1000, lambda: waiting.append(number))
         done.append(number)
 
     await build(1, 600)
     large, small = asyncio.create_task(build(2, 900)), asyncio.create_task(build(3, 100))
     await asyncio.sleep(0.01)
-    assert (done, told) == ([1], [2]), "a small one does not overtake"
+    assert (done, waiting) == ([1], [2]), "a small one does not overtake"
 
     await shares.give_back(DeploymentId(1))
     await asyncio.gather(large, small)

@@ -29,13 +29,13 @@ def generated(text: str) -> BuildPlan:
 def test_digest_depends_on_all_that_is_told_and_on_who_tells_it() -> None:
     first = variables({"A": "1", "B": "2"}).digest
     assert first == variables({"B": "2", "A": "1", "PORT": "80"}).digest != ""
-    others = (
+    variants = (
         variables({"A": "1"}),
         variables({"A": "2", "B": "1"}),
         variables({"A": "1", "B": "2"}, BERT),
         variables({"A": "1", "B": "2"}, key=b"x" * 32),
     )
-    assert len({first, *(other.digest for other in others)}) == 5
+    assert len({first, *(variant.digest for variant in variants)}) == 5
 
 
 def test_an_app_without_variables_is_built_as_before() -> None:

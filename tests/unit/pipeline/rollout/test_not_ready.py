@@ -76,8 +76,8 @@ def test_the_reason_and_what_was_seen(
 ) -> None:
     failure = why_not_ready(Look(0, replies, tuple(listeners)), PORT, health_path, 120, protocol=protocol)
     assert failure.code == code
-    told = f"{failure.message} {failure.hint}"
-    assert [word for word in words if word not in told] == []
+    text = f"{failure.message} {failure.hint}"
+    assert [word for word in words if word not in text] == []
 
 
 def ended(code: int, *, out_of_memory: bool = False) -> ContainerState:
@@ -104,8 +104,8 @@ def ended(code: int, *, out_of_memory: bool = False) -> ContainerState:
 def test_how_an_app_ended(state: ContainerState | None, lines: str, code: str, words: list[str]) -> None:
     failure = exit_failure(state, lines)
     assert failure.code == code
-    told = f"{failure.message} {failure.hint}"
-    assert [word for word in words if word not in told] == []
+    text = f"{failure.message} {failure.hint}"
+    assert [word for word in words if word not in text] == []
     assert state is None or failure.evidence == lines
 
 

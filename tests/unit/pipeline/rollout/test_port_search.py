@@ -33,14 +33,14 @@ def chosen_at(
 ) -> tuple[int | None, float | None]:
     """Return the first port that was chosen, and when."""
     for number, (replies, listeners) in enumerate(story):
-        found = search.choose(Look(number * STEP, replies, listeners))
-        if found is not None:
-            return found, number * STEP
+        port = search.choose(Look(number * STEP, replies, listeners))
+        if port is not None:
+            return port, number * STEP
     return None, None
 
 
 @pytest.mark.parametrize(
-    ("known", "story", "expected"),
+    ("exposed_ports", "story", "expected"),
     [
         # the expected port counts at once, whatever it answers and whatever came before
         ((), [NOTHING, seen({8080: OK})], (8080, 5.0)),
@@ -67,11 +67,11 @@ def chosen_at(
     ],
 )
 def test_which_port_is_chosen_and_when(
-    known: tuple[int, ...],
+    exposed_ports: tuple[int, ...],
     story: list[tuple[dict[int, ProbeReply], tuple[ListeningSocket, ...]]],
     expected: tuple[int | None, float | None],
 ) -> None:
-    assert chosen_at(PortSearch(8080, known, PATIENCE), story) == expected
+    assert chosen_at(PortSearch(8080, exposed_ports, PATIENCE), story) == expected
 
 
 def test_of_an_image_that_exposes_all_ports_the_lowest_are_asked() -> None:

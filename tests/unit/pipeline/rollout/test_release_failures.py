@@ -26,6 +26,6 @@ def test_a_failed_command_is_explained(
 ) -> None:
     failure = release_failure(state, output, was_from_outside=from_outside)
     assert failure.code == "RELEASE_FAILED"
-    told = f"{failure.message} {failure.hint}"
-    assert [word for word in words if word not in told] == []
+    text = f"{failure.message} {failure.hint}"
+    assert [word for word in words if word not in text] == []
     assert failure.evidence == output

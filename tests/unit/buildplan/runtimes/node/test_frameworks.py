@@ -146,7 +146,7 @@ def test_an_adapter_for_another_host_is_refused(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scripts", "said"),
+    ("scripts", "reason"),
     [
         ({}, "has no adapter"),
         (
@@ -155,11 +155,11 @@ def test_an_adapter_for_another_host_is_refused(tree: Tree) -> None:
         ),
     ],
 )
-def test_qwik_needs_an_adapter(scripts: dict[str, str], said: str) -> None:
+def test_qwik_needs_an_adapter(scripts: dict[str, str], reason: str) -> None:
     scripts = {"build": "qwik build", "start": "vite --open --mode ssr", **scripts}
     manifest = {"scripts": scripts, "devDependencies": {"@builder.io/qwik-city": "1", "vite": "5"}}
     failure = refused({"package.json": package(**manifest)})
-    assert said in failure.message and "qwik add" in failure.hint
+    assert reason in failure.message and "qwik add" in failure.hint
 
 
 def test_the_server_of_qwiks_adapter_is_started() -> None:

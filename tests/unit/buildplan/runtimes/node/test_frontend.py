@@ -27,9 +27,9 @@ def shop(pattern: str, **files: str) -> dict[str, str]:
 def brought(tree: Tree) -> list[str]:
     """What the stage of the Go program takes from those of frontends."""
     front = "COPY --from=frontend --chown=app:app /app/"
-    found = [line for line in lines(planned(tree, toolchains=EVERYTHING)) if "from=frontend" in line]
-    assert all(line.startswith(front) for line in found)
-    return [line.removeprefix(front).split()[1] for line in found]
+    copies = [line for line in lines(planned(tree, toolchains=EVERYTHING)) if "from=frontend" in line]
+    assert all(line.startswith(front) for line in copies)
+    return [line.removeprefix(front).split()[1] for line in copies]
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_the_script_that_makes_it_is_found(manifest: dict[str, str], script: str
     assert "COPY --from=frontend --chown=app:app /app/web/dist web/dist" in lines(plan)
     assert any(line.startswith(f"RUN npm run {script} &&") for line in lines(plan))
     (path,) = (path for path in manifest if path.endswith("package.json"))
-    said = (
+    expected = (
         f"The `{script}` script of `{path}` is run first: it makes `web/dist`, which the program has inside."
     )
-    assert any(reason.startswith(said) for reason in plan.reasons)
+    assert any(reason.startswith(expected) for reason in plan.reasons)
 
 
 def test_a_frontend_is_built_in_its_own_folder() -> None:
@@ -230,7 +230,7 @@ def test_a_rust_package_of_a_workspace_embeds_what_is_beside_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "place", "expected"),
+    ("outputs", "place", "expected"),
     [
         ("a/b", "a/b", True),
         ("a", "a/b", True),
@@ -239,8 +239,8 @@ def test_a_rust_package_of_a_workspace_embeds_what_is_beside_it() -> None:
         ("a/b", "c", False),
     ],
 )
-def test_what_concerns_a_place(made: str, place: str, expected: bool) -> None:
-    assert overlaps(made, place) is expected
+def test_what_concerns_a_place(outputs: str, place: str, expected: bool) -> None:
+    assert overlaps(outputs, place) is expected
 
 
 def test_a_program_of_many_packages_is_read_up_to_a_limit() -> None:

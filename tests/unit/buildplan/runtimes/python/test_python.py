@@ -251,9 +251,11 @@ def test_source_that_can_not_be_parsed_is_passed_over() -> None:
 def test_static_files_are_collected_when_static_root_is_set(settings: str, is_collected: bool) -> None:
     for base in ("", "web/"):
         tree = {f"{base}manage.py": "", f"{base}shop/settings.py": settings, f"{base}shop/wsgi.py": DJANGO}
-        found = [line for line in lines_of({"requirements.txt": "django", **tree}) if "collectstatic" in line]
-        assert len(found) == is_collected
-        assert all(f"python {base}manage.py collectstatic --noinput" in line for line in found)
+        collect_lines = [
+            line for line in lines_of({"requirements.txt": "django", **tree}) if "collectstatic" in line
+        ]
+        assert len(collect_lines) == is_collected
+        assert all(f"python {base}manage.py collectstatic --noinput" in line for line in collect_lines)
 
 
 def test_the_root_is_on_the_path() -> None:
@@ -311,15 +313,15 @@ FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 
 @pytest.mark.parametrize("manifest", [{"requirements.txt": "flask"}, {}])
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("from flask import Flask\napp = Flask(__name__\n\ndef a(): pass\n", "app.py, line 2: "),
         ("from flask import Flask\n\n  app = Flask(__name__)\n", "app.py, line 3: unexpected indent"),
     ],
 )
-def test_a_mistake_in_the_source_is_shown_with_its_line(manifest: Tree, source: str, said: str) -> None:
+def test_a_mistake_in_the_source_is_shown_with_its_line(manifest: Tree, source: str, message: str) -> None:
     failure = refused({**manifest, "app.py": source})
-    assert failure.message.startswith(said) and "Correct that line" in failure.hint
+    assert failure.message.startswith(message) and "Correct that line" in failure.hint
 
 
 def test_several_applications_below_are_all_named() -> None:

@@ -18,7 +18,7 @@ def lines_of(tree: Tree) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("files", "wanted"),
+    ("files", "requirement"),
     [
         ({".tool-versions": "uv 0.7.22\n"}, "uv==0.7.22"),
         ({"mise.toml": "[tools]\nuv = '0.7'"}, "'uv==0.7.*'"),
@@ -26,9 +26,9 @@ def lines_of(tree: Tree) -> list[str]:
         ({"mise.toml": "[tools]\nuv = '0.7 --index-url x'"}, "'uv>=0.5,<1'"),
     ],
 )
-def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, wanted: str) -> None:
+def test_the_tool_of_the_lock_is_the_version_that_is_asked_for(files: Tree, requirement: str) -> None:
     lines = lines_of({"pyproject.toml": DECLARED, "uv.lock": "", "main.py": FLASK, **files})
-    assert any(f"install --no-cache-dir {wanted} &&" in line for line in lines)
+    assert any(f"install --no-cache-dir {requirement} &&" in line for line in lines)
 
 
 @pytest.mark.parametrize(

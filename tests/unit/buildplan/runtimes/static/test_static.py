@@ -140,7 +140,9 @@ def test_vercels_rules_for_every_path_make_a_single_page(vercel: str, is_single:
     assert ("ENV SINGLE_PAGE=1" in lines(planned({"index.html": "", "vercel.json": vercel}))) is is_single
 
 
-@pytest.mark.parametrize("said", [{"runtime": "static"}, {"runtime": "static", "publish_directory": "dist"}])
-def test_a_folder_that_the_owner_names_is_served_beside_sources(said: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{"runtime": "static"}, {"runtime": "static", "publish_directory": "dist"}]
+)
+def test_a_folder_that_the_owner_names_is_served_beside_sources(settings: dict[str, str]) -> None:
     tree = {"Cargo.toml": "[package]", "src/main.rs": "", "dist/index.html": ""}
-    assert "COPY dist/ /srv/site/" in lines(planned(tree, toolchains=EVERYTHING, **said))
+    assert "COPY dist/ /srv/site/" in lines(planned(tree, toolchains=EVERYTHING, **settings))
