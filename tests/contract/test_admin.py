@@ -53,13 +53,13 @@ async def test_users_are_listed_newest_first_with_their_quota(platform: Platform
 async def test_search_is_a_literal_part_of_the_address_in_any_case(platform: Platform, admin: Person) -> None:
     for email in ("a_b@example.test", "AxB@Example.test", "50%@example.test"):
         await platform.person(email=email, password=None)
-    found = {
+    emails = {
         text: [user["email"] for user in (await admin.get(f"/admin/users?search={text}")).json["users"]]
         for text in ("a_b", "axb", "%25", "EXAMPLE", "nobody", "'", "%5C")
     }
-    assert found["a_b"] == ["a_b@example.test"] and found["axb"] == ["AxB@Example.test"]
-    assert found["%25"] == ["50%@example.test"] and len(found["EXAMPLE"]) == 4
-    assert found["nobody"] == found["'"] == found["%5C"] == []
+    assert emails["a_b"] == ["a_b@example.test"] and emails["axb"] == ["AxB@Example.test"]
+    assert emails["%25"] == ["50%@example.test"] and len(emails["EXAMPLE"]) == 4
+    assert emails["nobody"] == emails["'"] == emails["%5C"] == []
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ async def test_every_deed_on_an_app_is_answered_in_json_and_audited(
 
 async def test_personal_tokens_work_until_they_are_deleted(platform: Platform) -> None:
     person = await platform.person()
-    made = await person.post("/api/v1/tokens", json={"name": "ci", "days": 30})
-    assert made.status == 201 and made.json["token"].startswith("stk_")
-    program = Person(platform, token=made.json["token"])
+    answer = await person.post("/api/v1/tokens", json={"name": "ci", "days": 30})
+    assert answer.status == 201 and answer.json["token"].startswith("stk_")
+    program = Person(platform, token=answer.json["token"])
     assert (await program.get("/api/user/me")).json["id"] == str(person.id)
     listed = (await person.get("/api/v1/tokens")).json
     assert [token["name"] for token in listed] == ["ci"] and "token" not in listed[0]
@@ -170,6 +170,6 @@ async def test_personal_tokens_work_until_they_are_deleted(platform: Platform) -
 
 async def test_a_token_that_ran_out_is_refused(platform: Platform) -> None:
     person = await platform.person()
-    made = await person.post("/api/v1/tokens", json={"name": "ci", "days": 1})
+    answer = await person.post("/api/v1/tokens", json={"name": "ci", "days": 1})
     await platform.execute("UPDATE api_token SET expires_at = now()")
-    assert (await Person(platform, token=made.json["token"]).get("/api/user/me")).status == 401
+    assert (await Person(platform, token=answer.json["token"]).get("/api/user/me")).status == 401

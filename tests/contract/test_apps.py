@@ -107,10 +107,10 @@ async def test_a_wrong_field_is_400_and_leaves_nothing_behind(
 
 
 async def test_a_name_is_taken_by_one_user_only(platform: Platform) -> None:
-    person, other = await platform.person(), await platform.person()
+    person, stranger = await platform.person(), await platform.person()
     await create(person)
     assert is_error(await create(person, name=" My App "), 409, "NAME_TAKEN")
-    answer = await create(other, slug="my-app")
+    answer = await create(stranger, slug="my-app")
     assert answer.status == 201 and answer.json["app"]["slug"] != "my-app"
 
 
@@ -250,15 +250,15 @@ async def test_a_failed_deployment_says_why_everywhere(platform: Platform) -> No
     )
     await move(platform, deployment, Phase.FETCHING)
     await move(platform, deployment, Phase.FAILED, failure=failure)
-    said = {"String": "The build ended with code 1. Read the build log.", "Valid": True}
+    expected = {"String": "The build ended with code 1. Read the build log.", "Valid": True}
     listed = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]
     shown = (await person.get(f"/api/v1/deployments/{deployment}")).json
-    assert listed["error_message"] == shown["error_message"] == said
+    assert listed["error_message"] == shown["error_message"] == expected
     assert shown["failure"] == {"code": "BUILD_FAILED", "phase": "fetching", "message": failure.message,
                                 "hint": failure.hint, "evidence": "line 1"}  # fmt: skip
     assert (await person.get(f"/api/v1/apps/{app}")).json["status"] == "failed"
     logs = (await person.get(f"/api/v1/deployments/{deployment}/logs")).json
-    assert logs["error_message"] == said["String"]
+    assert logs["error_message"] == expected["String"]
 
 
 async def test_cancel_is_idempotent(platform: Platform) -> None:

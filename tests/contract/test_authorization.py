@@ -82,13 +82,13 @@ def whole(answer: Answer) -> tuple[int, str, dict[str, str]]:
 
 async def state(owner: Person, app: int) -> list[str]:
     """All that the owner sees."""
-    one = f"/api/v1/apps/{app}"
+    app_path = f"/api/v1/apps/{app}"
     paths = (
         "/api/apps",
-        one,
-        f"{one}/env",
-        f"{one}/deployments",
-        f"{one}/events",
+        app_path,
+        f"{app_path}/env",
+        f"{app_path}/deployments",
+        f"{app_path}/events",
         "/api/v1/tokens",
         "/api/v1/registries",
         "/api/user/me",
@@ -135,8 +135,8 @@ async def test_an_admin_asking_for_what_is_not_there_gets_404(platform: Platform
 @titles(PUBLIC)
 async def test_a_public_address_does_not_ask_who_calls(platform: Platform, endpoint: Endpoint) -> None:
     answers = {name: await call(person, endpoint, {}) for name, person in (await people(platform)).items()}
-    told = {name: (answer.status, answer.json.get("code")) for name, answer in answers.items()}
-    assert set(told.values()) == {told["nobody"]}, told
+    outcomes = {name: (answer.status, answer.json.get("code")) for name, answer in answers.items()}
+    assert set(outcomes.values()) == {outcomes["nobody"]}, outcomes
 
 
 def test_every_handler_has_an_entry_in_the_table() -> None:

@@ -106,7 +106,7 @@ async def world(launch: Callable[..., Any], firebase: tuple[Google, config.Fireb
         full_name="Ada", billing_status="trial", trial_started_at=now, trial_ends_at=now + timedelta(days=7)
     )
     admin = await platform.person(is_admin=True)
-    made = {
+    apps_by_state = {
         state: await an_app(platform, user, state) for state in ("building", "running", "failed", "stopped")
     }
     new = {"email": "new@example.test"}
@@ -128,7 +128,7 @@ async def world(launch: Callable[..., Any], firebase: tuple[Google, config.Fireb
         "admin": admin.token or "",
         "firebase": google.token(sub="known", email=user.email),
     }
-    return World(platform, user, admin, tokens, made, values)
+    return World(platform, user, admin, tokens, apps_by_state, values)
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=str)
@@ -196,5 +196,5 @@ def test_the_three_clients_are_there_with_all_their_calls() -> None:
     ],
 )
 def test_a_fault_is_found(answer: Any, reads: dict[str, str], fault: str) -> None:
-    found = list(faults(answer, reads, set()))
-    assert len(found) == 1 and found[0].startswith(fault)
+    problems = list(faults(answer, reads, set()))
+    assert len(problems) == 1 and problems[0].startswith(fault)

@@ -65,7 +65,7 @@ async def test_what_is_not_genuine_is_refused(world: tuple[Platform, Google]) ->
     stranger = Google()
     stranger.new_key("first")
     public = google.keys["first"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    other = {
+    tokens = {
         "over": google.token(exp=now - HOUR, sub="uid-2"),
         "audience": google.token(aud="another-project"),
         "two audiences": google.token(aud=[PROJECT, "x"]),
@@ -80,7 +80,7 @@ async def test_what_is_not_genuine_is_refused(world: tuple[Platform, Google]) ->
         "no e-mail": google.token(email=None, sub="uid-3"),
         "cut off": google.token()[:-10],
     }
-    for name, token in other.items():
+    for name, token in tokens.items():
         assert (await me(platform, token)).status == 401, name
     head, _, _ = google.token().partition(".")
     assert head
@@ -167,21 +167,21 @@ async def test_proof_of_an_address_ends_what_a_stranger_set_up(
 
 async def test_a_sign_up_is_completed_once(world: tuple[Platform, Google]) -> None:
     platform, google = world
-    made = await complete(platform, google.token(), company_name="", email="", plan="pro")
-    assert made.status == 201 and set(made.json) == {"firebase_uid", "token", "user"}
-    assert made.json["user"] == {
-        "id": made.json["user"]["id"], "email": ADDRESS, "full_name": "Fire Fox", "company_name": "",
+    answer = await complete(platform, google.token(), company_name="", email="", plan="pro")
+    assert answer.status == 201 and set(answer.json) == {"firebase_uid", "token", "user"}
+    assert answer.json["user"] == {
+        "id": answer.json["user"]["id"], "email": ADDRESS, "full_name": "Fire Fox", "company_name": "",
         "email_verified": True,
     }  # fmt: skip
-    profile = (await me(platform, made.json["token"])).json
+    profile = (await me(platform, answer.json["token"])).json
     assert profile["plan"] == "free"
     again = await complete(platform, google.token(), full_name="Another", plan="nonsense")
     assert (again.status, again.json["user"]["full_name"]) == (200, "Fire Fox")
     assert again.json["message"] and again.json["token"]
-    wish = await platform.value(
+    desired_plan = await platform.value(
         "SELECT data ->> 'plan' FROM audit WHERE action = 'plan.wished' ORDER BY id LIMIT 1"
     )
-    assert wish == "pro"
+    assert desired_plan == "pro"
 
 
 async def test_signing_in_before_finishing_loses_no_name(world: tuple[Platform, Google]) -> None:

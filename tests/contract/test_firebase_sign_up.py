@@ -35,11 +35,11 @@ async def sign_up(platform: Platform, email: str = ADDRESS, password: str = PASS
 
 
 async def test_a_firebase_account_counts_once_its_address_is_proven(world: World) -> None:
-    made = await sign_up(world.platform)
-    assert made.status == 201
-    assert set(made.json) == {"message", "uid", "email"}
-    uid = made.json["uid"]
-    assert (uid, made.json["email"]) == (f"uid-{ADDRESS}", ADDRESS)
+    answer = await sign_up(world.platform)
+    assert answer.status == 201
+    assert set(answer.json) == {"message", "uid", "email"}
+    uid = answer.json["uid"]
+    assert (uid, answer.json["email"]) == (f"uid-{ADDRESS}", ADDRESS)
     assert world.google.accounts == {ADDRESS: PASSWORD}
     assert await world.platform.value("SELECT count(*) FROM account") == 0
 

@@ -161,10 +161,10 @@ async def test_an_unknown_event_id_starts_the_log_from_its_beginning(
     platform.journal.write(app, deployment, "build", "one\n")
     await platform.journal.flush(deployment)
     if identifier == "other":  # a newer one, of another log
-        another = await person.new_app()
-        other = (await person.get(f"/api/v1/apps/{another}/deployments")).json[0]["id"]
-        platform.journal.write(another, other, "build", "elsewhere\n")
-        await platform.journal.flush(other)
+        other_app = await person.new_app()
+        other_deployment = (await person.get(f"/api/v1/apps/{other_app}/deployments")).json[0]["id"]
+        platform.journal.write(other_app, other_deployment, "build", "elsewhere\n")
+        await platform.journal.flush(other_deployment)
         identifier = str(await platform.value("SELECT max(id) FROM log_chunk"))
     platform.journal.write(app, deployment, "build", "two\n")
     await platform.journal.flush(deployment)
@@ -228,10 +228,10 @@ async def test_an_open_stream_ends_with_a_reason_when_the_server_stops(
     response = await platform.client.get(path, headers={"Authorization": f"Bearer {person.token}"})
     async with within(3):
         closing = asyncio.create_task(platform.client.server.close())
-        said = await response.content.read()
+        body = await response.content.read()
         await closing
     response.close()
-    assert said.endswith(b"event: closing\ndata: The server is stopping; connect again in a moment.\n\n")
+    assert body.endswith(b"event: closing\ndata: The server is stopping; connect again in a moment.\n\n")
 
 
 async def test_following_an_app_that_does_not_run_is_404(platform: Platform) -> None:

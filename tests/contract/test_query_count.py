@@ -36,9 +36,9 @@ class Statements(list[str]):
     def of(self) -> Iterator[Statements]:
         """Those of the block alone."""
         before = len(self)
-        found = Statements()
-        yield found
-        found.extend(self[before:])
+        block_statements = Statements()
+        yield block_statements
+        block_statements.extend(self[before:])
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ async def fill(platform: Platform, owner: Person, apps: int, each: int) -> App:
 async def counts(statements: Statements, admin: Person, app: App) -> dict[str, int]:
     """How many statements each read takes."""
     members: Members = {"app": app.id, "user": app.tenant, "deployment": 1}
-    found = {}
+    numbers = {}
     for endpoint in READS:
         await call(admin, endpoint, members)  # some things are read once and kept
         with statements.of() as asked:
             answer = await call(admin, endpoint, members)
         assert answer.status == endpoint.status, answer.text
-        found[endpoint.name] = len(asked)
-    return found
+        numbers[endpoint.name] = len(asked)
+    return numbers
 
 
 async def test_no_read_takes_more_statements_when_there_is_more(

@@ -29,22 +29,22 @@ async def used(platform: Platform, person: Person, app: int) -> list[tuple[str, 
     """What a build of the app would sign in with."""
     assert person.id is not None
     async with platform.database.connection() as connection:
-        found = await credentials_for(connection, Sealer(KEYS.sealing), person.id, AppId(app))
-    return [(one.host, one.user, one.password) for one in found]
+        credentials = await credentials_for(connection, Sealer(KEYS.sealing), person.id, AppId(app))
+    return [(credential.host, credential.user, credential.password) for credential in credentials]
 
 
 async def test_password_is_never_shown_and_never_stored_in_clear(
     platform: Platform, records: list[Any]
 ) -> None:
     person = await platform.person()
-    made = await put(person, "GHCR.io ")
-    assert made.status == 200
-    assert made.json == made.json | {"host": "ghcr.io", "user": "ada", "app_id": None}
-    assert set(made.json) == {"id", "host", "user", "app_id", "created_at", "updated_at"}
-    assert TIME.fullmatch(made.json["created_at"])
+    answer = await put(person, "GHCR.io ")
+    assert answer.status == 200
+    assert answer.json == answer.json | {"host": "ghcr.io", "user": "ada", "app_id": None}
+    assert set(answer.json) == {"id", "host", "user", "app_id", "created_at", "updated_at"}
+    assert TIME.fullmatch(answer.json["created_at"])
     listed = await person.get(PATH)
-    assert listed.json == [made.json]
-    assert SECRET not in made.text + listed.text + repr(records)
+    assert listed.json == [answer.json]
+    assert SECRET not in answer.text + listed.text + repr(records)
     row = await platform.value("SELECT registry_credential::text FROM registry_credential")
     assert SECRET not in row and SECRET.encode().hex() not in row
     refused = await put(person, "no host", password=SECRET)
@@ -63,13 +63,16 @@ async def test_same_host_and_app_replaces_and_keeps_the_id(platform: Platform) -
 
 async def test_an_apps_own_credential_wins_over_the_accounts(platform: Platform) -> None:
     person, stranger = await platform.person(), await platform.person()
-    app, other = await person.new_app(), await person.new_app()
+    app, other_app = await person.new_app(), await person.new_app()
     await put(person, "ghcr.io", user="account")
     await put(person, "ghcr.io", user="app", password="own", app_id=app)
-    await put(person, "quay.io", app_id=other)
+    await put(person, "quay.io", app_id=other_app)
     await put(stranger, "ghcr.io", user="stranger")
     assert await used(platform, person, app) == [("ghcr.io", "app", "own")]
-    assert await used(platform, person, other) == [("ghcr.io", "account", SECRET), ("quay.io", "ada", SECRET)]
+    assert await used(platform, person, other_app) == [
+        ("ghcr.io", "account", SECRET),
+        ("quay.io", "ada", SECRET),
+    ]
     assert await used(platform, stranger, await stranger.new_app()) == [("ghcr.io", "stranger", SECRET)]
 
 
@@ -113,13 +116,13 @@ async def test_an_app_that_is_not_there_is_not_found(platform: Platform, app: in
 async def test_nobody_sets_or_deletes_somebody_elses(platform: Platform) -> None:
     person, stranger = await platform.person(), await platform.person()
     app = await person.new_app()
-    made = (await put(person, app_id=app)).json
+    credential = (await put(person, app_id=app)).json
     assert is_error(await put(stranger, app_id=app, user="evil"), 404, "NOT_FOUND")
-    assert is_error(await stranger.delete(f"{PATH}/{made['id']}"), 404, "NOT_FOUND")
-    assert (await person.get(PATH)).json == [made]
+    assert is_error(await stranger.delete(f"{PATH}/{credential['id']}"), 404, "NOT_FOUND")
+    assert (await person.get(PATH)).json == [credential]
     assert (await stranger.get(PATH)).json == []
-    assert (await person.delete(f"{PATH}/{made['id']}")).status == 204
-    assert is_error(await person.delete(f"{PATH}/{made['id']}"), 404, "NOT_FOUND")
+    assert (await person.delete(f"{PATH}/{credential['id']}")).status == 204
+    assert is_error(await person.delete(f"{PATH}/{credential['id']}"), 404, "NOT_FOUND")
 
 
 async def test_an_account_keeps_so_many_and_no_more(launch: Callable[..., Any]) -> None:
@@ -155,7 +158,7 @@ async def test_an_api_token_may_do_what_its_owner_may(platform: Platform) -> Non
     person = await platform.person()
     token = (await person.post("/api/v1/tokens", json={"name": "ci"})).json["token"]
     program = Person(platform, person.id, person.email, token)
-    made = await put(program)
-    assert made.status == 200
-    assert (await program.get(PATH)).json == [made.json]
-    assert (await program.delete(f"{PATH}/{made.json['id']}")).status == 204
+    answer = await put(program)
+    assert answer.status == 200
+    assert (await program.get(PATH)).json == [answer.json]
+    assert (await program.delete(f"{PATH}/{answer.json['id']}")).status == 204

@@ -139,11 +139,11 @@ async def test_a_password_that_is_set_has_8_to_128_characters(platform: Platform
 
 async def test_a_new_password_ends_all_other_sessions(platform: Platform) -> None:
     person = await platform.person()
-    other = Person(platform, token=(await log_in(platform, person.email, PASSWORD)).json["token"])
+    other_session = Person(platform, token=(await log_in(platform, person.email, PASSWORD)).json["token"])
     answer = await person.post("/api/auth/update-profile", json={"password": "another password"})
     assert answer.status == 200
     assert (await person.get("/api/user/me")).status == 200
-    assert is_error(await other.get("/api/user/me"), 401, "SESSION_ENDED")
+    assert is_error(await other_session.get("/api/user/me"), 401, "SESSION_ENDED")
     assert (await log_in(platform, person.email, PASSWORD)).status == 401
     assert (await log_in(platform, person.email, "another password")).status == 200
 
@@ -177,8 +177,8 @@ async def test_a_token_needs_signature_claims_and_session(platform: Platform) ->
 
 
 async def test_the_session_of_somebody_else_does_not_fit(platform: Platform) -> None:
-    person, other = await platform.person(), await platform.person()
-    session = await platform.value("SELECT id FROM session WHERE account = $1", other.id)
+    person, stranger = await platform.person(), await platform.person()
+    session = await platform.value("SELECT id FROM session WHERE account = $1", stranger.id)
     assert (
         await Person(platform, token=token_of(person, jti=str(session))).get("/api/user/me")
     ).status == 401
@@ -241,18 +241,18 @@ async def test_behind_our_ingress_the_address_is_the_one_it_saw(launch: Callable
 
 
 async def test_the_command_line_makes_the_first_admin_once(platform: Platform) -> None:
-    made = await platform.services.accounts.make_admin("root@example.test")
-    assert made.password is not None
-    assert (made.account.is_admin, made.account.plan, made.account.email_verified) == (True, "pro", True)
-    assert (await log_in(platform, "root@example.test", made.password)).json["user"]["is_admin"] is True
+    admin = await platform.services.accounts.make_admin("root@example.test")
+    assert admin.password is not None
+    assert (admin.account.is_admin, admin.account.plan, admin.account.email_verified) == (True, "pro", True)
+    assert (await log_in(platform, "root@example.test", admin.password)).json["user"]["is_admin"] is True
     again = await platform.services.accounts.make_admin("ROOT@example.test")
-    assert (again.account.id, again.password) == (made.account.id, None)
+    assert (again.account.id, again.password) == (admin.account.id, None)
 
 
 async def test_promoting_an_unproven_address_shuts_its_stranger_out(platform: Platform) -> None:
     stranger = await platform.person(email="boss@example.test", email_verified=False)
-    made = await platform.services.accounts.make_admin("boss@example.test", "chosen password")
-    assert made.account.id == stranger.id
+    admin = await platform.services.accounts.make_admin("boss@example.test", "chosen password")
+    assert admin.account.id == stranger.id
     assert (await stranger.get("/api/user/me")).status == 401
     assert (await log_in(platform, "boss@example.test", PASSWORD)).status == 401
     assert (await log_in(platform, "boss@example.test", "chosen password")).status == 200

@@ -89,12 +89,12 @@ async def test_a_repetition_within_the_cool_down_changes_nothing(platform: Platf
 async def test_the_answer_is_the_same_for_known_and_unknown_addresses(platform: Platform) -> None:
     person = await platform.person()
     for endpoint in ("send-otp", "forgot-password"):
-        known, unknown = (
+        known_answer, unknown_answer = (
             await ask(platform, endpoint, email=person.email),
             await ask(platform, endpoint, email=ADDRESS),
         )
-        assert (known.status, known.json) == (unknown.status, unknown.json)
-        assert "otp" not in known.json
+        assert (known_answer.status, known_answer.json) == (unknown_answer.status, unknown_answer.json)
+        assert "otp" not in known_answer.json
 
 
 async def test_after_five_wrong_guesses_the_right_code_is_refused(platform: Platform) -> None:

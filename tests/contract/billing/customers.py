@@ -77,7 +77,7 @@ class Delivered:
 
 
 async def end_of_trial(platform: Platform, person: Person) -> None:
-    """Let the trial end now, as the alarm of its end does."""
+    """Let the trial end now, as its timer does."""
     now = datetime.now(UTC)
     await platform.execute("UPDATE account SET trial_ends_at = $2 WHERE id = $1", person.id, now)
     await settle(platform, person)
@@ -93,5 +93,5 @@ async def settle(platform: Platform, person: Person) -> None:
 
 async def desired(platform: Platform, app: AppId) -> tuple[str, bool]:
     row = await platform.value("SELECT desired || ' ' || stopped_by_billing FROM app WHERE id = $1", app)
-    wish, by_billing = row.split()
-    return wish, by_billing == "true"
+    desired_state, by_billing = row.split()
+    return desired_state, by_billing == "true"

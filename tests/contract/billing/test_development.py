@@ -19,7 +19,7 @@ async def test_a_developer_walks_through_every_status(launch: Callable[..., Any]
     platform = await launch(billing=config.BillingSettings(test_endpoint=True))
     person = await platform.person(plan="free")
     app = await person.new_app()
-    for body, expected, wish in [
+    for body, expected, desired_state in [
         ({"billing_status": "trial", "plan": "free_trial"}, ("trial", "trial", "pro"), ("running", False)),
         ({"trial_ends_at": "2020-01-01T00:00:00Z"}, ("expired", "expired", "pro"), ("stopped", True)),
         ({"billing_status": "active", "plan": "starter"}, ("active", "active", "starter"), ("running", False)),
@@ -41,7 +41,7 @@ async def test_a_developer_walks_through_every_status(launch: Callable[..., Any]
         }
         assert (answer.json["billing_status"], answer.json["plan"]) == (expected[0], expected[2])
         assert await billing_of(person) == expected, body
-        assert await desired(platform, app) == wish, body
+        assert await desired(platform, app) == desired_state, body
 
 
 @pytest.mark.parametrize(

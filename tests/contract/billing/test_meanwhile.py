@@ -33,7 +33,7 @@ async def redeploy(person: Person) -> Answer:
 
 
 async def end_trial(platform: Platform, connection: Connection, person: Person) -> None:
-    """As the alarm of its end does, in the caller's transaction."""
+    """End the trial as its timer does, in the caller's transaction."""
     assert person.id is not None
     account = await accounts.lock(connection, person.id)
     assert account is not None and account.trial_ends_at is not None
@@ -77,10 +77,10 @@ async def test_an_app_created_during_expiry_is_refused_or_stopped(
     for number in range(ROUNDS):
         person = await a_customer(shop_platform, f"ada-{number}@example.test")
         await person.new_app()
-        one, _, two = await asyncio.gather(
+        first, _, second = await asyncio.gather(
             create(person, "one"), end(shop_platform, person), create(person, "two")
         )
-        created = [answer.status for answer in (one, two)]
+        created = [answer.status for answer in (first, second)]
         assert set(created) <= {201, 402}
         assert (await billing_of(person))[0] == "expired"
         apps = (await person.get("/api/apps")).json

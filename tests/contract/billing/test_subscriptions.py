@@ -61,8 +61,8 @@ async def test_a_cancelled_subscription_is_active_until_it_is_paid_for(shop_plat
     await shop.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
     assert await billing_of(person) == ("active", "cancelled", "pro")
     assert (await person.post(f"/api/v1/apps/{app}/redeploy")).status == 201
-    alarm = "SELECT run_at - now() FROM job WHERE kind = 'expiry' AND state = 'waiting'"
-    assert abs(await shop_platform.value(alarm) - timedelta(days=3)) < timedelta(minutes=1)
+    timer = "SELECT run_at - now() FROM job WHERE kind = 'expiry' AND state = 'waiting'"
+    assert abs(await shop_platform.value(timer) - timedelta(days=3)) < timedelta(minutes=1)
 
     await shop.tell("subscription_resumed", "active")
     assert await billing_of(person) == ("active", "active", "pro")

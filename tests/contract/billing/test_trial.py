@@ -21,7 +21,7 @@ from tests.contract.conftest import Person, Platform
 from tests.contract.test_conventions import is_error
 
 
-async def test_a_new_account_is_on_trial_with_a_mail_and_an_alarm(shop_platform: Platform) -> None:
+async def test_a_new_account_is_on_trial_with_a_mail_and_a_timer(shop_platform: Platform) -> None:
     person = await a_customer(shop_platform)
     profile = (await person.get("/api/user/me")).json
     assert await billing_of(person) == ("trial", "trial", "pro")
@@ -30,8 +30,8 @@ async def test_a_new_account_is_on_trial_with_a_mail_and_an_alarm(shop_platform:
     )
     assert ends - began == timedelta(days=7)
     assert await mails(shop_platform) == 2  # the code and the trial
-    alarm = "SELECT run_at FROM job WHERE kind = 'expiry' AND state = 'waiting' AND subject = $1"
-    assert await shop_platform.value(alarm, str(person.id)) == ends
+    timer = "SELECT run_at FROM job WHERE kind = 'expiry' AND state = 'waiting' AND subject = $1"
+    assert await shop_platform.value(timer, str(person.id)) == ends
 
 
 async def test_the_end_of_a_trial_stops_the_apps_and_closes_what_costs(shop_platform: Platform) -> None:
