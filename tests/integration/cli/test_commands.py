@@ -131,10 +131,10 @@ def test_migrate_says_what_it_applied_once(stackyn: Command, config_file: Path) 
 
 
 def test_the_first_admin_gets_a_password_that_is_shown_once(stackyn: Command, config_file: Path) -> None:
-    made = stackyn("admin", "create", "--email", EMAIL, "--config", config_file)
-    assert made.code == 0, made.err
-    said, shown = made.out.splitlines()
-    assert said == f"{EMAIL} is an admin."
+    ended = stackyn("admin", "create", "--email", EMAIL, "--config", config_file)
+    assert ended.code == 0, ended.err
+    sentence, shown = ended.out.splitlines()
+    assert sentence == f"{EMAIL} is an admin."
     password = shown.removeprefix("Password (shown only now): ")
     account = asyncio.run(account_of(data_dir_of(config_file), EMAIL))
     assert account is not None and account.is_admin and account.plan == config.BillingSettings().admin_plan
@@ -147,8 +147,8 @@ def test_a_reset_password_comes_from_a_file_or_is_made(stackyn: Command, config_
     file = config_file.parent / "password"
     file.write_text("first password\nnot this line\n")
     options = ["--email", EMAIL, "--config", str(config_file)]
-    made = stackyn("admin", "create", *options, "--password-file", file)
-    assert (made.code, made.out) == (0, f"{EMAIL} is an admin.\n")
+    ended = stackyn("admin", "create", *options, "--password-file", file)
+    assert (ended.code, ended.out) == (0, f"{EMAIL} is an admin.\n")
     assert fits("first password", asyncio.run(account_of(data_dir_of(config_file), EMAIL)))
     reset = stackyn("admin", "reset-password", *options)
     password = reset.out.splitlines()[1].removeprefix("Password (shown only now): ")

@@ -43,7 +43,7 @@ def changed(settings: Settings, **tables: dict[str, object]) -> Settings:
     return settings.model_copy(update=values)
 
 
-async def found(settings: Settings, subject: str) -> list[Finding]:
+async def findings_of(settings: Settings, subject: str) -> list[Finding]:
     return [finding for finding in await examine(settings) if finding.subject == subject]
 
 
@@ -65,7 +65,7 @@ async def test_examining_leaves_nothing_behind(healthy: Settings, cluster_dir: P
 
 
 @pytest.mark.parametrize(
-    ("table", "setting", "others", "whose"),
+    ("table", "setting", "other_settings", "whose"),
     [
         ("server", "port", {}, "the API"),
         ("hold", "port", {}, "held requests"),
@@ -75,10 +75,15 @@ async def test_examining_leaves_nothing_behind(healthy: Settings, cluster_dir: P
     ],
 )
 async def test_a_taken_port_is_a_problem(
-    healthy: Settings, taken_port: int, table: str, setting: str, others: dict[str, object], whose: str
+    healthy: Settings,
+    taken_port: int,
+    table: str,
+    setting: str,
+    other_settings: dict[str, object],
+    whose: str,
 ) -> None:
     quiet = changed(healthy, ingress={"http_port": free_port(), "metrics_port": free_port()})
-    ports = await found(changed(quiet, **{table: {setting: taken_port, **others}}), "ports")
+    ports = await findings_of(changed(quiet, **{table: {setting: taken_port, **other_settings}}), "ports")
     (problem,) = [finding for finding in ports if finding.severity is Severity.PROBLEM]
     assert problem.sentence.endswith(f":{taken_port} for {whose}: somebody else uses it.")
     assert f":{taken_port}'" in problem.hint
@@ -87,7 +92,7 @@ async def test_a_taken_port_is_a_problem(
 async def test_a_port_that_is_not_served_is_not_tried(healthy: Settings, taken_port: int) -> None:
     """No web client is configured, and somebody else's proxy has ports of its own."""
     unused = changed(healthy, frontend={"port": taken_port}, ingress={"metrics_port": taken_port})
-    assert {finding.severity for finding in await found(unused, "ports")} == {Severity.FINE}
+    assert {finding.severity for finding in await findings_of(unused, "ports")} == {Severity.FINE}
 
 
 async def test_the_ports_of_the_server_that_runs_are_its_own(
@@ -98,23 +103,23 @@ async def test_the_ports_of_the_server_that_runs_are_its_own(
     serving = changed(healthy, server={"port": taken_port}, database=elsewhere)
     directory = await DataDirectory.acquire(serving.server.data_dir)
     try:
-        api, held = await found(serving, "ports")
+        api, hold = await findings_of(serving, "ports")
     finally:
         directory.release()
-    assert api.sentence == f"the API serves on 127.0.0.1:{taken_port}." and held.severity is Severity.FINE
+    assert api.sentence == f"the API serves on 127.0.0.1:{taken_port}." and hold.severity is Severity.FINE
 
 
 async def test_a_server_that_ended_has_no_port(healthy: Settings, taken_port: int) -> None:
     (await DataDirectory.acquire(healthy.server.data_dir)).release()
     file = healthy.server.data_dir / "lock"
-    said = json.loads(file.read_text())
-    file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
-    api, _ = await found(changed(healthy, server={"port": taken_port}), "ports")
+    holder = json.loads(file.read_text())
+    file.write_text(json.dumps({**holder, "start_ticks": holder["start_ticks"] - 1}))
+    api, _ = await findings_of(changed(healthy, server={"port": taken_port}), "ports")
     assert api.severity is Severity.PROBLEM
 
 
 async def test_a_database_that_does_not_answer_is_a_problem(healthy: Settings, cluster_dir: Path) -> None:
-    (finding,) = await found(
+    (finding,) = await findings_of(
         changed(healthy, database={"url": f"postgresql://stackyn@/x?host={cluster_dir}"}), "database"
     )
     assert (finding.severity, finding.sentence) == (
@@ -124,12 +129,12 @@ async def test_a_database_that_does_not_answer_is_a_problem(healthy: Settings, c
 
 
 async def test_an_answering_database_is_fine(healthy: Settings, database_url: str) -> None:
-    (finding,) = await found(changed(healthy, database={"url": database_url}), "database")
+    (finding,) = await findings_of(changed(healthy, database={"url": database_url}), "database")
     assert (finding.severity, finding.sentence) == (Severity.FINE, "PostgreSQL 18 answers.")
 
 
 async def test_missing_programs_of_the_database_are_a_problem(healthy: Settings, cluster_dir: Path) -> None:
-    (finding,) = await found(changed(healthy, database={"binaries": str(cluster_dir)}), "database")
+    (finding,) = await findings_of(changed(healthy, database={"binaries": str(cluster_dir)}), "database")
     assert finding.severity is Severity.PROBLEM and "[database] binaries" in finding.sentence
 
 
@@ -137,7 +142,7 @@ async def test_missing_git_is_a_problem(
     healthy: Settings, cluster_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(cluster_dir))
-    (finding,) = await found(healthy, "git")
+    (finding,) = await findings_of(healthy, "git")
     assert (finding.severity, finding.sentence) == (Severity.PROBLEM, "git is not installed.")
 
 
@@ -146,7 +151,7 @@ async def test_an_old_git_is_a_problem(
 ) -> None:
     old_git(cluster_dir)
     monkeypatch.setenv("PATH", str(cluster_dir))
-    (finding,) = await found(healthy, "git")
+    (finding,) = await findings_of(healthy, "git")
     assert (finding.severity, finding.sentence) == (Severity.PROBLEM, "git 2.20.1 is too old.")
 
 
@@ -154,12 +159,14 @@ async def test_a_file_in_place_of_the_data_directory_is_a_problem(
     healthy: Settings, cluster_dir: Path
 ) -> None:
     (cluster_dir / "file").write_text("")
-    (finding,) = await found(changed(healthy, server={"data_dir": cluster_dir / "file"}), "data directory")
+    (finding,) = await findings_of(
+        changed(healthy, server={"data_dir": cluster_dir / "file"}), "data directory"
+    )
     assert finding.severity is Severity.PROBLEM
 
 
 async def test_a_domain_without_an_address_is_a_warning(healthy: Settings) -> None:
-    (finding,) = await found(changed(healthy, public={"base_domain": "nowhere.invalid"}), "names")
+    (finding,) = await findings_of(changed(healthy, public={"base_domain": "nowhere.invalid"}), "names")
     assert finding.severity is Severity.WARNING and "DNS" in finding.hint
 
 

@@ -170,7 +170,7 @@ async def test_connections_that_wait_in_the_old_proxy_are_answered(own: Own) -> 
     assert [failure for failure in load.failures if failure.startswith("fresh")] == []
 
 
-async def test_replacement_works_without_connection_steering(
+async def test_replacement_works_without_choosing_the_listener(
     own: Own, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await own.ingress.prepare()

@@ -21,8 +21,8 @@ class ServerProcess:
         self.process = process
         self.lines: list[str] = []
 
-    async def said(self, line: str) -> None:
-        """Wait until it has said this line."""
+    async def wait_for_line(self, line: str) -> None:
+        """Wait until the process has written `line`."""
         assert self.process.stdout is not None
         try:
             async with within(PATIENCE_SECONDS):

@@ -75,15 +75,15 @@ async def put(
 
 async def row(database: Database, job: JobId) -> Job:
     async with database.connection() as connection:
-        found = await jobs.get(connection, job)
-    assert found is not None, f"job {job} is gone"
-    return found
+        job_row = await jobs.get(connection, job)
+    assert job_row is not None, f"job {job} is gone"
+    return job_row
 
 
 async def rows(database: Database, where: str = "true") -> list[Job]:
     async with database.connection() as connection:
-        found = await connection.fetch(f"SELECT * FROM job WHERE {where} ORDER BY id")
-    return [Job.from_row(each) for each in found]
+        records = await connection.fetch(f"SELECT * FROM job WHERE {where} ORDER BY id")
+    return [Job.from_row(each) for each in records]
 
 
 async def claim_one(

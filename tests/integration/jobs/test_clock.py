@@ -23,7 +23,7 @@ from tests.integration.jobs.stage import dispatching, lead, put, row, rows, unti
 
 
 @asynccontextmanager
-async def clock(database: Database, fired: list[JobId] | None = None) -> AsyncIterator[Clock]:
+async def a_clock(database: Database, fired: list[JobId] | None = None) -> AsyncIterator[Clock]:
     """A scheduler as after a start of the server: its store loaded from the rows."""
     clock = Clock([Kind.MAIL, Kind.HOUSEKEEPING], (fired if fired is not None else []).append)
     async with database.connection() as connection:
@@ -38,9 +38,9 @@ def in_seconds(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
-def near(moment: datetime | None, other: datetime | None) -> bool:
-    assert moment is not None and other is not None
-    return abs((moment - other).total_seconds()) < 0.5
+def near(moment: datetime | None, expected: datetime | None) -> bool:
+    assert moment is not None and expected is not None
+    return abs((moment - expected).total_seconds()) < 0.5
 
 
 async def test_all_eight_methods_with_a_restart_between_each(database: Database) -> None:
@@ -49,41 +49,41 @@ async def test_all_eight_methods_with_a_restart_between_each(database: Database)
     second = await put(database, Kind.MAIL, 2, run_at=in_seconds(7200))
     stored = {str(job): (await row(database, job)).run_at for job in (first, second)}
 
-    async with clock(database) as one:  # lookup_job
-        assert near(one.scheduler.get_job(str(first)).next_run_time, stored[str(first)])
-        assert one.scheduler.get_job("999") is None
-    async with clock(database) as one:  # get_due_jobs
-        assert one.store.get_due_jobs(datetime.now(UTC)) == []
-        assert [job.id for job in one.store.get_due_jobs(in_seconds(3700))] == [str(first)]
-    async with clock(database) as one:  # get_next_run_time
-        assert near(one.store.get_next_run_time(), stored[str(first)])
-    async with clock(database) as one:  # get_all_jobs
-        assert [job.id for job in one.scheduler.get_jobs()] == [str(first), str(second)]
-    async with clock(database) as one:  # add_job: of a row, by its id, of a registered kind
+    async with a_clock(database) as clock:  # lookup_job
+        assert near(clock.scheduler.get_job(str(first)).next_run_time, stored[str(first)])
+        assert clock.scheduler.get_job("999") is None
+    async with a_clock(database) as clock:  # get_due_jobs
+        assert clock.store.get_due_jobs(datetime.now(UTC)) == []
+        assert [job.id for job in clock.store.get_due_jobs(in_seconds(3700))] == [str(first)]
+    async with a_clock(database) as clock:  # get_next_run_time
+        assert near(clock.store.get_next_run_time(), stored[str(first)])
+    async with a_clock(database) as clock:  # get_all_jobs
+        assert [job.id for job in clock.scheduler.get_jobs()] == [str(first), str(second)]
+    async with a_clock(database) as clock:  # add_job: of a row, by its id, of a registered kind
         later = in_seconds(5400)
         third = await put(database, Kind.MAIL, 3, run_at=later)
         options = {"trigger": "date", "run_date": later, "id": str(third), "misfire_grace_time": None}
-        one.scheduler.add_job(fire, name="mail", **options)
-        assert [job.id for job in one.scheduler.get_jobs()] == [str(first), str(third), str(second)]
+        clock.scheduler.add_job(fire, name="mail", **options)
+        assert [job.id for job in clock.scheduler.get_jobs()] == [str(first), str(third), str(second)]
         with pytest.raises(UnregisteredKind):
-            one.scheduler.add_job(fire, name="unheard-of", **{**options, "id": "77"})
-    async with clock(database) as one:  # update_job: the index moves, the row does not
-        assert str(third) in [job.id for job in one.scheduler.get_jobs()], "what was added is still there"
-        one.scheduler.modify_job(str(third), next_run_time=in_seconds(10))
-        assert one.scheduler.get_jobs()[0].id == str(third)
+            clock.scheduler.add_job(fire, name="unheard-of", **{**options, "id": "77"})
+    async with a_clock(database) as clock:  # update_job: the index moves, the row does not
+        assert str(third) in [job.id for job in clock.scheduler.get_jobs()], "what was added is still there"
+        clock.scheduler.modify_job(str(third), next_run_time=in_seconds(10))
+        assert clock.scheduler.get_jobs()[0].id == str(third)
         assert (await row(database, third)).run_at == later
-    async with clock(database) as one:  # remove_job: the timer goes, the row stays
-        assert near(one.scheduler.get_job(str(third)).next_run_time, later), "the row's time counts again"
-        one.scheduler.remove_job(str(third))
+    async with a_clock(database) as clock:  # remove_job: the timer goes, the row stays
+        assert near(clock.scheduler.get_job(str(third)).next_run_time, later), "the row's time counts again"
+        clock.scheduler.remove_job(str(third))
         with pytest.raises(JobLookupError):
-            one.scheduler.remove_job(str(third))
+            clock.scheduler.remove_job(str(third))
         assert (await row(database, third)).state == "waiting"
-    async with clock(database) as one:  # remove_all_jobs
-        assert str(third) in [job.id for job in one.scheduler.get_jobs()]
-        one.scheduler.remove_all_jobs()
-        assert one.scheduler.get_jobs() == []
-    async with clock(database) as one:
-        assert len(one.scheduler.get_jobs()) == 3
+    async with a_clock(database) as clock:  # remove_all_jobs
+        assert str(third) in [job.id for job in clock.scheduler.get_jobs()]
+        clock.scheduler.remove_all_jobs()
+        assert clock.scheduler.get_jobs() == []
+    async with a_clock(database) as clock:
+        assert len(clock.scheduler.get_jobs()) == 3
     assert len(await rows(database, "state = 'waiting'")) == 3
 
 
@@ -91,9 +91,9 @@ async def test_a_timer_fires_once_and_is_gone(database: Database) -> None:
     await lead(database)
     job = await put(database, Kind.MAIL, 1, run_at=in_seconds(1))
     fired: list[JobId] = []
-    async with clock(database, fired) as one:
+    async with a_clock(database, fired) as clock:
         await until(lambda: fired == [job], "it fires")
-        assert one.scheduler.get_jobs() == []
+        assert clock.scheduler.get_jobs() == []
         await asyncio.sleep(0)
     assert fired == [job]
 
@@ -104,7 +104,7 @@ async def test_a_periodic_timer_fires_again_and_moves_no_row(database: Database)
         await claims.upsert_periodic(connection, 1, {"garbage": 0.1})
     (before,) = await rows(database)
     fired: list[JobId] = []
-    async with clock(database, fired):
+    async with a_clock(database, fired):
         await until(lambda: len(fired) >= 3, "it fires three times")
     (after,) = await rows(database)
     assert after == before
@@ -113,9 +113,9 @@ async def test_a_periodic_timer_fires_again_and_moves_no_row(database: Database)
 async def test_a_row_of_an_unknown_kind_does_not_stop_the_scheduler(database: Database) -> None:
     await lead(database)
     await put(database, Kind.EXPIRY, 1, run_at=in_seconds(3600))
-    known = await put(database, Kind.MAIL, 1, run_at=in_seconds(3600))
-    async with clock(database) as one:
-        assert [job.id for job in one.scheduler.get_jobs()] == [str(known)]
+    mail_job = await put(database, Kind.MAIL, 1, run_at=in_seconds(3600))
+    async with a_clock(database) as clock:
+        assert [job.id for job in clock.scheduler.get_jobs()] == [str(mail_job)]
 
 
 async def test_a_timer_that_fires_too_early_fires_again(
@@ -128,14 +128,14 @@ async def test_a_timer_that_fires_too_early_fires_again(
     async def note(run: JobRun) -> None:
         times.append(asyncio.get_running_loop().time())
 
-    async def ringing_early(
+    async def firing_early(
         connection: Connection, ids: Collection[JobId] | None = None, *, within_seconds: float | None = None
     ) -> list[Timer]:
-        found = await original(connection, ids, within_seconds=within_seconds)
-        by = early.pop() if found and early else 0.0
-        return [replace(timer, seconds=timer.seconds - by) for timer in found]
+        timers = await original(connection, ids, within_seconds=within_seconds)
+        by = early.pop() if timers and early else 0.0
+        return [replace(timer, seconds=timer.seconds - by) for timer in timers]
 
-    monkeypatch.setattr(claims, "timers", ringing_early)
+    monkeypatch.setattr(claims, "timers", firing_early)
     async with dispatching(database, {Kind.MAIL: note}):
         await put(database, Kind.MAIL, "first")
         await until(lambda: bool(times), "the dispatcher hears")

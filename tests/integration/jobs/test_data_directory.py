@@ -17,7 +17,7 @@ from tests.integration.jobs.stage import put, until_state
 
 async def test_a_second_server_is_refused_and_told_who_is_there(database_url: str, tmp_path: Path) -> None:
     async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
+        await first.wait_for_line("leads 1")
         async with server(database_url, tmp_path) as second:
             assert await second.code() == AlreadyRunning.exit_code
             complaint = await second.complaint()
@@ -28,11 +28,11 @@ async def test_take_over_ends_a_holder_that_is_frozen(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
+        await first.wait_for_line("leads 1")
         first.send(signal.SIGSTOP)
         await first.stopped()
         async with server(database_url, tmp_path, "--take-over") as second:
-            await second.said("leads 2")
+            await second.wait_for_line("leads 2")
             assert await first.code() == -signal.SIGKILL
             job = await put(database, Kind.MAIL, "letter")
             await until_state(database, job, JobState.DONE)
@@ -40,21 +40,21 @@ async def test_take_over_ends_a_holder_that_is_frozen(
 
 async def test_take_over_lets_a_living_holder_stop_in_order(database_url: str, tmp_path: Path) -> None:
     async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
+        await first.wait_for_line("leads 1")
         async with server(database_url, tmp_path, "--take-over") as second:
-            await first.said("stopped")
+            await first.wait_for_line("stopped")
             assert await first.code() == 0
-            await second.said("leads 2")
+            await second.wait_for_line("leads 2")
 
 
 async def test_take_over_spares_a_process_that_reuses_the_pid(database_url: str, tmp_path: Path) -> None:
     """The lock is held, but the file names a process that started at another time: nobody is ended on a guess."""
     async with server(database_url, tmp_path) as first:
-        await first.said("leads 1")
+        await first.wait_for_line("leads 1")
         file = tmp_path / "lock"
-        said = json.loads(file.read_text())
-        assert said["pid"] == first.process.pid
-        file.write_text(json.dumps({**said, "start_ticks": said["start_ticks"] - 1}))
+        holder = json.loads(file.read_text())
+        assert holder["pid"] == first.process.pid
+        file.write_text(json.dumps({**holder, "start_ticks": holder["start_ticks"] - 1}))
         with pytest.raises(AlreadyRunning):
             await DataDirectory.acquire(tmp_path, take_over=True, take_over_seconds=1)
         assert first.process.returncode is None

@@ -58,9 +58,9 @@ async def test_the_dispatcher_recovers_when_postgresql_was_restarted(
         await postgres.stop()
         dispatcher.wake()
         await until(lambda: dispatcher.status().pause_reason is not None, "claims pause")
-        with capture_logs() as said:
+        with capture_logs() as log:
             release.set()
-            await until(lambda: "job.end_waits" in {line["event"] for line in said}, "its result waits")
+            await until(lambda: "job.end_waits" in {line["event"] for line in log}, "its result waits")
         assert len(dispatcher.status().running) == 1, "it is kept in hand until it can be recorded"
         await postgres.start()
         done = await until_state(own_database, running, JobState.DONE)
@@ -97,7 +97,7 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
     async with dispatching(own_database, {Kind.MAIL: nothing}, leadership=leader) as dispatcher:
         await until_state(own_database, await put(own_database, Kind.MAIL, 1), JobState.DONE)
         due = datetime.now(UTC) + timedelta(seconds=1)
-        alarmed = await put(own_database, Kind.MAIL, 2, run_at=due)
+        timed_job = await put(own_database, Kind.MAIL, 2, run_at=due)
         loop, worst = asyncio.get_running_loop(), 0.0
         async with frozen(postgres):
             until_when = loop.time() + FREEZE_SECONDS
@@ -108,7 +108,7 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
                 worst = max(worst, loop.time() - before - 0.005)
         print(f"worst stall {worst * 1000:.0f} ms")
         assert worst < FREEZE_SECONDS / 2
-        done = await until_state(own_database, alarmed, JobState.DONE)
+        done = await until_state(own_database, timed_job, JobState.DONE)
         assert done.attempt <= 2, "the first claim may have been committed without an answer"
         assert not leader.lost.is_set()
     keeping.cancel()

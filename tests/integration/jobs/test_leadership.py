@@ -141,10 +141,10 @@ async def test_a_server_waits_for_a_database_that_is_away_at_its_start() -> None
         config.DatabaseSettings(),
         application_name="stackyn test",
     )
-    with capture_logs() as said:
+    with capture_logs() as log:
         taking = asyncio.create_task(Leadership.take(nowhere, QUICK, "here"), name="take")
-        await until(lambda: len(said) > 2, "it has asked several times")
-    assert {line["event"] for line in said} == {"leadership.waits"} and not taking.done()
+        await until(lambda: len(log) > 2, "it has asked several times")
+    assert {line["event"] for line in log} == {"leadership.waits"} and not taking.done()
     taking.cancel()
     await asyncio.wait((taking,))
     await nowhere.close()
@@ -166,17 +166,17 @@ async def test_a_leader_frozen_in_a_claim_writes_nothing_afterwards(
 ) -> None:
     job = await put(database, Kind.MAIL, "letter")
     async with server(database_url, tmp_path / "a", "--freeze-in-claim") as first:
-        await first.said("frozen in a claim")
+        await first.wait_for_line("frozen in a claim")
         await first.stopped()
         await until(lambda: _is_stale(database), "its heartbeat has grown stale")
         async with server(database_url, tmp_path / "b") as second:
-            await second.said("leads 2")
+            await second.wait_for_line("leads 2")
             await until(lambda: _has_no_session(database, epoch=1), "none may hold the lock of claims")
             done = await until_state(database, job, JobState.DONE)
             first.send(signal.SIGCONT)
             assert await first.code() == LOST_EXIT_CODE
-            other = await put(database, Kind.MAIL, "another")
-            await until_state(database, other, JobState.DONE)
+            second_job = await put(database, Kind.MAIL, "another")
+            await until_state(database, second_job, JobState.DONE)
     assert (done.epoch, done.attempt) == (2, 1), "the claim of the first never happened"
     assert not any(line.startswith("run") for line in first.lines)
     async with database.connection() as connection:
@@ -189,13 +189,13 @@ async def test_a_leader_frozen_in_a_job_touches_nothing_afterwards(
     job = await put(database, Kind.BUILD, "works for long")
     touched = tmp_path / "a" / "touched"
     async with server(database_url, tmp_path / "a", "--freeze-in-job") as first:
-        await first.said("run works for long 1")
+        await first.wait_for_line("run works for long 1")
         await first.stopped()
         before = touched.read_text()
         assert before, "it had begun"
         await until(lambda: _is_stale(database), "its heartbeat has grown stale")
         async with server(database_url, tmp_path / "b") as second:
-            await second.said("run works for long 2")
+            await second.wait_for_line("run works for long 2")
             first.send(signal.SIGCONT)
             assert await first.code() == LOST_EXIT_CODE
             again = await row(database, job)

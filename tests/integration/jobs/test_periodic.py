@@ -37,8 +37,8 @@ async def running(database: Database, *works: Periodic) -> AsyncIterator[Periodi
 
 
 async def the_row(database: Database, name: str) -> Job:
-    (found,) = await rows(database, f"subject = '{name}' AND schedule IS NOT NULL")
-    return found
+    (job,) = await rows(database, f"subject = '{name}' AND schedule IS NOT NULL")
+    return job
 
 
 async def test_periodic_work_runs_at_once_and_then_each_period(database: Database) -> None:
@@ -63,11 +63,11 @@ async def test_run_at_moves_only_when_a_run_ends(database: Database) -> None:
     leadership = await lead(database)
     periodic = registry(database, leadership, some_work("garbage", work))
     await periodic.upsert()
-    planted = await the_row(database, "garbage")
+    upserted = await the_row(database, "garbage")
     async with dispatching(database, {Kind.HOUSEKEEPING: periodic}, leadership=leadership):
         await began.wait()
         during = await the_row(database, "garbage")
-        assert (during.state, during.run_at) == (JobState.RUNNING, planted.run_at)
+        assert (during.state, during.run_at) == (JobState.RUNNING, upserted.run_at)
         release.set()
 
         async def ended() -> bool:

@@ -208,11 +208,11 @@ async def test_positions_follow_the_order_of_claims(
             await put(database, Kind.BUILD, app.id * 10 + number, app=app.id, tenant=app.tenant)
     await served(database, served_before)
     async with database.connection() as connection:
-        found = await jobs.waiting(connection, [app.id for app in apps], QUICK.priority_minutes)
-    positions = {waiting.subject: waiting.position for waiting in found}
+        waiting_jobs = await jobs.waiting(connection, [app.id for app in apps], QUICK.priority_minutes)
+    positions = {waiting.subject: waiting.position for waiting in waiting_jobs}
     order = [job.subject for job in await served(database, sum(builds) - served_before)]
     assert {subject: order.index(subject) + 1 for subject in order} == positions
-    assert {waiting.reason for waiting in found} == {WaitReason.PLACE}
+    assert {waiting.reason for waiting in waiting_jobs} == {WaitReason.PLACE}
 
 
 async def test_positions_count_a_higher_class_first(database: Database) -> None:
@@ -227,8 +227,13 @@ async def test_positions_count_a_higher_class_first(database: Database) -> None:
             "UPDATE job SET queued_at = now() - interval '1 day' WHERE app = $1", patient.id
         )
     async with database.connection() as connection:
-        found = await jobs.waiting(connection, [late.id, patient.id], QUICK.priority_minutes)
-    assert {waiting.subject: waiting.position for waiting in found} == {"20": 1, "21": 2, "10": 3, "11": 4}
+        waiting_jobs = await jobs.waiting(connection, [late.id, patient.id], QUICK.priority_minutes)
+    assert {waiting.subject: waiting.position for waiting in waiting_jobs} == {
+        "20": 1,
+        "21": 2,
+        "10": 3,
+        "11": 4,
+    }
 
 
 async def test_locked_and_future_jobs_name_their_wait_reason(database: Database) -> None:
@@ -241,8 +246,8 @@ async def test_locked_and_future_jobs_name_their_wait_reason(database: Database)
     later = datetime.now(UTC) + timedelta(hours=1)
     await put(database, Kind.BUILD, 3, app=app.id, run_at=later)
     async with database.connection() as connection:
-        found = await jobs.waiting(connection, [app.id], QUICK.priority_minutes)
-    assert [(each.subject, each.reason, each.run_at) for each in found] == [
+        waiting_jobs = await jobs.waiting(connection, [app.id], QUICK.priority_minutes)
+    assert [(each.subject, each.reason, each.run_at) for each in waiting_jobs] == [
         ("2", WaitReason.LOCK, None),
         ("3", WaitReason.TIME, later),
     ]
@@ -251,11 +256,11 @@ async def test_locked_and_future_jobs_name_their_wait_reason(database: Database)
 async def test_superseding_ends_only_the_waiting_ones(database: Database) -> None:
     await lead(database)
     async with database.transaction() as connection:
-        app, other = await an_app(connection), await an_app(connection)
+        app, neighbour = await an_app(connection), await an_app(connection)
     running = await put(database, Kind.BUILD, 1, app=app.id)
     await claim(database, 1, Pool.BUILDS, 9)
     await put(database, Kind.BUILD, 2, app=app.id)
-    await put(database, Kind.BUILD, 3, app=other.id)
+    await put(database, Kind.BUILD, 3, app=neighbour.id)
     async with database.transaction() as connection:
         assert await jobs.supersede_waiting(connection, Kind.BUILD, app.id) == ["2"]
     assert (await row(database, running)).state is JobState.RUNNING

@@ -79,9 +79,9 @@ async def test_a_failing_stop_is_retried_for_ever_and_reported(database: Databas
         done = await until_state(database, job, JobState.DONE)
     assert done.attempt == 2 * POLICY.attempts + 2
     async with database.connection() as connection:
-        told = await events.list_of_app(connection, app.id, limit=10)
+        app_events = await events.list_of_app(connection, app.id, limit=10)
     reason = "The engine can't be reached."
-    assert [event.data for event in told if event.name == "job.overdue"] == [
+    assert [event.data for event in app_events if event.name == "job.overdue"] == [
         {"kind": "stop", "attempts": attempts, "reason": reason}
         for attempts in (2 * POLICY.attempts, POLICY.attempts)
     ]

@@ -123,14 +123,14 @@ async def test_the_limit_holds_over_a_restart(written: Written) -> None:
 
 
 async def test_logs_of_a_deleted_app_are_left_out(written: Written) -> None:
-    other = await about_an_app(written.database, written.journal)
+    neighbour = await about_an_app(written.database, written.journal)
     async with written.database.transaction() as connection:
-        await connection.execute("DELETE FROM app WHERE id = $1", other.app)
-    other.write("for nobody\n")
+        await connection.execute("DELETE FROM app WHERE id = $1", neighbour.app)
+    neighbour.write("for nobody\n")
     written.write("for somebody\n")
     await written.journal.flush(written.deployment)
     assert await written.stored() == "for somebody\n"
-    assert await other.stored() == ""
+    assert await neighbour.stored() == ""
 
 
 async def test_an_unanswered_commit_stores_nothing_twice(

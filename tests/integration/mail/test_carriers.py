@@ -32,7 +32,7 @@ class SmtpServer:
     """Speaks as much SMTP as a client needs; `replies` overrides the answer to a verb."""
 
     replies: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     received: list[EmailMessage] = field(default_factory=list)
     port: int = 0
 
@@ -40,7 +40,7 @@ class SmtpServer:
         writer.write(b"220 test\r\n")
         while line := (await reader.readline()).decode().strip():
             verb = line.split()[0].upper()
-            self.said.append(line)
+            self.commands.append(line)
             usual = {
                 "EHLO": "250-test\r\n250-AUTH PLAIN\r\n250 SMTPUTF8",
                 "DATA": "354 go on",
@@ -87,7 +87,7 @@ async def test_smtp_hands_over_both_parts_under_a_fixed_id(tmp_path: Path) -> No
     text, html = first.get_body(("plain",)), first.get_body(("html",))
     assert text is not None and text.get_content().splitlines() == MAIL.text.splitlines()
     assert html is not None and html.get_content().strip() == MAIL.html
-    assert any(line.startswith("AUTH PLAIN") for line in server.said)
+    assert any(line.startswith("AUTH PLAIN") for line in server.commands)
 
 
 async def test_an_address_outside_ascii_is_handed_over_too() -> None:

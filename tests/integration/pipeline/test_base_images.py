@@ -73,25 +73,27 @@ class Stage:
 
         handlers = {Kind.BUILD: self.build, Kind.IMAGE: MakeImage(self.database, counted)}
         async with self.database.transaction() as connection:
-            made = [await a_deployment(connection, await an_app(connection)) for _ in range(count)]
-            for deployment in made:
+            new_deployments = [await a_deployment(connection, await an_app(connection)) for _ in range(count)]
+            for deployment in new_deployments:
                 await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
         async with dispatching(self.database, handlers, pools={Pool.BUILDS: 1, Pool.IMAGES: 1}):
-            await until(lambda: self.have_ended(made), "the deployments have ended")
-        return [await self.now(deployment.id) for deployment in made]
+            await until(lambda: self.have_ended(new_deployments), "the deployments have ended")
+        return [await self.now(deployment.id) for deployment in new_deployments]
 
     async def now(self, deployment: DeploymentId) -> Deployment:
         async with self.database.connection() as connection:
-            found = await deployments.get(connection, deployment)
-        assert found is not None
-        return found
+            deployment_row = await deployments.get(connection, deployment)
+        assert deployment_row is not None
+        return deployment_row
 
     async def log_of(self, deployment: DeploymentId) -> str:
         async with self.database.connection() as connection:
             return await logs.read_text(connection, deployment, "build", 10_000)
 
-    async def have_ended(self, made: list[Deployment]) -> bool:
-        return all([(await self.now(one.id)).phase not in OPEN_PHASES for one in made])
+    async def have_ended(self, new_deployments: list[Deployment]) -> bool:
+        return all(
+            [(await self.now(deployment.id)).phase not in OPEN_PHASES for deployment in new_deployments]
+        )
 
 
 @pytest.fixture
@@ -186,5 +188,5 @@ async def test_image_is_made_anew_by_the_server_after_a_crash(stage: Stage) -> N
         await until(lambda: stage.have_ended([deployment]), "the deployment has ended")
 
     assert stage.began == 1
-    (made,) = await rows(stage.database, "kind = 'image'")
-    assert made.id == interrupted.id and made.state == "done"
+    (job,) = await rows(stage.database, "kind = 'image'")
+    assert job.id == interrupted.id and job.state == "done"

@@ -14,9 +14,9 @@ LIMITS = config.AppsSettings(restart_limit=3, restart_window_seconds=600)
 
 
 async def desired(connection: Connection, app: apps.App) -> Desired:
-    found = await apps.get(connection, app.id)
-    assert found is not None
-    return found.desired
+    app_row = await apps.get(connection, app.id)
+    assert app_row is not None
+    return app_row.desired
 
 
 async def test_an_app_is_stopped_at_the_limit_of_any_crashes(database: Database) -> None:
@@ -29,8 +29,8 @@ async def test_an_app_is_stopped_at_the_limit_of_any_crashes(database: Database)
         stopped = await apps.get(connection, app.id)
         assert stopped is not None and stopped.desired is Desired.STOPPED
         assert stopped.stop_reason == "It broke. That happened 3 times within 10 minutes."
-        found = await instances.get(connection, instance)
-        assert found is not None and found.restart_count == 3
+        instance_row = await instances.get(connection, instance)
+        assert instance_row is not None and instance_row.restart_count == 3
         assert await connection.fetchval("SELECT kind FROM job WHERE app = $1", app.id) == "stop"
         assert (await events.list_of_app(connection, app.id))[0].name == "app.given_up"
 
@@ -42,9 +42,9 @@ async def test_old_crashes_and_other_instances_do_not_count(database: Database) 
             await record_crash(connection, app, instance, Crash(CRASHED, "It ended."), LIMITS)
         await connection.execute("UPDATE event SET created_at = created_at - interval '601 seconds'")
         await record_crash(connection, app, instance, Crash(CRASHED, "It ended."), LIMITS)
-        found = await instances.get(connection, instance)
-        assert found is not None
-        another = await instances.insert(connection, app.id, found.release, None)
+        instance_row = await instances.get(connection, instance)
+        assert instance_row is not None
+        another = await instances.insert(connection, app.id, instance_row.release, None)
         assert another is not None
         await record_crash(connection, app, another.id, Crash(CRASHED, "It ended.", count=2), LIMITS)
         assert await desired(connection, app) is Desired.RUNNING
@@ -55,6 +55,6 @@ async def test_one_unseen_crash_counts_of_many(database: Database) -> None:
         app, instance = await a_serving_app(connection)
         crash = Crash(CRASHED, "It ended.", count=50, while_away=True)
         assert not await record_crash(connection, app, instance, crash, LIMITS)
-        found = await instances.get(connection, instance)
-        assert found is not None and found.restart_count == 50
+        instance_row = await instances.get(connection, instance)
+        assert instance_row is not None and instance_row.restart_count == 50
         assert await record_crash(connection, app, instance, Crash(CRASHED, "It ended.", count=2), LIMITS)

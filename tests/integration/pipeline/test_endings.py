@@ -46,9 +46,9 @@ async def ended(
 
         async def now() -> Deployment:
             async with database.connection() as connection:
-                found = await deployments.get(connection, deployment.id)
-            assert found is not None
-            return found
+                deployment_row = await deployments.get(connection, deployment.id)
+            assert deployment_row is not None
+            return deployment_row
 
         async def has_ended() -> bool:
             return (await now()).phase not in OPEN_PHASES
@@ -186,8 +186,12 @@ async def test_candidate_that_cannot_be_stopped_is_left_to_cleanup(
         (job,) = await rows(database, "kind = 'build'")
         await until_state(database, job.id, JobState.DONE)
     async with database.connection() as connection:
-        found = await deployments.get(connection, deployment.id)
-    assert found is not None and found.failure is not None and found.failure["code"] == "BUILD_FAILED"
+        deployment_row = await deployments.get(connection, deployment.id)
+    assert (
+        deployment_row is not None
+        and deployment_row.failure is not None
+        and deployment_row.failure["code"] == "BUILD_FAILED"
+    )
     assert len(await rows(database, "kind = 'cleanup'")) == 1
 
 

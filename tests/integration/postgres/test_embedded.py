@@ -100,10 +100,10 @@ async def test_what_was_written_is_there_after_a_stop_and_a_start(postgres: Embe
     await connection.close()
     await postgres.stop()
     assert postgres.exited.is_set()
-    with capture_logs() as said:
+    with capture_logs() as log:
         await postgres.start()
     assert await ask(url, "SELECT id FROM kept") == 7
-    assert not needed_recovery(said)
+    assert not needed_recovery(log)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root starts it as another user")
@@ -138,8 +138,8 @@ async def test_no_other_user_may_sign_in(postgres: EmbeddedPostgres, cluster_dir
 async def test_first_starts_at_once_make_one_user(tmp_path: Path) -> None:
     command = ["unshare", "--mount", "sh", "-c", FIRST_STARTS, "sh", sys.executable, str(tmp_path / "etc")]
     starts = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
-    found = starts.stdout.split()
-    assert len(found) == 5 and len(set(found)) == 1, "who made a cluster for one number must find it again"
+    uids = starts.stdout.split()
+    assert len(uids) == 5 and len(set(uids)) == 1, "who made a cluster for one number must find it again"
 
 
 async def test_postgres_shuts_down_cleanly_with_a_killed_server(cluster_dir: Path) -> None:
@@ -159,9 +159,9 @@ async def test_postgres_shuts_down_cleanly_with_a_killed_server(cluster_dir: Pat
     os.close(watch)
 
     postgres = EmbeddedPostgres(cluster_dir, SETTINGS)
-    with capture_logs() as said:
+    with capture_logs() as log:
         await postgres.start()
-    assert not needed_recovery(said)
+    assert not needed_recovery(log)
     await postgres.stop()
 
 
@@ -222,11 +222,11 @@ async def test_a_restart_that_fails_is_tried_again(cluster_dir: Path) -> None:
     await postgres.start()
     extra["shared_buffers"] = "nonsense"
     supervisor = asyncio.create_task(postgres.keep_running())
-    with capture_logs() as said:
+    with capture_logs() as log:
         os.kill(postgres.pid or 0, signal.SIGKILL)
         async with within(10):
             await postgres.exited.wait()
-            await once_logged(said, "postgres.restart_failed")
+            await once_logged(log, "postgres.restart_failed")
             extra.clear()
             await postgres.ready.wait()
     await postgres.stop()
@@ -304,9 +304,9 @@ async def test_a_refused_setting_fails_the_start_and_is_logged(
     cluster_dir: Path,
 ) -> None:
     postgres = EmbeddedPostgres(cluster_dir, SETTINGS, extra={"shared_buffers": "nonsense"})
-    with capture_logs() as said, pytest.raises(EmbeddedFailed, match="doesn't start"):
+    with capture_logs() as log, pytest.raises(EmbeddedFailed, match="doesn't start"):
         await postgres.start()
-    failed = [entry for entry in said if entry["event"] == "postgres.start_failed"]
+    failed = [entry for entry in log if entry["event"] == "postgres.start_failed"]
     assert "shared_buffers" in str(failed[0]["last_lines"])
 
 
@@ -328,13 +328,13 @@ def test_the_launcher_gives_up_when_its_parent_is_gone_already() -> None:
     assert (attempt.returncode, attempt.stderr) == (1, "the parent is gone already\n")
 
 
-async def once_logged(said: list[dict[str, object]], event: str) -> None:
-    while event not in [entry["event"] for entry in said]:  # noqa: ASYNC110 - a log announces nothing
+async def once_logged(log: list[dict[str, object]], event: str) -> None:
+    while event not in [entry["event"] for entry in log]:  # noqa: ASYNC110 - a log announces nothing
         await asyncio.sleep(0)
 
 
-def needed_recovery(said: list[dict[str, object]]) -> bool:
-    lines = [str(entry.get("line")) for entry in said]
+def needed_recovery(log: list[dict[str, object]]) -> bool:
+    lines = [str(entry.get("line")) for entry in log]
     assert any("ready to accept connections" in line for line in lines), lines
     return any("not properly shut down" in line for line in lines)
 

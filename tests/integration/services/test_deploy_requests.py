@@ -31,9 +31,9 @@ class Leading:
 
 async def _candidate(connection: Connection, deployment: Deployment) -> Instance:
     release = await a_release(connection, deployment)
-    made = await instances.insert(connection, deployment.app, release.id, deployment.id)
-    assert made is not None
-    return made
+    candidate = await instances.insert(connection, deployment.app, release.id, deployment.id)
+    assert candidate is not None
+    return candidate
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ async def test_open_deployment_without_a_job_is_ended(
         await getattr(of_apps, verb)(app.tenant, app.id)
 
     async with database.connection() as connection:
-        ended, other = [await deployments.get(connection, one.id) for one in (lost, kept)]
+        ended, untouched = [await deployments.get(connection, deployment.id) for deployment in (lost, kept)]
         cleanups = await connection.fetch("SELECT subject FROM job WHERE kind = 'cleanup'")
     assert ended is not None and ended.phase is ends
     assert [row["subject"] for row in cleanups] == [str(lost.id)]
-    assert other is not None and other.phase is Phase.QUEUED
+    assert untouched is not None and untouched.phase is Phase.QUEUED
 
 
 async def test_stop_ends_what_is_open_also_when_stopped(database: Database) -> None:

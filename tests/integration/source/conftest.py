@@ -52,7 +52,7 @@ def fetched(server: GitServer, clone: Path) -> Fetched:
 
 def git_processes(directory: Path) -> list[int]:
     """The running git processes that work on `directory`."""
-    found = []
+    pids = []
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             try:
@@ -60,8 +60,8 @@ def git_processes(directory: Path) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             if f"--git-dir={directory}".encode() in words:
-                found.append(int(process.name))
-    return found
+                pids.append(int(process.name))
+    return pids
 
 
 def files_in(directory: Path, pattern: str) -> dict[str, int]:

@@ -44,10 +44,10 @@ async def members(stream: AsyncIterator[bytes]) -> dict[str, tarfile.TarInfo]:
     """The members by their paths below `context/`, which comes first."""
     data = b"".join([chunk async for chunk in stream])
     with tarfile.open(fileobj=io.BytesIO(data), errorlevel=2) as tar:
-        first, *others = tar
+        first, *tar_members = tar
     assert first.isdir() and first.name == "context"
-    assert all(member.name.startswith("context/") for member in others)
-    return {member.name.removeprefix("context/"): member for member in others}
+    assert all(member.name.startswith("context/") for member in tar_members)
+    return {member.name.removeprefix("context/"): member for member in tar_members}
 
 
 async def contents(stream: AsyncIterator[bytes]) -> dict[str, bytes]:
@@ -65,11 +65,11 @@ async def test_files_links_and_programs_arrive_as_they_are(fetched: Fetched, clo
     sha = await fetched(
         {"a.txt": "a", "run.sh": Program(b"#!"), "up": Link("../../etc/passwd"), odd: "o", long: "l"}
     )
-    found = await members(archive(clone, sha))
-    assert set(found) == {"a.txt", "run.sh", "up", odd, "d", long}
-    assert found["run.sh"].mode == 0o755 and found["a.txt"].mode == 0o644
-    assert found["up"].issym() and found["up"].linkname == "../../etc/passwd"
-    assert found["a.txt"].mtime > 0
+    tar_members = await members(archive(clone, sha))
+    assert set(tar_members) == {"a.txt", "run.sh", "up", odd, "d", long}
+    assert tar_members["run.sh"].mode == 0o755 and tar_members["a.txt"].mode == 0o644
+    assert tar_members["up"].issym() and tar_members["up"].linkname == "../../etc/passwd"
+    assert tar_members["a.txt"].mtime > 0
 
 
 async def test_a_repository_can_not_drop_or_rewrite_its_files(fetched: Fetched, clone: Path) -> None:
@@ -81,8 +81,8 @@ async def test_a_repository_can_not_drop_or_rewrite_its_files(fetched: Fetched, 
         "deep/.gitattributes": everywhere,
         "deep/b.txt": "$Format:%H$",
     }
-    found = await contents(archive(clone, await fetched(tree)))
-    assert found == {path: content.encode() for path, content in tree.items()}
+    files = await contents(archive(clone, await fetched(tree)))
+    assert files == {path: content.encode() for path, content in tree.items()}
 
 
 async def test_dockerignore_applies_except_to_what_a_build_needs(fetched: Fetched, clone: Path) -> None:
@@ -102,8 +102,8 @@ async def test_rules_beside_the_dockerfile_go_before_the_general_ones(fetched: F
             "notes": "n",
         }
     )
-    found = await contents(archive(clone, sha, own("deploy/web.Dockerfile")))
-    assert set(found) == {
+    files = await contents(archive(clone, sha, own("deploy/web.Dockerfile")))
+    assert set(files) == {
         ".dockerignore",
         "deploy/web.Dockerfile",
         "deploy/web.Dockerfile.dockerignore",
@@ -118,8 +118,8 @@ async def test_own_dockerfile_obeys_only_the_authors_ignore_rules(fetched: Fetch
 
 async def test_what_a_plan_ignores_is_left_out(fetched: Fetched, clone: Path) -> None:
     sha = await fetched({"node_modules/x": "x", "web/node_modules/y": "y", "a": "a", ".dockerignore": "b"})
-    found = await contents(archive(clone, sha, generated(ignore=("**/node_modules",))))
-    assert set(found) == {*OURS, ".dockerignore", "a"}
+    files = await contents(archive(clone, sha, generated(ignore=("**/node_modules",))))
+    assert set(files) == {*OURS, ".dockerignore", "a"}
 
 
 PACKAGE = '{"scripts": {"start": "node a.js"}, "dependencies": {"express": "4"}}'
@@ -151,8 +151,8 @@ async def test_the_repository_can_take_back_what_a_plan_ignores(fetched: Fetched
     sha = await fetched(
         {".dockerignore": "!node_modules/own", "node_modules/x": "x", "node_modules/own": "o", "a": "a"}
     )
-    found = await contents(archive(clone, sha, generated(ignore=("node_modules",))))
-    assert set(found) == {*OURS, ".dockerignore", "node_modules/own", "a"}
+    files = await contents(archive(clone, sha, generated(ignore=("node_modules",))))
+    assert set(files) == {*OURS, ".dockerignore", "node_modules/own", "a"}
 
 
 async def test_what_a_generated_dockerfile_copies_is_always_sent(fetched: Fetched, clone: Path) -> None:
@@ -167,15 +167,15 @@ async def test_what_a_generated_dockerfile_copies_is_always_sent(fetched: Fetche
         }
     )
     plan = generated(copies=("package-lock.json", "public"), ignore=("**/.env",))
-    found = await contents(archive(clone, sha, plan))
-    assert set(found) == {*OURS, ".dockerignore", "package-lock.json", "public/index.html"}
+    files = await contents(archive(clone, sha, plan))
+    assert set(files) == {*OURS, ".dockerignore", "package-lock.json", "public/index.html"}
 
 
 async def test_builder_ignores_nothing_more_of_a_generated_build(fetched: Fetched, clone: Path) -> None:
     """BuildKit obeys the ignore file beside the Dockerfile, then not that of the root."""
     sha = await fetched({".dockerignore": "package-lock.json", "package-lock.json": "l"})
-    found = await contents(archive(clone, sha, generated(copies=("package-lock.json",))))
-    assert found[f"{GENERATED_DOCKERFILE}.dockerignore"] == b".stackyn\n"
+    files = await contents(archive(clone, sha, generated(copies=("package-lock.json",))))
+    assert files[f"{GENERATED_DOCKERFILE}.dockerignore"] == b".stackyn\n"
 
 
 async def test_a_root_directory_becomes_the_context(fetched: Fetched, clone: Path) -> None:
@@ -204,23 +204,23 @@ async def test_a_dockerfile_outside_of_the_root_directory_is_added(fetched: Fetc
         }
     )
     plan = own(GENERATED_DOCKERFILE, dockerfile_from="docker/Dockerfile")
-    found = await contents(archive(clone, sha, plan, root="web"))
-    assert set(found) == {*OURS, ".dockerignore", "a"}
-    assert found[GENERATED_DOCKERFILE] == b"FROM far"
-    assert found[f"{GENERATED_DOCKERFILE}.dockerignore"].split() == [b"b", b".stackyn"]
+    files = await contents(archive(clone, sha, plan, root="web"))
+    assert set(files) == {*OURS, ".dockerignore", "a"}
+    assert files[GENERATED_DOCKERFILE] == b"FROM far"
+    assert files[f"{GENERATED_DOCKERFILE}.dockerignore"].split() == [b"b", b".stackyn"]
 
 
 async def test_the_generated_dockerfile_is_a_member(fetched: Fetched, clone: Path) -> None:
     sha = await fetched({"a": "a", ".stackyn/Dockerfile": "FROM evil", ".stackyn/x": "x"})
-    found = await contents(archive(clone, sha, generated()))
-    assert set(found) == {*OURS, "a"} and found[GENERATED_DOCKERFILE] == b"FROM good"
+    files = await contents(archive(clone, sha, generated()))
+    assert set(files) == {*OURS, "a"} and files[GENERATED_DOCKERFILE] == b"FROM good"
 
 
 async def test_what_is_not_fetched_is_said(fetched: Fetched, clone: Path) -> None:
     sha = await fetched({"movie.mp4": LFS_POINTER})
-    said: list[str] = []
-    await members(archive(clone, sha, write_line=said.append))
-    assert len(said) == 1 and "LFS" in said[0] and "movie.mp4" in said[0]
+    lines: list[str] = []
+    await members(archive(clone, sha, write_line=lines.append))
+    assert len(lines) == 1 and "LFS" in lines[0] and "movie.mp4" in lines[0]
 
 
 async def test_a_reader_that_leaves_early_leaves_no_git_process(fetched: Fetched, clone: Path) -> None:

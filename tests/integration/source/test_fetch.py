@@ -29,10 +29,10 @@ async def test_the_tip_of_a_branch_is_fetched(server: GitServer, clone: Path) ->
     await server.publish("app", {"old.txt": "old"})
     url, sha = await server.publish("app", HELLO)
     await server.publish("app", {"other.txt": "other"}, branch="feature/x")
-    said: list[str] = []
-    assert (await fetch(SETTINGS, clone, url, "main", None, said.append)).commit == sha
+    lines: list[str] = []
+    assert (await fetch(SETTINGS, clone, url, "main", None, lines.append)).commit == sha
     assert list((await list_files(SETTINGS, clone, sha)).files) == ["index.html"]
-    assert any(sha in line for line in said)
+    assert any(sha in line for line in lines)
     assert not (clone / "index.html").exists()
 
 
@@ -118,8 +118,8 @@ async def test_a_server_that_misbehaves_is_explained(
     failed = await failure(fetch(SETTINGS, clone, url, "main", None, SILENT))
     assert (failed.failure.code, failed.retryable) == (code, is_retried)
     assert words in failed.failure.message and failed.failure.hint
-    told = (failed.failure.message + failed.failure.hint + failed.failure.evidence).lower()
-    assert "unauthorized" not in told and "error: 401" not in told
+    text = (failed.failure.message + failed.failure.hint + failed.failure.evidence).lower()
+    assert "unauthorized" not in text and "error: 401" not in text
     assert git_processes(clone) == []
 
 

@@ -105,8 +105,8 @@ async def test_contents_are_read_through_links_inside_the_commit(fetched: Fetche
         "empty",
         "a\nb",
     ]
-    found = await read_files(clone, sha, [*paths, ODD_NAME])
-    assert found == {"Dockerfile": b"FROM x", "empty": b"", ODD_NAME: b"\x00\n\xff"}
+    files = await read_files(clone, sha, [*paths, ODD_NAME])
+    assert files == {"Dockerfile": b"FROM x", "empty": b"", ODD_NAME: b"\x00\n\xff"}
 
 
 @pytest.mark.parametrize("name", ["package.json", "Dockerfile", ".dockerignore", "a.Dockerfile.dockerignore"])

@@ -206,9 +206,9 @@ async def test_sessions_take_a_new_application_name(database: Database) -> None:
 
 
 async def _end_session(database: Database, pid: int) -> None:
-    other: Connection
-    async with database.connection() as other:
-        await other.fetchval("SELECT pg_terminate_backend($1, 2000)", pid)
+    session: Connection
+    async with database.connection() as session:
+        await session.fetchval("SELECT pg_terminate_backend($1, 2000)", pid)
 
 
 HOSTILE = "F\x00R\x00O\x00M\x00 \ud800 \udcff"
@@ -223,7 +223,7 @@ async def test_no_text_is_refused_whichever_way_it_goes_in(database: Database) -
         await connection.execute(insert, *row)
         assert await connection.fetchval(insert, *row) == KEPT
         assert (await connection.fetchrow(insert, *row))["text"] == KEPT
-        assert [found["text"] for found in await connection.fetch(insert, *row)] == [KEPT]
+        assert [record["text"] for record in await connection.fetch(insert, *row)] == [KEPT]
         rows = await connection.fetch("SELECT * FROM told WHERE text = $1", HOSTILE)
     assert len(rows) == 4
     assert {(row["text"], tuple(row["list"]), str(row["value"])) for row in rows} == {

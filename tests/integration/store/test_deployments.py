@@ -21,9 +21,9 @@ async def test_a_move_raises_the_version_and_tells_an_event(database: Database) 
         app = await an_app(connection)
         deployment = await a_deployment(connection, app)
         moved = await deployments.advance(connection, deployment, Phase.FETCHING, ME)
-        told = await events.list_of_app(connection, app.id)
+        app_events = await events.list_of_app(connection, app.id)
     assert (moved.phase, moved.version, moved.moved_by) == (Phase.FETCHING, 1, "7:1")
-    assert [event.name for event in told] == ["deployment.fetching", "deployment.queued"]
+    assert [event.name for event in app_events] == ["deployment.fetching", "deployment.queued"]
 
 
 async def test_an_advance_from_an_older_version_raises_moved(database: Database) -> None:
@@ -55,10 +55,10 @@ async def test_an_unanswered_commit_that_happened_is_recognised(database: Databa
     async with database.transaction() as connection:
         before = await a_deployment(connection, await an_app(connection))
         await deployments.advance(connection, before, Phase.FETCHING, ME)
-        found = await deployments.get(connection, before.id)
-    assert found is not None
-    assert deployments.was_recorded(found, before, Phase.FETCHING, ME)
-    assert not deployments.was_recorded(found, before, Phase.FETCHING, Mover(0, "8:1"))
+        deployment_row = await deployments.get(connection, before.id)
+    assert deployment_row is not None
+    assert deployments.was_recorded(deployment_row, before, Phase.FETCHING, ME)
+    assert not deployments.was_recorded(deployment_row, before, Phase.FETCHING, Mover(0, "8:1"))
 
 
 async def test_a_release_command_is_recorded_while_it_runs_only(database: Database) -> None:

@@ -78,13 +78,13 @@ async def test_trim_keeps_the_newest_chunks(database: Database) -> None:
         await logs.trim(connection, app.id, "runtime", 10)
         left = await logs.list_of_app(connection, app.id, "runtime", limit=9, offset=0)
         assert [entry.content for entry in left] == ["newest\n", "newer\n"]
-        for other, kind in ((app, "build"), (neighbour, "runtime")):
-            assert len(await logs.list_of_app(connection, other.id, kind, limit=9, offset=0)) == 1
+        for owner, kind in ((app, "build"), (neighbour, "runtime")):
+            assert len(await logs.list_of_app(connection, owner.id, kind, limit=9, offset=0)) == 1
 
 
 async def test_logs_that_are_too_long_are_found_and_trimmed(database: Database) -> None:
     async with database.transaction() as connection:
-        app, other = await an_app(connection), await an_app(connection)
+        app, neighbour = await an_app(connection), await an_app(connection)
         ids = await logs.reserve_ids(connection, 4)
         await logs.append(
             connection,
@@ -92,7 +92,7 @@ async def test_logs_that_are_too_long_are_found_and_trimmed(database: Database) 
                 logs.NewChunk(ids[0], app.id, None, "build", "x" * 600),
                 logs.NewChunk(ids[1], app.id, None, "build", "y" * 600),
                 logs.NewChunk(ids[2], app.id, None, "runtime", "z" * 600),
-                logs.NewChunk(ids[3], other.id, None, "build", "x" * 600),
+                logs.NewChunk(ids[3], neighbour.id, None, "build", "x" * 600),
             ],
         )
         assert await logs.newest_id(connection) == ids[-1]

@@ -122,6 +122,6 @@ async def test_what_is_shipped_applies_to_an_empty_database(empty: Database) -> 
 async def test_no_deletion_reads_a_whole_table_for_what_refers_to_it(empty: Database) -> None:
     async with empty.connection() as connection:
         await migrate(connection)
-        found = [row[0] for row in await connection.fetch(UNINDEXED)]
+        columns = [row[0] for row in await connection.fetch(UNINDEXED)]
     # Ended jobs go after days, and every claim would pay for the index.
-    assert found == ["job.app"]
+    assert columns == ["job.app"]

@@ -16,12 +16,12 @@ def sample(app: AppId, instance: InstanceId, **values: object) -> NewSample:
     return NewSample(app=app, instance=instance, **{**chosen, **values})  # type: ignore[arg-type]
 
 
-async def take(connection: Connection, one: NewSample, *, seconds_ago: float) -> None:
-    await samples.record(connection, [one])
+async def take(connection: Connection, new_sample: NewSample, *, seconds_ago: float) -> None:
+    await samples.record(connection, [new_sample])
     await connection.execute(
         "UPDATE sample SET taken_at = date_trunc('hour', now()) - make_interval(secs => $2) "
         "WHERE app = $1 AND taken_at = (SELECT max(taken_at) FROM sample WHERE app = $1)",
-        one.app,
+        new_sample.app,
         seconds_ago,
     )
 
@@ -84,4 +84,4 @@ async def test_samples_of_an_app_that_is_gone_are_left_out(database: Database) -
             connection, [sample(app.id, instance), sample(AppId(app.id + 1000), InstanceId(1))]
         )
         assert await connection.fetchval("SELECT count(*) FROM sample") == 1
-        assert [one.instance for one in await instances.serving_now(connection)] == [instance]
+        assert [serving.instance for serving in await instances.serving_now(connection)] == [instance]
