@@ -22,9 +22,9 @@ class Admin:
 
 async def first_admin(installation: Installation) -> Admin:
     """Make the first admin, or read the one of an earlier start from its file of mode 0600."""
-    known = installation.credentials
-    if known.exists():
-        email, password = known.read_text().split()
+    credentials = installation.credentials
+    if credentials.exists():
+        email, password = credentials.read_text().split()
         return Admin(email, password, is_new=False)
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     process = await asyncio.create_subprocess_exec(
@@ -37,9 +37,9 @@ async def first_admin(installation: Installation) -> Admin:
     if process.returncode != 0:
         raise NotStarted(f"The first admin could not be made:\n\n{output.decode(errors='replace')}")
     # Never readable for others, and not there half.
-    draft = known.with_name(known.name + ".new")
+    draft = credentials.with_name(credentials.name + ".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"{EMAIL}\n{password}\n")
-    draft.replace(known)
+    draft.replace(credentials)
     return Admin(EMAIL, password, is_new=True)

@@ -44,15 +44,15 @@ class ServerChild:
                 env={**os.environ, **self._environment, "NOTIFY_SOCKET": "@" + address},
             )
         ended = asyncio.create_task(process.wait(), name="server.ended")
-        said = asyncio.create_task(self._said_ready(), name="server.ready")
+        ready = asyncio.create_task(self._said_ready(), name="server.ready")
         try:
             done, _ = await asyncio.wait(
-                {ended, said}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                {ended, ready}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             ended.cancel()
-            said.cancel()
-        if said not in done:
+            ready.cancel()
+        if ready not in done:
             why = f"It ended with code {process.returncode}"
             if ended not in done:
                 why = f"It was not ready after {START_SECONDS} s"

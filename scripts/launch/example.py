@@ -46,7 +46,7 @@ class Site:
 
     url: str
     host: str
-    dialled: str
+    address_url: str
 
 
 @asynccontextmanager
@@ -152,9 +152,11 @@ async def _visit(session: aiohttp.ClientSession, site: Site) -> str:
     """Ask the ingress for the app as a browser would, and return the title of its page."""
     timeout = aiohttp.ClientTimeout(total=VISIT_SECONDS)
     # A certificate of a local name is nobody's to check.
-    async with session.get(site.dialled, headers={"Host": site.host}, timeout=timeout, ssl=False) as answer:
+    async with session.get(
+        site.address_url, headers={"Host": site.host}, timeout=timeout, ssl=False
+    ) as answer:
         text = await answer.text()
         if answer.status != 200:
             raise ExampleFailed(f"{site.url} answers with {answer.status}.")
-        found = _TITLE.search(text)
-        return found[1].strip() if found else text.strip().partition("\n")[0]
+        title = _TITLE.search(text)
+        return title[1].strip() if title else text.strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The story of scripts/run: start, make the admin, deploy the example, tell what is next, stay until the end."""
+"""What scripts/run does: start, make the admin, deploy the example, print what is next, stay until the end."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ async def run(installation: Installation, demo_port: int | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    story = asyncio.create_task(_tell_it(installation, server, demo_port), name="run.story")
+    progress = asyncio.create_task(_print_progress(installation, server, demo_port), name="run.progress")
     stop = asyncio.create_task(stopping.wait(), name="run.stop")
     try:
-        await asyncio.wait({story, stop}, return_when=asyncio.FIRST_COMPLETED)
-        return story.result() if story.done() else 0
+        await asyncio.wait({progress, stop}, return_when=asyncio.FIRST_COMPLETED)
+        return progress.result() if progress.done() else 0
     finally:
         stop.cancel()
-        story.cancel()
-        await asyncio.gather(story, return_exceptions=True)
+        progress.cancel()
+        await asyncio.gather(progress, return_exceptions=True)
         if server.is_running:
             say("\nStopping the server; the apps go on serving.")
         await server.stop()
 
 
-async def _tell_it(installation: Installation, server: ServerChild, demo_port: int | None) -> int:
+async def _print_progress(installation: Installation, server: ServerChild, demo_port: int | None) -> int:
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
     async with aiohttp.ClientSession(installation.api, timeout=timeout) as session:
         say("Starting")
@@ -99,7 +99,9 @@ def _what_now(installation: Installation, admin: Admin, site: example.Site | Non
     say("\nStackyn runs.\n")
     if site is not None:
         say(f"  Example   {site.url}")
-        say(f"            curl -H 'Host: {site.host}' {site.dialled}      where that name does not resolve")
+        say(
+            f"            curl -H 'Host: {site.host}' {site.address_url}      where that name does not resolve"
+        )
     say(f"  API       {installation.api}")
     say(f"  Admin     {admin.email}")
     say(f"  Password  {f'{admin.password}   shown this once; kept {kept}' if admin.is_new else kept}")
