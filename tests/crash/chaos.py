@@ -1,5 +1,5 @@
 """Some minutes of everything at once: tenants who deploy, cancel, stop and delete at random while server, engine and
-database are killed at random. At the end the rows, the API, the engine and HTTP must tell the same story.
+database are killed at random. At the end the rows, the API, the engine and HTTP must agree.
 
     scripts/chaos [--seed N] [--seconds N]        with an engine of its own, in a network namespace of its own
 
@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 
 from stackyn_server.postgres import cluster
-from tests.crash.audit import at_rest, is_whole
+from tests.crash.audit import is_whole, until_idle
 from tests.crash.pictures import running_deployment
 from tests.git_server import GitServer
 from tests.own_engine import OwnEngine
@@ -46,7 +46,7 @@ class Chaos:
         self.git = git
         self.asking, self.killing = random.Random(seed), random.Random(seed + 1)
         self.apps: list[int] = []
-        self.made = 0
+        self.created = 0
         self.greetings: dict[str, str] = {}  # by commit
         self.totals = totals
 
@@ -56,7 +56,7 @@ class Chaos:
 
     async def _ask(self, ends: float) -> None:
         """One thing after the other, by weight; what is refused or not answered counts as such."""
-        wishes: list[tuple[int, Callable[[], Awaitable[Any]]]] = [
+        requests: list[tuple[int, Callable[[], Awaitable[Any]]]] = [
             (5, self.redeploy),
             (2, self.failing_redeploy),
             (4, self.cancel),
@@ -68,24 +68,26 @@ class Chaos:
         ]
         while time.monotonic() < ends:
             if len(self.apps) < APPS:
-                wish: Callable[[], Awaitable[Any]] = self.create
+                request: Callable[[], Awaitable[Any]] = self.create
             else:
-                wish = self.asking.choices([one for _, one in wishes], [weight for weight, _ in wishes])[0]
+                request = self.asking.choices(
+                    [request for _, request in requests], [weight for weight, _ in requests]
+                )[0]
             try:
-                await wish()
-                self.totals[wish.__name__] += 1
+                await request()
+                self.totals[request.__name__] += 1
             except (aiohttp.ClientError, OSError, TimeoutError):
                 self.totals["unanswered"] += 1
             await asyncio.sleep(self.asking.uniform(*ASK_SECONDS))
 
     async def create(self) -> None:
-        self.made += 1
-        name = f"chaos-{self.made}"
+        self.created += 1
+        name = f"chaos-{self.created}"
         url = await self._publish(name, "1")
         await self._asked("POST", "/api/v1/apps", {"name": name, "repo_url": url})
-        found = await self.server.api("GET", "/api/apps")
-        if isinstance(found, list):  # a creation without an answer may have happened
-            self.apps = [int(app["id"]) for app in found]
+        apps = await self.server.api("GET", "/api/apps")
+        if isinstance(apps, list):  # a creation without an answer may have happened
+            self.apps = [int(app["id"]) for app in apps]
 
     async def redeploy(self) -> None:
         await self._push()
@@ -94,10 +96,10 @@ class Chaos:
         await self._push(start="exit 1\n")
 
     async def _push(self, **tree: str) -> None:
-        app, greeting = self._one(), str(self.asking.random())
-        found = await self.server.api("GET", f"/api/v1/apps/{app}")
-        if "repo_url" in found:
-            await self._publish(found["slug"], greeting, **tree)
+        app, greeting = self._random_app(), str(self.asking.random())
+        view = await self.server.api("GET", f"/api/v1/apps/{app}")
+        if "repo_url" in view:
+            await self._publish(view["slug"], greeting, **tree)
             await self._asked("POST", f"/api/v1/apps/{app}/redeploy")
 
     async def _publish(self, name: str, greeting: str, **tree: str) -> str:
@@ -106,38 +108,38 @@ class Chaos:
         return url
 
     async def cancel(self) -> None:
-        found = await self.server.api("GET", f"/api/v1/apps/{self._one()}/deployments")
-        if isinstance(found, list) and found:
-            await self._asked("POST", f"/api/v1/deployments/{found[0]['id']}/cancel")
+        deployments = await self.server.api("GET", f"/api/v1/apps/{self._random_app()}/deployments")
+        if isinstance(deployments, list) and deployments:
+            await self._asked("POST", f"/api/v1/deployments/{deployments[0]['id']}/cancel")
 
     async def stop(self) -> None:
-        await self._asked("POST", f"/api/v1/apps/{self._one()}/stop")
+        await self._asked("POST", f"/api/v1/apps/{self._random_app()}/stop")
 
     async def start(self) -> None:
-        await self._asked("POST", f"/api/v1/apps/{self._one()}/start")
+        await self._asked("POST", f"/api/v1/apps/{self._random_app()}/start")
 
     async def restart(self) -> None:
-        await self._asked("POST", f"/api/v1/apps/{self._one()}/restart")
+        await self._asked("POST", f"/api/v1/apps/{self._random_app()}/restart")
 
     async def rollback(self) -> None:
-        await self._asked("POST", f"/api/v1/apps/{self._one()}/rollback", {"release": 1})
+        await self._asked("POST", f"/api/v1/apps/{self._random_app()}/rollback", {"release": 1})
 
     async def delete(self) -> None:
-        app = self._one()
+        app = self._random_app()
         await self._asked("DELETE", f"/api/v1/apps/{app}")
         self.apps.remove(app)
 
     async def agree(self) -> None:
         """Rows, API, engine and ingress about what runs; API and HTTP about the commit of it too."""
         await self.server.until(self._is_ready, BACK_SECONDS, "every part is back after the last kill")
-        await at_rest(self.server)
+        await until_idle(self.server)
         await is_whole(self.server)
         apps = await self.server.api("GET", "/api/apps", expect=200)
         for app in apps:
             if running := await running_deployment(self.server, app):
-                told, answer = self.greetings[running["commit"]], await self.server.visit(app["slug"])
-                assert answer == (200, told), (
-                    f"{app['slug']} should be {running['commit']}: {told}, is {answer}"
+                greeting, answer = self.greetings[running["commit"]], await self.server.visit(app["slug"])
+                assert answer == (200, greeting), (
+                    f"{app['slug']} should be {running['commit']}: {greeting}, is {answer}"
                 )
                 self.totals["apps that run at the end"] += 1
         self.totals["apps at the end"] = len(apps)
@@ -145,7 +147,7 @@ class Chaos:
     async def _is_ready(self) -> bool:
         return bool((await self.server.api("GET", "/health/ready")).get("status") == "ready")
 
-    def _one(self) -> int:
+    def _random_app(self) -> int:
         return self.asking.choice(self.apps)
 
     async def _asked(self, method: str, path: str, body: object = None) -> None:

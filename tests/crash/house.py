@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 
-from tests.crash.audit import at_rest, is_whole
+from tests.crash.audit import is_whole, until_idle
 from tests.crash.kills import Ask, kill_at_each, queue_stays_as_it_is, start
 from tests.crash.stage import Stage, visited
 from tests.git_server import GitServer
@@ -48,7 +48,7 @@ class House:
             self._resting.append(stage)
 
     async def kill(self, stage: Stage, points: Set[str], ask: Ask, then: Ask | None = None) -> None:
-        """Ask, be killed at each of the points, go on (with what is asked `then`) and come to rest, with visitors."""
+        """Ask, be killed at each of the points, go on (with what is asked `then`) and become idle, with visitors."""
         await self._visited(stage, lambda: kill_at_each(stage.server, points, ask), then)
 
     async def spare(self, stage: Stage, points: Set[str], ask: Ask) -> None:
@@ -69,7 +69,7 @@ class House:
             await act()
             if then is not None:
                 await then()
-            await at_rest(stage.server)
+            await until_idle(stage.server)
         assert failures == []
 
     async def _stage(self, *, is_new: bool) -> Stage:
@@ -81,7 +81,7 @@ class House:
             stage = Stage(self._server, self._git)
             if not is_new:
                 await stage.go_live()
-                await at_rest(self._server)
+                await until_idle(self._server)
             return stage
         return self._resting.pop()
 
@@ -99,4 +99,4 @@ async def _has_ended_well(stage: Stage) -> None:
         await server.api("GET", f"/api/v1/apps/{app}", expect=404)
     else:
         assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "running"
-        assert await server.visit(stage.name) == (200, stage.wanted)
+        assert await server.visit(stage.name) == (200, stage.expected)

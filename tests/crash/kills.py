@@ -72,13 +72,13 @@ EXECUTE FUNCTION hold_claims()
 """
 
 
-async def hold_what_is_interrupted(server: ServerProcess, story: str) -> None:
+async def hold_what_is_interrupted(server: ServerProcess, handler: str) -> None:
     """From the next kill on, nobody goes on with the build or release that it interrupts."""
     async with rows_of(server) as rows:
-        await rows.execute(_HOLD.format(attempts=0 if story == "build" else 1))
+        await rows.execute(_HOLD.format(attempts=0 if handler == "build" else 1))
 
 
-async def is_put_back(server: ServerProcess) -> None:
+async def is_restored(server: ServerProcess) -> None:
     """Wait until the work that the kill interrupted waits again: the API answers a moment before that."""
 
     async def waits() -> bool:
@@ -90,6 +90,6 @@ async def is_put_back(server: ServerProcess) -> None:
     await server.until(waits, 10, "the interrupted work waits")
 
 
-async def let_go(server: ServerProcess) -> None:
+async def release_held(server: ServerProcess) -> None:
     async with rows_of(server) as rows:
         await rows.execute("DROP FUNCTION hold_claims() CASCADE")

@@ -13,15 +13,15 @@ Picture = dict[int, list[str]]  # of each app that runs, the image of each conta
 
 async def contradictions(server: ServerProcess) -> list[str]:
     """Return a sentence for each app that they don't agree on."""
-    told, found = await _of_api(server), await _of_engine(server)
+    by_api, by_engine = await _of_api(server), await _of_engine(server)
     sentences = [
-        f"app {app} runs {told.get(app, [])} by the API's word, and {found.get(app, [])} by the engine's"
-        for app in sorted(told.keys() | found.keys())
-        if told.get(app, []) != found.get(app, [])
+        f"app {app} runs {by_api.get(app, [])} by the API's word, and {by_engine.get(app, [])} by the engine's"
+        for app in sorted(by_api.keys() | by_engine.keys())
+        if by_api.get(app, []) != by_engine.get(app, [])
     ]
     for app in await server.api("GET", "/api/apps", expect=200):
         status, text = await server.visit(app["slug"])
-        if (status == 200) != (int(app["id"]) in told):
+        if (status == 200) != (int(app["id"]) in by_api):
             sentences.append(
                 f"app {app['id']} is {app['status']} by the API's word, and answers {status} {text[:80]}"
             )
@@ -31,7 +31,7 @@ async def contradictions(server: ServerProcess) -> list[str]:
 async def running_deployment(server: ServerProcess, app: dict[str, Any]) -> dict[str, Any] | None:
     """Return the deployment that runs by the API's word."""
     deployments = await server.api("GET", f"/api/v1/apps/{app['id']}/deployments", expect=200)
-    running = [one for one in deployments if one["status"] == "running"]
+    running = [deployment for deployment in deployments if deployment["status"] == "running"]
     assert len(running) <= 1, running
     return running[0] if running and app["status"] == "running" else None
 
@@ -40,13 +40,17 @@ async def _of_api(server: ServerProcess) -> Picture:
     running = [
         await running_deployment(server, app) for app in await server.api("GET", "/api/apps", expect=200)
     ]
-    return {int(one["app_id"]): [one["image_name"]["String"]] for one in running if one is not None}
+    return {
+        int(deployment["app_id"]): [deployment["image_name"]["String"]]
+        for deployment in running
+        if deployment is not None
+    }
 
 
 async def _of_engine(server: ServerProcess) -> Picture:
     mine = ("--filter", f"label={INSTALLATION}={server.installation}")
     ids = (await docker("ps", "-q", *mine, "--filter", f"label={ROLE}={Role.APP}")).split()
     picture: Picture = {}
-    for one in json.loads(await docker("inspect", *ids)) if ids else []:
-        picture.setdefault(int(one["Config"]["Labels"][APP]), []).append(one["Image"])
+    for container in json.loads(await docker("inspect", *ids)) if ids else []:
+        picture.setdefault(int(container["Config"]["Labels"][APP]), []).append(container["Image"])
     return picture

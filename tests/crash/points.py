@@ -18,7 +18,7 @@ ALL_POINTS = tuple(
 HELD = tuple(name for name in ALL_POINTS if name.startswith(("sleep.", "wake.", "swap.")))
 POINTS = tuple(name for name in ALL_POINTS if name not in HELD)
 
-# By the story that a point's name begins with: the one scenario of the short tier.
+# The first word of a point's name is its handler. Each handler has one scenario in the short tier.
 PASSED_BY = {
     "build": "first deploy",
     "release": "redeploy",
@@ -30,8 +30,8 @@ PASSED_BY = {
     "repair": "lost container",
 }
 
-# The stories that the scenarios of the long tier walk through. Cancel and delete come while one is on its way, too.
-STORIES = {
+# The handlers that each scenario of the long tier runs. Cancel and delete also interrupt a deployment.
+HANDLERS = {
     "first deploy": ("build", "release"),
     "redeploy": ("build", "release", "retire"),
     "redeploy with a release command": ("build", "releasing", "release", "retire"),
@@ -45,22 +45,22 @@ STORIES = {
 _BEYOND_A_FAILING_PROBE = {"release.probed", "release.switching", "release.confirmed", "release.live"}
 
 
-def story_of(point: str) -> str:
+def handler_of(point: str) -> str:
     return point.partition(".")[0]
 
 
 def passed_in(scenario: str) -> set[str]:
-    """The points of the stories that a scenario surely walks through."""
-    return {point for point in POINTS if PASSED_BY.get(story_of(point)) == scenario}
+    """Return the points of the handlers that this scenario of the short tier always runs."""
+    return {point for point in POINTS if PASSED_BY.get(handler_of(point)) == scenario}
 
 
 def passed(scenario: str) -> list[str]:
-    """The points that a scenario of the long tier passes for certain, in the order of the stories."""
+    """Return the points that a scenario of the long tier always passes, in the order of its handlers."""
     beyond = _BEYOND_A_FAILING_PROBE if scenario == "failing redeploy" else set()
-    stories = STORIES[scenario]
+    handlers = HANDLERS[scenario]
     return sorted(
-        (point for point in POINTS if story_of(point) in stories and point not in beyond),
-        key=lambda point: stories.index(story_of(point)),
+        (point for point in POINTS if handler_of(point) in handlers and point not in beyond),
+        key=lambda point: handlers.index(handler_of(point)),
     )
 
 

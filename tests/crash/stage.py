@@ -25,8 +25,8 @@ _numbers = itertools.count(1)
 
 
 class Stage:
-    """One app. `serves` says whether visitors must find it, `is_deleted` whether nothing of it may be left, `wanted`
-    what it has to say in the end, `before` what was wanted before that."""
+    """One app. `serves` says whether visitors must find it, `is_deleted` whether nothing of it may be left, `expected`
+    the text that it must answer in the end, `before` the text that was expected before that."""
 
     def __init__(self, server: ServerProcess, git: GitServer) -> None:
         self.server = server
@@ -35,7 +35,7 @@ class Stage:
         self.app = 0
         self.serves = False
         self.is_deleted = False
-        self.wanted = self.before = ""
+        self.expected = self.before = ""
         self._texts: dict[str, str] = {}  # by commit
 
     async def create(self) -> int:
@@ -44,10 +44,10 @@ class Stage:
         return deployment
 
     async def publish(self, app: App = tiny_app) -> str:
-        """Push something new, and return the repository's address. It is wanted from now on."""
-        self.before, self.wanted = self.wanted, str(len(self._texts) + 1)
-        url, commit = await self.git.publish(self.name, app(self.wanted))
-        self._texts[commit] = self.wanted
+        """Push something new, and return the repository's address. Its text is expected from now on."""
+        self.before, self.expected = self.expected, str(len(self._texts) + 1)
+        url, commit = await self.git.publish(self.name, app(self.expected))
+        self._texts[commit] = self.expected
         return url
 
     def text_of(self, commit: str) -> str:
@@ -86,8 +86,8 @@ async def redeploy_with_command(stage: Stage) -> None:
 async def rollback(stage: Stage) -> None:
     """Go back as far as possible."""
     releases = await stage.server.api("GET", f"/api/v1/apps/{stage.app}/releases", expect=200)
-    oldest = [one for one in releases if one["available"]][-1]
-    stage.wanted = stage.text_of(oldest["commit"])
+    oldest = [release for release in releases if release["available"]][-1]
+    stage.expected = stage.text_of(oldest["commit"])
     await stage.ask("POST", f"/api/v1/apps/{stage.app}/rollback", {"release": oldest["release"]})
 
 
@@ -98,13 +98,13 @@ async def restart(stage: Stage) -> None:
 async def cancel(stage: Stage) -> None:
     """Cancel a redeploy that would never listen."""
     newest = await _never_listens(stage)
-    stage.wanted = stage.before
+    stage.expected = stage.before
     await stage.ask("POST", f"/api/v1/deployments/{newest}/cancel")
 
 
 async def failing_redeploy(stage: Stage) -> None:
     await redeploy(stage, lambda text: tiny_app(text, start="exit 1\n"))
-    stage.wanted = stage.before
+    stage.expected = stage.before
 
 
 async def delete(stage: Stage) -> None:
@@ -123,8 +123,8 @@ async def _never_listens(stage: Stage) -> int:
     newest = await stage.newest()
 
     async def is_probed() -> bool:
-        found = await stage.server.api("GET", f"/api/v1/deployments/{newest}", expect=200)
-        return bool(found["phase"] == "probing")
+        view = await stage.server.api("GET", f"/api/v1/deployments/{newest}", expect=200)
+        return bool(view["phase"] == "probing")
 
     await stage.server.until(is_probed, 60, "it is probed")
     return newest
@@ -133,8 +133,8 @@ async def _never_listens(stage: Stage) -> int:
 async def lost_container(stage: Stage) -> None:
     stage.serves = False  # for as long as it takes to bring it back
     mine = ("--filter", f"label=io.stackyn.installation={stage.server.installation}")
-    found = await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={stage.app}")
-    await docker("rm", "-f", *found.split())
+    containers = await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={stage.app}")
+    await docker("rm", "-f", *containers.split())
 
 
 Scenario = Callable[[Stage], Awaitable[None]]

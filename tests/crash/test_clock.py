@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.audit import at_rest, is_whole, rows_of
+from tests.crash.audit import is_whole, rows_of, until_idle
 from tests.crash.clock import Clock
 from tests.crash.stage import Stage, visited
 from tests.git_server import GitServer, Mode
@@ -84,15 +84,15 @@ async def test_a_retry_and_a_build_end_although_the_clock_jumps(
             assert [await server.visit(stage.name) for stage in (retried, built)] == [(200, f"{jump:+}")] * 2
             await server.until(lambda: _is_ready(server), SOON_SECONDS, "nothing is late")
     assert failures == []
-    await at_rest(server)
+    await until_idle(server)
     await is_whole(server)
 
 
 async def _have_jumped(server: ServerProcess, clock: Clock) -> bool:
     async with rows_of(server) as rows:
         database = await rows.fetchval("SELECT clock_timestamp()")
-    said = json.loads(server.last_log(1))["timestamp"]
-    return clock.shows(database) and clock.shows(datetime.fromisoformat(said))
+    timestamp = json.loads(server.last_log(1))["timestamp"]
+    return clock.shows(database) and clock.shows(datetime.fromisoformat(timestamp))
 
 
 async def _redeploy(stage: Stage, greeting: str) -> int:
@@ -104,16 +104,16 @@ async def _redeploy(stage: Stage, greeting: str) -> int:
 
 async def _waits_for_a_retry(server: ServerProcess, deployment: int) -> None:
     async def waits() -> bool:
-        found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        return bool(found["waiting"]) and found["waiting"]["next_attempt_at"] is not None
+        view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        return bool(view["waiting"]) and view["waiting"]["next_attempt_at"] is not None
 
     await server.until(waits, 30, "it waits for its next attempt")
 
 
 async def _builds(server: ServerProcess, deployment: int) -> None:
     async def builds() -> bool:
-        found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        return bool(found["phase"] == "building")
+        view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        return bool(view["phase"] == "building")
 
     await server.until(builds, 30, "it builds")
 

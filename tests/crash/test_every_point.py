@@ -1,4 +1,4 @@
-"""Killed at every named point of every story, the server goes on where it was: nothing lost, left or down.
+"""Killed at every named point of every job handler, the server goes on where it was: nothing lost, left or down.
 
 The short tier kills at each point once: a scenario is killed at its first point, started again, killed at the next one
 that its recovery passes, and so on to its end. The long tier (test_whole_product) kills at each by itself.
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.crash.house import House
-from tests.crash.points import PASSED_BY, POINTS, passed_in, story_of
+from tests.crash.points import PASSED_BY, POINTS, handler_of, passed_in
 from tests.crash.stage import SCENARIOS
 from tests.git_server import GitServer
 
@@ -24,7 +24,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 def test_each_of_twenty_or_more_crash_points_has_a_scenario() -> None:
     assert len(POINTS) >= 20, POINTS
-    assert {story_of(point) for point in POINTS} == PASSED_BY.keys()
+    assert {handler_of(point) for point in POINTS} == PASSED_BY.keys()
     assert set(PASSED_BY.values()) <= SCENARIOS.keys()
 
 

@@ -166,14 +166,14 @@ async def _refuses_or_waits(server: ServerProcess, stage: Stage) -> None:
     """The database may have room for one more row, or not: either is said in a sentence, and nothing is a fault."""
 
     async def says_so() -> bool:
-        found = await server.api("GET", f"/api/v1/apps/{stage.app}/deployments")
+        deployments = await server.api("GET", f"/api/v1/apps/{stage.app}/deployments")
         change = {"key": "FILL", "value": "x" * 30_000}
         asked = await server.api("POST", f"/api/v1/apps/{stage.app}/env", change)
-        for answer in (found, asked):
+        for answer in (deployments, asked):
             if isinstance(answer, dict) and "code" in answer:
                 assert answer["code"] == "TEMPORARILY_UNAVAILABLE", answer
                 return True
-        return bool(found[0]["waiting"]) and "disk space" in found[0]["waiting"]["reason"]
+        return bool(deployments[0]["waiting"]) and "disk space" in deployments[0]["waiting"]["reason"]
 
     await server.until(says_so, 60, "it refuses, or the deployment waits for disk space")
 

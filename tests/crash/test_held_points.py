@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from stackyn_server.pipeline.crash_points import LAST_WORDS, VARIABLE
-from tests.crash.audit import at_rest, is_whole
+from tests.crash.audit import is_whole, until_idle
 from tests.crash.points import HELD
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
@@ -111,7 +111,7 @@ async def test_kill_after_a_failed_wake_leaves_nothing(server: ServerProcess, ap
     async with _visited(server):
         await _killed_at_each(server, NOT_WAKING_UP, {})
     assert (await server.visit("nap"))[0] == 503
-    await at_rest(server)
+    await until_idle(server)
     assert await _containers(server, app) == []
 
 
@@ -177,7 +177,7 @@ async def _is_well(server: ServerProcess) -> None:
     await server.stop()
     await _start(server, set(), NO_SLEEP)
     await server.visit("nap")
-    await at_rest(server)
+    await until_idle(server)
     await is_whole(server)
 
 

@@ -12,6 +12,6 @@ SECONDS = 400
 @pytest.mark.full
 @pytest.mark.timeout(SECONDS + 30)
 def test_after_a_reboot_every_app_is_back_on_its_own_host(capsys: pytest.CaptureFixture[str]) -> None:
-    said = in_namespaces("tests.crash.reboot", seconds=SECONDS)
+    output = in_namespaces("tests.crash.reboot", seconds=SECONDS)
     with capsys.disabled():
-        print(f"\n{said}")
+        print(f"\n{output}")

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from tests.crash.house import House
-from tests.crash.kills import hold_what_is_interrupted, is_put_back, let_go
-from tests.crash.points import STORIES, never_passed, passed, story_of
+from tests.crash.kills import hold_what_is_interrupted, is_restored, release_held
+from tests.crash.points import HANDLERS, handler_of, never_passed, passed
 from tests.crash.stage import SCENARIOS, Stage, delete, delete_in_mid_deploy, redeploy
 from tests.git_server import GitServer
 
 pytestmark = pytest.mark.full
 
-KILLS = [(scenario, point) for scenario in STORIES for point in passed(scenario)]
+KILLS = [(scenario, point) for scenario in HANDLERS for point in passed(scenario)]
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +28,17 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
 
 @pytest.mark.parametrize(("scenario", "point"), KILLS)
 async def test_killed_anywhere_nothing_is_lost(house: House, scenario: str, point: str) -> None:
-    story = story_of(point)
+    handler = handler_of(point)
     async with house.performance(scenario) as stage:
-        if scenario in ENDS and story in ("build", "release"):
+        if scenario in ENDS and handler in ("build", "release"):
             await _end_what_a_kill_interrupted(house, stage, ENDS[scenario], point)
-        elif scenario == "delete" and story == "cleanup":
+        elif scenario == "delete" and handler == "cleanup":
             await house.kill(stage, {point}, lambda: delete_in_mid_deploy(stage))
         else:
             await house.kill(stage, {point}, lambda: SCENARIOS[scenario](stage))
 
 
-@pytest.mark.parametrize("scenario", STORIES)
+@pytest.mark.parametrize("scenario", HANDLERS)
 async def test_it_passes_no_other_point(house: House, scenario: str) -> None:
     async with house.performance(scenario) as stage:
         await house.spare(stage, never_passed(scenario), lambda: SCENARIOS[scenario](stage))
@@ -46,13 +46,13 @@ async def test_it_passes_no_other_point(house: House, scenario: str) -> None:
 
 async def _end_what_a_kill_interrupted(house: House, stage: Stage, end: End, point: str) -> None:
     async def ask() -> None:
-        await hold_what_is_interrupted(stage.server, story_of(point))
+        await hold_what_is_interrupted(stage.server, handler_of(point))
         await redeploy(stage)
 
     async def then() -> None:
-        await is_put_back(stage.server)
+        await is_restored(stage.server)
         await end(stage, point)
-        await let_go(stage.server)
+        await release_held(stage.server)
 
     await house.kill(stage, {point}, ask, then)
 
@@ -60,10 +60,10 @@ async def _end_what_a_kill_interrupted(house: House, stage: Stage, end: End, poi
 async def _cancel(stage: Stage, point: str) -> None:
     """In time as long as it is not live."""
     newest = (await stage.server.api("GET", f"/api/v1/apps/{stage.app}/deployments", expect=200))[0]
-    told = await stage.server.api("POST", f"/api/v1/deployments/{newest['id']}/cancel", expect=200)
-    assert told["phase"] == ("live" if point == "release.live" else "cancelled")
-    if told["phase"] == "cancelled":
-        stage.wanted = stage.before
+    view = await stage.server.api("POST", f"/api/v1/deployments/{newest['id']}/cancel", expect=200)
+    assert view["phase"] == ("live" if point == "release.live" else "cancelled")
+    if view["phase"] == "cancelled":
+        stage.expected = stage.before
 
 
 async def _delete(stage: Stage, point: str) -> None:

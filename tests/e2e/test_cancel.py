@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from stackyn_server.domain.deployments import Phase
-from tests.crash.audit import at_rest, is_whole, rows_of
+from tests.crash.audit import is_whole, rows_of, until_idle
 from tests.e2e.phase_holds import HOLDS, is_draining, slow_build
 from tests.e2e.scene import Scene, Scenes, scenes
 from tests.engine.parts import new_id, processes_with
@@ -20,26 +20,26 @@ GONE_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-async def held(git: GitServer) -> AsyncIterator[Scenes]:
+async def scene_factory(git: GitServer) -> AsyncIterator[Scenes]:
     """With all the time in the world for what has begun."""
     async with scenes(
         git,
         apps={"drain_seconds": 300},
         deadlines={"probing": 120, "switching": 120},
         ingress={"confirm_seconds": 100},
-    ) as held:
-        yield held
+    ) as scene_factory:
+        yield scene_factory
 
 
 @pytest.fixture
-def scene(held: Scenes) -> Scene:
-    return held.new()
+def scene(scene_factory: Scenes) -> Scene:
+    return scene_factory.new()
 
 
 @pytest.fixture(scope="module")
-async def serving(held: Scenes) -> Scene:
+async def serving(scene_factory: Scenes) -> Scene:
     """One that serves, for all that is cancelled: nothing of a cancelled deployment stays."""
-    serving = held.new()
+    serving = scene_factory.new()
     await serving.go_live()
     return serving
 
@@ -61,33 +61,33 @@ async def test_cancelled_build_is_gone_within_two_seconds(
     server: ServerProcess, git: GitServer, end: End
 ) -> None:
     marks = [str(new_id()) for _ in range(3)]
-    made = []
+    deployments = []
     for number, mark in enumerate(marks, start=1):
         url, _ = await git.publish(f"slow-{end.__name__}-{number}", slow_build(mark))
-        made.append(await server.create(url, f"Slow {end.__name__} {number}"))
+        deployments.append(await server.create(url, f"Slow {end.__name__} {number}"))
     await _runs(server, marks[0])
     await _runs(server, marks[1])
-    waiting = await server.api("GET", f"/api/v1/deployments/{made[2][1]}", expect=200)
+    waiting = await server.api("GET", f"/api/v1/deployments/{deployments[2][1]}", expect=200)
     assert waiting["status"] == "pending" and waiting["waiting"]["position"] == 1
 
     asked_at = time.monotonic()
-    await end(server, *made[0])
+    await end(server, *deployments[0])
     await server.until(lambda: _is_gone(marks[0]), 10, "no process of the build is left")
     await server.until(
-        lambda: _is_in(server, made[2][1], *set(Phase) - {Phase.QUEUED}), 10, "the place is free"
+        lambda: _is_in(server, deployments[2][1], *set(Phase) - {Phase.QUEUED}), 10, "the place is free"
     )
     assert time.monotonic() - asked_at < GONE_SECONDS
 
-    for app, _ in made[1:]:
+    for app, _ in deployments[1:]:
         await delete(server, app, 0)
-    await _nothing_is_left(server, *(app for app, _ in made))
+    await _nothing_is_left(server, *(app for app, _ in deployments))
 
 
 @pytest.mark.parametrize("phase", HOLDS)
 async def test_cancelled_deploy_leaves_the_serving_release_in_place(serving: Scene, phase: str) -> None:
     async with HOLDS[phase](serving) as deployment:
         await _cancelled_in(serving, phase, deployment)
-    await at_rest(serving.server)
+    await until_idle(serving.server)
     await is_whole(serving.server)
 
 
@@ -98,7 +98,7 @@ async def test_ended_in_a_single_phase_it_leaves_nothing(scene: Scene, phase: st
     await scene.go_live()
     async with HOLDS[phase](scene) as deployment:
         await (_cancelled_in if end is cancel else _deleted_in)(scene, phase, deployment)
-    await at_rest(scene.server)
+    await until_idle(scene.server)
     await is_whole(scene.server)
 
 
@@ -162,8 +162,8 @@ async def _is_gone(mark: str) -> bool:
 
 
 async def _is_in(server: ServerProcess, deployment: int, *phases: Phase) -> bool:
-    found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-    return found["phase"] in [phase.value for phase in phases]
+    view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+    return view["phase"] in [phase.value for phase in phases]
 
 
 async def _count_is(server: ServerProcess, label: str, count: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.audit import at_rest, is_whole
+from tests.crash.audit import is_whole, until_idle
 from tests.e2e.phase_holds import HOLDS
 from tests.e2e.scene import scenes
 from tests.git_server import GitServer
@@ -25,13 +25,13 @@ CODES = {
 @pytest.mark.timeout(300)
 async def test_what_hangs_in_a_phase_fails_at_its_deadline(git: GitServer) -> None:
     deadlines = dict.fromkeys(CODES, SECONDS)
-    async with scenes(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * SECONDS}) as held:
-        scene = held.new()
+    async with scenes(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * SECONDS}) as scene_factory:
+        scene = scene_factory.new()
         await scene.go_live()
         for phase, code in CODES.items():
             async with HOLDS[phase](scene) as deployment:
                 failed = await scene.server.deployed(deployment, "failed", seconds=3 * SECONDS)
                 assert (failed["failure"]["code"], failed["failure"]["phase"]) == (code, phase), failed
             assert await scene.server.visit(scene.name) == (200, scene.serves)
-        await at_rest(scene.server)
+        await until_idle(scene.server)
         await is_whole(scene.server)
