@@ -1,4 +1,4 @@
-"""A door before the real engine's socket that a test can shut, when the engine is away for the server, or where it can
+"""A door before the real engine's socket that a test can close, when the engine is away for the server, or where it can
 keep requests of one kind waiting, when the engine is slow."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class EngineDoor:
     async def open(self) -> None:
         self._server = await asyncio.start_unix_server(self._accept, self.path)
 
-    async def shut(self) -> None:
+    async def close(self) -> None:
         """Refuse new connections and break those that are there."""
         if self._server is None:
             return

@@ -69,7 +69,7 @@ async def statuses(server: ServerProcess) -> dict[str, str]:
     return {view["name"]: view["status"] for view in shown if view["name"] in APPS}
 
 
-async def story(engine: OwnEngine, server: ServerProcess, git: GitServer) -> None:
+async def scenario(engine: OwnEngine, server: ServerProcess, git: GitServer) -> None:
     ids = []
     for app in APPS:
         url, _ = await git.publish(app, tiny_app(app))
@@ -153,7 +153,7 @@ async def main() -> None:
                 GitServer(Path(folder) / "git") as git,
                 running(engine={"socket": str(engine.socket)}, retries=PATIENT) as server,
             ):
-                await story(engine, server, git)
+                await scenario(engine, server, git)
         finally:
             await engine.remove()
 

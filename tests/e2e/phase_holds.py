@@ -28,12 +28,12 @@ async def queued(scene: Scene) -> AsyncIterator[int]:
     """Another app's build has the only place."""
     mark = str(new_id())
     url, _ = await scene.git.publish(f"{scene.name}-before", slow_build(mark))
-    other, _ = await scene.server.create(url, f"{scene.name} before")
+    earlier_app, _ = await scene.server.create(url, f"{scene.name} before")
     try:
         await scene.runs(mark)
         yield await scene.redeploy(tiny_app("bad"))
     finally:
-        await scene.server.api("DELETE", f"/api/v1/apps/{other}", expect=200)
+        await scene.server.api("DELETE", f"/api/v1/apps/{earlier_app}", expect=200)
 
 
 async def _waiting_for_git(scene: Scene, phase: Phase) -> int:

@@ -39,22 +39,22 @@ class SlowGit:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._gate = folder / "wait"
+        self._wait_file = folder / "wait"
         git = shutil.which("git")
         folder.mkdir()
         program = folder / "git"
         program.write_text(
             '#!/bin/sh\ncase " $* " in *" cat-file "*)\n'
-            f'  while [ -e "{self._gate}" ]; do sleep 0.05; done ;;\nesac\nexec {git} "$@"\n'
+            f'  while [ -e "{self._wait_file}" ]; do sleep 0.05; done ;;\nesac\nexec {git} "$@"\n'
         )
         program.chmod(0o755)
         folder.chmod(0o755)
 
     def wait(self) -> None:
-        self._gate.touch()
+        self._wait_file.touch()
 
     def go_on(self) -> None:
-        self._gate.unlink()
+        self._wait_file.unlink()
 
 
 @dataclass
@@ -90,8 +90,8 @@ class Scene:
 
     async def reaches(self, deployment: int, phase: Phase) -> None:
         async def is_in() -> bool:
-            found = await self.server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-            return bool(found["phase"] == phase.value)
+            view = await self.server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+            return bool(view["phase"] == phase.value)
 
         await self.server.until(is_in, REACH_SECONDS, f"it is {phase.value}")
 
@@ -127,10 +127,10 @@ class Scene:
 
     async def _has_visitor(self) -> None:
         mine = ("--filter", f"label=io.stackyn.installation={self.server.installation}")
-        container = (await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={self.app}")).split()
+        containers = (await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={self.app}")).split()
 
         async def waits() -> bool:
-            return any([str(LINGER_SECONDS) in await docker("top", one) for one in container])
+            return any([str(LINGER_SECONDS) in await docker("top", container) for container in containers])
 
         await self.server.until(waits, REACH_SECONDS, "the app works on a request without an end")
 
@@ -164,4 +164,4 @@ async def scenes(git: GitServer, **tables: Mapping[str, object]) -> AsyncIterato
             ) as server:
                 yield Scenes(server, git, door, slow_git)
         finally:
-            await door.shut()
+            await door.close()

@@ -94,8 +94,8 @@ async def test_how_stackyn_toml_has_it_built_started_and_asked(server: ServerPro
 
     async def has_its_limit() -> bool:
         mine = f"label=io.stackyn.installation={server.installation}"
-        found = await docker("ps", "-q", "--filter", mine, "--filter", "label=io.stackyn.role=builder")
-        memory = await docker("inspect", "-f", "{{.HostConfig.Memory}}", *found.split())
+        builders = await docker("ps", "-q", "--filter", mine, "--filter", "label=io.stackyn.role=builder")
+        memory = await docker("inspect", "-f", "{{.HostConfig.Memory}}", *builders.split())
         return memory.strip() == str(300 * 1024 * 1024)
 
     await server.until(has_its_limit, 30, "the builder may use 300 MiB")

@@ -131,10 +131,10 @@ async def test_a_failed_redeploy_leaves_the_serving_release_alone(
 async def _attempts(server: ServerProcess, deployment: int) -> set[int]:
     """How often the jobs of a deployment were tried."""
     async with rows_of(server) as rows:
-        found = await rows.fetch(
+        jobs = await rows.fetch(
             "SELECT attempt FROM job WHERE kind IN ('build', 'release') AND subject = $1", str(deployment)
         )
-    return {row["attempt"] for row in found}
+    return {row["attempt"] for row in jobs}
 
 
 async def _until_nothing_is_left(server: ServerProcess, app: int, slug: str, deployment: int) -> None:

@@ -22,7 +22,7 @@ async def door() -> AsyncIterator[EngineDoor]:
     with tempfile.TemporaryDirectory(prefix="stackyn-door-") as folder:
         door = EngineDoor(Path(folder) / "engine.sock")
         yield door
-        await door.shut()
+        await door.close()
 
 
 async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, git: GitServer) -> None:
@@ -40,7 +40,7 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, g
         await server.deployed(first)
         assert await server.visit("patient") == (200, "first")
 
-        await door.shut()
+        await door.close()
         await git.publish("patient", tiny_app("second"))
         again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
         await _says_that_it_waits(server, again["deployment"]["id"])
@@ -91,7 +91,7 @@ async def test_sleep_job_is_retried_while_the_engine_is_away(door: EngineDoor, g
                     return bool(await rows.fetchval("SELECT count(*) FROM instance WHERE state = 'draining'"))
 
             await server.until(is_on_its_way, 30, "it is told to stop")
-            await door.shut()
+            await door.close()
 
             async def was_tried_often() -> bool:
                 return await _attempts(server, "sleep") > 3
@@ -109,16 +109,16 @@ async def test_sleep_job_is_retried_while_the_engine_is_away(door: EngineDoor, g
 async def _attempts(server: ServerProcess, kind: str) -> int:
     """How often a job of this kind was begun that is not done."""
     async with rows_of(server) as rows:
-        found = await rows.fetchval(
+        attempt = await rows.fetchval(
             "SELECT max(attempt) FROM job WHERE kind = $1 AND state IN ('waiting', 'running')", kind
         )
-    return found or 0
+    return attempt or 0
 
 
 async def _says_that_it_waits(server: ServerProcess, deployment: int) -> None:
     async def waits() -> bool:
-        found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        waiting = found["waiting"]
+        view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        waiting = view["waiting"]
         return (
             bool(waiting)
             and "engine" in waiting["reason"]

@@ -182,7 +182,7 @@ async def test_a_failed_deployment_says_why(server: ServerProcess, git: GitServe
 async def test_a_start_that_fails_says_why_amid_much_else(server: ServerProcess, git: GitServer) -> None:
     at_once = asyncio.Semaphore(2)
 
-    async def one(recording: str, exit_code: int, says: str) -> None:
+    async def deploy_recording(recording: str, exit_code: int, says: str) -> None:
         async with at_once:
             failure = await _failure(server, git, f"says-{recording}", printing(recording, exit_code))
         assert failure["code"] == START, failure
@@ -191,7 +191,7 @@ async def test_a_start_that_fails_says_why_amid_much_else(server: ServerProcess,
 
     async with asyncio.TaskGroup() as group:
         for row in PRINTED:
-            group.create_task(one(*row))
+            group.create_task(deploy_recording(*row))
 
 
 async def _failure(server: ServerProcess, git: GitServer, name: str, tree: Tree) -> Mapping[str, str]:

@@ -184,8 +184,8 @@ async def test_the_same_commit_again_needs_no_build(server: ServerProcess, git: 
     await server.deployed(again["deployment"]["id"])
 
     views = [
-        await server.api("GET", f"/api/v1/deployments/{one}/logs", expect=200)
-        for one in (first, again["deployment"]["id"])
+        await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+        for deployment in (first, again["deployment"]["id"])
     ]
     assert "COPY" in views[0]["build_log"]
     assert "its image is used, without a build" in views[1]["build_log"]

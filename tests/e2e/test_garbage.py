@@ -54,12 +54,11 @@ async def test_garbage_without_a_row_goes_and_foreign_things_stay(
     try:
         await _commit(image, ours, server.installation)
         await _commit(image, theirs, "00000000-0000-0000-0000-000000000000")
-        made = ["create", "--name", container, "--label", f"io.stackyn.installation={server.installation}"]
-        await docker(*made, "--label", "io.stackyn.role=app", "--label", "io.stackyn.instance=1", image)
-        made = ["create", "--name", command, "--label", f"io.stackyn.installation={server.installation}"]
-        await docker(
-            *made, "--label", "io.stackyn.role=release", "--label", "io.stackyn.deployment=999999", image
-        )
+        mine = ("--label", f"io.stackyn.installation={server.installation}")
+        app_labels = ("--label", "io.stackyn.role=app", "--label", "io.stackyn.instance=1")
+        await docker("create", "--name", container, *mine, *app_labels, image)
+        command_labels = ("--label", "io.stackyn.role=release", "--label", "io.stackyn.deployment=999999")
+        await docker("create", "--name", command, *mine, *command_labels, image)
 
         async def is_gone() -> bool:
             return not await _exists(ours) and not await docker("ps", "-aq", "--filter", f"name={command}")
@@ -75,13 +74,13 @@ async def test_garbage_without_a_row_goes_and_foreign_things_stay(
 
 async def _commit(image: str, name: str, installation: str) -> None:
     """Make an image that looks like one of a deployment nobody knows. It may go at once."""
-    made = (await docker("create", image)).strip()
+    container = (await docker("create", image)).strip()
     labels = {"installation": installation, "app": "1", "deployment": "999999", "role": "app"}
     changes = [
         part for key, value in labels.items() for part in ("-c", f"LABEL io.stackyn.image.{key}={value}")
     ]
-    assert (await docker("commit", *changes, made, name)).startswith("sha256:")
-    await docker("rm", made)
+    assert (await docker("commit", *changes, container, name)).startswith("sha256:")
+    await docker("rm", container)
 
 
 async def _exists(image: str) -> bool:
@@ -91,13 +90,13 @@ async def _exists(image: str) -> bool:
 
 
 async def _releases(server: ServerProcess, app: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200)
-    return found
+    releases: list[dict[str, Any]] = await server.api("GET", f"/api/v1/apps/{app}/releases", expect=200)
+    return releases
 
 
-async def _until_available(server: ServerProcess, app: int, wanted: dict[int, bool], what: str) -> None:
+async def _until_available(server: ServerProcess, app: int, expected: dict[int, bool], what: str) -> None:
     async def is_so() -> bool:
-        found = await _releases(server, app)
-        return {release["release"]: release["available"] for release in found} == wanted
+        releases = await _releases(server, app)
+        return {release["release"]: release["available"] for release in releases} == expected
 
     await server.until(is_so, 30, what)

@@ -39,10 +39,10 @@ async def test_it_ends_in_order(git: GitServer) -> None:
             _request_that_waits(server, later) as go_on,
         ):
             stopping = asyncio.create_task(server.stop())
-            said, last_frame = await asyncio.gather(stream.content.read(), _until_closed(socket))
+            log_events, last_frame = await asyncio.gather(stream.content.read(), _until_closed(socket))
             assert await go_on() == 201, "a request that had begun is answered"
             assert await stopping == 0
-        assert b"event: closing" in said, "followers of a log learn why it ends"
+        assert b"event: closing" in log_events, "followers of a log learn why it ends"
         assert last_frame == (
             aiohttp.WSCloseCode.GOING_AWAY,
             "The server is stopping; connect again in a moment.",
@@ -75,8 +75,8 @@ async def test_what_takes_longer_is_finished_by_the_next_server(git: GitServer) 
         assert await _runs_command(server), "it goes on while no server runs"
         await server.start()
         await server.deployed(again["deployment"]["id"])
-        told = await server.api("GET", f"/api/v1/deployments/{again['deployment']['id']}/logs", expect=200)
-        lines = told["build_log"].splitlines()
+        logs = await server.api("GET", f"/api/v1/deployments/{again['deployment']['id']}/logs", expect=200)
+        lines = logs["build_log"].splitlines()
         assert (lines.count("begun"), lines.count("over")) == (1, 1)
         assert await server.visit("longer") == (200, "2")
 

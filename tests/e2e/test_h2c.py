@@ -91,8 +91,8 @@ async def test_no_call_fails_over_a_redeploy_and_the_drain_ends(
 
 async def test_an_idle_h2c_app_sleeps_and_a_call_wakes_it(server: ServerProcess, app: int) -> None:
     async def sleeps() -> bool:
-        found = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
-        return found["phase"] == "sleeping" and not await containers_of(server, app)
+        view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+        return view["phase"] == "sleeping" and not await containers_of(server, app)
 
     await called(server)
     await server.until(sleeps, 30, "nobody calls, so it sleeps")

@@ -1,4 +1,4 @@
-"""Two releases that start at the same moment, on a machine with room for one."""
+"""Two releases that start at the same moment, on a machine with memory for one."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ async def test_one_starts_and_the_other_waits_for_its_turn(server: ServerProcess
         app, deployment = await server.create(url, name)
         apps.append(app)
         await server.deployed(deployment)
-    room_mb = MEMORY_MB * 3 // 2
+    free_mb = MEMORY_MB * 3 // 2
     await server.stop()
     server.environment = {
-        "STACKYN_APPS__MEMORY_RESERVE_MB": str(await asyncio.to_thread(available_mb) - room_mb)
+        "STACKYN_APPS__MEMORY_RESERVE_MB": str(await asyncio.to_thread(available_mb) - free_mb)
     }
     await server.start()
 
@@ -49,9 +49,12 @@ async def test_one_starts_and_the_other_waits_for_its_turn(server: ServerProcess
     deployments = [answer["deployment"]["id"] for answer in asked]
 
     async def takes_turns() -> bool:
-        shown = [await server.api("GET", f"/api/v1/deployments/{one}", expect=200) for one in deployments]
-        waits = ["not enough free memory" in str(one["waiting"]) for one in shown]
-        starts = [one["phase"] in ("booting", "probing") for one in shown]
+        shown = [
+            await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+            for deployment in deployments
+        ]
+        waits = ["not enough free memory" in str(view["waiting"]) for view in shown]
+        starts = [view["phase"] in ("booting", "probing") for view in shown]
         assert starts != [True, True], "both start"
         return sorted(waits) == sorted(starts) == [False, True]
 

@@ -44,7 +44,7 @@ CMD ["/bin/busybox", "sh", "/start"]
 
 
 @pytest.mark.parametrize(
-    ("name", "tree", "port", "told"),
+    ("name", "tree", "port", "expected_port"),
     [
         ("inherits", tiny_app("found", dockerfile=INHERITING), 5000, 5000),
         ("several", exposing("5443 5000", "5000"), 5000, 8080),
@@ -52,22 +52,22 @@ CMD ["/bin/busybox", "sh", "/start"]
     ],
 )
 async def test_the_port_is_the_images_or_where_it_listens(
-    server: ServerProcess, git: GitServer, name: str, tree: Tree, port: int, told: int
+    server: ServerProcess, git: GitServer, name: str, tree: Tree, port: int, expected_port: int
 ) -> None:
     url, _ = await git.publish(name, tree)
     app, deployment = await server.create(url, name)
     await server.deployed(deployment)
     assert await server.visit(name) == (200, "found")
-    assert await server.visit(name, "/cgi-bin/env") == (200, f"GREETING= PORT={told}\n")
+    assert await server.visit(name, "/cgi-bin/env") == (200, f"GREETING= PORT={expected_port}\n")
     log = await log_of(server, deployment)
-    assert f"Waiting for it to answer on port {told}." in log
-    assert (f"answers on port {port}: that one is used" in log) == (port != told)
+    assert f"Waiting for it to answer on port {expected_port}." in log
+    assert (f"answers on port {port}: that one is used" in log) == (port != expected_port)
     verified = await server.api("GET", f"/api/v1/apps/{app}/verify", expect=200)
     assert verified["port"] == port
 
     again = await server.api("POST", f"/api/v1/apps/{app}/restart", expect=201)
     await server.deployed(again["deployment"]["id"])
-    assert await server.visit(name, "/cgi-bin/env") == (200, f"GREETING= PORT={told}\n")
+    assert await server.visit(name, "/cgi-bin/env") == (200, f"GREETING= PORT={expected_port}\n")
 
 
 PICKY = """\
@@ -103,9 +103,9 @@ async def test_an_unhealthy_app_is_told_path_status_and_line(
     _, deployment = await careful_server.create(url, "never-warm", health_path="/cgi-bin/up")
     failed = await careful_server.deployed(deployment, "failed")
     assert failed["failure"]["code"] == "APP_UNHEALTHY"
-    said = failed["failure"]["message"]
-    assert "/cgi-bin/up" in said and "503 Service Unavailable" in said
-    assert "asked as never-warm.localhost over http" in said
+    message = failed["failure"]["message"]
+    assert "/cgi-bin/up" in message and "503 Service Unavailable" in message
+    assert "asked as never-warm.localhost over http" in message
 
 
 async def test_an_app_without_http2_is_no_h2c_app(careful_server: ServerProcess, git: GitServer) -> None:
@@ -154,17 +154,21 @@ async def test_a_first_deploy_that_ends_soon_is_failed(calm_server: ServerProces
     app, deployment = await server.create(url, "brief")
 
     async def failed() -> bool:
-        found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        return bool(found["status"] == "failed")
+        current = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        return bool(current["status"] == "failed")
 
     await server.until(failed, 30, "the deployment is failed")
-    found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-    assert found["failure"]["code"] == "APP_EXITED"
-    assert "code 3" in found["error_message"]["String"]
-    assert "out of luck" in found["failure"]["evidence"]
+    failed_deployment = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+    assert failed_deployment["failure"]["code"] == "APP_EXITED"
+    assert "code 3" in failed_deployment["error_message"]["String"]
+    assert "out of luck" in failed_deployment["failure"]["evidence"]
     log = await log_of(server, deployment)
     assert log.index("Live at") < log.index("| out of luck"), "it was live, and then it wasn't"
-    (view,) = [one for one in await server.api("GET", "/api/apps", expect=200) if one["id"] == str(app)]
+    (view,) = [
+        app_view
+        for app_view in await server.api("GET", "/api/apps", expect=200)
+        if app_view["id"] == str(app)
+    ]
     assert view["status"] == view["deployment"]["state"] == "failed"
     assert view["deployment"]["active_deployment_id"] == f"dep_{deployment}"
     newest = (await server.api("GET", f"/api/v1/apps/{app}/deployments", expect=200))[0]

@@ -44,8 +44,8 @@ async def test_it_runs_once_before_the_app_with_its_variables(server: ServerProc
     assert await server.visit("once") == (200, "1")
     assert await containers_of_commands(server) == []
 
-    for wish, body in (("restart", None), ("rollback", {"release": 1})):
-        again = await server.api("POST", f"/api/v1/apps/{app}/{wish}", body, expect=201)
+    for action, body in (("restart", None), ("rollback", {"release": 1})):
+        again = await server.api("POST", f"/api/v1/apps/{app}/{action}", body, expect=201)
         await server.deployed(again["deployment"]["id"])
         assert "migrating" not in await _log(server, again["deployment"]["id"]), "only what was built runs it"
 
@@ -157,9 +157,9 @@ async def _environment(server: ServerProcess, environment: dict[str, str]) -> As
 
 
 async def _is(server: ServerProcess, deployment: int, phase: str) -> bool:
-    found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-    assert found["status"] == "building" or phase != "releasing" or found["phase"] != "releasing"
-    return bool(found["phase"] == phase)
+    view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+    assert view["status"] == "building" or phase != "releasing" or view["phase"] != "releasing"
+    return bool(view["phase"] == phase)
 
 
 async def _sleeps(server: ServerProcess, app: int) -> bool:
@@ -168,5 +168,5 @@ async def _sleeps(server: ServerProcess, app: int) -> bool:
 
 
 async def _log(server: ServerProcess, deployment: int) -> str:
-    found = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-    return str(found["build_log"])
+    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+    return str(logs["build_log"])

@@ -35,7 +35,7 @@ class RunCommand:
     process: asyncio.subprocess.Process | None = None
 
     async def start(self, *options: str, seconds: float) -> None:
-        """Start the command and read what it prints until it has told its whole story."""
+        """Start the command and read what it prints until it says that Stackyn runs."""
         await self.begin(*options)
         async with within(seconds):
             while READY_WORDS not in self.output:

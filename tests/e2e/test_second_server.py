@@ -17,9 +17,9 @@ async def test_second_server_ends_before_it_opens_a_port(server: ServerProcess) 
         stderr=asyncio.subprocess.STDOUT,
         cwd=REPOSITORY,
     )
-    said, _ = await second.communicate()
+    output, _ = await second.communicate()
     assert second.returncode == ALREADY_RUNNING
     assert server.process is not None
-    assert f"Another Stackyn server (process {server.process.pid}, since" in said.decode()
-    assert "listen" not in said.decode(), "it would have met the first one's port"
+    assert f"Another Stackyn server (process {server.process.pid}, since" in output.decode()
+    assert "listen" not in output.decode(), "it would have met the first one's port"
     await server.api("GET", "/api/apps", expect=200)

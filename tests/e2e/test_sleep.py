@@ -203,8 +203,8 @@ async def has_phase(server: ServerProcess, app: int, *phases: str) -> bool:
 
 
 async def view(server: ServerProcess, app: int) -> dict[str, Any]:
-    found: dict[str, Any] = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
-    return found
+    app_view: dict[str, Any] = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
+    return app_view
 
 
 async def answers(server: ServerProcess, slug: str, status: int) -> bool:

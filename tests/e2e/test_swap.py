@@ -40,15 +40,15 @@ async def server() -> AsyncIterator[ServerProcess]:
 @pytest.fixture(scope="module")
 async def apps(server: ServerProcess, git: GitServer) -> dict[str, int]:
     """Apps that answer `0`, on a server that has no memory for another container from then on."""
-    made = {}
+    app_ids = {}
     for name in ("swap", "lost"):
         url, _ = await git.publish(name, talking_app("0"))
-        made[name], deployment = await server.create(url, name)
+        app_ids[name], deployment = await server.create(url, name)
         await server.deployed(deployment)
     await server.stop()
     server.environment = NO_MEMORY_LEFT
     await server.start()
-    return made
+    return app_ids
 
 
 @pytest.fixture
@@ -225,8 +225,8 @@ async def _most_at_once(server: ServerProcess, app: int, deployment: int) -> int
     async def ended() -> bool:
         nonlocal most
         most = max(most, len(await _containers(server, app)))
-        found = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        return found["status"] not in ("pending", "building")
+        view = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        return view["status"] not in ("pending", "building")
 
     await server.until(ended, 60, "the deployment ends")
     return most

@@ -39,14 +39,14 @@ async def test_hanging_proxy_keeps_both_containers_until_confirmed(
     try:
         failed = await server.deployed(await _redeploy(server, git, name, app, "new"), "failed")
         both = await containers_of(server, app)
-        told = await server.api("GET", f"/api/v1/deployments/{failed['id']}/logs", expect=200)
+        logs = await server.api("GET", f"/api/v1/deployments/{failed['id']}/logs", expect=200)
     finally:
         await docker("unpause", proxy)
 
     assert failed["failure"]["code"] == "SWITCH_FAILED"
     assert failed["failure"]["phase"] == "switching"
     assert "Nothing was switched off" in failed["failure"]["hint"]
-    assert "did not answer. Going back." in told["build_log"]
+    assert "did not answer. Going back." in logs["build_log"]
     assert len(both) == 2, "the proxy may still send to either"
     assert await server.visit(name) == (200, "old")
 
@@ -75,7 +75,7 @@ async def test_template_text_in_a_domain_fails_only_its_apps_deploy(
 ) -> None:
     name = "templated"
     app = await _app(server, git, name)
-    other = await _app(server, git, "neighbour")
+    neighbour = await _app(server, git, "neighbour")
     database = await asyncpg.connect(embedded_url(server.data_dir))
     await database.execute("INSERT INTO domain (host, app, state) VALUES ($1, $2, 'active')", TEMPLATE, app)
     failed = await server.deployed(await _redeploy(server, git, name, app, "new"), "failed")
@@ -83,7 +83,7 @@ async def test_template_text_in_a_domain_fails_only_its_apps_deploy(
     assert failed["failure"]["code"] == "SWITCH_FAILED"
     assert "host name" in failed["failure"]["message"] and "domain" in failed["failure"]["hint"]
     assert await server.visit(name) == (200, "old")
-    await server.deployed(await _redeploy(server, git, "neighbour", other, "new"))
+    await server.deployed(await _redeploy(server, git, "neighbour", neighbour, "new"))
     assert await server.visit("neighbour") == (200, "new")
     assert "{{" not in (server.data_dir / ROUTES).read_text()
 

@@ -25,9 +25,9 @@ async def test_a_running_app_is_measured(server: ServerProcess, git: GitServer) 
         return "usage_stats" in view["deployment"] and any(point["cpu"] is not None for point in points)
 
     await server.until(sampled, 30, "the app was sampled twice")
-    found = (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["deployment"]
-    assert found["resource_limits"] == {"memory_mb": 64, "cpu": 0.5, "disk_gb": 0.06}
-    usage = found["usage_stats"]
+    deployment_view = (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["deployment"]
+    assert deployment_view["resource_limits"] == {"memory_mb": 64, "cpu": 0.5, "disk_gb": 0.06}
+    usage = deployment_view["usage_stats"]
     assert 0 <= usage["memory_usage_mb"] < 64 and 0 < usage["memory_usage_percent"] < 100
     assert usage["disk_usage_gb"] >= 0 and usage["restart_count"] == 0
     point = (await server.api("GET", f"/api/v1/apps/{app}/metrics?range=1h", expect=200))["points"][-1]
@@ -95,11 +95,11 @@ async def test_crash_count_survives_a_restart_and_stops_the_app(
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reason"),
     [(7, "exit code 7"), (137, "was killed (exit code 137), most likely because it used more memory")],
 )
 async def test_app_that_ends_repeatedly_is_failed_until_stopped(
-    server: ServerProcess, git: GitServer, code: int, said: str
+    server: ServerProcess, git: GitServer, code: int, reason: str
 ) -> None:
     start = f"if [ -e /broken ]; then /bin/busybox sleep 1; exit {code}; fi\n{SERVE}"
     app_files = tiny_app(start=start, dockerfile=AS_ROOT)
@@ -121,7 +121,7 @@ async def test_app_that_ends_repeatedly_is_failed_until_stopped(
     await server.until(is_stopped, 30, "the app is stopped at the limit")
     assert words == {"failed", "stopped"}, "it is never called running in between"
     view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
-    assert said in view["stop_reason"]
+    assert reason in view["stop_reason"]
 
 
 async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitServer) -> None:
@@ -221,8 +221,8 @@ END = {"www/cgi-bin/end": cgi("kill 1")}
 
 
 async def events_of(server: ServerProcess, app: int, name: str) -> list[dict[str, Any]]:
-    found = await server.api("GET", f"/api/v1/apps/{app}/events?limit=500", expect=200)
-    return [event for event in found if event["name"] == name]
+    events = await server.api("GET", f"/api/v1/apps/{app}/events?limit=500", expect=200)
+    return [event for event in events if event["name"] == name]
 
 
 async def until_events(server: ServerProcess, app: int, names: set[str], *, count: int = 1) -> None:

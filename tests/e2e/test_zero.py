@@ -41,9 +41,9 @@ async def chat(careful_server: ServerProcess, git: GitServer) -> LoadedApp:
 
 @pytest.fixture
 async def shop(careful_server: ServerProcess, git: GitServer, chat: LoadedApp) -> LoadedApp:
-    made = LoadedApp(careful_server, git, f"shop-{next(_names)}")
-    await asyncio.gather(*(app.create() for app in (made, chat) if not app.id))
-    return made
+    new_shop = LoadedApp(careful_server, git, f"shop-{next(_names)}")
+    await asyncio.gather(*(app.create() for app in (new_shop, chat) if not app.id))
+    return new_shop
 
 
 def _order(shop: LoadedApp, chat: LoadedApp) -> Order:
@@ -180,5 +180,7 @@ def _tell(capsys: pytest.CaptureFixture[str], what: str, report: Report) -> None
         print(f"  answers {dict(report.answers)}, slowest {report.slowest}")
         if times:
             print(f"  failed {dict(report.failed)}, from {times[0]} to {times[-1]}")
-            kinds = {(one["kind"], one["status"], one["what"][:80]) for one in report.failures}
+            kinds = {
+                (failure["kind"], failure["status"], failure["what"][:80]) for failure in report.failures
+            }
             print(*(f"    {kind}: {status} {text}" for kind, status, text in sorted(kinds)), sep="\n")

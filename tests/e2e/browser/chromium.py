@@ -31,8 +31,8 @@ OPTIONS = (
 )  # fmt: skip
 
 # What a click means: the last visible button, link or titled element with this text or title.
-_FIND = """(wanted) => {
-  const fits = (e) => e.title === wanted || e.textContent.trim() === wanted;
+_FIND = """(label) => {
+  const fits = (e) => e.title === label || e.textContent.trim() === label;
   return [...document.querySelectorAll('button, a, [role=button], label, input[type=checkbox]')]
     .filter((e) => fits(e) && !e.disabled && e.getClientRects().length).pop();
 }"""
@@ -88,27 +88,27 @@ class Page:
                 continue
             self._note(content["method"], content["params"])
 
-    def _note(self, event: str, said: Mapping[str, Any]) -> None:
-        if event == "Network.requestWillBeSent" and said["type"] in ("Fetch", "XHR"):
-            call = Call(said["request"]["method"], said["request"]["url"], said["requestId"])
-            self._by_request[said["requestId"]] = call
+    def _note(self, event: str, params: Mapping[str, Any]) -> None:
+        if event == "Network.requestWillBeSent" and params["type"] in ("Fetch", "XHR"):
+            call = Call(params["request"]["method"], params["request"]["url"], params["requestId"])
+            self._by_request[params["requestId"]] = call
             self.calls.append(call)
-        elif event == "Network.responseReceived" and said["requestId"] in self._by_request:
-            self._by_request[said["requestId"]].status = said["response"]["status"]
-        elif event == "Network.loadingFinished" and said["requestId"] in self._by_request:
-            self._by_request[said["requestId"]].is_over = True
+        elif event == "Network.responseReceived" and params["requestId"] in self._by_request:
+            self._by_request[params["requestId"]].status = params["response"]["status"]
+        elif event == "Network.loadingFinished" and params["requestId"] in self._by_request:
+            self._by_request[params["requestId"]].is_over = True
         elif event == "Runtime.exceptionThrown":
-            details = said["exceptionDetails"]
+            details = params["exceptionDetails"]
             self.crashes.append(details.get("exception", {}).get("description", details["text"]))
-        elif event == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
-            self.complaints.append(said["entry"]["text"])
-        elif event == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
-            self.complaints.append(" ".join(str(argument.get("value", "")) for argument in said["args"]))
+        elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(params["entry"]["text"])
+        elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.complaints.append(" ".join(str(argument.get("value", "")) for argument in params["args"]))
         elif event == "Page.javascriptDialogOpening":
-            self.dialogs.append(said["message"])
+            self.dialogs.append(params["message"])
             self._later(self.command("Page.handleJavaScriptDialog", accept=True))
         elif event == "Fetch.requestPaused":
-            self._later(self._answer_for_others(said))
+            self._later(self._answer_for_others(params))
 
     def _later(self, work: Awaitable[Any]) -> None:
         async def run() -> None:
@@ -172,7 +172,7 @@ class Page:
 
         async def shown() -> bool:
             text = (await self.text()).lower()
-            return all(wanted.lower() in text for wanted in texts)
+            return all(expected.lower() in text for expected in texts)
 
         await self.until(shown, f"the page says {texts}", seconds)
 
@@ -198,17 +198,17 @@ class Page:
         await self.has(selector)
         await self.run(_SET, selector, value)
 
-    async def click(self, wanted: str) -> None:
+    async def click(self, label: str) -> None:
         """Click what bears this text or title, once it is there."""
 
         async def clicked() -> bool:
             return bool(
                 await self.run(
-                    f"(wanted) => {{ const e = ({_FIND})(wanted); if (e) e.click(); return !!e; }}", wanted
+                    f"(label) => {{ const e = ({_FIND})(label); if (e) e.click(); return !!e; }}", label
                 )
             )
 
-        await self.until(clicked, f"there is something to click: {wanted!r}")
+        await self.until(clicked, f"there is something to click: {label!r}")
 
     async def called(self, method: str, path: str, *statuses: int, seconds: float = SEE_SECONDS) -> Call:
         """Wait until the newest such call was answered with one of these statuses."""

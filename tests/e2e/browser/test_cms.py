@@ -50,18 +50,18 @@ async def press(page: Page, row: str, button: str) -> None:
 
 
 async def row_says(page: Page, row: str, *texts: str) -> None:
-    async def said() -> bool:
+    async def shown() -> bool:
         script = "(row) => [...document.querySelectorAll('tr')].find((e) => e.textContent.includes(row))?.innerText"
         text = await page.run(script, row) or ""
-        return all(wanted in text for wanted in texts)
+        return all(expected in text for expected in texts)
 
-    await page.until(said, f"the row of {row!r} says {texts}", 90)
+    await page.until(shown, f"the row of {row!r} says {texts}", 90)
 
 
 @pytest.fixture(params=["current", "legacy"])
 def place(request: pytest.FixtureRequest) -> Place:
-    found: Place = request.getfixturevalue(request.param)
-    return found
+    console: Place = request.getfixturevalue(request.param)
+    return console
 
 
 async def search(page: Page, words: str) -> None:

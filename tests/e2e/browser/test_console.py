@@ -60,9 +60,9 @@ async def create(page: Page, place: Place, name: str, url: str, *variables: tupl
         await page.fill("input[placeholder=KEY]", key)
         await page.fill("input[placeholder=value]", value)
     await page.click("Create App")
-    made = await page.answer("POST", "/api/v1/apps", 201)
-    await page.is_at(f"/apps/{made['app']['id']}")
-    return str(made["app"]["id"])
+    created = await page.answer("POST", "/api/v1/apps", 201)
+    await page.is_at(f"/apps/{created['app']['id']}")
+    return str(created["app"]["id"])
 
 
 async def is_running(page: Page, seconds: float = BUILD_SECONDS) -> None:

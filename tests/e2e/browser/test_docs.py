@@ -48,6 +48,6 @@ async def test_nothing_from_elsewhere_is_loaded(page: Page) -> None:
     await page.run(FORBIDDEN)
 
     async def complained() -> bool:
-        return any("Content Security Policy" in said for said in page.complaints)
+        return any("Content Security Policy" in complaint for complaint in page.complaints)
 
     await page.until(complained, "the browser says that the policy forbids it")

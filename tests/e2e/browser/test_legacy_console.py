@@ -37,20 +37,20 @@ class Accounts:
                          "expires_in": "3600", "token_type": "Bearer", "user_id": f"uid-{email}"}  # fmt: skip
         if not parts.netloc.startswith("identitytoolkit."):
             return 404, {}
-        said = json.loads(body or "{}")
+        fields = json.loads(body or "{}")
         match parts.path.rpartition(":")[2]:
             case "signUp":
-                self.passwords[said["email"]] = said["password"]
-                return 200, self._signed_in(said["email"])
+                self.passwords[fields["email"]] = fields["password"]
+                return 200, self._signed_in(fields["email"])
             case "signInWithPassword":
-                if self.passwords.get(said["email"]) != said["password"]:
+                if self.passwords.get(fields["email"]) != fields["password"]:
                     return 400, {"error": {"code": 400, "message": "INVALID_LOGIN_CREDENTIALS"}}
-                return 200, self._signed_in(said["email"])
+                return 200, self._signed_in(fields["email"])
             case "sendOobCode":
-                self.mails.append(said["requestType"])
-                return 200, {"email": said.get("email", "")}
+                self.mails.append(fields["requestType"])
+                return 200, {"email": fields.get("email", "")}
             case "lookup":
-                email = self.google.email_of(said["idToken"])
+                email = self.google.email_of(fields["idToken"])
                 user = {"localId": f"uid-{email}", "email": email,
                         "emailVerified": f"uid-{email}" in self.google.verified}  # fmt: skip
                 return 200, {"users": [user]}

@@ -20,8 +20,8 @@ async def stand(page: Page, place: Place, **standing: str) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     url = f"{place.server.api_url}/api/v1/test/billing"
     async with aiohttp.ClientSession(headers=headers) as session, session.post(url, json=standing) as answer:
-        told: dict[str, Any] = await answer.json()
-        assert answer.status == 200, told
+        reply: dict[str, Any] = await answer.json()
+        assert answer.status == 200, reply
 
 
 async def test_console_asks_for_a_plan_when_the_trial_is_over(current: Place, git: GitServer) -> None:
@@ -71,4 +71,4 @@ async def test_console_asks_for_a_plan_when_the_trial_is_over(current: Place, gi
 
 async def _is_told(page: Page, sentence: str) -> bool:
     """On the page, or in a dialog of the browser."""
-    return sentence in await page.text() or any(sentence in said for said in page.dialogs)
+    return sentence in await page.text() or any(sentence in dialog for dialog in page.dialogs)
