@@ -196,8 +196,8 @@ class AcmeServer:
             ClientSession() as session,
             session.get(url, headers={"Host": order.host}, allow_redirects=False) as answer,
         ):
-            said = await answer.text()
-        return "" if said.rstrip() == f"{order.token}.{order.thumbprint}" else f"it answers {said[:100]!r}"
+            text = await answer.text()
+        return "" if text.rstrip() == f"{order.token}.{order.thumbprint}" else f"it answers {text[:100]!r}"
 
     async def _over_tls(self, order: Order) -> str:
         """Ask the name's server for the certificate that proves it (RFC 8737, section 3); return why it does not."""
@@ -227,10 +227,10 @@ class AcmeServer:
         number = _number(request)
         order = self._orders[number]
         assert order.proved, "a certificate was asked for without a proof"
-        wanted = x509.load_der_x509_csr(_decoded(payload["csr"]))
-        names = wanted.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        assert wanted.is_signature_valid and names.get_values_for_type(x509.DNSName) == [order.host]
-        key = wanted.public_key()
+        csr = x509.load_der_x509_csr(_decoded(payload["csr"]))
+        names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert csr.is_signature_valid and names.get_values_for_type(x509.DNSName) == [order.host]
+        key = csr.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         order.chain = self._sign(order.host, key)
         self.issued.append(order.host)

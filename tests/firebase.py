@@ -78,12 +78,12 @@ class Google:
     async def make_account(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer of-service"
         assert request.match_info["project"] == PROJECT
-        said = await request.json()
-        refusal = "EMAIL_EXISTS" if said["email"] in self.accounts else self.refusal
+        account = await request.json()
+        refusal = "EMAIL_EXISTS" if account["email"] in self.accounts else self.refusal
         if refusal:
             return web.json_response({"error": {"code": 400, "message": refusal}}, status=400)
-        self.accounts[said["email"]] = said["password"]
-        return web.json_response({"localId": f"uid-{said['email']}", "email": said["email"]})
+        self.accounts[account["email"]] = account["password"]
+        return web.json_response({"localId": f"uid-{account['email']}", "email": account["email"]})
 
     def credential(self, token_uri: str) -> str:
         """The JSON file of the service account."""

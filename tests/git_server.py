@@ -56,10 +56,10 @@ class GitServer(git_server.GitServer):
 
     def answer(self, request: RequestHandler, path: str, query: str) -> None:
         self.note(f"{request.command} {request.path}")
-        name, found, rest = path.partition(".git/")
+        name, separator, rest = path.partition(".git/")
         name = name.strip("/")
         mode = self.modes.get(name, Mode.SERVE)
-        if not found:
+        if not separator:
             # As some hosts do it: an address without .git redirects to the one with it.
             base = path.removesuffix("/info/refs")
             if self.repository(base.strip("/")).exists():
@@ -90,7 +90,7 @@ class GitServer(git_server.GitServer):
         if request.command == "GET":
             content = self.lfs[rest.rpartition("/")[2]]
         else:
-            wanted = json.loads(request.read_body())["objects"]
+            objects = json.loads(request.read_body())["objects"]
             href = f"{self.url}{request.path.removesuffix('/batch')}"
             content = json.dumps(
                 {
@@ -98,7 +98,7 @@ class GitServer(git_server.GitServer):
                         {**item, "actions": {"download": {"href": f"{href}/{item['oid']}"}}}
                         if item["oid"] in self.lfs
                         else {**item, "error": {"code": 404, "message": "Object does not exist"}}
-                        for item in wanted
+                        for item in objects
                     ]
                 }
             ).encode()

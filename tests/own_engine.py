@@ -163,13 +163,13 @@ def _kill_all(folder: Path) -> set[int]:
 
 
 def _processes() -> dict[int, bytes]:
-    found = {}
+    command_lines = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            found[int(process.name)] = (process / "cmdline").read_bytes()
+            command_lines[int(process.name)] = (process / "cmdline").read_bytes()
         except OSError:
             continue
-    return found
+    return command_lines
 
 
 def _parent(pid: int) -> int:

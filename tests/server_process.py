@@ -51,8 +51,8 @@ def unique_subnets() -> tuple[str, str]:
 
     def unused(second: int, prefix_length: int) -> IPv4Network:
         address = IPv4Address(f"10.{second + secrets.randbelow(60)}.{secrets.randbelow(256)}.0")
-        found = IPv4Network((address, prefix_length), strict=False)
-        return unused(second, prefix_length) if any(map(found.overlaps, used)) else found
+        network = IPv4Network((address, prefix_length), strict=False)
+        return unused(second, prefix_length) if any(map(network.overlaps, used)) else network
 
     return str(unused(128, 18)), str(unused(192, 20))
 
@@ -163,9 +163,9 @@ class ServerProcess:
     @property
     def installation(self) -> str:
         """Its id, as the server logs it at its start."""
-        found = re.search(r'"installation": "([0-9a-f-]{36})"', self.log_file.read_text())
-        assert found, f"the server never started:\n{self.last_log()}"
-        return found[1]
+        match = re.search(r'"installation": "([0-9a-f-]{36})"', self.log_file.read_text())
+        assert match, f"the server never started:\n{self.last_log()}"
+        return match[1]
 
     @property
     def ingress_port(self) -> int:
@@ -273,24 +273,27 @@ class ServerProcess:
 
     async def deployed(self, deployment: int, status: str = "running", seconds: float = 90) -> dict[str, Any]:
         """Wait until the deployment has ended and check how."""
-        found: dict[str, Any] = {}
+        view: dict[str, Any] = {}
 
         async def ended() -> bool:
-            nonlocal found
-            found = await self.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-            return found["status"] not in ("pending", "building")
+            nonlocal view
+            view = await self.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+            return view["status"] not in ("pending", "building")
 
         await self.until(ended, seconds, f"deployment {deployment} ends")
-        assert found["status"] == status, f"{found}\n{self.last_log()}"
-        return found
+        assert view["status"] == status, f"{view}\n{self.last_log()}"
+        return view
 
     async def until_kept_up(self, app: int) -> None:
         """Wait until the engine would bring the app's container back: a first deployment is watched before."""
 
         async def is_kept_up() -> bool:
             policy = "{{.HostConfig.RestartPolicy.Name}}"
-            found = [await docker("inspect", "-f", policy, one) for one in await containers_of(self, app)]
-            return [name.strip() for name in found] == ["unless-stopped"]
+            policies = [
+                await docker("inspect", "-f", policy, container)
+                for container in await containers_of(self, app)
+            ]
+            return [name.strip() for name in policies] == ["unless-stopped"]
 
         await self.until(is_kept_up, 20, f"app {app} has shown that it stays")
 

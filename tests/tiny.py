@@ -25,9 +25,9 @@ Tree = dict[str, bytes | str]
 @functools.cache
 def busybox() -> Program:
     """Debian's static busybox (`busybox-static`, which scripts/test installs)."""
-    found = shutil.which("busybox")
-    assert found, "busybox-static is missing: run scripts/test"
-    return Program(Path(found).read_bytes())
+    executable = shutil.which("busybox")
+    assert executable, "busybox-static is missing: run scripts/test"
+    return Program(Path(executable).read_bytes())
 
 
 def tiny_app(greeting: str = "hello", *, start: str = SERVE, dockerfile: str = DOCKERFILE) -> Tree:

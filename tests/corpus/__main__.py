@@ -74,48 +74,48 @@ async def deployed(
     settings = {"slug": f"case-{number}", "memory_mb": MEMORY_MB, "env_vars": variables, **case.settings}
     app, deployment = await server.create(url, case.name, **settings)
     try:
-        found = await ended(server, deployment, began)
-        verdict, saw = await judged(server, case, settings["slug"], deployment, found)
-        failure = found.get("failure") or {}
+        view = await ended(server, deployment, began)
+        verdict, saw = await judged(server, case, settings["slug"], deployment, view)
+        failure = view.get("failure") or {}
         if logs is not None and verdict != "pass":
-            said = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-            told = (f"{key}:\n{text}\n" for key, text in {**failure, **said}.items() if text)
-            (logs / f"{case.name}.log").write_text("\n".join(told))
+            log_texts = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+            sections = (f"{key}:\n{text}\n" for key, text in {**failure, **log_texts}.items() if text)
+            (logs / f"{case.name}.log").write_text("\n".join(sections))
         took = f"{time.monotonic() - began:.0f}"
-        told = str(failure.get("message") or saw).replace("\t", " ").replace("\n", " ")[:200]
-        return [case.name, verdict, found["status"], str(failure.get("code") or "-"), took, told]
+        message = str(failure.get("message") or saw).replace("\t", " ").replace("\n", " ")[:200]
+        return [case.name, verdict, view["status"], str(failure.get("code") or "-"), took, message]
     finally:
         await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
 
 
 async def ended(server: ServerProcess, deployment: int, began: float) -> dict[str, Any]:
     while True:
-        found: dict[str, Any] = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
-        if found["status"] not in ("pending", "building") or time.monotonic() - began > LIMIT_SECONDS:
-            return found
+        view: dict[str, Any] = await server.api("GET", f"/api/v1/deployments/{deployment}", expect=200)
+        if view["status"] not in ("pending", "building") or time.monotonic() - began > LIMIT_SECONDS:
+            return view
         await asyncio.sleep(POLL_SECONDS)
 
 
 async def judged(
-    server: ServerProcess, case: Case, slug: str, deployment: int, found: dict[str, Any]
+    server: ServerProcess, case: Case, slug: str, deployment: int, view: dict[str, Any]
 ) -> tuple[str, str]:
     """Return the verdict and what was seen."""
-    failure = found.get("failure") or {}
+    failure = view.get("failure") or {}
     code = str(failure.get("code") or "")
     if case.failure:
-        is_right = found["status"] == "failed" and case.failure in json.dumps(failure, ensure_ascii=False)
+        is_right = view["status"] == "failed" and case.failure in json.dumps(failure, ensure_ascii=False)
         return ("pass" if is_right else "fail"), ""
     if case.output:
         logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
         text = "\n".join(str(logs.get(key) or "") for key in ("build_log", "runtime_log", "error_message"))
         text += str(failure.get("evidence") or "")
-        if found["status"] != "running" and not code.startswith("APP_"):
+        if view["status"] != "running" and not code.startswith("APP_"):
             return "fail", ""
-        if all(wanted in text for wanted in case.output):
+        if all(expected in text for expected in case.output):
             return "pass", "output"
-        is_loose = all(without_versions(wanted) in without_versions(text) for wanted in case.output)
+        is_loose = all(without_versions(expected) in without_versions(text) for expected in case.output)
         return ("loose" if is_loose else "built"), "output"
-    if found["status"] != "running":
+    if view["status"] != "running":
         return ("built" if code.startswith("APP_") else "fail"), ""
     status, body = await server.visit(slug, case.path, accept=ACCEPT)
     is_right = (status < 400 if case.status is None else status == case.status) and case.text in body

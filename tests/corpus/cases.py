@@ -82,7 +82,7 @@ class Corpus:
 
     def _example(self, name: str) -> Tree:
         prefix = f"HEAD:examples/{name}"
-        found: dict[str, bytes | str] = {}
+        tree: dict[str, bytes | str] = {}
         for line in self._git("ls-tree", "-r", "-z", prefix).split("\0")[:-1]:
             facts, _, path = line.partition("\t")
             mode, _, object_id = facts.split()
@@ -92,14 +92,14 @@ class Corpus:
                 content = self._git_bytes("cat-file", "blob", object_id)
             except subprocess.CalledProcessError:
                 continue  # a copy that was made without its largest files
-            found[path] = (
+            tree[path] = (
                 Link(content.decode())
                 if mode == "120000"
                 else Program(content)
                 if mode == "100755"
                 else content
             )
-        return found
+        return tree
 
     def _git(self, *arguments: str) -> str:
         return self._git_bytes(*arguments).decode("utf-8", "surrogateescape")
@@ -119,17 +119,17 @@ def _case_of(folder: Path) -> Case:
 
 def _tree_of(folder: Path) -> Tree:
     """Everything in a folder, also what nobody should commit."""
-    found: dict[str, bytes | str] = {}
+    tree: dict[str, bytes | str] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if relative.parts[0] == ".git":
             continue
         if path.is_symlink():
-            found[str(relative)] = Link(path.readlink())
+            tree[str(relative)] = Link(path.readlink())
         elif path.is_file():
             content = path.read_bytes()
-            found[str(relative)] = Program(content) if os.access(path, os.X_OK) else content
-    return found
+            tree[str(relative)] = Program(content) if os.access(path, os.X_OK) else content
+    return tree
 
 
 def without_versions(text: str) -> str:

@@ -56,10 +56,10 @@ class Report:
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, said: dict[str, Any]) -> Report:
+    def of(cls, printed: dict[str, Any]) -> Report:
         """Read what the process printed."""
         counters = ("answers", "releases", "connections", "failed")
-        return cls(**(said | {name: Counter(said[name]) for name in counters}))
+        return cls(**(printed | {name: Counter(printed[name]) for name in counters}))
 
     def answered(self, kind: str, seconds: float) -> None:
         self.answers[kind] += 1

@@ -52,19 +52,19 @@ class Visitors:
 
     async def until_answered(self, count: int, seconds: float) -> None:
         """Return when they have had `count` more answers than now."""
-        wanted = self.answered + count
+        target = self.answered + count
         async with within(seconds), self._moved:
-            await self._moved.wait_for(lambda: self.answered >= wanted)
+            await self._moved.wait_for(lambda: self.answered >= target)
 
     async def read(self) -> None:
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
-            said: dict[str, Any] = json.loads(line)
-            if "answers" in said:
-                self.report = Report.of(said)
+            message: dict[str, Any] = json.loads(line)
+            if "answers" in message:
+                self.report = Report.of(message)
                 return
             async with self._moved:
-                self.answered, self.failed = said["answered"], said["failed"]
+                self.answered, self.failed = message["answered"], message["failed"]
                 self._moved.notify_all()
         raise AssertionError("the load generator ended by itself")
 

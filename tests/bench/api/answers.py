@@ -55,13 +55,13 @@ class Measured:
 
 async def measured(served: Served, clients: int, rounds: int) -> Measured:
     """Have each client ask for all in turn, one after the other, and meanwhile a visitor for the app's page."""
-    found = Measured()
+    result = Measured()
     async with asyncio.TaskGroup() as group:
-        visiting = group.create_task(_visit(served, found.app), name="visitor")
-        asking = [group.create_task(_ask(served, rounds, found.api), name="client") for _ in range(clients)]
+        visiting = group.create_task(_visit(served, result.app), name="visitor")
+        asking = [group.create_task(_ask(served, rounds, result.api), name="client") for _ in range(clients)]
         await asyncio.wait(asking)
         visiting.cancel()
-    return found
+    return result
 
 
 async def _ask(served: Served, rounds: int, taken: Taken) -> None:
@@ -97,7 +97,9 @@ def p99(seconds: list[float]) -> float:
 
 def described(name: str, at_rest: list[float], busy: list[float]) -> str:
     """Return one line: median and p99 in ms at rest, the same when busy, and their ratios."""
-    (rest, rest_p99), (now, now_p99) = [(statistics.median(one), p99(one)) for one in (at_rest, busy)]
+    (rest, rest_p99), (now, now_p99) = [
+        (statistics.median(seconds), p99(seconds)) for seconds in (at_rest, busy)
+    ]
     return (
         f"{name:41} {rest * 1000:6.1f} {rest_p99 * 1000:7.1f}   {now * 1000:6.1f} {now_p99 * 1000:7.1f}"
         f"   ratio {now / rest:.1f} and {now_p99 / rest_p99:.1f}"

@@ -27,7 +27,7 @@ RUN while true; do python3 -m compileall -f -q /usr/lib/python3.11 && echo compi
 async def test_the_busiest_endpoints_while_two_builds_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = [await machine()]
+    lines = [await machine()]
     async with (
         GitServer(tmp_path) as git,
         running(builds={"concurrency": BUILDS}, rates=UNLIMITED) as server,
@@ -44,12 +44,12 @@ async def test_the_busiest_endpoints_while_two_builds_run(
         await _until_all_compile(server, builds)
         for build in builds:
             await server.api("POST", f"/api/v1/deployments/{build}/cancel", expect=200)
-    said.append(
+    lines.append(
         f"{CLIENTS} clients, {CLIENTS * ROUNDS} answers each; p50 and p99 in ms, at rest and while {BUILDS} build:"
     )
-    said += [described(name, at_rest[name], building[name]) for name in at_rest]
+    lines += [described(name, at_rest[name], building[name]) for name in at_rest]
     with capsys.disabled():
-        print("", *said, sep="\n")
+        print("", *lines, sep="\n")
     slow = {name: p99(seconds) for name, seconds in building.items() if p99(seconds) > LONGEST_SECONDS}
     assert not slow
 

@@ -33,7 +33,7 @@ AT_WORK = "at work: 42"
 async def test_api_and_neighbour_answer_while_hostile_builds_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = [await machine(), f"{CLIENTS} clients and a visitor; p50 and p99 in ms, at rest and meanwhile:"]
+    lines = [await machine(), f"{CLIENTS} clients and a visitor; p50 and p99 in ms, at rest and meanwhile:"]
     during: dict[str, Measured] = {}
     async with (
         GitServer(tmp_path) as git,
@@ -53,10 +53,10 @@ async def test_api_and_neighbour_answer_while_hostile_builds_run(
             for build in builds:
                 await server.api("POST", f"/api/v1/deployments/{build}/cancel", expect=200)
     for pair_name, taken in during.items():
-        said.append(described(f"API, {pair_name}", at_rest.all_of_api, taken.all_of_api))
-        said.append(described(f"neighbour, {pair_name}", at_rest.app, taken.app))
+        lines.append(described(f"API, {pair_name}", at_rest.all_of_api, taken.all_of_api))
+        lines.append(described(f"neighbour, {pair_name}", at_rest.app, taken.app))
     with capsys.disabled():
-        print("", *said, sep="\n")
+        print("", *lines, sep="\n")
     for pair_name, taken in during.items():
         assert p99(taken.all_of_api) < LONGEST_SECONDS, pair_name
         assert p99(taken.app) < LONGEST_SECONDS, pair_name

@@ -153,8 +153,8 @@ def _registry(out: Path, base_images: Path, manifest: dict[str, str]) -> Iterato
         def do_GET(self) -> None:
             digest = self.path.rpartition("/")[2]
             name = digest.removeprefix("sha256:")
-            found = [folder / "blobs/sha256" / name for folder in (base_images, out)]
-            content = next((path.read_bytes() for path in found if name and path.is_file()), b"{}")
+            paths = [folder / "blobs/sha256" / name for folder in (base_images, out)]
+            content = next((path.read_bytes() for path in paths if name and path.is_file()), b"{}")
             self.send_response(200)
             is_manifest = "/manifests/" in self.path
             self.send_header(

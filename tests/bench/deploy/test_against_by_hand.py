@@ -61,7 +61,7 @@ class Ours:
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 async def test_deploy_against_the_same_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = [await machine(), f"POST (or clone) to first answer, medians of {RUNS}, alternating; seconds:"]
+    lines = [await machine(), f"POST (or clone) to first answer, medians of {RUNS}, alternating; seconds:"]
     # Without the steady time, which a redeploy has on purpose.
     probe = {"steady_seconds": 0, "known_steady_seconds": 0}
     async with (
@@ -78,7 +78,7 @@ async def test_deploy_against_the_same_by_hand(tmp_path: Path, capsys: pytest.Ca
             return url, greeting
 
         cold = await _cold(ours, hands, publish)
-        said.append(f"  cold cache: ours {cold[0]:.2f}, by hand {cold[1]:.2f}, {_compared(*cold)} (one run)")
+        lines.append(f"  cold cache: ours {cold[0]:.2f}, by hand {cold[1]:.2f}, {_compared(*cold)} (one run)")
         changed: tuple[list[float], list[float]] = ([], [])
         same: tuple[list[float], list[float]] = ([], [])
         for _ in range(RUNS):
@@ -89,12 +89,12 @@ async def test_deploy_against_the_same_by_hand(tmp_path: Path, capsys: pytest.Ca
             same[1].append(await hands.deploy(url, greeting))
     medians = [tuple(map(statistics.median, pair)) for pair in (changed, same)]
     for what, (mine, theirs) in zip(("one changed file", "same commit"), medians, strict=True):
-        said.append(f"  {what}: ours {mine:.2f}, by hand {theirs:.2f}, {_compared(mine, theirs)}")
-    said.append(
+        lines.append(f"  {what}: ours {mine:.2f}, by hand {theirs:.2f}, {_compared(mine, theirs)}")
+    lines.append(
         f"  goals: +{GOAL_SECONDS} s; the same commit within {SAME_COMMIT_SECONDS:.0f} s, without a build"
     )
     with capsys.disabled():
-        print("", *said, sep="\n")
+        print("", *lines, sep="\n")
 
 
 async def _cold(

@@ -27,7 +27,7 @@ REQUEST = "GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"
 async def test_rollback_and_ingress(
     tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = [await machine()]
+    lines = [await machine()]
     # As shipped, apart from the drain, which is waited for between two rollbacks.
     async with (
         GitServer(tmp_path_factory.mktemp("git")) as git,
@@ -44,24 +44,24 @@ async def test_rollback_and_ingress(
             first, ended = await _roll_back(server, app, to=number % 2)
             answered.append(first)
             live.append(ended)
-        said.append(
+        lines.append(
             f"POST rollback to its first answer: {_described(answered)}; to `running`: {_described(live)}"
         )
-        said.append(
+        lines.append(
             f"switch, from the wanted route to the confirmed one: {_described(await _switches(server))}"
         )
         await _until_alone(server, app.id)
-        said += await _overhead(server, app)
+        lines += await _overhead(server, app)
     with capsys.disabled():
-        print("", *said, sep="\n")
+        print("", *lines, sep="\n")
     assert statistics.median(answered) < LONGEST_ROLLBACK_SECONDS
 
 
 async def _until_alone(server: ServerProcess, app: int) -> None:
-    async def one() -> bool:
+    async def is_alone() -> bool:
         return len(await containers_of(server, app)) == 1
 
-    await server.until(one, 60, "the old instance is gone")
+    await server.until(is_alone, 60, "the old instance is gone")
 
 
 async def _roll_back(server: ServerProcess, app: LoadedApp, to: int) -> tuple[float, float]:
@@ -83,9 +83,9 @@ async def _switches(server: ServerProcess) -> list[float]:
     connection = await asyncpg.connect(embedded_url(server.data_dir))
     try:
         rows = await connection.fetch(
-            "SELECT extract(epoch FROM live.created_at - wanted.created_at)::double precision AS seconds "
-            "FROM event wanted JOIN event live USING (deployment) "
-            "WHERE wanted.name = 'deployment.switching' AND live.name = 'deployment.live'"
+            "SELECT extract(epoch FROM live.created_at - switching.created_at)::double precision AS seconds "
+            "FROM event switching JOIN event live USING (deployment) "
+            "WHERE switching.name = 'deployment.switching' AND live.name = 'deployment.live'"
         )
     finally:
         await connection.close()
@@ -97,7 +97,7 @@ async def _overhead(server: ServerProcess, app: LoadedApp) -> list[str]:
     template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     address = IPv4Address((await docker("inspect", "--format", template, container)).strip())
     places = {"direct": (str(address), 8080), "through": ("127.0.0.1", server.ingress_port)}
-    said = []
+    lines = []
     for clients in (1, CLIENTS):
         medians, rates = {}, {}
         for name, (host, port) in places.items():
@@ -105,13 +105,13 @@ async def _overhead(server: ServerProcess, app: LoadedApp) -> list[str]:
             share = REQUESTS // clients
             taken = await asyncio.gather(*(_asked(host, port, app.host, share) for _ in range(clients)))
             rates[name] = clients * share / (time.monotonic() - began)
-            medians[name] = statistics.median(second for one in taken for second in one)
-        said.append(
+            medians[name] = statistics.median(second for seconds in taken for second in seconds)
+        lines.append(
             f"{clients} kept connections: container {1000 * medians['direct']:.2f} ms ({rates['direct']:.0f}/s), "
             f"through the ingress {1000 * medians['through']:.2f} ms ({rates['through']:.0f}/s), "
             f"ratio {medians['through'] / medians['direct']:.2f}"
         )
-    return said
+    return lines
 
 
 async def _asked(address: str, port: int, host: str, count: int) -> list[float]:
