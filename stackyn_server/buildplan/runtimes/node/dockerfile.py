@@ -59,8 +59,8 @@ _NOT_PAGES = (
 
 @dataclass(frozen=True, slots=True)
 class NodeImageSpec:
-    """What the Dockerfile is written from. `start` is None for a site of plain files, `bare` an image without
-    any tool, "" where there is none. `install_folder` has the installed packages, "" where only that folder is sent.
+    """The input of the Dockerfile. `start`: None for a site of plain files. `bare`: an image without any tools, "" if
+    there is none. `install_folder`: the folder of the installed packages, "" if the context holds only that folder.
     """
 
     workspace: Workspace
@@ -84,7 +84,7 @@ class NodeImageSpec:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Programs of development packages that are not downloaded, with the setting for it."""
+        """Development packages whose programs are not downloaded, each with the setting that stops the download."""
         return downloads_left_out((self.workspace.root.manifest, self.app.manifest))
 
     @property
@@ -93,7 +93,7 @@ class NodeImageSpec:
 
     @property
     def needs_only_bun(self) -> bool:
-        """True when bun starts the app and there is no package, whose programs mostly call for Node."""
+        """True when bun starts the app and the app has no packages: most packages' programs need Node."""
         manifest = self.app.manifest
         words = {word for script in manifest.scripts.values() for word in script[:4000].split()}
         return (
@@ -108,7 +108,7 @@ class NodeImageSpec:
 
     @property
     def usual_build(self) -> str | None:
-        """How the framework builds what is served, where no script does."""
+        """The framework's own build command, if the framework's product is served and no script builds it."""
         product, start = self.product, self.start
         is_served = start is None or (
             isinstance(product, FrameworkServer) and start.command == product.command
@@ -123,7 +123,7 @@ class NodeImageSpec:
 
     @property
     def is_lean(self) -> bool:
-        """True when what is started needs no development package, so that only the others have to be there.
+        """True when the start command needs no development package, so that only the other packages are installed.
 
         Install scripts often call a development package, and so does a start script that is more than `node file`.
         """
@@ -179,7 +179,7 @@ def build_stage_lines(spec: NodeImageSpec, name: str) -> list[str]:
 
 
 def _bun_alone(spec: NodeImageSpec) -> Iterator[str]:
-    """Yield the stage that brings bun out of its package, and an image that has nothing else."""
+    """Yield the stage that installs bun, and an image that has only the bun program."""
     yield f"FROM {spec.choice.image.name} AS bun"
     yield f"RUN {global_install(spec.installation.tools)} && cp -L {_BUN} /bun"
     yield from ("", f"FROM {spec.bare}", f"COPY --from=bun /bun {_BUN}", f"RUN ln -s bun {_BUN}x")
@@ -188,13 +188,13 @@ def _bun_alone(spec: NodeImageSpec) -> Iterator[str]:
 def _compilers(spec: NodeImageSpec) -> Iterator[str]:
     yield from debian_packages([] if spec.choice.build_image else spec.system.build)
     if spec.system.is_compiled and spec.is_local and spec.choice.build_image is None:
-        # A Node that is made without a registry has no headers; npm's package of the same version has them.
+        # A Node base image made without a registry has no headers; npm's package of the same version has them.
         yield (
             'RUN cd /tmp && npm pack --silent "node-linux-$(node -p process.arch)@$(node -p process.versions.node)" && '
             "tar -xzf node-linux-*.tgz -C /usr/local --strip-components=1 package/include && rm node-linux-*.tgz"
         )
     if spec.system.is_compiled:
-        # pnpm keeps small `npm_` names from what it runs, and older releases of node-gyp know no others.
+        # pnpm hides lower-case `npm_` variables from the programs that it runs; older node-gyp reads only those.
         yield "ENV npm_config_nodedir=/usr/local NPM_CONFIG_NODEDIR=/usr/local"
 
 
@@ -217,14 +217,14 @@ def _installing(spec: NodeImageSpec, command: str) -> Iterator[str]:
 
 
 def _installing_in_place(spec: NodeImageSpec, command: str) -> Iterator[str]:
-    """Everything that is sent is there, as scripts may read and write beside their own folder."""
+    """Yield the steps that install inside the whole context: scripts may read and write outside their own folder."""
     install_folder, files = spec.install_folder, spec.installation.files
     if files:
         names = " ".join(f"{install_folder}/{name}" for name in files)
         yield from (PACKAGES_FIRST, f"COPY --chown=app:app {names} {install_folder}/")
     else:
         yield COPY_ALL
-    # The user's own, because the folder is there by now.
+    # COPY has already made the folder for the user, so WORKDIR does not make it for root.
     yield from (f"WORKDIR /app/{install_folder}", run(command))
     if files:
         yield from ("", "COPY --chown=app:app . /app/")
@@ -238,7 +238,7 @@ def _building(spec: NodeImageSpec, prunes: bool) -> Iterator[str]:
 
 
 def _build_steps(spec: NodeImageSpec) -> list[str]:
-    """Return the commands that build, in their order: what the app needs of its workspace first."""
+    """Return the build commands in order: first those of the workspace packages that the app needs."""
     app, installation = spec.app, spec.installation
     enter = f"cd {app.folder} && " if app.folder else ""
     steps = [f"cd {package.folder} && {installation.run} build" for package in builds_before(spec.workspace)]
@@ -268,7 +268,7 @@ def _build_steps(spec: NodeImageSpec) -> list[str]:
 
 
 def _gather(spec: NodeImageSpec) -> str:
-    """Return the step that puts the built pages where the static image takes them from."""
+    """Return the step that moves the built pages to the folder from which the static image copies them."""
     output_folders = spec.product.folders if isinstance(spec.product, StaticSite) else ()
     enter = f"cd {spec.app.folder} && " if spec.app.folder else ""
     options = spec.app.project.options
@@ -289,7 +289,7 @@ def _gather(spec: NodeImageSpec) -> str:
 
 
 def _files_of_build(app: Package) -> Iterable[str]:
-    """Return the files that the project's scripts name: they make pages, and are none."""
+    """Return the files that the project's scripts name: they build pages and are not served."""
     words = {word for script in app.manifest.scripts.values() for word in script[:4000].split()}
     return sorted(word for word in words if _WORD.fullmatch(word) and ".." not in word and app.has(word))
 
@@ -301,7 +301,7 @@ def _run_settings(spec: NodeImageSpec) -> Iterator[str]:
     yield "ENV NODE_ENV=production HOST=0.0.0.0"
     if start is None or not start.is_plain:
         return
-    # What a package manager tells the scripts that it starts.
+    # The variables that a package manager sets for the scripts that it starts.
     package_variables = {"npm_package_name": manifest.name, "npm_package_version": manifest.version}
     settings = [f"{key}={value}" for key, value in package_variables.items() if _WORD.fullmatch(value)]
     if agent := _AGENT.fullmatch(spec.installation.agent):

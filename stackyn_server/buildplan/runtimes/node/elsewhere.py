@@ -1,4 +1,4 @@
-"""Node projects that no server runs: Workers of Cloudflare, apps for phones and desktops, extensions of editors.
+"""Node projects that don't run on a server: Cloudflare Workers, phone and desktop apps, editor extensions.
 
 Sources: the published references of Wrangler's configuration, Electron, React Native, Expo and VS Code's extensions.
 """
@@ -15,14 +15,14 @@ from stackyn_server.buildplan.runtimes.node.workspace import Package
 
 WRANGLER_FILES = ("wrangler.jsonc", "wrangler.json", "wrangler.toml")
 _ELECTRON = frozenset(("electron", "electron-forge", "electron-vite", "electronmon"))
-# Where Wrangler's configuration says which folder of plain files is served.
+# The keys of Wrangler's configuration for the folder of plain files that is served.
 _ASSETS = (("assets", "directory"), ("pages_build_output_dir",), ("site", "bucket"))
 
 
 def product_for_server(package: Package, product: Product | None) -> Product | None:
-    """Return the product of a project that nobody gives a start command; a site, where all of it is plain files.
+    """Return the product of a project without a configured start command; a site if Wrangler serves only plain files.
 
-    Raises `DeploymentFailed` for one that runs elsewhere only.
+    Raises `DeploymentFailed` for a project that runs only elsewhere.
     """
     manifest = package.manifest
     words = effective_command("start", manifest.scripts).split()
@@ -49,7 +49,7 @@ def product_for_server(package: Package, product: Product | None) -> Product | N
 
 
 def assets_of_worker(project: Project) -> str | None:
-    """Return the folder of plain files that Wrangler's configuration serves, where there is no Worker beside it."""
+    """Return the folder of plain files that Wrangler's configuration serves; None if there is a Worker too."""
     settings = _settings(project)
     if text_at(settings, "main"):
         return None
@@ -64,7 +64,7 @@ def is_single_page_of_worker(project: Project) -> bool:
 
 
 def _worker(package: Package, start: list[str]) -> Product | None:
-    """Return the site that a project of Cloudflare's is; None where something else may start it."""
+    """Return a Cloudflare project's site of plain files; None if something else may start the project."""
     is_of_wrangler = start[:1] == ["wrangler"] or (not start and package.first(*WRANGLER_FILES) is not None)
     if not is_of_wrangler or package.folder:
         return None

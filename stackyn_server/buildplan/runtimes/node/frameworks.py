@@ -1,4 +1,4 @@
-"""What the framework of a Node project makes: a site of plain files in a folder, or a server and its command."""
+"""Finds what a Node project's framework builds: a site of plain files in a folder, or a server with its command."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from stackyn_server.buildplan.runtimes.node.workspace import Package
 # The adapter that SvelteKit's configuration imports, of those that are installed.
 _ADAPTER = re.compile(r"['\"](@sveltejs/adapter-[a-z-]+|svelte-adapter-bun)['\"]")
 _FOLDER = re.compile(r"[A-Za-z0-9_.@-][A-Za-z0-9_./@ -]{0,100}")
-# Hosts that a site is built for instead of for a server of its own.
+# Hosts whose adapters build for that host alone and make no server.
 _FOREIGN = (
     "vercel", "netlify", "cloudflare", "cloudflare-workers", "cloudflare-pages", "aws", "deno", "begin",
 )  # fmt: skip
 
 
 def product_of(package: Package, execute: str) -> Product | None:
-    """Return what the project's framework makes; None for a project without a known one.
+    """Return what the project's framework builds; None without a known framework.
 
     Raises `DeploymentFailed` for a framework that is set to build for another host.
     """
@@ -108,7 +108,7 @@ def _svelte_kit(app: NodeApp) -> Product | None:
         return FrameworkServer("SvelteKit", "bun ./build/index.js", adds=("bun@1",))
     if foreign := next((name for host in _FOREIGN if has(name := f"@sveltejs/adapter-{host}")), None):
         raise _for_another_host(foreign, "@sveltejs/adapter-node in the configuration of SvelteKit")
-    # The only variable by which adapter-auto chooses a server of its own.
+    # The only variable that makes adapter-auto choose a server of its own.
     return FrameworkServer("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
 
 
@@ -160,7 +160,7 @@ def _nest(app: NodeApp) -> Product | None:
 
 
 def _adonis(app: NodeApp) -> Product | None:
-    """Its build leaves the whole app in a folder, where its own `start` script is meant to be run."""
+    """Adonis builds the whole app into a folder, in which the app's own `start` script has to run."""
     match = re.fullmatch(
         r"node (?:\./)?((?:bin/)?server)(?:\.js)?", app.package.manifest.scripts.get("start", "")
     )
@@ -202,7 +202,7 @@ def _angular_folders(app: NodeApp) -> Iterator[str]:
 
 
 def _qwik(app: NodeApp) -> Product | None:
-    """Qwik City's pages are made by its adapter: without one the build leaves only their parts."""
+    """Qwik City's adapter makes the pages; without an adapter the build makes only parts of pages."""
     if not app.uses("@builder.io/qwik-city", "@qwik.dev/router") or not app.build.startswith("qwik "):
         return None
     scripts = app.package.manifest.scripts

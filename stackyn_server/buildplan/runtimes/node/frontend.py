@@ -1,4 +1,4 @@
-"""A frontend that a program embeds: the package.json whose script builds the embedded folder. Pure."""
+"""Finds the package.json whose script builds the frontend that a program embeds. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from stackyn_server.domain.failures import DeploymentFailed
 STAGE = "frontend"
 _MOST_PACKAGES, _MOST_NAMED, _DEEPEST, _LONGEST_SCRIPT = 20, 3, 4, 4_000
 _NOT_APPS = re.compile(r"(?:^|/)(?:node_modules|testdata|tests?|examples?|docs?|vendor|[_.][^/]*)/")
-# Options that name the outcome, and nothing else.
+# Options that name only the output.
 _OUTPUTS = ("--outDir", "--out-dir", "--outdir", "--dist-dir", "--output-path", "--dest")
-# A folder without any of these has nothing in it but what keeps its place.
+# A folder without any of these holds only a placeholder file.
 _BUILT = (".js", ".mjs", ".css", ".wasm")
 _WATCHES = frozenset(("--watch", "-w", "watch"))
 
@@ -43,7 +43,7 @@ class EmbeddedFrontend:
 
     @property
     def paths_to_send(self) -> tuple[str, ...]:
-        """What the stage copies."""
+        """The paths that the stage copies."""
         if self.spec.install_folder:
             return (self.spec.install_folder,)
         return (*self.spec.installation.files, *filter(None, [dirname(self.manifest)]))
@@ -65,12 +65,12 @@ def overlaps(outputs: str, target: str) -> bool:
 
 
 def paths_to_send(frontends: Iterable[EmbeddedFrontend]) -> list[str]:
-    """Return what the stages copy, which is sent whatever the repository's `.dockerignore` says of it."""
+    """Return the paths that the stages copy: the context has them even if `.dockerignore` excludes them."""
     return [path for frontend in frontends for path in frontend.paths_to_send]
 
 
 def build_stages(frontends: Iterable[EmbeddedFrontend]) -> tuple[list[str], list[str]]:
-    """Return the stages that build, and the lines that bring the outcome into a later one's working directory."""
+    """Return the build stages, and the lines that copy their output into a later stage's working directory."""
     lines: list[str] = []
     copies = []
     for number, frontend in enumerate(frontends):
@@ -135,7 +135,7 @@ def _frontend(project: Project, path: str, targets: list[str]) -> EmbeddedFronte
 
 
 def _image_spec(project: Project, folder: str, command: str | None) -> NodeImageSpec | None:
-    """Return how a folder's package is built, None where it can't be. The app's own settings are not about it."""
+    """Return how a folder's package is built, None if it can't be. The app's own settings don't apply to it."""
     options = replace(
         project.options,
         root_directory=f"{project.prefix}{folder}".rstrip("/") or None,
@@ -153,12 +153,12 @@ def _image_spec(project: Project, folder: str, command: str | None) -> NodeImage
         return None
     install_folder = spec.workspace.root.project.options.root_directory or ""
     if not f"{install_folder}/".startswith(project.prefix):
-        return None  # it is installed from above of what is sent
+        return None  # its workspace begins above the folder that is sent
     return replace(spec, install_folder=install_folder.removeprefix(project.prefix.rstrip("/")).strip("/"))
 
 
 def _outputs(spec: NodeImageSpec, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield scripts, what each is known to write, and what else it names: the one that builds first."""
+    """Yield each script, the paths it is known to write, and the paths it names; the build script comes first."""
     scripts = spec.app.manifest.scripts
     build = build_script(spec.app)
     if build is not None:
@@ -174,7 +174,7 @@ def _outputs(spec: NodeImageSpec, folder: str) -> Iterator[tuple[str, list[str],
 
 
 def _chain(name: str, scripts: Mapping[str, str]) -> list[str]:
-    """Return the commands of a script, of those around it, and of those that these run by their name."""
+    """Return the commands of a script, of its `pre` and `post` scripts, and of the scripts that they name."""
     commands: dict[str, str] = {}
     waiting = [f"post{name}", name, f"pre{name}"]
     while waiting:
@@ -186,14 +186,14 @@ def _chain(name: str, scripts: Mapping[str, str]) -> list[str]:
 
 
 def _paths(folder: str, words: Iterable[str]) -> list[str]:
-    """Return what words of a command name, from the root directory; neither its root nor what is outside of it."""
+    """Return the paths that the words of a command name, from the root directory, without `folder` and paths above."""
     names = (word.rpartition("=")[2].strip("'\"") for word in words)
     paths = (normpath(join(folder, name)) for name in names if name)
     return [path for path in paths if path not in (".", folder) and path[0] != "/" and is_plain(path)]
 
 
 def _is_missing_output(path: str, target: str, files: Collection[str]) -> bool:
-    """True for a word of a command that can only be its outcome: it names what is wanted, and is not there."""
+    """True when a command must write `path`: it is `target`, above it or a page in it, and the repository lacks it."""
     is_page = path.endswith(_BUILT) and path.startswith(f"{target}/")
     if not is_page and not f"{target}/".startswith(f"{path}/"):
         return False
@@ -201,5 +201,5 @@ def _is_missing_output(path: str, target: str, files: Collection[str]) -> bool:
 
 
 def _is_built(path: str, files: Iterable[str]) -> bool:
-    """True when the outcome is in the repository, and not only a file that keeps its place."""
+    """True when the repository has the built files, and not only a placeholder file in their folder."""
     return any(file.endswith(_BUILT) for file in files if file == path or file.startswith(f"{path}/"))

@@ -1,4 +1,4 @@
-"""What package.json says, each part of the expected type whatever the file has, and the Node that is asked for."""
+"""Reads package.json, with every part of the expected type whatever the file has, and the requested Node version."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ VERSION_FILES = (".node-version", ".nvmrc", ".bun-version", *TOOL_FILES)
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The parts of package.json that matter. `dependencies` and `development` map names to the versions wanted.
+    """The parts of package.json that matter. `dependencies` and `development` map names to requested versions.
 
-    `file` is its own name, which is another one for some projects of pnpm.
+    `file` is the manifest's name: some pnpm projects use another than package.json.
     """
 
     file: str
@@ -106,14 +106,14 @@ def read_manifest(project: Project, folder: str = "") -> Manifest | None:
 
 
 def node_version(project: Project, manifest: Manifest) -> VersionRequest | None:
-    """Return the Node that the project asks for: by a file for that, then by package.json."""
+    """Return the requested version of Node: from a version file, else from package.json."""
     return node_version_in_files(project) or _first_request(
         (("volta", manifest.pinned.get("node")), ("engines", manifest.engines.get("node")))
     )
 
 
 def node_version_in_files(project: Project) -> VersionRequest | None:
-    """Return the Node that a file for that asks for."""
+    """Return the version of Node that a version file requests."""
     for path in (".node-version", ".nvmrc"):
         if requested := version_in_file(project.text(path), path, Dialect.NPM):
             return requested
@@ -121,7 +121,7 @@ def node_version_in_files(project: Project) -> VersionRequest | None:
 
 
 def tool_version(project: Project, manifest: Manifest, tool: str) -> VersionRequest | None:
-    """Return the version of a package manager or of bun that the project asks for, `packageManager` first."""
+    """Return the requested version of a package manager or of bun; `packageManager` comes first."""
     managed = manifest.managed_by(tool)
     requested = _first_request((("packageManager", managed), ("volta", manifest.pinned.get(tool))))
     requested = requested or version_in_tool_files(project.text, tool, Dialect.NPM)

@@ -1,4 +1,4 @@
-"""How a Node project's packages are installed: by the tool that it names, or whose lock file it has."""
+"""Chooses how a Node project's packages are installed: by the tool that it names, or whose lock file it has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PNPM_OF_LOCK = {"5.3": "6.35.1", "5.4": "7.33.7", "6.0": "8.15.9", "6.1": "8.15
 _PNPM_OF_SETTINGS = "10"
 _YARN_OF_LOCK = {"4": "2.4.3", "5": "3.8.7", "6": "3.8.7", "7": "3.8.7", "8": "4"}
 _YARN_CLASSIC, _YARN_NEWEST = "1.22.22", "4"
-# What pnpm 9 knows in pnpm-workspace.yaml; any other setting is for a newer one.
+# The keys of pnpm-workspace.yaml that pnpm 9 knows; any other key is for a newer pnpm.
 _PNPM_9_SETTINGS = frozenset(("packages", "catalog", "catalogs"))
 _SETTING = re.compile(r"([A-Za-z]{1,60}):")
 CACHE = "/tmp/packages"
@@ -33,11 +33,11 @@ _FIRST_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class NodeInstall:
-    """`install` gets all packages, `lean` only those that run the app; `files` are copied before, or all if empty.
+    """`install` installs all packages, `lean` only those that the app needs to run.
 
-    `prune` removes the development packages later, empty when the tool has nothing safe for it. `run` runs a script of
-    package.json, `execute` a program of a package. `tools` are packages to install globally first, for which
-    `environment` has settings. `agent` names the tool as it does itself to the scripts that it runs.
+    `files` are copied before; all if empty. `prune` removes the development packages later, empty if the tool has no
+    safe command for it. `run` runs a script of package.json, `execute` a program of a package. `tools` are packages to
+    install globally first, `environment` their settings. `agent` is the tool's user agent for the scripts that it runs.
     """
 
     tool: str
@@ -56,10 +56,10 @@ class NodeInstall:
 def plan_installation(
     project: Project, manifest: Manifest, needed: frozenset[str] = frozenset()
 ) -> NodeInstall:
-    """Choose the tool by `packageManager` or its lock file, and its version by what the project names.
+    """Choose the tool by `packageManager` or the lock file, in the version that the project requests.
 
-    `needed` are tools that scripts call by name; bun installs where it is one of them, or where its types are used, and
-    nothing else is named.
+    `needed` are tools that scripts call by name. bun is chosen if it is among them or its types are used, and the
+    project names no other tool.
     """
     match chosen_tool(project, manifest, needed):
         case "pnpm":
@@ -86,7 +86,7 @@ def chosen_tool(project: Project, manifest: Manifest, needed: frozenset[str]) ->
 
 
 def needs_whole_project(project: Project, manifest: Manifest) -> bool:
-    """True when installing may read any file of the project, so that all are copied before."""
+    """True when installing may read any file of the project, so that all files are copied before."""
     local = bool(manifest.workspaces) or project.has(PNPM_SETTINGS) or manifest.has_local_packages
     return (
         local or has_hooks(manifest) or any(path.startswith((".yarn/", "patches/")) for path in project.files)
@@ -138,7 +138,7 @@ def _npm(project: Project, manifest: Manifest) -> NodeInstall:
 
 
 def _is_out_of_step(project: Project, manifest: Manifest, lock: str) -> bool:
-    """True when the lock's own copy of the project's dependencies is another one, which `npm ci` refuses."""
+    """True when the lock file lists other dependencies than package.json, which `npm ci` refuses."""
     try:
         root = json.loads(project.text(lock) or "")["packages"][""]
         locked = {
@@ -147,7 +147,7 @@ def _is_out_of_step(project: Project, manifest: Manifest, lock: str) -> bool:
             **root.get("devDependencies", {}),
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False  # npm says it better, and old locks have no such copy
+        return False  # npm's own error is clearer, and old lock files don't list them
     return locked != {**manifest.dependencies, **manifest.development}
 
 
@@ -168,14 +168,14 @@ def _pnpm(project: Project, manifest: Manifest) -> NodeInstall:
         "pnpm exec",
         _files(project, manifest, (PNPM_LOCK,)),
         tools=(f"pnpm@{version}",),
-        # An environment, because builds may add packages; pnpm 11 has a name of its own for it.
+        # Variables, because builds may add packages; pnpm 11 reads the second name.
         environment=(f"npm_config_store_dir={CACHE}", f"pnpm_config_store_dir={CACHE}"),
         agent=f"pnpm/{version}",
     )
 
 
 def _pnpm_by_files(project: Project, manifest: Manifest) -> str:
-    """Return the pnpm for a lock: 9 and 10 write the same version, but only 10 reads settings of the workspace."""
+    """Return the pnpm for a lock file: 9 and 10 write the same format, but only 10 reads the workspace's settings."""
     settings = {
         match.group(1)
         for line in (project.text(PNPM_SETTINGS) or "").splitlines()
@@ -212,18 +212,18 @@ def _yarn(project: Project, manifest: Manifest) -> NodeInstall:
             "yarn run",
             files,
             tools=(f"{_package_of_yarn(version)}@{version}",),
-            # Its own way of keeping packages needs yarn around every command; a node_modules folder does not.
+            # Plug'n'Play, yarn's default, needs yarn around every command; a node_modules folder does not.
             environment=(
                 "YARN_NODE_LINKER=node-modules",
                 f"YARN_GLOBAL_FOLDER={CACHE}",
                 "YARN_ENABLE_GLOBAL_CACHE=true",
                 "YARN_ENABLE_TELEMETRY=false",
-                # The release that the settings name may be missing, and this is the same.
+                # The release file that the settings name may be missing; the installed yarn has the same version.
                 "YARN_IGNORE_PATH=1",
             ),
             agent=agent,
         )
-    # As npm and pnpm do: what a package says of Node's version is a warning.
+    # As with npm and pnpm, a package's requirement on the version of Node is only a warning.
     install = (
         f"yarn install{' --frozen-lockfile' if has_lock else ''} --ignore-engines --cache-folder {CACHE}"
     )
@@ -241,7 +241,7 @@ def _yarn(project: Project, manifest: Manifest) -> NodeInstall:
 
 
 def _package_of_yarn(version: str) -> str:
-    """Return the npm package of a version: the newer ones have one of their own, the rest are called yarn."""
+    """Return the npm package of a version of yarn: `yarn` for 1 and 2, `@yarnpkg/cli-dist` for newer ones."""
     return "yarn" if version.startswith(("1", "2")) else "@yarnpkg/cli-dist"
 
 
@@ -274,7 +274,7 @@ def _bun(project: Project, manifest: Manifest) -> NodeInstall:
         if lock
         else "bun installs the newest packages that fit. Commit bun.lock to pin them."
     )
-    # A newer bun writes the same lock another way, which counts as a change.
+    # A newer bun writes the same lock in another format, which `--frozen-lockfile` refuses as a change.
     frozen, lean = ("bun install --frozen-lockfile", "bun install --frozen-lockfile --omit=dev")
     install = f"{{ {frozen} || bun install; }}" if lock else "bun install"
     install_lean = f"{{ {lean} || bun install --omit=dev; }}" if lock else "bun install --omit=dev"

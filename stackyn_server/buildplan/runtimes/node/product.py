@@ -1,4 +1,4 @@
-"""What is made of a Node project: a site or a server; and what its package and its configuration say for that."""
+"""What a Node project builds: a site or a server; read from its package and its configuration."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LONGEST_LINE = 400
 
 @dataclass(frozen=True, slots=True)
 class StaticSite:
-    """A site of plain files. `folders` are where it is built to, the likeliest first. `is_single_page`: index.html
-    answers for every path. `programs` are commands of `start` scripts that can't serve it, though they look like it.
+    """A site of plain files. `folders` are its possible output folders, the likeliest first. `is_single_page`:
+    index.html answers for every path. `programs`: commands of `start` scripts that seem to serve it but can't.
     """
 
     tool: str
@@ -28,8 +28,8 @@ class StaticSite:
 
 @dataclass(frozen=True, slots=True)
 class FrameworkServer:
-    """A server of the framework's own. `after_build` are commands that make it complete, `build_settings` are for the
-    build, `adds` are packages to install globally. `programs` are commands of `start` scripts that it stands in for.
+    """The framework's own server. `after_build` are commands that complete the build, `build_settings` are variables
+    for it, `adds` are packages to install globally. `programs` are commands of `start` scripts that it replaces.
     """
 
     tool: str
@@ -53,7 +53,7 @@ _BUILDS = {
 
 @dataclass(frozen=True, slots=True)
 class NodeApp:
-    """A package with what frameworks ask of it. `execute` runs a program of a package, such as `npx`."""
+    """A package, with the questions that framework rules ask. `execute` runs a package's program, such as `npx`."""
 
     package: Package
     execute: str
@@ -68,18 +68,18 @@ class NodeApp:
 
 
 def build_script(package: Package) -> str | None:
-    """Return the name of the script that builds: Heroku's own before the usual one."""
+    """Return the name of the build script: `heroku-postbuild` before `build`."""
     return next((name for name in ("heroku-postbuild", "build") if name in package.manifest.scripts), None)
 
 
 def usual_build(package: Package, product: Product | None) -> str | None:
-    """Return how the tool itself builds a project that has no `build` script; None where a script or nothing does."""
+    """Return the tool's build command for a project without a build script; None if a script or nothing builds."""
     if product is None or build_script(package) is not None:
         return None
     if product.tool == "vite" and not package.has(
         f"{vite_root(NodeApp(package, ''))}/index.html".removeprefix("./")
     ):
-        return None  # it is there for the tests, mostly
+        return None  # Vite is mostly there for the tests
     tool_command = _BUILDS.get(product.tool)
     scripts = package.manifest.scripts
     commands = (effective_command(name, scripts) for name in scripts)  # such as `docs:build`
@@ -100,7 +100,7 @@ def lines(config: str) -> Iterator[str]:
 
 
 def value(config: str, key: str) -> str | None:
-    """Return the text of `key: "value"` in a configuration that is a program: what is computed is not seen."""
+    """Return the text of `key: "value"` in a configuration that is a program; computed values are not found."""
     pattern = re.compile(rf"(?:^|[\s{{,(\"'])['\"]?{key}['\"]? ?[:=] ?['\"`]([^'\"`$]{{0,100}})['\"`]")
     for line in lines(config):
         if match := pattern.search(line):

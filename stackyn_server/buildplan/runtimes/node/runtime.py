@@ -97,8 +97,8 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _with_publish_directory(project: Project, product: Product | None) -> Product | None:
-    """Return what the build makes, by the folder that the owner or another host names. What that host makes of a
-    framework's server (`.next`) is no site here."""
+    """Return the product with the publish directory of the owner's or another host's settings. Another host's
+    directory for a framework's server (`.next`) does not make a site."""
     folder = project.options.publish_directory
     if not folder or (
         isinstance(product, FrameworkServer) and not project.options.is_set_by_owner("publish_directory")
@@ -129,7 +129,7 @@ def is_app(project: Project) -> bool:
 def image_spec(project: Project) -> NodeImageSpec | None:
     """Return how the package of the root directory is installed and built; None without a package.json.
 
-    Raises `DeploymentFailed` for one that can't be.
+    Raises `DeploymentFailed` for a package that can't be installed.
     """
     workspace = find_workspace(project)
     if workspace is None:
@@ -148,11 +148,11 @@ def _installation(workspace: Workspace) -> NodeInstall:
 
 
 def _is_site(app: Package, product: Product | None) -> bool:
-    """True when the `build` script makes pages: by a tool for that, or of pages that are in the repository."""
+    """True when the build makes pages: with a site tool, or from pages in the repository."""
     if not (build_script(app) or usual_build(app, product) or app.project.options.build_command):
         return False
     if product is None and _builds_members(app):
-        return False  # they are not there, whatever other pages are
+        return False  # the pages are built in the members' folders
     files = app.project.files
     inside_others = tuple(path.removesuffix(MANIFEST) for path in files if path.endswith(f"/{MANIFEST}"))
     return isinstance(product, StaticSite) or any(
@@ -161,7 +161,7 @@ def _is_site(app: Package, product: Product | None) -> bool:
 
 
 def _with_its_only_app(workspace: Workspace) -> Workspace:
-    """Return the workspace with the one member that is an app, where the root itself starts and builds nothing."""
+    """Return the workspace with its only app chosen, if the root itself starts and builds nothing."""
     root = workspace.root
     if workspace.is_shared or (not root.manifest.workspaces and not root.project.has("pnpm-workspace.yaml")):
         return workspace
@@ -173,7 +173,7 @@ def _with_its_only_app(workspace: Workspace) -> Workspace:
 
 
 def _apps(root: Package, installation: NodeInstall) -> list[Package]:
-    """Return the members that can be deployed by themselves; what others depend on is a part of those."""
+    """Return the members that can be deployed by themselves; a member that others depend on is only a part of them."""
     packages = members(root)
     parts = {name for package in packages for name in package.manifest.dependencies}
     return [
@@ -184,7 +184,7 @@ def _apps(root: Package, installation: NodeInstall) -> list[Package]:
 
 
 def _builds_members(root: Package) -> bool:
-    """True for a `build` script that has the members build themselves: `turbo build`, `npm run build --workspaces`."""
+    """True for a `build` script that builds the members: `turbo build`, `npm run build --workspaces`."""
     words = effective_command(build_script(root) or "", root.manifest.scripts).split()
     return bool(words) and (words[0] in _ORCHESTRATORS or words[0].startswith("-") or "--workspaces" in words)
 

@@ -1,4 +1,4 @@
-"""A server of Node in one script, without a manifest: run as it is, where it needs no packages."""
+"""A Node server in one script without a manifest, which runs as it is if it needs no packages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _IMPORT = re.compile(
 )
 _NAME = re.compile(r"(?:@[\w.-]+/)?[\w.-]+")
 _IS_PLACE = re.compile(r"[./]|[a-z]+:")
-# The modules that Node itself has; those with a scheme (`node:test`) are all its own.
+# Node's own modules; all modules with the scheme `node:` are its own too.
 _OWN_MODULES = frozenset((
     "assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram",
     "diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector", "module", "net",
@@ -37,9 +37,9 @@ _OWN_MODULES = frozenset((
 
 
 def plan_script(project: Project) -> BuildPlan | None:
-    """Plan a script that serves, or what the owner starts by `node`; None where there is neither.
+    """Plan a script that serves, or the script that the owner starts with `node`; None without either.
 
-    Raises `DeploymentFailed` for a script that imports packages, which nothing names.
+    Raises `DeploymentFailed` for a script that imports packages, because no manifest names them.
     """
     configured = configured_command(project)
     if configured:
@@ -69,7 +69,7 @@ def _serves(project: Project, script: str) -> bool:
 
 
 def _modules(script: str) -> Iterator[str]:
-    """Yield what a script imports by name, Node's own modules among it; not files, nor what has an address."""
+    """Yield the modules that a script imports by name, Node's own included; not files or URLs."""
     names = (match[2] for match in _IMPORT.finditer(script))
     yield from (name for name in names if name.startswith("node:") or not _IS_PLACE.match(name))
 

@@ -1,4 +1,4 @@
-"""What a script of package.json comes to: behind `cross-env`, assignments and other scripts. Pure."""
+"""Finds the command that a package.json script runs behind `cross-env`, assignments and other scripts. Pure."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _DEVELOPMENT = (  # program, first word behind it
     ("storybook", "dev"), ("ember", "serve"), ("hexo", "server"), ("vinxi", "dev"), ("ionic", "serve"),
     ("stencil", "build"), ("quasar", "dev"), ("preact", "watch"), ("rspress", "dev"),
 )  # fmt: skip
-# Programs that only serve files, and those that do so unless they are told to build.
+# Programs that only serve files, and programs that serve unless they are told to build.
 _FILE_SERVERS = frozenset(("webpack-dev-server", "serve", "http-server", "live-server", "browser-sync"))
 _BUILD_OR_SERVE = frozenset(("vite", "parcel"))
 
 
 def effective_command(name: str, scripts: Mapping[str, str]) -> str:
-    """Return the command that a script ends in: its last one, without what is before it, through other scripts."""
+    """Return the last command that a script runs, without prefixes, followed through other scripts."""
     command, followed = scripts.get(name, ""), {name}
     for _ in range(_MOST_STEPS):
         words = _bare_words(command)
@@ -44,7 +44,7 @@ def effective_command(name: str, scripts: Mapping[str, str]) -> str:
 
 
 def is_development(command: str) -> bool:
-    """True for a command, as `effective` returns it, that serves for development, or only files."""
+    """True for a command of `effective_command` that is a development server or only serves files."""
     words = command.split()
     if not words:
         return False

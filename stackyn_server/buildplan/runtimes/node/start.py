@@ -1,4 +1,4 @@
-"""What starts a Node app: its owner's words, its scripts, its framework or its main file."""
+"""Finds what starts a Node app: its owner's settings, its scripts, its framework or its main file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WATCHED = re.compile(r"nodemon(?: -[\w-]+(?: [\w./,*][\w./,*-]*)?)*? ([\w./][\w
 
 @dataclass(frozen=True, slots=True)
 class NodeStart:
-    """What is run; `is_plain` when it needs no development package for that, and no package manager around it."""
+    """The start command. `is_plain`: it needs neither a development package nor a package manager around it."""
 
     command: str
     reason: str
@@ -56,7 +56,7 @@ def find_start(package: Package, installation: NodeInstall, product: Product | N
 
 
 def own_start(package: Package, installation: NodeInstall, product: Product | None) -> NodeStart | None:
-    """Return how package.json and the files beside it say that the app is started."""
+    """Return how package.json and the files beside it start the app."""
     manifest = package.manifest
     if start := _of_scripts(package, installation, product):
         return start
@@ -98,7 +98,7 @@ def _of_scripts(package: Package, installation: NodeInstall, product: Product | 
 
 
 def _serves_files(package: Package, command: str) -> bool:
-    """True for a command such as `http-server public`, where the pages are there and nothing has to be built."""
+    """True for a command such as `http-server public`, if the repository has the pages and needs no build."""
     words = [word.strip("'\"").removeprefix("./").rstrip("/") for word in command.split()]
     is_server = words[:1] in (["serve"], ["http-server"]) and build_script(package) is None
     return is_server and any(package.has(f"{word}/index.html") for word in words[1:])
@@ -107,7 +107,7 @@ def _serves_files(package: Package, command: str) -> bool:
 def _script(name: str, scripts: Mapping[str, str], installation: NodeInstall) -> NodeStart:
     script = scripts[name].strip()
     reason = f"Its `{name}` script starts the app."
-    # Run directly, node gets the signal to stop itself, and the memory of a package manager beside it is saved.
+    # Run directly, node itself gets the stop signal, and no package manager beside it uses memory.
     has_hooks = f"pre{name}" in scripts or f"post{name}" in scripts
     if not has_hooks and (_PLAIN_NODE.fullmatch(script) or _PLAIN_BUN.fullmatch(script)):
         return NodeStart(script, reason, is_plain=True)
@@ -145,7 +145,7 @@ def _of_main_file(package: Package, installation: NodeInstall) -> NodeStart | No
 
 
 def _is_of_another(package: Package, script: str) -> bool:
-    """True for a script in a folder that is a project of its own: its packages are not those of this one."""
+    """True for a script in the folder of another project, which has packages of its own."""
     folder, slash, _ = script.partition("/")
     return bool(slash) and package.has(f"{folder}/{MANIFEST}")
 
@@ -156,7 +156,7 @@ def _is_of_page(package: Package, script: str) -> bool:
 
 
 def _built_by_script(package: Package, entries: list[str]) -> str | None:
-    """Return the main file that is in no folder of the repository: the build makes it, as `dist/index.js`."""
+    """Return the main file that the repository lacks because the build makes it, such as `dist/index.js`."""
     folders = {
         path.removeprefix(f"{package.folder}/").split("/")[0] for path in package.project.files if "/" in path
     }

@@ -1,4 +1,4 @@
-"""What of Debian the packages of a Node project need: to be compiled, and to run."""
+"""The Debian packages that a Node project's packages need to be compiled and to run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stackyn_server.buildplan.runtimes.node.manifest import Manifest
 from stackyn_server.buildplan.runtimes.node.packages import LOCKS
 
 _COMPILER = ("build-essential", "python3")
-# Packages with C or C++ in them, whose compiled files are not always to be had for the Node that is used.
+# Packages in C or C++ that don't have compiled files for every version of Node.
 _COMPILED = (
     "argon2", "bcrypt", "better-sqlite3", "bufferutil", "couchbase", "cpu-features", "deasync", "farmhash", "ffi-napi",
     "heapdump", "iconv", "isolated-vm", "kerberos", "leveldown", "lmdb", "microtime", "msgpackr-extract", "node-expat",
     "node-pty", "node-rdkafka", "node-sass", "nodegit", "oracledb", "pg-native", "re2", "serialport", "snappy",
     "sodium-native", "sqlite3", "sse4_crc32", "tree-sitter", "usb", "utf-8-validate", "zeromq",
 )  # fmt: skip
-# Those of the compiled that need headers of a library, and the library where they run.
+# Compiled packages that need a library: its headers to build, and the library to run.
 _LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "canvas": (
         ("libcairo2-dev", "libpango1.0-dev", "libjpeg-dev", "libgif-dev", "librsvg2-dev", "pkg-config"),
@@ -26,9 +26,9 @@ _LIBRARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pg-native": (("libpq-dev",), ("libpq5",)),
     "kerberos": (("libkrb5-dev",), ("libgssapi-krb5-2",)),
 }
-# What runs with more than a Node image has.
+# Packages that need more to run than a Node image has.
 _RUN_ONLY = {"prisma": ("openssl",), "@prisma/client": ("openssl",), "fluent-ffmpeg": ("ffmpeg",)}
-# Browsers and shells for tests, hundreds of megabytes, that would not start without libraries of a desktop.
+# Browsers and shells for tests: hundreds of megabytes, and they don't start without a desktop's libraries.
 _DOWNLOADS = {
     "puppeteer": "PUPPETEER_SKIP_DOWNLOAD=1", "cypress": "CYPRESS_INSTALL_BINARY=0",
     "playwright": "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1", "electron": "ELECTRON_SKIP_BINARY_DOWNLOAD=1",
@@ -36,7 +36,7 @@ _DOWNLOADS = {
 
 
 def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -> SystemPackages:
-    """Return what packages with these names, and those of the lock file, need."""
+    """Return the Debian packages that the packages of these names and of the lock file need."""
     dependencies = set(names)
     lock = next((text for locks in LOCKS.values() if (text := _first_text(project, locks))), "")
     compiled = sorted(
@@ -61,7 +61,7 @@ def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -
 
 
 def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:
-    """Return the development packages that download a program, with the setting that keeps each from it."""
+    """Return the development packages that download a program, each with the setting that stops the download."""
     manifests = tuple(manifests)
     return {
         name: setting

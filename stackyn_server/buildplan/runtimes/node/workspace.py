@@ -19,7 +19,7 @@ _MOST_FOLDERS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package.json with its folder: empty for the root of what is installed together."""
+    """A package.json with its folder, which is empty for the workspace's root."""
 
     project: Project
     folder: str
@@ -43,7 +43,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What is installed together: the project from its root on, its own package, and the one that is the app."""
+    """Packages that are installed together: the root's package, and the package that is the app."""
 
     root: Package
     app: Package
@@ -54,9 +54,9 @@ class Workspace:
 
 
 def find_workspace(project: Project) -> Workspace | None:
-    """Return the package of the root directory, in the workspace above that has it; None without a package.json.
+    """Return the workspace of the root directory's package; None without a package.json.
 
-    The nearest folder above whose patterns name the root directory is the root of what is installed.
+    The workspace's root is the nearest folder above whose patterns name the root directory.
     """
     own = read_manifest(project)
     if own is None:
@@ -81,7 +81,7 @@ def members(root: Package) -> list[Package]:
 
 
 def builds_before(workspace: Workspace) -> list[Package]:
-    """Return the packages beside the app that it needs and that have a `build` script, in the order of their builds."""
+    """Return the workspace packages that the app needs and that have a `build` script, in build order."""
     by_name = {package.manifest.name: package for package in members(workspace.root) if package.manifest.name}
     ordered: list[Package] = []
     visited = {workspace.app.manifest.name}
@@ -107,7 +107,7 @@ def _member(root: Package, folder: str) -> Package | None:
 
 
 def _ancestors(directory: str) -> Iterator[tuple[str, str]]:
-    """Yield each folder above, the nearest first, with the way from there to the directory."""
+    """Yield each folder above, the nearest first, with the path from there to the directory."""
     parts = directory.split("/") if directory else []
     for size in range(len(parts) - 1, -1, -1):
         yield "/".join(parts[:size]), "/".join(parts[size:])
