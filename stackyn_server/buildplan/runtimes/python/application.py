@@ -1,4 +1,4 @@
-"""Which web application a Python source makes: its variable or factory, its framework and the interface it has."""
+"""Finds the web application in a Python source: its variable or factory, its framework and its interface."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _RAW = {("scope", "receive", "send"): AppInterface.ASGI, ("environ", "start_resp
 def application_of(
     body: Iterable[ast.stmt], imported: dict[str, str]
 ) -> tuple[str, str, AppInterface, bool] | None:
-    """Return variable, framework, kind, and whether the variable is a factory, of a web application in this file."""
+    """Return the variable, framework and interface of the file's web application, and whether it is a factory."""
     likely = next(
         (_MODULES[module] for name in imported.values() if (module := name.split(".")[0]) in _MODULES), None
     )
@@ -85,7 +85,7 @@ def application_of(
 
 
 def _wraps(variable: str, call: ast.Call, inner_variable: str) -> bool:
-    """True for `app = Middleware(known)`: it is the application, where that has another name than the usual ones."""
+    """True for `app = Middleware(known)`: the outer one is the application if only it has a usual name."""
     usual_names = ("app", "application")
     if inner_variable in usual_names or variable not in usual_names:
         return False
@@ -93,7 +93,7 @@ def _wraps(variable: str, call: ast.Call, inner_variable: str) -> bool:
 
 
 def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the variables that get the result of a call, and the call; of several at once the first one."""
+    """Yield each variable that gets the result of a call, and the call; of several variables the first."""
     if isinstance(node, ast.If | ast.Try):
         for inner in node.body:
             yield from _assigned(inner)

@@ -1,4 +1,4 @@
-"""What a Django project's settings say about its build: whether its static files are collected."""
+"""Reads in a Django project's settings whether the build collects static files, and whether ASGI serves it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.python.entry import MANAGE, manage_folder
 
 _MOST_FILES = 12
-# Settings often refuse to be loaded without a key, and collecting needs none. Nothing of this is in the image.
+# Settings often refuse to load without a key, though collecting needs none. The image has none of these values.
 _KEYS = ("SECRET_KEY", "DJANGO_SECRET_KEY")
 
 

@@ -1,4 +1,4 @@
-"""The Dockerfile of a Python project: tools, packages, the project's files, and what starts."""
+"""The Dockerfile of a Python project: tools, packages, the project's files, and the start command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stackyn_server.buildplan.versions.toolchains import ImageChoice
 
 _SETUPTOOLS_ENDED = (3, 12, 0)
 _SETTINGS = f"ENV VIRTUAL_ENV={VENV} PATH={VENV}/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
-# What the image to compile on has already; see scripts/base-images.
+# Packages that the image for compiling already has; see scripts/base-images.
 _IN_BUILD_IMAGE = frozenset((
     "build-essential", "pkg-config", "python3-dev", "git", "ca-certificates", "libpq-dev",
     "default-libmysqlclient-dev",
@@ -35,7 +35,7 @@ _IN_BUILD_IMAGE = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class PythonImageSpec:
-    """Everything that the Dockerfile is written from."""
+    """The input of the Dockerfile."""
 
     project: Project
     choice: ImageChoice
@@ -73,7 +73,7 @@ def python_dockerfile(spec: PythonImageSpec) -> str:
 
 
 def _installing(spec: PythonImageSpec) -> Iterable[str]:
-    """Yield the steps up to the packages, for a layer that is kept as long as the manifests."""
+    """Yield the steps up to the packages: their layer stays cached until a manifest changes."""
     installation, start = spec.installation, spec.start
     tool = installation.tool if installation else None
     yield from ("WORKDIR /app", _SETTINGS)
@@ -87,7 +87,7 @@ def _installing(spec: PythonImageSpec) -> Iterable[str]:
         )
         yield from (f"ENV {setting}" for setting in tool.environment)
     yield from ("USER app", f"RUN python3 -m venv --without-pip {VENV}")
-    # The image's own pip installs into it: another one would cost 25 MB, and most of the time to make it.
+    # The image's own pip installs into the environment: a pip of its own costs 25 MB and most of the time.
     yield f"ENV PIP_PYTHON={VENV}/bin/python"
     if spec.lacks_setuptools:
         yield "RUN pip install --no-cache-dir 'setuptools<81'"
@@ -102,7 +102,7 @@ def _installing(spec: PythonImageSpec) -> Iterable[str]:
 
 
 def _files(spec: PythonImageSpec) -> Iterable[str]:
-    """Yield the steps that bring the project's own files, where they are not there for the packages already."""
+    """Yield the steps that copy the project's own files, unless installing the packages has copied them."""
     installation = spec.installation
     if installation and installation.files:
         yield from ("", COPY_ALL)

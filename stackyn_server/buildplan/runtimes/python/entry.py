@@ -1,4 +1,4 @@
-"""Find out by reading Python source, never by running it, what an app's entry is."""
+"""Finds an app's entry by reading the Python source, never by running it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GATEWAY_FILES = {"wsgi.py": AppInterface.WSGI, "asgi.py": AppInterface.ASGI}
 
 @dataclass(frozen=True, slots=True)
 class PythonEntry:
-    """How an app begins. `framework` is empty for plain code; `variable` is empty for a script.
+    """Where an app starts. `framework` is empty for plain code; `variable` is empty for a script.
 
     `search_path` is a folder to put on Python's path, relative to the root, empty for the root itself. `is_module`: a
     script that imports from its own package, and has to be run with `-m`.
@@ -61,7 +61,7 @@ class PythonEntry:
 
 @dataclass(frozen=True, slots=True)
 class _ProjectLayout:
-    """What is found out once for all sources: Django's folder, and the modules that each folder has."""
+    """Facts that all sources share: Django's folder, and the modules of each folder."""
 
     django: str | None
     modules: Mapping[str, frozenset[str]]
@@ -76,7 +76,7 @@ def manage_folder(files: frozenset[str]) -> str | None:
 
 
 def candidate_files(files: frozenset[str]) -> tuple[str, ...]:
-    """Return the source files that are worth reading, the likeliest first, and not too many."""
+    """Return a limited number of source files that may have the entry, the likeliest first."""
     likely = (path for path in _likely(files) if path in files)
     return tuple(islice(dict.fromkeys((*likely, *_distant_files(files))), MOST_FILES))
 
@@ -121,7 +121,7 @@ def _packages(files: frozenset[str]) -> Iterator[str]:
 
 
 def _lone_scripts(files: frozenset[str]) -> list[str]:
-    """Return the files of the root that may be the app when none has a usual name: a few, or none at all."""
+    """Return the root's scripts that may be the app if none has a usual name; none if there are more than 5."""
     modules = [
         path for path in files if "/" not in path and path.endswith(".py") and not path.startswith("test")
     ]
@@ -150,7 +150,7 @@ def find_entries(project: Project) -> list[PythonEntry]:
 
 
 def competing_apps(project: Project) -> list[PythonEntry]:
-    """Return the web applications that lie equally near to the root, where there are several and none is the entry."""
+    """Return the web applications that are equally near to the root, so that none of them is the entry."""
     layout = _ProjectLayout(
         manage_folder(project.files), _modules_by_folder(project.files, _distant_files(project.files))
     )
@@ -161,7 +161,7 @@ def competing_apps(project: Project) -> list[PythonEntry]:
 
 
 def first_syntax_error(project: Project) -> str | None:
-    """Return where the first file with a usual name is no Python: `app.py, line 2: '(' was never closed`."""
+    """Return the first syntax error in the files with a usual name: `app.py, line 2: '(' was never closed`."""
     for path in candidate_files(project.files):
         try:
             with warnings.catch_warnings():
@@ -175,7 +175,7 @@ def first_syntax_error(project: Project) -> str | None:
 
 
 def _nearest(entries: list[PythonEntry]) -> list[PythonEntry]:
-    """Return the web application that lies nearest to the root, if it is the only one as near."""
+    """Return the web application that is nearest to the root; none if several are equally near."""
     web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT]
     nearest = min((entry.path.count("/") for entry in web), default=0)
     near = [entry for entry in web if entry.path.count("/") == nearest]
@@ -223,7 +223,7 @@ def _parsed(text: str) -> list[ast.stmt] | None:
 
 
 def _has_endless_name(text: str) -> bool:
-    """True for a name such as `a.b.c` with very many parts, which Python reads in quadratic time after `import`."""
+    """True for a name such as `a.b.c` with very many parts, which Python parses in quadratic time after `import`."""
     in_a_row = 0
     for part in text.replace("\\\n", "").split("."):
         in_a_row = in_a_row + 1 if part.strip().isidentifier() else 0
@@ -233,7 +233,7 @@ def _has_endless_name(text: str) -> bool:
 
 
 def _top_level_parts(text: str) -> Iterator[str]:
-    """Yield the source in parts that each begin with an unindented line; in all as long as the text."""
+    """Yield the source in parts that each begin with an unindented line; together they are as long as the text."""
     lines: list[str] = []
     for line in text.splitlines():
         goes_on = (
@@ -249,7 +249,7 @@ def _top_level_parts(text: str) -> Iterator[str]:
 def _module_of(
     project: Project, path: str, layout: _ProjectLayout, imports: frozenset[str]
 ) -> tuple[str, str]:
-    """Return a file's module, and the folder that has to be on the path for it."""
+    """Return a file's module, and the folder that must be on Python's path to import it."""
     folder, _, name = path.removesuffix(".py").rpartition("/")
     search_path = ""
     base = layout.django
@@ -290,7 +290,7 @@ def _folders_above(path: str) -> Iterator[str]:
 
 
 def _search_path(path: str, modules: Mapping[str, frozenset[str]], imports: frozenset[str]) -> str:
-    """Return the folder that has to be on the path for what a file imports of the project; empty for the root."""
+    """Return the folder that must be on Python's path for a file's imports from the project; empty for the root."""
     return next(
         (folder for folder in _folders_above(path) if modules.get(folder, frozenset()) & imports), ""
     ).rstrip("/")

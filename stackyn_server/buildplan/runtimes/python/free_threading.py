@@ -1,4 +1,4 @@
-"""Whether a project asks for Python without its global lock, beside a version that says so itself (`3.14t`).
+"""Finds a request for free-threaded Python in files other than the version itself (`3.14t`).
 
 Sources: the published references of pyenv (python-build), and of mise, which passes its settings on.
 """
@@ -17,7 +17,7 @@ _FLAVOUR = ("settings", "python", "precompiled_flavor")
 
 
 def free_threaded_if_asked(project: Project, requested: VersionRequest | None) -> VersionRequest | None:
-    """Return what is asked of Python as of its free-threaded builds, where a file of mise asks for those."""
+    """Return the request, as one for free-threaded builds if a mise file asks for them."""
     path = next((path for path in MISE_FILES if _asks(toml(project, path))), None)
     if path is None:
         return requested

@@ -1,4 +1,4 @@
-"""How a Python project's packages are installed: by the tool of its lock file, else from what its manifests name."""
+"""Chooses how a Python project's packages are installed: by its lock file's tool, else from its manifests."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from stackyn_server.buildplan.runtimes.python.workspace import Member, find_memb
 from stackyn_server.buildplan.versions.requirement import Dialect
 from stackyn_server.buildplan.versions.version_files import version_in_tool_files
 
-# Where uv and Poetry would make it too; a committed one is left out of the context.
+# The folder that uv and Poetry use too; the context leaves out a committed one.
 VENV = "/app/.venv"
 _PIP = "pip install --no-cache-dir"
 
 
 @dataclass(frozen=True, slots=True)
 class InstallTool:
-    """A tool that installs into the virtual environment that is active. It is kept apart from the app's packages."""
+    """A tool that installs into the active virtual environment. The tool is kept apart from the app's packages."""
 
     name: str
     requirements: tuple[str, ...]
@@ -39,7 +39,7 @@ class InstallTool:
 
 @dataclass(frozen=True, slots=True)
 class LockFile:
-    """A lock file and its tool. `resolve` installs without the lock; `project` the project itself on top."""
+    """A lock file and its tool. `resolve` installs without the lock; `project` also installs the project itself."""
 
     lock: str
     tool: InstallTool
@@ -50,10 +50,10 @@ class LockFile:
 
 @dataclass(frozen=True, slots=True)
 class PythonInstall:
-    """`files` are copied before `command` runs, so that its layer is kept until they change; empty: all are needed.
+    """`files` are copied before `command` runs, so that its layer stays cached until they change; empty: all files.
 
-    `project` runs when the project's files are there. `is_bare`: the tool brings no setuptools, which packages of
-    before Python 3.12 expect. `member`: the package is one of a workspace, whose files are all needed.
+    `project` runs after the project's files are copied. `is_bare`: the tool brings no setuptools, which packages from
+    before Python 3.12 expect. `member`: the package is a member of a workspace, which needs all the workspace's files.
     """
 
     reason: str
@@ -91,7 +91,7 @@ _LOCKERS = (
     LockFile(
         "poetry.lock",
         _POETRY,
-        # pip installs what Poetry has locked: Poetry itself asks for more than an index of packages serves.
+        # pip installs what Poetry has locked: Poetry itself needs more than a package index serves.
         f"poetry export --only main --output {_EXPORTED}{{options}} && {_PIP} --no-deps -r {_EXPORTED}",
         f"{_PIP} --no-deps .",
     ),
@@ -104,8 +104,8 @@ _NEWEST = "there is no lock file, so the newest versions that fit are taken"
 
 
 def plan_installation(project: Project, manifests: Manifests) -> PythonInstall | None:
-    """Return how the packages are installed, by the version of its tool that is asked for, or None for a project
-    that names none. Raises `DeploymentFailed` for a project of conda alone."""
+    """Return how the packages are installed, with the requested version of the tool; None for a project that names no
+    packages. Raises `DeploymentFailed` for a project that only conda can install."""
     installation = _installation(project, manifests)
     if installation is None or installation.tool is None:
         return installation
@@ -122,7 +122,7 @@ def _asked_tool(project: Project, tool: InstallTool) -> InstallTool:
 
 
 def _installation(project: Project, manifests: Manifests) -> PythonInstall | None:
-    """A lock file wins, then a file of requirements, then Pipfile, pyproject.toml and setup.py."""
+    """Choose by a lock file, then a requirements file, then Pipfile, pyproject.toml and setup.py."""
     if command := project.options.install_command:
         return PythonInstall("The install command of the app installs the packages.", command, is_bare=True)
     for locker in _LOCKERS:
@@ -158,7 +158,7 @@ def _locked(project: Project, manifests: Manifests, locker: LockFile) -> PythonI
     tool = locker.tool
     reason = f"`{locker.lock}` pins the packages; {tool.name} installs them."
     if locker.lock == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
-        # Members and packages in folders are installed as packages: their files have to be there.
+        # uv installs members and packages in folders as packages, so their files must be there.
         return PythonInstall(reason, locker.project, tool=tool)
     first = PIPFILE if locker.lock == PIPFILE_LOCK else PYPROJECT
     files = tuple(name for name in (first, locker.lock) if project.has(name))
@@ -175,7 +175,7 @@ def _locked(project: Project, manifests: Manifests, locker: LockFile) -> PythonI
 
 
 def _export_options(manifests: Manifests) -> str:
-    # What comes from a repository or a folder has no hash, and pip wants one of all or of none.
+    # Packages from a repository or a folder have no hash, and pip requires hashes for all packages or for none.
     has_hashes = not manifests.uses_git and not _names_paths(manifests)
     has_sources = "source" in manifests.table("tool", "poetry")
     return f"{'' if has_hashes else ' --without-hashes'}{'' if has_sources else ' --without-urls'}"
@@ -227,7 +227,7 @@ def _of_project(project: Project, manifests: Manifests) -> PythonInstall | None:
         and not (declared and PYPROJECT in project.files)
         and (old == SETUP_PY or "install_requires" in (project.text(SETUP_CFG) or ""))
     ):
-        # pip looks for one of the other two files; an empty one will do.
+        # pip requires setup.py or pyproject.toml; an empty one is enough.
         command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
         return PythonInstall(f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True)
     if "build-system" in manifests.pyproject and (

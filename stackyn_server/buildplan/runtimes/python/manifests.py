@@ -1,4 +1,4 @@
-"""What a Python project's manifests say: its packages by name, and the Python that it asks for. Pure reading."""
+"""Reads a Python project's manifests: its packages by name, and the version of Python that it requests. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stackyn_server.buildplan.versions.requirement import Dialect, VersionReques
 from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
-# Files of requirements in the order of preference: what runs in production before what all share.
+# Requirements files in order of preference: those for production before shared ones.
 REQUIREMENTS = (
     "requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements-prod.txt",
     "requirements/base.txt", "requirements/requirements.txt", "requirements/common.txt", "requirements.in",
@@ -31,10 +31,10 @@ _VERSION_FILES = (".python-version", "runtime.txt")
 _MOST_REQUIREMENT_FILES = 40
 # Hashes continue the line of their requirement: honest files have some thousands.
 _MOST_LINES = 200_000
-# With `*+`, what is not followed by the rest is not tried again with fewer spaces.
+# `*+` does not backtrack: a failed match is not tried again with fewer spaces.
 _NAME = re.compile(r" *([A-Za-z0-9][A-Za-z0-9._-]*) *+(?:\[([^\]]{0,200})\])?")
 _VERSIONED = r" *([A-Za-z0-9][A-Za-z0-9._-]*) *+(?:\[[^\]]{0,200}\])? *+(?:%s) *([0-9][0-9.]{0,20})"
-# Without a marker: those are of another Python, mostly.
+# Without a marker: requirements with one are mostly for another Python.
 _PIN = re.compile(_VERSIONED % "==" + r" *(?:--hash.*)?$")
 _LEAST = re.compile(_VERSIONED % "==|>=|~=" + r"[^;]*$")
 _LOCKED_NAME = re.compile(r'name = "([^"]{1,100})"')
@@ -50,9 +50,9 @@ Names = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """`names` are the normalised names that the project asks for itself, with their extras; `locked` are all names of
-    its lock files, with what those need in turn. `requirements` is the file of them that is installed. `pins` are the
-    exact versions that it asks for, `least` the lowest ones.
+    """`names` are the normalised names of the packages that the project itself requires, with extras; `locked` are all
+    names in its lock files, transitive ones included. `requirements` is the requirements file that is installed.
+    `pins` are the exact versions that the project requires, `least` the lowest ones.
     """
 
     pyproject: Mapping[str, Any]
@@ -124,7 +124,7 @@ def read_manifests(project: Project) -> Manifests:
 
 
 def python_version(project: Project, manifests: Manifests) -> VersionRequest | None:
-    """Return the Python that the project asks for: by its own files for that first, as mise orders them, then by its
+    """Return the requested version of Python: from version files in the order of mise, else from the
     manifests."""
     if requested := version_in_tool_files(project.text, "python", Dialect.PYTHON):
         return requested
@@ -151,7 +151,7 @@ def normal(name: str) -> str:
 def requirement_lines(text: str) -> list[str]:
     """Return the lines of a requirements file as pip reads them: joined at backslashes, without comments.
 
-    By lines, never by an expression over the whole text: hashed requirements have megabytes.
+    Reads line by line, never by an expression over the whole text: hashed requirements have megabytes.
     """
     lines: list[str] = []
     parts: list[str] = []
@@ -173,7 +173,7 @@ def _is_requirements(path: str) -> bool:
 
 
 def _requirement_lines(project: Project, path: str) -> Iterator[str]:
-    """Yield the lines of a file of requirements and of those that it includes, each file once.
+    """Yield the lines of a requirements file and of the files that it includes, each file once.
 
     Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for very many lines.
     """
@@ -217,7 +217,7 @@ def _joined(path: str, relative: str) -> str:
 
 
 def _reads_files(line: str) -> bool:
-    """True for a requirement that is a file or folder of the project, or another file of requirements."""
+    """True for a requirement that is a file or folder of the project, or another requirements file."""
     if line.startswith(_READS_FILES) and not line.startswith("--find-links=http"):
         return True
     _, at, location = line.partition("@")
@@ -244,7 +244,7 @@ def _locked_names(project: Project) -> Iterator[str]:
                 yield normal(match.group(1))
     try:
         locked = json.loads(project.text(PIPFILE_LOCK) or "{}")
-    except (ValueError, RecursionError):  # pipenv says it better, in the build log
+    except (ValueError, RecursionError):  # pipenv explains it better, in the build log
         return
     yield from (normal(name) for name in table(locked if isinstance(locked, dict) else {}, "default"))
 
@@ -259,7 +259,7 @@ def _versions(pattern: re.Pattern[str], lines: Iterable[str]) -> dict[str, str]:
 
 
 def _parsed(lines: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return name to extras of requirements such as `Flask[async]>=3`; options are passed over."""
+    """Map the names in requirements such as `Flask[async]>=3` to their extras; options are skipped."""
     matches = (match for line in lines if not line.startswith("-") and (match := _NAME.match(line)))
     return {
         normal(match.group(1)): frozenset(

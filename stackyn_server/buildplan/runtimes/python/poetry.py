@@ -1,4 +1,4 @@
-"""Poetry's own way to name packages, as requirements that pip reads. Source: Poetry's dependency specification."""
+"""Converts Poetry's dependencies to requirements that pip reads. Source: Poetry's dependency specification."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDLESS = 10**9
 
 
 def as_requirements(dependencies: Mapping[str, Any]) -> list[str]:
-    """Return `flask = "^3.0"` as `flask>=3.0.0,<4.0.0`, without Python itself and what is optional."""
+    """Return `flask = "^3.0"` as `flask>=3.0.0,<4.0.0`, without Python itself and optional packages."""
     return [
         text
         for name, dependency in dependencies.items()

@@ -1,4 +1,4 @@
-"""Python: packages from a lock or a manifest; the entry from the owner's words or the source."""
+"""Python: packages from a lock or a manifest; the entry from the owner's settings or the source."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _plan(project: Project) -> BuildPlan | None:
             return None
     is_named = project.is_set_to(RUNTIME.name)
     if not has_manifest and not is_named and configured_command(project) and cpp.is_app(project):
-        return None  # what is started is what those sources become
+        return None  # the command starts the program that those sources build
     if (start is None or not start.is_web) and not is_named and node.is_app(project):
         return None
     choice = _choice(project, manifests)
@@ -121,14 +121,14 @@ def _choice(project: Project, manifests: Manifests) -> ImageChoice:
     best = limited_by_wheels(requested, manifests.pins, manifests.least)
     try:
         return toolchains.choose("python", free_threaded_if_asked(project, best))
-    except DeploymentFailed:  # none is here: pip says what it can't do
+    except DeploymentFailed:  # no such Python is here: pip reports what it can't install
         return toolchains.choose("python", free_threaded_if_asked(project, requested))
 
 
 def _without_manifest(project: Project, start: PythonStart | None) -> PythonStart | None:
-    """Return the start of Python files without a manifest, with the frameworks added that they import.
+    """Return the start of Python files without a manifest, and add the frameworks that they import.
 
-    None where they are only tools of another project, or a project of a folder. Raises `DeploymentFailed` for a web
+    None if they are only tools of another project, or belong to a folder's project. Raises `DeploymentFailed` for a web
     application that imports more than frameworks.
     """
     entry = next(iter(entries.find_entries(project)), None)
@@ -154,7 +154,7 @@ def _without_manifest(project: Project, start: PythonStart | None) -> PythonStar
 
 
 def _is_of_folder(project: Project, entry: entries.PythonEntry) -> bool:
-    """True for an entry in a folder that has a manifest of its own: the root directory of that project is another."""
+    """True for an entry in a folder with a manifest of its own: the entry is another project's."""
     return any(project.has(f"{folder}{name}") for folder in entry.folders for name in MANIFESTS)
 
 
@@ -163,8 +163,8 @@ def _is_web(entry: entries.PythonEntry) -> bool:
 
 
 def _missing_packages(project: Project, entry: entries.PythonEntry) -> list[str]:
-    """Return what a web application imports that is neither Python's own nor in the project; empty for a plain script,
-    which may do without."""
+    """Return the modules that a web application imports from neither Python nor the project; empty for a plain script,
+    which may run without them."""
     own = {part.removesuffix(".py") for path in project.files for part in path.split("/")}
     return sorted(entry.imports - own - sys.stdlib_module_names) if _is_web(entry) else []
 

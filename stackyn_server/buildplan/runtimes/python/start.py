@@ -1,4 +1,4 @@
-"""What starts a Python app: the owner's words, or a server for the entry that its source has."""
+"""Finds what starts a Python app: the owner's command, or a server for the entry in its source."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _SERVERS = {
         ("granian", "granian --interface asgi --host 0.0.0.0 --port $PORT"),
     ),
 }
-# Servers that are not Kind's usual ones, for commands that name them: program to package.
+# Further servers, for commands that name them: program to package.
 _PROGRAMS = {
     "gunicorn": "gunicorn", "uvicorn": "uvicorn", "hypercorn": "hypercorn", "daphne": "daphne", "granian": "granian",
     "waitress-serve": "waitress", "streamlit": "streamlit", "uwsgi": "uwsgi", "chainlit": "chainlit",
     "shiny": "shiny", "marimo": "marimo",
 }  # fmt: skip
-# Packages that bring uvicorn: always, or with one of these extras.
+# Packages that install uvicorn: always, or with one of these extras.
 _BRING_UVICORN = {
     "python-fasthtml": frozenset[str](),
     "shiny": frozenset[str](),
     "fastapi": frozenset(("standard", "all")),
 }
-# The packages of web frameworks by what is imported of them.
+# The packages of web frameworks by the modules that sources import.
 PACKAGES = {
     **{
         name: name
@@ -51,7 +51,7 @@ PACKAGES = {
     **{name: name for name in ("litestar", "panel", "quart", "sanic", "shiny", "starlette", "streamlit")},
     "fasthtml": "python-fasthtml",
 }
-# Scripts that are started by their framework's own command.
+# Frameworks whose own command starts a script.
 _LAUNCHERS = {
     "streamlit": "streamlit run {path} --server.address 0.0.0.0 --server.port $PORT --server.headless true",
     "gradio": "env GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python {path}",
@@ -64,7 +64,7 @@ _LAUNCHERS = {
 
 @dataclass(frozen=True, slots=True)
 class PythonStart:
-    """What is run. `adds` are packages that the project lacks for it. `is_web`: the source makes a web application."""
+    """The start command. `adds`: packages that it needs and the project lacks. `is_web`: the source is a web app."""
 
     command: str
     reasons: tuple[str, ...]
@@ -119,7 +119,7 @@ def _configured_start(command: str, reason: str, manifests: Manifests, search_pa
 
 
 def _chosen_entry(project: Project, manifests: Manifests, entries: list[PythonEntry]) -> PythonEntry | None:
-    """Return the first entry; of Django's two kinds, the one whose server is installed."""
+    """Return the first entry; of Django's WSGI and ASGI entries the one whose server is installed."""
     if not entries or entries[0].framework != "Django":
         return entries[0] if entries else None
     by_interface: dict[AppInterface, PythonEntry] = {}

@@ -1,4 +1,4 @@
-"""What of Debian the packages of a Python project need: to be compiled, and to run."""
+"""The Debian packages that a Python project's packages need to be compiled and to run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _COMPILER = ("build-essential", "pkg-config")
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """`build` is None for a package that comes compiled, and needs something only where it runs."""
+    """`build` is None for a package that comes compiled and needs Debian packages only to run."""
 
     build: tuple[str, ...] | None
     run: tuple[str, ...] = ()
 
 
-# Names that all suites of Debian have. What is compiled without further headers is in _COMPILED.
+# Names that all suites of Debian have. Packages that compile without further headers are in _COMPILED.
 _NEEDS: Mapping[str, _Need] = {
     "psycopg2": _Need(("libpq-dev",), ("libpq5",)),
     "psycopg": _Need(None, ("libpq5",)),
@@ -50,7 +50,7 @@ _NEEDS: Mapping[str, _Need] = {
     "gitpython": _Need(None, ("git",)),
     "dlib": _Need(("cmake",)),
 }
-# Of those that mostly come compiled, what they need where no wheel fits. Others need a compiler alone.
+# The needs of packages that mostly come compiled, where no wheel fits. Others need only a compiler.
 _SOURCES: Mapping[str, _Need] = {
     "psycopg2-binary": _NEEDS["psycopg2"],
     "cffi": _Need(("libffi-dev",)),
@@ -72,10 +72,10 @@ def system_packages(
     uses_git: bool,
     without_wheel: Iterable[str] = (),
 ) -> SystemPackages:
-    """Return what packages with these normalised names need. `extras` are those that the project asks for itself.
+    """Return the Debian packages that packages of these normalised names need. `extras`: those that the project names.
 
-    `python_line` is as in `3.11`. `is_debian_python`: its headers are a package of Debian, as in a base image that is
-    made without a registry; an official image has them. `without_wheel` are the names of what has to be compiled.
+    `python_line` is as in `3.11`. `is_debian_python`: Python's headers are a Debian package, as in a base image made
+    without a registry; an official image has them. `without_wheel` are the packages that have to be compiled.
     """
     build: list[str] = ["git", "ca-certificates"] if uses_git else []
     run: list[str] = []

@@ -1,7 +1,7 @@
-"""Which Python a project can have, by the versions of packages that it asks for.
+"""Limits the version of Python by the package versions that a project requires.
 
-A project that names no Python was written for that of its day: what it pins of packages that are compiled has no wheels
-for later ones, and what is newest does not run on older ones. Source: the files that PyPI has, and what they require,
+A project that names no Python was written for the Python of its day: the compiled packages that it pins have no wheels
+for later versions, and the newest packages don't run on older ones. Source: the files on PyPI and their requirements,
 seen in November 2026.
 """
 
@@ -67,9 +67,10 @@ _NEEDS: Mapping[str, tuple[str, int]] = {
 def limited_by_wheels(
     requested: VersionRequest | None, pins: Mapping[str, str], least: Mapping[str, str]
 ) -> VersionRequest | None:
-    """Return what is asked for without the lines of Python that a pinned version has no wheel for, or that a package is
-    too new for. `pins` are exact versions, `least` the lowest ones that will do, by normalised name. What can't be had
-    together stays as it is asked."""
+    """Return the request without the lines of Python for which a pinned version has no wheel or a package is too new.
+
+    `pins` are exact versions, `least` the lowest that suffice, by normalised name. A limit that would leave no
+    requested version is ignored."""
     bounds = [
         (f"3.{minor - 1} at most", f"{name}=={pins[name]}", VersionRange(high=(3, minor, 0)))
         for minor, name in sorted((_first_without(name, version), name) for name, version in pins.items())[:1]
@@ -90,20 +91,20 @@ def limited_by_wheels(
 
 
 def without_wheel(pins: Mapping[str, str], python_line: str) -> list[str]:
-    """Return the names of what is pinned to a version that has no wheel for a Python such as `3.11`."""
+    """Return the packages whose pinned version has no wheel for a Python such as `3.11`."""
     line = line_of(python_line)
     return [name for name, version in pins.items() if line and _first_without(name, version) <= line.low[1]]
 
 
 def _needed(name: str, version: str) -> int:
-    """Return the minor of Python 3 that a version needs at least, 0 when any does."""
+    """Return the lowest minor version of Python 3 that a package's version needs, 0 if it needs none."""
     first, minor = _NEEDS.get(name, ("", 0))
     line, limit = line_of(version), line_of(first) if first else None
     return minor if line and limit and line.low >= limit.low else 0
 
 
 def _first_without(name: str, version: str) -> int:
-    """Return the first minor of Python 3 that a version has no wheel for; 15 when it has for all, or is not known."""
+    """Return the first minor version of Python 3 without a wheel; 15 if all have one, or it is not known."""
     pinned = line_of(version)
     if name not in _FIRST or pinned is None:
         return 15

@@ -1,4 +1,4 @@
-"""Workspaces of uv: a member is installed from the root of its workspace, where the lock and its neighbours are."""
+"""uv workspaces: a member is installed from the workspace's root, which has the lock file and the other members."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Member:
 
 
 def find_member(project: Project, manifests: Manifests) -> Member | None:
-    """Return which member of a workspace above the root directory is; None where it is none."""
+    """Return the workspace member that the root directory is; None if it is in no workspace."""
     name = manifests.table("project").get("name")
     directory = project.options.root_directory or ""
     if not directory or not isinstance(name, str) or not is_plain(directory):
@@ -45,7 +45,7 @@ def find_member(project: Project, manifests: Manifests) -> Member | None:
 def _pyproject(project: Project, ancestor: str) -> Mapping[str, Any]:
     try:
         return parse_toml(project.text_from_top(f"{ancestor}{PYPROJECT}") or "")
-    except (tomllib.TOMLDecodeError, RecursionError):  # of a project that is not built
+    except (tomllib.TOMLDecodeError, RecursionError):  # of a project that this build does not use
         return {}
 
 
