@@ -1,4 +1,4 @@
-"""What an app says when it ends, or a command that makes it ready: programs, modules, settings, services, ports."""
+"""Failures of apps that end and of release commands: programs, modules, settings, services, ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tools of a build step say: scripts, bundlers, frameworks, downloads, files that are not there."""
+"""Failures of a build step's tools: scripts, bundlers, frameworks, downloads, missing files."""
 
 from __future__ import annotations
 

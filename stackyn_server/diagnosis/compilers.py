@@ -1,4 +1,4 @@
-"""What compilers, type checkers and linters say, and what is missing for them."""
+"""Failures of compilers, type checkers and linters, and of what they lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was printed to the cause: the first row that fits a line wins."""
+"""Finds the cause in printed lines: the first row that matches a line wins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stackyn_server.diagnosis import apps, build_tools, compilers, machine, node
 from stackyn_server.diagnosis.failure_kind import Diagnosis, FailedStep, FailureKind
 from stackyn_server.diagnosis.transcript import Line
 
-# What is certain whatever else was printed comes first; what is said beside many other failures comes last.
+# Causes that are certain whatever else was printed come first; lines that many other failures print come last.
 KINDS: tuple[FailureKind, ...] = (
     *machine.KINDS,
     *package_managers.KINDS,
@@ -33,8 +33,8 @@ _GAP = "…"
 
 
 def diagnose(lines: Sequence[Line], step: FailedStep, exit_code: int | None = None) -> Diagnosis | None:
-    """Return what is known of a failure; None when no row fits. Of several lines that fit a row, the sentence is made
-    from the first in a build, and from the last of an app, which may have gone on after earlier ones."""
+    """Return the diagnosis of a failure; None if no row matches. Of several lines that match a row, the first makes the
+    sentence for a build, and the last for an app, which may have continued after earlier ones."""
     for kind in KINDS:
         if step not in kind.step or kind.exit_code not in (None, exit_code):
             continue
@@ -47,7 +47,7 @@ def diagnose(lines: Sequence[Line], step: FailedStep, exit_code: int | None = No
 
 
 def error_excerpt(lines: Sequence[Line]) -> str:
-    """Return the lines that say most of a failure of no known kind: its first errors, and its end."""
+    """Return the most telling lines of an unknown failure: its first errors and its end."""
     if len(lines) <= EVIDENCE_LINES:
         return _text(lines)
     indexes = [
@@ -70,7 +70,7 @@ def _evidence(lines: Sequence[Line], kind: FailureKind, indexes: Iterable[int]) 
 
 
 def _text(lines: Iterable[Line]) -> str:
-    """Return the lines, with a mark where others were left out."""
+    """Join the lines, with a mark where lines were left out."""
     shown: list[str] = []
     before: Line | None = None
     for line in lines:

@@ -1,4 +1,4 @@
-"""One known kind of failure, and what a tenant reads of it."""
+"""A known kind of failure, with the sentences that a tenant reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Flag, auto
 
 from stackyn_server.domain.failures import FailureCode
 
-_MOST_NAME = 160  # characters of what a sentence names
+_MOST_NAME = 160  # characters of a name in a sentence
 
 
 class FailedStep(Flag):
@@ -22,12 +22,12 @@ class FailedStep(Flag):
 
 @dataclass(frozen=True, slots=True)
 class FailureKind:
-    """A row. `message` is the cause, one sentence; `hint` the next step. Both may have `{name}` for a group of the
-    pattern; `unnamed` stands for the group where a line does not name it.
+    """A row. `message` is the cause in one sentence; `hint` is the next step. Both may have `{name}` for a group of the
+    pattern; `unnamed` replaces a group that the line does not have.
 
-    `patterns`: a line that one of them fits tells this kind; they are tried on single, bounded lines and must not
-    need more than linear time. `before` and `after` are lines around it that belong to it, `also` fits other lines
-    that do. `exit_code`: only for a program that ended with it. `build_code` and `start_code` replace BUILD_FAILED and
+    `patterns`: a line that matches one of them shows this kind; they are tried on single, bounded lines and must need
+    no more than linear time. `before` and `after` count the lines around it that belong to it, `also` matches further
+    ones. `exit_code`: only for a program that ended with it. `build_code` and `start_code` replace BUILD_FAILED and
     APP_EXITED.
     """
 
@@ -45,7 +45,7 @@ class FailureKind:
     start_code: FailureCode = FailureCode.APP_EXITED
 
     def sentences(self, match: re.Match[str]) -> tuple[str, str]:
-        """Return message and hint as `match` completes them."""
+        """Return message and hint with the groups of `match` filled in."""
         names = _Names(
             self.unnamed, {name: _short(value) for name, value in match.groupdict().items() if value}
         )
@@ -74,7 +74,7 @@ def _short(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is known of one failure. `evidence` are the lines that say it, in their order."""
+    """The cause of one failure. `evidence` are the lines that show it, in their order."""
 
     kind: FailureKind
     message: str
@@ -97,7 +97,7 @@ def failure_kind(
     build_code: FailureCode = FailureCode.BUILD_FAILED,
     start_code: FailureCode = FailureCode.APP_EXITED,
 ) -> FailureKind:
-    """Return a row from patterns as text."""
+    """Return a row; `patterns` are texts."""
     texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     return FailureKind(
         name, step, tuple(re.compile(text) for text in texts), message, hint, before, after,

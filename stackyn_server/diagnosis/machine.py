@@ -1,4 +1,4 @@
-"""What the machine refuses: disk, memory, the network, the processor's kind."""
+"""Failures of the machine: disk, memory, the network, the processor's architecture."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ KINDS: tuple[FailureKind, ...] = (
             r"(?:^|\s)(?P<program>[^\s:]{1,200})(?: failed)?: (?:cannot execute(?: binary file)?: )"
             r"?[Ee]xec format error",
             r"(?:^|\s)(?P<program>[^\s:]{1,200}): cannot execute binary file",
-            # The C library hands what the kernel does not know to a shell, which reads it as a script.
+            # The C library hands a file that the kernel can't run to a shell, which reads it as a script.
             r"^(?P<program>[^\s:]{1,200}): (?:line )?1: (?:\W{0,4}ELF|"
             r"[Ss]yntax error: (?:word unexpected|unexpected word))",
         ),

@@ -1,4 +1,4 @@
-"""What tools of Node say that do not fit the system, the version of Node or each other."""
+"""Failures of Node tools that don't fit the system, the version of Node or each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What package managers say of a lock that does not fit, a version that is not supported, a dependency from git."""
+"""Failures of package managers: lock files that don't fit, unsupported versions, dependencies from git."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ _VERSIONS = (
     ),
 )
 
-# Tools try ssh next, and then say that, or that what they have can't be built.
+# Tools then try ssh and report that failure, or report that their copy can't be built.
 _HOST = failure_kind(
     "host of a dependency's code out of reach",
     _BUILD,

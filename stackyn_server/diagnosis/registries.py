@@ -1,4 +1,4 @@
-"""What registries and hosts of packages answer, or do not: private, absent, altered, out of reach."""
+"""Failures of package registries and hosts: packages that are private, absent, altered or out of reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build or an app printed, as much of it as a diagnosis needs: bounded in number and length of lines."""
+"""The output of a build or an app that a diagnosis needs, bounded in number and length of lines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from stackyn_server.domain.terminal import clean
 
 LAST_LINES = 400
-EARLIER_LINES = 100  # of those before, the first that tell of trouble
+EARLIER_LINES = 100  # of the lines before, the first that mention trouble
 LONGEST_LINE = 800  # characters
 _TROUBLE = ("error", "fatal", "failed", "exception", "cannot", "not found", "denied", "err!", "panic")
 _TOLD_WITHIN = 200  # characters
 LONGEST_RAW = 4 * LONGEST_LINE  # with the escape sequences of a terminal
-_LINES_AFTER = 3  # what tells of trouble is often explained below
+_LINES_AFTER = 3  # the lines below often explain the trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Line:
 
 
 class Transcript:
-    """Kept while something runs. A line is cut, and freed of what only a terminal shows."""
+    """Keeps the last lines, and of the earlier ones the first that mention trouble. Long lines are cut."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -57,7 +57,7 @@ class Transcript:
 
 
 def transcript_of(output: str) -> Transcript:
-    """Return the transcript of text that is whole already."""
+    """Return the transcript of complete output, which may have a terminal's escape sequences."""
     transcript = Transcript()
     for line in output.split("\n"):
         transcript.add(clean(line[:LONGEST_RAW]))
