@@ -1,4 +1,4 @@
-"""A Dockerfile that packs a program which was built elsewhere, as release tools do: it can't build a commit. Pure."""
+"""Detects a Dockerfile that packs a program built elsewhere, as release tools do: it can't build a commit. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMMAND = re.compile(r"cmd/([^/]+)/[^/]+\.go")
 def reason_to_skip(project: Project) -> str | None:
     """Return the sentence for a Dockerfile that copies the project's own program, which is not in the repository.
 
-    None for any other one, and where the owner says what to do with it.
+    None for any other Dockerfile, and if the owner has chosen it.
     """
     options = project.options
     path = find_dockerfile(project.files)
@@ -38,7 +38,7 @@ def reason_to_skip(project: Project) -> str | None:
 
 
 def _programs(project: Project) -> Iterator[str]:
-    """Yield what the programs of a Go or Rust project are called when they are built."""
+    """Yield the names of the programs that a Go or Rust project builds."""
     if module := _MODULE.search(project.text("go.mod") or ""):
         yield basename(_VERSION.sub("", module[1]))
         yield from (match[1] for file in project.files if (match := _COMMAND.fullmatch(file)))

@@ -1,7 +1,7 @@
 """Whether a Dockerfile gives the same image again as long as its files, settings and base images are the same.
 
-What its commands fetch does not count: a build cache does not ask for that again either. In doubt the answer is no, and
-the builder decides.
+Downloads of its commands do not count: a build cache does not repeat them either. In doubt the answer is no, and the
+builder decides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ELSEWHERE = re.compile(r"://|git@|\$")
 
 
 def is_repeatable(text: str) -> bool:
-    """True when all that the builder itself takes is in the context, in a stage, or an image that the plan knows."""
+    """True when the builder takes everything from the context, from stages, or from images that the plan knows."""
     facts = read_dockerfile(text)
     stages = {stage.lower() for stage in facts.stages if stage}
     sources = {source.lower() for source in _FROM_OPTION.findall(text)}

@@ -1,4 +1,4 @@
-"""The repository's own Dockerfile: which file it is, and what has to be known before it is built."""
+"""The repository's own Dockerfile: where it is, and the checks before it is built."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stackyn_server.buildplan.runtimes.dockerfile.syntax import DockerfileFacts,
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 
 USUAL_PATH = "Dockerfile"
-# In the order in which they are taken; any other spelling of them comes after these.
+# In order of preference; any other spelling comes after these.
 _NAMES = (USUAL_PATH, "dockerfile", "Containerfile", "containerfile")
 _NAMES_SHOWN = 10
 
@@ -60,7 +60,7 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _locate(project: Project) -> tuple[str | None, str | None]:
-    """Return where the Dockerfile is: its path as people say it, and in the context (None: outside of it)."""
+    """Return the Dockerfile's path as people write it, and its path in the context (None: outside of it)."""
     dockerfile_path = project.options.dockerfile_path
     if not dockerfile_path:
         dockerfile = find_dockerfile(project.files)
@@ -76,7 +76,7 @@ def _locate(project: Project) -> tuple[str | None, str | None]:
 
 
 def _read(project: Project, path: str, context_path: str | None) -> str:
-    """Return the Dockerfile; raises `DeploymentFailed` for one that no builder would take for text."""
+    """Return the Dockerfile's text. Raises `DeploymentFailed` for one that no builder could read as text."""
     content = project.contents.get(path if context_path is None else project.prefix + context_path)
     if content is None:
         raise _invalid(

@@ -1,5 +1,4 @@
-"""Read as much of a Dockerfile as planning needs: what it begins from, and which arguments it has. The builder is the
-judge of the rest.
+"""Reads as much of a Dockerfile as planning needs: its base images and its arguments. The builder checks the rest.
 
 Source: the Dockerfile reference (parser directives, continuation lines, here-documents, FROM, ARG).
 """
@@ -15,7 +14,7 @@ _HEREDOC = re.compile(r"(?:^|\s)\d*<<-?([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1(?=\s|$
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]{0,255}))?\}|([A-Za-z_][A-Za-z0-9_]*))")
 _WITH_HEREDOCS = ("RUN", "COPY", "ADD")
-# No image name is as long; what is longer is not looked into.
+# No image name is as long; longer texts are not read.
 _ARGUMENTS_CHARACTERS = 2_048
 _MOST_ARGUMENTS = 500
 _NO_IMAGE = "scratch"
@@ -24,12 +23,12 @@ _STARTS = ("CMD", "ENTRYPOINT")
 
 @dataclass(frozen=True, slots=True)
 class DockerfileFacts:
-    """`stages` are all of them in their order, an empty string for one without a name.
+    """`stages` are the names of all stages in order, an empty string for a stage without a name.
 
-    `base_images` are the images that they begin from, without what only the builder can work out. `syntax` is the
-    frontend that the file asks for, or empty. `arguments` are the names that ARG declares anywhere. `started` are the
-    numbers of the stages that say what is started (CMD, ENTRYPOINT), or that begin from one that does. `copied` are the
-    sources of the last stage's COPY lines that are of the context.
+    `base_images` are the images that stages begin from, without those that only the builder can work out. `syntax` is
+    the frontend that the file requests, or empty. `arguments` are the names that ARG declares anywhere. `started` are
+    the numbers of the stages that have a CMD or ENTRYPOINT, or begin from such a stage. `copied` are the sources in the
+    context of the last stage's COPY lines.
     """
 
     stages: tuple[str, ...]
@@ -40,7 +39,7 @@ class DockerfileFacts:
     copied: tuple[str, ...] = ()
 
     def says_what_is_started(self, target: str | None) -> bool:
-        """True for a frontend that may do anything. `target` is a stage by name or number, None the last one."""
+        """True if the stage starts something, or a frontend may. `target` is a stage by name or number, None the last one."""
         if self.syntax and not self.stages:
             return True
         last = len(self.stages) - 1
@@ -60,7 +59,7 @@ class DockerfileFacts:
 
 
 def read_dockerfile(text: str) -> DockerfileFacts:
-    """Return what the platform needs to know; no text is refused here."""
+    """Return the facts that planning needs; no text is refused here."""
     lines = text.split("\n")
     directives = _directives(lines)
     arguments: dict[str, str] = {}
@@ -114,7 +113,7 @@ def _directives(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _instructions(lines: Iterable[str], escape: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each instruction's name in capitals and its words, here-documents passed over."""
+    """Yield each instruction's name in capitals and its words, without here-documents."""
     rest = iter(lines)
     for line in rest:
         if not line.strip() or line.lstrip().startswith("#"):
@@ -131,7 +130,7 @@ def _instructions(lines: Iterable[str], escape: str) -> Iterator[tuple[str, list
 
 
 def _continued(line: str, rest: Iterator[str], escape: str) -> Iterator[str]:
-    """Yield the parts of a line that goes on in the next ones, without comments and empty lines between them."""
+    """Yield the parts of a line that continues in the next lines, without comments and empty lines between them."""
     while True:
         text = line.rstrip()
         if not text.endswith(escape) or text.endswith(2 * escape):

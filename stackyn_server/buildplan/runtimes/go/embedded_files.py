@@ -1,4 +1,4 @@
-"""What a Go program has inside of it: the files that `//go:embed` names in the packages that it is made of. Pure.
+"""Finds the files that a Go program embeds: those that `//go:embed` names in the program's packages. Pure.
 
 Sources: the documentation of Go's package embed and of `go help buildconstraint`.
 """
@@ -18,16 +18,16 @@ _DIRECTIVE = re.compile(r"^[ \t]*//go:embed[ \t]+(\S[^\n]*)$", re.MULTILINE)
 _PATTERN = re.compile(r"\"([^\"]+)\"|`([^`]+)`|(\S+)")
 _QUOTED = re.compile(r'"([\w.~/-]{1,300})"')
 _CONSTRAINT = re.compile(r"^//go:build[ \t]+([^\n]{1,300})$", re.MULTILINE)
-# What holds for a program that is built here. Every other tag is set by hand, or for another system.
+# The tags that hold for a build here. Every other tag is set by hand, or for another system.
 _TRUE_TAGS = re.compile(r"linux|unix|amd64|arm64|cgo|gc|go1\.\d+")
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPattern:
-    """A pattern of the file `source`. `path` is the same from the root directory, without what stands before a colon.
+    """A pattern of the file `source`. `path` is the pattern from the root directory, without a prefix such as `all:`.
 
-    `with_hidden`: what begins with a dot or an underscore is taken out of folders too.
+    `with_hidden`: folders are embedded with their files whose names begin with a dot or an underscore.
     """
 
     source: str
@@ -37,7 +37,7 @@ class EmbeddedPattern:
 
     @property
     def fixed_path(self) -> str:
-        """The file or folder that is there before any wildcard."""
+        """The part of the path before any wildcard: a file or folder."""
         parts = self.path.split("/")
         fixed = next((number for number, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
         return "/".join(parts[:fixed])
@@ -58,7 +58,7 @@ class EmbeddedPattern:
 def embedded_patterns(
     project: Project, programs: Iterable[str], modules: Mapping[str, str]
 ) -> list[EmbeddedPattern]:
-    """Return what the programs in these folders embed, by themselves and by the packages that they import.
+    """Return the patterns that the programs in these folders embed, themselves and in the packages that they import.
 
     `modules` maps the name of each module that is part of the build to its folder.
     """
@@ -112,7 +112,7 @@ def _package_folder(imported: str, modules: Mapping[str, str]) -> str | None:
 
 
 def _is_built(text: str) -> bool:
-    """True unless the tags of a file leave it out of a usual build. Parentheses are rare, and read past."""
+    """True unless a file's tags exclude it from a usual build. Parentheses are rare and are ignored."""
     constraint = _CONSTRAINT.search(text)
     if constraint is None:
         return True

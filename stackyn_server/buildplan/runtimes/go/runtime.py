@@ -27,7 +27,7 @@ from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_
 
 MODULE, WORKSPACE = "go.mod", "go.work"
 VERSION_FILE = ".go-version"
-# The Go toolchain fetches itself in the version that a file pins; older ones than this can't be fetched so.
+# The Go toolchain downloads the version that a file pins, from this version on.
 _FIRST_FETCHED = (1, 21)
 _MOST_SOURCES = 400
 _DEEPEST = 4
@@ -37,7 +37,7 @@ _NOT_COMMANDS = re.compile(
 )
 _PREFERRED = ("server", "web", "api", "app", "main", "serve", "http")
 _MAIN_PACKAGE = re.compile(r"^package\s+main\b", re.MULTILINE)
-# Generators of code have this above their package.
+# Code generators have this line above their package.
 _IGNORED = re.compile(r"^//(?:go:build| ?\+build)[ \t]+ignore\b", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^[ \t]*(go|toolchain|module)[ \t]+(\S+)", re.MULTILINE)
 
@@ -116,9 +116,9 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _embedded_frontends(project: Project, programs: list[str]) -> list[EmbeddedFrontend]:
-    """Return what makes the folders that the programs embed, as far as they are not in the repository.
+    """Return the frontends that build the embedded folders which the repository lacks.
 
-    Refuses what nothing makes, unless the owner's own commands may.
+    Raises `DeploymentFailed` for a folder that nothing builds, unless the owner's own commands may build it.
     """
     patterns = embedded_patterns(project, programs, _modules(project))
     built = embedded_frontends(project, (pattern.fixed_path for pattern in patterns))
@@ -149,7 +149,7 @@ def _environment(requested: VersionRequest | None) -> list[str]:
 
 
 def _exact(requested: VersionRequest) -> str | None:
-    """Return the full version that a file pins, where the tools can fetch it by themselves."""
+    """Return the full version that a file pins, if the toolchain can download it itself."""
     match = re.fullmatch(r"(?:go)?(\d+)\.(\d+)\.(\d+)", requested.requirement.text)
     if match is None or (int(match[1]), int(match[2])) < _FIRST_FETCHED:
         return None
@@ -167,9 +167,9 @@ def _build(project: Project, folders: list[str]) -> list[str]:
 
 
 def _commands(project: Project) -> list[str]:
-    """Return the folders with a `package main`, of the root as an empty text, those nearest to the root first.
+    """Return the folders with a `package main`, the nearest to the root first; the root is an empty text.
 
-    Without a workspace, Go builds what is in the module of the root only.
+    Without a workspace, Go builds only the root's module.
     """
     modules = (
         ()
@@ -207,7 +207,7 @@ def _chosen_folder(project: Project, commands: list[str]) -> str:
 
 
 def _name(project: Project, folder: str) -> str:
-    """Return what the program of a folder is called, as `go install` would."""
+    """Return the name of a folder's program, as `go install` would name it."""
     name = folder.rpartition("/")[2] or _module_name(project)
     return name if is_plain(name) and "/" not in name else "app"
 
@@ -228,7 +228,7 @@ def _directives(project: Project, path: str) -> dict[str, str]:
 
 
 def _requested_version(project: Project) -> VersionRequest | None:
-    """Return the version: pinned by a file of a version manager, else the least one that go.mod or go.work wants."""
+    """Return the version that a version manager's file pins, else the lowest that go.work or go.mod allows."""
     pinned = version_in_tool_files(project.text, "go", Dialect.NPM) or version_in_file(
         project.text(VERSION_FILE), VERSION_FILE, Dialect.NPM
     )

@@ -1,4 +1,4 @@
-"""What a build of Java leaves and how it is run: shared by Maven and Gradle."""
+"""The output of a Java build and how it is run: shared by Maven and Gradle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PORTS = {
     "micronaut": "-Dmicronaut.server.port=$PORT",
     "helidon": "-Dserver.port=$PORT -Dserver.host=0.0.0.0",
 }
-# Puts what runs into /app/run: the folder that Quarkus makes, else of the archives with a main class the outermost.
+# Copies the program to /app/run: Quarkus' folder, else the archive with a main class whose path is the shortest.
 GATHER = " && ".join(
     (
         "mkdir run",
@@ -32,7 +32,7 @@ GATHER = " && ".join(
 
 @dataclass(frozen=True, slots=True)
 class JavaBuild:
-    """`command` builds; `outcome` are the instructions that put what runs into place; `start` runs it."""
+    """`command` builds; `outcome` are the instructions that put its output into place; `start` runs it."""
 
     command: str
     start: str

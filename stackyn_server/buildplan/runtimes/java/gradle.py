@@ -1,4 +1,4 @@
-"""Java and Kotlin built by Gradle: what its scripts say of the program and the version."""
+"""Java and Kotlin built by Gradle: the program and the version from its scripts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def gradle_version(project: Project) -> VersionRequest | None:
         if path.rpartition("/")[2] not in GRADLE or not (text := project.text(path)):
             continue
         if match := _GRADLE_VERSION.search(text):
-            # A toolchain is that release and no other; the rest are the least one.
+            # A toolchain is an exact release; the other settings are the lowest one.
             exact = _IS_TOOLCHAIN.search(text)
             return VersionRequest.read(match[1] if exact else f">={match[1]}", path)
     return None

@@ -1,4 +1,4 @@
-"""Java built by Maven: what its poms say of the archive, the main class and the version."""
+"""Java built by Maven: the archive, the main class and the version from its poms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PACKAGE = re.compile(r"^[ \t]*package[ \t]+([\w.]+)", re.MULTILINE)
 _MAIN_CLASS = re.compile(
     r"<(?:mainClass|exec\.mainClass|start-class|main\.class|main-class)>\s*([\w.$]+)\s*<"
 )
-# Plugins of Maven that make an archive which `java -jar` runs by itself.
+# Maven plugins that make an archive which `java -jar` can run.
 _PACKERS = re.compile(
     r"<artifactId>\s*(?:spring-boot-maven-plugin|maven-shade-plugin|maven-assembly-plugin|quarkus-maven-plugin|"
     r"micronaut-maven-plugin|helidon-maven-plugin|spring-boot-starter-parent)\s*<"
 )
-# What Maven itself calls the language's release, in the order in which one wins over the next.
+# Maven's names for the language's release; the first one in this order wins.
 _POM_VERSIONS = (
     "maven.compiler.release", "java.version", "maven.compiler.target", "maven.compiler.source", "jdk.version",
     "release", "jvmToolchain",
@@ -93,14 +93,14 @@ def _without_comments(text: str) -> str:
 
 
 def _jar_plugin(poms: str) -> str:
-    """Return the configuration of the plugin that makes the archive, where a main class makes it runnable."""
+    """Return the configuration of the archive's plugin, in which a main class makes the archive runnable."""
     start = poms.find("<artifactId>maven-jar-plugin<")
     end = poms.find("</plugin>", start)
     return poms[start:end] if 0 <= start < end else ""
 
 
 def _main_class(project: Project, poms: str) -> tuple[str, str] | None:
-    """Return (module's folder, class): as the pom names it, else the first source with a main method."""
+    """Return (module's folder, class): the pom's main class, else the first source with a main method."""
     named_class = _MAIN_CLASS.search(poms)
     for path in source_files(project.files):
         text = project.text(path) or ""
@@ -119,7 +119,7 @@ def _main_class(project: Project, poms: str) -> tuple[str, str] | None:
 
 
 def pom_version(project: Project) -> VersionRequest | None:
-    """Return the least version of Java that the pom compiles for."""
+    """Return the lowest version of Java that the pom compiles for."""
     text = _without_comments(project.text(POM) or "")
     for name in _POM_VERSIONS:
         if match := re.search(rf"<{re.escape(name)}>\s*(?:1\.)?(\d+)\s*<", text):

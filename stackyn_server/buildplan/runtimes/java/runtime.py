@@ -48,7 +48,7 @@ def _plan(project: Project) -> BuildPlan | None:
     build = maven_build(project, reasons) if is_maven else gradle_build(project, reasons)
     command, outcome, copy = build.start, build.outcome, build.copy
     if configured := configured_command(project):
-        # It names files where the build leaves them.
+        # The owner's command names files where the build leaves them.
         command, outcome, copy = configured[0], (), COPY_APP
         reasons.append(configured[1])
     steps = [
@@ -63,7 +63,7 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _requested_version(project: Project, is_maven: bool) -> VersionRequest | None:
-    """Return the version: pinned by a file, else what the build compiles for, which newer ones can do as well."""
+    """Return the version that a file pins, else the one that the build compiles for, which newer ones can run too."""
     if pinned := version_in_tool_files(project.text, "java", Dialect.NPM) or version_in_file(
         project.text(VERSION_FILE), VERSION_FILE, Dialect.NPM
     ):
@@ -81,7 +81,7 @@ def _requested_version(project: Project, is_maven: bool) -> VersionRequest | Non
 
 
 def _major(requested: VersionRequest) -> VersionRequest | None:
-    """Return the same for the major number only: a JDK's update is not what a project depends on."""
+    """Return the request for the major version only: a project does not depend on a JDK's update."""
     match = re.search(r"(?:^|-)(?:1\.)?(\d+)", requested.requirement.text)
     requirement = parse_requirement(match[1]) if match else None
     return VersionRequest(requirement, requested.origin) if requirement else None

@@ -56,7 +56,7 @@ class Workspace:
 def find_workspace(project: Project) -> Workspace | None:
     """Return the workspace of the root directory's package; None without a package.json.
 
-    The workspace's root is the nearest folder above whose patterns name the root directory.
+    Its root is the nearest folder above whose patterns name the root directory, else that directory itself.
     """
     own = read_manifest(project)
     if own is None:

@@ -1,6 +1,6 @@
-"""What a Rust program has inside of it: the folders that rust-embed and include_dir name in its sources. Pure.
+"""Finds the folders that a Rust program embeds: those that rust-embed and include_dir name in its sources. Pure.
 
-Sources: the documentation of these crates; both read a relative folder from that of the package's manifest.
+Sources: the documentation of these crates; both resolve a relative folder from the folder of the package's manifest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OF_MANIFEST = "$CARGO_MANIFEST_DIR/"
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedFolder:
-    """A folder that the file `source` has put inside of the program, as it is `written` there and from the root."""
+    """A folder that the file `source` embeds: its path as written there, and from the root directory."""
 
     source: str
     written_path: str
@@ -29,7 +29,7 @@ class EmbeddedFolder:
 
 
 def embedded_folders(project: Project, manifests: Iterable[str]) -> list[EmbeddedFolder]:
-    """Return what the packages of these manifests embed."""
+    """Return the folders that the packages of these manifests embed."""
     return [folder for manifest in manifests for folder in _of_package(project, manifest)]
 
 

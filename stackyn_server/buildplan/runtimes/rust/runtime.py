@@ -44,7 +44,7 @@ _PROGRAM = re.compile(r"src/bin/([^/]+?)(?:\.rs|/main\.rs)")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program, and the package and the manifest that it is built by."""
+    """A program, with its package and the manifest that builds it."""
 
     name: str
     package: str
@@ -72,8 +72,8 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _workspace(project: Project) -> tuple[Project, str]:
-    """Return the workspace above the root directory that has it as a member, and the way there: its manifest, its lock
-    and the packages beside are needed. Else the project itself, with an empty way."""
+    """Return the workspace above that has the root directory as a member, and the member's folder in it: the build
+    needs the workspace's manifest, lock file and packages. Else return the project itself and an empty text."""
     parts = (project.options.root_directory or "").split("/")
     is_root = "workspace" in toml(project, MANIFEST)
     for size in range(len(parts) - 1, -1, -1) if parts != [""] and not is_root else ():
@@ -89,7 +89,7 @@ def _workspace(project: Project) -> tuple[Project, str]:
 
 
 def _project_from(project: Project, ancestor: str, folder: str) -> Project:
-    """Return the same project from a folder above, where the owner's commands go to their own folder first."""
+    """Return the project from a folder above; the owner's commands change to their own folder first."""
     options = project.options
     install, build = (
         command and f"cd {folder} && {command}"
@@ -101,7 +101,7 @@ def _project_from(project: Project, ancestor: str, folder: str) -> Project:
 
 
 def _plan_package(project: Project, folder: str) -> BuildPlan | None:
-    """Plan the package in a folder of a workspace, or whatever the project has."""
+    """Plan the package in a folder of a workspace; without a folder, plan the project's programs."""
     programs = _programs(project)
     if folder:
         programs = [program for program in programs if program.manifest == f"{folder}/{MANIFEST}"]
@@ -125,7 +125,7 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
     else:
         program = _chosen_program(_of_default_members(project, programs))
         command, built = f"bin/{program.name}", [program]
-        if folder:  # where it would find its files
+        if folder:  # the program expects its files there
             command = f"cd {folder} && {'../' * (folder.count('/') + 1)}{command}"
         reasons.append(f"Its program {program.name} is built and run.")
         if other_programs := [f"bin/{rest.name}" for rest in programs if rest != program]:
@@ -153,9 +153,10 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
 
 
 def _embedded_frontends(project: Project, programs: list[Program]) -> list[EmbeddedFrontend]:
-    """Return what makes the folders that the programs embed, as far as they are not in the repository.
+    """Return the frontends that build the embedded folders which the repository lacks.
 
-    Refuses what nothing makes, unless the owner's own commands or the package's build script may.
+    Raises `DeploymentFailed` for a folder that nothing builds, unless the owner's commands or the package's build
+    script may build it.
     """
     members = _members(project, toml(project, MANIFEST))
     folders = embedded_folders(project, dict.fromkeys((MANIFEST, *members)))
@@ -193,7 +194,7 @@ def _refuse_other_builders(project: Project, folder: str) -> None:
 
 
 def _environment(project: Project, programs: list[Program]) -> list[str]:
-    """Return where programs are found, and what has frameworks listen for visitors: Rocket does so on loopback only."""
+    """Return the search path, and the variables that make Rocket listen on all addresses instead of loopback."""
     manifests = [toml(project, path) for path in {MANIFEST, *(program.manifest for program in programs)}]
     if not any("rocket" in table(manifest, "dependencies") for manifest in manifests):
         return [PATH_OF_PROGRAMS]
@@ -203,10 +204,10 @@ def _environment(project: Project, programs: list[Program]) -> list[str]:
 def _build(project: Project, programs: list[Program]) -> list[str]:
     install = [run(project.options.install_command, "rust")] if project.options.install_command else []
     if project.options.build_command:
-        # Its own words for where the outcome is keep their meaning.
+        # The owner's command may name Cargo's usual output folder.
         return [*install, "ENV CARGO_TARGET_DIR=/app/target", run(project.options.build_command, "rust")]
     locked = " --locked" if project.has(LOCK) else ""
-    # By their manifests: a package may be called like one that it depends on.
+    # Named by manifest: a package may have the same name as one that it depends on.
     builds = [
         f"cargo build --release{locked} --manifest-path {manifest}"
         + "".join(f" --bin {program.name}" for program in programs if program.manifest == manifest)
@@ -216,8 +217,8 @@ def _build(project: Project, programs: list[Program]) -> list[str]:
         f"cp /cache/target/release/{program.name} bin/ && ln -s ../../bin/{program.name} target/release/{program.name}"
         for program in programs
     ]
-    # Cargo tells by the time of a file whether it has changed, and a commit's files are as old as the commit: without
-    # the first command an earlier build's outcome could be taken for this one's.
+    # Cargo detects changes by a file's time, and a commit's files are as old as the commit: without the first command,
+    # Cargo could reuse the output of an earlier build.
     steps = ("find . -type f -exec touch {} +", *builds, "mkdir -p bin target/release", *outcomes)
     return [*install, run(" && ".join(steps), "rust")]
 
@@ -232,13 +233,13 @@ def _programs(project: Project) -> list[Program]:
 
 
 def _of_default_members(project: Project, programs: list[Program]) -> list[Program]:
-    """Leave those that Cargo itself would build, where the workspace says which: `default-members`."""
+    """Return the programs that Cargo builds by default (`default-members`); all if the workspace names none."""
     defaults = _members(project, toml(project, MANIFEST), "default-members")
     return [program for program in programs if program.manifest in defaults] or programs
 
 
 def _members(project: Project, root: Table, key: str = "members") -> list[str]:
-    """Return the manifests of a workspace's members: `members` holds folders and patterns of them."""
+    """Return the manifests of a workspace's members, which are given as folders and patterns of folders."""
     patterns = [member.removeprefix("./").strip("/") for member in texts_at(root, "workspace", key)]
     excluded = {member.strip("/") for member in texts_at(root, "workspace", "exclude")}
     members = []
@@ -300,13 +301,13 @@ def _chosen_program(programs: list[Program]) -> Program:
 
 
 def _requested_version(project: Project) -> VersionRequest | None:
-    """Return the version: pinned by a toolchain file, else the least one that the packages say they need."""
+    """Return the version that a toolchain file pins, else the lowest version that the packages need."""
     for path in TOOLCHAIN_FILES:
         text = project.text(path) or ""
         channel = text_at(toml(project, path), "toolchain", "channel") if "[" in text else text.strip()
         if channel:
             requirement = parse_requirement(channel.split("-x86")[0].split("-aarch")[0])
-            # `nightly` and `beta` are no release of anybody's.
+            # `nightly` and `beta` have no version number.
             return VersionRequest(requirement or Requirement(channel, ()), f"`{path}`")
     if pinned := version_in_tool_files(project.text, "rust", Dialect.NPM):
         return pinned

@@ -37,8 +37,8 @@ _SETTING = r"^[ \t]*{name}[ \t]*[:=][ \t]*['\"]?([\w./-]+)['\"]?[ \t]*(?:#.*)?$"
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """`find` returns the file that makes a project one of this kind, among `files`, one of which is enough where the
-    owner names the generator. Where the pages go is a setting in that file, else the default."""
+    """`find` returns the file, one of `files`, that makes a project this generator's; any of them is enough if the
+    owner names the generator. `setting` in that file names the folder of the pages, else it is `default`."""
 
     name: str
     title: str
@@ -80,7 +80,7 @@ def _has_pages_in_root(project: Project) -> bool:
 
 
 def _mkdocs(project: Project) -> str | None:
-    """Return the configuration, unless a program beside it is what serves: many have their documentation so."""
+    """Return the configuration, unless it is the documentation of a program in the repository, as many have."""
     config = project.first(MKDOCS_FILES)
     if config is None or ("docs" not in project.folders and "docs_dir" not in (project.text(config) or "")):
         return None
@@ -126,7 +126,7 @@ def _build_mkdocs(project: Project) -> list[str]:
 
 
 def _own_package(project: Project) -> list[str]:
-    """Return the package that the pages document, which they may read or be made by, and what it names for them."""
+    """Return pip arguments for the documented package, which the pages may import, and its documentation packages."""
     manifest = toml(project, PYPROJECT)
     extras = table(manifest, "project", "optional-dependencies")
     groups = table(manifest, "dependency-groups")
@@ -140,7 +140,7 @@ def _own_package(project: Project) -> list[str]:
 
 
 def _mkdocs_packages(project: Project) -> list[str]:
-    """Return what the configuration needs: its theme, and the best known plugins by the packages that bring them."""
+    """Return the packages that the configuration needs: for its theme and for the best known plugins."""
     text = project.text(project.first(MKDOCS_FILES) or "") or ""
     material = re.search(r"\bname:[ \t]*['\"]?material\b|^theme:[ \t]*['\"]?material\b", text, re.MULTILINE)
     plugin_packages = {
@@ -174,7 +174,7 @@ def _runtime(generator: Generator) -> Runtime:
     def needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
         if files.isdisjoint(generator.files):
             return ()
-        # A program beside the documentation is what serves.
+        # A program beside the documentation is served instead.
         programs = candidate_files(files) if generator.files == MKDOCS_FILES else ()
         return (*generator.files, CONFIG, GEMFILE, PYPROJECT, ".hugo-version", *TOOL_FILES, *programs)
 

@@ -21,16 +21,16 @@ FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "do
 # Railpack's and Cloud Foundry's file of a static site: `root: folder`, `index_fallback: true`, `pushstate: enabled`.
 STATICFILE = "Staticfile"
 NETLIFY, VERCEL = "netlify.toml", "vercel.json"
-# Never a page: the repository's own business. What else starts with a dot the web server does not give out.
+# Never a page: files of the repository itself. The web server refuses all other names that start with a dot.
 NOT_PAGES = (
     "**/.git*", "**/.env*", "**/.dockerignore", STATICFILE, NETLIFY, VERCEL, *WRANGLER_FILES, "stackyn.toml",
     "Procfile",
 )  # fmt: skip
-# Languages that no browser reads; those which one can be taught to are named by the page.
+# Languages that no browser runs; a page names the sources that a script makes the browser run.
 _SOURCES = (
     ".py", ".rb", ".php", ".go", ".rs", ".java", ".kt", ".cs", ".ex", ".exs", ".pl", ".sh", ".ps1", ".bat", ".sql",
 )  # fmt: skip
-# Where other hosts have small programs beside a site.
+# Folders where other hosts run small programs beside a site.
 _FUNCTIONS = ("api/", "cgi-bin/", "functions/", "netlify/")
 _MODULE = re.compile(r"<script\b[^<>]{0,300}\bsrc=['\"]([^'\"]{1,200}\.(?:tsx?|mts|jsx|vue|svelte))['\"]")
 _LONGEST_PAGE = 256_000
@@ -51,7 +51,7 @@ def _plan(project: Project) -> BuildPlan | None:
         return None
     shown = f"{folder}/{INDEX}".removeprefix("./")
     manifest_and_language = manifest_of_language(project.files)
-    # Only that folder is copied: what lies beside it is not public.
+    # Only that folder is copied: files beside it are not public.
     is_folder_set = folder != "." and (
         project.is_set_to(RUNTIME.name) or project.options.is_set_by_owner("publish_directory")
     )
@@ -89,7 +89,7 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _sources(project: Project) -> list[str]:
-    """Return the scripts beside the home page that are for no browser, unless the page names them."""
+    """Return the scripts beside the home page that no browser runs and that the page does not name."""
     page = project.text(INDEX) or ""
     scripts = (
         path
@@ -100,7 +100,7 @@ def _sources(project: Project) -> list[str]:
 
 
 def _folder(project: Project) -> str | None:
-    """Return the folder that is served, as the owner says, else where a home page is; the root as a dot."""
+    """Return the folder to serve: the owner's, else the one with a home page; the root is a dot."""
     publish_directory = project.options.publish_directory
     if publish_directory is None and (match := _ROOT.search(project.text(STATICFILE) or "")):
         publish_directory = match[1]
@@ -114,7 +114,7 @@ def _folder(project: Project) -> str | None:
             publish_directory == project.options.publish_directory
             and not project.options.is_set_by_owner("publish_directory")
         )
-        if not is_from_host:  # whose build would make it
+        if not is_from_host:  # the other host's build would make it
             raise undetected(
                 f"The folder {folder} that is to be served is not in the repository.",
                 "Correct the publish directory, or set the build command that makes it.",
@@ -126,7 +126,7 @@ def _folder(project: Project) -> str | None:
 
 
 def _unbuilt(page: str) -> str | None:
-    """Return the script of a page that a tool has to build first; none of a page that does so in the browser."""
+    """Return the page's script that a tool has to build first; None if the page builds it in the browser."""
     match = _MODULE.search(page[:_LONGEST_PAGE])
     return None if match is None or "babel" in page.lower() else match[1]
 
@@ -136,9 +136,9 @@ def _is_there(project: Project, folder: str) -> bool:
 
 
 def is_single_page(project: Project, tool_default: bool = False) -> bool:
-    """Return whether unknown paths show the home page: as the owner says, else as the tool that built the site does.
+    """Return whether unknown paths show the home page: by the owner's settings, else by the site tool's default.
 
-    A 404.html among the pages speaks against it as well; the web server looks for that, because a build may make it.
+    The web server itself looks for a 404.html, which prevents this too, because a build may make that file.
     """
     if match := _FALLBACK.search(project.text(STATICFILE) or ""):
         return match[1].lower() in ("true", "enabled", "yes", "on")
@@ -166,9 +166,9 @@ def _rules(value: object) -> list[Table]:
 
 
 def site_dockerfile(project: Project, *files: str, single_page: bool = False) -> str:
-    """Return the stage that serves a site: `files` are the lines which put it into /srv/site.
+    """Return the stage that serves a site: `files` are the lines that copy the site to /srv/site.
 
-    `single_page` is what the tool that built it says; the owner's word wins.
+    `single_page` is the site tool's default; the owner's settings win.
     """
     fallback = ["ENV SINGLE_PAGE=1"] if is_single_page(project, single_page) else []
     lines = [
