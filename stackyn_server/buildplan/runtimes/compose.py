@@ -21,7 +21,7 @@ _PORT = re.compile(r"(?:.*:)?(\d{1,5})(?:-\d+)?(?:/tcp)?")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`folder`, `file` and `target` say what is built, None for an image that is pulled."""
+    """`folder`, `file` and `target` are the build's, None for an image that is pulled."""
 
     name: str
     image: str | None
@@ -121,7 +121,7 @@ def _ports(service: Table) -> tuple[int, ...]:
         entries = service.get(key)
         for entry in entries if isinstance(entries, list) else ():
             text = str(entry.get("target", "")) if isinstance(entry, Mapping) else str(entry)
-            # `${PORT:-80}:80`: what stands for the host's side may be a variable.
+            # `${PORT:-80}:80`: the host's side may be a variable.
             if (match := _PORT.fullmatch(text)) and 0 < int(match[1]) < 65536:
                 ports.append(int(match[1]))
         if ports:
@@ -139,7 +139,7 @@ def _ambiguous(path: str, services: list[Service], serving: list[Service]) -> Ex
 
 
 def only_images(project: Project) -> str | None:
-    """Return the services of a Compose file that builds nothing, for the sentence that refuses it; None otherwise."""
+    """Return the sentence that refuses a Compose file that builds nothing; None otherwise."""
     path = project.first(NAMES)
     if path is None:
         return None

@@ -86,7 +86,7 @@ def _names(project: Project, script: str) -> list[str]:
 
 
 def _find_program(names: list[str]) -> str:
-    """Return the command that makes bin/start-app a link to what was built: by name, else the only program."""
+    """Return the command that links bin/start-app to the built program: by name, else the only one."""
     return " && ".join(
         (
             "mkdir -p bin",

@@ -64,7 +64,7 @@ def _plan(project: Project) -> BuildPlan | None:
             "Its `build` task is run." if not project.options.build_command else "The build command is run."
         )
         lines.append(run(build))
-    # Packages are kept in the image: a start needs no network.
+    # The image has the packages, so a start needs no network.
     environment = ("DENO_DIR=/app/.deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1",)
     text = one_stage(
         project,

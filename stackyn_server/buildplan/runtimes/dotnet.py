@@ -75,8 +75,8 @@ def _plan(project: Project) -> BuildPlan | None:
         reasons.append(configured[1])
     else:
         command = f"dotnet {shlex.quote(f'{folder}/{_assembly(path, text)}.dll')}"
-    # From outside, because global.json asks for a patch of the SDK that was current when it was written: the image has
-    # the newest of that framework.
+    # Published from `/`, where the SDK ignores global.json: that asks for the patch that was current when it was
+    # written, and the image has the newest.
     publish = project.options.build_command or (
         f"cd / && dotnet publish {shlex.quote(f'/app/{way}{path}')} --configuration Release --output /app/{folder}"
     )
@@ -109,8 +109,8 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _with_references(project: Project, path: str) -> tuple[str, str]:
-    """Return (folder, way): the folder, from the top, that holds a project and all those that it refers to, and the way
-    from there to the root directory, with a slash behind it; empty where the root directory is that folder."""
+    """Return (folder, way): the folder, from the top, that has a project and all projects that it references, and the path
+    from there to the root directory with a slash at its end; empty if the root directory is that folder."""
     root = project.options.root_directory or ""
     if not root or not is_plain(root):
         return root, ""
@@ -127,9 +127,9 @@ def _with_references(project: Project, path: str) -> tuple[str, str]:
 
 
 def _with_sdk(project: Project, choice: ImageChoice) -> ImageChoice:
-    """Have the SDK of global.json build where it is a newer one: it builds older frameworks, which stay what runs.
+    """Build with the SDK of global.json if it is newer: it builds for older frameworks, and the app runs on its own.
 
-    Raises `DeploymentFailed` with VERSION_UNAVAILABLE for one that is not here.
+    Raises `DeploymentFailed` with VERSION_UNAVAILABLE for an SDK that is not available.
     """
     global_settings = json_with_comments(project, GLOBAL)
     version = ".".join((text_at(global_settings, "sdk", "version") or "").split(".")[:2])
@@ -152,7 +152,7 @@ def _chosen_project(project: Project, paths: list[str]) -> str:
     if any_device := next((path for path, text in programs.items() if _DEVICES.search(text)), None):
         programs = {path: text for path, text in programs.items() if not _DEVICES.search(text)}
     web = [path for path, text in programs.items() if _sdk(text).endswith((".Web", _IN_BROWSERS))]
-    if len(web) > 1:  # one serves, and brings the other along
+    if len(web) > 1:  # the server serves the pages of the other
         web = [path for path in web if not _sdk(programs[path]).endswith(_IN_BROWSERS)] or web
     console_programs = [
         path for path, text in programs.items() if _OUTPUT.search(text) or _sdk(text).endswith(".Worker")
@@ -183,7 +183,7 @@ def _chosen_project(project: Project, paths: list[str]) -> str:
 
 
 def _can_be_named(path: str) -> bool:
-    """True for what a command can name, spaces included, as Visual Studio's projects often have them."""
+    """True for a path that a command can name. Spaces are allowed: Visual Studio's projects often have them."""
     return is_plain(path.replace(" ", "_"))
 
 
@@ -200,8 +200,8 @@ def _assembly(path: str, text: str) -> str:
 
 
 def _requested_version(project: Project, text: str) -> VersionRequest | None:
-    """Return the version: of the SDK in global.json, else of the framework; a newer SDK builds older ones, but what
-    runs has to be that framework's own."""
+    """Return the version of the framework, else of the SDK in global.json: a newer SDK builds for older frameworks, but
+    the app needs its own framework to run."""
     framework = _FRAMEWORK.search(text) or _FRAMEWORK.search(project.text("Directory.Build.props") or "")
     if framework:
         return VersionRequest.read(framework[1], "TargetFramework")

@@ -51,7 +51,7 @@ def _plan(project: Project) -> BuildPlan | None:
     ]
     steps += _build(project, text, packages, is_phoenix, reasons)
     if configured:
-        # Commands such as `mix phx.server` need the tools that a release leaves behind.
+        # Commands such as `mix phx.server` need tools that a release does not contain.
         reasons.append(configured[1])
         command, copies = configured[0], (COPY_APP,)
         if re.search(r"\b(?:mix|elixir|iex)\b", command):
@@ -106,7 +106,7 @@ def _requested_version(project: Project, text: str) -> VersionRequest | None:
         project.text(VERSION_FILE), VERSION_FILE, Dialect.RUBY
     )
     if pinned:
-        # 1.16.2-otp-26 is Elixir 1.16.2 for a release of Erlang.
+        # 1.16.2-otp-26 is Elixir 1.16.2 for Erlang/OTP 26.
         requirement = parse_requirement(pinned.requirement.text.split("-otp")[0], Dialect.RUBY)
         return VersionRequest(requirement, pinned.origin) if requirement else None
     if match := _VERSION.search(text):

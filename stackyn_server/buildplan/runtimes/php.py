@@ -24,11 +24,11 @@ VERSION_FILE = ".php-version"
 # Folders that frameworks serve from: Laravel and Symfony, Drupal and Yii, CakePHP.
 FOLDERS = ("public", "web", "webroot", "public_html", "htdocs", "www")
 IGNORED = ("vendor", "node_modules")
-# Heroku's own servers, which its PHP is made with: their folder counts, and the image's server serves it.
+# Heroku's server commands: the image's own server serves the folder that they name.
 _HEROKU = re.compile(
     r"(?:exec +)?(?:[\w./-]+/)?heroku-php-(?:apache2|nginx)(?: +-[CcFilpt] +\S+| +-v)*(?: +([\w./-]+))?"
 )
-# What the PHP image has beside the language's core; scripts of the image and this list go together.
+# The PHP image's extensions; the scripts of the image and this list must agree.
 EXTENSIONS = frozenset(
     (
         "apcu", "bcmath", "bz2", "calendar", "ctype", "curl", "date", "dom", "exif", "fileinfo", "filter", "ftp", "gd",
@@ -52,8 +52,8 @@ def _is_php(files: frozenset[str]) -> bool:
 
 
 def _is_page_with_scripts(files: frozenset[str]) -> bool:
-    """True for a page with scripts of PHP beside it, such as forms/contact.php: a web server of plain files would
-    publish their source."""
+    """True for a page with PHP scripts beside it, such as forms/contact.php: a web server of plain files would publish
+    their source."""
     return (
         "index.html" in files
         and not has_other_app(files)
@@ -99,7 +99,7 @@ def _plan(project: Project) -> BuildPlan | None:
         "COMPOSER_CACHE_DIR=/cache/composer",
     ]
     if project.has(LARAVEL):
-        # Its log goes into a file of the container else.
+        # Without it, Laravel logs into a file of the container.
         environment.append("LOG_CHANNEL=stderr")
     elif project.has(SYMFONY):
         environment[1] = "APP_ENV=prod"
@@ -110,7 +110,7 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _document_root(project: Project) -> str | None:
-    """Return the folder to serve, of the root as an empty text; a front controller in a public folder wins."""
+    """Return the folder to serve, empty for the root; a front controller in a public folder wins."""
     for folder in FOLDERS:
         if project.has(f"{folder}/index.php"):
             return folder

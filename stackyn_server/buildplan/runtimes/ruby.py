@@ -30,7 +30,7 @@ _PIPELINES = (
 _NEEDS_NODE = (
     "execjs", "mini_racer", "uglifier", "autoprefixer-rails", "coffee-rails", "webpacker", "react-rails",
 )  # fmt: skip
-# What gems are compiled with and what they need where they run, by names that all suites of Debian have.
+# The Debian packages that gems need to be compiled and to run, by names that all suites have.
 _LIBRARIES = {
     "pg": ("libpq-dev", "libpq5"), "mysql2": ("default-libmysqlclient-dev", "libmariadb3"),
     "sqlite3": ("libsqlite3-dev", "libsqlite3-0"), "ruby-vips": ("libvips-dev", "libvips42"),
@@ -93,7 +93,7 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _is_tool(project: Project) -> bool:
-    """True for Ruby that only helps beside a page or an app in another language, as a Gemfile for fastlane does."""
+    """True for Ruby that is only a tool of a page or of an app in another language, such as fastlane's Gemfile."""
     if not project.has(GEMFILE):
         is_web = project.has(RACK) or any(_SINATRA.search(project.text(script) or "") for script in SCRIPTS)
         return project.has(NODE_MANIFEST) or (project.has("index.html") and not is_web)
@@ -110,7 +110,7 @@ _ENVIRONMENT = (
     "APP_ENV=production",
     "RAILS_LOG_TO_STDOUT=1",
     "RAILS_SERVE_STATIC_FILES=1",
-    # Ruby's many threads fragment the memory of the C library's own allocator.
+    # With Ruby's many threads, the C library's own allocator fragments the memory.
     "LD_PRELOAD=libjemalloc.so.2",
 )
 
@@ -123,7 +123,7 @@ def _gems(project: Project) -> frozenset[str]:
 
 
 def _other_patch(project: Project, version: str, reasons: list[str]) -> list[str]:
-    """Return the step that has Bundler do with the patch of Ruby that is there, where the Gemfile names one."""
+    """Return the step that makes Bundler accept the available patch of Ruby, if the Gemfile names another one."""
     requested = _gemfile_version(project)
     exact = requested.requirement.narrowest if requested else None
     is_named = requested is not None and exact is not None and exact.count(".") == 2
@@ -163,7 +163,7 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
 
 
 def _gems_without_gemfile(project: Project) -> list[str]:
-    """Return what serves a Rack or Sinatra app that has no Gemfile: none of it comes with Ruby."""
+    """Return the gems that serve a Rack or Sinatra app without a Gemfile: Ruby comes with none of them."""
     sources = "\n".join(project.text(path) or "" for path in (RACK, *SCRIPTS))
     is_sinatra = _SINATRA.search(sources) is not None
     return ["rack", "rackup", "puma", *["sinatra"] * is_sinatra] if is_sinatra or project.has(RACK) else []
@@ -186,7 +186,7 @@ def _build(project: Project, gems: frozenset[str], reasons: list[str]) -> list[s
 
 
 def _node(project: Project, gems: frozenset[str], reasons: list[str]) -> str:
-    """Return the instruction that brings Node, for assets and for gems that run JavaScript."""
+    """Return the instruction that adds Node, for assets and for gems that run JavaScript."""
     if not project.has(NODE_MANIFEST) and gems.isdisjoint(_NEEDS_NODE):
         return ""
     choice = project.options.toolchains.choose("node")

@@ -12,7 +12,7 @@ from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
 from stackyn_server.buildplan.settings.start_command import configured_command
 
 SCRIPT = "start.sh"
-# What the base image has.
+# The shells of the base image.
 _SHELLS = ("bash", "sh", "dash")
 
 
@@ -36,13 +36,13 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _runs_a_file(project: Project, command: str) -> bool:
-    """True where a command names a file of the repository and no language claims it: `./run.sh`, `bash bin/serve`."""
+    """True if a command such as `./run.sh` names a file of the repository, and the repository is of no language."""
     words = (word.strip("'\"").removeprefix("./") for word in command.split())
     return manifest_of_language(project.files) is None and any(map(project.has, words))
 
 
 def _shell(script: str) -> str:
-    """Return the shell that the first line names: bash where it names none, or one that is not there."""
+    """Return the shell that the first line names; bash if it names none, or one that the image lacks."""
     words = script.partition("\n")[0].removeprefix("#!").split() if script.startswith("#!") else []
     names = [word.rpartition("/")[2] for word in words]
     return next((name for name in names if name in _SHELLS), "bash")

@@ -13,7 +13,7 @@ from stackyn_server.buildplan.runtimes.rust import runtime as rust
 from stackyn_server.buildplan.runtimes.static import generators
 from stackyn_server.buildplan.runtimes.static import runtime as static
 
-# Explicit build instructions come first; languages that often only help another one come later.
+# Explicit build instructions come first; languages that are often only tools of another come later.
 RUNTIMES: tuple[Runtime, ...] = (
     dockerfile.RUNTIME,
     compose.RUNTIME,
