@@ -109,8 +109,8 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _with_references(project: Project, path: str) -> tuple[str, str]:
-    """Return (folder, way): the folder, from the top, that has a project and all projects that it references, and the path
-    from there to the root directory with a slash at its end; empty if the root directory is that folder."""
+    """Return (folder, way): the folder, from the top, that has a project and all projects that it references, and the
+    path from there to the root directory with a slash at its end; empty if the root directory is that folder."""
     root = project.options.root_directory or ""
     if not root or not is_plain(root):
         return root, ""

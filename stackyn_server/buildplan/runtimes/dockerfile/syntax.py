@@ -39,7 +39,7 @@ class DockerfileFacts:
     copied: tuple[str, ...] = ()
 
     def says_what_is_started(self, target: str | None) -> bool:
-        """True if the stage starts something, or a frontend may. `target` is a stage by name or number, None the last one."""
+        """True if the stage, or a frontend, may say it. `target` is a stage by name or number, None the last one."""
         if self.syntax and not self.stages:
             return True
         last = len(self.stages) - 1
