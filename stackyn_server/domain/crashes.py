@@ -36,8 +36,7 @@ class Crash:
 
 
 def stop_reason(crash: Crash, recent: int, *, limit: int, window_seconds: float) -> str | None:
-    """Return why an app with `recent` crashes within the window, `crash` the latest, is stopped. None: the app keeps
-    running."""
+    """Return why an app is stopped after `recent` crashes within the window. None: the app keeps running."""
     if recent < limit:
         return None
     minutes = max(1, round(window_seconds / 60))

@@ -67,8 +67,7 @@ class BillingState:
 
 
 def entitles(subscription: Subscription, now: datetime) -> bool:
-    """Return whether the subscription entitles to service now. A cancelled subscription does until its end date, or
-    without one until the provider ends it."""
+    """Return whether the subscription entitles to service now. A cancelled one does until its end date, if any."""
     match subscription.status:
         case SubscriptionStatus.ON_TRIAL | SubscriptionStatus.ACTIVE | SubscriptionStatus.PAST_DUE:
             return True

@@ -28,11 +28,8 @@ class TookTooLong(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Periodic work; all times are in seconds.
-
-    `every`: from the end of a run to the next. `late_after`: seconds after the last success when the work is reported
-    as late; `limit`: seconds after which a run is ended.
-    """
+    """Periodic work. `every`: seconds from the end of a run to the next; `late_after`: seconds after the last success
+    when the work is reported as late; `limit`: seconds after which a run is ended."""
 
     name: str
     every: float

@@ -178,12 +178,8 @@ def _deploying(deployment_settings: DeploymentSettings) -> DeploymentSettings:
             return None
         return _port(value) if isinstance(value, int) else _text(value)
 
-    return DeploymentSettings(
-        **{
-            name: checked(getattr(deployment_settings, name))
-            for name in DeploymentSettings.__dataclass_fields__
-        }
-    )
+    names = DeploymentSettings.__dataclass_fields__
+    return DeploymentSettings(**{name: checked(getattr(deployment_settings, name)) for name in names})
 
 
 def _port(value: object) -> int:

@@ -124,8 +124,7 @@ def read_manifests(project: Project) -> Manifests:
 
 
 def python_version(project: Project, manifests: Manifests) -> VersionRequest | None:
-    """Return the requested version of Python: from version files in the order of mise, else from the
-    manifests."""
+    """Return the requested version of Python: from version files in the order of mise, else from the manifests."""
     if requested := version_in_tool_files(project.text, "python", Dialect.PYTHON):
         return requested
     for path in _VERSION_FILES:
