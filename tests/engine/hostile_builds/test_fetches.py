@@ -132,7 +132,7 @@ def without_rules(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         return False
 
     async def open_up() -> None:
-        monkeypatch.setattr(firewall, "close_builds", nothing)
+        monkeypatch.setattr(firewall, "restrict_builds", nothing)
         await remove_firewall_rules(engine)
 
     return open_up
