@@ -37,14 +37,15 @@ T = TypeVar("T")
 _RECORD_AGAIN_SECONDS = 0.5  # between two tries to record a result
 
 
+# Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
+_LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning)
+
+
 class NotRecorded(StackynError):
-    """The database answers reads, but has not taken a result within `[deadlines] recording`."""
+    """The database answers reads, but has not taken a result within `[deadlines] recording`. Another result may be
+    taken: it was perhaps this one that the database can't store."""
 
     retryable = True
-
-
-# Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
-_LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning, NotRecorded)
 
 
 class Superseded(Exception):
@@ -267,7 +268,7 @@ class StepRunner:
                     await run.job.retry(transaction, run_at, error.message)
         except Moved:
             log.info("deployment.moved_elsewhere")
-        except _LEFT_TO_DISPATCHER:
+        except (*_LEFT_TO_DISPATCHER, NotRecorded):
             raise
         except Exception:
             log.exception("retry.refused", deployment=run.deployment.id)
