@@ -1,4 +1,4 @@
-"""Killed while an app falls asleep, wakes up or is swapped in place: whoever comes after the restart is answered, and
+"""Killed while an app falls asleep, wakes up or is rolled out in place: whoever comes after the restart is answered, and
 nothing is left over.
 
 Held requests need the server, so those that wait while it is killed fail; no others do. As with the other points, the

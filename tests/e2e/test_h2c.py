@@ -1,5 +1,5 @@
 """An app that speaks HTTP/2 without TLS only, as gRPC servers do: called all the time while it is redeployed, sleeps,
-wakes and is swapped in place."""
+wakes and is rolled out in place."""
 
 from __future__ import annotations
 
