@@ -111,8 +111,8 @@ def why_not_ready(
             f"{_LISTEN}, instead of 127.0.0.1.",
         )
     answered = "".join(
-        f" Port {other} answered {health_path or '/'} with {reply.description}."
-        for other, reply in sorted(look.replies.items())
+        f" Port {other_port} answered {health_path or '/'} with {reply.description}."
+        for other_port, reply in sorted(look.replies.items())
         if reply.speaks_protocol
     )
     return Failure(

@@ -27,14 +27,14 @@ class Look:
 
 
 class PortSearch:
-    """`known` are ports that may serve instead of the `expected` one: those that the image exposes, lowest first.
+    """`known_ports` are ports that may serve instead of the `expected` one: those that the image exposes, lowest first.
 
     `patience_seconds` None: no other port may serve.
     """
 
-    def __init__(self, expected: int, known: tuple[int, ...], patience_seconds: float | None) -> None:
+    def __init__(self, expected: int, known_ports: tuple[int, ...], patience_seconds: float | None) -> None:
         self.expected = expected
-        self._known = tuple(port for port in known if port != expected)[:_MOST_KNOWN]
+        self._known = tuple(port for port in known_ports if port != expected)[:_MOST_KNOWN]
         self._patience = patience_seconds
         self._rival: int | None = None
         self._rival_since = 0.0

@@ -33,8 +33,8 @@ def release_failure(ended: ContainerState, output: str, *, was_from_outside: boo
             evidence,
         )
     message = f"The release command exited with code {code}."
-    if known := diagnose(printed, FailedStep.START, code):
-        return _failed(f"{message} {known.message}", known.hint, known.evidence)
+    if diagnosis := diagnose(printed, FailedStep.START, code):
+        return _failed(f"{message} {diagnosis.message}", diagnosis.hint, diagnosis.evidence)
     return _failed(
         message,
         "Correct what its last lines say, then deploy again: this release does not go live.",
