@@ -1,5 +1,5 @@
-"""Killed while an app falls asleep, wakes up or is rolled out in place: whoever comes after the restart is answered, and
-nothing is left over.
+"""Killed while an app falls asleep, wakes up or is rolled out in place: whoever comes after the restart is answered,
+and nothing is left over.
 
 Held requests need the server, so those that wait while it is killed fail; no others do. As with the other points, the
 short tier kills at one after the other on the same way, the long tier at each by itself.

@@ -102,7 +102,8 @@ async def test_refused_host_leaves_the_old_container_running(
         await database.close()
     assert "host name" in failed["failure"]["message"]
     assert await _containers(server, app) == before
-    assert (await server.visit("swap"))[0] == 200
+    status, answer = await server.visit("swap")
+    assert status == 200, answer
 
 
 async def test_zero_downtime_plan_waits_for_memory_and_says_so(

@@ -75,6 +75,6 @@ def test_installations_of_one_minute_have_different_short_names() -> None:
 
 
 def test_a_sealed_name_needs_the_installation() -> None:
-    assert OURS.seal("1/2") != OTHERS.seal("1/2")
-    assert OURS.seal("1/2") != OURS.seal("1/3")
-    assert OURS.short not in OURS.seal("1/2")
+    assert OURS.keyed_digest("1/2") != OTHERS.keyed_digest("1/2")
+    assert OURS.keyed_digest("1/2") != OURS.keyed_digest("1/3")
+    assert OURS.short not in OURS.keyed_digest("1/2")

@@ -15,6 +15,7 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate
 from stackyn_server.pipeline.rollout.candidate import Candidate, ensure_candidate, of_deployment
 from stackyn_server.pipeline.rollout.situation import has_other_port, hosts_in, is_in_place
@@ -83,7 +84,7 @@ class InPlace(Strategy):
             try:
                 await self._ingress.apply(dict.fromkeys(hosts, candidate.instance.id))
             except DeploymentFailed as error:
-                await self._restore_route(run, previous, app.id, error)
+                await self._restore_route(run, previous, hosts, error)
                 raise
             crash_point("swap.held")
             await self._drain(run, previous)
@@ -135,18 +136,25 @@ class InPlace(Strategy):
         return StoppedCandidate(app, candidate.instance, last, has_other_port(situation, candidate))
 
     async def _restore_route(
-        self, run: DeploymentRun, previous: RoutedInstance, app: AppId, error: DeploymentFailed
+        self, run: DeploymentRun, previous: RoutedInstance, hosts: list[str], error: DeploymentFailed
     ) -> None:
         """Route the app to its previous instance again, because the proxy did not confirm the hold. The phase goes back
-        in the same transaction: the next attempt chooses its strategy anew."""
+        in the same transaction: the next attempt chooses its strategy anew.
+
+        A proxy that still holds would let requests pass to the candidate's address, so they are refused until it has
+        confirmed the restored route.
+        """
+        app = run.deployment.app
         async for attempt in run.recording(Phase.BUILT, StepResults(waiting_reason=error.message)):
             async with attempt as transaction:
                 await routes.restore_previous(transaction, app)
-        self._held_requests.refuse(app)
+        self._held_requests.refuse(app, self._settings.hold.refuse_seconds)
         try:
-            await self._ingress.publish()
-        except TransientFailure as error:
-            log.warning("swap.not_published", app=app, instance=previous.id, reason=error.message)
+            await confirm_route(self._ingress, hosts, previous.id)
+        except TransientFailure as failure:
+            log.warning("swap.not_published", app=app, instance=previous.id, reason=failure.message)
+        else:
+            self._held_requests.forget(app)
 
     async def _drain(self, run: DeploymentRun, previous: RoutedInstance) -> None:
         state = await containers.find(self._engine, previous.id)
