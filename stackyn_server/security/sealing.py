@@ -57,10 +57,6 @@ class Sealer:
         except InvalidTag as error:
             raise SealBroken("A stored secret is damaged.", hint="Set it again.") from error
 
-    def needs_resealing(self, sealed: bytes) -> bool:
-        """Say whether an older key than the newest sealed this value."""
-        return self.key_id(sealed) != self._newest
-
     @staticmethod
     def key_id(sealed: bytes) -> int:
         return int.from_bytes(sealed[:_KEY_ID_BYTES], "big")
