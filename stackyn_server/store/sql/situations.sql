@@ -1,6 +1,6 @@
 -- name: read
--- The state that the decisions of deployment $1's rollout use. `routed` is the instance that the route leads to, `previous` the one
--- before it; `own` is the deployment's release, or the one that a rollback restores.
+-- The state that the decisions of deployment $1's rollout use. `routed` is the instance that the route leads to,
+-- `previous` the one before it; `own` is the deployment's release, `source` the one that a rollback restores.
 SELECT a.*, coalesce(account.plan, '') AS account_plan, coalesce(r.state, 'withdrawn') AS route_state,
        coalesce((SELECT array_agg(host ORDER BY host) FROM domain WHERE domain.app = a.id AND domain.state = 'active'),
                 '{}') AS custom_hosts,

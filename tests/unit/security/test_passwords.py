@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import bcrypt
 import pytest
@@ -102,3 +103,19 @@ async def test_at_most_two_passwords_are_checked_at_once(monkeypatch: pytest.Mon
     monkeypatch.setattr(PasswordHasher, "verify", counted)
     await asyncio.gather(*(PASSWORDS.verify("password", None) for _ in range(8)))
     assert most == COMPUTATIONS_AT_ONCE == 2
+
+
+async def test_checking_many_passwords_leaves_the_loop_alone() -> None:
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            started = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.perf_counter() - started)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(PASSWORDS.verify("password", None) for _ in range(8)))
+    watching.cancel()
+    assert longest < 0.25
