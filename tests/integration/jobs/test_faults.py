@@ -24,6 +24,7 @@ from tests.patience import patient
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 IMPATIENT = config.DatabaseSettings(statement_seconds=1, connect_seconds=1)
 FREEZE_SECONDS = 4.0
+LONGEST_STALL_SECONDS = 0.2
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
                 await asyncio.sleep(0.005)
                 worst = max(worst, loop.time() - before - 0.005)
         print(f"worst stall {worst * 1000:.0f} ms")
-        assert worst < FREEZE_SECONDS / 2
+        assert worst < LONGEST_STALL_SECONDS
         done = await until_state(own_database, timed_job, JobState.DONE)
         assert done.attempt <= 2, "the first claim may have been committed without an answer"
         assert not leader.lost.is_set()
