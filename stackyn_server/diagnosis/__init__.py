@@ -1,4 +1,4 @@
-"""Finds the cause in the output of a failed build or start: tables of known kinds. Pure.
+"""Find the cause in the output of a failed build or start, by tables of known kinds. Pure.
 
 A kind is one row of a table here, and one recording of the real tool in the tests.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of a shell, and of the init program of our containers
 
@@ -15,9 +15,8 @@ _SERVICE = (
 )
 
 _SETTINGS = (
-    failure_kind(
+    FailureKind(
         "environment variable missing",
-        FailedStep.BOTH,
         (
             r"^KeyError: '(?P<name>[A-Z][A-Z0-9_]{2,})'$",
             r"UndefinedValueError: (?P<name>\w+) not found\. Declare it as envvar",
@@ -38,17 +37,15 @@ _SETTINGS = (
         before=2,
         after=1,
     ),
-    failure_kind(
+    FailureKind(
         "settings incomplete",
-        FailedStep.BOTH,
         r"ValidationError: \d+ validation errors? for (?P<name>\w*(?:Settings|Config)\w*)",
         "The app's settings ({name}) lack values, which come from environment variables.",
         "Set the variables that are named below among the app's environment variables, then deploy again.",
         after=8,
     ),
-    failure_kind(
+    FailureKind(
         "SECRET_KEY missing",
-        FailedStep.BOTH,
         (
             r"The SECRET_KEY setting must not be empty",
             r"Missing `?secret_key_base`? for|No application encryption key has been specified",
@@ -60,16 +57,14 @@ _SETTINGS = (
         before=1,
         after=2,
     ),
-    failure_kind(
+    FailureKind(
         "ALLOWED_HOSTS empty",
-        FailedStep.BOTH,
         r"CommandError: You must set settings\.ALLOWED_HOSTS if DEBUG is False",
         "Django allows no host name: ALLOWED_HOSTS is empty while DEBUG is off.",
         'Set ALLOWED_HOSTS in the settings, for example to the app\'s host name, or to ["*"] behind this server.',
     ),
-    failure_kind(
+    FailureKind(
         "host name not allowed",
-        FailedStep.START,
         (
             r"Invalid HTTP_HOST header: '(?P<host>[^']{1,100})'\. You may need to add",
             r"Blocked hosts?: (?P<host>\S+)",
@@ -78,13 +73,13 @@ _SETTINGS = (
         "The app refuses requests for its own host name ({host}): it is not among the hosts that it allows.",
         "Add the app's host name to ALLOWED_HOSTS (Django), config.hosts (Rails) or preview.allowedHosts (Vite); "
         "a dot before a domain allows all below it.",
+        step=FailedStep.START,
     ),
 )
 
 _MIGRATIONS = (
-    failure_kind(
+    FailureKind(
         "migrations damaged",
-        FailedStep.BOTH,
         (
             r"NodeNotFoundError|InconsistentMigrationHistory|Conflicting migrations detected|"
             r"CommandError: Can't locate revision",
@@ -98,9 +93,8 @@ _MIGRATIONS = (
         before=1,
         after=3,
     ),
-    failure_kind(
+    FailureKind(
         "table missing",
-        FailedStep.BOTH,
         (
             r"no such table: (?P<table>[\w.]+)",
             r"relation \"(?P<table>[^\"]+)\" does not exist",
@@ -117,16 +111,14 @@ _MIGRATIONS = (
 )
 
 _SERVICES = (
-    failure_kind(
+    FailureKind(
         "database refused the password",
-        FailedStep.BOTH,
         r"password authentication failed for user \"(?P<user>[^\"]+)\"",
         "The database refused the user {user}: the password is wrong.",
         "Correct user and password in the app's environment variables, then deploy again.",
     ),
-    failure_kind(
+    FailureKind(
         "database missing",
-        FailedStep.BOTH,
         (
             r"FATAL: +database \"(?P<database>[^\"]+)\" does not exist",
             r"Unknown database '(?P<database>[^']+)'",
@@ -134,9 +126,8 @@ _SERVICES = (
         "The database server has no database {database}.",
         "Create it, or correct its name in the app's environment variables, then deploy again.",
     ),
-    failure_kind(
+    FailureKind(
         "database not reached",
-        FailedStep.BOTH,
         (
             r"connection to server at \"(?P<where>[^\"]+)\"",
             r"could not translate host name \"(?P<where>[^\"]+)\" to address",
@@ -158,51 +149,50 @@ _SERVICES = (
         before=1,
         after=1,
     ),
-    failure_kind(
+    FailureKind(
         "address in use",
-        FailedStep.START,
         r"(?i)EADDRINUSE|address already in use|Port \d+ is in use|Connection in use: ",
         "The app tried to listen on a port that is in use already, by another process of its own container.",
         f"Start one server only. {_PORT}",
         before=1,
         after=1,
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "low port refused",
-        FailedStep.START,
         r"(?i)bind[^\n]{0,60}(?:permission denied|EACCES)|EACCES[^\n]{0,60}(?:0\.0\.0\.0|::|listen)|"
         r"listen[^\n]{0,60}permission denied",
         "The app may not listen on that port or address.",
         _PORT,
         before=1,
+        step=FailedStep.START,
     ),
 )
 
 _MODULES = (
-    failure_kind(
+    FailureKind(
         "gunicorn: no such application",
-        FailedStep.START,
         r"Failed to find attribute '(?P<attribute>[^']+)' in '(?P<module>[^']+)'",
         "gunicorn finds the module {module}, but no {attribute} in it.",
         'Name the application in the start command: `gunicorn <module>:<variable>`, or `"<module>:<factory>()"`.',
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "uvicorn: no such application",
-        FailedStep.START,
         r"Error loading ASGI app\. (?P<said>.{1,120})",
         "uvicorn can't load the application: {said}.",
         "Name it in the start command as `uvicorn <module>:<variable>`, from the folder where the module is.",
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "Flask: no application",
-        FailedStep.START,
         r"Error: (?:Could not locate a Flask application|Failed to find Flask application or factory)",
         "Flask does not find the application.",
         "Name it: `flask --app <module> run`, or set FLASK_APP. For production start it with gunicorn.",
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "missing Python module",
-        FailedStep.BOTH,
         r"ModuleNotFoundError: No module named '(?P<module>[^']+)'",
         "Python does not find the module {module}.",
         "Add its package to the requirements, and commit them. For a module of your own, check its "
@@ -210,9 +200,8 @@ _MODULES = (
         before=2,
         also=r"^\s*File \"/app/(?!\.venv)",
     ),
-    failure_kind(
+    FailureKind(
         "Python import failed",
-        FailedStep.BOTH,
         r"^ImportError: (?P<said>cannot import name .{1,100}|attempted relative import.{0,60})",
         "Python can't import something: {said}.",
         "Most often a package is of another version than the code was written for: pin the versions "
@@ -220,9 +209,8 @@ _MODULES = (
         before=2,
         also=r"^\s*File \"/app/(?!\.venv)",
     ),
-    failure_kind(
+    FailureKind(
         "missing Ruby gem",
-        FailedStep.BOTH,
         (
             r"cannot load such file -- (?P<gem>\S+)",
             r"Could not find (?P<gem>\S+) in (?:any of the sources|locally installed gems|cached gems)",
@@ -231,9 +219,8 @@ _MODULES = (
         "Add its gem to the Gemfile, run `bundle install`, and commit Gemfile and Gemfile.lock.",
         after=2,
     ),
-    failure_kind(
+    FailureKind(
         "missing Java class or archive",
-        FailedStep.START,
         (
             r"(?:ClassNotFoundException|NoClassDefFoundError): (?P<what>\S+)",
             r"Error: Unable to access jarfile (?P<what>\S+)",
@@ -244,18 +231,18 @@ _MODULES = (
         "Check the name of the archive in the start command, and that the build makes one with its "
         "dependencies and a main class.",
         after=2,
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "PHP error",
-        FailedStep.START,
         r"PHP (?:Parse|Fatal) error:\s+(?P<said>.{1,160})",
         "PHP stopped: {said}.",
         "Repair it where the lines below say, then deploy again.",
         after=2,
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "import and require mixed",
-        FailedStep.BOTH,
         r"(?P<said>Cannot use import statement outside a module|(?:require|module|exports|"
         r"__dirname) is not defined in ES module scope|"
         r"\[ERR_REQUIRE_ESM\].{1,80})",
@@ -263,26 +250,23 @@ _MODULES = (
         '`import` needs "type": "module" in package.json or a file named .mjs; `require` needs it absent, or .cjs.',
         before=4,
     ),
-    failure_kind(
+    FailureKind(
         "JavaScript syntax error",
-        FailedStep.BOTH,
         r"^SyntaxError: (?P<said>(?:Unexpected|Invalid or unexpected|missing \)|Identifier|"
         r"await is only|The requested module).{1,120})",
         "Node can't read the code: {said}.",
         "Repair it where the lines below say, then deploy again.",
         before=4,
     ),
-    failure_kind(
+    FailureKind(
         "Python syntax error",
-        FailedStep.BOTH,
         r"^(?P<said>(?:SyntaxError|IndentationError|TabError): .{1,120})",
         "Python can't read the code: {said}.",
         "Repair it where the lines below say. Code for a newer Python needs that version in .python-version.",
         before=3,
     ),
-    failure_kind(
+    FailureKind(
         "Ruby syntax error",
-        FailedStep.BOTH,
         r"^(?P<said>\S{1,200}\.rb:\d+: syntax error.{0,120})",
         "Ruby can't read the code: {said}.",
         "Repair it where the lines below say, then deploy again.",
@@ -291,16 +275,14 @@ _MODULES = (
 )
 
 _PROGRAMS = (
-    failure_kind(
+    FailureKind(
         "program file missing",
-        FailedStep.BOTH,
         (r"can't open file '(?P<name>[^']+)': \[Errno 2\]", r"^Could not open input file: (?P<name>\S+)"),
         "The file {name}, which is to be run, is not there.",
         "Correct the command, and check that the file is committed and not left out by .dockerignore.",
     ),
-    failure_kind(
+    FailureKind(
         "program not found",
-        FailedStep.BOTH,
         (
             rf"^(?:/bin/)?(?:ba|da|a)?sh: (?:line )?\d+: (?:exec: )?{_NAME}: (?:command )?not found\s*$",
             rf"(?:^|: ){_NAME}: (?:command )?not found\s*$",
@@ -317,9 +299,8 @@ _PROGRAMS = (
         before=2,
         exit_code=NOT_FOUND,
     ),
-    failure_kind(
+    FailureKind(
         "program not executable",
-        FailedStep.BOTH,
         (
             rf"exec {_NAME} failed: Permission denied",
             rf"(?i)(?:^|: ){_NAME}: (?:Permission denied|cannot execute\b.*|Is a directory)\s*$",
@@ -331,26 +312,25 @@ _PROGRAMS = (
         before=2,
         exit_code=NOT_EXECUTABLE,
     ),
-    failure_kind(
+    FailureKind(
         "sudo",
-        FailedStep.START,
         r"(?i)sudo: .{0,80}no new privileges",
         "The app uses sudo, which can't work here: no program of an app gains rights.",
         "Start it without sudo, as the user that USER names in the Dockerfile, or as root.",
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "right missing",
-        FailedStep.START,
         r"(?i)operation not permitted|\bEPERM\b|\bset(?:re|res|e)?[ug]id\b[^\n]{0,60}failed|"
         r"must be (?:run as )?root|\bCAP_[A-Z_]{3,}",
         "The app tried something that apps have no right to.",
         "An app may change its user and the owner of its files, but not mount, trace, or change the network or the "
         "kernel's settings.",
         before=1,
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "file missing",
-        FailedStep.START,
         (
             r"ENOENT: no such file or directory, \w+ '(?P<path>[^']+)'",
             r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<path>[^']+)'",
@@ -359,10 +339,10 @@ _PROGRAMS = (
         "Commit it, or have the build or the app make it; a path is from the folder that the app is started in.",
         before=2,
         also=r"^\s*File \"/app/(?!\.venv)",
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "file permission denied",
-        FailedStep.BOTH,
         (
             r"Permission ?[Dd]enied(?:Error)?: ?(?:\[Errno 13\] Permission denied: )?'(?P<path>/[^']+)'",
             r"EACCES: permission denied, \w+ '(?P<path>/[^']+)'",

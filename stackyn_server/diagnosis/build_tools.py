@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
-
-_BUILD = FailedStep.BUILD
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 
 KINDS: tuple[FailureKind, ...] = (
-    failure_kind(
+    FailureKind(
         "missing script",
-        FailedStep.BOTH,
         (
             r"npm (?:error|ERR!) [Mm]issing script: \"?(?P<script>[\w:.-]+)",
             r"ERR_PNPM_NO_SCRIPT\s+Missing script: (?P<script>\S+)",
@@ -21,9 +18,8 @@ KINDS: tuple[FailureKind, ...] = (
         "Add it to scripts in package.json, or change the command that runs it.",
         also=r"npm error Did you mean|^npm error\s+npm run \w",
     ),
-    failure_kind(
+    FailureKind(
         "browser or Prisma engine not downloaded",
-        _BUILD,
         (
             r"(?:request to |Failed to fetch .{0,60}at )https?://binaries\.prisma\.sh|"
             r"Failed to fetch the engine file|Failed to fetch sha256 checksum",
@@ -39,51 +35,50 @@ KINDS: tuple[FailureKind, ...] = (
         before=2,
         after=2,
         also=r"ENOTFOUND|ETIMEDOUT|ECONNRE|EAI_AGAIN",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Next.js: font not downloaded",
-        _BUILD,
         (r"Failed to fetch `(?P<font>[^`]+)` from Google Fonts", r"Failed to fetch font `(?P<font>[^`]+)`"),
         "Next.js fetches the font {font} from Google while it builds, and the host did not answer.",
         "Deploy again if it was a moment's trouble. With next/font/local, and the font's file committed, no build "
         "depends on it.",
         before=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Prisma client not generated",
-        FailedStep.BOTH,
         r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client",
         "Prisma's client was not generated for this installation.",
         "Run `prisma generate` in the build, for example as the script postinstall.",
         after=1,
     ),
-    failure_kind(
+    FailureKind(
         "Next.js: prerendering failed",
-        _BUILD,
         r"Error occurred prerendering page \"(?P<page>[^\"]+)\"",
         "Next.js could not prerender a page in the build ({page}).",
         "See the error below: often a variable or a service that is not there while building. Set "
         "the variable, or have the page rendered when it is asked for.",
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Next.js: no pages",
-        _BUILD,
         r"Couldn't find any `pages` or `app` directory",
         "Next.js finds neither a folder `app` nor `pages`.",
         "Set the root directory to the folder of the Next.js project, and check that its pages are committed.",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Next.js: not built",
-        FailedStep.START,
         r"Could not find a production build in the '(?P<folder>[^']+)' directory",
         "Next.js was started without a build: {folder} is not there.",
         "Run `next build` in the build (script build), and don't leave {folder} out of the image.",
         after=1,
+        step=FailedStep.START,
     ),
-    failure_kind(
+    FailureKind(
         "import not found by the bundler",
-        _BUILD,
         (
             r"Rollup failed to resolve import \"(?P<module>[^\"]+)\" from \"(?P<file>[^\"]+)\"",
             r"Module not found: (?:Error: )?Can't resolve '(?P<module>[^']+)'",
@@ -96,10 +91,10 @@ KINDS: tuple[FailureKind, ...] = (
         "lower case count on this server.",
         before=1,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "missing Node module",
-        FailedStep.BOTH,
         (r"Cannot find (?:module|package) '(?P<module>[^']+)'(?: imported from (?P<file>\S+))?",),
         "Node does not find the module {module}.",
         "Add the package to dependencies (not only devDependencies) in package.json. A file must be committed, and "
@@ -107,18 +102,16 @@ KINDS: tuple[FailureKind, ...] = (
         after=1,
         also=r"^Require stack:|^- /|requireStack",
     ),
-    failure_kind(
+    FailureKind(
         "system library missing",
-        FailedStep.BOTH,
         r"(?P<library>lib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         "The system library {library} is not in the image.",
         "Use a variant that needs none (opencv-python-headless, psycopg2-binary), or install its "
         "package in a Dockerfile of your own, in the stage that runs.",
         before=1,
     ),
-    failure_kind(
+    FailureKind(
         "native module for another version",
-        FailedStep.BOTH,
         (
             r"was compiled against a different Node\.js version using|NODE_MODULE_VERSION (?P<version>\d+)",
             r"\.(?:node|so)\b\S{0,20}: (?:invalid ELF header|wrong ELF class)",
@@ -131,16 +124,14 @@ KINDS: tuple[FailureKind, ...] = (
         before=1,
         after=1,
     ),
-    failure_kind(
+    FailureKind(
         "collectstatic without STATIC_ROOT",
-        FailedStep.BOTH,
         r"staticfiles app without having set the STATIC_ROOT setting",
         "Django's collectstatic has nowhere to put the files: STATIC_ROOT is not set.",
         'Set STATIC_ROOT = BASE_DIR / "staticfiles" in the settings, or leave collectstatic out.',
     ),
-    failure_kind(
+    FailureKind(
         "PHP extension missing",
-        FailedStep.BOTH,
         (
             r"requires? (?:PHP extension )?ext-(?P<extension>[\w-]+)",
             r"Call to undefined function (?P<function>\w+)\(\)|undefined function (?P<f2>mysqli_\w+|"
@@ -153,31 +144,30 @@ KINDS: tuple[FailureKind, ...] = (
         "your own.",
         after=1,
     ),
-    failure_kind(
+    FailureKind(
         "Composer's packages missing",
-        FailedStep.BOTH,
         r"Failed opening required '(?P<file>[^']*vendor/autoload\.php)'|"
         r"require\((?P<f2>[^)]*vendor/autoload\.php)\)",
         "PHP does not find vendor/autoload.php: Composer's packages are not installed.",
         "Commit composer.json and composer.lock in the root directory, so that the build installs them.",
     ),
-    failure_kind(
+    FailureKind(
         "missing file in COPY",
-        _BUILD,
         r"failed to (?:calculate checksum of ref|"
         r"compute cache key)[^\n]{0,200}\"(?P<file>[^\"]+)\": not found",
         "COPY or ADD does not find {file} in the files of the build.",
         "Check its name and case, that it is committed, that .dockerignore does not leave it out, "
         "and that the path is from the app's root directory.",
         before=3,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "missing Makefile target or task",
-        _BUILD,
         r"make: \*\*\* No rule to make target '(?P<target>[^']+)'|"
         r"make: \*\*\* No targets specified and no makefile found|"
         r"Don't know how to build task '(?P<task>[^']+)'",
         "The build command asks for a target that is not there.",
         "Correct the build command, or commit the file that has the target.",
+        step=FailedStep.BUILD,
     ),
 )

@@ -2,54 +2,52 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 
-_BUILD = FailedStep.BUILD
 _OWN_DOCKERFILE = "In a Dockerfile of your own, install it with apt-get before this step"
 _REPAIR = "Repair what the lines below name; the same command fails on your machine too."
 
 _TOOLS = (
-    failure_kind(
+    FailureKind(
         "pg_config missing",
-        _BUILD,
         r"pg_config executable not found|pg_config: (?:command )?not found|"
         r"Can't find the 'libpq-fe\.h'|You need to install postgresql-server-dev",
         "A package is compiled against PostgreSQL's client library (pg_config), which the build does not have.",
         "Use psycopg2-binary or psycopg[binary]. In a Dockerfile of your own, install libpq-dev and gcc.",
         after=3,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "MySQL client library missing",
-        _BUILD,
         r"mysql_config: (?:command )?not found|Can not find valid pkg-config name|mysql\.h: No such file",
         "A package is compiled against MySQL's client library, which the build does not have.",
         "Use PyMySQL, which needs no compiler. In a Dockerfile of your own, install default-libmysqlclient-dev, "
         "pkg-config and gcc.",
         before=2,
         after=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Python.h missing",
-        _BUILD,
         r"fatal error: Python\.h: No such file or directory",
         "A package is compiled against Python, whose headers (Python.h) the build does not have.",
         "Choose a version of the package that has a wheel for this Python. In a Dockerfile of your own, install "
         "python3-dev and gcc.",
         before=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "header missing",
-        _BUILD,
         r"fatal error: '?(?P<header>[\w./+-]+\.(?:h|hpp|hh))'?(?:: No such file or directory|"
         r" file not found)",
         "The header {header} is not there: the development package of a library is missing in the build.",
         f"{_OWN_DOCKERFILE} (the package that has {{header}}), or use a release that comes compiled.",
         before=2,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "library missing for pkg-config",
-        _BUILD,
         (
             r"Package '?(?P<library>[\w.+-]+)'?, required by 'virtual:world', not found|"
             r"No package '(?P<other>[\w.+-]+)' found",
@@ -62,10 +60,10 @@ _TOOLS = (
         f"{_OWN_DOCKERFILE} (its -dev package), or use a variant that brings the library (feature vendored, binary).",
         before=1,
         after=3,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "node-gyp: Python missing",
-        _BUILD,
         r"gyp ERR! stack Error: Could not find any Python installation to use|"
         r"gyp ERR! find Python You need to install",
         "A Node package with native code is compiled with node-gyp, which needs Python, make and "
@@ -73,10 +71,10 @@ _TOOLS = (
         "Use a release of the package that comes compiled for this version of Node. In a Dockerfile "
         "of your own, install python3, make and g++.",
         also=r"npm error (?:path|command) |npm error prebuild-install warn",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "node-gyp failed",
-        _BUILD,
         r"gyp ERR! (?:build error|configure error|stack Error: (?P<reason>.{1,80}))",
         "A Node package with native code could not be compiled (node-gyp).",
         "Use a release of the package that comes compiled for this version of Node, or a version of "
@@ -84,20 +82,20 @@ _TOOLS = (
         before=1,
         after=1,
         also=r"npm error (?:path|command) |\berror: |fatal error|not found: make|gyp ERR! cwd",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Rust compiler missing",
-        _BUILD,
         r"error: can't find Rust compiler|Rust toolchain, not found|"
         r"Cargo, the Rust package manager, is not installed",
         "A package is compiled with Rust, which the build does not have.",
         "Choose a version of the package that has a wheel for this version of Python.",
         before=1,
         also=r"Failed building wheel for",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "compiler missing",
-        _BUILD,
         (
             r"No such file or directory: '(?P<program>[\w-]*(?:gcc|g\+\+|cc|c\+\+|clang|make|cmake))'",
             r"(?:command|unable to execute) '?(?P<program>[\w-]*(?:gcc|g\+\+|cc|"
@@ -113,10 +111,10 @@ _TOOLS = (
         "before this step.",
         before=1,
         also=r"Failed building wheel for",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "setuptools missing",
-        FailedStep.BOTH,
         r"ModuleNotFoundError: No module named '(?P<module>distutils|pkg_resources|setuptools|imp)'",
         "A package needs Python's module {module}, which newer versions of Python no longer bring.",
         "Update that package, pin an older version of Python, or add setuptools (below 81 for pkg_resources) to the "
@@ -126,9 +124,8 @@ _TOOLS = (
 )
 
 _LANGUAGES = (
-    failure_kind(
+    FailureKind(
         "TypeScript error",
-        _BUILD,
         (
             r"^(?P<place>[^\s:(]{1,200}\(\d+,\d+\)): error (?P<code>TS\d+): (?P<said>.{1,160})",
             r"^(?P<place>[^\s:]{1,200}:\d+:\d+) - error (?P<code>TS\d+): (?P<said>.{1,160})",
@@ -139,10 +136,10 @@ _LANGUAGES = (
         "Repair the places below (tsc --noEmit shows them on your machine too).",
         before=1,
         after=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "ESLint error",
-        _BUILD,
         (
             r"^✖ (?P<count>\d+) problems? \(\d+ errors?, \d+ warnings?\)",
             r"ESLint found too many warnings|^\s*\d+:\d+\s+[Ee]rror:? .{1,200}",
@@ -150,10 +147,10 @@ _LANGUAGES = (
         "ESLint ended the build: it found problems that count as errors.",
         "Repair the places below, or have them not count as errors in the build.",
         also=r"^\s*\d+:\d+\s+error\b|^/\S+\.[cm]?[jt]sx?$",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Go compile error",
-        _BUILD,
         (
             r"^(?:\./|\.\./)?[\w./-]{1,200}\.go:\d+:\d+: (?P<said>(?!\S+@v\d|cannot find module|"
             r"no required module|missing go\.sum).{1,160})",
@@ -163,44 +160,44 @@ _LANGUAGES = (
         _REPAIR,
         before=1,
         after=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Go package missing",
-        _BUILD,
         r"^stat (?P<folder>\S+): directory not found|^no Go files in (?P<other>\S+)|go: no such tool|"
         r"go: go\.mod file not found|matched no packages",
         "There is no Go program in the folder that is built.",
         "Name the folder with package main in the build command, for example `go build ./cmd/server`.",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Rust compile error",
-        _BUILD,
         (r"^error\[E\d+\]: (?P<said>.{1,160})", r"^error: (?P<said>could not compile `[^`]+`.{0,100})"),
         "The Rust code does not compile: {said}.",
         _REPAIR,
         after=6,
         also=r"^error: ",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Maven compile error",
-        _BUILD,
         (r"^\[ERROR\] (?P<place>\S{1,200}\.(?:java|kt)):\[\d+,\d+\] (?P<said>.{1,160})",),
         "The Java code does not compile: {said}.",
         _REPAIR,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "javac or kotlinc error",
-        _BUILD,
         r"^(?:e: )?(?:file://)?(?P<place>\S{1,200}\.(?:java|"
         r"kts?):\d+)(?::\d+)?:? (?:error: )?(?P<said>.{1,160})",
         "The code does not compile: {said}.",
         _REPAIR,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "tests failed in the build",
-        _BUILD,
         (
             r"There are test failures|Tests run: \d+, Failures: [1-9]|"
             r"Tests run: \d+, Failures: \d+, Errors: [1-9]",
@@ -209,38 +206,38 @@ _LANGUAGES = (
         "The build runs the project's tests, and some of them failed.",
         "Repair them, or leave tests out of the build command (for Maven: -DskipTests).",
         also=r"^\[ERROR\]\s+\S+\.\w+:\d+|^(?:FAILED|FAIL) ",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Elixir compile error",
-        _BUILD,
         r"^\*\* \((?P<what>CompileError|SyntaxError|TokenMissingError|"
         r"UndefinedFunctionError)\) (?P<said>.{1,160})",
         "The Elixir code does not compile: {said}.",
         _REPAIR,
         before=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Elixir dependency missing",
-        _BUILD,
         r"Could not find (?:Hex, which is needed to build|an SCM for) dependency :(?P<name>\w+)|"
         r"Unchecked dependencies for environment (?P<environment>\w+)",
         "Mix's dependencies are not there: Hex is missing, or `mix deps.get` did not run.",
         "Run `mix local.hex --force` and `mix deps.get` before compiling; commit mix.lock.",
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "C or C++ compile error",
-        _BUILD,
         r"^(?P<place>[^\s:]{1,200}\.(?:c|cc|cpp|cxx|h|hpp|"
         r"m):\d+(?::\d+)?): (?:fatal )?error: (?P<said>.{1,160})",
         "The C or C++ code does not compile: {said}.",
         _REPAIR,
         before=1,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "linking failed",
-        _BUILD,
         (
             r"undefined reference to [`'\u2018](?P<symbol>[^'\u2019]{1,100})",
             r"(?:ld|lld|collect2): (?:error: )?(?:cannot find|"
@@ -250,10 +247,10 @@ _LANGUAGES = (
         "Name the library (-l…) and install its -dev package, or add the source file that has it.",
         before=1,
         after=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "wheel could not be built",
-        _BUILD,
         r"ERROR: Failed building wheel for (?P<package>\S+)|error: (?:metadata-generation-failed|"
         r"subprocess-exited-with-error)|"
         r"\u00d7 Failed to build [`\u2018']?(?P<other>[^`\u2019']{1,80})",
@@ -261,6 +258,7 @@ _LANGUAGES = (
         "Choose a version of it that has one, or the version of Python that it was made for.",
         before=1,
         also=r"^ {6}\S*(?:Error|error|Exception)\b",
+        step=FailedStep.BUILD,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Finds the cause in printed lines: the first row that matches a line wins."""
+"""Find the cause of a failure in the lines that were printed: the first row that matches a line wins."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ _GAP = "…"
 
 
 def diagnose(lines: Sequence[Line], step: FailedStep, exit_code: int | None = None) -> Diagnosis | None:
-    """Return the diagnosis of a failure; None if no row matches. Of several lines that match a row, the first makes the
-    sentence for a build, and the last for an app, which may have continued after earlier ones."""
+    """Return the diagnosis of a failure; None if no row matches.
+
+    Where several lines match the row, the sentence comes from the first line for a build, and from the last line for an
+    app, which may have continued after earlier failures.
+    """
     for kind in KINDS:
         if step not in kind.step or kind.exit_code not in (None, exit_code):
             continue
@@ -65,7 +68,7 @@ def _evidence(lines: Sequence[Line], kind: FailureKind, indexes: Iterable[int]) 
             break
         shown.update(range(max(0, index - kind.before), min(len(lines), index + kind.after + 1)))
     if kind.also is not None:
-        shown.update(index for index, line in enumerate(lines) if kind.also.search(line.text))
+        shown.update(index for index, line in enumerate(lines) if re.search(kind.also, line.text))
     return _text([lines[index] for index in sorted(shown) if lines[index].text.strip()][:EVIDENCE_LINES])
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import InitVar, dataclass, field
 from enum import Flag, auto
 
 from stackyn_server.domain.failures import FailureCode
@@ -22,49 +22,41 @@ class FailedStep(Flag):
 
 @dataclass(frozen=True, slots=True)
 class FailureKind:
-    """A row. `message` is the cause in one sentence; `hint` is the next step. Both may have `{name}` for a group of the
-    pattern; `unnamed` replaces a group that the line does not have.
+    """A row of the tables. `message` is the cause in one sentence; `hint` is the next step. `{name}` in either stands
+    for a group of the pattern; `unnamed` replaces a group that the line does not have.
 
-    `patterns`: a line that matches one of them shows this kind; they are tried on single, bounded lines and must need
-    no more than linear time. `before` and `after` count the lines around it that belong to it, `also` matches further
-    ones. `exit_code`: only for a program that ended with it. `build_code` and `start_code` replace BUILD_FAILED and
-    APP_EXITED.
+    A line that one of `patterns` matches shows this kind. The patterns are tried on single, bounded lines and must need
+    no more than linear time. `before` and `after` count the lines around a match that are evidence too, and `also`
+    matches further lines of evidence. `exit_code`: only for a program that ended with it. `build_code` and `start_code`
+    replace BUILD_FAILED and APP_EXITED.
     """
 
     name: str
-    step: FailedStep
-    patterns: tuple[re.Pattern[str], ...]
+    pattern_texts: InitVar[str | tuple[str, ...]]
     message: str
     hint: str
+    step: FailedStep = FailedStep.BOTH
     before: int = 0
     after: int = 0
-    also: re.Pattern[str] | None = None
+    also: str | None = None
     unnamed: str = ""
     exit_code: int | None = None
     build_code: FailureCode = FailureCode.BUILD_FAILED
     start_code: FailureCode = FailureCode.APP_EXITED
+    patterns: tuple[re.Pattern[str], ...] = field(init=False)
+
+    def __post_init__(self, pattern_texts: str | tuple[str, ...]) -> None:
+        texts = (pattern_texts,) if isinstance(pattern_texts, str) else pattern_texts
+        object.__setattr__(self, "patterns", tuple(map(re.compile, texts)))
 
     def sentences(self, match: re.Match[str]) -> tuple[str, str]:
         """Return message and hint with the groups of `match` filled in."""
-        names = _Names(
-            self.unnamed, {name: _short(value) for name, value in match.groupdict().items() if value}
-        )
+        names: defaultdict[str, str] = defaultdict(lambda: self.unnamed)
+        names.update((name, _short(text)) for name, text in match.groupdict().items() if text)
         return self.message.format_map(names), self.hint.format_map(names)
 
     def match(self, line: str) -> re.Match[str] | None:
-        for pattern in self.patterns:
-            if match := pattern.search(line):
-                return match
-        return None
-
-
-class _Names(dict[str, str]):
-    def __init__(self, unnamed: str, names: dict[str, str]) -> None:
-        super().__init__(names)
-        self._unnamed = unnamed
-
-    def __missing__(self, _: str) -> str:
-        return self._unnamed
+        return next((match for pattern in self.patterns if (match := pattern.search(line))), None)
 
 
 def _short(name: str) -> str:
@@ -80,26 +72,3 @@ class Diagnosis:
     message: str
     hint: str
     evidence: str
-
-
-def failure_kind(
-    name: str,
-    step: FailedStep,
-    patterns: str | Iterable[str],
-    message: str,
-    hint: str,
-    *,
-    before: int = 0,
-    after: int = 0,
-    also: str | None = None,
-    unnamed: str = "",
-    exit_code: int | None = None,
-    build_code: FailureCode = FailureCode.BUILD_FAILED,
-    start_code: FailureCode = FailureCode.APP_EXITED,
-) -> FailureKind:
-    """Return a row; `patterns` are texts."""
-    texts = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    return FailureKind(
-        name, step, tuple(re.compile(text) for text in texts), message, hint, before, after,
-        re.compile(also) if also else None, unnamed, exit_code, build_code, start_code,
-    )  # fmt: skip

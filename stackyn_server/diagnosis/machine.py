@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 from stackyn_server.domain.failures import FailureCode
 
 _PRIVATE = (
@@ -11,18 +11,16 @@ _PRIVATE = (
 )
 
 KINDS: tuple[FailureKind, ...] = (
-    failure_kind(
+    FailureKind(
         "disk full",
-        FailedStep.BOTH,
         r"[Nn]o space left on device|[Dd]isk quota exceeded|ENOSPC",
         "The disk is full.",
         "Have it write less (caches and build products count), or tell the operator that the disk is full.",
         before=1,
         build_code=FailureCode.BUILD_DISK,
     ),
-    failure_kind(
+    FailureKind(
         "too many processes",
-        FailedStep.BOTH,
         (
             r"fork.{0,200}: [Rr]esource temporarily unavailable$|: Cannot fork$",
             r"^BlockingIOError: \[Errno 11\] Resource temporarily unavailable$|^RuntimeError: can't start new thread$",
@@ -34,9 +32,8 @@ KINDS: tuple[FailureKind, ...] = (
         before=1,
         after=1,
     ),
-    failure_kind(
+    FailureKind(
         "JavaScript heap out of memory",
-        FailedStep.BOTH,
         r"FATAL ERROR: .{0,120}JavaScript heap out of memory",
         "Node used more memory than its JavaScript heap may have.",
         "Make it need less memory, or have it given more: a higher memory limit, and NODE_OPTIONS="
@@ -45,9 +42,8 @@ KINDS: tuple[FailureKind, ...] = (
         build_code=FailureCode.BUILD_OUT_OF_MEMORY,
         start_code=FailureCode.APP_OUT_OF_MEMORY,
     ),
-    failure_kind(
+    FailureKind(
         "JVM heap out of memory",
-        FailedStep.BOTH,
         r"java\.lang\.OutOfMemoryError: (?P<what>[A-Za-z ]+)",
         "Java ran out of memory ({what}).",
         "Give it a higher memory limit, or a larger heap (-Xmx) within the limit that it has.",
@@ -55,9 +51,8 @@ KINDS: tuple[FailureKind, ...] = (
         build_code=FailureCode.BUILD_OUT_OF_MEMORY,
         start_code=FailureCode.APP_OUT_OF_MEMORY,
     ),
-    failure_kind(
+    FailureKind(
         "compiler or linker killed",
-        FailedStep.BUILD,
         (
             r"fatal error: Killed signal terminated program (?P<program>[\w.+-]+)",
             r"(?P<program>collect2|ld|cc1plus|cc1): (?:fatal error: )?(?:ld terminated with signal 9|"
@@ -70,10 +65,10 @@ KINDS: tuple[FailureKind, ...] = (
         "operator for a higher build limit.",
         before=2,
         build_code=FailureCode.BUILD_OUT_OF_MEMORY,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "private address refused",
-        FailedStep.BUILD,
         (
             rf"(?:refused|REFUSED|[Nn]o route to host|UNREACH|[Tt]imed out|"
             rf"TIMEDOUT)[^0-9]{{0,60}}\b{_PRIVATE}\b",
@@ -85,10 +80,10 @@ KINDS: tuple[FailureKind, ...] = (
         "Do what needs it when the app starts, not in the build. The operator may open a private network in [builds] "
         "allowed_private.",
         before=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "wrong architecture",
-        FailedStep.BOTH,
         (
             r"(?:^|\s)(?P<program>[^\s:]{1,200})(?: failed)?: (?:cannot execute(?: binary file)?: )"
             r"?[Ee]xec format error",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 
 KINDS: tuple[FailureKind, ...] = (
-    failure_kind(
+    FailureKind(
         "native package of another system",
-        FailedStep.BOTH,
         (
             r"Cannot find module '?(?P<name>@rollup/rollup-linux-[\w-]+|@tailwindcss/oxide-linux-[\w-]+|"
             r"@swc/core-linux-[\w-]+|(?:\.\./)?lightningcss[.-]linux-[\w.-]+|@img/sharp-linux[\w-]+|"
@@ -21,41 +20,38 @@ KINDS: tuple[FailureKind, ...] = (
         "install anew, and commit the new lock, which names the parts for all systems.",
         after=2,
     ),
-    failure_kind(
+    FailureKind(
         "OpenSSL of a newer Node",
-        FailedStep.BOTH,
         r"error:0308010C:digital envelope routines::unsupported|ERR_OSSL_EVP_UNSUPPORTED",
         "The project's webpack is older than this Node: it asks OpenSSL for a hash (MD4) that is no longer there.",
         "Update webpack to 5 (react-scripts to 5, @vue/cli-service to 5). Or set NODE_OPTIONS to "
         "--openssl-legacy-provider among the app's environment variables.",
     ),
-    failure_kind(
+    FailureKind(
         "node-sass too old for Node",
-        FailedStep.BOTH,
         r"Node Sass does not yet support your current environment: (?P<what>.{1,80})",
         "node-sass does not know this version of Node, and nobody maintains it any more ({what}).",
         "Replace node-sass by sass in package.json; nothing else has to change in most projects.",
     ),
-    failure_kind(
+    FailureKind(
         "Vite without a page",
-        FailedStep.BUILD,
         r"Could not resolve entry module \"(?P<name>[\w./-]*index\.html)\"",
         "Vite finds no page to build from: {name} is not where it looks.",
         "Put index.html into the folder that Vite has as its root (the one of vite.config, if that sets none), or set "
         "the app's root directory to that folder.",
         before=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Tailwind 4 as a plugin of PostCSS",
-        FailedStep.BUILD,
         r"trying to use `tailwindcss` directly as a PostCSS plugin",
         "The project's PostCSS settings are for Tailwind 3, and Tailwind 4 is installed.",
         "Install @tailwindcss/postcss and name that in the PostCSS settings instead of tailwindcss, or pin "
         "tailwindcss to ^3 in package.json.",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "TypeScript not understood by Node",
-        FailedStep.BOTH,
         r"ERR_UNKNOWN_FILE_EXTENSION\]?: Unknown file extension \"(?P<what>\.(?:m|c)?tsx?)\" for (?P<name>\S+)",
         "This Node does not run TypeScript: {name} is a {what} file.",
         "Ask for Node 22.18 or newer (`engines` in package.json), run it with tsx, or start the JavaScript that your "

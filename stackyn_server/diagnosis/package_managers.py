@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
-
-_BUILD = FailedStep.BUILD
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 
 
 def _lock(
     manager: str, patterns: str | tuple[str, ...], lock: str, command: str, also: str | None = None
 ) -> FailureKind:
-    return failure_kind(
+    return FailureKind(
         f"{manager}: lock out of step",
-        _BUILD,
         patterns,
         f"{lock} is out of step with the project's dependencies, so {manager} refuses to install from it.",
         f"Run `{command}` on your machine, and commit the changed {lock}.",
         before=1,
         after=3,
         also=also,
+        step=FailedStep.BUILD,
     )
 
 
@@ -87,28 +85,27 @@ _LOCKS = (
         "composer.lock",
         "composer update --lock",
     ),
-    failure_kind(
+    FailureKind(
         "npm: no lock",
-        _BUILD,
         r"npm error The `npm ci` command can only install with an existing package-lock\.json",
         "npm ci needs a package-lock.json, and there is none.",
         "Run `npm install` and commit package-lock.json; check that .gitignore and .dockerignore don't leave it out.",
         after=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "Bundler: platform missing in the lock",
-        _BUILD,
         r"Your bundle only supports platforms (?P<platforms>.{1,80}) but your local platform",
         "Gemfile.lock is for {platforms} only, and this server is another platform.",
         "Run `bundle lock --add-platform x86_64-linux`, and commit Gemfile.lock.",
         after=1,
+        step=FailedStep.BUILD,
     ),
 )
 
 _VERSIONS = (
-    failure_kind(
+    FailureKind(
         "unsupported Node version",
-        _BUILD,
         (
             r"npm error notsup Required: .{0,60}\"node\":\"(?P<needed>[^\"]+)\"",
             r"The engine \"node\" is incompatible with this module\. Expected version "
@@ -119,19 +116,19 @@ _VERSIONS = (
         "Name the version in engines.node of package.json or in .nvmrc, or change the package.",
         before=4,
         after=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "package manager of another version",
-        _BUILD,
         r"This project's package\.json defines \"packageManager\": \"(?P<wanted>[^\"]+)\"|"
         r"This project is configured to use (?P<tool>\w+) because",
         "The project names another package manager in package.json than the one that installs it.",
         "Have packageManager in package.json name the manager and version whose lock is committed.",
         after=3,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unsupported Python version",
-        _BUILD,
         (
             r"requires a different Python: (?P<present>\S+) not in '(?P<needed>[^']+)'",
             r"Current Python version \((?P<present>[^)]+)\) is not allowed by the project "
@@ -143,25 +140,25 @@ _VERSIONS = (
         "A package needs another version of Python ({needed}) than the build has.",
         "Name the version in requires-python or .python-version, or choose a version of the package that fits.",
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "no version for this Python",
-        _BUILD,
         r"ERROR: Ignored the following versions that require a different python version: ",
         "A version of a package that is asked for is there for another Python only, or not at all.",
         "Name the Python that it needs in .python-version or requires-python, or choose a version that fits this one.",
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unsupported Go version",
-        _BUILD,
         r"go(?:\.mod|\.work)? requires go >= (?P<needed>\S+) \(running go (?P<present>[^;)]+)",
         "The code needs Go {needed}, and the build has {present}.",
         "Name the version in the go line of go.mod, or use an image that has it.",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unsupported Rust version",
-        _BUILD,
         (
             r"rustc (?P<present>\S+) is not supported by the following package",
             r"requires rustc (?P<needed>\S+) or newer",
@@ -171,35 +168,35 @@ _VERSIONS = (
         "Name the version in rust-toolchain.toml, or choose a version of the crate that fits.",
         before=1,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unsupported PHP version",
-        _BUILD,
         r"requires php (?P<needed>\S+) but your php version \((?P<present>[^;)]+)",
         "The project needs PHP {needed}, and the build has {present}.",
         "Name a version that is there under require.php in composer.json, or change the package that asks for it.",
         before=1,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unsupported Ruby version",
-        _BUILD,
         r"Your Ruby version is (?P<present>[^,]+), but your Gemfile specified (?P<needed>\S+)",
         "The Gemfile needs Ruby {needed}, and the build has {present}.",
         "Name a version that is there in the Gemfile and .ruby-version.",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unsupported Java release",
-        _BUILD,
         r"error: (?:release version|invalid (?:source|target) release:?) (?P<needed>\d+)",
         "The project is compiled for Java {needed}, and the build's JDK is older.",
         "Name a version that is there in maven.compiler.release (or the toolchain of Gradle) and .java-version.",
+        step=FailedStep.BUILD,
     ),
 )
 
 # Tools then try ssh and report that failure, or report that their copy can't be built.
-_HOST = failure_kind(
+_HOST = FailureKind(
     "host of a dependency's code out of reach",
-    _BUILD,
     (
         r"unable to access 'https?://[^']{1,300}': (?:Could not resolve host|Failed to connect|Connection t)",
         r"Failed to download \S+ from dist: .{0,200}curl error (?:6|7|28|35) while downloading ",
@@ -209,12 +206,12 @@ _HOST = failure_kind(
     "dependency that is vendored, or comes from a package registry, does not need that host.",
     before=1,
     after=1,
+    step=FailedStep.BUILD,
 )
 
 _GIT = (
-    failure_kind(
+    FailureKind(
         "git dependency over ssh",
-        _BUILD,
         (
             r"ssh://git@(?P<host>[\w.-]+)",
             r"git@(?P<host>[\w.-]+): Permission denied \(publickey\)",
@@ -226,32 +223,32 @@ _GIT = (
         "Have it come over https (https://… instead of ssh://git@…) or from a package registry.",
         before=3,
         after=3,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "git missing in the build",
-        _BUILD,
         r"npm error path git$|Cannot find command 'git'|exec: \"git\": executable file not found|"
         r"sh: \d+: git: not found",
         "A dependency comes from a git repository, and the build has no git.",
         "Have it come from a package registry, or install git in a Dockerfile of your own.",
         before=3,
         after=2,
+        step=FailedStep.BUILD,
     ),
 )
 
 _SYSTEM = (
-    failure_kind(
+    FailureKind(
         "pip refused by the system's Python",
-        _BUILD,
         r"^error: externally-managed-environment",
         "pip refuses to install into the Python of Debian or Ubuntu, which is the system's own.",
         "In your Dockerfile, install into an environment (`RUN python3 -m venv /venv`, then "
         "`ENV PATH=/venv/bin:$PATH`), or begin with an image of Python (`FROM python:3-slim`).",
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "package of the system unknown",
-        _BUILD,
         (
             r"E: Unable to locate package (?P<name>\S+)",
             r"E: Package '(?P<name>[^']+)' has no installation candidate",
@@ -260,6 +257,7 @@ _SYSTEM = (
         "Correct its name (packages.debian.org knows them by release), and have `apt-get update` run in the same step "
         "of the Dockerfile.",
         before=1,
+        step=FailedStep.BUILD,
     ),
 )
 

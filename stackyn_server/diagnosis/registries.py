@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind, failure_kind
-
-_BUILD = FailedStep.BUILD
+from stackyn_server.diagnosis.failure_kind import FailedStep, FailureKind
 
 KINDS: tuple[FailureKind, ...] = (
-    failure_kind(
+    FailureKind(
         "peer dependency conflict",
-        _BUILD,
         r"npm error (?:code )?ERESOLVE|ERR_PNPM_PEER_DEP_ISSUES",
         "Packages of the project need different versions of a common one (peer dependencies).",
         "Choose versions that fit each other. To have npm ignore it, commit a .npmrc with legacy-peer-deps=true.",
         also=r"npm error (?:Found: |peer |  peer |Could not resolve dep)|unmet peer",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "integrity mismatch",
-        _BUILD,
         (
             r"npm error code EINTEGRITY|npm error sha\d+-\S+ integrity checksum failed",
             r"Integrity check failed for \"(?P<package>[^\"]+)\"",
@@ -30,10 +27,10 @@ KINDS: tuple[FailureKind, ...] = (
         "Remove its entry from the lock, install again, look at what changed, and commit the lock.",
         before=1,
         after=5,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "private package refused",
-        _BUILD,
         (
             r"npm error code E(?:401|403|NEEDAUTH)\b",
             r"ERR_PNPM_FETCH_40[13]\b",
@@ -53,10 +50,10 @@ KINDS: tuple[FailureKind, ...] = (
         ".npmrc, pip's URL or the like.",
         after=3,
         also=r"npm error 40[13] |^npm error .*(?:GET|PUT) http",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "registry down",
-        _BUILD,
         (
             r"npm error (?:code )?(?:E5\d\d|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ECONNRESET|EAI_AGAIN|"
             r"FETCH_ERROR|ERR_SOCKET_TIMEOUT|E429)\b",
@@ -85,18 +82,18 @@ KINDS: tuple[FailureKind, ...] = (
         "Deploy again in some minutes. If it stays, check the address below: builds reach public addresses only.",
         before=1,
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "workspace package missing",
-        _BUILD,
         r"npm error Unsupported URL Type \"workspace:|ERR_PNPM_WORKSPACE_PKG_NOT_FOUND",
         "A package of the project's own workspace is asked for (workspace:), and is not there.",
         "Deploy from the folder that has the workspace and its lock, with the package manager that made it.",
         after=2,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "no such package or version",
-        _BUILD,
         (
             r"npm error 404  (?:The requested resource )?'(?P<package>[^']+)' (?:is not in|"
             r"could not be found)",
@@ -127,10 +124,10 @@ KINDS: tuple[FailureKind, ...] = (
         after=4,
         also=r"npm error 404 |ERROR: Could not find a version|^@\S+ is not in the npm registry",
         unnamed="a package",
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "conflicting Python requirements",
-        _BUILD,
         (
             r"ERROR: Cannot install .{1,300} because these package versions have conflicting dependencies",
             r"No solution found when resolving dependencies",
@@ -140,10 +137,10 @@ KINDS: tuple[FailureKind, ...] = (
         "Loosen one of the versions that are named below.",
         before=1,
         after=5,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "unreadable manifest",
-        _BUILD,
         (
             r"npm error JSON\.parse |EJSONPARSE",
             r"error: failed to parse manifest at `(?P<file>[^`]+)`",
@@ -155,15 +152,16 @@ KINDS: tuple[FailureKind, ...] = (
         "Repair it where the lines below say.",
         before=1,
         after=4,
+        step=FailedStep.BUILD,
     ),
-    failure_kind(
+    FailureKind(
         "requirements file missing",
-        _BUILD,
         (
             r"ERROR: Could not open requirements file: .{0,40}'(?P<file>[^']+)'",
             r"npm error enoent Could not read package\.json: .{0,120}'(?P<file>[^']+)'",
         ),
         "The file {file} is not there.",
         "Commit it, copy it before the command that reads it, or correct its name.",
+        step=FailedStep.BUILD,
     ),
 )

@@ -1,4 +1,4 @@
-"""The output of a build or an app that a diagnosis needs, bounded in number and length of lines."""
+"""The lines of a build's or an app's output that a diagnosis reads: few enough, and short enough."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ LAST_LINES = 400
 EARLIER_LINES = 100  # of the lines before, the first that mention trouble
 LONGEST_LINE = 800  # characters
 _TROUBLE = ("error", "fatal", "failed", "exception", "cannot", "not found", "denied", "err!", "panic")
-_TOLD_WITHIN = 200  # characters
+_TROUBLE_WITHIN = 200  # characters
 LONGEST_RAW = 4 * LONGEST_LINE  # with the escape sequences of a terminal
 _LINES_AFTER = 3  # the lines below often explain the trouble
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`number` counts all lines, so that gaps can be seen; `speaker` is who printed it."""
+    """A printed line. `number` counts all lines, so that gaps can be seen; `speaker` is the program that printed it."""
 
     number: int
     text: str
@@ -26,7 +26,7 @@ class Line:
 
 
 class Transcript:
-    """Keeps the last lines, and of the earlier ones the first that mention trouble. Long lines are cut."""
+    """Keep the last lines, and the first of the earlier lines that mention trouble. Long lines are cut."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -39,17 +39,17 @@ class Transcript:
         self._count += 1
         self._last.append(Line(self._count, text[:LONGEST_LINE], speaker))
         if len(self._last) > LAST_LINES:
-            self._age(self._last.popleft())
+            self._keep_trouble(self._last.popleft())
 
     def lines(self, speaker: str | None = None) -> list[Line]:
-        """Return what was kept, of one speaker or of all."""
+        """Return the lines that were kept, of one speaker or of all."""
         kept = (*self._earlier, *self._last)
         return [line for line in kept if speaker is None or line.speaker == speaker]
 
-    def _age(self, line: Line) -> None:
+    def _keep_trouble(self, line: Line) -> None:
         if len(self._earlier) >= EARLIER_LINES:
             return
-        lowered = line.text[:_TOLD_WITHIN].lower()
+        lowered = line.text[:_TROUBLE_WITHIN].lower()
         if any(word in lowered for word in _TROUBLE):
             self._kept_until = line.number + _LINES_AFTER
         if line.number <= self._kept_until:
@@ -57,7 +57,7 @@ class Transcript:
 
 
 def transcript_of(output: str) -> Transcript:
-    """Return the transcript of complete output, which may have a terminal's escape sequences."""
+    """Return the transcript of a complete output, which may contain escape sequences of a terminal."""
     transcript = Transcript()
     for line in output.split("\n"):
         transcript.add(clean(line[:LONGEST_RAW]))
