@@ -30,12 +30,10 @@ from stackyn_server.buildplan.settings.repository import (
     image_start_command,
     settings_files,
 )
-from stackyn_server.buildplan.versions.other_hosts import with_versions_of_hosts
+from stackyn_server.buildplan.versions.other_host_versions import with_versions_of_hosts
 from stackyn_server.buildplan.versions.requirement import VersionRequest, parse_requirement
 from stackyn_server.buildplan.versions.unread_files import unread_version_sentences
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-
-__all__ = ["RUNTIMES", "BuildPlan", "PlanOptions", "files_needed", "make_plan"]
 
 NAMES_SHOWN = 20
 _WORDS = frozenset(("app", "build", "folder", "main", "project", "script", "server", "site", "start"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackyn_server.buildplan.plan import RUNTIMES
+from stackyn_server.buildplan.runtimes.table import RUNTIMES
 from stackyn_server.config import Plan, Settings
 from stackyn_server.domain.app_settings import checked
 from stackyn_server.domain.apps import (

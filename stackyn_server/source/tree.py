@@ -132,7 +132,7 @@ async def blobs(directory: Path, sha: str) -> AsyncIterator[Blobs]:
 async def read_files(directory: Path, sha: str, paths: Iterable[str]) -> dict[str, bytes]:
     """Return the contents of those of `paths` that are files.
 
-    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for a file that is larger than `buildplan.sizes` says.
+    Raises `DeploymentFailed` (SOURCE_TOO_LARGE) for a file that is larger than `buildplan.file_sizes` says.
     """
     contents: dict[str, bytes] = {}
     async with blobs(directory, sha) as opened:

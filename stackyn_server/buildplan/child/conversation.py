@@ -14,7 +14,8 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from stackyn_server.buildplan.file_sizes import file_too_large, may_be_passed_over
-from stackyn_server.buildplan.plan import PlanOptions, files_needed, make_plan
+from stackyn_server.buildplan.plan import files_needed, make_plan
+from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 

@@ -15,7 +15,7 @@ from typing import Any
 from stackyn_server.buildplan.build_plan import BuildPlan, DeploymentSettings
 from stackyn_server.buildplan.formats.structured_files import toml
 from stackyn_server.buildplan.project import SETTINGS, PlanOptions, Project, prefix_of, undetected
-from stackyn_server.buildplan.settings.other_hosts import FILES, STARTS_IMAGES, settings_of_hosts
+from stackyn_server.buildplan.settings.other_host_settings import FILES, STARTS_IMAGES, settings_of_hosts
 from stackyn_server.buildplan.settings.start_command import (
     PROCFILE,
     misspelled_web_line,

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackyn_server.buildplan.plan import BuildPlan, PlanOptions
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.build_key import build_key

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.build_variables import with_variables
-from stackyn_server.buildplan.versions import other_hosts
+from stackyn_server.buildplan.versions.other_host_versions import VERSION_VARIABLES
 from stackyn_server.domain.ids import UserId
 
 _NAMES_SHOWN = 5
@@ -51,7 +51,7 @@ class BuildVariables:
         return {
             name: value
             for name, value in self.values.items()
-            if name.startswith(_OF_HOSTS) or name in other_hosts.VARIABLES
+            if name.startswith(_OF_HOSTS) or name in VERSION_VARIABLES
         }
 
 

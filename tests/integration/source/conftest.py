@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stackyn_server.buildplan.plan import PlanOptions
+from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.config import SourceSettings
 from stackyn_server.source.repository import fetch

@@ -20,7 +20,7 @@ from stackyn_server.buildplan.child import conversation
 from stackyn_server.buildplan.child.conversation import options_as_json
 from stackyn_server.buildplan.child.rights import NOBODY
 from stackyn_server.buildplan.file_sizes import bytes_allowed
-from stackyn_server.buildplan.plan import PlanOptions
+from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.source import reader

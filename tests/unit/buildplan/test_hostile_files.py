@@ -17,8 +17,10 @@ import pytest
 from stackyn_server.buildplan.file_sizes import bytes_allowed
 from stackyn_server.buildplan.generated.additions import FILES as FILES_OF_ADDITIONS
 from stackyn_server.buildplan.languages import MANIFESTS
-from stackyn_server.buildplan.plan import RUNTIMES, PlanOptions, make_plan
+from stackyn_server.buildplan.plan import make_plan
+from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.runtimes import compose
+from stackyn_server.buildplan.runtimes.table import RUNTIMES
 from stackyn_server.buildplan.settings.repository import settings_files
 from stackyn_server.config import ReadingSettings
 from stackyn_server.domain.failures import DeploymentFailed

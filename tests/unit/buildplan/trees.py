@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.buildplan.plan import BuildPlan, PlanOptions, files_needed, make_plan
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.plan import files_needed, make_plan
+from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure
 

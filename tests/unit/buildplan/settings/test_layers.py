@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stackyn_server.buildplan.plan import BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from tests.unit.buildplan.trees import EVERYTHING, Tree, command, lines, planned
 
 NODE: Tree = {

@@ -19,7 +19,7 @@ _TOOLS = {
     "CSHARP_SDK": "dotnet",
 }  # fmt: skip
 # The variables by the tool that they speak of.
-VARIABLES: Mapping[str, str] = {
+VERSION_VARIABLES: Mapping[str, str] = {
     f"{host}{word}_VERSION": tool for host in ("", "RAILPACK_", "NIXPACKS_") for word, tool in _TOOLS.items()
 }
 
@@ -37,7 +37,7 @@ def with_versions_of_hosts(project: Project) -> Toolchains:
 
 
 def _requested_version(variables: Mapping[str, object], where: str) -> Iterator[tuple[str, VersionRequest]]:
-    for name, tool in VARIABLES.items():
+    for name, tool in VERSION_VARIABLES.items():
         version = variables.get(name)
         # A number that YAML or TOML reads as such is rounded (3.10), so only texts count.
         if isinstance(version, str) and (requirement := parse_requirement(version, Dialect.NPM)):
