@@ -35,7 +35,7 @@ from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.idle.sleep import Sleep
 from stackyn_server.pipeline.idle.wake import Wake
 from stackyn_server.pipeline.repair import Repair
-from stackyn_server.pipeline.rollout.memory import MemoryReservations
+from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.rollout.release import ReleaseHandler
 from stackyn_server.pipeline.teardown.cleanup import Cleanup
 from stackyn_server.pipeline.teardown.remove import Remove

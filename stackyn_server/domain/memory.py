@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class RolloutStrategy(StrEnum):
+class RolloutChoice(StrEnum):
     """How a release takes over."""
 
     SIDE_BY_SIDE = "beside"  # both run for a moment; no request fails
@@ -27,15 +27,15 @@ def build_mb(asked_mb: int | None, usual_mb: int, plan_mb: int, machine_mb: int)
 
 def choose_strategy(
     available_mb: int, reserve_mb: int, wanted_mb: int, serving_mb: int | None, *, may_hold: bool
-) -> RolloutStrategy:
+) -> RolloutChoice:
     """Decide how a release of `wanted_mb` takes over from one that may use `serving_mb` (None: nothing serves).
 
     A rollout in place needs only the memory by which the new limit exceeds the old one.
     """
     if fits_in_memory(available_mb, reserve_mb, wanted_mb):
-        return RolloutStrategy.SIDE_BY_SIDE
+        return RolloutChoice.SIDE_BY_SIDE
     if serving_mb is None or not may_hold:
-        return RolloutStrategy.WAIT
+        return RolloutChoice.WAIT
     more_mb = wanted_mb - serving_mb
     is_enough = more_mb <= 0 or fits_in_memory(available_mb, reserve_mb, more_mb)
-    return RolloutStrategy.IN_PLACE if is_enough else RolloutStrategy.WAIT
+    return RolloutChoice.IN_PLACE if is_enough else RolloutChoice.WAIT

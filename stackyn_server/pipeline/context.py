@@ -12,7 +12,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
-from stackyn_server.pipeline.rollout.memory import MemoryReservations
+from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.teardown.take_down import LastOutput, take_down
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.store.database import Database

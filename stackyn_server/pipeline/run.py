@@ -327,7 +327,7 @@ class StepRunner:
         except Exception as error:
             if isinstance(error, StackynError) and error.retryable:
                 raise
-            log.exception("put_back.broke", deployment=run.deployment.id)
+            log.exception("candidate.not_stopped", deployment=run.deployment.id)
             return None
         if stopped is not None:
             run.write_log("The previous release is started again.")

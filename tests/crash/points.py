@@ -15,7 +15,7 @@ ALL_POINTS = tuple(
     )
 )
 # While a route is held, visitors wait for the server: those points have a test with promises of its own.
-HELD = tuple(name for name in ALL_POINTS if name.startswith(("sleep.", "wake.", "swap.")))
+HELD = tuple(name for name in ALL_POINTS if name.startswith(("sleep.", "wake.", "switch.")))
 POINTS = tuple(name for name in ALL_POINTS if name not in HELD)
 
 # The first word of a point's name is its handler. Each handler has one scenario in the short tier.

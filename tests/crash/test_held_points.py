@@ -29,9 +29,9 @@ FALLING_ASLEEP = {"sleep.held", "sleep.stopping", "sleep.stopped"}
 TURNING_BACK = {"sleep.aborted"}
 WAKING_UP = {"wake.started", "wake.ready", "wake.serving"}
 NOT_WAKING_UP = {"wake.failed"}
-SWAPPING = {"swap.held", "swap.stopping", "swap.stopped", "swap.ready", "swap.live"}
-SWAPPING_BACK = {"swap.failed"}
-ALL = (FALLING_ASLEEP, TURNING_BACK, WAKING_UP, NOT_WAKING_UP, SWAPPING, SWAPPING_BACK)
+SWITCHING = {"switch.held", "switch.stopping", "switch.stopped", "switch.ready", "switch.live"}
+RESTORING = {"switch.failed"}
+ALL = (FALLING_ASLEEP, TURNING_BACK, WAKING_UP, NOT_WAKING_UP, SWITCHING, RESTORING)
 
 pytestmark = pytest.mark.timeout(300)  # a dozen starts in one test, which take long on a loaded machine
 
@@ -82,22 +82,22 @@ async def test_app_survives_a_kill_while_its_sleep_is_cancelled(server: ServerPr
 async def test_rollout_in_place_survives_a_kill_at_each_point(
     server: ServerProcess, git: GitServer, app: int
 ) -> None:
-    await _swaps(server, git, app, GOOD, SWAPPING)
+    await _switches(server, git, app, GOOD, SWITCHING)
 
 
 async def test_failed_rollout_in_place_survives_a_kill(
     server: ServerProcess, git: GitServer, app: int
 ) -> None:
-    await _swaps(server, git, app, BAD, SWAPPING_BACK)
+    await _switches(server, git, app, BAD, RESTORING)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("point", sorted(FALLING_ASLEEP | WAKING_UP | SWAPPING))
+@pytest.mark.parametrize("point", sorted(FALLING_ASLEEP | WAKING_UP | SWITCHING))
 async def test_app_survives_a_kill_at_a_single_point(
     server: ServerProcess, git: GitServer, app: int, point: str
 ) -> None:
-    if point in SWAPPING:
-        await _swaps(server, git, app, GOOD, {point})
+    if point in SWITCHING:
+        await _switches(server, git, app, GOOD, {point})
     else:
         await _falls_asleep(server, app, FALLING_ASLEEP & {point})
         await _wakes_up(server, app, WAKING_UP & {point})
@@ -136,7 +136,7 @@ async def _turns_back(server: ServerProcess, app: int) -> None:
     await _is_well(server)
 
 
-async def _swaps(server: ServerProcess, git: GitServer, app: int, tree: Tree, points: Set[str]) -> None:
+async def _switches(server: ServerProcess, git: GitServer, app: int, tree: Tree, points: Set[str]) -> None:
     await _awake(server, app, NO_SLEEP)
     await git.publish("nap", tree)
     await server.stop()

@@ -26,8 +26,8 @@ from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.catalogue import toolchains
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.build import base_images
+from stackyn_server.pipeline.build.build_memory import BuildMemory
 from stackyn_server.pipeline.build.disk import require_disk_space
-from stackyn_server.pipeline.build.memory import BuildMemory
 from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.build.registries import credentials_for
 from stackyn_server.pipeline.build.variables import BuildVariables, InjectedVariables, inject_variables

@@ -21,7 +21,7 @@ from stackyn_server.pipeline.hosts import hosts_of
 from stackyn_server.pipeline.idle.idle_app import set_idle
 from stackyn_server.pipeline.rollout import probe
 from stackyn_server.pipeline.rollout.candidate import container_spec, probe_target, probing_seconds
-from stackyn_server.pipeline.rollout.memory import NoMemory
+from stackyn_server.pipeline.rollout.memory_reservations import NoMemory
 from stackyn_server.pipeline.teardown.stop import retire_all
 from stackyn_server.store import apps, deployments, events, instances, releases, routes
 from stackyn_server.store.apps import App

@@ -19,7 +19,7 @@ from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate
 from stackyn_server.pipeline.rollout.candidate import Candidate, ensure_candidate, of_deployment
 from stackyn_server.pipeline.rollout.situation import has_other_port, hosts_in, is_in_place
-from stackyn_server.pipeline.rollout.strategy import Strategy
+from stackyn_server.pipeline.rollout.strategy import RolloutStrategy
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.pipeline.teardown.drain import until_quiet
 from stackyn_server.pipeline.teardown.take_down import LastOutput
@@ -33,7 +33,7 @@ from stackyn_server.store.situations import RoutedInstance, Situation
 log = structlog.get_logger()
 
 
-class InPlace(Strategy):
+class InPlace(RolloutStrategy):
     async def before_want(self, run: DeploymentRun, situation: Situation) -> None:
         """Take down the instance in the slot that requests are already held for, as for an idle app. The release
         command may have left the candidate in the other slot: the candidate moves, so its container is removed too."""
@@ -86,14 +86,14 @@ class InPlace(Strategy):
             except DeploymentFailed as error:
                 await self._restore_route(run, previous, hosts, error)
                 raise
-            crash_point("swap.held")
+            crash_point("switch.held")
             await self._drain(run, previous)
             await run.record(lambda transaction: instances.set_draining(transaction, previous.id))
-        crash_point("swap.stopping")
+        crash_point("switch.stopping")
         await run.job.still_leading()
         last = await self._take_down(previous.id)
         await run.record(lambda transaction: _set_previous_gone(transaction, app.id, previous, last))
-        crash_point("swap.stopped")
+        crash_point("switch.stopped")
 
     async def found_port(self, situation: Situation, candidate: Candidate) -> None:
         hosts = hosts_in(situation, self._settings)
@@ -101,11 +101,11 @@ class InPlace(Strategy):
 
     async def switch(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
         self._held_requests.pass_all(situation.app.id)
-        crash_point("swap.ready")
+        crash_point("switch.ready")
 
     async def after_live(self, situation: Situation, candidate: Candidate) -> None:
         """Publish the route without forwardAuth. If publishing fails, forwardAuth stays and lets every request pass."""
-        crash_point("swap.live")
+        crash_point("switch.live")
         hosts = hosts_in(situation, self._settings)
         try:
             await self._ingress.apply(dict.fromkeys(hosts, candidate.instance.id))
@@ -132,7 +132,7 @@ class InPlace(Strategy):
             async with self._database.transaction() as transaction:
                 await _set_previous_gone(transaction, app.id, previous, last)
         last = await self._take_down(candidate.instance.id)
-        crash_point("swap.failed")
+        crash_point("switch.failed")
         return StoppedCandidate(app, candidate.instance, last, has_other_port(situation, candidate))
 
     async def _restore_route(

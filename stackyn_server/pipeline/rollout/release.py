@@ -18,7 +18,7 @@ from dataclasses import replace
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
-from stackyn_server.domain.memory import RolloutStrategy
+from stackyn_server.domain.memory import RolloutChoice
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.start_failures import ImageMissing, NoStartCommand
@@ -26,7 +26,6 @@ from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout import probe
-from stackyn_server.pipeline.rollout.after_live import AfterLive
 from stackyn_server.pipeline.rollout.candidate import (
     Candidate,
     container_spec,
@@ -34,6 +33,7 @@ from stackyn_server.pipeline.rollout.candidate import (
     probing_seconds,
     start_command,
 )
+from stackyn_server.pipeline.rollout.first_release_watch import FirstReleaseWatch
 from stackyn_server.pipeline.rollout.first_visit import first_visit
 from stackyn_server.pipeline.rollout.in_place import InPlace
 from stackyn_server.pipeline.rollout.release_command import ReleaseCommand
@@ -44,7 +44,7 @@ from stackyn_server.pipeline.rollout.situation import (
     read_candidate,
     read_situation,
 )
-from stackyn_server.pipeline.rollout.strategy import Strategy, StrategyChoice
+from stackyn_server.pipeline.rollout.strategy import RolloutStrategy, StrategyChoice
 from stackyn_server.pipeline.rollout.switch import RouteSwitch
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner, Superseded
 from stackyn_server.pipeline.teardown.retire import retire_present
@@ -62,7 +62,7 @@ class ReleaseHandler(JobHandler):
         self._in_place = InPlace(context)
         self._side_by_side = SideBySide(context, self._route_switch)
         self._command = ReleaseCommand(context)
-        self._after_live = AfterLive(context)
+        self._first_release_watch = FirstReleaseWatch(context)
         self._runner = StepRunner(
             context.database, context.journal, context.settings, Phase.BUILT, self._in_place.stop_candidate
         )
@@ -71,7 +71,7 @@ class ReleaseHandler(JobHandler):
         run = await self._runner.run(job, self._steps)
         # Not a step of the runner, which takes a failure for one before the switch. A killed server may have gone live.
         if run is not None and run.deployment.phase is Phase.LIVE and await self._is_watched(job):
-            await self._after_live.watch(run)
+            await self._first_release_watch.watch(run)
 
     async def _is_watched(self, job: JobRun) -> bool:
         async with self._database.connection() as connection:
@@ -117,7 +117,7 @@ class ReleaseHandler(JobHandler):
     async def _want(self, run: DeploymentRun, situation: Situation) -> None:
         situation = await self._choice.keep_awake(run, situation)
         choice = await self._choice.choose(run, situation)
-        strategy: Strategy = self._in_place if choice is RolloutStrategy.IN_PLACE else self._side_by_side
+        strategy: RolloutStrategy = self._in_place if choice is RolloutChoice.IN_PLACE else self._side_by_side
         ports = await self._exposed_ports(run, situation)
         await strategy.before_want(run, situation)
         async for attempt in run.recording(Phase.BOOTING):
@@ -125,7 +125,7 @@ class ReleaseHandler(JobHandler):
                 await strategy.want(transaction, run, situation, ports)
 
     async def _boot(
-        self, run: DeploymentRun, strategy: Strategy, situation: Situation, candidate: Candidate
+        self, run: DeploymentRun, strategy: RolloutStrategy, situation: Situation, candidate: Candidate
     ) -> Candidate:
         await strategy.before_boot(run, situation, candidate)
         container = await run.step(self._start(run, situation, candidate), _boot_timeout())
@@ -136,7 +136,7 @@ class ReleaseHandler(JobHandler):
         return replace(candidate, instance=replace(candidate.instance, container=container))
 
     async def _probe(
-        self, run: DeploymentRun, strategy: Strategy, situation: Situation, candidate: Candidate
+        self, run: DeploymentRun, strategy: RolloutStrategy, situation: Situation, candidate: Candidate
     ) -> Candidate:
         has_no_visitors = nothing_served(situation, candidate)
         port = await self._until_ready(run, situation, candidate, has_no_visitors=has_no_visitors)
@@ -156,7 +156,7 @@ class ReleaseHandler(JobHandler):
         return candidate
 
     async def _switch(
-        self, run: DeploymentRun, strategy: Strategy, situation: Situation, candidate: Candidate
+        self, run: DeploymentRun, strategy: RolloutStrategy, situation: Situation, candidate: Candidate
     ) -> None:
         await strategy.switch(run, situation, candidate)
         slug = situation.app.slug

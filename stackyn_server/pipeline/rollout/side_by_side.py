@@ -6,7 +6,7 @@ from __future__ import annotations
 from stackyn_server.pipeline.context import PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout.candidate import Candidate, ensure_candidate
-from stackyn_server.pipeline.rollout.strategy import Strategy
+from stackyn_server.pipeline.rollout.strategy import RolloutStrategy
 from stackyn_server.pipeline.rollout.switch import RouteSwitch
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import routes
@@ -14,7 +14,7 @@ from stackyn_server.store.database import Connection
 from stackyn_server.store.situations import Situation
 
 
-class SideBySide(Strategy):
+class SideBySide(RolloutStrategy):
     def __init__(self, context: PipelineContext, route_switch: RouteSwitch) -> None:
         super().__init__(context)
         self._route_switch = route_switch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from stackyn_server.domain.memory import RolloutStrategy, choose_strategy, fits_in_memory
+from stackyn_server.domain.memory import RolloutChoice, choose_strategy, fits_in_memory
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.rollout.candidate import Candidate
-from stackyn_server.pipeline.rollout.memory import NoMemory
+from stackyn_server.pipeline.rollout.memory_reservations import NoMemory
 from stackyn_server.pipeline.rollout.situation import billing_plan, memory_mb, read_situation
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import routes
@@ -17,7 +17,7 @@ from stackyn_server.store.routes import RouteState
 from stackyn_server.store.situations import Situation
 
 
-class Strategy(JobHandler, ABC):
+class RolloutStrategy(JobHandler, ABC):
     """The steps in which the two strategies differ, in the order in which `ReleaseHandler` calls them.
 
     The two methods with a `transaction` write rows in the transaction that moves the deployment to its next phase.
@@ -50,7 +50,7 @@ class Strategy(JobHandler, ABC):
 
 
 class StrategyChoice(JobHandler):
-    async def choose(self, run: DeploymentRun, situation: Situation) -> RolloutStrategy:
+    async def choose(self, run: DeploymentRun, situation: Situation) -> RolloutChoice:
         """Decide how the deployment's release takes over, and reserve its memory. Raises `NoMemory`."""
         app, serving = situation.app, situation.serving
         reserve_mb, wanted_mb = self._settings.apps.memory_reserve_mb, memory_mb(situation)
@@ -60,11 +60,11 @@ class StrategyChoice(JobHandler):
             # Requests may be held for the slot of `serving`, so the next instance must start in that slot.
             is_own = serving.deployment == run.deployment.id
             is_possible = is_own or fits_in_memory(available_mb, reserve_mb, wanted_mb)
-            strategy = RolloutStrategy.IN_PLACE if is_possible else RolloutStrategy.WAIT
+            strategy = RolloutChoice.IN_PLACE if is_possible else RolloutChoice.WAIT
         else:
             serving_mb = serving.memory_mb if serving else None
             strategy = choose_strategy(available_mb, reserve_mb, wanted_mb, serving_mb, may_hold=may_hold)
-        if strategy is RolloutStrategy.WAIT:
+        if strategy is RolloutChoice.WAIT:
             raise NoMemory
         self._reservations.reserve(app.id, wanted_mb)
         return strategy
@@ -74,7 +74,7 @@ class StrategyChoice(JobHandler):
 
         Where the release will take over in place, the command may use the operator's reserve, but no more than that.
         """
-        if await self.choose(run, situation) is not RolloutStrategy.IN_PLACE:
+        if await self.choose(run, situation) is not RolloutChoice.IN_PLACE:
             return
         available_mb = await self._reservations.available_mb(situation.app.id)
         if not fits_in_memory(available_mb, 0, memory_mb(situation)):

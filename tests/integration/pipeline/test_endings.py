@@ -169,7 +169,7 @@ async def test_candidate_that_cannot_be_stopped_is_left_to_cleanup(
     database: Database, journal: Journal
 ) -> None:
     async def broken(_run: JobRun, _deployment: Deployment) -> None:
-        raise KeyError("put_back")
+        raise KeyError("candidate")
 
     runner = StepRunner(database, journal, Settings(), back_to=Phase.QUEUED, stop_candidate=broken)
 

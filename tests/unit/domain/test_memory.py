@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackyn_server.domain.memory import RolloutStrategy, build_mb, choose_strategy
+from stackyn_server.domain.memory import RolloutChoice, build_mb, choose_strategy
 from stackyn_server.engine.host_memory import parse
 
 RESERVE = 100
@@ -13,26 +13,26 @@ RESERVE = 100
 @pytest.mark.parametrize(
     ("available", "needed_mb", "serving", "way"),
     [
-        (356, 256, None, RolloutStrategy.SIDE_BY_SIDE),
-        (355, 256, None, RolloutStrategy.WAIT),
-        (356, 256, 256, RolloutStrategy.SIDE_BY_SIDE),
-        (355, 256, 256, RolloutStrategy.IN_PLACE),
-        (0, 256, 256, RolloutStrategy.IN_PLACE),
-        (0, 128, 256, RolloutStrategy.IN_PLACE),
-        (0, 257, 256, RolloutStrategy.WAIT),
-        (199, 356, 256, RolloutStrategy.WAIT),
-        (200, 356, 256, RolloutStrategy.IN_PLACE),
+        (356, 256, None, RolloutChoice.SIDE_BY_SIDE),
+        (355, 256, None, RolloutChoice.WAIT),
+        (356, 256, 256, RolloutChoice.SIDE_BY_SIDE),
+        (355, 256, 256, RolloutChoice.IN_PLACE),
+        (0, 256, 256, RolloutChoice.IN_PLACE),
+        (0, 128, 256, RolloutChoice.IN_PLACE),
+        (0, 257, 256, RolloutChoice.WAIT),
+        (199, 356, 256, RolloutChoice.WAIT),
+        (200, 356, 256, RolloutChoice.IN_PLACE),
     ],
 )
 def test_strategy_depends_on_free_memory(
-    available: int, needed_mb: int, serving: int | None, way: RolloutStrategy
+    available: int, needed_mb: int, serving: int | None, way: RolloutChoice
 ) -> None:
     assert choose_strategy(available, RESERVE, needed_mb, serving, may_hold=True) is way
 
 
 def test_a_release_waits_for_memory_without_held_requests() -> None:
-    assert choose_strategy(355, RESERVE, 256, 256, may_hold=False) is RolloutStrategy.WAIT
-    assert choose_strategy(356, RESERVE, 256, 256, may_hold=False) is RolloutStrategy.SIDE_BY_SIDE
+    assert choose_strategy(355, RESERVE, 256, 256, may_hold=False) is RolloutChoice.WAIT
+    assert choose_strategy(356, RESERVE, 256, 256, may_hold=False) is RolloutChoice.SIDE_BY_SIDE
 
 
 @pytest.mark.parametrize(

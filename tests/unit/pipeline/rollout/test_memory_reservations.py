@@ -8,7 +8,7 @@ import pytest
 
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import host_memory
-from stackyn_server.pipeline.rollout.memory import MemoryReservations
+from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 
 SHOP, CHAT = AppId(1), AppId(2)
 FREE = 300

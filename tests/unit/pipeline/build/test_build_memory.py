@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.pipeline.build.memory import Shares
+from stackyn_server.pipeline.build.build_memory import Shares
 
 
 async def test_who_wants_more_than_is_left_waits_in_turn() -> None:

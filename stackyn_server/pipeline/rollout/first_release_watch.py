@@ -23,7 +23,7 @@ from stackyn_server.store.instances import InstanceState
 log = structlog.get_logger()
 
 
-class AfterLive(JobHandler):
+class FirstReleaseWatch(JobHandler):
     """Ends the release job of a first deployment. Until then the engine does not restart its container."""
 
     async def watch(self, run: DeploymentRun) -> None:
