@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,6 +50,10 @@ class Failure:
     message: str
     hint: str = ""
     evidence: str = ""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> Failure:
+        return cls(FailureCode(stored["code"]), stored["message"], stored["hint"], stored["evidence"])
 
     def as_json(self, phase: str) -> dict[str, str]:
         return {

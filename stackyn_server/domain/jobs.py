@@ -44,7 +44,7 @@ RAISED_PRIORITY = 1  # plans with priority_builds, and jobs that shorten an outa
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a job is told beside its subject. The row may hold more than the fields: counts over its attempts."""
+    """What a job is told beside its subject. The row may hold more than the fields: what its attempts remember."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self:

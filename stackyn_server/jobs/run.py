@@ -121,12 +121,12 @@ class JobRun:
         if await claims.was_cancelled(connection, self.job.id):
             raise JobCancelled
 
-    async def count(self, connection: Connection, what: str, by: int = 1) -> int:
-        """Add to the count of `what` over all attempts of this job and return it, in the caller's transaction.
+    async def remember(self, connection: Connection, values: dict[str, Any]) -> None:
+        """Keep values for later attempts of this job, in the caller's transaction; they read `job.arguments`.
 
         Raises `LeadershipLost`, `NotRunning`.
         """
-        return await claims.count(connection, self.job, self.epoch, what, by)
+        await claims.remember(connection, self.job, self.epoch, values)
 
     async def read_arguments(self, connection: Connection) -> dict[str, Any]:
         """Return the row's arguments as they are now, and clear `deadline_changed`."""

@@ -24,6 +24,7 @@ from stackyn_server.domain.jobs import CleanupArguments, Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pause import Pause
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate, wake_previous_release
 from stackyn_server.store import deployments, installation, jobs
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
@@ -33,9 +34,6 @@ from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-_RECORD_AGAIN_SECONDS = 0.5  # between two tries to record a result
-
 
 # Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
 _LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning)
@@ -128,6 +126,7 @@ class Recording:
         self._to = to
         self._results = results
         self._failure: StackynError | None = None
+        self._pause = Pause.of(run.settings.jobs)
         self._answering_since: float | None = None
         self._is_recorded = False
         self._attempt: AbstractAsyncContextManager[Connection]
@@ -181,7 +180,7 @@ class Recording:
         log.warning("record.waits", deployment=self._before.id, reason=failure.message)
         clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(_RECORD_AGAIN_SECONDS)
+            await self._pause.wait()
             try:
                 async with self._run.database.connection() as connection:
                     deployment = await deployments.get(connection, self._before.id)
@@ -202,7 +201,9 @@ class Recording:
 
 
 Steps = Callable[[DeploymentRun], Awaitable[None]]
-StopCandidate = Callable[[JobRun, Deployment], Awaitable[StoppedCandidate | None]]
+StopCandidate = Callable[[JobRun, Deployment, Failure | None], Awaitable[StoppedCandidate | None]]
+
+_FAILURE = "failure"  # in the job's arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class StepRunner:
     """Runs the steps of a handler and turns every way they can end into rows. A retry begins again in `back_to`.
 
     `stop_candidate` is called before a deployment ends otherwise than live: it stops a candidate for whose slot
-    requests are held, so that the previous release can be started there.
+    requests are held, so that the previous release can be started there. It calls `remember_failure` first.
     """
 
     database: Database
@@ -230,6 +231,10 @@ class StepRunner:
             return run  # ended while the job waited; the dispatcher ends the row
         with structlog.contextvars.bound_contextvars(deployment=deployment.id, app=deployment.app):
             try:
+                if (stored := job.job.arguments.get(_FAILURE)) is not None:
+                    raise DeploymentFailed(
+                        Failure.from_json(stored)
+                    )  # the server died while it ended the deployment
                 await steps(run)
             except Moved:
                 log.info("deployment.moved_elsewhere")
@@ -286,7 +291,7 @@ class StepRunner:
 
         An ending that the database refuses is recorded as a failure of the platform: with the cleanup, else without.
         """
-        stopped = await self._stop_candidate(run)
+        stopped = await self._stop_candidate(run, results.failure)
         await self._flush(run)
         cleanup, ours = CleanupArguments.after(run.deployment.phase), StepResults(failure=_our_fault())
         endings = (
@@ -315,13 +320,13 @@ class StepRunner:
                 log.exception("ending.refused", deployment=run.deployment.id, ending=phase.value)
         raise NotRecorded("The deployment's ending could not be recorded.")
 
-    async def _stop_candidate(self, run: DeploymentRun) -> StoppedCandidate | None:
+    async def _stop_candidate(self, run: DeploymentRun, failure: Failure | None) -> StoppedCandidate | None:
         """Stop the candidate of a deployment that did not go live. If that fails, the cleanup does it, which is retried
         until it is done."""
         if self.stop_candidate is None:
             return None
         try:
-            stopped = await self.stop_candidate(run.job, run.deployment)
+            stopped = await self.stop_candidate(run.job, run.deployment, failure)
         except _LEFT_TO_DISPATCHER:
             raise
         except Exception as error:
@@ -340,6 +345,11 @@ class StepRunner:
                 await self.journal.flush(run.deployment.id)
         except TimeoutError:
             log.warning("journal.late", deployment=run.deployment.id)
+
+
+async def remember_failure(connection: Connection, job: JobRun, phase: Phase, failure: Failure) -> None:
+    """Remember why the job's deployment fails, before its container is gone, which shows the reason."""
+    await job.remember(connection, {_FAILURE: failure.as_json(phase.value)})
 
 
 def _our_fault() -> Failure:

@@ -100,12 +100,11 @@ async def bury(connection: Connection, job: Job, epoch: int, reason: str) -> Non
     )
 
 
-async def count(connection: Connection, job: Job, epoch: int, what: str, by: int) -> int:
-    """Add to the count of `what` in the job's arguments, and return it; it goes on over all attempts."""
-    counted: int | None = await connection.fetchval(SQL.count_up, job.id, job.attempt, epoch, what, by)
-    await _check_moved(connection, epoch, counted)
-    assert counted is not None, "else it was not moved"
-    return counted
+async def remember(connection: Connection, job: Job, epoch: int, values: dict[str, Any]) -> None:
+    """Keep values beside the job's arguments, for all its attempts."""
+    await _check_moved(
+        connection, epoch, await connection.fetchval(SQL.remember, job.id, job.attempt, epoch, values)
+    )
 
 
 async def _check_moved(connection: Connection, epoch: int, job_id: int | None) -> None:

@@ -135,7 +135,7 @@ async def enqueue_for_deployment(
 
 
 async def amend(connection: Connection, kind: Kind, subject: str | int, arguments: Arguments) -> None:
-    """Replace the arguments of the waiting job of this kind and subject; its counts stay."""
+    """Replace the arguments of the waiting job of this kind and subject; what its attempts remember stays."""
     await connection.execute(SQL.amend, kind, str(subject), arguments.as_json())
 
 

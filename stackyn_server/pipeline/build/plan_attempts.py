@@ -10,7 +10,7 @@ from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.source import reader
 
 MOST = 2
-_COUNT = "readings"  # in the job's arguments
+_READINGS = "readings"  # in the job's arguments
 
 
 async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) -> BuildPlan:
@@ -19,7 +19,9 @@ async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) 
     Raises `DeploymentFailed` when the reading process dies a second time. The third attempt fails without reading:
     servers have then ended while they waited for the process.
     """
-    attempts = await _count(run, 1)
+    earlier = run.job.job.arguments.get(_READINGS, 0)
+    attempts = earlier + 1
+    await _record(run, attempts)
     if attempts > MOST:
         raise DeploymentFailed(reader.reader_died())
     try:
@@ -29,9 +31,10 @@ async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) 
             raise DeploymentFailed(died.failure) from died
         raise
     except TransientFailure:
-        await _count(run, -1)  # git has failed: no process has died
+        await _record(run, earlier)  # git has failed: no process has died
         raise
 
 
-async def _count(run: DeploymentRun, by: int) -> int:
-    return await run.record(lambda connection: run.job.count(connection, _COUNT, by))
+async def _record(run: DeploymentRun, attempts: int) -> None:
+    """Record the number itself: a COMMIT whose answer was lost is repeated, and counts only once."""
+    await run.record(lambda connection: run.job.remember(connection, {_READINGS: attempts}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import structlog
 
 from stackyn_server.domain.deployments import Phase
-from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
@@ -20,7 +20,7 @@ from stackyn_server.pipeline.idle.idle_app import StoppedCandidate
 from stackyn_server.pipeline.rollout.candidate import Candidate, ensure_candidate, of_deployment
 from stackyn_server.pipeline.rollout.situation import has_other_port, hosts_in, is_in_place
 from stackyn_server.pipeline.rollout.strategy import RolloutStrategy
-from stackyn_server.pipeline.run import DeploymentRun
+from stackyn_server.pipeline.run import DeploymentRun, remember_failure
 from stackyn_server.pipeline.teardown.drain import until_quiet
 from stackyn_server.pipeline.teardown.take_down import LastOutput
 from stackyn_server.store import instances, routes, situations
@@ -114,7 +114,9 @@ class InPlace(RolloutStrategy):
         else:
             self._held_requests.forget(situation.app.id)
 
-    async def stop_candidate(self, job: JobRun, deployment: Deployment) -> StoppedCandidate | None:
+    async def stop_candidate(
+        self, job: JobRun, deployment: Deployment, failure: Failure | None = None
+    ) -> StoppedCandidate | None:
         """Stop the candidate of a deployment that ends otherwise than live, so that the previous release can start in
         the candidate's slot. None for a rollout that is not in place."""
         async with self._database.connection() as connection:
@@ -127,6 +129,9 @@ class InPlace(RolloutStrategy):
             return None
         self._held_requests.hold(app.id)
         await job.still_leading()
+        if failure is not None:
+            async with self._database.transaction() as transaction:
+                await remember_failure(transaction, job, deployment.phase, failure)
         if previous is not None:
             last = await self._take_down(previous.id)
             async with self._database.transaction() as transaction:

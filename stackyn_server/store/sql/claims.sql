@@ -82,12 +82,12 @@ FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;
 
--- name: count_up
--- Count something in the row's arguments, where it outlives this attempt and this server.
-UPDATE job SET arguments = arguments || jsonb_build_object($4::text, coalesce((arguments ->> $4)::int, 0) + $5::int)
+-- name: remember
+-- Keep values in the row's arguments, where they outlive this attempt and this server.
+UPDATE job SET arguments = arguments || $4
 FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
-RETURNING (arguments ->> $4)::int;
+RETURNING id;
 
 -- name: bury
 UPDATE job SET state = 'dead', ended_at = now(), error = $4

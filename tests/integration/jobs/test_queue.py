@@ -311,7 +311,7 @@ async def test_an_ended_attempt_and_an_old_epoch_end_no_job(database: Database) 
         claims.finish,
         lambda *args: claims.bury(*args, "x"),
         lambda *args: claims.retry(*args, None, "x"),
-        lambda *args: claims.count(*args, "x", 1),
+        lambda *args: claims.remember(*args, {"x": 1}),
     ):
         with pytest.raises(LeadershipLost):
             async with database.transaction() as connection:

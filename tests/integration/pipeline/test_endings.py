@@ -16,10 +16,10 @@ from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build.plan_attempts import counted
-from stackyn_server.pipeline.run import DeploymentRun, StepRunner
+from stackyn_server.pipeline.run import DeploymentRun, StepRunner, StopCandidate, remember_failure
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs
-from stackyn_server.store.database import Database
+from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.deployments import Deployment, StepResults
 from tests.integration.jobs.stage import dispatching, put, row, rows, until, until_state
 from tests.rows import a_deployment, an_app
@@ -31,10 +31,15 @@ Steps = Callable[[DeploymentRun], Awaitable[None]]
 
 
 async def ended(
-    database: Database, journal: Journal, steps: Steps, settings: Settings | None = None
+    database: Database,
+    journal: Journal,
+    steps: Steps,
+    settings: Settings | None = None,
+    *,
+    stop_candidate: StopCandidate | None = None,
 ) -> Deployment:
     """Have a new deployment's build job do `steps`, and return how the deployment ended."""
-    runner = StepRunner(database, journal, settings or Settings(), back_to=Phase.QUEUED)
+    runner = StepRunner(database, journal, settings or Settings(), Phase.QUEUED, stop_candidate)
 
     async def build(run: JobRun) -> None:
         await runner.run(run, steps)
@@ -168,31 +173,40 @@ async def test_recording_has_a_deadline(database_url: str) -> None:
 async def test_candidate_that_cannot_be_stopped_is_left_to_cleanup(
     database: Database, journal: Journal
 ) -> None:
-    async def broken(_run: JobRun, _deployment: Deployment) -> None:
+    async def broken(_run: JobRun, _deployment: Deployment, _failure: Failure | None) -> None:
         raise KeyError("candidate")
-
-    runner = StepRunner(database, journal, Settings(), back_to=Phase.QUEUED, stop_candidate=broken)
 
     async def steps(run: DeploymentRun) -> None:
         raise FAILED
 
-    async def build(run: JobRun) -> None:
-        await runner.run(run, steps)
-
-    async with dispatching(database, {Kind.BUILD: build}):
-        async with database.transaction() as connection:
-            deployment = await a_deployment(connection, await an_app(connection))
-            await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
-        (job,) = await rows(database, "kind = 'build'")
-        await until_state(database, job.id, JobState.DONE)
-    async with database.connection() as connection:
-        deployment_row = await deployments.get(connection, deployment.id)
-    assert (
-        deployment_row is not None
-        and deployment_row.failure is not None
-        and deployment_row.failure["code"] == "BUILD_FAILED"
-    )
+    deployment = await ended(database, journal, steps, stop_candidate=broken)
+    assert deployment.failure is not None and deployment.failure["code"] == "BUILD_FAILED"
     assert len(await rows(database, "kind = 'cleanup'")) == 1
+
+
+async def test_failure_outlives_a_server_that_dies_while_it_stops_the_candidate(
+    database: Database, journal: Journal
+) -> None:
+    """The next attempt finds no container, which would be another reason."""
+    failure = Failure(FailureCode.APP_EXITED, "The app exited with code 1.", "Look below.", "its last line")
+    stops: list[str] = []
+
+    async def dies(job: JobRun, deployment: Deployment, reason: Failure | None) -> None:
+        assert reason is not None
+        stops.append(reason.message)
+        async with database.transaction() as connection:
+            await remember_failure(connection, job, deployment.phase, reason)
+        if job.job.attempt == 1:
+            raise DatabaseUnavailable
+
+    async def steps(run: DeploymentRun) -> None:
+        assert run.job.job.attempt == 1, "the failure is known"
+        raise DeploymentFailed(failure)
+
+    deployment = await ended(database, journal, steps, stop_candidate=dies)
+    assert deployment.phase is Phase.FAILED
+    assert deployment.failure == failure.as_json(Phase.QUEUED)
+    assert stops == [failure.message, failure.message]
 
 
 async def test_refused_job_error_is_replaced_by_our_words(database: Database) -> None:
@@ -282,8 +296,10 @@ async def test_files_that_ended_two_servers_are_not_read_again(database: Databas
     steps = reading(reads)
 
     async def after_two_deaths(run: DeploymentRun) -> None:
-        async with database.transaction() as connection:
-            assert [await run.job.count(connection, "readings") for _ in range(2)] == [1, 2]
+        if run.job.job.attempt == 1:
+            async with database.transaction() as connection:
+                await run.job.remember(connection, {"readings": 2})
+            raise GIT
         await steps(run)
 
     deployment = await ended(database, journal, after_two_deaths)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain, repeat
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import apps
 from stackyn_server.store.database import CommitUnknown, Connection, Database
 from stackyn_server.store.failures import Contention
-from tests.integration.pipeline.test_endings import FAILED, ended, refuse
+from tests.integration.jobs.stage import rows
+from tests.integration.pipeline.test_endings import FAILED, PLAN, ended, refuse
 
 CONTENTION = "IF nextval('attempts') <= 2 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF"
 
@@ -71,6 +77,25 @@ async def test_commit_without_an_answer_is_not_repeated(
     deployment = await ended(database, journal, steps)
     assert blocks == 1
     assert deployment.failure is not None and deployment.failure["code"] == "BUILD_FAILED"
+
+
+async def test_reading_is_counted_once_when_the_answer_to_its_commit_is_lost(
+    database: Database, journal: Journal
+) -> None:
+    async def steps(run: DeploymentRun) -> None:
+        transactions = chain([_without_answer(database)], repeat(database.transaction))
+        once = SimpleNamespace(connection=database.connection, transaction=lambda: next(transactions)())
+        run.database = cast(Database, once)
+        await counted(run, read)
+        run.database = database
+        raise FAILED
+
+    async def read() -> BuildPlan:
+        return PLAN
+
+    await ended(database, journal, steps)
+    (job,) = await rows(database, "kind = 'build'")
+    assert job.arguments["readings"] == 1
 
 
 def _without_answer(database: Database):  # type: ignore[no-untyped-def]
