@@ -8,6 +8,8 @@ from datetime import timedelta
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.publisher import NotPublished
+from stackyn_server.pause import Pause
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.rollout.candidate import Candidate
@@ -19,8 +21,6 @@ from stackyn_server.store.failures import Contention
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.routes import RouteState
 from stackyn_server.store.situations import Situation
-
-_BACK_AGAIN_SECONDS = 0.5  # between two tries to have the old route confirmed
 
 
 class RouteSwitch(JobHandler):
@@ -78,6 +78,7 @@ class RouteSwitch(JobHandler):
 
     async def _until_back(self, app: AppId, hosts: list[str]) -> InstanceId | None:
         """Return the instance that serves again; None when none did before."""
+        pause = Pause.of(self._settings.jobs)
         while True:
             async with self._database.connection() as connection:
                 route = await routes.get(connection, app)
@@ -85,8 +86,8 @@ class RouteSwitch(JobHandler):
             try:
                 await confirm_route(self._ingress, hosts, serving)
                 return serving
-            except NotConfirmed:
-                await asyncio.sleep(_BACK_AGAIN_SECONDS)
+            except (NotConfirmed, NotPublished):
+                await pause.wait()
 
 
 def _is_final(error: Exception) -> bool:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import images
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.teardown.stop import RouteRemover, retire_all
 from stackyn_server.store import apps, events, instances, jobs
-
-_LOOK_AGAIN_SECONDS = 0.5
 
 
 class Remove(RouteRemover):
@@ -28,8 +24,8 @@ class Remove(RouteRemover):
             await jobs.shorten_retire_deadlines(connection, app.id, 0)
             busy = await apps.has_other_work(connection, app.id, job.job.id)
             if busy or await instances.present_of_app(connection, app.id):
-                soon = job.now() + timedelta(seconds=_LOOK_AGAIN_SECONDS)
-                return await job.retry(connection, soon, "Its containers are still being taken down.")
+                reason = "Its containers are still being taken down."
+                return await job.retry(connection, job.next_attempt(), reason)
         crash_point("remove.containers_gone")
         await job.still_leading()
         for image in await images.list_of_app(self._engine, app.id):
