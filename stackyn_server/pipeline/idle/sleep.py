@@ -22,7 +22,7 @@ from stackyn_server.pipeline.teardown.drain import until_quiet
 from stackyn_server.store import apps, events, instances, releases, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.instances import Instance, InstanceState
-from stackyn_server.store.routes import Route, RouteState
+from stackyn_server.store.routes import RouteState
 
 log = structlog.get_logger()
 
@@ -39,16 +39,13 @@ class Sleep(JobHandler):
             return
         if instance.state is InstanceState.DRAINING and route.state is RouteState.HELD:
             await self._stop(job, app, instance)  # an earlier server has told it to end
-        elif instance.state is InstanceState.UP and self._may_begin(job, route):
-            if await self._is_quiet(job, app, instance):
+        elif instance.state is InstanceState.UP and route.state in (RouteState.HELD, RouteState.SERVING):
+            # An interrupted sleep goes on while the route is held; its interrupted cancellation goes on after that.
+            may_sleep = route.state is RouteState.HELD or job.job.attempt == 1
+            if may_sleep and await self._is_quiet(job, app, instance):
                 await self._stop(job, app, instance)
             else:
                 await self._stay_awake(job, app, instance)
-
-    @staticmethod
-    def _may_begin(job: JobRun, route: Route) -> bool:
-        """Return whether the sleep may begin. An interrupted attempt goes on only while the route is held."""
-        return route.state is RouteState.HELD or (route.state is RouteState.SERVING and job.job.attempt == 1)
 
     async def _is_quiet(self, job: JobRun, app: App, instance: Instance) -> bool:
         """Hold the route, confirmed, and wait until every connection has ended. False as soon as a request comes."""

@@ -1,0 +1,33 @@
+"""A sleep that was cancelled leaves nothing behind, also when its cancellation is interrupted."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.pipeline.idle.held_requests import HeldRequests
+from stackyn_server.pipeline.idle.sleep import Sleep
+from stackyn_server.store.database import Database
+from tests.integration.pipeline.parts import a_context
+from tests.rows import a_serving_app
+
+
+async def nothing(*_: object) -> None:
+    pass
+
+
+async def test_retry_of_a_cancelled_sleep_forgets_the_hold(database: Database) -> None:
+    """The first attempt recorded that the app serves, and the proxy did not confirm it."""
+    async with database.transaction() as connection:
+        app, _ = await a_serving_app(connection)
+    held_requests = HeldRequests()
+    held_requests.pass_all(app.id)
+    held_requests.ask(app.id)
+    ingress = SimpleNamespace(apply=nothing)
+    sleep = Sleep(a_context(database, ingress=ingress, held_requests=held_requests))
+
+    again = SimpleNamespace(job=SimpleNamespace(subject=str(app.id), attempt=2), still_leading=nothing)
+    await sleep(cast(JobRun, again))
+
+    assert not held_requests.is_used(app.id), "a request that passed long ago cancels no later sleep"
