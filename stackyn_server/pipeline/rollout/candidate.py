@@ -22,6 +22,7 @@ from stackyn_server.store import instances, releases
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment
+from stackyn_server.store.failures import Duplicate, translated
 from stackyn_server.store.instances import Instance
 from stackyn_server.store.releases import NewRelease, Release
 
@@ -50,8 +51,8 @@ async def ensure_candidate(
     """Write the release and its instance, unless an earlier attempt has. With `slot` None the free slot is taken.
 
     `exposed_ports` are those of the deployment's image; the engine is asked for them before the transaction begins.
-    An instance that has another slot is moved, and must have no container. Raises `TransientFailure` when both slots
-    are taken.
+    An instance that has another slot is moved, and must have no container. Raises `TransientFailure` when the slot is
+    taken, or both are.
     """
     release = await releases.of_deployment(connection, deployment.id)
     if release is None:
@@ -59,21 +60,29 @@ async def ensure_candidate(
             connection, await _new_release(connection, sealer, settings, app, deployment, exposed_ports)
         )
     instance = await instances.of_deployment(connection, deployment.id)
-    if instance is not None and slot is not None:
-        await instances.move(connection, instance.id, slot)
-    elif slot is not None:
-        instance = await instances.insert_into(connection, app.id, release.id, deployment.id, slot)
-    elif instance is None:
-        instance = await instances.insert(connection, app.id, release.id, deployment.id)
+    try:
+        with translated():
+            if instance is not None and slot is not None:
+                await instances.move(connection, instance.id, slot)
+            elif slot is not None:
+                instance = await instances.insert_into(connection, app.id, release.id, deployment.id, slot)
+            elif instance is None:
+                instance = await instances.insert(connection, app.id, release.id, deployment.id)
+    except Duplicate as error:
+        raise _no_slot() from error
     if instance is None:
-        raise TransientFailure(
-            Failure(
-                FailureCode.SWITCH_FAILED,
-                "The previous release is still finishing its requests.",
-                "Deploy again in a moment.",
-            )
-        )
+        raise _no_slot()
     return instance
+
+
+def _no_slot() -> TransientFailure:
+    return TransientFailure(
+        Failure(
+            FailureCode.SWITCH_FAILED,
+            "The previous release is still finishing its requests.",
+            "Deploy again in a moment.",
+        )
+    )
 
 
 async def of_deployment(connection: Connection, deployment: DeploymentId) -> Candidate | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from stackyn_server.domain.memory import RolloutChoice, choose_strategy, fits_in_memory
+from stackyn_server.engine import containers
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.memory_reservations import NoMemory
 from stackyn_server.pipeline.rollout.situation import billing_plan, memory_mb, read_situation
 from stackyn_server.pipeline.run import DeploymentRun
-from stackyn_server.store import routes
+from stackyn_server.store import instances, routes
 from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import InstanceState
 from stackyn_server.store.routes import RouteState
@@ -55,12 +56,15 @@ class StrategyChoice(JobHandler):
         app, serving = situation.app, situation.serving
         reserve_mb, wanted_mb = self._settings.apps.memory_reserve_mb, memory_mb(situation)
         may_hold = self._ingress.can_hold and not billing_plan(situation, self._settings).zero_downtime
+        runs_already = await self._runs_already(run)
         available_mb = await self._reservations.available_mb(app.id)
         if serving is not None and situation.route is RouteState.HELD:
             # Requests may be held for the slot of `serving`, so the next instance must start in that slot.
             is_own = serving.deployment == run.deployment.id
             is_possible = is_own or fits_in_memory(available_mb, reserve_mb, wanted_mb)
             strategy = RolloutChoice.IN_PLACE if is_possible else RolloutChoice.WAIT
+        elif runs_already:
+            strategy = RolloutChoice.SIDE_BY_SIDE
         else:
             serving_mb = serving.memory_mb if serving else None
             strategy = choose_strategy(available_mb, reserve_mb, wanted_mb, serving_mb, may_hold=may_hold)
@@ -68,6 +72,13 @@ class StrategyChoice(JobHandler):
             raise NoMemory
         self._reservations.reserve(app.id, wanted_mb)
         return strategy
+
+    async def _runs_already(self, run: DeploymentRun) -> bool:
+        """Return whether the candidate of an earlier attempt runs: the machine's free memory is without its memory."""
+        async with self._database.connection() as connection:
+            instance = await instances.of_deployment(connection, run.deployment.id)
+        state = await containers.find(self._engine, instance.id) if instance else None
+        return state is not None and state.running
 
     async def need_memory_beside(self, run: DeploymentRun, situation: Situation) -> None:
         """Reserve the memory of a release command, which runs beside the instance that serves. Raises `NoMemory`.

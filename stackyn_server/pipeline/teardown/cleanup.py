@@ -20,7 +20,11 @@ from stackyn_server.store import apps, deployments, instances, releases, routes
 
 
 class Cleanup(JobHandler):
-    """The handler of `cleanup` jobs."""
+    """The handler of `cleanup` jobs.
+
+    It needs no lock against the app's next release: it changes only what belongs to its own deployment, and when both
+    want the same slot, the second transaction is refused and its job is tried again.
+    """
 
     def __init__(self, context: PipelineContext, clones: Path) -> None:
         super().__init__(context)
