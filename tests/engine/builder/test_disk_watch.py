@@ -52,13 +52,14 @@ async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) 
     """Removing one can be broken off, and what is left of it was charged to every later build."""
     leftover_usage = await asyncio.to_thread(_removals_broken_off, tmp_path)
 
-    async def write(mebibytes: int) -> None:
+    async def write(mebibytes: int, seconds: float) -> None:
         await asyncio.to_thread((tmp_path / "buildkit").write_bytes, bytes(mebibytes * MEBIBYTE))
-        await asyncio.sleep(4 * disk_watch.LOOK_SECONDS)
+        await asyncio.sleep(seconds)
 
-    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8), leftover_usage)
+    several_looks = 4 * disk_watch.LOOK_SECONDS
+    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8, several_looks), leftover_usage)
     with pytest.raises(DeploymentFailed):
-        await run_within_limits(tmp_path, LIMITS, nullcontext, write(12), leftover_usage)
+        await run_within_limits(tmp_path, LIMITS, nullcontext, write(12, 60), leftover_usage)
 
 
 def _removals_broken_off(folder: Path) -> DiskUsage:
