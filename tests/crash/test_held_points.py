@@ -144,7 +144,9 @@ async def _switches(server: ServerProcess, git: GitServer, app: int, tree: Tree,
     again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
     await _killed_at_each(server, points, NO_MEMORY_LEFT, is_started=True)
     assert await server.visit("nap") == (200, "awake")
-    await server.deployed(again["deployment"]["id"], "failed" if tree is BAD else "running")
+    deployment = await server.deployed(again["deployment"]["id"], "failed" if tree is BAD else "running")
+    if tree is BAD:
+        assert deployment["failure"]["message"] == "The app exited with code 1 instead of staying up."
     assert await server.visit("nap") == (200, "awake")
     await _is_well(server)
 
