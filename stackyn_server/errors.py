@@ -48,6 +48,13 @@ class InvalidRequest(StackynError):
     code, status = "INVALID_REQUEST", 400
 
 
+class InvalidField(InvalidRequest):
+    """`field` is the name of the request's field that has the wrong value."""
+
+    def __init__(self, field: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint, details={"field": field})
+
+
 class SignInRequired(StackynError):
     code, status = "SIGN_IN_REQUIRED", 401
 

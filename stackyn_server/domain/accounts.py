@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stackyn_server.errors import InvalidRequest
+from stackyn_server.errors import InvalidField
 
 PASSWORD_SHORTEST = 8
 PASSWORD_LONGEST = 128
@@ -19,16 +19,15 @@ def valid_email(email: str) -> str:
     """Return the address without outer blanks, or raise `InvalidRequest`. Case is kept, and never decides."""
     email = email.strip()
     if len(email) > EMAIL_LENGTH or not email.isprintable() or not _EMAIL.fullmatch(email):
-        raise InvalidRequest("The e-mail address is not complete.", details={"field": "email"})
+        raise InvalidField("email", "The e-mail address is not complete.")
     return email
 
 
 def valid_password(password: str) -> str:
     """Return a password that may be set, or raise `InvalidRequest`."""
     if not PASSWORD_SHORTEST <= len(password) <= PASSWORD_LONGEST:
-        raise InvalidRequest(
-            f"A password has {PASSWORD_SHORTEST} to {PASSWORD_LONGEST} characters.",
-            details={"field": "password"},
+        raise InvalidField(
+            "password", f"A password has {PASSWORD_SHORTEST} to {PASSWORD_LONGEST} characters."
         )
     return password
 
@@ -37,7 +36,5 @@ def valid_person_name(name: str, field: str) -> str:
     """Return the name of a person or company without outer blanks ("" is one), or raise `InvalidRequest`."""
     name = name.strip()
     if len(name) > PERSON_NAME_LENGTH or (name and not name.isprintable()):
-        raise InvalidRequest(
-            f"{field} has up to {PERSON_NAME_LENGTH} printable characters.", details={"field": field}
-        )
+        raise InvalidField(field, f"{field} has up to {PERSON_NAME_LENGTH} printable characters.")
     return name

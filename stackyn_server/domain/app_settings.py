@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from stackyn_server.domain.apps import valid_build_target, valid_path_inside
-from stackyn_server.errors import InvalidRequest
+from stackyn_server.errors import InvalidField
 
 LONGEST_COMMAND = 4096
 LONGEST_VERSION = 60
@@ -23,16 +23,15 @@ def checked(changes: Mapping[str, Any], runtimes: Collection[str]) -> dict[str, 
             kept[field] = rule(kept[field], field) or None
     runtime = kept.get("runtime")
     if runtime is not None and runtime not in runtimes:
-        raise InvalidRequest(
-            f"There is no runtime of this name. Known are: {', '.join(sorted(runtimes))}.",
-            details={"field": "runtime"},
+        raise InvalidField(
+            "runtime", f"There is no runtime of this name. Known are: {', '.join(sorted(runtimes))}."
         )
     return kept
 
 
 def _health_path(path: str, field: str) -> str:
     if not path.startswith("/") or not path.isprintable() or " " in path:
-        raise InvalidRequest(f"{field} must begin with / and have no spaces.", details={"field": field})
+        raise InvalidField(field, f"{field} must begin with / and have no spaces.")
     return path
 
 
@@ -40,9 +39,8 @@ def _command(command: str, field: str) -> str:
     """Require a single line: the value becomes a line of a Dockerfile or of a shell script."""
     command = command.strip()
     if len(command) > LONGEST_COMMAND or not command.isprintable():
-        raise InvalidRequest(
-            f"{field} is one line of at most {LONGEST_COMMAND} characters; join commands with &&.",
-            details={"field": field},
+        raise InvalidField(
+            field, f"{field} is one line of at most {LONGEST_COMMAND} characters; join commands with &&."
         )
     return command
 
@@ -50,7 +48,7 @@ def _command(command: str, field: str) -> str:
 def _version(version: str, field: str) -> str:
     version = version.strip()
     if len(version) > LONGEST_VERSION or not version.isprintable():
-        raise InvalidRequest(f"{field} is a version such as 3.12 or >=20.", details={"field": field})
+        raise InvalidField(field, f"{field} is a version such as 3.12 or >=20.")
     return version
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-from stackyn_server.errors import InvalidRequest
+from stackyn_server.errors import InvalidField, InvalidRequest
 
 NAME_LENGTH = 100
 SLUG_LENGTH = 63
@@ -84,9 +84,8 @@ def slug_from_name(name: str) -> str:
 
 def valid_slug(slug: str) -> str:
     if len(slug) > SLUG_LENGTH or not _SLUG.fullmatch(slug):
-        raise InvalidRequest(
-            "The slug may have lower-case letters, digits and inner dashes, at most 63 of them.",
-            details={"field": "slug"},
+        raise InvalidField(
+            "slug", "The slug may have lower-case letters, digits and inner dashes, at most 63 of them."
         )
     return slug
 
@@ -109,7 +108,7 @@ def valid_branch(branch: str) -> str:
         or not branch.isprintable()
     )
     if bad:
-        raise InvalidRequest("The branch is not a valid git branch name.", details={"field": "branch"})
+        raise InvalidField("branch", "The branch is not a valid git branch name.")
     return branch
 
 
@@ -117,16 +116,14 @@ def valid_variable(key: str, value: str) -> tuple[str, str]:
     """Return key and value of an environment variable, or raise `InvalidRequest`."""
     if not _VARIABLE_KEY.fullmatch(key):
         possible = re.sub(r"[^A-Za-z0-9_]+", "_", key)
-        raise InvalidRequest(
+        raise InvalidField(
+            "key",
             "A variable's key starts with a letter or underscore and has letters, digits and underscores, "
             "at most 255 of them.",
             hint=f"Use {possible} instead." if _VARIABLE_KEY.fullmatch(possible) else "",
-            details={"field": "key"},
         )
     if "\x00" in value or len(value.encode("utf-8", "surrogatepass")) > VALUE_BYTES:
-        raise InvalidRequest(
-            "A variable's value may have up to 64 KiB and no NUL character.", details={"field": "value"}
-        )
+        raise InvalidField("value", "A variable's value may have up to 64 KiB and no NUL character.")
     return key, value
 
 
@@ -167,10 +164,10 @@ def valid_build_target(target: str) -> str:
     """Return the name (or number) of a Dockerfile's stage without blanks around it, or raise `InvalidRequest`."""
     target = target.strip()
     if not _BUILD_TARGET.fullmatch(target):
-        raise InvalidRequest(
+        raise InvalidField(
+            "build_target",
             "build_target is the name of a stage of the Dockerfile: letters, digits, dots, dashes and underscores, "
             "at most 128 of them.",
-            details={"field": "build_target"},
         )
     return target
 
@@ -184,5 +181,5 @@ def valid_path_inside(path: str, field: str) -> str:
     members = [member for member in path.split("/") if member != "."] if path else []
     path = "/".join(members)
     if len(path) > 512 or not path.isprintable() or any(member in ("", "..") for member in members):
-        raise InvalidRequest(f"{field} must be a path inside the repository.", details={"field": field})
+        raise InvalidField(field, f"{field} must be a path inside the repository.")
     return path

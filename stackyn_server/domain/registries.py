@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from stackyn_server.errors import InvalidRequest
+from stackyn_server.errors import InvalidField
 
 # Where an image comes from whose name has no host. The word is for names; its images are at the host below.
 DOCKER_HUB = "docker.io"
@@ -41,13 +41,14 @@ def valid_host(host: str) -> str:
         or len(match["name"]) > _LONGEST_NAME
         or (match["port"] and int(match["port"]) > _MOST_PORT)
     ):
-        raise _wrong_host(
+        raise InvalidField(
+            "host",
             "host is the registry's name as images have it, such as ghcr.io or registry.example.com:5000: "
-            "without https:// and without a path."
+            "without https:// and without a path.",
         )
     if "." not in host and ":" not in host and host != "localhost":
-        raise _wrong_host(
-            "host needs a dot or a port: without either, an image's name can't mean this registry."
+        raise InvalidField(
+            "host", "host needs a dot or a port: without either, an image's name can't mean this registry."
         )
     return DOCKER_HUB if match["name"] in DOCKER_HUB_NAMES and match["port"] in (None, "443") else host
 
@@ -56,20 +57,12 @@ def valid_user(user: str) -> str:
     """Return a name that HTTP's basic authentication can send (RFC 7617: no colon), or raise `InvalidRequest`."""
     user = user.strip()
     if not 1 <= len(user) <= _LONGEST_USER or not user.isprintable() or ":" in user:
-        raise InvalidRequest(
-            f"user has 1 to {_LONGEST_USER} printable characters and no colon.", details={"field": "user"}
-        )
+        raise InvalidField("user", f"user has 1 to {_LONGEST_USER} printable characters and no colon.")
     return user
 
 
 def valid_password(password: str) -> str:
     """Return the password as it is, or raise `InvalidRequest` for one that is empty or too long."""
     if not password or len(password.encode()) > _MOST_PASSWORD_BYTES:
-        raise InvalidRequest(
-            f"password has 1 to {_MOST_PASSWORD_BYTES // 1024} KiB.", details={"field": "password"}
-        )
+        raise InvalidField("password", f"password has 1 to {_MOST_PASSWORD_BYTES // 1024} KiB.")
     return password
-
-
-def _wrong_host(sentence: str) -> InvalidRequest:
-    return InvalidRequest(sentence, details={"field": "host"})
