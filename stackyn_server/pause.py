@@ -1,4 +1,4 @@
-"""The back-off between two attempts: it doubles up to a limit, and starts again after a success."""
+"""Waiting: the back-off between two attempts, and the wait for an event with a limit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,21 @@ from stackyn_server import config
 _FACTOR = 2.0
 
 
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Return True as soon as the event is set, and False when it is not set after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
 @dataclass(slots=True)
 class Pause:
-    """Seconds; the numbers are `pause_*` of `[jobs]`."""
+    """The back-off between two attempts: it doubles up to a limit, and starts again after a success.
+
+    Seconds; the numbers are `pause_*` of `[jobs]`.
+    """
 
     first_seconds: float
     longest_seconds: float

@@ -43,16 +43,8 @@ class Cause(StrEnum):
 # Those that build a commit; the others run again what has run before.
 BUILDING_CAUSES = frozenset({Cause.CREATE, Cause.REDEPLOY})
 
-STATUS_OF: dict[Phase, Status] = {
+STATUS_OF: dict[Phase, Status] = dict.fromkeys(Phase, Status.BUILDING) | {
     Phase.QUEUED: Status.PENDING,
-    Phase.FETCHING: Status.BUILDING,
-    Phase.PLANNING: Status.BUILDING,
-    Phase.BUILDING: Status.BUILDING,
-    Phase.BUILT: Status.BUILDING,
-    Phase.RELEASING: Status.BUILDING,
-    Phase.BOOTING: Status.BUILDING,
-    Phase.PROBING: Status.BUILDING,
-    Phase.SWITCHING: Status.BUILDING,
     Phase.LIVE: Status.RUNNING,
     Phase.FAILED: Status.FAILED,
     Phase.CANCELLED: Status.STOPPED,

@@ -19,7 +19,11 @@ _REPLACEMENT = "\ufffd"
 
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL keeps the text as it is."""
-    return "\x00" not in text and _is_whole(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
 
 
 def storable(text: str, most_bytes: int = MOST_BYTES) -> str:
@@ -54,11 +58,3 @@ def storable_json(value: Any, levels: int = MOST_LEVELS) -> Any:
     if isinstance(value, list | tuple):
         return [storable_json(inner, levels - 1) for inner in value]
     return value
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -20,9 +20,6 @@ from stackyn_server.store.claims import Timer
 
 log = structlog.get_logger()
 
-# A late timer still fires, several missed times fire it once, and it is over at once.
-_OPTIONS = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-
 
 class Clock:
     """Wakes the dispatcher when the time of a row has come. A timer does not claim its row: at a cap of 2, 500 timers
@@ -35,7 +32,6 @@ class Clock:
         self.scheduler: Any = AsyncIOScheduler(
             jobstores={"default": self.store},
             executors={"default": _TimerExecutor(fired)},
-            job_defaults=_OPTIONS,
             timezone=UTC,
         )
 

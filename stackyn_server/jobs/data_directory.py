@@ -19,6 +19,7 @@ from uuid import uuid4
 import structlog
 
 from stackyn_server.errors import StackynError
+from stackyn_server.pause import is_set_within
 
 log = structlog.get_logger()
 
@@ -176,13 +177,9 @@ async def _gone(process: int, seconds: float) -> bool:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(process, ended.set)
     try:
-        async with asyncio.timeout(seconds):
-            await ended.wait()
-    except TimeoutError:
-        return False
+        return await is_set_within(ended, seconds)
     finally:
         loop.remove_reader(process)
-    return True
 
 
 def _stat(pid: int) -> tuple[str, int]:

@@ -18,14 +18,12 @@ from stackyn_server.jobs.execution import execute
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.listener import Listener
 from stackyn_server.jobs.run import Handler, JobRun
-from stackyn_server.pause import Pause
+from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.store import claims
 from stackyn_server.store.database import Database, DatabaseUnavailable
 from stackyn_server.store.failures import Contention
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.jobs import Job
-
-__all__ = ["Dispatcher", "DispatcherStatus", "Handler"]
 
 log = structlog.get_logger()
 
@@ -78,9 +76,7 @@ class Dispatcher:
         self._jitter = jitter
         self._live: dict[tuple[JobId, int], _Live] = {}
         self._woken = asyncio.Event()
-        self._stale_timers: set[JobId] = (
-            set()
-        )  # of rows that changed or whose timer fired: read their time again
+        self._stale_timers: set[JobId] = set()  # of rows that changed or whose timer fired
         # Signals that arrive between a claim's commit and the start of its task.
         self.early_signals: dict[JobId, set[str]] = {}
         self._sweep_at = 0.0
@@ -157,14 +153,7 @@ class Dispatcher:
                 log.info("dispatcher.resumed")
                 self._pause_reason = None
             pause.reset()
-            await self._until_woken()
-
-    async def _until_woken(self) -> None:
-        try:
-            async with asyncio.timeout_at(self._sweep_at):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+            await is_set_within(self._woken, self._sweep_at - asyncio.get_running_loop().time())
 
     async def _pass(self, clock: Clock) -> None:
         if asyncio.get_running_loop().time() >= self._sweep_at:

@@ -9,13 +9,11 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.errors import StackynError
-from stackyn_server.pause import Pause
+from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.store import installation
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.failures import Contention, DatabaseRefused, DatabaseUnavailable
 from stackyn_server.store.installation import CurrentLeader, LeadershipLost
-
-__all__ = ["Leadership", "LeadershipLost", "LedElsewhere"]
 
 log = structlog.get_logger()
 
@@ -70,21 +68,16 @@ class Leadership:
         """Write heartbeats until leadership is lost, then raise `LeadershipLost`. Run it as a supervised task."""
         pause = Pause.of(self._settings)
         while True:
-            asked_at = boot_seconds()
             try:
-                async with self._database.connection() as connection:
-                    await installation.heartbeat(connection, self.epoch)
-                self._confirmed_at = asked_at
+                await self._renew()
                 pause.reset()
             except (DatabaseUnavailable, Contention) as error:
                 if pause.is_first:
                     log.warning("heartbeat.missed", reason=error.message)
                 await pause.wait()
                 continue
-            except LeadershipLost:
-                self.lose()
-                raise
-            await self._wait_until_lost(self._settings.heartbeat_seconds)
+            if await is_set_within(self.lost, self._settings.heartbeat_seconds):
+                raise LeadershipLost
 
     async def check(self, connection: Connection) -> None:
         """Fence the caller's transaction: no take-over can happen before its end. Raises `LeadershipLost`."""
@@ -105,16 +98,8 @@ class Leadership:
         if self.lost.is_set():
             raise LeadershipLost
         lease = self._settings.stale_seconds - self._settings.heartbeat_seconds
-        if boot_seconds() < self._confirmed_at + lease:
-            return
-        asked_at = boot_seconds()
-        try:
-            async with self._database.connection() as connection:
-                await installation.heartbeat(connection, self.epoch)
-        except LeadershipLost:
-            self.lose()
-            raise
-        self._confirmed_at = asked_at
+        if boot_seconds() >= self._confirmed_at + lease:
+            await self._renew()
 
     async def resign(self) -> None:
         """End the lease at an orderly stop, so that a server on another data directory may lead at once."""
@@ -126,13 +111,16 @@ class Leadership:
         except (DatabaseUnavailable, Contention) as error:
             log.warning("leadership.not_resigned", reason=error.message)
 
-    async def _wait_until_lost(self, seconds: float) -> None:
+    async def _renew(self) -> None:
+        """Write a heartbeat. The lease counts from before the query."""
+        asked_at = boot_seconds()
         try:
-            async with asyncio.timeout(seconds):
-                await self.lost.wait()
-        except TimeoutError:
-            return
-        raise LeadershipLost
+            async with self._database.connection() as connection:
+                await installation.heartbeat(connection, self.epoch)
+        except LeadershipLost:
+            self.lose()
+            raise
+        self._confirmed_at = asked_at
 
 
 async def _take(

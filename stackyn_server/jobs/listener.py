@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from stackyn_server.pause import Pause
+from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.failures import StatementRefused, translated
 
@@ -53,7 +53,7 @@ class Listener:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda *_: lost.set())
             with translated():
-                await connection.add_listener(CHANNEL, self._on_notification)
+                await connection.add_listener(CHANNEL, lambda *notification: self._heard(notification[-1]))
             self._connected()
             self._pause.reset()
             while not lost.is_set():
@@ -64,12 +64,6 @@ class Listener:
 
     async def _ping(self, connection: Connection, lost: asyncio.Event) -> None:
         """Wait, then send a query: a lost connection shows only when it is used."""
-        try:
-            async with asyncio.timeout(self._ping_seconds):
-                await lost.wait()
-        except TimeoutError:
+        if not await is_set_within(lost, self._ping_seconds):
             with translated():
                 await connection.execute("SELECT 1", timeout=self._ping_seconds)
-
-    def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
-        self._heard(payload)

@@ -13,11 +13,8 @@ import structlog
 from stackyn_server.domain.jobs import KINDS, RetryDecision, RetryPolicy, next_attempt
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.store import claims
-from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Connection
 from stackyn_server.store.jobs import Job
-
-__all__ = ["Handler", "JobCancelled", "JobRun", "NotRunning"]
 
 log = structlog.get_logger()
 
@@ -32,8 +29,8 @@ class JobRun:
     """The argument of a handler.
 
     A handler ends its row with `finish`, `retry` or `bury` in the transaction of its last result; otherwise the
-    dispatcher ends it. `cancel` is set when the job was asked to stop,
-    `deadline_changed` when its deadline moved.
+    dispatcher ends it. These three and `remember` raise `LeadershipLost` and `NotRunning`. `cancel` is set when the
+    job was asked to stop, `deadline_changed` when its deadline moved.
     """
 
     def __init__(
@@ -98,34 +95,25 @@ class JobRun:
                     log.warning("work.broke_while_cancelled", job=self.moved_by, exc_info=error)
 
     async def finish(self, connection: Connection) -> None:
-        """Job → done, in the caller's transaction. Raises `LeadershipLost`, `NotRunning`."""
+        """Job → done, in the caller's transaction."""
         await claims.finish(connection, self.job, self.epoch)
 
     async def retry(self, connection: Connection, run_at: datetime | None, reason: str) -> None:
-        """Job → waiting until `run_at` (None: for a place), in the caller's transaction.
-
-        People read `reason` meanwhile. Raises `LeadershipLost`, `NotRunning`.
-        """
+        """Job → waiting until `run_at` (None: for a place), in the caller's transaction; people read `reason`."""
         await claims.retry(connection, self.job, self.epoch, run_at, reason)
 
     async def bury(self, connection: Connection, reason: str) -> None:
-        """Job → dead, in the caller's transaction. Raises `LeadershipLost`, `NotRunning`."""
+        """Job → dead, in the caller's transaction."""
         await claims.bury(connection, self.job, self.epoch, reason)
 
     async def hand_over(self, connection: Connection) -> None:
         """Begin a transaction that enqueues the follow-up job, so that a cancellation finds either this job or the
-        follow-up.
-
-        Raises `JobCancelled`.
-        """
+        follow-up. Raises `JobCancelled`."""
         if await claims.was_cancelled(connection, self.job.id):
             raise JobCancelled
 
     async def remember(self, connection: Connection, values: dict[str, Any]) -> None:
-        """Keep values for later attempts of this job, in the caller's transaction; they read `job.arguments`.
-
-        Raises `LeadershipLost`, `NotRunning`.
-        """
+        """Keep values for later attempts of this job, in the caller's transaction; they read `job.arguments`."""
         await claims.remember(connection, self.job, self.epoch, values)
 
     async def read_arguments(self, connection: Connection) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import bisect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from apscheduler.job import Job as ScheduledJob
 from apscheduler.jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
@@ -124,20 +123,20 @@ class PostgresJobStore(BaseJobStore):  # type: ignore[misc]
         return kind
 
     def _as_job(self, entry: _Entry) -> ScheduledJob:
-        options: dict[str, Any] = {
-            "id": entry.id,
-            "name": entry.kind,
-            "func": fire,
-            "args": (),
-            "kwargs": {},
-            "trigger": _trigger(entry),
-            "executor": "default",
-            "misfire_grace_time": None,
-            "coalesce": True,
-            "max_instances": 1,
-            "next_run_time": entry.due_at,
-        }
-        job = ScheduledJob(self._scheduler, **options)
+        job = ScheduledJob(
+            self._scheduler,
+            id=entry.id,
+            name=entry.kind,
+            func=fire,
+            args=(),
+            kwargs={},
+            trigger=_trigger(entry),
+            executor="default",
+            misfire_grace_time=None,  # a late timer still fires
+            coalesce=True,  # several missed times fire it once
+            max_instances=1,
+            next_run_time=entry.due_at,
+        )
         job._jobstore_alias = self._alias
         return job
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import structlog
 
@@ -18,25 +16,6 @@ log = structlog.get_logger()
 Run = Callable[[], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class TaskReport:
-    """State of a task. `last_death` is the class of the task's last error; error texts may contain tenants' data."""
-
-    name: str
-    is_running: bool = False
-    deaths: int = 0
-    last_death: str | None = None
-    died_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class _Owned:
-    report: TaskReport
-    run: Run
-    pause: Pause
-    task: asyncio.Task[None] | None = field(default=None)
-
-
 class Supervisor:
     """Owns named tasks; stops them in the reverse order of their start.
 
@@ -46,45 +25,33 @@ class Supervisor:
 
     def __init__(self, settings: config.JobsSettings) -> None:
         self._settings = settings
-        self._owned: dict[str, _Owned] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, run: Run) -> None:
         """Start a task. `run` is called again after a death. Raises ValueError for a name that is taken."""
-        if name in self._owned:
+        if name in self._tasks:
             raise ValueError(f"a task named {name} exists already")
-        owned = _Owned(TaskReport(name), run, Pause.of(self._settings))
-        self._owned[name] = owned
-        owned.task = asyncio.create_task(self._keep_running(owned), name=name)
+        self._tasks[name] = asyncio.create_task(self._keep_running(name, run), name=name)
 
-    async def stop(self, name: str | None = None) -> None:
-        """Cancel one task, or all in the reverse order of their start, and wait for each before the next."""
-        names = [name] if name is not None else list(reversed(self._owned))
-        for each in names:
-            owned = self._owned.pop(each)
-            if owned.task is not None:
-                owned.task.cancel()
-                await asyncio.wait((owned.task,))
+    async def stop(self) -> None:
+        """Cancel the tasks in the reverse order of their start, and wait for each before the next."""
+        while self._tasks:
+            _, task = self._tasks.popitem()
+            task.cancel()
+            await asyncio.wait((task,))
 
-    def report(self) -> list[TaskReport]:
-        return [owned.report for owned in self._owned.values()]
-
-    async def _keep_running(self, owned: _Owned) -> None:
-        loop, report = asyncio.get_running_loop(), owned.report
+    async def _keep_running(self, name: str, run: Run) -> None:
+        loop, pause, deaths = asyncio.get_running_loop(), Pause.of(self._settings), 0
         while True:
             began = loop.time()
-            report.is_running = True
             try:
-                await owned.run()
+                await run()
                 return
             except LeadershipLost:
                 return
-            except Exception as error:
-                report.deaths += 1
-                report.last_death = type(error).__name__
-                report.died_at = datetime.now(UTC)
-                log.exception("task.died", task=report.name, deaths=report.deaths)
-            finally:
-                report.is_running = False
+            except Exception:
+                deaths += 1
+                log.exception("task.died", task=name, deaths=deaths)
             if loop.time() - began > self._settings.pause_longest_seconds:
-                owned.pause.reset()
-            await owned.pause.wait()
+                pause.reset()
+            await pause.wait()

@@ -16,7 +16,7 @@ from stackyn_server.domain.terminal import clean
 from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
 from stackyn_server.journal.stream import CHUNK_BYTES, Key, Redact, Stream
-from stackyn_server.pause import Pause
+from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.security.redaction import redact
 from stackyn_server.store import logs
 from stackyn_server.store.database import Database, StatementRefused
@@ -100,7 +100,7 @@ class Journal:
         """Store text 0.1 s after it was written, or when a chunk is full. Never returns."""
         while True:
             await self._dirty.wait()
-            await _either(self._urgent, _GATHER_SECONDS)
+            await is_set_within(self._urgent, _GATHER_SECONDS)
             self._dirty.clear()
             self._urgent.clear()
             if await self._store():
@@ -192,7 +192,7 @@ class Journal:
         for stream in self._streams.values():
             if (
                 stream.stored is not None
-            ):  # None: the log began after the sizes were read; the next pass takes it
+            ):  # else the log began after the sizes were read: the next pass takes it
                 self._pending_bytes -= stream.pending_bytes
                 for text in stream.take_chunks():
                     self._unstored.append(_Unstored(stream.key, text))
@@ -217,12 +217,3 @@ class Journal:
                 news.set()
         self._unstored.clear()
         self._unstored_bytes = 0
-
-
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, at most so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -51,28 +51,21 @@ class Metrics:
         def gauge(name: str, what: str, *labels: str) -> Gauge:
             return Gauge(name, what, labels, registry=registry)
 
-        self._requests = Counter(
-            "stackyn_requests", "Answered API requests.", ["route", "status"], registry=registry
-        )
-        self._request_seconds = Histogram(
-            "stackyn_request_seconds",
-            "Time to the end of the answer.",
-            ["route"],
-            buckets=_REQUEST_BUCKETS,
-            registry=registry,
-        )
-        self._lag = Histogram(
-            "stackyn_loop_lag_seconds",
-            "How much later than asked for the event loop goes on.",
-            buckets=_LAG_BUCKETS,
-            registry=registry,
-        )
-        self._deployments = Counter(
-            "stackyn_deployments", "Deployments by outcome.", ["outcome"], registry=registry
-        )
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(name, what, labels, registry=registry)
+
+        def histogram(name: str, what: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(name, what, labels, buckets=buckets, registry=registry)
+
+        self._requests = counter("stackyn_requests", "Answered API requests.", "route", "status")
+        what = "Time to the end of the answer."
+        self._request_seconds = histogram("stackyn_request_seconds", what, _REQUEST_BUCKETS, "route")
+        what = "How much later than asked for the event loop goes on."
+        self._lag = histogram("stackyn_loop_lag_seconds", what, _LAG_BUCKETS)
+        self._deployments = counter("stackyn_deployments", "Deployments by outcome.", "outcome")
         for phase in _OUTCOMES:
             self._deployments.labels(phase.value)
-        self._events = Counter("stackyn_events", "Recorded events.", ["event"], registry=registry)
+        self._events = counter("stackyn_events", "Recorded events.", "event")
         self._up = gauge("stackyn_up", "1 when the part does its work, else 0.", "part")
         self._running = gauge("stackyn_jobs_running", "Jobs that run now.", "pool")
         self._due = gauge("stackyn_jobs_due", "Jobs that wait for a place.", "pool")

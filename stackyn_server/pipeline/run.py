@@ -22,11 +22,12 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import CleanupArguments, Kind
 from stackyn_server.errors import StackynError
-from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
+from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pause import Pause
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate, wake_previous_release
 from stackyn_server.store import deployments, installation, jobs
+from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
 from stackyn_server.store.deployments import NO_RESULTS, Deployment, Moved, Mover, StepResults
 from stackyn_server.store.failures import Contention
@@ -187,17 +188,14 @@ class Recording:
             except (DatabaseUnavailable, Contention):
                 self._answering_since = None
                 continue
-            if deployment is not None and self._happened(deployment):
+            to, mover = self._to, self._run.mover
+            if deployment and to and deployments.was_recorded(deployment, self._before, to, mover):
                 self._run.deployment = deployment
                 return True
             self._answering_since = self._answering_since or clock()
             if clock() - self._answering_since >= self._run.settings.deadlines.recording:
                 raise NotRecorded("The result could not be recorded.") from failure
             return False
-
-    def _happened(self, deployment: Deployment) -> bool:
-        mover = self._run.mover
-        return self._to is not None and deployments.was_recorded(deployment, self._before, self._to, mover)
 
 
 Steps = Callable[[DeploymentRun], Awaitable[None]]

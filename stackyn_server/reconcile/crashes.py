@@ -24,7 +24,7 @@ from stackyn_server.pipeline.crash_limit import record_crash
 from stackyn_server.reconcile.bounded_map import bounded_map
 from stackyn_server.store import apps, events, instances
 from stackyn_server.store.database import Database
-from stackyn_server.store.instances import InstanceState, ServingInstance
+from stackyn_server.store.instances import InstanceState
 
 log = structlog.get_logger()
 
@@ -84,10 +84,9 @@ class CrashCounter:
         """Count the crashes before this server started, and those whose events were lost."""
         async with self._database.connection() as connection:
             serving = await instances.serving_now(connection)
-        await bounded_map(serving, self._count_missed_of, at_once=_AT_ONCE)
-
-    async def _count_missed_of(self, target: ServingInstance) -> None:
-        await self._count(target.instance, None, was_seen=False)
+        await bounded_map(
+            serving, lambda target: self._count(target.instance, None, was_seen=False), at_once=_AT_ONCE
+        )
 
     async def _count(self, instance_id: InstanceId, exit_code: int | None, *, was_seen: bool) -> None:
         async with self._database.connection() as connection:

@@ -30,9 +30,8 @@ class HealthChecks:
         self._settings = settings
         self._database = database
         self._streaks: dict[InstanceId, Streak] = {}
-        self.answered: Counter[InstanceId] = (
-            Counter()
-        )  # checks that an app answered: each opened a connection to it
+        # Checks that an app answered: each opened a connection to it.
+        self.answered: Counter[InstanceId] = Counter()
 
     async def run(self) -> None:
         """Check on the period. Run it as a supervised task; it needs no engine."""

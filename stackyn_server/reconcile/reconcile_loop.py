@@ -10,6 +10,7 @@ import structlog
 from stackyn_server import config
 from stackyn_server.engine.errors import EngineUnavailable
 from stackyn_server.errors import StackynError
+from stackyn_server.pause import is_set_within
 from stackyn_server.reconcile.crashes import CrashCounter
 from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.store.database import DatabaseUnavailable
@@ -49,10 +50,7 @@ class ReconcileLoop:
         await self._connected.wait()
         while True:
             self._comparison_requested.clear()
-            seconds = await self._compare()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._comparison_requested.wait()
+            await is_set_within(self._comparison_requested, await self._compare())
 
     async def _compare(self) -> float:
         """Compare once and return the seconds until the next time. Without the engine, probe the apps instead."""

@@ -86,8 +86,10 @@ class Sampler:
         if rows:
             async with self._database.transaction() as connection:
                 await samples.record(connection, rows)
-        self._forget_all_but({target.instance for target in targets})
-        self._readings |= {measurement.instance: measurement.reading for measurement in measured}
+        present = {target.instance for target in targets}
+        readings = self._readings | {measurement.instance: measurement.reading for measurement in measured}
+        self._readings = {instance: reading for instance, reading in readings.items() if instance in present}
+        self._disks = {instance: disk for instance, disk in self._disks.items() if instance in present}
         self._last_pass = self._clock()
         for measurement in measured:
             await self._stop_if_full(measurement.target)
@@ -147,9 +149,3 @@ class Sampler:
                     data={"disk_bytes": used, "limit_mb": target.disk_mb},
                 )
                 log.info("app.disk_full", app=target.app, instance=target.instance, disk_bytes=used)
-
-    def _forget_all_but(self, present: set[InstanceId]) -> None:
-        for instance in self._readings.keys() - present:
-            del self._readings[instance]
-        for instance in self._disks.keys() - present:
-            del self._disks[instance]

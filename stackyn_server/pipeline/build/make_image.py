@@ -17,9 +17,10 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
 from stackyn_server.images.base_image_build import DEPLOYMENT, ImageNotMade
 from stackyn_server.images.image_maker import ImageMaker
-from stackyn_server.jobs.run import JobCancelled, JobRun, NotRunning
+from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.build.disk import require_disk_space
 from stackyn_server.store import jobs
+from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Database
 from stackyn_server.store.installation import LeadershipLost
 

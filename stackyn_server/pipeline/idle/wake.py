@@ -49,7 +49,8 @@ class Wake(JobHandler):
                 with self._reservations.while_starting(app.id):
                     await job.until_cancelled(self._start(job, app, release, instance))
             except TransientFailure as error:
-                await self._tell(app, error.failure)
+                async with self._database.transaction() as connection:
+                    await _set_wake_problem(connection, app, error.failure)
                 raise
             except DeploymentFailed as error:
                 return await self._give_up(job, app, instance, error.failure)
@@ -93,7 +94,9 @@ class Wake(JobHandler):
         """Start the container and wait until it answers. Raises `DeploymentFailed`."""
         arguments = WakeArguments.parse(job.job.arguments)
         if not arguments.is_last_resort:  # else it takes the place of an instance that ran just now
-            await self._have_memory(app, release)
+            available_mb = await self._reservations.available_mb(app.id)
+            if not fits_in_memory(available_mb, self._settings.apps.memory_reserve_mb, release.memory_mb):
+                raise NoMemory
         self._reservations.reserve(app.id, release.memory_mb)
         await job.still_leading()
         spec = container_spec(self._settings, self._sealer, app, release, instance)
@@ -114,14 +117,9 @@ class Wake(JobHandler):
         async with self._database.transaction() as connection:
             await instances.set_up(connection, instance.id)
             await routes.serve(connection, app.id, instance.id)
-            await self._tell_in(connection, app, None)
+            await _set_wake_problem(connection, app, None)
             await events.append(connection, "app.woken", tenant=app.tenant, app=app.id)
         crash_point("wake.serving")
-
-    async def _have_memory(self, app: App, release: Release) -> None:
-        available = await self._reservations.available_mb(app.id)
-        if not fits_in_memory(available, self._settings.apps.memory_reserve_mb, release.memory_mb):
-            raise NoMemory
 
     async def _serve(self, job: JobRun, app: App) -> None:
         """Publish the route without forwardAuth."""
@@ -157,23 +155,19 @@ class Wake(JobHandler):
                 await apps.set_desired(connection, app.id, app.desired, stop_reason=_sentence(failure))
             else:
                 await set_idle(connection, app, instance, last)
-                await self._tell_in(connection, app, failure)
+                await _set_wake_problem(connection, app, failure)
         self._held_requests.refuse(app.id, self._settings.hold.refuse_seconds)
         if is_last_resort:
             async with self._database.connection() as connection:
                 hosts = await hosts_of(connection, self._settings, app)
             await self._ingress.apply(dict.fromkeys(hosts, None))
 
-    async def _tell(self, app: App, failure: Failure) -> None:
-        async with self._database.transaction() as connection:
-            await self._tell_in(connection, app, failure)
 
-    @staticmethod
-    async def _tell_in(connection: Connection, app: App, failure: Failure | None) -> None:
-        """Store why the app is not awake (None: it is)."""
-        live = await deployments.live_of_app(connection, app.id)
-        if live is not None:
-            await deployments.wait(connection, live.id, _sentence(failure) if failure else None)
+async def _set_wake_problem(connection: Connection, app: App, failure: Failure | None) -> None:
+    """Store why the app could not be woken (None: it is awake)."""
+    live = await deployments.live_of_app(connection, app.id)
+    if live is not None:
+        await deployments.wait(connection, live.id, _sentence(failure) if failure else None)
 
 
 def _sentence(failure: Failure) -> str:

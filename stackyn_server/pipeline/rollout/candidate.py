@@ -150,7 +150,7 @@ def probe_target(
 
 def deploying_of(deployment: Deployment) -> DeploymentSettings:
     """Return the repository's own settings for how its app is run."""
-    return DeploymentSettings(**(deployment.plan or {}).get("deploying", {}))
+    return DeploymentSettings(**((deployment.plan or {}).get("deploying") or {}))
 
 
 def start_command(app: App, deployment: Deployment) -> str | None:

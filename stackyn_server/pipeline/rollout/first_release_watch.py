@@ -39,9 +39,8 @@ class FirstReleaseWatch(JobHandler):
         try:
             await run.job.until_cancelled(self._until_steady(run, container))
         except JobCancelled:
-            await containers.set_restart(
-                self._engine, container, on=True
-            )  # as for any instance that will be stopped
+            # As for any instance that will be stopped.
+            await containers.set_restart(self._engine, container, on=True)
             raise
         except EndedFromOutside:
             return  # by hand, or with the engine: the reconciler has it repaired

@@ -7,14 +7,14 @@ may warm up, and the port that it opens first need not be the one that it serves
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from stackyn_server.config import ProbeSettings
 from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
-from stackyn_server.domain.failures import DeploymentFailed, Failure
+from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.engine import containers, endings, http_probe, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import ContainerState
@@ -57,10 +57,6 @@ class Target:
         return reply.is_success if self.health_path else reply.speaks_protocol
 
 
-def _say_nothing(_: str) -> None:
-    """For callers without a build log."""
-
-
 async def until_ready(
     engine: Engine,
     target: Target,
@@ -68,7 +64,7 @@ async def until_ready(
     *,
     within_seconds: float,
     steady_seconds: float = 0,
-    say: Say = _say_nothing,
+    say: Say = lambda _: None,
 ) -> int:
     """Return the port of the app when it has answered there and gone on answering for `steady_seconds`.
 
@@ -100,7 +96,7 @@ class _Watch:
         clock = asyncio.get_running_loop().time
         answering: int | None = None
         since = 0.0
-        async for _ in _ticks(self._settings.interval_seconds):
+        while True:
             state = await running_state(self._engine, self._target.container)
             self._look = await self._look_around(state.pid)
             port = self._search.choose(self._look)
@@ -108,14 +104,13 @@ class _Watch:
             if port is None or reply is None or not self._target.is_ready(reply):
                 answering = None
                 self._log_waiting(port, reply)
-                continue
-            if port != answering:
+            elif port != answering:
                 answering, since = port, clock()
                 self._log_answering(port, reply, steady_seconds)
-            if clock() - since >= steady_seconds:
+            if answering is not None and clock() - since >= steady_seconds:
                 await running_state(self._engine, self._target.container)
-                return port
-        raise AssertionError("ticks never end")
+                return answering
+            await asyncio.sleep(self._settings.interval_seconds)  # another process offers nothing to wait for
 
     async def at_the_deadline(self, waited_seconds: float) -> int:
         """Return the only port that serves, or raise the reason why none does."""
@@ -196,21 +191,9 @@ async def running_state(engine: Engine, container: str) -> ContainerState:
         return state
     if state is not None and await endings.was_ended_from_outside(engine, state):
         raise EndedFromOutside
-    raise DeploymentFailed(await how_it_failed(engine, container, state))
-
-
-async def how_it_failed(engine: Engine, container: str, state: ContainerState | None) -> Failure:
-    """Explain an app that has ended, with its last lines."""
     output = await _end_of_log(engine, container) if state else ""
-    return await asyncio.to_thread(exit_failure, state, output)
+    raise DeploymentFailed(await asyncio.to_thread(exit_failure, state, output))
 
 
 async def _end_of_log(engine: Engine, container: str) -> str:
     return await containers.last_lines(engine, container, LAST_LINES, longest=LONGEST_RAW)
-
-
-async def _ticks(interval_seconds: float) -> AsyncIterator[None]:
-    """Yield at once and then once an interval: another process offers nothing to wait for."""
-    while True:
-        yield
-        await asyncio.sleep(interval_seconds)

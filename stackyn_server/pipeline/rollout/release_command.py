@@ -28,6 +28,7 @@ from stackyn_server.engine.start_failures import ImageMissing
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.rollout.candidate import deploying_of
 from stackyn_server.pipeline.rollout.release_failures import (
     could_not_start,
     end_is_unknown,
@@ -50,7 +51,7 @@ def release_command(deployment: Deployment) -> str | None:
     """Return the command to run before the deployment's release is started; None for a release that has run before."""
     if deployment.cause not in BUILDING_CAUSES:
         return None
-    return ((deployment.plan or {}).get("deploying") or {}).get("release_command") or None
+    return deploying_of(deployment).release_command or None
 
 
 class ReleaseCommand(JobHandler):

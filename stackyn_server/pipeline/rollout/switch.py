@@ -9,7 +9,7 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.publisher import NotPublished
-from stackyn_server.pause import Pause
+from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.rollout.candidate import Candidate
@@ -32,11 +32,9 @@ class RouteSwitch(JobHandler):
         if self._ingress_ready.is_set():
             return
         run.write_log("Waiting for the server's ingress.")
-        try:
-            async with asyncio.timeout(self._settings.deadlines.switching):
-                await run.job.until_cancelled(self._ingress_ready.wait())
-        except TimeoutError as error:
-            raise TransientFailure(_no_ingress()) from error
+        seconds = self._settings.deadlines.switching
+        if not await run.job.until_cancelled(is_set_within(self._ingress_ready, seconds)):
+            raise TransientFailure(_no_ingress())
 
     async def to(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
         """Return when every entry point serves the app from the candidate. The rows want that already.

@@ -10,10 +10,6 @@ from stackyn_server.engine import sockets
 LOOK_SECONDS = 1.0  # zero connections must be seen twice, this far apart
 
 
-def _never() -> bool:
-    return False
-
-
 async def _keep_limit() -> None:
     await asyncio.sleep(LOOK_SECONDS)
 
@@ -23,7 +19,7 @@ async def until_quiet(
     port: int,
     seconds: float,
     *,
-    is_disturbed: Callable[[], bool] = _never,
+    is_disturbed: Callable[[], bool] = lambda: False,
     next_limit: Callable[[], Awaitable[float | None]] = _keep_limit,
 ) -> bool:
     """Return True when no connection to `port` is left; False after `seconds`, or as soon as `is_disturbed`.

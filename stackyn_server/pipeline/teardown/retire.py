@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.jobs import Kind, RetireArguments
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.pause import is_set_within
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.teardown.drain import LOOK_SECONDS, until_quiet
@@ -44,10 +44,7 @@ class Retire(JobHandler):
             return deadline - job.now().timestamp()
 
         async def wait_for_new_limit() -> float | None:
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await job.deadline_changed.wait()
-            except TimeoutError:
+            if not await is_set_within(job.deadline_changed, LOOK_SECONDS):
                 return None
             async with self._database.connection() as connection:
                 return seconds_left(RetireArguments.parse(await job.read_arguments(connection)).deadline)

@@ -14,9 +14,10 @@ from structlog.testing import capture_logs
 from stackyn_server import config
 from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.jobs import leadership
-from stackyn_server.jobs.leadership import Leadership, LeadershipLost, LedElsewhere
+from stackyn_server.jobs.leadership import Leadership, LedElsewhere
 from stackyn_server.store import claims, installation
 from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.store.installation import LeadershipLost
 from tests.integration.jobs.process import server
 from tests.integration.jobs.server import LOST_EXIT_CODE
 from tests.integration.jobs.stage import QUICK, claim_one, lead, put, row, until, until_state
