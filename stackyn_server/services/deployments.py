@@ -42,6 +42,18 @@ class ReleaseView:
     is_available: bool
 
 
+async def current_release(connection: Connection, app: App) -> Release | None:
+    return await releases.get(connection, app.current_release) if app.current_release else None
+
+
+async def run_release(
+    connection: Connection, settings: Settings, app: App, release: Release, cause: Cause, mover: Mover
+) -> Deployment:
+    """Run a release again at its owner's or at billing's request. The app's row is locked."""
+    grace_seconds = settings.apps.stop_grace_seconds
+    return await request_release(connection, app, release, cause, mover, stop_grace_seconds=grace_seconds)
+
+
 class Deployments:
     def __init__(self, database: Database, settings: Settings, leader: Leader) -> None:
         self._database = database
@@ -128,14 +140,11 @@ class Deployments:
         self, tenant: UserId | None, app_id: AppId, cause: Cause, number: int | None = None
     ) -> Created:
         mover = Mover(self._leader.epoch, f"api:{cause.value}")
-        grace_seconds = self._settings.apps.stop_grace_seconds
         async with self._database.transaction() as connection:
             await require_still_paid(connection, tenant)
             app = await lock_app(connection, app_id, tenant)
             release = await self._runnable_release(connection, app, number)
-            deployment = await request_release(
-                connection, app, release, cause, mover, stop_grace_seconds=grace_seconds
-            )
+            deployment = await run_release(connection, self._settings, app, release, cause, mover)
             return await self._created(connection, app, deployment)
 
     @staticmethod
@@ -144,7 +153,7 @@ class Deployments:
         if number is not None:
             release = await releases.of_number(connection, app.id, number)
         else:
-            release = await releases.get(connection, app.current_release) if app.current_release else None
+            release = await current_release(connection, app)
         if release is None:
             which = "release yet" if number is None else f"release {number}"
             raise Conflict(f"This app has no {which}.", hint="Deploy it first.")

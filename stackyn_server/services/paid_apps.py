@@ -6,14 +6,9 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId
-from stackyn_server.services.deploy_requests import (
-    Leader,
-    build_priority,
-    request_build,
-    request_release,
-    stop_app,
-)
-from stackyn_server.store import apps, events, releases
+from stackyn_server.services.deploy_requests import Leader, build_priority, request_build, stop_app
+from stackyn_server.services.deployments import current_release, run_release
+from stackyn_server.store import apps, events
 from stackyn_server.store.accounts import Account
 from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Mover
@@ -47,12 +42,9 @@ class PaidApps:
         if app is None:
             return
         mover = Mover(self._leader.epoch, "billing:start")
-        release = await releases.get(connection, app.current_release) if app.current_release else None
+        release = await current_release(connection, app)
         if release is not None and release.image_removed_at is None:
-            grace_seconds = self._settings.apps.stop_grace_seconds
-            await request_release(
-                connection, app, release, Cause.START, mover, stop_grace_seconds=grace_seconds
-            )
+            await run_release(connection, self._settings, app, release, Cause.START, mover)
         else:
             await request_build(connection, app, build_priority(self._settings, owner.plan), mover)
         await events.append(connection, "app.started", tenant=owner.id, app=app.id)

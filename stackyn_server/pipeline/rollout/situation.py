@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.config import Plan, Settings
+from stackyn_server.config import Settings
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.pipeline.hosts import hosts_with
@@ -55,7 +55,3 @@ def has_other_port(situation: Situation, candidate: Candidate) -> bool:
 def memory_mb(situation: Situation) -> int:
     """Return the memory limit of the deployment's release, whether its row exists yet or not."""
     return situation.release_memory_mb or situation.app.settings.memory_mb
-
-
-def billing_plan(situation: Situation, settings: Settings) -> Plan:
-    return settings.plans.get(situation.account_plan) or settings.plans[settings.billing.default_plan]

@@ -9,7 +9,7 @@ from stackyn_server.engine import containers
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.memory_reservations import NoMemory
-from stackyn_server.pipeline.rollout.situation import billing_plan, memory_mb, read_situation
+from stackyn_server.pipeline.rollout.situation import memory_mb, read_situation
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import instances, routes
 from stackyn_server.store.database import Connection
@@ -55,7 +55,9 @@ class StrategyChoice(JobHandler):
         """Decide how the deployment's release takes over, and reserve its memory. Raises `NoMemory`."""
         app, serving = situation.app, situation.serving
         reserve_mb, wanted_mb = self._settings.apps.memory_reserve_mb, memory_mb(situation)
-        may_hold = self._ingress.can_hold and not billing_plan(situation, self._settings).zero_downtime
+        plans = self._settings.plans
+        plan = plans.get(situation.account_plan) or plans[self._settings.billing.default_plan]
+        may_hold = self._ingress.can_hold and not plan.zero_downtime
         runs_already = await self._runs_already(run)
         available_mb = await self._reservations.available_mb(app.id)
         if serving is not None and situation.route is RouteState.HELD:
