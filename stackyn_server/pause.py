@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 from stackyn_server import config
 
@@ -19,38 +18,28 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
         return False
 
 
-@dataclass(slots=True)
 class Pause:
-    """The back-off between two attempts: it doubles up to a limit, and starts again after a success.
+    """The back-off between two attempts: it doubles up to a limit, and starts again after a success."""
 
-    Seconds; the numbers are `pause_*` of `[jobs]`.
-    """
-
-    first_seconds: float
-    longest_seconds: float
-    _next: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._next = self.first_seconds
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        self.next_seconds = self._first_seconds = first_seconds
+        self._longest_seconds = longest_seconds
 
     @classmethod
     def of(cls, settings: config.JobsSettings) -> Pause:
         return cls(settings.pause_first_seconds, settings.pause_longest_seconds)
 
     @property
-    def next_seconds(self) -> float:
-        return self._next
-
-    @property
     def is_first(self) -> bool:
         """Whether this is the first failure after a success: it is logged, and further ones are not."""
-        return self._next == self.first_seconds
+        return self.next_seconds == self._first_seconds
 
     async def wait(self) -> None:
         """Wait, and make the next wait longer."""
-        seconds, self._next = self._next, min(self._next * _FACTOR, self.longest_seconds)
+        seconds = self.next_seconds
+        self.next_seconds = min(seconds * _FACTOR, self._longest_seconds)
         await asyncio.sleep(seconds)
 
     def reset(self) -> None:
         """Start again with the first wait, after a success."""
-        self._next = self.first_seconds
+        self.next_seconds = self._first_seconds

@@ -68,7 +68,7 @@ class Rates:
 
 
 def rates(before: Reading | None, now: Reading) -> Rates:
-    """A total that is smaller than before began anew at zero: the container was started again."""
+    """Return the rates between two readings. A total that has become smaller restarted at zero with its container."""
     if before is None or before.container != now.container or now.at_seconds <= before.at_seconds:
         return Rates(None, None, None)
     used = _since(before.cpu_seconds, now.cpu_seconds)

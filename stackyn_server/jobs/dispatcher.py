@@ -119,7 +119,7 @@ class Dispatcher:
 
     async def stop(self, drain_seconds: float) -> None:
         """Claim no more; give what runs `drain_seconds` to end, then cancel it: its row stays `running` and the next
-        server takes it up again. Cancellations are still heard meanwhile. `run` returns after this."""
+        server takes it up again. Jobs can still be cancelled meanwhile. `run` returns after this."""
         self._is_draining = True
         if tasks := {live.task for live in self._live.values()}:
             _, pending = await asyncio.wait(tasks, timeout=drain_seconds)

@@ -95,20 +95,20 @@ class PeriodicWork:
         """Say how each is doing, by name. Raises `DatabaseUnavailable`."""
         up_seconds = asyncio.get_running_loop().time() - self._began
         async with self._database.connection() as connection:
-            rows = {row.name: row for row in await claims.periodic(connection, up_seconds)}
+            rows = await claims.periodic(connection, up_seconds)
         return [
             PeriodicReport(
-                name=name,
-                is_late=rows[name].quiet_seconds > work.late_after,
-                last_success=rows[name].last_success,
-                quiet_seconds=rows[name].quiet_seconds,
+                name=row.name,
+                is_late=row.quiet_seconds > work.late_after,
+                last_success=row.last_success,
+                quiet_seconds=row.quiet_seconds,
                 late_after=work.late_after,
-                running_seconds=rows[name].running_seconds,
-                next_run=rows[name].run_at,
-                error=rows[name].error,
+                running_seconds=row.running_seconds,
+                next_run=row.run_at,
+                error=row.error,
             )
-            for name, work in sorted(self._works.items())
-            if name in rows
+            for row in rows
+            if (work := self._works.get(row.name))
         ]
 
     async def watch(self) -> None:
@@ -131,17 +131,14 @@ class PeriodicWork:
             async with self._database.transaction() as connection:
                 await self._leadership.check(connection)
                 name = "periodic.late" if work.is_late else "periodic.recovered"
-                await events.append(connection, name, data=_as_data(work))
+                data = {
+                    "work": work.name,
+                    "quiet_seconds": round(work.quiet_seconds, 1),
+                    "late_after": work.late_after,
+                    "running_seconds": work.running_seconds,
+                    "error": work.error,
+                }
+                await events.append(connection, name, data=data)
             log.warning(name, work=work.name, quiet_seconds=work.quiet_seconds, error=work.error)
             self._late ^= {work.name}
         self._pause.reset()
-
-
-def _as_data(work: PeriodicReport) -> dict[str, object]:
-    return {
-        "work": work.name,
-        "quiet_seconds": round(work.quiet_seconds, 1),
-        "late_after": work.late_after,
-        "running_seconds": work.running_seconds,
-        "error": work.error,
-    }

@@ -15,7 +15,7 @@ from stackyn_server.domain.logs import LogChunk, LogKind
 from stackyn_server.domain.terminal import clean
 from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
-from stackyn_server.journal.stream import CHUNK_BYTES, Key, Redact, Stream
+from stackyn_server.journal.stream import CHUNK_BYTES, Key, Stream
 from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.security.redaction import redact
 from stackyn_server.store import logs
@@ -46,13 +46,11 @@ class Journal:
         database: Database,
         settings: config.BuildsSettings,
         *,
-        redact: Redact = redact,
         pause: Pause | None = None,
         backlog_bytes: int = _BACKLOG_BYTES,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._redact = redact
         self._backlog_bytes = backlog_bytes
         self._pause = pause or Pause.of(config.JobsSettings())
         self._streams: dict[Key, Stream] = {}
@@ -81,7 +79,7 @@ class Journal:
 
     def as_stored(self, line: str) -> str:
         """Return a whole line as the database has it."""
-        return self._redact(storable(clean(line)))
+        return redact(storable(clean(line)))
 
     async def flush(self, deployment: DeploymentId) -> None:
         """Return when all text of the deployment is in the database, however long that is away."""
@@ -149,7 +147,7 @@ class Journal:
     def _stream(self, key: Key) -> Stream:
         if key not in self._streams:
             limit = self._settings.log_limit_bytes if key[2] == "build" else None
-            self._streams[key] = Stream(key, self._redact, limit)
+            self._streams[key] = Stream(key, redact, limit)
         return self._streams[key]
 
     def _of(self, deployment: DeploymentId) -> list[Stream]:

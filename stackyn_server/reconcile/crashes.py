@@ -8,7 +8,6 @@ the engine and a restart by this server do not raise the engine's count, so none
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -37,17 +36,10 @@ _AT_ONCE = 16
 class CrashCounter:
     """Records crashes. After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped."""
 
-    def __init__(
-        self,
-        settings: config.AppsSettings,
-        database: Database,
-        engine: Engine,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: config.AppsSettings, database: Database, engine: Engine) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
-        self._clock = clock
         self._out_of_memory_at: dict[str, float] = {}  # by container
 
     async def handle(self, event: EngineEvent) -> None:
@@ -56,7 +48,7 @@ class CrashCounter:
         Raises `EngineUnavailable`, `DatabaseUnavailable`: then `count_missed` has to be called.
         """
         if event.action is Action.OUT_OF_MEMORY and event.instance is not None:
-            now = self._clock()
+            now = time.monotonic()
             oldest = now - _OUT_OF_MEMORY_AGAIN_SECONDS
             self._out_of_memory_at = {
                 container: at for container, at in self._out_of_memory_at.items() if at > oldest
@@ -118,7 +110,7 @@ class CrashCounter:
             return Crash(CRASHED, "", count=0)
         if exit_code is None and state.restarting:
             exit_code = state.exit_code
-        oldest = self._clock() - _OUT_OF_MEMORY_BEFORE_END_SECONDS
+        oldest = time.monotonic() - _OUT_OF_MEMORY_BEFORE_END_SECONDS
         out_of_memory = state.out_of_memory or self._out_of_memory_at.get(state.id, oldest) > oldest
         return Crash(
             name=CRASHED,

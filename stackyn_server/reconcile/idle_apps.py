@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stackyn_server.config import Settings
@@ -39,20 +39,13 @@ class IdleApps:
     """Run on a period. The counts are kept in memory: after a restart of the server, apps only sleep later."""
 
     def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        engine: Engine,
-        ingress: Ingress,
-        checks: HealthChecks,
-        clock: Callable[[], float] = time.monotonic,
+        self, settings: Settings, database: Database, engine: Engine, ingress: Ingress, checks: HealthChecks
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._ingress = ingress
         self._checks = checks
-        self._clock = clock
         self._activity: dict[InstanceId, _Activity] = {}
 
     async def enqueue_jobs(self, _: JobRun) -> None:
@@ -85,7 +78,7 @@ class IdleApps:
             count: tuple[int, ...] = (pid, accepted - self._checks.answered[app.instance])
         else:
             count = (counts.get(app.app, 0),)
-        now, last = self._clock(), self._activity.get(app.instance)
+        now, last = time.monotonic(), self._activity.get(app.instance)
         if last is None or last.count != count:
             self._activity[app.instance] = _Activity(count, now)
             return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -36,13 +35,11 @@ class Reconciler:
         network: config.NetworkSettings,
         database: Database,
         engine: Engine,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._network = network
         self._database = database
         self._engine = engine
-        self._clock = clock
         self._back_since: dict[InstanceId, float] = {}
 
     @property
@@ -95,7 +92,7 @@ class Reconciler:
 
         Without the delay, an app that crashes again and again would be shown as running between two crashes.
         """
-        now = self._clock()
+        now = time.monotonic()
         self._back_since = {instance: self._back_since.get(instance, now) for instance in differences.back}
         steady = [
             instance

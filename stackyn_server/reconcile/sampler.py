@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -43,18 +42,12 @@ class _Measurement:
 
 class Sampler:
     def __init__(
-        self,
-        settings: config.SamplesSettings,
-        database: Database,
-        engine: Engine,
-        connected: asyncio.Event,
-        clock: Callable[[], float] = time.monotonic,
+        self, settings: config.SamplesSettings, database: Database, engine: Engine, connected: asyncio.Event
     ) -> None:
         self._settings = settings
         self._database = database
         self._engine = engine
         self._connected = connected
-        self._clock = clock
         self._readings: dict[InstanceId, Reading] = {}
         self._disks: dict[InstanceId, tuple[float, int]] = {}  # when it was measured, and the bytes
         self._last_pass: float | None = None
@@ -62,18 +55,18 @@ class Sampler:
     @property
     def age_seconds(self) -> float | None:
         """Since the last complete pass; None before the first one."""
-        return None if self._last_pass is None else self._clock() - self._last_pass
+        return None if self._last_pass is None else time.monotonic() - self._last_pass
 
     async def run(self) -> None:
         """Measure on the period. Run it as a supervised task."""
         await self._connected.wait()
         while True:
-            began = self._clock()
+            began = time.monotonic()
             try:
                 await self.take()
             except StackynError as error:
                 log.warning("samples.failed", reason=error.message, notes=error.notes)
-            await asyncio.sleep(max(0, began + self._settings.period_seconds - self._clock()))
+            await asyncio.sleep(max(0, began + self._settings.period_seconds - time.monotonic()))
 
     async def take(self) -> None:
         """Measure every serving app once. Raises `EngineUnavailable`, `DatabaseUnavailable`."""
@@ -90,7 +83,7 @@ class Sampler:
         readings = self._readings | {measurement.instance: measurement.reading for measurement in measured}
         self._readings = {instance: reading for instance, reading in readings.items() if instance in present}
         self._disks = {instance: disk for instance, disk in self._disks.items() if instance in present}
-        self._last_pass = self._clock()
+        self._last_pass = time.monotonic()
         for measurement in measured:
             await self._stop_if_full(measurement.target)
 
@@ -100,7 +93,7 @@ class Sampler:
             return None
         reading = Reading(
             target.container,
-            self._clock(),
+            time.monotonic(),
             usage.cpu_seconds_total,
             usage.received_bytes,
             usage.sent_bytes,
@@ -111,13 +104,13 @@ class Sampler:
         """Measure every `disk_seconds` only: the engine reads the whole layer for it."""
         target = measurement.target
         measured_at, _ = self._disks.get(target.instance, (None, 0))
-        if measured_at is not None and self._clock() - measured_at < self._settings.disk_seconds:
+        if measured_at is not None and time.monotonic() - measured_at < self._settings.disk_seconds:
             return
         used = await container_disk.used_bytes(
             self._engine, target.container, enough=target.disk_mb * _MEBIBYTE
         )
         if used is not None:
-            self._disks[target.instance] = (self._clock(), used)
+            self._disks[target.instance] = (time.monotonic(), used)
 
     def _sample(self, measurement: _Measurement) -> NewSample:
         since_last = rates(self._readings.get(measurement.instance), measurement.reading)

@@ -50,6 +50,11 @@ _OF_PLANNING = (
     "install_command", "build_command", "release_command", "start_command", "publish_directory", "port",
     "health_path", "health_timeout_seconds", "build_memory_mb",
 )  # fmt: skip
+_PLAN_TIMEOUT = Failure(
+    FailureCode.INTERNAL,
+    "Looking through the repository took too long.",
+    "Deploy again; tell the operator if it happens twice.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Build(JobHandler):
             await self._record_fetched(run, app, fetched)
         crash_point("build.planning")
         if run.deployment.phase is Phase.PLANNING:
-            plan = await run.step(self._plan(run, app, clone), _plan_timeout())
+            plan = await run.step(self._plan(run, app, clone), _PLAN_TIMEOUT)
             crash_point("build.planned")
             await run.move(Phase.BUILDING, StepResults(plan=plan.as_json()))
         crash_point("build.building")
@@ -292,14 +297,6 @@ def _fetch_timeout(settings: Settings) -> Failure:
         FailureCode.SOURCE_UNREACHABLE,
         f"The repository could not be fetched within {settings.deadlines.fetching:.0f} seconds.",
         "Check that it is reachable and not very large, then deploy again.",
-    )
-
-
-def _plan_timeout() -> Failure:
-    return Failure(
-        FailureCode.INTERNAL,
-        "Looking through the repository took too long.",
-        "Deploy again; tell the operator if it happens twice.",
     )
 
 

@@ -52,10 +52,8 @@ class BuildMemory:
 
     @asynccontextmanager
     async def reserved(self, run: DeploymentRun, app: App, plan: BuildPlan) -> AsyncIterator[int]:
-        """Give the memory of a build in MiB, for as long as it runs. It waits, in turn, while others have too much of
-        the machine; raises `JobCancelled` when its deployment is cancelled meanwhile. The build log is told what is not
-        as usual.
-        """
+        """Reserve a build's memory during the block, and yield it in MiB. Waits in turn while other builds use too much
+        of the machine; the build log says so. Raises `JobCancelled` when the deployment is cancelled meanwhile."""
         builds, owner = self._settings.builds, run.deployment.id
         machine_mb = await asyncio.to_thread(host_memory.total_mb) - self._settings.apps.memory_reserve_mb
         granted_mb = await self._grant(run, app, plan, machine_mb)

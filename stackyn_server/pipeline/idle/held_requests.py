@@ -48,8 +48,6 @@ class HeldRequests:
         self._holds: dict[AppId, Hold] = {}
         self._is_closed = False
 
-    # Job handlers decide --------------------------------------------------------------------------------------
-
     def pass_all(self, app: AppId) -> None:
         """The instance is ready: every request passes, whatever the route says."""
         self._hold(app).decide(HoldDecision.PASS)
@@ -92,8 +90,6 @@ class HeldRequests:
         self._is_closed = True
         for app in list(self._holds):
             self.refuse(app)
-
-    # Requests ask ---------------------------------------------------------------------------------------------
 
     def waiting(self, app: AppId) -> int:
         hold = self._holds.get(app)

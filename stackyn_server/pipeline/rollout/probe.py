@@ -127,7 +127,7 @@ class _Watch:
             waited_seconds,
             protocol=self._target.protocol,
         )
-        output = await _end_of_log(self._engine, self._target.container)
+        output = await end_of_log(self._engine, self._target.container)
         raise DeploymentFailed(await asyncio.to_thread(with_what_it_said, failure, output))
 
     async def _look_around(self, pid: int) -> Look:
@@ -191,9 +191,9 @@ async def running_state(engine: Engine, container: str) -> ContainerState:
         return state
     if state is not None and await endings.was_ended_from_outside(engine, state):
         raise EndedFromOutside
-    output = await _end_of_log(engine, container) if state else ""
+    output = await end_of_log(engine, container) if state else ""
     raise DeploymentFailed(await asyncio.to_thread(exit_failure, state, output))
 
 
-async def _end_of_log(engine: Engine, container: str) -> str:
+async def end_of_log(engine: Engine, container: str) -> str:
     return await containers.last_lines(engine, container, LAST_LINES, longest=LONGEST_RAW)

@@ -51,6 +51,12 @@ from stackyn_server.pipeline.teardown.retire import retire_present
 from stackyn_server.store import apps, claims, deployments, instances, releases, routes
 from stackyn_server.store.situations import Situation
 
+_BOOT_TIMEOUT = Failure(
+    FailureCode.ENGINE_UNAVAILABLE,
+    "The container could not be started in time.",
+    "Deploy again; tell the operator if it happens twice.",
+)
+
 
 class ReleaseHandler(JobHandler):
     """The handler of `release` jobs."""
@@ -128,7 +134,7 @@ class ReleaseHandler(JobHandler):
         self, run: DeploymentRun, strategy: RolloutStrategy, situation: Situation, candidate: Candidate
     ) -> Candidate:
         await strategy.before_boot(run, situation, candidate)
-        container = await run.step(self._start(run, situation, candidate), _boot_timeout())
+        container = await run.step(self._start(run, situation, candidate), _BOOT_TIMEOUT)
         crash_point("release.booted")
         async for attempt in run.recording(Phase.PROBING):
             async with attempt as transaction:
@@ -292,11 +298,3 @@ class ReleaseHandler(JobHandler):
 def _refuse_superseded(situation: Situation) -> None:
     if situation.is_superseded:
         raise Superseded
-
-
-def _boot_timeout() -> Failure:
-    return Failure(
-        FailureCode.ENGINE_UNAVAILABLE,
-        "The container could not be started in time.",
-        "Deploy again; tell the operator if it happens twice.",
-    )

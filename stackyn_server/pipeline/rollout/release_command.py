@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from stackyn_server.diagnosis.transcript import LAST_LINES, LONGEST_RAW
+from stackyn_server.diagnosis.transcript import LAST_LINES
 from stackyn_server.domain.deployments import BUILDING_CAUSES
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
 from stackyn_server.engine import containers, endings, logs, release_containers
@@ -29,6 +29,7 @@ from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.rollout.candidate import deploying_of
+from stackyn_server.pipeline.rollout.probe import end_of_log
 from stackyn_server.pipeline.rollout.release_failures import (
     could_not_start,
     end_is_unknown,
@@ -89,7 +90,7 @@ class ReleaseCommand(JobHandler):
             raise DeploymentFailed(end_is_unknown())
         if state.exit_code != 0:
             was_from_outside = await endings.was_ended_from_outside(self._engine, state)
-            lines = await self._last_lines(container)
+            lines = await end_of_log(self._engine, container)
             raise DeploymentFailed(release_failure(state, lines, was_from_outside=was_from_outside))
         run.write_log("The release command has succeeded.")
 
@@ -135,7 +136,7 @@ class ReleaseCommand(JobHandler):
             if state is None or not state.running:
                 return state  # it was in time; only its output is still being read
             await containers.stop(self._engine, container, self._settings.apps.stop_grace_seconds)
-            lines = await self._last_lines(container)
+            lines = await end_of_log(self._engine, container)
             failure = took_too_long(self._settings.deadlines.releasing, lines)
             raise DeploymentFailed(failure) from None
 
@@ -199,9 +200,6 @@ class ReleaseCommand(JobHandler):
             run.write_log(heading)
         run.write_log("The release command was started before the interruption, and is waited for.")
         return iter(since.split("\n"))
-
-    async def _last_lines(self, container: str) -> str:
-        return await containers.last_lines(self._engine, container, LAST_LINES, longest=LONGEST_RAW)
 
     async def _record(
         self, run: DeploymentRun, *, container: str | None = None, is_done: bool = False
