@@ -19,20 +19,20 @@ CHANNEL = "stackyn_job"
 
 
 class Listener:
-    """Calls `heard` with each payload, and `connected` after each connect: what was sent before that is lost."""
+    """Calls `on_payload` with each payload, and `on_connect` after each connect: what was sent before that is lost."""
 
     def __init__(
         self,
         database: Database,
-        heard: Callable[[str], None],
-        connected: Callable[[], None],
+        on_payload: Callable[[str], None],
+        on_connect: Callable[[], None],
         *,
         ping_seconds: float,
         pause: Pause,
     ) -> None:
         self._database = database
-        self._heard = heard
-        self._connected = connected
+        self._on_payload = on_payload
+        self._on_connect = on_connect
         self._ping_seconds = ping_seconds
         self._pause = pause
 
@@ -53,8 +53,10 @@ class Listener:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda *_: lost.set())
             with translated():
-                await connection.add_listener(CHANNEL, lambda *notification: self._heard(notification[-1]))
-            self._connected()
+                await connection.add_listener(
+                    CHANNEL, lambda *notification: self._on_payload(notification[-1])
+                )
+            self._on_connect()
             self._pause.reset()
             while not lost.is_set():
                 await self._ping(connection, lost)
