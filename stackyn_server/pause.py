@@ -6,8 +6,6 @@ import asyncio
 
 from stackyn_server import config
 
-_FACTOR = 2.0
-
 
 async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
     """Return True as soon as the event is set, and False when it is not set after `seconds`."""
@@ -19,11 +17,12 @@ async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
 
 
 class Pause:
-    """The back-off between two attempts: it doubles up to a limit, and starts again after a success."""
+    """The back-off between two attempts: it grows by `factor` up to a limit, and starts again after a success."""
 
-    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+    def __init__(self, first_seconds: float, longest_seconds: float, factor: float = 2.0) -> None:
         self.next_seconds = self._first_seconds = first_seconds
         self._longest_seconds = longest_seconds
+        self._factor = factor
 
     @classmethod
     def of(cls, settings: config.JobsSettings) -> Pause:
@@ -37,7 +36,7 @@ class Pause:
     async def wait(self) -> None:
         """Wait, and make the next wait longer."""
         seconds = self.next_seconds
-        self.next_seconds = min(seconds * _FACTOR, self._longest_seconds)
+        self.next_seconds = min(seconds * self._factor, self._longest_seconds)
         await asyncio.sleep(seconds)
 
     def reset(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -13,10 +13,11 @@ from stackyn_server.domain.ids import InstanceId
 from stackyn_server.ingress import proxy_client
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.render_context import PublicationId, RenderContext
+from stackyn_server.pause import Pause
 
 _ANSWER = re.compile(r"http://stackyn\.internal/(?:(\d{1,19})/)?(\d{1,19})-(\d{1,19})", re.ASCII)
 _REDIRECTS = (301, 302, 307, 308)
-_FIRST_PAUSE_SECONDS, _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS = 0.01, 1.3, 0.25
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _PAUSE_GROWTH = 0.01, 0.25, 1.3
 _ANSWER_SECONDS = 2.0
 _AT_ONCE = 16  # concurrent requests
 
@@ -87,14 +88,15 @@ class Confirmation:
 
     async def _repeat_until_passed(self, check: _Check) -> None:
         self._complaints[check] = "was not asked yet"
-        for pause in _pauses():
+        pause = Pause(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _PAUSE_GROWTH)
+        while True:
             async with self._semaphore:
                 complaint = await self._complaint(check)
             if complaint is None:
                 del self._complaints[check]
                 return
             self._complaints[check] = complaint
-            await asyncio.sleep(pause)  # Traefik sends no event when it has read its file
+            await pause.wait()  # Traefik sends no event when it has read its file
 
     async def _complaint(self, check: _Check) -> str | None:
         try:
@@ -131,13 +133,6 @@ class Confirmation:
             and response.status in _REDIRECTS
             and response.location.startswith(f"https://{check.host}")
         )
-
-
-def _pauses() -> Iterator[float]:
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        yield pause
-        pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)
 
 
 def _read(response: proxy_client.ProxyResponse) -> tuple[int | None, PublicationId | None]:

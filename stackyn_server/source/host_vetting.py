@@ -12,13 +12,15 @@ import socket
 from typing import Any
 
 from stackyn_server.config import SourceSettings
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
+from stackyn_server.pause import Pause
 from stackyn_server.source.repository_url import RepositoryUrl
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Back-off before a name that does not exist is resolved again.
-_RETRY_PAUSES_SECONDS = (1.0, 3.0)
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _PAUSE_GROWTH = 1.0, 3.0, 3.0
+_TRIES = 3
 _NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 # IPv6 ranges that carry an IPv4 address in their last 32 bits: RFC 4291 (mapped), RFC 6052 and RFC 8215 (NAT64).
@@ -65,12 +67,10 @@ async def vet_host(settings: SourceSettings, url: RepositoryUrl) -> tuple[Addres
     addresses = dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in resolved)
     allowed = tuple(address for address in addresses if is_allowed_address(settings, address))
     if not allowed:
-        raise DeploymentFailed(
-            Failure(
-                FailureCode.SOURCE_REFUSED,
-                f"The repository's host {url.host} leads to a private or internal address, which is not allowed.",
-                "Use a repository on a public address, or ask the operator of this server to allow its network.",
-            )
+        raise DeploymentFailed.of(
+            FailureCode.SOURCE_REFUSED,
+            f"The repository's host {url.host} leads to a private or internal address, which is not allowed.",
+            "Use a repository on a public address, or ask the operator of this server to allow its network.",
         )
     return allowed
 
@@ -78,7 +78,8 @@ async def vet_host(settings: SourceSettings, url: RepositoryUrl) -> tuple[Addres
 async def _resolve(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
     """Resolve the host, with retries for a name that does not exist: a new name takes a moment to appear."""
     loop = asyncio.get_running_loop()
-    for pause_seconds in (*_RETRY_PAUSES_SECONDS, None):
+    pause = Pause(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _PAUSE_GROWTH)
+    for attempt in range(1, _TRIES + 1):
         try:
             async with asyncio.timeout(settings.stall_seconds):
                 return await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
@@ -89,9 +90,9 @@ async def _resolve(settings: SourceSettings, url: RepositoryUrl) -> list[Any]:
         except OSError as error:
             if error.errno not in _NO_SUCH_NAME:
                 raise _unresolved(TransientFailure, url, str(error)) from error
-            if pause_seconds is None:
+            if attempt == _TRIES:
                 raise _unresolved(DeploymentFailed, url, str(error)) from error
-            await asyncio.sleep(pause_seconds)
+            await pause.wait()
     raise AssertionError("the last try returns or raises")
 
 
@@ -114,22 +115,18 @@ async def first_reachable(
         else:
             writer.transport.abort()
             return address
-    raise TransientFailure(
-        Failure(
-            FailureCode.SOURCE_UNREACHABLE,
-            f"The repository's host {url.host} does not accept connections on port {url.port}.",
-            "Check the repository URL and whether its host is up, then deploy again.",
-            "\n".join(evidence),
-        )
+    raise TransientFailure.of(
+        FailureCode.SOURCE_UNREACHABLE,
+        f"The repository's host {url.host} does not accept connections on port {url.port}.",
+        "Check the repository URL and whether its host is up, then deploy again.",
+        "\n".join(evidence),
     )
 
 
 def _unresolved(kind: type[DeploymentFailed], url: RepositoryUrl, reason: str) -> DeploymentFailed:
-    return kind(
-        Failure(
-            FailureCode.SOURCE_UNREACHABLE,
-            f"The repository's host name {url.host} can't be resolved.",
-            "Check the spelling of the repository URL, then deploy again.",
-            f"{url.host}: {reason}",
-        )
+    return kind.of(
+        FailureCode.SOURCE_UNREACHABLE,
+        f"The repository's host name {url.host} can't be resolved.",
+        "Check the spelling of the repository URL, then deploy again.",
+        f"{url.host}: {reason}",
     )
