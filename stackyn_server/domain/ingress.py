@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+MOUNT = PurePosixPath("/etc/stackyn")  # where the container sees the configuration directory
+
+ProxyReady = Callable[[], Awaitable[None]]  # returns once the new proxy serves; raises when it doesn't
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import structlog
 
-from stackyn_server.domain.ingress import IngressSpec, IngressState
+from stackyn_server.domain.ingress import MOUNT, IngressSpec, IngressState, ProxyReady
 from stackyn_server.engine import containers, images
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.binary_image import BinaryChanged, binary_as_tar
@@ -26,13 +25,10 @@ from stackyn_server.errors import StackynError
 
 log = structlog.get_logger(__name__)
 
-MOUNT = PurePosixPath("/etc/stackyn")
 WRITABLE = "acme"  # below the configuration directory: where the proxy keeps its certificates
 STOP_SECONDS = 15.0  # the proxy accepts for 1 s and gives open requests 10 s
 MAX_PROCESSES = 4096  # threads of a Go program under load
 _LAST_LINES = 30
-
-Ready = Callable[[], Awaitable[None]]  # returns when the new proxy serves, raises when it doesn't
 
 
 class IngressUnusable(StackynError):
@@ -79,7 +75,7 @@ class IngressContainer:
             raise EngineUnavailable("the import ended without an image")
         return name
 
-    async def ensure_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+    async def ensure_ingress(self, spec: IngressSpec, ready: ProxyReady) -> str:
         """Return the id of the running container. Replace it if its specification differs; start it and await `ready`
         if it is stopped.
 
@@ -94,7 +90,7 @@ class IngressContainer:
             await ready()
         return existing.id
 
-    async def replace_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+    async def replace_ingress(self, spec: IngressSpec, ready: ProxyReady) -> str:
         """Replace the running container, which may finish its requests. If the new one can't start or doesn't become
         ready, the old one stays. Raises what `ensure_ingress` raises."""
         return await self._replace(await self._find(), await self._create_body(spec), ready)
@@ -107,11 +103,6 @@ class IngressContainer:
         lines = await containers.last_lines(self._engine, container.id, _LAST_LINES)
         return IngressState(container.id, container.running, container.image, container.pid, lines)
 
-    async def remove(self) -> None:
-        """Remove the proxy. Its certificates stay."""
-        for container in await self._all():
-            await containers.remove(self._engine, container.id)
-
     async def _find(self) -> ContainerState | None:
         """Return the running container of the two that an interrupted replacement can leave."""
         return max(await self._all(), key=lambda container: container.running, default=None)
@@ -121,7 +112,7 @@ class IngressContainer:
         states = [await containers.inspect(self._engine, container.id) for container in listed]
         return [state for state in states if state is not None]
 
-    async def _replace(self, existing: ContainerState | None, body: dict[str, Any], ready: Ready) -> str:
+    async def _replace(self, existing: ContainerState | None, body: dict[str, Any], ready: ProxyReady) -> str:
         """Both containers listen on the same ports, so the old one stops only when the new one is ready."""
         for leftover in await self._all():
             if existing is None or leftover.id != existing.id:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from stackyn_server.config import Settings
+from stackyn_server.domain.ingress import MOUNT
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress import entry_points, external, render, routes_json
 from stackyn_server.ingress.configuration_directory import ConfigurationDirectory
@@ -18,7 +19,7 @@ from stackyn_server.ingress.publisher import Publisher, Renderer
 from stackyn_server.ingress.render_context import OwnUpstream, RenderContext
 from stackyn_server.ingress.route_file import RouteFile
 from stackyn_server.ingress.static_configuration import StaticConfiguration, resolver_name
-from stackyn_server.ingress.traefik import MOUNT, IngressEngine, TraefikIngress
+from stackyn_server.ingress.traefik import IngressEngine, TraefikIngress
 from stackyn_server.store.database import Database
 
 API = "api"
@@ -86,11 +87,7 @@ def create_ingress(
     )
 
 
-def _context(
-    settings: Settings,
-    points: tuple[EntryPoint, ...],
-    secret: str,
-) -> RenderContext:
+def _context(settings: Settings, points: tuple[EntryPoint, ...], secret: str) -> RenderContext:
     can_hold = settings.ingress.managed or settings.ingress.reaches_loopback
     has_tls = any(point.tls for point in points)
     redirects = has_tls and settings.public.scheme == "https"

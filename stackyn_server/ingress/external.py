@@ -6,11 +6,10 @@ networking or a network shared with the apps' bridges. We neither read nor chang
 
 from __future__ import annotations
 
-from stackyn_server.ingress.publishing import PublishingIngress
+from stackyn_server.ingress.driver import Ingress
 
 FILE = "stackyn.yml"  # read by a proxy that watches a directory; JSON is YAML
 
 
-class ExternalIngress(PublishingIngress):
-    async def prepare(self) -> None:
-        await self._publisher.confirm(await self._publisher.prepare(), {})
+class ExternalIngress(Ingress):
+    """Publishes and confirms, and does nothing else."""

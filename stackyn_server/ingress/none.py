@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.ingress import routes_json
 from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.publisher import Publisher, unwritable
-from stackyn_server.ingress.publishing import PublishingIngress
 
 
-class NoIngress(PublishingIngress):
+class NoIngress(Ingress):
     def __init__(self, publisher: Publisher, file: Path, confirm_seconds: float) -> None:
         super().__init__(publisher)
         self._file = file

@@ -60,10 +60,10 @@ class Publisher:
         confirm_seconds: float,
     ) -> None:
         """`renderer` runs in a thread. `still_leading` is awaited before each rename and raises when another server
-        leads."""
+        leads. Later publications use a `context` that is set later."""
         self._database = database
         self._file = file
-        self._context = context
+        self.context = context
         self._renderer = renderer
         self._epoch = epoch
         self._still_leading = still_leading
@@ -71,14 +71,6 @@ class Publisher:
         self._next = _Batch()
         self._lock = asyncio.Lock()
         self._refused: Mapping[str, RouteRefused] = {}
-
-    @property
-    def context(self) -> RenderContext:
-        return self._context
-
-    def use_context(self, context: RenderContext) -> None:
-        """Render later publications with another context."""
-        self._context = context
 
     async def prepare(self) -> int:
         """At server start: remove the staged files of an earlier server, and publish. Raises what `publish` raises."""
@@ -123,7 +115,7 @@ class Publisher:
         for host, instance in changed.items():
             if instance is not None and host in self._refused:
                 raise self._refused[host]
-        confirmation = Confirmation(self._context, PublicationId(self._epoch, number), source_address)
+        confirmation = Confirmation(self.context, PublicationId(self._epoch, number), source_address)
         try:
             async with asyncio.timeout(self._confirm_seconds):
                 await confirmation.wait(changed)
@@ -157,7 +149,7 @@ class Publisher:
         async with self._database.transaction() as connection:
             number = await publications.next_number(connection, self._epoch)
             rows = await routes.snapshot(connection)
-        publication, context = PublicationId(self._epoch, number), self._context
+        publication, context = PublicationId(self._epoch, number), self.context
 
         def stage() -> tuple[RenderedFile, Path]:
             rendered = self._renderer(context, publication, rows)

@@ -7,29 +7,24 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from stackyn_server.domain.ids import AppId
-from stackyn_server.domain.ingress import IngressSpec, IngressState
+from stackyn_server.domain.ingress import IngressSpec, IngressState, ProxyReady
 from stackyn_server.ingress import binary, request_counts
 from stackyn_server.ingress.configuration_directory import ConfigurationDirectory
 from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.listeners import listener_counts, wait_for_second_listeners
 from stackyn_server.ingress.publisher import Publisher, unwritable
-from stackyn_server.ingress.publishing import PublishingIngress
 from stackyn_server.ingress.reuseport import CHECK_ADDRESS, ReuseportGroup
 from stackyn_server.ingress.route_file import RouteFileState
 from stackyn_server.ingress.static_configuration import StaticConfiguration
 
 log = structlog.get_logger(__name__)
-
-MOUNT = PurePosixPath("/etc/stackyn")
-
-
-Ready = Callable[[], Awaitable[None]]  # returns once the new proxy serves; raises when it doesn't
 
 
 class IngressEngine(Protocol):
@@ -48,12 +43,12 @@ class IngressEngine(Protocol):
         """Return the image that holds only `binary`; made once for each SHA-256 `digest` (hexadecimal)."""
         ...
 
-    async def ensure_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+    async def ensure_ingress(self, spec: IngressSpec, ready: ProxyReady) -> str:
         """Return the id of the running container. Replace it if its specification differs; start it and await `ready`
         if it is stopped."""
         ...
 
-    async def replace_ingress(self, spec: IngressSpec, ready: Ready) -> str:
+    async def replace_ingress(self, spec: IngressSpec, ready: ProxyReady) -> str:
         """Replace the container even if its specification is equal; return the id of the new one."""
         ...
 
@@ -62,7 +57,7 @@ class IngressEngine(Protocol):
         ...
 
 
-class TraefikIngress(PublishingIngress):
+class TraefikIngress(Ingress):
     def __init__(
         self,
         publisher: Publisher,
@@ -125,7 +120,7 @@ class TraefikIngress(PublishingIngress):
             lines = await self._last_lines()
             raise NotConfirmed(error.complaint, f"{error.failure.evidence}\n{lines}") from error
 
-    async def _run_container(self, run: Callable[[IngressSpec, Ready], Awaitable[str]]) -> None:
+    async def _run_container(self, run: Callable[[IngressSpec, ProxyReady], Awaitable[str]]) -> None:
         settings = self._configuration.settings
         async with self._container_lock:
             await self._publisher.repair()
@@ -196,7 +191,7 @@ class TraefikIngress(PublishingIngress):
             )
         except OSError as error:
             raise unwritable(error) from error
-        self._publisher.use_context(replace(context, certificate=pair))
+        self._publisher.context = replace(context, certificate=pair)
         return pair != context.certificate
 
 

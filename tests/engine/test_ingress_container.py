@@ -14,7 +14,7 @@ from stackyn_server.domain.ingress import IngressSpec
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer, IngressUnusable
-from stackyn_server.engine.labels import IMAGE_ROLE, ROLE
+from stackyn_server.engine.labels import IMAGE_ROLE, ROLE, Role
 from tests.engine.parts import BUSYBOX, eventually, new_id
 
 ARGUMENTS = ("sleep", "600")  # the image's entry point is busybox
@@ -22,9 +22,9 @@ ARGUMENTS = ("sleep", "600")  # the image's entry point is busybox
 
 @pytest.fixture
 async def ingress(engine: Engine) -> AsyncIterator[IngressContainer]:
-    container = IngressContainer(engine)
-    yield container
-    await container.remove()
+    yield IngressContainer(engine)
+    for container in await containers.list_of_role(engine, Role.INGRESS):
+        await containers.remove(engine, container.id)
 
 
 @pytest.fixture(scope="module")

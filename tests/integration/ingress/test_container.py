@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from stackyn_server.config import Settings
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
+from stackyn_server.engine.labels import Role
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.drivers import create_ingress
 from stackyn_server.ingress.traefik import TraefikIngress
@@ -31,9 +33,9 @@ LOST_CONNECTION = ("kept: ServerDisconnectedError", "kept: ClientOSError")
 
 @pytest.fixture
 async def container(engine: Engine) -> AsyncIterator[IngressContainer]:
-    container = IngressContainer(engine)
-    yield container
-    await container.remove()
+    yield IngressContainer(engine)
+    for container in await containers.list_of_role(engine, Role.INGRESS):
+        await containers.remove(engine, container.id)
 
 
 @pytest.fixture
