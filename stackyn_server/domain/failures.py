@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
@@ -71,6 +72,10 @@ class DeploymentFailed(StackynError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message, hint=failure.hint, code=failure.code.value)
         self.failure = failure
+
+    @classmethod
+    def of(cls, code: FailureCode, message: str, hint: str = "", evidence: str = "") -> Self:
+        return cls(Failure(code, message, hint, evidence))
 
 
 class TransientFailure(DeploymentFailed):

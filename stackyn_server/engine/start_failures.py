@@ -73,21 +73,17 @@ def start_failure(spec: ContainerSpec, error: EngineRefused | EngineUnavailable)
     if "no command specified" in lowered:
         return NoStartCommand()
     if problem := _START_PROBLEM.search(reason):
-        return DeploymentFailed(
-            Failure(
-                FailureCode.APP_EXITED,
-                "The app's start command could not be run in its image.",
-                "Check the start command, and that its program and user exist in the image.",
-                problem[1],
-            )
+        return DeploymentFailed.of(
+            FailureCode.APP_EXITED,
+            "The app's start command could not be run in its image.",
+            "Check the start command, and that its program and user exist in the image.",
+            problem[1],
         )
     if problem := _IMAGE_PROBLEM.search(reason):
-        return DeploymentFailed(
-            Failure(
-                FailureCode.APP_EXITED,
-                "No container can be made of the app's image.",
-                "Check USER, WORKDIR and VOLUME in the Dockerfile, and which files the image has where they point.",
-                _FILES_OF_CONTAINER.sub("", problem[1])[:1000],
-            )
+        return DeploymentFailed.of(
+            FailureCode.APP_EXITED,
+            "No container can be made of the app's image.",
+            "Check USER, WORKDIR and VOLUME in the Dockerfile, and which files the image has where they point.",
+            _FILES_OF_CONTAINER.sub("", problem[1])[:1000],
         )
     return error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.source.git import GitFailed
 
 EVIDENCE_LINES = 10
@@ -117,29 +117,29 @@ def fetch_failure(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFail
     )
     for pattern, failure_code, message, hint in permanent:
         if pattern.search(text):
-            return _failed(failure_code, message, hint, evidence_of(text))
+            return DeploymentFailed.of(failure_code, message, hint, evidence_of(text))
     if _DISK_FULL.search(text):
-        return _transient(
+        return TransientFailure.of(
             code.NO_DISK,
             "This server has no disk space left for the repository.",
             "Deploy again later; the operator of this server has to free space.",
             evidence_of(text),
         )
     if _CORRUPT.search(text) and not _CERTIFICATE.search(text):
-        return _failed(
+        return DeploymentFailed.of(
             code.SOURCE_REFUSED,
             "The repository has damaged or malformed objects, so it was not taken.",
             "Run `git fsck` on a clone, repair what it names, and push again.",
             evidence_of(text),
         )
     if _CERTIFICATE.search(text):
-        return _transient(
+        return TransientFailure.of(
             code.SOURCE_UNREACHABLE,
             f"A secure connection to {url} could not be made.",
             "Check that its certificate is valid, then deploy again.",
             evidence_of(text),
         )
-    return _transient(
+    return TransientFailure.of(
         code.SOURCE_UNREACHABLE,
         f"The repository {url} could not be fetched.",
         "Check that its host is up, then deploy again.",
@@ -149,7 +149,7 @@ def fetch_failure(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFail
 
 def redirected(url: str, location: str) -> DeploymentFailed:
     """Explain a redirect to another host, or to an invalid repository address."""
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.SOURCE_REFUSED,
         f"The repository {url} answers with a redirect to another address, which is not followed.",
         f"Change the app's repository to the address where it ends: {evidence_of(location)}",
@@ -161,7 +161,7 @@ def no_such_branch(branch: str, branches: Sequence[str]) -> DeploymentFailed:
     shown = ", ".join(branches[:BRANCHES_SHOWN])
     more = f" and {len(branches) - BRANCHES_SHOWN} more" if len(branches) > BRANCHES_SHOWN else ""
     there = f"The repository has: {shown}{more}." if branches else "The repository has no branches."
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.REF_NOT_FOUND,
         f"The repository has no branch or tag {branch}."
         if branch != "HEAD"
@@ -171,7 +171,7 @@ def no_such_branch(branch: str, branches: Sequence[str]) -> DeploymentFailed:
 
 
 def empty(url: str) -> DeploymentFailed:
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.SOURCE_EMPTY,
         f"The repository {url} is empty: it has no commits.",
         "Push a first commit, then deploy again.",
@@ -179,7 +179,7 @@ def empty(url: str) -> DeploymentFailed:
 
 
 def no_files() -> DeploymentFailed:
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.SOURCE_EMPTY,
         "The commit to deploy has no files.",
         "Commit your app's files and push them, then deploy again.",
@@ -187,7 +187,7 @@ def no_files() -> DeploymentFailed:
 
 
 def too_many_files(limit: int) -> DeploymentFailed:
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.SOURCE_TOO_LARGE,
         f"The repository has more than {limit} files.",
         "Keep generated files and dependencies out of git, then deploy again.",
@@ -195,7 +195,7 @@ def too_many_files(limit: int) -> DeploymentFailed:
 
 
 def files_too_large(max_mb: int) -> DeploymentFailed:
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.SOURCE_TOO_LARGE,
         f"The files of the repository are larger than the limit of {max_mb} MB.",
         "Remove large files from the branch (a download at build time fits them), then deploy again.",
@@ -203,7 +203,7 @@ def files_too_large(max_mb: int) -> DeploymentFailed:
 
 
 def paths_too_long() -> DeploymentFailed:
-    return _failed(
+    return DeploymentFailed.of(
         FailureCode.SOURCE_TOO_LARGE,
         "The paths of the repository's files are too long.",
         "Give its folders and files shorter names, then deploy again.",
@@ -212,17 +212,9 @@ def paths_too_long() -> DeploymentFailed:
 
 def unreadable(failed: GitFailed) -> DeploymentFailed:
     """Explain a failure on our own copy, which is damaged or missing. A new fetch repairs that."""
-    return _transient(
+    return TransientFailure.of(
         FailureCode.INTERNAL,
         "The fetched copy of the repository could not be read.",
         "Deploy again, so that it is fetched anew.",
         evidence_of(failed.stderr),
     )
-
-
-def _failed(code: FailureCode, message: str, hint: str, evidence: str = "") -> DeploymentFailed:
-    return DeploymentFailed(Failure(code, message, hint, evidence))
-
-
-def _transient(code: FailureCode, message: str, hint: str, evidence: str) -> TransientFailure:
-    return TransientFailure(Failure(code, message, hint, evidence))

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from stackyn_server.config import SourceSettings
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git, git_failures
 from stackyn_server.source.host_vetting import first_reachable, vet_host
@@ -153,8 +153,8 @@ class _LfsServer:
             return cls(settings, parse_url(settings, configured.strip()))
         except InvalidRequest as error:
             message = f"The address of the Git LFS server in {CONFIGURATION} can't be used. {error.message}"
-            raise DeploymentFailed(
-                Failure(FailureCode.SOURCE_REFUSED, message, "Change or remove `lfs.url`, then push again.")
+            raise DeploymentFailed.of(
+                FailureCode.SOURCE_REFUSED, message, "Change or remove `lfs.url`, then push again."
             ) from error
 
     async def ask(self, batch: Sequence[tuple[str, Pointer]]) -> dict[str, Mapping[str, Any]]:
@@ -254,11 +254,9 @@ async def _write(stream: aiohttp.StreamReader, file: Path, size: int) -> str:
 def _not_fetched(path: str, why: str, status: int = HTTPStatus.NOT_FOUND) -> DeploymentFailed:
     is_passing = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
     kind = TransientFailure if is_passing else DeploymentFailed
-    return kind(
-        Failure(
-            FailureCode.SOURCE_UNREACHABLE,
-            f"The contents of {path} are in Git LFS and could not be fetched. {why}",
-            "Push them with `git lfs push --all`, and check that the repository is public and has LFS quota left, "
-            "or commit the file itself; then deploy again.",
-        )
+    return kind.of(
+        FailureCode.SOURCE_UNREACHABLE,
+        f"The contents of {path} are in Git LFS and could not be fetched. {why}",
+        "Push them with `git lfs push --all`, and check that the repository is public and has LFS quota left, "
+        "or commit the file itself; then deploy again.",
     )

@@ -10,8 +10,8 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +41,13 @@ START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from stackyn_server.bu
 _PACKAGE = str(Path(stackyn_server.__file__).parent.parent)
 
 
-@asynccontextmanager
-async def child(
+def child(
     settings: ReadingSettings, cpu_seconds: int, *arguments: str, pass_fds: tuple[int, ...] = ()
-) -> AsyncIterator[Child]:
+) -> AbstractAsyncContextManager[Child]:
     """Start the child, with its standard input and output as pipes."""
     command = [sys.executable, "-I", "-S", "-B", "-W", "ignore", "-c", START, _PACKAGE, *arguments]
     limits = ProcessLimits(settings.memory_mb << 20, cpu_seconds, 0, processes=0, open_files=_OPEN_FILES)
-    async with children.child(
-        command, {}, limits, stdin=asyncio.subprocess.PIPE, pass_fds=pass_fds
-    ) as running:
-        yield running
+    return children.child(command, {}, limits, stdin=asyncio.subprocess.PIPE, pass_fds=pass_fds)
 
 
 async def plan(
@@ -87,12 +83,10 @@ class _Budget:
         self.files += 1
         self.bytes += size
         if self.files > FILES_READ or self.bytes > BYTES_READ:
-            raise DeploymentFailed(
-                Failure(
-                    FailureCode.SOURCE_TOO_LARGE,
-                    "Too many or too large files have to be read for the build plan.",
-                    "Set the root directory to the app's own folder, or add a Dockerfile.",
-                )
+            raise DeploymentFailed.of(
+                FailureCode.SOURCE_TOO_LARGE,
+                "Too many or too large files have to be read for the build plan.",
+                "Set the root directory to the app's own folder, or add a Dockerfile.",
             )
 
 
@@ -206,12 +200,10 @@ def explain_exit(failed: ChildFailed, settings: ReadingSettings, cpu_seconds: in
     elif failed.returncode == OUT_OF_MEMORY:
         exceeded = f"{settings.memory_mb} MiB of memory"
     if exceeded:
-        return DeploymentFailed(
-            Failure(
-                FailureCode.SOURCE_TOO_LARGE,
-                f"Reading the repository's files took more than {exceeded}.",
-                "Look for an unusual manifest, lock, ignore or source file, or add a plain Dockerfile.",
-            )
+        return DeploymentFailed.of(
+            FailureCode.SOURCE_TOO_LARGE,
+            f"Reading the repository's files took more than {exceeded}.",
+            "Look for an unusual manifest, lock, ignore or source file, or add a plain Dockerfile.",
         )
     log.error("reader.died", returncode=failed.returncode, stderr=failed.stderr)
     return ReaderDied(reader_died())

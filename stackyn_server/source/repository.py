@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackyn_server.config import SourceSettings
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git, git_failures, refs
 from stackyn_server.source.completion import complete_tree
@@ -75,8 +75,8 @@ def _checked(settings: SourceSettings, url: str) -> RepositoryUrl:
     try:
         return parse_url(settings, url)
     except InvalidRequest as error:
-        raise DeploymentFailed(
-            Failure(FailureCode.SOURCE_REFUSED, error.message, "Create the app with another repository URL.")
+        raise DeploymentFailed.of(
+            FailureCode.SOURCE_REFUSED, error.message, "Create the app with another repository URL."
         ) from error
 
 

@@ -80,13 +80,11 @@ def not_fetched(path: str, error: DeploymentFailed) -> DeploymentFailed:
     """Explain that the fetch of a submodule failed."""
     failure = error.failure
     kind = TransientFailure if isinstance(error, TransientFailure) else DeploymentFailed
-    return kind(
-        Failure(
-            failure.code,
-            f"The submodule {path} could not be fetched. {failure.message}",
-            f"Make its repository public and push the commit that is used, or remove it from {FILE}. {failure.hint}",
-            failure.evidence,
-        )
+    return kind.of(
+        failure.code,
+        f"The submodule {path} could not be fetched. {failure.message}",
+        f"Make its repository public and push the commit that is used, or remove it from {FILE}. {failure.hint}",
+        failure.evidence,
     )
 
 

@@ -13,12 +13,11 @@ from ipaddress import IPv4Network
 from stackyn_server.diagnosis.diagnose import diagnose, error_excerpt
 from stackyn_server.diagnosis.failure_kind import Diagnosis, FailedStep
 from stackyn_server.diagnosis.transcript import Line, transcript_of
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.engine.builder import NO_DAEMON, NO_INPUT
 from stackyn_server.engine.builder.builder_run import BuilderExit
 from stackyn_server.engine.builder.buildkit_progress import BuildkitError, BuildkitProgress
 from stackyn_server.engine.builder.fetch_failures import (
-    build_failed,
     fetch_failure,
     is_fetch,
     step_of,
@@ -58,14 +57,14 @@ def failure_of(
     if ended.exit_code == NO_DAEMON:
         return EngineUnavailable(f"the builder's daemon did not start: {ended.stdout_tail}")
     if ended.out_of_memory or (problem is not None and problem.exit_code == SIGKILLED):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_OUT_OF_MEMORY,
             f"The build was ended in {step_of(problem, progress)} because it used more memory than builds are allowed.",
             "Make the build need less memory, or ask the operator for a higher build limit.",
             error_excerpt(printed),
         )
     if ended.exit_code == NO_INPUT:
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             "The repository's files could not be unpacked for the build.",
             "Look for files with unusual names or types in the repository, then deploy again.",
@@ -77,7 +76,7 @@ def failure_of(
             f"the builder ended with {ended.exit_code}: {ended.stdout_tail} {progress.messages}"
         )
     if problem.exit_code is not None:
-        return _stepbuild_failed(problem, progress, printed)
+        return _step_failed(problem, progress, printed)
     return _without_exit_code(problem, progress, allowed)
 
 
@@ -90,12 +89,10 @@ def is_cache_damaged(progress: BuildkitProgress) -> bool:
 
 
 def cache_damaged() -> TransientFailure:
-    return TransientFailure(
-        Failure(
-            FailureCode.INTERNAL,
-            "The cache of this account's builds was damaged, and is removed.",
-            "Deploy again: the build has to do everything anew, once.",
-        )
+    return TransientFailure.of(
+        FailureCode.INTERNAL,
+        "The cache of this account's builds was damaged, and is removed.",
+        "Deploy again: the build has to do everything anew, once.",
     )
 
 
@@ -109,7 +106,7 @@ def log_ending(progress: BuildkitProgress) -> list[str]:
 
 def disk_full(evidence: str = "") -> DeploymentFailed:
     """Return the failure for a full file system."""
-    return build_failed(
+    return DeploymentFailed.of(
         FailureCode.BUILD_DISK,
         "The build stopped because the server's disk is full.",
         "Make the build write less, or tell the operator that the disk is full.",
@@ -117,13 +114,13 @@ def disk_full(evidence: str = "") -> DeploymentFailed:
     )
 
 
-def _stepbuild_failed(
+def _step_failed(
     problem: BuildkitError, progress: BuildkitProgress, printed: Sequence[Line]
 ) -> DeploymentFailed:
     ended = f"The build failed in {step_of(problem, progress)} (exit code {problem.exit_code})."
     if diagnosis := diagnose(printed, FailedStep.BUILD, problem.exit_code):
         return _diagnosed(diagnosis, ended)
-    return build_failed(
+    return DeploymentFailed.of(
         FailureCode.BUILD_FAILED,
         ended,
         "The lines below say why. Repair it, push and deploy again.",
@@ -134,7 +131,7 @@ def _stepbuild_failed(
 def _diagnosed(diagnosis: Diagnosis, ended: str) -> DeploymentFailed:
     if diagnosis.kind.build_code is FailureCode.BUILD_DISK:
         return disk_full(diagnosis.evidence)
-    return build_failed(
+    return DeploymentFailed.of(
         diagnosis.kind.build_code, f"{diagnosis.message} {ended}", diagnosis.hint, diagnosis.evidence
     )
 
@@ -147,7 +144,7 @@ def _without_exit_code(
         return disk_full()
     if _DAEMON_GONE.search(text):
         # The builder ran, so the engine is not at fault: the daemon and the steps share their limits.
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"The builder broke down in {step_of(problem, progress)}: the build used all its processes or memory.",
             "Make the build start fewer processes at once, or need less memory.",
@@ -157,7 +154,7 @@ def _without_exit_code(
         return fetch_failure(problem, progress, allowed)
     excerpt = "\n".join(log_ending(progress))
     if _DOCKERFILE.search(text):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.DOCKERFILE_INVALID,
             "The Dockerfile can't be used.",
             "Repair what is named below, then deploy again.",
@@ -166,7 +163,7 @@ def _without_exit_code(
     ended = f"The build failed in {step_of(problem, progress)}."
     if diagnosis := diagnose(transcript_of(excerpt).lines(), FailedStep.BUILD):
         return _diagnosed(diagnosis, ended)
-    return build_failed(
+    return DeploymentFailed.of(
         FailureCode.BUILD_FAILED,
         ended,
         "The lines below say why. Repair it, push and deploy again.",

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import structlog
 
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.engine.builder.build_failures import disk_full
 from stackyn_server.engine.container_disk import MIN_FILE_BYTES, DiskUsage, measure_folders
 
@@ -112,12 +112,10 @@ async def _watch(folder: Path, limits: DiskLimits, earlier_files: DiskUsage, pau
 
 def _too_large(limits: DiskLimits, *, by_files: bool) -> DeploymentFailed:
     most = f"{limits.max_files} files" if by_files else f"{limits.disk_mb} MiB"
-    return DeploymentFailed(
-        Failure(
-            FailureCode.BUILD_DISK,
-            f"The build was ended because it wrote more than a build may, together with its cache: {most}.",
-            "Make the build write less, or ask the operator for a higher build limit.",
-        )
+    return DeploymentFailed.of(
+        FailureCode.BUILD_DISK,
+        f"The build was ended because it wrote more than a build may, together with its cache: {most}.",
+        "Make the build write less, or ask the operator for a higher build limit.",
     )
 
 

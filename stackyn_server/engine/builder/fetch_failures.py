@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from stackyn_server.diagnosis.diagnose import error_excerpt
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.engine.builder.buildkit_progress import BuildkitError, BuildkitProgress
 
 _FETCHING = re.compile(
@@ -75,13 +75,13 @@ def fetch_failure(
     else:
         what = f"the base image {_short_name(metadata['name'])}"
     if (closed := _closed_address(text, allowed)) is not None:
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"The build may not reach {closed}, where {what} would come from.",
             _CLOSED,
         )
     if repository is not None:
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} could not be fetched.",
             "The lines below say why. Check the address in the Dockerfile, and that anybody may read it.",
@@ -94,32 +94,30 @@ def fetch_failure(
 
 def _base_image(what: str, text: str) -> DeploymentFailed:
     if host := _NO_SUCH_HOST.search(text):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"The registry of {what} was not found: there is no host {host['host']}.",
             "Check the name after FROM in the Dockerfile. If it is right, this server has no access to that registry.",
         )
     if _NOT_SIGNED_IN.search(without_answer(text)):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} could not be fetched: its registry asks for other credentials.",
             "Set the user and the password of this registry, or check the ones that are set.",
         )
     if _NO_SUCH_IMAGE.search(without_answer(text)) or _NO_SUCH_IMAGE.search(text):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} doesn't exist, or is private.",
             "Check the name after FROM in the Dockerfile. For a private image, add its registry's credentials.",
         )
     if _TEMPORARY.search(text) or _NO_NAME_SERVICE.search(text):
-        return TransientFailure(
-            Failure(
-                FailureCode.BUILD_FAILED,
-                f"{_capital(what)} could not be fetched: its registry doesn't answer, or limits requests.",
-                "Deploy again later. If it stays, the operator checks this server's access to the registry.",
-            )
+        return TransientFailure.of(
+            FailureCode.BUILD_FAILED,
+            f"{_capital(what)} could not be fetched: its registry doesn't answer, or limits requests.",
+            "Deploy again later. If it stays, the operator checks this server's access to the registry.",
         )
-    return build_failed(
+    return DeploymentFailed.of(
         FailureCode.BUILD_FAILED,
         f"{_capital(what)} could not be fetched from its registry.",
         "Check the name after FROM in the Dockerfile, and that its registry serves this image to this server.",
@@ -128,18 +126,18 @@ def _base_image(what: str, text: str) -> DeploymentFailed:
 
 def _file(what: str, text: str) -> DeploymentFailed:
     if status := _STATUS.search(text):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} could not be fetched: its server answered with status {status['status']}.",
             "Check the address in the Dockerfile.",
         )
     if host := _NO_SUCH_HOST.search(text):
-        return build_failed(
+        return DeploymentFailed.of(
             FailureCode.BUILD_FAILED,
             f"{_capital(what)} could not be fetched: there is no host {host['host']}.",
             "Check the address in the Dockerfile.",
         )
-    return build_failed(
+    return DeploymentFailed.of(
         FailureCode.BUILD_FAILED,
         f"{_capital(what)} could not be fetched.",
         "Check the address in the Dockerfile, and that its server can be reached from the internet.",
@@ -175,7 +173,3 @@ def without_answer(text: str) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def build_failed(code: FailureCode, message: str, hint: str, evidence: str = "") -> DeploymentFailed:
-    return DeploymentFailed(Failure(code, message, hint, evidence))
