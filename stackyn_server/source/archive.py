@@ -16,7 +16,7 @@ from stackyn_server.buildplan.context.filter import ContextRequest
 from stackyn_server.buildplan.formats.text import clean
 from stackyn_server.config import ReadingSettings
 from stackyn_server.source import git, git_failures, reader
-from stackyn_server.source.children import ChildFailed
+from stackyn_server.source.children import CHUNK_BYTES, ChildFailed
 from stackyn_server.source.tree import read_files
 
 IGNORE_FILE = ".dockerignore"
@@ -44,7 +44,6 @@ async def archive(
     build log about missing contents. Use `contextlib.aclosing` to stop early.
 
     Raises `TransientFailure` when the copy can't be read, `DeploymentFailed` and `ReaderDied` as `reader.plan` does.
-
     """
     request = json.dumps((await _request(directory, sha, plan, root, prefix)).as_json()).encode("ascii")
     arguments = ["archive", "--format=tar", sha, *(["--", root] if root else [])]
@@ -61,7 +60,7 @@ async def archive(
                 read_end = _closed(read_end)
                 await filtering.write(request)
                 filtering.end_input()
-                while chunk := await filtering.stdout.read(git.CHUNK_BYTES):
+                while chunk := await filtering.stdout.read(CHUNK_BYTES):
                     yield chunk
                 report = await filtering.read_stderr()
                 if (code := await filtering.process.wait()) not in (0, CUT_OFF):

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from stackyn_server.source import children
-from stackyn_server.source.children import CHUNK_BYTES, STDERR_BYTES, Child, ChildFailed, ProcessLimits
-
-__all__ = ["CHUNK_BYTES", "Child", "GitFailed", "child", "output"]
+from stackyn_server.source.children import STDERR_BYTES, Child, ChildFailed, ProcessLimits
 
 # A pack may claim objects of any size.
 MEMORY_BYTES = 1 << 30
@@ -60,8 +58,7 @@ def environment(protocols: Sequence[str] = ()) -> dict[str, str]:
     }
 
 
-@asynccontextmanager
-async def child(
+def child(
     directory: Path,
     arguments: Sequence[str],
     *,
@@ -70,21 +67,20 @@ async def child(
     file_bytes: int | None = None,
     stdin: int = asyncio.subprocess.DEVNULL,
     stdout: int = asyncio.subprocess.PIPE,
-) -> AsyncIterator[Child]:
+) -> AbstractAsyncContextManager[Child]:
     """Run `git <arguments>` on the bare repository `directory`; on leaving the block, it and its children are ended.
 
     `file_bytes` is the largest file it may write.
     """
     settings = [word for setting in (*_ALWAYS, *configuration) for word in ("-c", setting)]
-    async with children.child(
+    return children.child(
         ["git", f"--git-dir={directory}", "--literal-pathspecs", *settings, *arguments],
         environment(protocols),
         ProcessLimits(MEMORY_BYTES, file_bytes=file_bytes),
         stdin=stdin,
         stdout=stdout,
         failure=GitFailed,
-    ) as running:
-        yield running
+    )
 
 
 async def output(directory: Path, arguments: Sequence[str], *, limit: int = STDERR_BYTES) -> str:

@@ -16,6 +16,7 @@ from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.errors import InvalidRequest
 from stackyn_server.source import git, git_failures, refs
+from stackyn_server.source.children import Child
 from stackyn_server.source.host_vetting import Address, first_reachable, vet_host
 from stackyn_server.source.pinned_http import pinned_session
 from stackyn_server.source.repository_url import RepositoryUrl, parse_url
@@ -154,7 +155,7 @@ class Remote:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return 0, ""
 
-    def _child(self, arguments: list[str]) -> AbstractAsyncContextManager[git.Child]:
+    def _child(self, arguments: list[str]) -> AbstractAsyncContextManager[Child]:
         host, port = self.url.host, self.url.port
         configuration = [
             "http.followRedirects=false",

@@ -80,11 +80,7 @@ def parse_url(settings: SourceSettings, text: str) -> RepositoryUrl:
         raise _invalid(f"The repository URL is longer than {URL_LENGTH} characters.")
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         raise _invalid("The repository URL has characters that don't belong in a URL.")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise _invalid("The repository URL can't be read: its host or port is malformed.") from error
+    parts, port = _split(text, "The repository URL")
     _check_shape(settings, text, parts)
     host = _check_host(parts)
     path = parts.path.rstrip("/")
@@ -104,14 +100,18 @@ def parse_origin(settings: SourceSettings, text: str) -> RepositoryUrl:
     """
     if len(text) > URL_LENGTH or not text.isascii() or not text.isprintable() or " " in text:
         raise _invalid("The address is too long, or has characters that don't belong in a URL.")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise _invalid("The address can't be read: its host or port is malformed.") from error
+    parts, port = _split(text, "The address")
     if parts.scheme not in settings.schemes or parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc:
         raise _invalid("The address has a scheme that is not allowed, or a user name.")
     return RepositoryUrl(parts.scheme, _check_host(parts), port or _DEFAULT_PORTS[parts.scheme], "")
+
+
+def _split(text: str, subject: str) -> tuple[SplitResult, int | None]:
+    try:
+        parts = urlsplit(text)
+        return parts, parts.port
+    except ValueError as error:
+        raise _invalid(f"{subject} can't be read: its host or port is malformed.") from error
 
 
 def _check_shape(settings: SourceSettings, text: str, parts: SplitResult) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from stackyn_server.buildplan.file_sizes import bytes_allowed, file_too_large
 from stackyn_server.config import SourceSettings
 from stackyn_server.source import git, git_failures
+from stackyn_server.source.children import CHUNK_BYTES, Child
 
 # A tree bomb can have few files with very long paths. The longest path that a build can use is 4,096 bytes.
 PATH_BYTES = 4_096
@@ -51,7 +52,7 @@ async def list_files(settings: SourceSettings, directory: Path, sha: str) -> Com
     total_bytes, listed_bytes, rest = 0, 0, b""
     try:
         async with git.child(directory, ["ls-tree", "-r", "-z", "-l", "--full-tree", sha]) as running:
-            while chunk := await running.stdout.read(git.CHUNK_BYTES):
+            while chunk := await running.stdout.read(CHUNK_BYTES):
                 listed_bytes += len(chunk)
                 *lines, rest = (rest + chunk).split(b"\0")
                 for line in lines:
@@ -81,7 +82,7 @@ async def list_files(settings: SourceSettings, directory: Path, sha: str) -> Com
 class Blobs:
     """The contents of a commit's files, one at a time; symbolic links are followed inside the commit, 40 deep."""
 
-    running: git.Child
+    running: Child
     sha: str
 
     async def size(self, path: str, *, is_listed: bool = False) -> int | None:
@@ -108,7 +109,7 @@ class Blobs:
         """Yield the contents of the requested file."""
         remaining = size
         while remaining > 0:
-            chunk = await self.running.stdout.readexactly(min(remaining, git.CHUNK_BYTES))
+            chunk = await self.running.stdout.readexactly(min(remaining, CHUNK_BYTES))
             remaining -= len(chunk)
             yield chunk
         await self.running.stdout.readexactly(1)
