@@ -23,13 +23,11 @@ class Labelled:
 
     @property
     def instance(self) -> InstanceId | None:
-        text = self.labels.get(keys.INSTANCE, "")
-        return InstanceId(int(text)) if text.isdecimal() else None
+        return keys.read_id(InstanceId, self.labels, keys.INSTANCE)
 
     @property
     def app(self) -> AppId | None:
-        text = self.labels.get(keys.APP, "")
-        return AppId(int(text)) if text.isdecimal() else None
+        return keys.read_id(AppId, self.labels, keys.APP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,7 @@ class ContainerSummary(Labelled):
 
     @property
     def deployment(self) -> DeploymentId | None:
-        text = self.labels.get(keys.DEPLOYMENT, "")
-        return DeploymentId(int(text)) if text.isdecimal() else None
+        return keys.read_id(DeploymentId, self.labels, keys.DEPLOYMENT)
 
     @property
     def role(self) -> str:

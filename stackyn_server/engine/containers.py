@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiodocker.containers import DockerContainer
 
 from stackyn_server.domain.failures import DeploymentFailed
-from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.ids import DeploymentId, InstanceId
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine import logs
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec, creation_body
 from stackyn_server.engine.container_state import ContainerState, ContainerSummary, parse_state, parse_summary
-from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse, translated
+from stackyn_server.engine.labels import Role
 from stackyn_server.engine.networks import ensure_app_bridge
 from stackyn_server.engine.start_failures import start_failure
 
@@ -49,15 +49,23 @@ async def start(engine: Engine, spec: ContainerSpec) -> str:
 async def create(engine: Engine, spec: ContainerSpec) -> str:
     """Create a container without starting it, and return its id. Raises what `start` raises."""
     network = await ensure_app_bridge(engine, spec.bridge)
-    body = creation_body(engine, spec, network)
     try:
-        try:
-            created = await engine.ask(engine.docker.containers.create(body, name=spec.name))
-        except InUse:  # another installation has the name: our own container was removed before
-            spare = engine.labels.spare_name(spec.name)
-            created = await engine.ask(engine.docker.containers.create(body, name=spare))
+        return await create_named(engine, creation_body(engine, spec, network), spec.name)
     except (EngineRefused, EngineUnavailable) as error:
         raise start_failure(spec, error) from error
+
+
+async def create_named(engine: Engine, body: Mapping[str, Any], name: str) -> str:
+    """Create a container whose earlier one was removed, and return its id.
+
+    Where another installation on this engine has the name, a spare name is used. Raises `EngineRefused`,
+    `EngineUnavailable`.
+    """
+    try:
+        created = await engine.ask(engine.docker.containers.create(body, name=name))
+    except InUse:
+        spare = engine.labels.spare_name(name)
+        created = await engine.ask(engine.docker.containers.create(body, name=spare))
     return created.id
 
 
@@ -82,6 +90,13 @@ async def find(engine: Engine, instance: InstanceId) -> ContainerState | None:
     return None
 
 
+async def find_release_command(engine: Engine, deployment: DeploymentId) -> ContainerState | None:
+    """Return the container of a deployment's release command."""
+    for listed in await list_of_role(engine, Role.RELEASE, deployment):
+        return await inspect(engine, listed.id)
+    return None
+
+
 async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -> list[ContainerSummary]:
     """Return all containers of this installation that have the labels `matching`, including stopped ones."""
     filters = engine.labels.object_filter()
@@ -91,6 +106,22 @@ async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -
     )
     summaries = [parse_summary(entry) for entry in answer]
     return [summary for summary in summaries if engine.labels.owns_container(summary.name, summary.labels)]
+
+
+async def list_of_role(
+    engine: Engine, role: Role, deployment: DeploymentId | None = None
+) -> list[ContainerSummary]:
+    """Return the containers with this role, ended ones too; with `deployment`, those of its own."""
+    matching = {keys.ROLE: role.value}
+    if deployment is not None:
+        matching[keys.DEPLOYMENT] = str(deployment)
+    return await list_ours(engine, matching)
+
+
+async def remove_of_role(engine: Engine, role: Role, deployment: DeploymentId) -> None:
+    """Kill and remove a deployment's containers with this role."""
+    for listed in await list_of_role(engine, role, deployment):
+        await force_remove(engine, listed.id)
 
 
 async def set_restart(engine: Engine, container: str, on: bool) -> None:
@@ -125,7 +156,7 @@ async def _stop(
     if owned is None:
         return
     whole_seconds = max(0, round(grace_seconds))
-    with _deadline_of_engine():
+    with translated():
         async with asyncio.timeout(whole_seconds + engine.settings.request_seconds):
             handle = engine.docker.containers.container(owned["Id"])
             await engine.ask_or_none(verb(handle, t=whole_seconds))
@@ -141,7 +172,7 @@ async def remove(engine: Engine, container: str) -> None:
 async def force_remove(engine: Engine, container: str) -> None:
     """Remove a container that the caller knows to be ours. Waits when its removal is already in progress."""
     handle = engine.docker.containers.container(container)
-    with _deadline_of_engine():
+    with translated():
         async with asyncio.timeout(engine.settings.request_seconds):
             try:
                 await engine.ask_or_none(handle.delete(force=True, v=True))
@@ -168,11 +199,3 @@ async def _owned(engine: Engine, container: str) -> dict[str, Any] | None:
         if engine.labels.owns_container(name, container_json["Config"].get("Labels") or {})
         else None
     )
-
-
-@contextmanager
-def _deadline_of_engine() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise EngineUnavailable("the engine took too long") from error

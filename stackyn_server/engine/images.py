@@ -33,13 +33,11 @@ class ImageInfo:
 
     @property
     def app(self) -> AppId | None:
-        text = self.labels.get(keys.IMAGE_APP, "")
-        return AppId(int(text)) if text.isdecimal() else None
+        return keys.read_id(AppId, self.labels, keys.IMAGE_APP)
 
     @property
     def deployment(self) -> DeploymentId | None:
-        text = self.labels.get(keys.IMAGE_DEPLOYMENT, "")
-        return DeploymentId(int(text)) if text.isdecimal() else None
+        return keys.read_id(DeploymentId, self.labels, keys.IMAGE_DEPLOYMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +70,9 @@ async def present(engine: Engine) -> list[PresentImage]:
     for listed in await engine.ask(engine.docker.images.list(filters=engine.labels.image_filter())):
         labels = listed.get("Labels") or {}
         if engine.labels.owns_image(labels):
-            app, deployment = labels.get(keys.IMAGE_APP, ""), labels.get(keys.IMAGE_DEPLOYMENT, "")
-            images.append(
-                PresentImage(
-                    listed["Id"],
-                    AppId(int(app)) if app.isdecimal() else None,
-                    DeploymentId(int(deployment)) if deployment.isdecimal() else None,
-                )
-            )
+            app = keys.read_id(AppId, labels, keys.IMAGE_APP)
+            deployment = keys.read_id(DeploymentId, labels, keys.IMAGE_DEPLOYMENT)
+            images.append(PresentImage(listed["Id"], app, deployment))
     return images
 
 

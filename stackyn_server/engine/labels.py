@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
+
+Id = TypeVar("Id")
 
 INSTALLATION = "io.stackyn.installation"
 TENANT = "io.stackyn.tenant"
@@ -51,6 +54,12 @@ _NAMES: Mapping[str, tuple[re.Pattern[str], str]] = {
     Role.BUILDER: (_BUILDER_NAME, DEPLOYMENT),
     Role.RELEASE: (_RELEASE_NAME, DEPLOYMENT),
 }
+
+
+def read_id(kind: Callable[[int], Id], labels: Mapping[str, str], key: str) -> Id | None:
+    """Return the id in a label, None where the label is missing or holds no id."""
+    text = labels.get(key, "")
+    return kind(int(text)) if text.isdecimal() else None
 
 
 def container_name(instance: InstanceId) -> str:

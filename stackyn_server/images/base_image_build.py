@@ -15,7 +15,7 @@ from uuid import UUID
 from stackyn_server.config import Settings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.engine.builder import BuildRequest, builder_container
+from stackyn_server.engine.builder import builder_container
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.build_failures import failure_of
 from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
@@ -25,6 +25,7 @@ from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.fetch_failures import lacks_base_image
 from stackyn_server.engine.builder.registry_config import registry_tables
+from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent
 from stackyn_server.errors import StackynError
@@ -86,7 +87,7 @@ class BaseImageBuilder:
         request = self._request()
         buildctl_arguments = arguments(request, below, has_registry=not is_local)
         builds = self._settings.builds
-        configuration = daemon_configuration(f"linux/{self._architecture}", _KEEP_MB)
+        configuration = daemon_configuration(self._architecture, _KEEP_MB)
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
         control = control_tar(buildctl_arguments, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)

@@ -12,9 +12,10 @@ import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId
-from stackyn_server.engine import containers, images, release_containers
+from stackyn_server.engine import containers, images
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.labels import Role
 from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.recipes import INITIAL_IMAGES, INITIAL_ROOTS
 from stackyn_server.jobs.run import JobRun
@@ -171,7 +172,7 @@ class GarbageCollector:
 
     async def _remove_leftovers_of_release_commands(self) -> None:
         """List the containers before the deployments: one that starts meanwhile belongs to an unfinished deployment."""
-        listed = await release_containers.list_all(self._engine)
+        listed = await containers.list_of_role(self._engine, Role.RELEASE)
         async with self._database.connection() as connection:
             unfinished = await deployments.unfinished(connection)
         for container in listed:

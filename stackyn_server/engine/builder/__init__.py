@@ -24,9 +24,5 @@ the server and that program:
   could not be unpacked.
 """
 
-from stackyn_server.engine.builder.request import BuildRequest
-
-__all__ = ["BuildRequest"]
-
 NO_DAEMON = 90
 NO_INPUT = 91

@@ -57,13 +57,12 @@ def uses_built_in_frontend(syntax: str, *, has_registry: bool) -> bool:
     return not has_registry and repository.partition(":")[0] == _BUILT_IN
 
 
-def daemon_configuration(platform: str, keep_mb: int) -> str:
-    """Return the part of `buildkitd.toml` that every build has. `keep_mb`: the size to which an
-    older cache is reduced."""
+def daemon_configuration(architecture: str, keep_mb: int) -> str:
+    """Return the part of `buildkitd.toml` that every build has. An older cache is reduced to `keep_mb`."""
     return (
         'insecure-entitlements = ["network.host"]\n'
         "[worker.oci]\n"
-        f'platforms = ["{platform}"]\n'  # else the daemon tests at each start which others it can emulate
+        f'platforms = ["linux/{architecture}"]\n'  # else the daemon tests at each start which others it can emulate
         "gc = true\n"
         f'maxUsedSpace = "{keep_mb}MB"\n'
         "[worker.containerd]\n"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -36,7 +35,9 @@ from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
 from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
 from stackyn_server.engine.builder.caches import Cache, CachePlaces, CacheQuota
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
-from stackyn_server.engine.builder.image_transfer import ImageLimits, transfer_image
+from stackyn_server.engine.builder.image_config import machine_architecture
+from stackyn_server.engine.builder.image_contents import ImageLimits
+from stackyn_server.engine.builder.image_transfer import transfer_image
 from stackyn_server.engine.builder.pulls import Pulls
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.registry_config import registry_tables
@@ -44,6 +45,7 @@ from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_disk import DiskUsage, measure_folders
 from stackyn_server.engine.errors import EngineUnavailable
+from stackyn_server.engine.labels import Role
 
 _MEBIBYTE = 1024 * 1024
 
@@ -69,7 +71,7 @@ class Builder:
         """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
 
         Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID) with the last
-        lines as evidence, `BuildsNotClosed`, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an
+        lines as evidence, `BuildsNotRestricted`, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an
         error of `context` is passed on unchanged. Cancelling ends the build. When it returns or raises, the container
         is removed.
         """
@@ -91,7 +93,7 @@ class Builder:
     async def remove_leftovers(self) -> list[str]:
         """Remove the builder containers of builds that do not run in this process, and return their names."""
         removed = []
-        for listed in await builder_container.list_all(self._engine):
+        for listed in await containers.list_of_role(self._engine, Role.BUILDER):
             if listed.deployment not in self._running:
                 await containers.force_remove(self._engine, listed.id)
                 log.info("builder.removed", container=listed.name)
@@ -150,8 +152,8 @@ class Builder:
         """Hold a cache. A cache that filled the disk, is damaged, or lets no daemon start, is dropped; its tenant's
         next build waits until it is removed."""
         await self._dropped(request.tenant)
-        async with AsyncExitStack() as place_held:
-            place = await place_held.enter_async_context(self._places.place(request.tenant))
+        with ExitStack() as place_held:
+            place = place_held.enter_context(self._places.place(request.tenant))
             cache = await caches.ensure(self._engine, request.tenant, place)
             try:
                 try:
@@ -162,18 +164,17 @@ class Builder:
                 self._drop(cache, place_held.pop_all())
                 raise unusable.error from None
 
-    def _drop(self, cache: Cache, place_held: AsyncExitStack) -> None:
+    def _drop(self, cache: Cache, place_held: ExitStack) -> None:
         """Remove a cache and then free its place, in a task: removal can take minutes, and the build's failure is
         reported without waiting for it."""
 
         async def drop() -> None:
-            async with place_held:
+            with place_held:
                 try:
                     await caches.remove(self._engine, cache)
                 except EngineUnavailable as error:
-                    log.warning(
-                        "cache.not_removed", cache=cache.name, error=str(error)
-                    )  # `remove_surplus_caches` removes it later
+                    # `remove_surplus_caches` removes it later.
+                    log.warning("cache.not_removed", cache=cache.name, error=str(error))
 
         dropping = asyncio.create_task(drop(), name="cache.drop")
         self._dropping[dropping] = cache.tenant
@@ -198,16 +199,23 @@ class Builder:
                 f"No registry can be reached: instead of {request.syntax} the builder's own reads the Dockerfile."
             )
         buildctl_arguments = arguments(request, base_images.digests, has_registry=has_registry)
-        control = control_tar(buildctl_arguments, self._daemon_configuration(), request)
+        builds = self._settings.builds
+        # Half of the quota: one build may then add as much again.
+        configuration = daemon_configuration(machine_architecture(), builds.cache_mb // 2)
+        configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
+        control = control_tar(buildctl_arguments, configuration, request)
         progress = BuildkitProgress()
         log_writer = BuildLogWriter(progress, say)
+        limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
         pause = partial(builder_container.paused, self._engine, request.deployment)
-        earlier_files = await asyncio.to_thread(_pending_removals, cache)
+        no_limit = DiskUsage(sys.maxsize, sys.maxsize)
+        leftovers = await asyncio.to_thread(caches.pending_removals, cache.folder)
+        earlier_files = await asyncio.to_thread(measure_folders, leftovers, no_limit)
         running = run_builder(
             self._engine, self._spec(request, base_images, cache), control, context, log_writer.feed
         )
         try:
-            ended = await run_within_limits(cache.folder, self._disk_limits, pause, running, earlier_files)
+            ended = await run_within_limits(cache.folder, limits, pause, running, earlier_files)
         except DeploymentFailed as error:
             if error.failure.code is FailureCode.BUILD_DISK:
                 raise _CacheUnusable(error) from error
@@ -215,12 +223,6 @@ class Builder:
         await log_writer.finish()
         if ended.exit_code != 0:
             raise await self._explained(ended, progress, cache, say)
-
-    def _daemon_configuration(self) -> str:
-        builds = self._settings.builds
-        # Half of the quota: one build may then add as much again.
-        configuration = daemon_configuration(platform_of_machine(), builds.cache_mb // 2)
-        return configuration + registry_tables(builds.mirrors, builds.plain_http_registries)
 
     async def _explained(
         self, ended: BuilderExit, progress: BuildkitProgress, cache: Cache, say: WriteLine
@@ -266,23 +268,8 @@ class Builder:
             environment=environment,
         )
 
-    @property
-    def _disk_limits(self) -> DiskLimits:
-        builds = self._settings.builds
-        return DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
-
-
-def _pending_removals(cache: Cache) -> DiskUsage:
-    return measure_folders(caches.pending_removals(cache.folder), DiskUsage(sys.maxsize, sys.maxsize))
-
 
 class _CacheUnusable(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
-
-
-def platform_of_machine() -> str:
-    """Return the platform of this machine as BuildKit and Docker name it."""
-    machine = platform.machine()
-    return f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64', 'armv7l': 'arm'}.get(machine, machine) }"

@@ -20,10 +20,10 @@ from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.base_image_index import BaseImages, BaseImagesUnusable
-from stackyn_server.engine.builder.builder import platform_of_machine
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
 from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
+from stackyn_server.engine.builder.image_config import machine_architecture
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused
@@ -84,7 +84,7 @@ async def _build(engine: Engine, settings: Settings, base_images: BaseImages | N
     )
     control = control_tar(
         arguments(request, digests, has_registry=False),
-        daemon_configuration(platform_of_machine(), _KEEP_MB),
+        daemon_configuration(machine_architecture(), _KEEP_MB),
         request,
     )
     progress = BuildkitProgress()

@@ -1,4 +1,4 @@
-"""The container of one build: its limits and rights, and how to find it by its labels."""
+"""The container of one build: its limits and rights, and how it is paused."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine import containers
 from stackyn_server.engine import labels as keys
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.container_state import ContainerSummary
-from stackyn_server.engine.errors import EngineRefused, EngineUnavailable, InUse
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.hardening import ContainerLimits, host_config
 from stackyn_server.engine.labels import Role
 
@@ -54,55 +53,32 @@ class BuilderSpec:
 
 async def create(engine: Engine, spec: BuilderSpec) -> str:
     """Create the container and return its id. One that is left of the same deployment is removed."""
+    await containers.remove_of_role(engine, Role.BUILDER, spec.deployment)
     name = keys.builder_name(spec.deployment)
-    body = creation_body(engine, spec)
-    try:
-        created = await engine.ask(engine.docker.containers.create(body, name=name))
-    except InUse:
-        await remove_of(engine, spec.deployment)
-        try:
-            created = await engine.ask(engine.docker.containers.create(body, name=name))
-        except InUse:  # another installation has the name
-            spare = engine.labels.spare_name(name)
-            created = await engine.ask(engine.docker.containers.create(body, name=spare))
-    return created.id
-
-
-async def list_all(engine: Engine) -> list[ContainerSummary]:
-    """Return the builder containers of this installation, ended ones too."""
-    return await containers.list_ours(engine, {keys.ROLE: Role.BUILDER})
-
-
-async def remove_of(engine: Engine, deployment: DeploymentId) -> None:
-    """Kill and remove the builder containers of a deployment, if there are any."""
-    matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}
-    for listed in await containers.list_ours(engine, matching):
-        await containers.force_remove(engine, listed.id)
+    return await containers.create_named(engine, creation_body(engine, spec), name)
 
 
 @asynccontextmanager
 async def paused(engine: Engine, deployment: DeploymentId) -> AsyncIterator[None]:
     """Pause a deployment's builder until the block is left, unless it has ended or the engine can't pause it."""
-    matching = {keys.ROLE: Role.BUILDER, keys.DEPLOYMENT: str(deployment)}
-    with suppress(EngineUnavailable, EngineRefused):
-        for listed in await containers.list_ours(engine, matching):
-            await engine.request_or_none("POST", f"containers/{listed.id}/pause")
+    await _ask_builders(engine, deployment, "pause")
     try:
         yield
     finally:
-        await asyncio.shield(_unpause(engine, matching))
+        await asyncio.shield(_ask_builders(engine, deployment, "unpause"))
 
 
-async def _unpause(engine: Engine, matching: Mapping[str, str]) -> None:
+async def _ask_builders(engine: Engine, deployment: DeploymentId, verb: str) -> None:
     with suppress(EngineUnavailable, EngineRefused):
-        for listed in await containers.list_ours(engine, matching):
-            await engine.request_or_none("POST", f"containers/{listed.id}/unpause")
+        for listed in await containers.list_of_role(engine, Role.BUILDER, deployment):
+            await engine.request_or_none("POST", f"containers/{listed.id}/{verb}")
 
 
 def creation_body(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
-    mounts = [{"Type": "volume", "Source": spec.volume, "Target": HOME}]
+    mounts: list[dict[str, Any]] = [{"Type": "volume", "Source": spec.volume, "Target": HOME}]
     if spec.base_images is not None:
-        mounts.append(_read_only(spec.base_images))
+        base_images = str(spec.base_images)
+        mounts.append({"Type": "bind", "Source": base_images, "Target": BASE_IMAGES, "ReadOnly": True})
     return {
         "Image": spec.image,
         "Entrypoint": [PROGRAM],
@@ -133,7 +109,3 @@ def creation_body(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
             "NetworkMode": spec.network,
         },
     }
-
-
-def _read_only(folder: Path) -> dict[str, Any]:
-    return {"Type": "bind", "Source": str(folder), "Target": BASE_IMAGES, "ReadOnly": True}

@@ -14,6 +14,7 @@ from stackyn_server.engine.builder import builder_container
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+from stackyn_server.engine.labels import Role
 
 _OOM_KILL = re.compile(r"^oom_kill [1-9]", re.MULTILINE)  # the engine misses some kills
 _STDOUT_TAIL_BYTES = 8192  # kept for the operator
@@ -63,7 +64,7 @@ async def _container(engine: Engine, spec: BuilderSpec) -> AsyncIterator[str]:
         # Found by its labels, because an interrupted request may have made it. `remove_leftovers` removes it when the
         # engine is away.
         with suppress(EngineUnavailable, EngineRefused):
-            await asyncio.shield(builder_container.remove_of(engine, spec.deployment))
+            await asyncio.shield(containers.remove_of_role(engine, Role.BUILDER, spec.deployment))
 
 
 async def _exchange(

@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Set
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Set
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,15 +45,12 @@ class CachePlaces:
     def __init__(self) -> None:
         self._taken: set[tuple[UserId, int]] = set()
 
-    @asynccontextmanager
-    async def place(self, tenant: UserId) -> AsyncIterator[int]:
+    @contextmanager
+    def place(self, tenant: UserId) -> Iterator[int]:
         """Hold the lowest free place of a tenant."""
         number = next(n for n in range(len(self._taken) + 1) if (tenant, n) not in self._taken)
-        self._taken.add((tenant, number))
-        try:
+        with self.without_builds(tenant, number):
             yield number
-        finally:
-            self._taken.discard((tenant, number))
 
     @contextmanager
     def without_builds(self, tenant: UserId, number: int) -> Iterator[bool]:
@@ -179,33 +176,19 @@ def _rename_for_removal(folder: Path) -> None:
 
 async def remove_build_remains(cache: Cache) -> None:
     """Remove the secrets and credentials of a build that has ended, and its image, which the engine has by now."""
-    await asyncio.to_thread(_remove_control, cache.folder)
-    await asyncio.to_thread(_remove_image, cache.folder)
+    await asyncio.to_thread(_remove_folder, _CONTROL, cache.folder, WORK)
+    with suppress(OSError):  # the next build removes what can't be removed now
+        await asyncio.to_thread(_remove_folder, OUT, cache.folder)
 
 
-def _remove_image(folder: Path) -> None:
-    # A link in its place is not followed. The next build removes what can't be removed now.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            shutil.rmtree(OUT, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _remove_control(folder: Path) -> None:
-    # A link that a build made is not followed.
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    with suppress(FileNotFoundError, NotADirectoryError):
-        top = os.open(folder, flags)
-        try:
-            work = os.open(WORK, flags, dir_fd=top)
-            try:
-                shutil.rmtree(_CONTROL, dir_fd=work)
-            finally:
-                os.close(work)
-        finally:
-            os.close(top)
+def _remove_folder(name: str, *parents: Path | str) -> None:
+    """Remove a folder below its nested `parents`. A link that a build made is not followed."""
+    with ExitStack() as files, suppress(FileNotFoundError, NotADirectoryError):
+        parent = None
+        for path in parents:
+            parent = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            files.callback(os.close, parent)
+        shutil.rmtree(name, dir_fd=parent)
 
 
 async def _cache(volume: dict[str, Any]) -> Cache:

@@ -6,6 +6,7 @@ with which it refuses to start the container. https://github.com/opencontainers/
 
 from __future__ import annotations
 
+import platform
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +25,19 @@ _VARIANT = re.compile(r"v[0-9]{1,2}")
 # The engine mounts these itself and refuses a volume in their place (tried on 20.10).
 _MOUNTED_BELOW = ("/proc", "/sys")
 _MOUNTED = ("/", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's name
+
+
+def machine_architecture() -> str:
+    """Return this machine's architecture as Go, Docker and BuildKit name it."""
+    return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def rewrite_config(
     config: object, labels: Mapping[str, str], layers: Sequence[str], architecture: str
 ) -> dict[str, Any]:
     """Return our configuration of the image. `layers` are the digests of its uncompressed layers, `architecture` is
-    this machine's, as Go names it. Raises `ImageRefused`."""
+    this machine's. Raises `ImageRefused`."""
     if not isinstance(config, dict):
         raise malformed("the configuration is no object")
     if (config.get("os"), config.get("architecture")) != ("linux", architecture):

@@ -7,7 +7,6 @@ manifest and configuration, lets the engine pull the result by its digest from o
 from __future__ import annotations
 
 import asyncio
-import platform
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,21 +16,19 @@ from typing import Any
 
 import structlog
 
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 from stackyn_server.engine import images
 from stackyn_server.engine.builder.base_image_index import BaseImages
 from stackyn_server.engine.builder.built_layout import BuiltLayout
+from stackyn_server.engine.builder.image_config import machine_architecture
 from stackyn_server.engine.builder.image_contents import ImageContents, ImageLimits, read_contents
-from stackyn_server.engine.builder.image_refused import ImageRefused, malformed
+from stackyn_server.engine.builder.image_refused import malformed
 from stackyn_server.engine.builder.loopback_registry import LoopbackRegistry, serve
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 
-__all__ = ["ImageLimits", "ImageRefused", "TransferredImage", "transfer_image"]
-
 log = structlog.get_logger()
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}  # `uname -m`: Go's name
 FAILING_SECONDS = 10.0  # until a pull notices that its source is gone; it may be unpacking
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 # Errors of the classic store and of containerd's about a layer that can't be unpacked.
@@ -77,8 +74,7 @@ def _open(
 ) -> ImageContents:
     built = files.enter_context(BuiltLayout.open(out))
     base = files.enter_context(BuiltLayout.open(base_images.directory.resolve()))
-    machine = platform.machine()
-    return read_contents(built, base, labels, _ARCHITECTURES.get(machine, machine), limits)
+    return read_contents(built, base, labels, machine_architecture(), limits)
 
 
 async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
@@ -113,12 +109,10 @@ async def _fetch(engine: Engine, endpoint: LoopbackRegistry, contents: ImageCont
 
 def _failure(text: str, endpoint: LoopbackRegistry) -> DeploymentFailed:
     if _DISK.search(text):
-        return DeploymentFailed(
-            Failure(
-                FailureCode.BUILD_DISK,
-                "The image did not fit on the server's disk.",
-                "Make the image smaller, or tell the operator that the disk is full.",
-            )
+        return DeploymentFailed.of(
+            FailureCode.BUILD_DISK,
+            "The image did not fit on the server's disk.",
+            "Make the image smaller, or tell the operator that the disk is full.",
         )
     if endpoint.broken or _UNPACKING.search(text):
         return malformed(f"the engine: {text}")

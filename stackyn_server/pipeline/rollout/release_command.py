@@ -18,7 +18,7 @@ import structlog
 from stackyn_server.diagnosis.transcript import LAST_LINES
 from stackyn_server.domain.deployments import BUILDING_CAUSES
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
-from stackyn_server.engine import containers, endings, logs, release_containers
+from stackyn_server.engine import containers, endings, logs
 from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.container_state import ContainerState
 from stackyn_server.engine.errors import EngineUnavailable
@@ -80,7 +80,7 @@ class ReleaseCommand(JobHandler):
     async def remove(self, deployment: Deployment) -> None:
         """Remove the command's container, so that its address is free."""
         if deployment.command_container is not None:
-            await release_containers.remove_of(self._engine, deployment.id)
+            await containers.remove_of_role(self._engine, Role.RELEASE, deployment.id)
 
     async def _run(self, run: DeploymentRun, spec: ContainerSpec) -> None:
         logged = await self._logged_before(run, f"Running the release command: {spec.command}")
@@ -98,7 +98,7 @@ class ReleaseCommand(JobHandler):
         """Return the container, which runs or has run. Idempotent."""
         recorded = run.deployment.command_container
         if recorded is None:
-            existing = await release_containers.find(self._engine, run.deployment.id)
+            existing = await containers.find_release_command(self._engine, run.deployment.id)
         elif (existing := await containers.inspect(self._engine, recorded)) is None:
             raise DeploymentFailed(end_is_unknown())
         if existing is not None and existing.started_at is not None:
@@ -214,9 +214,9 @@ class ReleaseCommand(JobHandler):
     async def _end(self, deployment: Deployment) -> None:
         """End the command at once. If the engine can't, the deployment's cleanup does."""
         try:
-            container = await release_containers.find(self._engine, deployment.id)
+            container = await containers.find_release_command(self._engine, deployment.id)
             if container is not None:
                 await containers.stop(self._engine, container.id, _CANCEL_GRACE_SECONDS)
-            await release_containers.remove_of(self._engine, deployment.id)
+            await containers.remove_of_role(self._engine, Role.RELEASE, deployment.id)
         except EngineUnavailable as error:
             log.warning("release_command.not_ended", deployment=deployment.id, reason=error.reason)

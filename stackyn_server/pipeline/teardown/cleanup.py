@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
 from stackyn_server.domain.jobs import CleanupArguments
-from stackyn_server.engine import images, release_containers
-from stackyn_server.engine.builder import builder_container
+from stackyn_server.engine import containers, images
+from stackyn_server.engine.labels import Role
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
@@ -40,8 +40,9 @@ class Cleanup(JobHandler):
             in_use = deployment.image is not None and await releases.image_in_use(
                 connection, deployment.image, apart_from=deployment.id
             )
-        await builder_container.remove_of(self._engine, deployment.id)  # of a build that a killed server left
-        await release_containers.remove_of(self._engine, deployment.id)  # before its address is free
+        # A killed server may have left a builder. A release command has the app's address, which is freed below.
+        for role in (Role.BUILDER, Role.RELEASE):
+            await containers.remove_of_role(self._engine, role, deployment.id)
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")
         # A deployment that was cancelled while its job waited for a new server may have left requests held.

@@ -25,7 +25,7 @@ from tests.server_process import docker
 
 ANSWER_SECONDS = 60
 POLL_SECONDS = 0.01
-PLATFORM = "linux/amd64"
+ARCHITECTURE = "amd64"
 SECCOMP = resources.files("stackyn_server.engine.builder") / "seccomp.json"
 # What every builder container of ours gets too.
 SEALED = [
@@ -107,7 +107,7 @@ class ByHand:
         words = arguments(
             request, BaseImages.read(self.settings.images.directory).digests, has_registry=False
         )
-        return control_tar(words, daemon_configuration(PLATFORM, builds.cache_mb // 2), request)
+        return control_tar(words, daemon_configuration(ARCHITECTURE, builds.cache_mb // 2), request)
 
     async def _pull(self) -> str:
         mountpoint = (await docker("volume", "inspect", "--format", "{{.Mountpoint}}", self.volume)).strip()

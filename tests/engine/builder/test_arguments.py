@@ -94,7 +94,7 @@ def test_secrets_are_only_in_the_control_tar() -> None:
     asked = request(secrets={"token": b"s3cret"}, docker_config='{"auths": {}}')
     words = arguments(asked, {}, has_registry=False)
 
-    files = members(control_tar(words, daemon_configuration("linux/amd64", 5), asked))
+    files = members(control_tar(words, daemon_configuration("amd64", 5), asked))
 
     assert files["control/secrets/token"] == b"s3cret"
     assert files["control/docker/config.json"] == b'{"auths": {}}'
@@ -103,6 +103,6 @@ def test_secrets_are_only_in_the_control_tar() -> None:
 
 
 def test_the_daemons_configuration_is_valid_and_bounds_its_cache() -> None:
-    settings = tomllib.loads(daemon_configuration("linux/arm64", 77))
+    settings = tomllib.loads(daemon_configuration("arm64", 77))
 
     assert settings["worker"]["oci"] == {"platforms": ["linux/arm64"], "gc": True, "maxUsedSpace": "77MB"}

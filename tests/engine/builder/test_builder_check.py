@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
+from stackyn_server.engine import containers
 from stackyn_server.engine.builder import builder_container, caches
 from stackyn_server.engine.builder.builder_check import check_builder, hint_for
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.labels import Role
 from tests.engine.building import add_daemon_option
 
 # What rootlesskit 2.3.6 said, and where.
@@ -26,7 +28,7 @@ async def test_build_is_tried_and_nothing_is_left(engine: Engine, build_settings
     tried = await check_builder(engine, build_settings)
 
     assert (tried.reason, tried.hint, tried.has_overlay) == ("", "", True)
-    assert await builder_container.list_all(engine) == []
+    assert await containers.list_of_role(engine, Role.BUILDER) == []
     assert before or await caches.list_all(engine) == []
 
 

@@ -14,14 +14,15 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode
 from stackyn_server.domain.ids import UserId
-from stackyn_server.engine import images
+from stackyn_server.engine import containers, images
 from stackyn_server.engine import labels as keys
-from stackyn_server.engine.builder import builder_container, caches
+from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineUnavailable
+from stackyn_server.engine.labels import Role
 from tests.engine.building import context, fails, succeeds
 from tests.engine.effective_limits import read_limits
 from tests.engine.parts import eventually, processes_with, until
@@ -70,7 +71,7 @@ async def test_a_build_gives_its_image_the_name_that_is_asked_for(
     assert lines[0] == f"FROM {base_image}"
     assert lines[1].startswith("[stage-0 1/2] RUN --mount=type=secret")
     assert lines[2:4] == ["hello-from-step", "s3c"]
-    assert await builder_container.list_all(engine) == []
+    assert await containers.list_of_role(engine, Role.BUILDER) == []
 
 
 async def test_layers_are_cached_for_their_tenant_only(
@@ -127,7 +128,7 @@ async def test_cancelled_build_ends_within_two_seconds_completely(
 
     assert time.monotonic() - cancelled_at < 2
     assert not await asyncio.to_thread(processes_with, mark)
-    assert await builder_container.list_all(engine) == []
+    assert await containers.list_of_role(engine, Role.BUILDER) == []
     assert await images.inspect(engine, request.tag) is None
 
 
@@ -139,7 +140,7 @@ async def test_next_build_removes_the_container_of_a_killed_server(
     async with in_mid_step(before, left, base_image) as task:
         await succeeds(builder, build_request(tenant=left.tenant), f"FROM {base_image}\nRUN true\n")
 
-        assert await builder_container.list_all(engine) == []
+        assert await containers.list_of_role(engine, Role.BUILDER) == []
         with pytest.raises(EngineUnavailable):
             await task
 
@@ -148,7 +149,7 @@ async def test_a_build_has_the_limits_that_are_asked_for(
     engine: Engine, base_image: str, builder: Builder, build_request: Make
 ) -> None:
     async with in_mid_step(builder, build_request(memory_mb=300, cpu=0.5, max_processes=99), base_image):
-        (listed,) = await builder_container.list_all(engine)
+        (listed,) = await containers.list_of_role(engine, Role.BUILDER)
         kept = await read_limits(engine, listed.id)
 
     assert kept is not None
@@ -256,7 +257,7 @@ async def test_container_has_its_deployments_labels_and_no_secret(
 ) -> None:
     request = build_request(secrets={"token": b"very-secret"}, docker_config='{"auths": {}}')
     async with in_mid_step(builder, request, base_image):
-        (listed,) = await builder_container.list_all(engine)
+        (listed,) = await containers.list_of_role(engine, Role.BUILDER)
         inspected = await engine.request("GET", f"containers/{listed.id}/json")
 
     assert listed.labels[keys.TENANT] == str(request.tenant)

@@ -66,11 +66,11 @@ def test_all_caches_together_have_a_bound() -> None:
 
 async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
     places = CachePlaces()
-    async with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as other_place:
+    with places.place(ANNA) as first, places.place(ANNA) as second, places.place(BERT) as other_place:
         assert (first, second, other_place) == (0, 1, 0)
         with places.without_builds(ANNA, 0) as is_free:
             assert not is_free, "it is in use"
-    async with places.place(ANNA) as again:
+    with places.place(ANNA) as again:
         assert again == 0
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
+from stackyn_server.engine import containers
 from stackyn_server.engine.builder import builder_container, caches, disk_watch
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_disk import DiskUsage
+from stackyn_server.engine.labels import Role
 from tests.engine.builder.test_builds import in_mid_step
 
 LIMITS = DiskLimits(disk_mb=10, max_files=1000, free_disk_mb=1)
@@ -134,7 +136,7 @@ async def test_paused_build_does_nothing_and_goes_on_afterwards(
     engine: Engine, base_image: str, builder: Builder, build_request: Callable[..., BuildRequest]
 ) -> None:
     async def is_paused() -> bool:
-        (listed,) = await builder_container.list_all(engine)
+        (listed,) = await containers.list_of_role(engine, Role.BUILDER)
         inspected = await engine.request("GET", f"containers/{listed.id}/json")
         return bool(inspected["State"]["Paused"])
 
@@ -159,7 +161,7 @@ async def test_paused_build_can_be_cancelled(
             async with asyncio.timeout(2):
                 await task
 
-        assert await builder_container.list_all(engine) == []
+        assert await containers.list_of_role(engine, Role.BUILDER) == []
 
 
 async def test_nothing_is_paused_where_nothing_runs(

@@ -19,13 +19,9 @@ from stackyn_server.engine import images
 from stackyn_server.engine.builder import loopback_registry
 from stackyn_server.engine.builder.base_image_index import BaseImages
 from stackyn_server.engine.builder.built_layout import BuiltLayout
-from stackyn_server.engine.builder.image_contents import ImageContents, read_contents
-from stackyn_server.engine.builder.image_transfer import (
-    ImageLimits,
-    ImageRefused,
-    TransferredImage,
-    transfer_image,
-)
+from stackyn_server.engine.builder.image_contents import ImageContents, ImageLimits, read_contents
+from stackyn_server.engine.builder.image_refused import ImageRefused
+from stackyn_server.engine.builder.image_transfer import TransferredImage, transfer_image
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineUnavailable
 from tests.engine.builder.layouts import ARCHITECTURE, LAYER, MadeLayout, digest_of, layer, named

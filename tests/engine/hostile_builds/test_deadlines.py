@@ -11,9 +11,10 @@ import time
 import pytest
 
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode
-from stackyn_server.engine.builder import builder_container
+from stackyn_server.engine import containers
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.labels import Role
 from tests.engine.building import context
 from tests.engine.hostile_builds.attack import Make, run
 from tests.loop import longest_wait
@@ -52,7 +53,7 @@ async def test_deadline_ends_any_build(
                 await builder.build(build_request(), context(dockerfile), count)
 
     assert time.monotonic() - began < DEADLINE_SECONDS + GONE_SECONDS
-    assert await builder_container.list_all(engine) == []
+    assert await containers.list_of_role(engine, Role.BUILDER) == []
     assert waited.seconds < BUSY_MACHINE_SECONDS
 
     opened = await run(builder, build_request(), dockerfile)
@@ -80,5 +81,5 @@ async def test_fork_bomb_ends_by_its_processes_or_its_deadline(
             pytest.fail("it went on to its end")
 
     assert time.monotonic() - began < DEADLINE_SECONDS + GONE_SECONDS
-    assert await builder_container.list_all(engine) == []
+    assert await containers.list_of_role(engine, Role.BUILDER) == []
     assert waited.seconds < BUSY_MACHINE_SECONDS

@@ -20,10 +20,11 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode
-from stackyn_server.engine.builder import builder_container
+from stackyn_server.engine import containers
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.labels import Role
 from tests.engine.hostile_builds.attack import RIGHT_REASON_SECONDS, Make, Result, run
 
 MIB = 1024**2
@@ -129,7 +130,7 @@ class Arsenal:
     async def defuse(self, name: str, bomb: Bomb) -> None:
         """Run the bomb sealed and open, and check both."""
         sealed, taken = await self.explode(bomb, bomb.sealed)
-        assert await builder_container.list_all(self.engine) == []
+        assert await containers.list_of_role(self.engine, Role.BUILDER) == []
         opened, _ = await self.explode(bomb, bomb.opened)
         summary = f"{name}: ended after {sealed.seconds:.1f} s"
         if bomb.code is FailureCode.BUILD_DISK:
