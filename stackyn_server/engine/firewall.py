@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -39,16 +39,6 @@ PRIVATE = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AppFirewall:
-    """The state of the rules that keep apps from the host. `was_missing`: until now. `warning` is for the operator, ""
-    when the rules are in place."""
-
-    is_active: bool
-    was_missing: bool
-    warning: str = ""
-
-
 class BuildsNotRestricted(DeploymentFailed):
     """Builds could reach private networks, so none is run. `reason` is for the operator."""
 
@@ -64,22 +54,17 @@ class BuildsNotRestricted(DeploymentFailed):
         self.add_note(reason)
 
 
-async def restrict_apps(engine: Engine, ingress_ports: Sequence[int]) -> AppFirewall:
-    """Write the rules for apps where they are missing. Call it at start and on a period."""
+async def restrict_apps(engine: Engine, ingress_ports: Sequence[int]) -> bool:
+    """Write the rules that keep apps from the host, and return whether they were missing.
+
+    Call it at start and on a period. Raises `TablesRefused`.
+    """
     resolvers = await asyncio.to_thread(resolvers_of_host)
     chain = chain_name(engine)
-    try:
-        was_missing = await _write_host_rules(
-            IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers))
-        )
-    except TablesRefused as refused:
-        return AppFirewall(False, True, f"Containers can reach services of this host: {refused}")
-    try:
-        # Our bridges have no IPv6 yet.
+    was_missing = await _write_host_rules(IPV4, engine, list(_host_rules(chain, ingress_ports, resolvers)))
+    with suppress(TablesRefused):  # our bridges have no IPv6 yet
         await _write_host_rules(IPV6, engine, [f"-A {chain} -j DROP"])
-    except TablesRefused:
-        return AppFirewall(True, was_missing)
-    return AppFirewall(True, was_missing)
+    return was_missing
 
 
 async def restrict_builds(engine: Engine, allowed: Sequence[IPv4Network]) -> bool:
@@ -113,14 +98,6 @@ def build_chain_name(engine: Engine) -> str:
 
 def _refusing_chain_name(engine: Engine) -> str:
     return f"{chain_name(engine)}-R"
-
-
-def _host_jump(engine: Engine) -> str:
-    return f"-i {app_interfaces(engine)}+ -j {chain_name(engine)}"
-
-
-def _build_jump(engine: Engine) -> str:
-    return f"-i {build_interfaces(engine)}+ -j {build_chain_name(engine)}"
 
 
 def _host_rules(chain: str, ports: Sequence[int], resolvers: Sequence[IPv4Address]) -> Iterator[str]:
@@ -167,7 +144,7 @@ def _resolver_rules(chain: str, resolvers: Sequence[IPv4Address]) -> Iterator[st
 async def _write_host_rules(binary: str, engine: Engine, rules: list[str]) -> bool:
     """Replace the chain in one step, then call it from INPUT. Return whether INPUT did not call it before."""
     await change(binary, [f":{chain_name(engine)} - [0:0]", *rules])
-    jump = _host_jump(engine).split()
+    jump = ("-i", f"{app_interfaces(engine)}+", "-j", chain_name(engine))
     if await succeeds(binary, "-C", "INPUT", *jump):
         return False
     await run(binary, "-I", "INPUT", "1", *jump)
@@ -177,7 +154,7 @@ async def _write_host_rules(binary: str, engine: Engine, rules: list[str]) -> bo
 async def _write_build_rules(binary: str, engine: Engine, rules: list[str]) -> bool:
     """Call these rules first from INPUT and FORWARD. Return whether anything was missing."""
     chains = (build_chain_name(engine), _refusing_chain_name(engine))
-    jump = _build_jump(engine)
+    jump = f"-i {build_interfaces(engine)}+ -j {build_chain_name(engine)}"
     listed = (await run(binary, "-S")).splitlines()
     places = [place for place in ("INPUT", *forwarding_places(listed)) if not _leads(listed, place, jump)]
     if (

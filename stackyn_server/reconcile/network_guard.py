@@ -8,6 +8,7 @@ from stackyn_server import config
 from stackyn_server.engine import firewall, networks
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused
+from stackyn_server.engine.iptables import TablesRefused
 
 log = structlog.get_logger()
 
@@ -19,9 +20,11 @@ async def close_networks(settings: config.Settings, engine: Engine) -> None:
     """
     if settings.network.close_host:
         ingress_ports = [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port]
-        state = await firewall.restrict_apps(engine, ingress_ports)
-        if state.warning:
-            log.warning("host.open_to_containers", reason=state.warning)
+        try:
+            await firewall.restrict_apps(engine, ingress_ports)
+        except TablesRefused as refused:
+            reason = f"Containers can reach services of this host: {refused}"
+            log.warning("host.open_to_containers", reason=reason)
     try:
         await firewall.restrict_builds(engine, settings.builds.allowed_private)
     except firewall.BuildsNotRestricted as error:
