@@ -188,7 +188,7 @@ class Server:
         """Start the lasting tasks; they are stopped in the reverse order."""
         supervisor.start("leadership", self.leadership.keep)
         supervisor.start("journal", self.journal.run)
-        supervisor.start("registry", self.registry.check)
+        supervisor.start("registry", self.registry.is_reachable)  # decided now, so that no build waits for it
         supervisor.start("engine", self.connection.connect)
         supervisor.start("engine.events", self.events.listen)
         supervisor.start("ingress", self.ingress.run)

@@ -13,7 +13,7 @@ from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()
 
-Run = Callable[[], Awaitable[None]]
+Run = Callable[[], Awaitable[object]]
 
 
 class Supervisor:

@@ -24,10 +24,6 @@ class RegistryAvailability:
         self._lock = asyncio.Lock()
         self._is_there: bool | None = None
 
-    async def check(self) -> None:
-        """Decide now, so that no build waits for it."""
-        await self.is_reachable()
-
     async def is_reachable(self) -> bool:
         async with self._lock:
             if self._is_there is None:
