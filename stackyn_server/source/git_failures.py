@@ -19,30 +19,94 @@ _SESSION_WORDS = (
 )
 _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
 
-_PRIVATE = re.compile(
-    r"could not read Username|Authentication failed|terminal prompts disabled|error: 40[134]\b|"
-    r"repository '.*' not found",
-    re.IGNORECASE,
-)
 _REDIRECTED = re.compile(r"error: 30\d\b|redirect", re.IGNORECASE)
-_PROTOCOL = re.compile(r"transport '.*' not allowed|protocol .* not supported", re.IGNORECASE)
 PACK_TOO_LARGE = "the pack is larger than the limit"
-_TOO_LARGE = re.compile(rf"died of signal 25|File too large|File size limit|{PACK_TOO_LARGE}", re.IGNORECASE)
-_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
-_NO_MEMORY = re.compile(r"out of memory|Cannot allocate memory|memory exhausted", re.IGNORECASE)
 _NOT_OURS = re.compile(
     r"not our ref|unadvertised object|couldn't find remote ref|remote error: .*not found|did not send all necessary",
     re.IGNORECASE,
 )
-_NOT_GIT = re.compile(
-    r"not valid: is this a git repository|dumb http transport|invalid .*(?:pkt|line|protocol)|"
-    r"protocol error|bad line length",
-    re.IGNORECASE,
+
+# The first row whose pattern is in git's output explains it.
+_FETCH_FAILURES: tuple[tuple[re.Pattern[str], type[DeploymentFailed], FailureCode, str, str], ...] = (
+    (
+        re.compile(rf"died of signal 25|File too large|File size limit|{PACK_TOO_LARGE}", re.IGNORECASE),
+        DeploymentFailed,
+        FailureCode.SOURCE_TOO_LARGE,
+        "The repository is larger than the limit of {max_mb} MB.",
+        "Remove large files from the branch (a download at build time fits them), then deploy again.",
+    ),
+    (
+        re.compile(
+            r"could not read Username|Authentication failed|terminal prompts disabled|error: 40[134]\b|"
+            r"repository '.*' not found",
+            re.IGNORECASE,
+        ),
+        DeploymentFailed,
+        FailureCode.SOURCE_UNREACHABLE,
+        "The repository {url} was not found or is private.",
+        "Check the repository URL, and make the repository public.",
+    ),
+    (
+        _REDIRECTED,
+        DeploymentFailed,
+        FailureCode.SOURCE_REFUSED,
+        "The repository {url} answers with redirects that lead nowhere.",
+        "Open the URL in a browser and use the address where it ends.",
+    ),
+    (
+        re.compile(r"transport '.*' not allowed|protocol .* not supported", re.IGNORECASE),
+        DeploymentFailed,
+        FailureCode.SOURCE_REFUSED,
+        "The repository is served by a protocol that is not allowed.",
+        "Use an https:// URL.",
+    ),
+    (
+        _NOT_OURS,
+        DeploymentFailed,
+        FailureCode.REF_NOT_FOUND,
+        "The commit to deploy is not in the repository.",
+        "Push it again, or deploy the branch as it is now.",
+    ),
+    (
+        re.compile(
+            r"not valid: is this a git repository|dumb http transport|invalid .*(?:pkt|line|protocol)|"
+            r"protocol error|bad line length",
+            re.IGNORECASE,
+        ),
+        DeploymentFailed,
+        FailureCode.SOURCE_UNREACHABLE,
+        "There is no git repository at {url}.",
+        "Use the address that `git clone` takes.",
+    ),
+    (
+        re.compile(r"out of memory|Cannot allocate memory|memory exhausted", re.IGNORECASE),
+        DeploymentFailed,
+        FailureCode.SOURCE_TOO_LARGE,
+        "The repository has objects that are too large to be read.",
+        "Remove very large files from the branch, then deploy again.",
+    ),
+    (
+        re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE),
+        TransientFailure,
+        FailureCode.NO_DISK,
+        "This server has no disk space left for the repository.",
+        "Deploy again later; the operator of this server has to free space.",
+    ),
+    (
+        re.compile(r"certificate|SSL|TLS|gnutls", re.IGNORECASE),
+        TransientFailure,
+        FailureCode.SOURCE_UNREACHABLE,
+        "A secure connection to {url} could not be made.",
+        "Check that its certificate is valid, then deploy again.",
+    ),
+    (
+        re.compile(r"fsck|invalid index-pack output|inflate|corrupt|bad object|loose object", re.IGNORECASE),
+        DeploymentFailed,
+        FailureCode.SOURCE_REFUSED,
+        "The repository has damaged or malformed objects, so it was not taken.",
+        "Run `git fsck` on a clone, repair what it names, and push again.",
+    ),
 )
-_CORRUPT = re.compile(
-    r"fsck|invalid index-pack output|inflate|corrupt|bad object|loose object", re.IGNORECASE
-)
-_CERTIFICATE = re.compile(r"certificate|SSL|TLS|gnutls", re.IGNORECASE)
 
 
 def evidence_of(text: str) -> str:
@@ -69,81 +133,15 @@ def wants_unadvertised(failed: GitFailed) -> bool:
 
 def fetch_failure(failed: GitFailed, *, url: str, max_mb: int) -> DeploymentFailed:
     """Explain why a repository could not be fetched."""
-    text = failed.stderr
-    code = FailureCode
-    permanent: tuple[tuple[re.Pattern[str], FailureCode, str, str], ...] = (
-        (
-            _TOO_LARGE,
-            code.SOURCE_TOO_LARGE,
-            f"The repository is larger than the limit of {max_mb} MB.",
-            "Remove large files from the branch (a download at build time fits them), then deploy again.",
-        ),
-        (
-            _PRIVATE,
-            code.SOURCE_UNREACHABLE,
-            f"The repository {url} was not found or is private.",
-            "Check the repository URL, and make the repository public.",
-        ),
-        (
-            _REDIRECTED,
-            code.SOURCE_REFUSED,
-            f"The repository {url} answers with redirects that lead nowhere.",
-            "Open the URL in a browser and use the address where it ends.",
-        ),
-        (
-            _PROTOCOL,
-            code.SOURCE_REFUSED,
-            "The repository is served by a protocol that is not allowed.",
-            "Use an https:// URL.",
-        ),
-        (
-            _NOT_OURS,
-            code.REF_NOT_FOUND,
-            "The commit to deploy is not in the repository.",
-            "Push it again, or deploy the branch as it is now.",
-        ),
-        (
-            _NOT_GIT,
-            code.SOURCE_UNREACHABLE,
-            f"There is no git repository at {url}.",
-            "Use the address that `git clone` takes.",
-        ),
-        (
-            _NO_MEMORY,
-            code.SOURCE_TOO_LARGE,
-            "The repository has objects that are too large to be read.",
-            "Remove very large files from the branch, then deploy again.",
-        ),
-    )
-    for pattern, failure_code, message, hint in permanent:
-        if pattern.search(text):
-            return DeploymentFailed.of(failure_code, message, hint, evidence_of(text))
-    if _DISK_FULL.search(text):
-        return TransientFailure.of(
-            code.NO_DISK,
-            "This server has no disk space left for the repository.",
-            "Deploy again later; the operator of this server has to free space.",
-            evidence_of(text),
-        )
-    if _CORRUPT.search(text) and not _CERTIFICATE.search(text):
-        return DeploymentFailed.of(
-            code.SOURCE_REFUSED,
-            "The repository has damaged or malformed objects, so it was not taken.",
-            "Run `git fsck` on a clone, repair what it names, and push again.",
-            evidence_of(text),
-        )
-    if _CERTIFICATE.search(text):
-        return TransientFailure.of(
-            code.SOURCE_UNREACHABLE,
-            f"A secure connection to {url} could not be made.",
-            "Check that its certificate is valid, then deploy again.",
-            evidence_of(text),
-        )
+    evidence = evidence_of(failed.stderr)
+    for pattern, kind, code, message, hint in _FETCH_FAILURES:
+        if pattern.search(failed.stderr):
+            return kind.of(code, message.format(url=url, max_mb=max_mb), hint, evidence)
     return TransientFailure.of(
-        code.SOURCE_UNREACHABLE,
+        FailureCode.SOURCE_UNREACHABLE,
         f"The repository {url} could not be fetched.",
         "Check that its host is up, then deploy again.",
-        evidence_of(text) or f"git ended with {failed.returncode}",
+        evidence or f"git ended with {failed.returncode}",
     )
 
 
