@@ -21,29 +21,20 @@ _HEADER = struct.Struct(">BxxxI")  # stream number, length
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
 
-async def follow(
-    engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
+async def read(
+    engine: Engine,
+    container: str,
+    *,
+    follow: bool = False,
+    since: datetime | int | None = None,
+    tail: int | None = None,
 ) -> AsyncGenerator[LogLine, None]:
-    """Yield lines written after `since` (a time, or a line's `nanoseconds`), then new ones until the container stops.
+    """Yield lines written after `since` (a time, or a line's `nanoseconds`); with `follow`, new ones until the
+    container stops.
 
     `tail` limits how many old lines come first; None means all of them. An absent container yields nothing.
-    Raises `EngineUnavailable` when the connection breaks. Use it with `contextlib.aclosing`.
+    Raises `EngineUnavailable` when the connection breaks. Use `contextlib.aclosing` to stop early.
     """
-    async for line in _lines(engine, container, follow=True, since=since, tail=tail):
-        yield line
-
-
-async def read(
-    engine: Engine, container: str, *, since: datetime | int | None = None, tail: int | None = None
-) -> AsyncIterator[LogLine]:
-    """Yield the lines that exist now, as `follow` does, and end."""
-    async for line in _lines(engine, container, follow=False, since=since, tail=tail):
-        yield line
-
-
-async def _lines(
-    engine: Engine, container: str, *, follow: bool, since: datetime | int | None, tail: int | None
-) -> AsyncIterator[LogLine]:
     params = {
         "follow": str(follow).lower(),
         "stdout": "true",

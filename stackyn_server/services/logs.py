@@ -94,7 +94,7 @@ class Logs:
             instance = await instances.serving(connection, app)
         if instance is None or instance.container is None:
             raise NotFound("This app is not running.")
-        return engine_logs.follow(self._engine, instance.container, since=since, tail=tail)
+        return engine_logs.read(self._engine, instance.container, follow=True, since=since, tail=tail)
 
     async def _runtime(self, instance: Instance) -> str | None:
         """Return the last lines of the container: from the engine, or the stored ones after the container is gone."""

@@ -19,7 +19,7 @@ Spec = Callable[..., ContainerSpec]
 
 
 async def everything(engine: Engine, container: str, since: int | None = None) -> list[LogLine]:
-    return [line async for line in logs.follow(engine, container, since=since)]
+    return [line async for line in logs.read(engine, container, follow=True, since=since)]
 
 
 async def ran(engine: Engine, spec: Spec, script: str) -> str:
@@ -86,7 +86,7 @@ async def test_the_last_lines_are_as_many_as_asked_for(engine: Engine, spec: Spe
 async def test_new_lines_arrive_while_it_runs(engine: Engine, spec: Spec) -> None:
     container = await containers.start(engine, spec(command="while :; do echo tick; usleep 50000; done"))
     seen = 0
-    async with aclosing(logs.follow(engine, container, tail=0)) as lines, within(10):
+    async with aclosing(logs.read(engine, container, follow=True, tail=0)) as lines, within(10):
         async for _ in lines:
             seen += 1
             if seen == 5:
@@ -100,7 +100,7 @@ async def test_150_followers_leave_room_for_calls_and_close(engine: Engine, spec
     first_line: list[asyncio.Event] = [asyncio.Event() for _ in range(150)]
 
     async def follow(number: int) -> None:
-        async with aclosing(logs.follow(engine, container, tail=1)) as lines:
+        async with aclosing(logs.read(engine, container, follow=True, tail=1)) as lines:
             async for _ in lines:
                 first_line[number].set()
 

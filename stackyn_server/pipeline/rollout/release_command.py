@@ -159,7 +159,7 @@ class ReleaseCommand(JobHandler):
         pace = LoopPacer()
         while True:
             if left > 0:
-                async with aclosing(logs.follow(self._engine, container, since=since)) as lines:
+                async with aclosing(logs.read(self._engine, container, follow=True, since=since)) as lines:
                     async for line in lines:
                         since = line.nanoseconds if since is None else max(since, line.nanoseconds)
                         self._write_new(run, line.text, logged)
