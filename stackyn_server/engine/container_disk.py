@@ -9,11 +9,10 @@ import asyncio
 import errno
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stackyn_server.engine.client import Engine
 
@@ -42,15 +41,14 @@ async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | No
     if container_json is None:
         return None
     layer = int(container_json.get("SizeRw") or 0)
-    volumes = [Path(mount["Source"]) for mount in container_json.get("Mounts") or [] if _is_volume(mount)]
+    mounts = container_json.get("Mounts") or []
+    volumes = [
+        Path(mount["Source"]) for mount in mounts if mount.get("Type") == "volume" and mount.get("Source")
+    ]
     if not volumes or layer > enough:
         return layer
     remaining = DiskUsage(enough - layer, sys.maxsize)
     return layer + (await asyncio.to_thread(measure_folders, volumes, remaining)).bytes
-
-
-def _is_volume(mount: Mapping[str, Any]) -> bool:
-    return mount.get("Type") == "volume" and bool(mount.get("Source"))
 
 
 def measure_folders(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:

@@ -63,9 +63,8 @@ def creation_body(engine: Engine, spec: ContainerSpec, network: str) -> dict[str
             role=spec.role,
         ),
         "ExposedPorts": {f"{spec.port}/tcp": {}},
-        "Healthcheck": {
-            "Test": ["NONE"]
-        },  # the server probes; an image's own check would run within the app's limits
+        # The server probes: an image's own check would run within the app's limits.
+        "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             **host_config(spec.limits, capabilities=spec.capabilities),
             "NetworkMode": network,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.iptables import IPV4, IPV6, TablesRefused, change, run, succeeds
+from stackyn_server.engine.iptables import IPV4, IPV6, TablesRefused, change, run
 from stackyn_server.engine.networks import app_interfaces, build_interfaces
 from stackyn_server.engine.resolvers import resolvers_of_host
 
@@ -145,10 +145,12 @@ async def _write_host_rules(binary: str, engine: Engine, rules: list[str]) -> bo
     """Replace the chain in one step, then call it from INPUT. Return whether INPUT did not call it before."""
     await change(binary, [f":{chain_name(engine)} - [0:0]", *rules])
     jump = ("-i", f"{app_interfaces(engine)}+", "-j", chain_name(engine))
-    if await succeeds(binary, "-C", "INPUT", *jump):
-        return False
-    await run(binary, "-I", "INPUT", "1", *jump)
-    return True
+    try:
+        await run(binary, "-C", "INPUT", *jump)
+    except TablesRefused:  # there is no such rule
+        await run(binary, "-I", "INPUT", "1", *jump)
+        return True
+    return False
 
 
 async def _write_build_rules(binary: str, engine: Engine, rules: list[str]) -> bool:

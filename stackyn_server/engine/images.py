@@ -35,10 +35,6 @@ class ImageInfo:
     def app(self) -> AppId | None:
         return keys.read_id(AppId, self.labels, keys.IMAGE_APP)
 
-    @property
-    def deployment(self) -> DeploymentId | None:
-        return keys.read_id(DeploymentId, self.labels, keys.IMAGE_DEPLOYMENT)
-
 
 @dataclass(frozen=True, slots=True)
 class PresentImage:

@@ -22,15 +22,6 @@ async def run(binary: str, *arguments: str) -> str:
     return await _run(binary, "-w", _LOCK_SECONDS, *arguments)
 
 
-async def succeeds(binary: str, *arguments: str) -> bool:
-    """Return False when the program refused: there is no such rule or chain."""
-    try:
-        await run(binary, *arguments)
-    except TablesRefused:
-        return False
-    return True
-
-
 async def change(binary: str, lines: Iterable[str]) -> None:
     """Change the filter table in one transaction: all lines or none. Raises `TablesRefused`.
 

@@ -42,12 +42,13 @@ def parse_stats(stats: Mapping[str, Any]) -> Sample | None:
         return None
     details = memory.get("stats") or {}
     cache = int(details.get("total_inactive_file", details.get("inactive_file", 0)))
+    cpu = (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
     networks = (stats.get("networks") or {}).values()
     disk = (stats.get("blkio_stats") or {}).get("io_service_bytes_recursive") or []
     return Sample(
         memory_bytes=max(0, int(memory["usage"]) - cache),
         memory_limit_bytes=int(memory.get("limit") or 0),
-        cpu_seconds_total=_cpu_nanoseconds(stats) / NANOSECONDS,
+        cpu_seconds_total=int(cpu.get("total_usage") or 0) / NANOSECONDS,
         processes=int((stats.get("pids_stats") or {}).get("current") or 0),
         received_bytes=sum(int(network.get("rx_bytes") or 0) for network in networks),
         sent_bytes=sum(int(network.get("tx_bytes") or 0) for network in networks),
@@ -56,13 +57,8 @@ def parse_stats(stats: Mapping[str, Any]) -> Sample | None:
     )
 
 
-def _cpu_nanoseconds(stats: Mapping[str, Any]) -> int:
-    usage = (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
-    return int(usage.get("total_usage") or 0)
-
-
 def _disk_bytes(entries: Iterable[Mapping[str, Any]], operation: str) -> int:
-    """`op` is `Read` on version 1 and `parse_stats` on version 2 of control groups."""
+    """`op` is `Read` on version 1 and `read` on version 2 of control groups."""
     return sum(
         int(entry.get("value") or 0) for entry in entries if str(entry.get("op", "")).lower() == operation
     )

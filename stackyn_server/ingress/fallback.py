@@ -8,7 +8,6 @@ plugin, clients get Traefik's own text.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,6 @@ _STATUS = 503
 Section = dict[str, Any]
 
 
-def arguments() -> Iterator[str]:
-    """Yield the arguments of the static configuration that load the plugin."""
-    yield f"experimental.localplugins.{PLUGIN}.modulename={MODULE}"
-
-
 def install(directory: Path) -> None:
     """Copy the plugin below the proxy's working directory. Blocking."""
     plugin = directory / PLUGINS / MODULE
@@ -44,11 +38,6 @@ def router() -> Section:
     """Return the router of the plugin, on the loopback entry point only."""
     rule = f"Host(`{LOOPBACK}`)"
     return {"rule": rule, "entryPoints": [METRICS], "service": "noop@internal", "middlewares": [ANSWER]}
-
-
-def server(metrics_port: int) -> str:
-    """Return the URL of the plugin's router."""
-    return validators.server_url(LOOPBACK, metrics_port)
 
 
 def middlewares(origins: tuple[str, ...]) -> Section:

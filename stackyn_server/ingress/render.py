@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackyn_server.ingress import fallback, validators
-from stackyn_server.ingress.entry_points import METRICS, EntryPoint
+from stackyn_server.ingress.entry_points import LOOPBACK, METRICS, EntryPoint
 from stackyn_server.ingress.publisher import RenderedFile
 from stackyn_server.ingress.readback import validate
 from stackyn_server.ingress.render_context import PublicationId, RenderContext
@@ -32,6 +32,9 @@ HOLD_HEADER = "X-Stackyn-Hold"  # Traefik forwards only the headers that are lis
 NOTHING = "noop@internal"
 TRANSPORT, TO_HTTPS, MARKER = "stackyn-apps", "stackyn-to-https", "stackyn-marker"
 UNFORGED = "stackyn-unforged"
+ANSWER_URL = (
+    "http://stackyn.internal"  # of the redirect with which the marker and the confirmation routers answer
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,6 @@ def render_file(
     return RenderedFile(text, rendered.refused)
 
 
-def marker_answer(publication: PublicationId) -> str:
-    return f"http://stackyn.internal/{publication}"
-
-
-def upstream_answer(instance: int, publication: PublicationId) -> str:
-    return f"http://stackyn.internal/{validators.not_negative(instance)}/{publication}"
-
-
 def render(
     context: RenderContext, publication: PublicationId, routes: Sequence[RouteRow]
 ) -> DynamicConfiguration:
@@ -74,7 +69,11 @@ def render(
     upstreams, refused = assign_hosts(context, routes)
     routers: Section = dict(_markers(context))
     services: Section = {}
-    middlewares: Section = {MARKER: _redirect(marker_answer(publication)), UNFORGED: _without("Forwarded")}
+    middlewares: Section = {
+        MARKER: _redirect(f"{ANSWER_URL}/{publication}"),
+        # Traefik removes forged X-Forwarded-* itself, but not Forwarded (RFC 7239).
+        UNFORGED: {"headers": {"customRequestHeaders": {"Forwarded": ""}}},
+    }
     if context.https_port is not None:
         middlewares[TO_HTTPS] = {
             "redirectScheme": {
@@ -86,10 +85,12 @@ def render(
     if context.metrics_port is not None:
         routers[fallback.ANSWER] = fallback.router()
         middlewares.update(fallback.middlewares(context.allowed_origins))
-        services[fallback.SERVICE] = _service(fallback.server(context.metrics_port), passHostHeader=False)
+        url = validators.server_url(LOOPBACK, context.metrics_port)
+        services[fallback.SERVICE] = _service(url, passHostHeader=False)
     for upstream in upstreams:
         services[upstream.key] = _service(upstream.url)
-        middlewares[_confirmation(upstream)] = _redirect(upstream_answer(upstream.instance, publication))
+        instance = validators.not_negative(upstream.instance)
+        middlewares[_confirmation(upstream)] = _redirect(f"{ANSWER_URL}/{instance}/{publication}")
         middlewares.update(_holds(context, upstream))
         routers.update(_routers(context, upstream))
     http = {
@@ -179,11 +180,6 @@ def _confirmation(upstream: Upstream) -> str:
 
 def _redirect(location: str) -> Section:
     return {"redirectRegex": {"regex": "^.+$", "replacement": location}}
-
-
-def _without(header: str) -> Section:
-    """Remove a request header. Traefik removes forged X-Forwarded-* itself, but not Forwarded (RFC 7239)."""
-    return {"headers": {"customRequestHeaders": {header: ""}}}
 
 
 def _service(url: str, **more: bool) -> Section:

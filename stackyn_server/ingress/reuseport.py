@@ -62,9 +62,8 @@ class ReuseportGroup:
         code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
         buffer = ctypes.create_string_buffer(code, len(code))
         sock_fprog = struct.pack("@HP", len(program), ctypes.addressof(buffer))
-        with (
-            ExitStack() as stack
-        ):  # a copy that stayed open would keep listening without a process that accepts
+        # A copy that stayed open would keep listening without a process that accepts.
+        with ExitStack() as stack:
             listeners = [stack.enter_context(_copy(*descriptor)) for descriptor in self._descriptors()]
             if not listeners:
                 raise ProcessLookupError(f"process {self.pid} listens on none of the ports")

@@ -60,7 +60,7 @@ class RouteFile:
             if self._written is not None and self._written[0] > publication:
                 staged.unlink(missing_ok=True)
                 return
-            digest = _digest(staged)
+            digest = hashlib.sha256(staged.read_bytes()).digest()
             os.rename(staged, self.path)
             _sync_directory(self.path.parent)
             self._written = (publication, digest)
@@ -85,11 +85,6 @@ class RouteFile:
         """Remove the staged files of a server that ended between writing and renaming."""
         for staged in self._staging.glob(f".{self.path.name}.*.tmp"):
             staged.unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _sync_directory(path: Path) -> None:

@@ -59,7 +59,7 @@ def _arguments(configuration: StaticConfiguration) -> Iterator[str]:
         yield f"metrics.prometheus.entrypoint={METRICS}"
         yield "metrics.prometheus.addserviceslabels=true"
         yield "metrics.prometheus.addentrypointslabels=false"
-        yield from fallback.arguments()
+        yield f"experimental.localplugins.{fallback.PLUGIN}.modulename={fallback.MODULE}"
     if resolver_name(configuration.settings):
         yield from _acme(configuration.settings, directory)
 

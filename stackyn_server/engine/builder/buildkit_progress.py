@@ -130,9 +130,8 @@ class BuildkitProgress:
 
     def _line(self, line: bytes) -> Iterator[str]:
         if line.startswith(b"{"):
-            with suppress(
-                ValueError, TypeError, AttributeError, RecursionError
-            ):  # such a line is not BuildKit's
+            # Such a line is not BuildKit's.
+            with suppress(ValueError, TypeError, AttributeError, RecursionError):
                 yield from self._record(json.loads(line))
         elif line.strip() and len(self._messages) < _MESSAGE_LINES:
             text = without_variables(clean(line.decode("utf-8", "replace")))
@@ -207,8 +206,7 @@ class BuildkitProgress:
             yield line
 
     def _warning(self, warning: Mapping[str, Any]) -> Iterator[str]:
-        short = clean(_decoded(warning.get("short")).decode("utf-8", "replace"))
-        if short:
+        if short := clean(_decoded(warning.get("short")).decode("utf-8", "replace")):
             yield f"Warning: {short}"
 
 

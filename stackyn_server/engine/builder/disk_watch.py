@@ -84,7 +84,7 @@ async def _watch(folder: Path, limits: DiskLimits, earlier_files: DiskUsage, pau
     """Raise `DeploymentFailed` when a limit is passed. Never returns."""
     most = DiskUsage(limits.disk_mb * _MEBIBYTE + earlier_files.bytes, limits.max_files + earlier_files.files)
     then = await asyncio.to_thread(_free, folder)
-    counted, counted_at, took, rested_at = DiskUsage(0, 0), -math.inf, 0.0, -math.inf
+    counted, counted_at, took, rested_at = NOTHING, -math.inf, 0.0, -math.inf
     while True:
         now = await asyncio.to_thread(_free, folder)
         if now.bytes < limits.free_disk_mb * _MEBIBYTE or now.files < limits.free_files:

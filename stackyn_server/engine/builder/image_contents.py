@@ -24,9 +24,8 @@ _CONFIG_TYPES = frozenset({CONFIG_TYPE, "application/vnd.docker.container.image.
 _MOST_LAYERS = 127  # of the engine's overlay
 _INDEX_BYTES = 64 * 1024
 _MANIFEST_BYTES = 256 * 1024
-_CONFIG_BYTES = (
-    4 * 1024 * 1024
-)  # labels, environment and ports, and the history of the commands that set them
+# Labels, environment and ports, and the history of the commands that set them.
+_CONFIG_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,9 @@ def _layers(
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("mediaType") not in _LAYER_TYPES:
             raise malformed("a layer is compressed, or of an unknown kind")
-        layer = _layer(_digest(entry), built, base)
+        digest = _digest(entry)
+        owner = _owner(digest, built, base)
+        layer = Layer(digest, *owner.blob(digest), is_from_base=owner is base)
         total += layer.size
         if total > limits.image_bytes:
             raise ImageRefused(
@@ -157,11 +158,6 @@ def _layers(
         if not layer.is_from_base:
             count_members(layer.descriptor, layer.size, limits.layer_members)
         yield layer
-
-
-def _layer(digest: str, built: BuiltLayout, base: BuiltLayout) -> Layer:
-    owner = _owner(digest, built, base)
-    return Layer(digest, *owner.blob(digest), is_from_base=owner is base)
 
 
 def _owner(digest: str, built: BuiltLayout, base: BuiltLayout) -> BuiltLayout:

@@ -36,10 +36,8 @@ def count_members(descriptor: int, size: int, most: int) -> int:
             extended = True
             if kind == ord("x"):
                 next_size = _pax_size(os.pread(descriptor, data_bytes, at))
-            elif kind == ord(
-                "g"
-            ):  # a global header: Go ignores its size, and forgets that of an earlier header
-                next_size = None
+            elif kind == ord("g"):
+                next_size = None  # Go ignores a global header's size, and forgets that of an earlier header
         else:
             members += 1
             if next_size is not None:

@@ -22,7 +22,7 @@ from stackyn_server.engine.builder.registry_availability import RegistryAvailabi
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineUnavailable
-from stackyn_server.engine.labels import Role
+from stackyn_server.engine.labels import IMAGE_DEPLOYMENT, Role
 from tests.engine.building import context, fails, succeeds
 from tests.engine.effective_limits import read_limits
 from tests.engine.parts import eventually, processes_with, until
@@ -67,7 +67,8 @@ async def test_a_build_gives_its_image_the_name_that_is_asked_for(
     info = await images.inspect(engine, request.tag)
     assert info is not None and info.id == image
     assert info.exposed_ports == (8123,)
-    assert info.app == request.app and info.deployment == request.deployment
+    assert info.app == request.app
+    assert info.labels[IMAGE_DEPLOYMENT] == str(request.deployment)
     assert lines[0] == f"FROM {base_image}"
     assert lines[1].startswith("[stage-0 1/2] RUN --mount=type=secret")
     assert lines[2:4] == ["hello-from-step", "s3c"]
