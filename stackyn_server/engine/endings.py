@@ -1,4 +1,4 @@
-"""Tell whether a container ended by itself, or was ended from outside, through the engine.
+"""Decide whether a container ended by itself or a request to the engine ended it.
 
 An engine that shuts down ends all containers from outside, and still answers over open connections.
 """

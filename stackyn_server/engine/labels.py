@@ -99,7 +99,7 @@ class Labels:
         instance: InstanceId | None,
         role: Role = Role.APP,
     ) -> dict[str, str]:
-        """Return all keys: a container inherits a missing one from its image. `instance` None: it belongs to none."""
+        """Return all keys: a container inherits a missing one from its image. A release command has no `instance`."""
         return {
             INSTALLATION: self.installation,
             TENANT: str(tenant),

@@ -108,19 +108,19 @@ def _routers(context: RenderContext, upstream: Upstream) -> Iterator[tuple[str, 
     for entry_point in context.entry_points:
         name = validators.identifier(entry_point.name, "An entry point")
         redirected = context.https_port is not None and not entry_point.tls
-        before = [UNFORGED, *([TO_HTTPS] if redirected else holds)]
-        after_all = [fallback.MIDDLEWARE] if upstream.is_api and context.metrics_port is not None else []
+        first = [UNFORGED, *([TO_HTTPS] if redirected else holds)]
+        last = [fallback.MIDDLEWARE] if upstream.is_api and context.metrics_port is not None else []
         shared = {"entryPoints": [name], "service": upstream.key, **_router_tls(context, entry_point)}
         yield (
             f"{upstream.key}-{name}",
-            {"rule": rule, "priority": APP_PRIORITY, "middlewares": [*before, *after_all], **shared},
+            {"rule": rule, "priority": APP_PRIORITY, "middlewares": [*first, *last], **shared},
         )
         yield (
             f"confirm-{upstream.key}-{name}",
             {
                 "rule": f"({rule}) && Path(`{context.confirm_path}`)",
                 "priority": CONFIRM_PRIORITY,
-                "middlewares": [_confirmation(upstream), *before],
+                "middlewares": [_confirmation(upstream), *first],
                 **shared,
             },
         )

@@ -150,7 +150,7 @@ class TraefikIngress(Ingress):
         if old is None or not old.pid or max(listeners.values()) > 1:
             return None
         group = ReuseportGroup(old.pid, frozenset(listeners))
-        return group if await _try_to_steer(group.keep_on_old) else None
+        return group if await _attach_if_possible(group.keep_on_old) else None
 
     async def _wait_until_ready(
         self, listeners: Counter[int], group: ReuseportGroup | None, is_beside_old: bool
@@ -160,7 +160,7 @@ class TraefikIngress(Ingress):
         if group is not None:
             # Publication 0: the marker of any publication of this epoch confirms.
             await self._publisher.confirm(0, {}, source_address=CHECK_ADDRESS)
-            await _try_to_steer(group.move_to_new)
+            await _attach_if_possible(group.move_to_new)
 
     async def _wait_until_listening(self, listeners: Counter[int], is_beside_old: bool) -> None:
         """Return when each entry point has more listeners than `listeners`. Raises `NotConfirmed`."""
@@ -195,9 +195,9 @@ class TraefikIngress(Ingress):
         return pair != context.certificate
 
 
-async def _try_to_steer(steer: Callable[[], None]) -> bool:
+async def _attach_if_possible(attach: Callable[[], None]) -> bool:
     try:
-        await asyncio.to_thread(steer)
+        await asyncio.to_thread(attach)
     except OSError as error:  # an old kernel, or a proxy that has ended
         log.warning("ingress.unsteered", reason=str(error))
         return False

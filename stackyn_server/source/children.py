@@ -42,7 +42,7 @@ class ProcessLimits:
         # Bounds allocated memory, not mapped files.
         yield from (f"--data={self.memory_bytes}", "--core=0")
         if self.cpu_seconds is not None:
-            # At the soft limit the child gets SIGXCPU, which tells this end from a kill.
+            # At the soft limit the child gets SIGXCPU, which distinguishes the limit from a kill.
             yield f"--cpu={self.cpu_seconds}:{self.cpu_seconds + 1}"
         if self.file_bytes is not None:
             yield f"--fsize={self.file_bytes}"
@@ -73,7 +73,7 @@ class Child:
         return bytes(data)
 
     async def write(self, data: bytes) -> None:
-        """Send more input. A child that has ended does not get it; its exit code tells."""
+        """Send more input. Input for a child that has ended is dropped; its exit code shows that end."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError, ConnectionResetError):
             self.process.stdin.write(data)

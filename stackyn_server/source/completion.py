@@ -96,11 +96,11 @@ async def _add_below(directory: Path, path: str, commit: str) -> None:
         listing = await running.read(_LISTING_BYTES)
         await running.expect_success()
 
-    def moved() -> list[str]:
+    def lines_below() -> list[str]:
         lines = listing.decode("utf-8", "surrogateescape").split("\0")[:-1]
         return [f"{facts}\t{path}/{name}" for facts, _, name in (line.partition("\t") for line in lines)]
 
-    await _update_index(directory, await asyncio.to_thread(moved))
+    await _update_index(directory, await asyncio.to_thread(lines_below))
 
 
 async def _update_index(directory: Path, lines: list[str]) -> None:

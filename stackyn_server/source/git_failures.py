@@ -158,13 +158,13 @@ def no_such_branch(branch: str, branches: Sequence[str]) -> DeploymentFailed:
     """Explain a missing branch, naming up to ten that exist."""
     shown = ", ".join(branches[:BRANCHES_SHOWN])
     more = f" and {len(branches) - BRANCHES_SHOWN} more" if len(branches) > BRANCHES_SHOWN else ""
-    there = f"The repository has: {shown}{more}." if branches else "The repository has no branches."
+    existing = f"The repository has: {shown}{more}." if branches else "The repository has no branches."
     return DeploymentFailed.of(
         FailureCode.REF_NOT_FOUND,
         f"The repository has no branch or tag {branch}."
         if branch != "HEAD"
         else "The repository does not say which of its branches is the default.",
-        f"{there} Change the app's branch, or push it.",
+        f"{existing} Change the app's branch, or push it.",
     )
 
 

@@ -91,10 +91,10 @@ class Remote:
                         return
             raise await self._failure(failed) from failed
 
-    async def _fetch(self, what: str, into: str) -> None:
+    async def _fetch(self, revision: str, into: str) -> None:
         options = ["--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
         options += ["--no-auto-maintenance", "--refmap="]
-        await self._run(["fetch", *options], f"+{what}:{into}")
+        await self._run(["fetch", *options], f"+{revision}:{into}")
 
     async def _references(self, *patterns: str) -> refs.RemoteRefs:
         try:

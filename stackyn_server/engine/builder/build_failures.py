@@ -117,22 +117,22 @@ def disk_full(evidence: str = "") -> DeploymentFailed:
 def _step_failed(
     problem: BuildkitError, progress: BuildkitProgress, printed: Sequence[Line]
 ) -> DeploymentFailed:
-    ended = f"The build failed in {step_of(problem, progress)} (exit code {problem.exit_code})."
+    sentence = f"The build failed in {step_of(problem, progress)} (exit code {problem.exit_code})."
     if diagnosis := diagnose(printed, FailedStep.BUILD, problem.exit_code):
-        return _diagnosed(diagnosis, ended)
+        return _diagnosed(diagnosis, sentence)
     return DeploymentFailed.of(
         FailureCode.BUILD_FAILED,
-        ended,
+        sentence,
         "The lines below say why. Repair it, push and deploy again.",
         error_excerpt(printed),
     )
 
 
-def _diagnosed(diagnosis: Diagnosis, ended: str) -> DeploymentFailed:
+def _diagnosed(diagnosis: Diagnosis, sentence: str) -> DeploymentFailed:
     if diagnosis.kind.build_code is FailureCode.BUILD_DISK:
         return disk_full(diagnosis.evidence)
     return DeploymentFailed.of(
-        diagnosis.kind.build_code, f"{diagnosis.message} {ended}", diagnosis.hint, diagnosis.evidence
+        diagnosis.kind.build_code, f"{diagnosis.message} {sentence}", diagnosis.hint, diagnosis.evidence
     )
 
 
@@ -160,12 +160,12 @@ def _without_exit_code(
             "Repair what is named below, then deploy again.",
             excerpt,
         )
-    ended = f"The build failed in {step_of(problem, progress)}."
+    sentence = f"The build failed in {step_of(problem, progress)}."
     if diagnosis := diagnose(transcript_of(excerpt).lines(), FailedStep.BUILD):
-        return _diagnosed(diagnosis, ended)
+        return _diagnosed(diagnosis, sentence)
     return DeploymentFailed.of(
         FailureCode.BUILD_FAILED,
-        ended,
+        sentence,
         "The lines below say why. Repair it, push and deploy again.",
         "\n".join([error_excerpt(progress.printed), excerpt]).strip("\n"),
     )

@@ -14,8 +14,8 @@ class BuildLogWriter:
     def __init__(self, progress: BuildkitProgress, write_line: Callable[[str], None]) -> None:
         self._progress = progress
         self._write_line = write_line
-        self._pace = LoopPacer()
-        self._pace.stop()
+        self._pacer = LoopPacer()
+        self._pacer.stop()
 
     async def feed(self, piece: bytes) -> None:
         await self._write(self._progress.feed(piece))
@@ -25,8 +25,8 @@ class BuildLogWriter:
         await self._write(self._progress.finish())
 
     async def _write(self, lines: Iterable[str]) -> None:
-        self._pace.start()
+        self._pacer.start()
         for line in lines:
             self._write_line(line)
-            await self._pace.pause_if_due()
-        self._pace.stop()
+            await self._pacer.pause_if_due()
+        self._pacer.stop()

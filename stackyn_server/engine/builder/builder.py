@@ -67,7 +67,7 @@ class Builder:
         self._sizes: dict[Cache, int] = {}
         self._dropping: dict[asyncio.Task[None], UserId] = {}
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], say: WriteLine) -> str:
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], write_line: WriteLine) -> str:
         """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
 
         Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID) with the last
@@ -80,8 +80,8 @@ class Builder:
             base_images = await asyncio.to_thread(BaseImages.read, self._settings.images.directory)
             await firewall.restrict_builds(self._engine, self._settings.builds.allowed_private)
             async with self._cache(request) as cache:
-                await self._run(request, base_images, cache, context, say)
-                return await self._take(request, base_images, cache)
+                await self._run(request, base_images, cache, context, write_line)
+                return await self._transfer(request, base_images, cache)
 
     async def build_inputs(self) -> tuple[Mapping[str, str], str]:
         """Return what builds depend on besides their own files: the digests of the base images by name, and the id of
@@ -191,11 +191,11 @@ class Builder:
         base_images: BaseImages,
         cache: Cache,
         context: AsyncIterator[bytes],
-        say: WriteLine,
+        write_line: WriteLine,
     ) -> None:
         has_registry = await self._registry.is_reachable()
         if request.syntax and uses_built_in_frontend(request.syntax, has_registry=has_registry):
-            say(
+            write_line(
                 f"No registry can be reached: instead of {request.syntax} the builder's own reads the Dockerfile."
             )
         buildctl_arguments = arguments(request, base_images.digests, has_registry=has_registry)
@@ -205,7 +205,7 @@ class Builder:
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
         control = control_tar(buildctl_arguments, configuration, request)
         progress = BuildkitProgress()
-        log_writer = BuildLogWriter(progress, say)
+        log_writer = BuildLogWriter(progress, write_line)
         limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
         pause = partial(builder_container.paused, self._engine, request.deployment)
         no_limit = DiskUsage(sys.maxsize, sys.maxsize)
@@ -222,22 +222,22 @@ class Builder:
             raise
         await log_writer.finish()
         if ended.exit_code != 0:
-            raise await self._explained(ended, progress, cache, say)
+            raise await self._explained(ended, progress, cache, write_line)
 
     async def _explained(
-        self, ended: BuilderExit, progress: BuildkitProgress, cache: Cache, say: WriteLine
+        self, ended: BuilderExit, progress: BuildkitProgress, cache: Cache, write_line: WriteLine
     ) -> Exception:
         if is_cache_damaged(progress):
             log.warning("cache.damaged", cache=cache.name, problem=progress.problem)
             return _CacheUnusable(cache_damaged())
         for line in log_ending(progress):
-            say(line)
+            write_line(line)
         error = await asyncio.to_thread(failure_of, ended, progress, self._settings.builds.allowed_private)
         if ended.exit_code == NO_DAEMON:
             return _CacheUnusable(error)
         return error
 
-    async def _take(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
+    async def _transfer(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
         builds = self._settings.builds
         async with self._pulls.pulling():
             transferred = await transfer_image(

@@ -95,7 +95,7 @@ async def _exchange(
 
 
 async def _send(attached: Attached, control: bytes, context: AsyncIterator[bytes]) -> None:
-    """Send all input. A container that ends before it has read everything raises no error here: its exit code tells."""
+    """Send all input. A container that ends too early raises no error here: its exit code shows the failure."""
     try:
         await _write(attached, control)
         async for piece in context:

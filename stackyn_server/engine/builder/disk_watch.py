@@ -83,30 +83,30 @@ async def run_within_limits(
 async def _watch(folder: Path, limits: DiskLimits, earlier_files: DiskUsage, pause: Pause) -> None:
     """Raise `DeploymentFailed` when a limit is passed. Never returns."""
     most = DiskUsage(limits.disk_mb * _MEBIBYTE + earlier_files.bytes, limits.max_files + earlier_files.files)
-    then = await asyncio.to_thread(_free, folder)
-    counted, counted_at, took, rested_at = NOTHING, -math.inf, 0.0, -math.inf
+    free_before = await asyncio.to_thread(_free, folder)
+    counted, counted_at, count_seconds, rested_at = NOTHING, -math.inf, 0.0, -math.inf
     while True:
-        now = await asyncio.to_thread(_free, folder)
-        if now.bytes < limits.free_disk_mb * _MEBIBYTE or now.files < limits.free_files:
+        free_now = await asyncio.to_thread(_free, folder)
+        if free_now.bytes < limits.free_disk_mb * _MEBIBYTE or free_now.files < limits.free_files:
             raise disk_full()
         may_have_passed = (
-            counted.bytes + then.bytes - now.bytes > most.bytes
-            or counted.files + then.files - now.files > most.files
+            counted.bytes + free_before.bytes - free_now.bytes > most.bytes
+            or counted.files + free_before.files - free_now.files > most.files
         )
         began_at = time.monotonic()
-        is_due = began_at - counted_at > max(COUNT_SECONDS, _RUNS_PER_COUNT * took)
+        is_due = began_at - counted_at > max(COUNT_SECONDS, _RUNS_PER_COUNT * count_seconds)
         if is_due or (may_have_passed and began_at >= rested_at):
             is_first = counted_at == -math.inf  # the build has written nothing yet
             async with nullcontext() if is_first else pause():
-                then = await asyncio.to_thread(_free, folder)
+                free_before = await asyncio.to_thread(_free, folder)
                 counted = await asyncio.to_thread(measure_folders, [folder], most)
                 if counted.bytes > most.bytes or counted.files > most.files:
                     log.info("build.disk_limit", bytes=counted.bytes, files=counted.files)
                     raise _too_large(limits, by_files=counted.bytes <= most.bytes)
             counted_at = time.monotonic()
-            took = counted_at - began_at
+            count_seconds = counted_at - began_at
             # When other programs filled the disk, counting must not keep a processor busy.
-            rested_at = counted_at + (took if may_have_passed else 0.0)
+            rested_at = counted_at + (count_seconds if may_have_passed else 0.0)
         await asyncio.sleep(LOOK_SECONDS)
 
 

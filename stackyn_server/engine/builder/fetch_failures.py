@@ -49,7 +49,7 @@ _CLOSED = (
 
 
 def is_fetch(problem_text: str) -> bool:
-    """Say whether the builder failed while it fetched something."""
+    """Return whether the builder failed while it fetched something."""
     return _FETCHING.search(problem_text) is not None
 
 

@@ -60,13 +60,13 @@ async def transfer_image(
     """
     with ExitStack() as files:
         contents = await asyncio.to_thread(_open, files, out, base_images, labels, limits)
-        async with serve(contents) as endpoint:
-            await _pull(engine, endpoint, contents)
-        image = await _name(engine, endpoint, contents, labels, tag)
+        async with serve(contents) as registry:
+            await _pull(engine, registry, contents)
+        image = await _name(engine, registry, contents, labels, tag)
     size = sum(layer.size for layer in contents.layers)
-    taken = TransferredImage(image, size, sum(endpoint.sent.values()))
-    log.info("image.taken", image=image, size_bytes=size, moved_bytes=taken.moved_bytes)
-    return taken
+    transferred = TransferredImage(image, size, sum(registry.sent.values()))
+    log.info("image.taken", image=image, size_bytes=size, moved_bytes=transferred.moved_bytes)
+    return transferred
 
 
 def _open(
@@ -77,18 +77,18 @@ def _open(
     return read_contents(built, base, labels, machine_architecture(), limits)
 
 
-async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
+async def _pull(engine: Engine, registry: LoopbackRegistry, contents: ImageContents) -> None:
     """Let the engine pull the image.
 
     With containerd's store, a cancellation makes the pull fail before the connection is closed: when the client of a
     pull goes away, that store keeps the fetched layers for 8 hours (28.5).
     """
-    pulling = asyncio.create_task(_fetch(engine, endpoint, contents), name="image.pull")
+    pulling = asyncio.create_task(_fetch(engine, registry, contents), name="image.pull")
     try:
         await asyncio.shield(pulling)
     except asyncio.CancelledError:
         if engine.facts.has_containerd_store:
-            endpoint.is_over = True
+            registry.is_over = True
             await asyncio.wait([pulling], timeout=FAILING_SECONDS)
         raise
     finally:
@@ -96,34 +96,34 @@ async def _pull(engine: Engine, endpoint: LoopbackRegistry, contents: ImageConte
         await asyncio.gather(pulling, return_exceptions=True)
 
 
-async def _fetch(engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents) -> None:
-    parameters = {"fromImage": endpoint.repository, "tag": contents.manifest_digest}
+async def _fetch(engine: Engine, registry: LoopbackRegistry, contents: ImageContents) -> None:
+    parameters = {"fromImage": registry.repository, "tag": contents.manifest_digest}
     try:
         async with engine.stream("POST", "images/create", params=parameters) as stream:
             async for record in stream.json_lines():
                 if (error := record.get("error")) is not None:
-                    raise _failure(str(error), endpoint)
+                    raise _failure(str(error), registry)
     except EngineRefused as refused:
-        raise _failure(refused.reason, endpoint) from refused
+        raise _failure(refused.reason, registry) from refused
 
 
-def _failure(text: str, endpoint: LoopbackRegistry) -> DeploymentFailed:
+def _failure(text: str, registry: LoopbackRegistry) -> DeploymentFailed:
     if _DISK.search(text):
         return DeploymentFailed.of(
             FailureCode.BUILD_DISK,
             "The image did not fit on the server's disk.",
             "Make the image smaller, or tell the operator that the disk is full.",
         )
-    if endpoint.broken or _UNPACKING.search(text):
+    if registry.broken or _UNPACKING.search(text):
         return malformed(f"the engine: {text}")
     return EngineUnavailable(text)
 
 
 async def _name(
-    engine: Engine, endpoint: LoopbackRegistry, contents: ImageContents, labels: Mapping[str, str], tag: str
+    engine: Engine, registry: LoopbackRegistry, contents: ImageContents, labels: Mapping[str, str], tag: str
 ) -> str:
     """Verify that the engine has the image that was served, tag it, and remove the name of the pull."""
-    pulled = f"{endpoint.repository}@{contents.manifest_digest}"
+    pulled = f"{registry.repository}@{contents.manifest_digest}"
     image: dict[str, Any] | None = await engine.ask_or_none(engine.docker.images.inspect(pulled))
     if image is None or not _is_ours(image, contents, labels):
         raise EngineUnavailable("the engine has another image than the one that was served")

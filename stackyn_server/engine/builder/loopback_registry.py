@@ -42,10 +42,10 @@ class LoopbackRegistry:
 async def serve(contents: ImageContents) -> AsyncIterator[LoopbackRegistry]:
     """Serve the image until the block is left."""
     token = secrets.token_hex(16)
-    endpoint = LoopbackRegistry()
+    registry = LoopbackRegistry()
     application = web.Application()
     application.router.add_get(
-        "/v2/{path:.*}", _RequestHandler(contents, f"{token}/{_REPOSITORY}", endpoint).answer
+        "/v2/{path:.*}", _RequestHandler(contents, f"{token}/{_REPOSITORY}", registry).answer
     )
     # The engine tries TLS first, which aiohttp would log as an error.
     quiet = logging.getLogger(f"{__name__}.quiet")
@@ -57,8 +57,8 @@ async def serve(contents: ImageContents) -> AsyncIterator[LoopbackRegistry]:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         _, port = runner.addresses[0][:2]
-        endpoint.repository = f"127.0.0.1:{port}/{token}/{_REPOSITORY}"
-        yield endpoint
+        registry.repository = f"127.0.0.1:{port}/{token}/{_REPOSITORY}"
+        yield registry
     finally:
         await runner.cleanup()
 
@@ -66,8 +66,8 @@ async def serve(contents: ImageContents) -> AsyncIterator[LoopbackRegistry]:
 class _RequestHandler:
     """Answers requests by the part of the path after `/v2/`."""
 
-    def __init__(self, contents: ImageContents, repository: str, endpoint: LoopbackRegistry) -> None:
-        self._endpoint = endpoint
+    def __init__(self, contents: ImageContents, repository: str, registry: LoopbackRegistry) -> None:
+        self._registry = registry
         self._documents = {
             "": (b"{}", "application/json"),  # the check of the protocol version
             f"{repository}/manifests/{contents.manifest_digest}": (contents.manifest, MANIFEST_TYPE),
@@ -76,7 +76,7 @@ class _RequestHandler:
         self._layers = {f"{repository}/blobs/{layer.digest}": layer for layer in contents.layers}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        if self._endpoint.is_over:
+        if self._registry.is_over:
             raise web.HTTPNotFound
         path = request.match_info["path"]
         if (document := self._documents.get(path)) is not None:
@@ -96,13 +96,13 @@ class _RequestHandler:
             return response
         content, at = hashlib.sha256(), 0
         while piece := await asyncio.to_thread(read_piece, layer, at, content):
-            if self._endpoint.is_over:
+            if self._registry.is_over:
                 raise ConnectionAbortedError
             at += len(piece)
             await response.write(piece)
-        self._endpoint.sent[layer.digest] = at
+        self._registry.sent[layer.digest] = at
         if f"sha256:{content.hexdigest()}" != layer.digest:
-            self._endpoint.broken.add(layer.digest)
+            self._registry.broken.add(layer.digest)
         await response.write_eof()
         return response
 
