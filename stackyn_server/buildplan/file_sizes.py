@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -53,10 +53,8 @@ def file_too_large(path: str) -> DeploymentFailed:
     """Explain a file that is larger than its kind may be."""
     size = bytes_allowed(path)
     limit = f"{size // _MIB} MiB" if size >= _MIB else f"{size // _KIB} KiB"
-    return DeploymentFailed(
-        Failure(
-            FailureCode.SOURCE_TOO_LARGE,
-            f"The file {path} is larger than {limit}, too large to be read for the build plan.",
-            "Make it smaller, then deploy again.",
-        )
+    return DeploymentFailed.of(
+        FailureCode.SOURCE_TOO_LARGE,
+        f"The file {path} is larger than {limit}, too large to be read for the build plan.",
+        "Make it smaller, then deploy again.",
     )

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from stackyn_server.buildplan.build_plan import DeploymentSettings
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Cause
-from stackyn_server.domain.failures import Failure, FailureCode, TransientFailure
+from stackyn_server.domain.failures import FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.ports import expected_port
 from stackyn_server.domain.seats import address_of, bridge_of
@@ -76,12 +76,10 @@ async def ensure_candidate(
 
 
 def _no_slot() -> TransientFailure:
-    return TransientFailure(
-        Failure(
-            FailureCode.SWITCH_FAILED,
-            "The previous release is still finishing its requests.",
-            "Deploy again in a moment.",
-        )
+    return TransientFailure.of(
+        FailureCode.SWITCH_FAILED,
+        "The previous release is still finishing its requests.",
+        "Deploy again in a moment.",
     )
 
 

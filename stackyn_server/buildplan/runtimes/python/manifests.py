@@ -15,7 +15,7 @@ from stackyn_server.buildplan.formats.toml import parse_toml
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
 from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
-from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode
+from stackyn_server.domain.failures import DeploymentFailed, FailureCode
 
 # Requirements files in order of preference: those for production before shared ones.
 REQUIREMENTS = (
@@ -196,12 +196,10 @@ def _requirement_lines(project: Project, path: str) -> Iterator[str]:
 
 
 def _too_many_lines(path: str) -> DeploymentFailed:
-    return DeploymentFailed(
-        Failure(
-            FailureCode.SOURCE_TOO_LARGE,
-            f"{path} and the files that it names have more than {_MOST_LINES:,} requirements.",
-            "Make them shorter, then deploy again.",
-        )
+    return DeploymentFailed.of(
+        FailureCode.SOURCE_TOO_LARGE,
+        f"{path} and the files that it names have more than {_MOST_LINES:,} requirements.",
+        "Make them shorter, then deploy again.",
     )
 
 
