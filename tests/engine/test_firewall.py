@@ -8,10 +8,13 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
+from stackyn_server import config
 from stackyn_server.engine import containers, firewall
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
+from stackyn_server.reconcile.network_guard import close_networks
 from tests.clean_up import remove_firewall_rules
 from tests.engine.parts import run_inside, until_answers
 
@@ -91,10 +94,11 @@ async def test_missing_right_to_change_rules_warns_the_operator(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
-    state = await firewall.restrict_apps(engine, [80])
+    with capture_logs() as log:
+        await close_networks(config.Settings(network=engine.network), engine)
 
-    assert not state.is_active
-    assert "Containers can reach services of this host" in state.warning
+    (reason,) = [entry["reason"] for entry in log if entry["event"] == "host.open_to_containers"]
+    assert reason.startswith("Containers can reach services of this host: ")
 
 
 def _iptables(*arguments: str) -> str:
