@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from stackyn_server.buildplan.build_plan import BuildPlan
@@ -45,7 +46,7 @@ async def archive(
 
     Raises `TransientFailure` when the copy can't be read, `DeploymentFailed` and `ReaderDied` as `reader.plan` does.
     """
-    request = json.dumps((await _request(directory, sha, plan, root, prefix)).as_json()).encode("ascii")
+    request = json.dumps(asdict(await _request(directory, sha, plan, root, prefix))).encode("ascii")
     arguments = ["archive", "--format=tar", sha, *(["--", root] if root else [])]
     read_end, write_end = os.pipe()
     with suppress(PermissionError):  # the user may have reached the limit on pipe memory

@@ -1,8 +1,8 @@
 """Docker's ignore rules, which are not git's: patterns are anchored at the context's root, the last match wins.
 
-The rules are those of moby/patternmatcher (`MatchesUsingParentResults`) and its `ignorefile` reader. There the
-regular expressions run in linear time; Python's do not, and both patterns and paths are a tenant's. So all patterns
-together are one bit-parallel automaton: a bit is a place in a pattern, and a character moves all of them at once.
+The rules are those of moby/patternmatcher (`MatchesUsingParentResults`) and its `ignorefile` reader. Go's regular
+expressions run in linear time; Python's do not, and a tenant writes both patterns and paths. So all patterns together
+are one bit-parallel automaton: a bit is a place in a pattern, and a character moves all bits at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 
@@ -19,7 +19,7 @@ class _StateKind(Enum):
     RUN = auto()  # `*`: any characters but a slash
     REST = auto()  # `**` at the end: any characters
     ENTER = auto()  # `**` elsewhere: nothing, or anything up to a slash …
-    INSIDE = auto()  # … whose characters are eaten here
+    INSIDE = auto()  # … of which this state takes the characters
     ACCEPT = auto()
 
 
@@ -29,55 +29,46 @@ class _State:
     character: str = ""
     one_of: re.Pattern[str] | None = None
 
-    def takes(self, character: str) -> bool:
-        """For one of a set."""
-        return self.one_of is not None and self.one_of.fullmatch(character) is not None
-
 
 _NOT_SLASH = re.compile(r"[^/]", re.DOTALL)
 
 
-@dataclass(slots=True)
 class IgnoreRules:
-    """A compiled list of patterns; a `!` in front of one takes back what matched before it.
+    """A compiled list of patterns; a `!` in front of a pattern takes back what earlier patterns matched.
 
-    Quickest when it is asked in the order of a walk through the folders: what is known of the last path's folders is
-    used for the next one.
+    Asking is quickest in the order of a walk through the folders: the states of the last path's folders are used again
+    for the next path.
     """
 
-    patterns: tuple[str, ...]
-    _states: list[_State] = field(default_factory=list)
-    _masks: dict[_StateKind, int] = field(default_factory=dict)
-    _start: int = 0
-    _negated: dict[int, bool] = field(default_factory=dict)
-    _literals: dict[str, list[int]] = field(default_factory=dict)
-    _classes: list[int] = field(default_factory=list)
-    _takers: dict[str, int] = field(default_factory=dict)
-    _trail: list[tuple[str, int, int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        states: list[_State] = []
         starts = []
-        for pattern in self.patterns:
+        self._negated: dict[int, bool] = {}
+        for pattern in patterns:
             negated, text = pattern.startswith("!"), _clean(pattern.removeprefix("!"))
             if not text:
                 continue
-            starts.append(len(self._states))
-            self._states += _states(text)
-            self._negated[len(self._states)] = negated
-            self._states.append(_State(_StateKind.ACCEPT))
+            starts.append(len(states))
+            states += _states(text)
+            self._negated[len(states)] = negated
+            states.append(_State(_StateKind.ACCEPT))
         by_kind: dict[_StateKind, list[int]] = {kind: [] for kind in _StateKind}
-        for bit, state in enumerate(self._states):
+        self._literals: dict[str, list[int]] = {}
+        self._classes: list[tuple[int, re.Pattern[str]]] = []
+        for bit, state in enumerate(states):
             by_kind[state.kind].append(bit)
             if state.one_of is not None:
-                self._classes.append(bit)
+                self._classes.append((bit, state.one_of))
             elif state.kind is _StateKind.ONE:
                 self._literals.setdefault(state.character, []).append(bit)
         self._masks = {kind: _mask(bits) for kind, bits in by_kind.items()}
         self._start = self._skip(_mask(starts))
+        self._takers: dict[str, int] = {}
+        self._trail: list[tuple[str, int, int]] = []
 
     def excludes(self, path: str) -> bool:
-        """True when `path` (relative, `/` between members) is left out, by itself or by one of its parents."""
-        if not self._states:
+        """True when the patterns leave out `path` (relative, `/` between members) or one of its parents."""
+        if not self._negated:
             return False
         *folders, name = path.split("/")
         state, accepted = self._enter(folders)
@@ -86,11 +77,8 @@ class IgnoreRules:
         return accepted != 0 and not self._negated[accepted.bit_length() - 1]
 
     def _enter(self, folders: list[str]) -> tuple[int, int]:
-        """Return the state behind the last slash, and what has accepted one of the folders."""
-        pairs = zip(folders, self._trail, strict=False)
-        depth = next((number for number, (name, entered) in enumerate(pairs) if name != entered[0]), None)
-        if depth is None:
-            depth = min(len(folders), len(self._trail))
+        """Return the state after the last slash, and the bits of the patterns that match one of the folders."""
+        depth = len(posixpath.commonprefix([folders, [name for name, _, _ in self._trail]]))
         del self._trail[depth:]
         _, state, accepted = self._trail[-1] if self._trail else ("", self._start, 0)
         for name in folders[depth:]:
@@ -119,7 +107,7 @@ class IgnoreRules:
         return self._skip(taken)
 
     def _skip(self, state: int) -> int:
-        """Add the places that are reached without a character: behind a `*`, and behind a `**` that takes nothing."""
+        """Add the places that are reached without a character: after a `*`, and after a `**` that takes nothing."""
         single = self._masks[_StateKind.RUN] | self._masks[_StateKind.REST]
         double = self._masks[_StateKind.ENTER]
         while True:
@@ -131,14 +119,14 @@ class IgnoreRules:
     def _taking(self, character: str) -> int:
         mask = self._takers.get(character)
         if mask is None:
-            classes = [bit for bit in self._classes if self._states[bit].takes(character)]
+            classes = [bit for bit, one_of in self._classes if one_of.fullmatch(character)]
             mask = _mask([*self._literals.get(character, ()), *classes])
             self._takers[character] = mask
         return mask
 
 
 def _mask(bits: Iterable[int]) -> int:
-    """Set these bits; one after the other would copy the whole number for each."""
+    """Return the number with these bits set. Setting one bit of an `int` at a time would copy it for each."""
     data = bytearray()
     for bit in bits:
         if bit >> 3 >= len(data):

@@ -7,8 +7,8 @@ own, straight from git. On standard error, a JSON list of sentences about what i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, BinaryIO
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from stackyn_server.buildplan.child.exits import CutOff
 from stackyn_server.buildplan.context.dockerignore import IgnoreRules, parse
@@ -33,9 +33,6 @@ class ContextRequest:
     keep: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def filter_context(request: BinaryIO, archive: BinaryIO, outgoing: BinaryIO, report: BinaryIO) -> None:
