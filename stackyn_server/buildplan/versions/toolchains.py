@@ -15,23 +15,26 @@ _TITLES = {"base": "Debian", "node": "Node", "php": "PHP", "dotnet": ".NET", "cp
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
-    """An image that a generated Dockerfile begins with. `tool` and `version` say from what it is made."""
+    """An image that a generated Dockerfile begins with: `<repository>:<version>`."""
 
     name: str
-    tool: str
-    version: str
+
+    @property
+    def version(self) -> str:
+        return self.name.rpartition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolBaseImages:
     """The base images of one tool: `<repository>:<version>`.
 
-    `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for none,
-    and where it is among those that are asked for; those of `seldom` only where no other is. With `has_all_patches`,
-    each patch of a line can be had by its number, as with official images; else those of `releases` can, and a line has
-    one, whatever its number: that of `release_of_line`, where it is known. With `has_build_image`, there is also
-    `<repository>:<version>-build` with compilers and the usual headers on top. What compilers make runs without them:
-    `runs_on` names the image for that by version, with the same libraries of the system.
+    `versions` are release lines (`3.13`, `22`) or full versions. `default` is taken where the project asks for no
+    version, and where its requirement allows the default; a version of `seldom` only where no other one is allowed.
+    With `has_all_patches`, each patch release has an image of its number, as with official images. Without, only
+    `releases` have one, and the image of a line holds the release that `release_of_line` names, where that is known.
+    With `has_build_image`, there is also `<repository>:<version>-build` with compilers and the usual headers on top.
+    A compiled program runs without its compiler: `runs_on` names, by version, the image that it runs in, which has the
+    same libraries of the system.
     """
 
     repository: str
@@ -47,6 +50,14 @@ class ToolBaseImages:
     def image(self, version: str) -> str:
         return f"{self.repository}:{version}"
 
+    def choice(self, version: str, line: str, reason: str) -> ImageChoice:
+        """Return the images of a version of a release line."""
+        image = BaseImage(self.image(version))
+        if line in self.runs_on:
+            return ImageChoice(BaseImage(self.runs_on[line]), image, reason)
+        build_image = BaseImage(self.image(f"{version}-build")) if self.has_build_image else None
+        return ImageChoice(image, build_image, reason)
+
 
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
@@ -61,22 +72,13 @@ class ImageChoice:
 class Toolchains:
     """The catalogue: tool to its base images. `source` is where they come from, `registry` or `local`.
 
-    What is `pinned` wins over what a project asks for, and what is `hinted` does where there is such a version.
+    A `pinned` version wins over the version that a project asks for; a `hinted` one wins where this server has it.
     """
 
     tools: Mapping[str, ToolBaseImages]
     source: str = "local"
     pinned: Mapping[str, VersionRequest] = field(default_factory=dict)
     hinted: Mapping[str, VersionRequest] = field(default_factory=dict)
-
-    @classmethod
-    def of_images(cls, **images: str) -> Self:
-        """Return a catalogue with one version of each tool, from `python="stackyn/python:3.11"`."""
-        tools = {}
-        for tool, image in images.items():
-            repository, _, version = image.rpartition(":")
-            tools[tool] = ToolBaseImages(repository, (version,), version)
-        return cls(tools)
 
     def with_pinned(self, tool: str, requested: VersionRequest) -> Toolchains:
         """Return the same catalogue, in which the owner's version of a tool wins over what a project asks for."""
@@ -87,9 +89,9 @@ class Toolchains:
         return replace(self, hinted={**self.hinted, tool: requested})
 
     def choose(self, tool: str, requested: VersionRequest | None = None) -> ImageChoice:
-        """Return the base image for what a project asks for.
+        """Return the base images of a tool for the version that a project asks for.
 
-        Raises `DeploymentFailed` with VERSION_UNAVAILABLE, naming what is asked for and what there is.
+        Raises `DeploymentFailed` with VERSION_UNAVAILABLE, which names the requested version and those available.
         """
         hint = self.hinted.get(tool)
         if tool in self.pinned or hint is None:
@@ -107,9 +109,8 @@ class Toolchains:
         if images is None:
             raise _unavailable(f"The project needs {title}, and this server has no {title}.", "")
         if requested is None:
-            return self._image_choice(
-                tool, images, images.default, f"{title} {images.default} is the server's default."
-            )
+            reason = f"{title} {images.default} is the server's default."
+            return images.choice(images.default, images.default, reason)
         text = requested.requirement.text or "any version"
         seldom = () if requested.requirement.wants_newest else images.seldom
         preferred = (version for version in images.versions if version not in seldom)
@@ -123,34 +124,17 @@ class Toolchains:
                 f"Ask for {title} {_listed(images.versions, 'or')} in {requested.origin}, or",
             )
         line = version
-        # Of free-threaded builds each line has one.
+        # Each line has one free-threaded build.
         exact = None if requested.requirement.is_free_threaded else requested.requirement.narrowest
         release = images.release_of_line.get(line)
         if exact and images.has_all_patches:
-            # The image of a line is its newest patch, which is mended the longest.
+            # The image of a line holds its newest patch release, which gets security updates the longest.
             version = line if requested.requirement.allows_newest_of(line) else exact
         elif exact or (release and choose(requested.requirement, [release]) is None):
             of_line = (release for release in images.releases if release.startswith(f"{line}."))
             version = choose(requested.requirement, of_line) or version
-        return self._image_choice(
-            tool,
-            images,
-            version,
-            f"{title} {version} is taken, because {requested.origin} asks for {text}.",
-            line,
-        )
-
-    def _image_choice(
-        self, tool: str, images: ToolBaseImages, version: str, reason: str, line: str = ""
-    ) -> ImageChoice:
-        image = BaseImage(images.image(version), tool, version)
-        if runs_on := images.runs_on.get(line or version):
-            repository, _, its_version = runs_on.rpartition(":")
-            return ImageChoice(BaseImage(runs_on, repository.rpartition("/")[2], its_version), image, reason)
-        build = f"{version}-build"
-        return ImageChoice(
-            image, BaseImage(images.image(build), tool, build) if images.has_build_image else None, reason
-        )
+        reason = f"{title} {version} is taken, because {requested.origin} asks for {text}."
+        return images.choice(version, line, reason)
 
     def as_json(self) -> dict[str, Any]:
         return {"source": self.source, "tools": {name: asdict(tool) for name, tool in self.tools.items()}}

@@ -8,19 +8,16 @@ from pathlib import Path
 import pytest
 
 from stackyn_server.buildplan.project import PlanOptions
-from stackyn_server.buildplan.versions.toolchains import Toolchains
 from stackyn_server.config import SourceSettings
 from stackyn_server.source.repository import fetch
 from tests.git_server import GitServer, Tree
+from tests.unit.buildplan.trees import TODAY
 
 SETTINGS = SourceSettings(
     schemes=("http",), allowed_private=("127.0.0.0/8",), stall_seconds=2, max_mb=4, max_files=200
 )
 
-_TOOLCHAINS = Toolchains.of_images(
-    python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1"
-)
-OPTIONS = PlanOptions(_TOOLCHAINS, default_port=8080)
+OPTIONS = PlanOptions(TODAY, default_port=8080)
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 
 

@@ -13,7 +13,13 @@ from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.domain.failures import DeploymentFailed, Failure
 
-TODAY = Toolchains.of_images(python="stackyn/python:3.11", node="stackyn/node:22", static="stackyn/static:1")
+TODAY = Toolchains(
+    {
+        "python": ToolBaseImages("stackyn/python", ("3.11",), "3.11"),
+        "node": ToolBaseImages("stackyn/node", ("22",), "22"),
+        "static": ToolBaseImages("stackyn/static", ("1",), "1"),
+    }
+)
 
 
 def _compiling(tool: str, default: str, **runs_on: str) -> ToolBaseImages:

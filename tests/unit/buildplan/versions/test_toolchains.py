@@ -87,6 +87,10 @@ def test_a_tool_that_is_not_here_is_refused_by_its_name() -> None:
 
 def test_the_catalogue_survives_the_way_to_the_planner() -> None:
     assert Toolchains.from_json(CATALOGUE.as_json()) == CATALOGUE
-    assert Toolchains.of_images(node="host.test:5000/own/node:22").choose("node").image.name == (
-        "host.test:5000/own/node:22"
+
+
+def test_a_registry_may_have_a_port() -> None:
+    image = (
+        Toolchains({"node": ToolBaseImages("host.test:5000/own/node", ("22",), "22")}).choose("node").image
     )
+    assert (image.name, image.version) == ("host.test:5000/own/node:22", "22")
