@@ -63,16 +63,8 @@ class BuildPlan:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        return cls(
-            runtime=stored["runtime"],
-            dockerfile=stored["dockerfile"],
-            generated=stored["generated"],
-            port=stored["port"],
-            dockerfile_from=stored.get("dockerfile_from"),
-            root=stored.get("root"),
-            syntax=stored.get("syntax", ""),
-            is_started=stored.get("is_started", True),
-            repeatable=stored.get("repeatable", False),
-            deploying=DeploymentSettings(**stored.get("deploying", {})),
-            **{name: tuple(stored.get(name, ())) for name in _LISTS},
-        )
+        """Read a plan that any version of this server stored: a field that it lacks has its default."""
+        values = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
+        lists = {name: tuple(values.get(name, ())) for name in _LISTS}
+        deploying = DeploymentSettings(**values.get("deploying", {}))
+        return cls(**{**values, **lists, "deploying": deploying})

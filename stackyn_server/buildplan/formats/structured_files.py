@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stackyn_server.buildplan.formats.json5 import as_json
 from stackyn_server.buildplan.formats.toml import parse_toml
-from stackyn_server.buildplan.formats.yaml_subset import YamlError, parse_yaml
+from stackyn_server.buildplan.formats.yaml_subset import parse_yaml
 from stackyn_server.buildplan.project import Project, undetected
 
 Table = Mapping[str, Any]
@@ -20,13 +19,7 @@ _LONGEST_COMMENTED = 128 * 1024
 
 def toml(project: Project, path: str) -> Table:
     """Read a TOML file; empty when there is none. Raises `DeploymentFailed` when it is not valid."""
-    text = project.text(path)
-    if text is None:
-        return _NOTHING
-    try:
-        return parse_toml(text.replace("\r\n", "\n"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise unreadable(path, "TOML", error) from error
+    return _document(project, path, "TOML", lambda text: parse_toml(text.replace("\r\n", "\n")))
 
 
 def json_with_comments(project: Project, path: str) -> Table:
@@ -34,14 +27,16 @@ def json_with_comments(project: Project, path: str) -> Table:
 
     Raises `DeploymentFailed` when it is not valid.
     """
-    text = project.text(path)
-    if text is None:
-        return _NOTHING
-    try:
-        document = _relaxed_json(text)
-    except (ValueError, RecursionError) as error:
-        raise unreadable(path, "JSON", error) from error
-    return document if isinstance(document, dict) else _NOTHING
+    return _document(project, path, "JSON", _relaxed_json)
+
+
+def yaml(project: Project, path: str) -> Table:
+    """Read a YAML mapping, every scalar as text; empty when there is no such file.
+
+    Raises `DeploymentFailed` when it is not valid, or larger, deeper or more entangled than such files are. Merge keys
+    (`<<`) are left to `with_merge_keys`.
+    """
+    return _document(project, path, "YAML", parse_yaml)
 
 
 def table(document: Table, *keys: str) -> Table:
@@ -70,9 +65,25 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
+def tables(value: Any) -> tuple[Table, ...]:
+    """Return the tables in a list; none of anything else."""
+    return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
+
+
 def unreadable(path: str, form: str, error: Exception) -> Exception:
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return undetected(f"{path} is not valid {form}.", "Correct it, then push again.", f"{path}: {reason}")
+
+
+def _document(project: Project, path: str, form: str, parse: Callable[[str], Any]) -> Table:
+    text = project.text(path)
+    if text is None:
+        return _NOTHING
+    try:
+        document = parse(text)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, form, error) from error
+    return document if isinstance(document, dict) else _NOTHING
 
 
 def _relaxed_json(text: str) -> Any:
@@ -82,22 +93,6 @@ def _relaxed_json(text: str) -> Any:
         if len(text) > _LONGEST_COMMENTED:
             raise
     return json.loads(as_json(text))
-
-
-def yaml(project: Project, path: str) -> Table:
-    """Read a YAML mapping, every scalar as text; empty when there is no such file.
-
-    Raises `DeploymentFailed` when it is not valid, or larger, deeper or more entangled than such files are. Merge keys
-    (`<<`) are left to `merged`.
-    """
-    text = project.text(path)
-    if text is None:
-        return _NOTHING
-    try:
-        document = parse_yaml(text)
-    except YamlError as error:
-        raise unreadable(path, "YAML", error) from error
-    return document if isinstance(document, dict) else _NOTHING
 
 
 def with_merge_keys(entry: Any) -> Table:

@@ -1,4 +1,4 @@
-"""One way to read tenants' text files: by their byte order mark, as the tools that read them next do.
+"""Decode tenants' text files by their byte order mark, as the tools that read them next do.
 
 Source: pip's `auto_decode`; Windows PowerShell 5 writes UTF-16 with a mark for `pip freeze > requirements.txt`.
 """
@@ -20,18 +20,20 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 def encoding_of(content: bytes) -> str:
     """Return the encoding that the byte order mark names, "utf-8" without one."""
-    return next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    return _mark_and_encoding(content)[1]
 
 
 def decode(content: bytes) -> str:
-    """Return the text without its byte order mark; what is no text becomes U+FFFD, NUL characters too."""
-    for mark, name in _MARKS:
-        if content.startswith(mark):
-            return content[len(mark) :].decode(name, "replace").replace("\0", _REPLACEMENT)
-    return content.decode("utf-8", "replace").replace("\0", _REPLACEMENT)
+    """Return the text without its byte order mark; bytes that are no text, and NUL characters, become U+FFFD."""
+    mark, encoding = _mark_and_encoding(content)
+    return content[len(mark) :].decode(encoding, "replace").replace("\0", _REPLACEMENT)
 
 
 def clean(text: str) -> str:
     """Return text that every encoder and every database takes: no NUL characters, no lone surrogates."""
     text = text.replace("\0", _REPLACEMENT)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _mark_and_encoding(content: bytes) -> tuple[bytes, str]:
+    return next((row for row in _MARKS if content.startswith(row[0])), (b"", "utf-8"))

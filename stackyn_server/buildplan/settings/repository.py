@@ -99,7 +99,7 @@ class EffectiveSettings:
 
 
 def settings_files(options: PlanOptions) -> Iterable[str]:
-    """Return the files that `settle` may read, by their path from the top of the commit."""
+    """Return the files that `effective_settings` may read, by their path from the top of the commit."""
     for prefix in dict.fromkeys((prefix_of(options), "")):
         yield from (f"{prefix}{name}" for name in (SETTINGS, PROCFILE, *FILES))
 
@@ -131,7 +131,8 @@ def effective_settings(
         # The rest of the file speaks of that folder.
         if options.root_directory or not _is_there(everything, readable.get("root_directory", "")):
             readable.pop("root_directory", None)
-        take(host, _without_empty(readable, host))
+        # The folder of the file itself says nothing, and is how static hosts write "no build".
+        take(host, {key: value for key, value in readable.items() if value not in _HERE})
     planning: dict[str, Any] = {
         key: (values[key] if values[key] != "" else None) for key in _OF_PLANNING if key in values
     }
@@ -239,11 +240,6 @@ def _procfile(project: Project, has_start: bool) -> dict[str, Any]:
         )
     settings = {"start_command": commands.get("web"), "release_command": commands.get("release")}
     return {key: command for key, command in settings.items() if command}
-
-
-def _without_empty(settings: dict[str, Any], host: str) -> dict[str, Any]:
-    """Leave out what says nothing: the folder of the file itself, and static hosts' words for "no build"."""
-    return {key: value for key, value in settings.items() if not (isinstance(value, str) and value in _HERE)}
 
 
 def _sentences(deploying: DeploymentSettings, origins: Mapping[str, str]) -> Iterable[str]:
