@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from posixpath import dirname
+from posixpath import basename, dirname
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
@@ -14,10 +14,9 @@ from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, unde
 from stackyn_server.buildplan.runtimes.go.embedded_files import embedded_patterns
 from stackyn_server.buildplan.runtimes.node.frontend import (
     EmbeddedFrontend,
-    any_builds,
+    EmbeddedPath,
     build_stages,
     embedded_frontends,
-    missing_files,
     paths_to_send,
 )
 from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
@@ -39,6 +38,8 @@ _PREFERRED = ("server", "web", "api", "app", "main", "serve", "http")
 _MAIN_PACKAGE = re.compile(r"^package\s+main\b", re.MULTILINE)
 # Code generators have this line above their package.
 _IGNORED = re.compile(r"^//(?:go:build| ?\+build)[ \t]+ignore\b", re.MULTILINE)
+# A module's path ends with its major version from the second on.
+_MAJOR = re.compile(r"(?:^|/)v\d+$")
 _DIRECTIVE = re.compile(r"^[ \t]*(go|toolchain|module)[ \t]+(\S+)", re.MULTILINE)
 
 
@@ -97,7 +98,7 @@ def _plan(project: Project) -> BuildPlan | None:
     embedded = _embedded_frontends(project, targets)
     before, copies = build_stages(embedded)
     steps = [
-        *_environment(requested),
+        _environment(requested),
         COPY_ALL,
         *copies,
         *([run(project.options.install_command, "go")] if project.options.install_command else []),
@@ -116,20 +117,17 @@ def _plan(project: Project) -> BuildPlan | None:
 
 
 def _embedded_frontends(project: Project, programs: list[str]) -> list[EmbeddedFrontend]:
-    """Return the frontends that build the embedded folders which the repository lacks.
-
-    Raises `DeploymentFailed` for a folder that nothing builds, unless the owner's own commands may build it.
-    """
-    patterns = embedded_patterns(project, programs, _modules(project))
-    built = embedded_frontends(project, (pattern.fixed_path for pattern in patterns))
-    if project.options.install_command or project.options.build_command:
-        return built
-    for pattern in patterns:
-        if not pattern.is_in(project.files) and not any_builds(built, pattern.fixed_path):
-            raise missing_files(
-                project, pattern.source, f"`{pattern.pattern}` (//go:embed)", pattern.fixed_path
-            )
-    return built
+    """Return the frontends that build the embedded folders which the repository lacks."""
+    embedded = [
+        EmbeddedPath(
+            path=pattern.fixed_path,
+            source=pattern.source,
+            description=f"`{pattern.pattern}` (//go:embed)",
+            must_be_built=not pattern.is_in(project.files),
+        )
+        for pattern in embedded_patterns(project, programs, _modules(project))
+    ]
+    return embedded_frontends(project, embedded)
 
 
 def _modules(project: Project) -> dict[str, str]:
@@ -141,29 +139,22 @@ def _modules(project: Project) -> dict[str, str]:
     return {name: folder for name, folder in names if name}
 
 
-def _environment(requested: VersionRequest | None) -> list[str]:
-    settings = ["GOMODCACHE=/cache/modules", "GOCACHE=/cache/build", "GOFLAGS=-buildvcs=false"]
-    if requested and (exact := _exact(requested)):
-        settings.append(f"GOTOOLCHAIN=go{exact}")
-    return [f"ENV {' '.join(settings)}"]
-
-
-def _exact(requested: VersionRequest) -> str | None:
-    """Return the full version that a file pins, if the toolchain can download it itself."""
-    match = re.fullmatch(r"(?:go)?(\d+)\.(\d+)\.(\d+)", requested.requirement.text)
-    if match is None or (int(match[1]), int(match[2])) < _FIRST_FETCHED:
-        return None
-    return ".".join(match.groups())
+def _environment(requested: VersionRequest | None) -> str:
+    """Return the build's settings, with the full version that a file pins if the toolchain can download it itself."""
+    settings = "ENV GOMODCACHE=/cache/modules GOCACHE=/cache/build GOFLAGS=-buildvcs=false"
+    pinned = re.fullmatch(r"(?:go)?((\d+)\.(\d+)\.\d+)", requested.requirement.text) if requested else None
+    is_fetched = pinned is not None and (int(pinned[2]), int(pinned[3])) >= _FIRST_FETCHED
+    return f"{settings} GOTOOLCHAIN=go{pinned[1]}" if pinned and is_fetched else settings
 
 
 def _build(project: Project, folders: list[str]) -> list[str]:
     if project.options.build_command:
         return [run(f"mkdir -p bin && {project.options.build_command}", "go")]
-    lines = [
+    builds = (
         f"go build -ldflags='-s -w' -o bin/{_name(project, folder)} ./{folder}".rstrip("/")
         for folder in folders
-    ]
-    return [run(f"mkdir -p bin && {' && '.join(lines)}", "go")]
+    )
+    return [run(" && ".join(("mkdir -p bin", *builds)), "go")]
 
 
 def _commands(project: Project) -> list[str]:
@@ -171,15 +162,12 @@ def _commands(project: Project) -> list[str]:
 
     Without a workspace, Go builds only the root's module.
     """
-    modules = (
-        ()
-        if project.has(WORKSPACE)
-        else [p.removesuffix(MODULE) for p in project.files if p.endswith(f"/{MODULE}")]
-    )
+    nested = () if project.has(WORKSPACE) else (path for path in project.files if path.endswith(f"/{MODULE}"))
+    other_modules = tuple(path.removesuffix(MODULE) for path in nested)
     folders: dict[str, None] = {}
     for path in _sources(project.files):
         folder = dirname(path)
-        if folder in folders or path.startswith(tuple(modules)):
+        if folder in folders or path.startswith(other_modules):
             continue
         text = project.text(path) or ""
         if _MAIN_PACKAGE.search(text) and not _IGNORED.search(text):
@@ -189,8 +177,8 @@ def _commands(project: Project) -> list[str]:
 
 def _chosen_folder(project: Project, commands: list[str]) -> str:
     """Return the folder of the program that serves: the root, else the only one, else the one with a usual name."""
-    if "" in commands or len(commands) == 1:
-        return "" if "" in commands else commands[0]
+    if "" in commands:
+        return ""
     below_cmd = [folder for folder in commands if folder == "cmd" or folder.startswith("cmd/")]
     candidates = below_cmd or commands
     if len(candidates) == 1:
@@ -213,11 +201,8 @@ def _name(project: Project, folder: str) -> str:
 
 
 def _module_name(project: Project) -> str:
-    module = _directives(project, MODULE).get("module", "app").strip('"').rstrip("/")
-    name = module.rpartition("/")[2]
-    if re.fullmatch(r"v\d+", name):
-        name = module.rpartition("/")[0].rpartition("/")[2]
-    return name or "app"
+    module = _directives(project, MODULE).get("module", "").strip('"').rstrip("/")
+    return basename(_MAJOR.sub("", module)) or "app"
 
 
 def _directives(project: Project, path: str) -> dict[str, str]:

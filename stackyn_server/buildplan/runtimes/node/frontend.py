@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from posixpath import dirname, join, normpath
 
@@ -49,14 +49,33 @@ class EmbeddedFrontend:
         return (*self.spec.installation.files, *filter(None, [dirname(self.manifest)]))
 
 
-def embedded_frontends(project: Project, targets: Iterable[str]) -> list[EmbeddedFrontend]:
+@dataclass(frozen=True, slots=True)
+class EmbeddedPath:
+    """What a program embeds: a path from the root directory. The file `source` names it by `description`.
+
+    `must_be_built`: the program can't be built as long as the repository lacks the path.
+    """
+
+    path: str
+    source: str
+    description: str
+    must_be_built: bool
+
+
+def embedded_frontends(project: Project, embedded: Sequence[EmbeddedPath]) -> list[EmbeddedFrontend]:
     """Return the frontends that build the files and folders which a program embeds and the repository lacks.
 
-    `targets` are paths from the root directory.
+    Raises `DeploymentFailed` for a path that nothing builds, unless the owner's own commands may build it.
     """
-    targets = [target for target in dict.fromkeys(targets) if target]
-    frontends = (_frontend(project, path, targets) for path in _manifests(project.files)) if targets else ()
-    return [frontend for frontend in frontends if frontend is not None]
+    targets = [path for path in dict.fromkeys(row.path for row in embedded) if path]
+    candidates = (_frontend(project, path, targets) for path in _manifests(project.files)) if targets else ()
+    frontends = [frontend for frontend in candidates if frontend is not None]
+    outputs = [output for frontend in frontends for output in frontend.outputs]
+    if not (project.options.install_command or project.options.build_command):
+        for row in embedded:
+            if row.must_be_built and not any(overlaps(output, row.path) for output in outputs):
+                raise _missing_files(project, row)
+    return frontends
 
 
 def overlaps(outputs: str, target: str) -> bool:
@@ -80,20 +99,16 @@ def build_stages(frontends: Iterable[EmbeddedFrontend]) -> tuple[list[str], list
     return lines, copies
 
 
-def any_builds(frontends: Iterable[EmbeddedFrontend], target: str) -> bool:
-    """True when one of the frontends builds what a program embeds."""
-    return any(overlaps(path, target) for frontend in frontends for path in frontend.outputs)
-
-
-def missing_files(project: Project, source: str, description: str, target: str) -> DeploymentFailed:
-    """Explain that the file `source` embeds `target`, which is missing. `description` is how the file names it."""
+def _missing_files(project: Project, embedded: EmbeddedPath) -> DeploymentFailed:
     builds = (
         (dirname(path), _image_spec(project, dirname(path), None)) for path in _manifests(project.files)
     )
     folders = [folder or MANIFEST for folder, spec in builds if spec and build_script(spec.app)][:_MOST_NAMED]
+    target = embedded.path
     script = f"have the `build` script of {' or '.join(folders)} write it to `{target}`, " if folders else ""
     return undetected(
-        f"`{source}` embeds {description}, which is not in the repository, and nothing says how it is made.",
+        f"`{embedded.source}` embeds {embedded.description}, which is not in the repository, and nothing says how it "
+        "is made.",
         f"Commit `{target}`, {script}set the app's install command to what makes it, or add a Dockerfile.",
     )
 

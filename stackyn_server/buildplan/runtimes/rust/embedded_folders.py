@@ -37,8 +37,8 @@ def _of_package(project: Project, manifest: str) -> Iterator[EmbeddedFolder]:
     if _CRATES.isdisjoint(table(toml(project, manifest), "dependencies")):
         return
     package = dirname(manifest)
-    front = f"{package}/src/" if package else "src/"
-    sources = sorted(path for path in project.files if path.startswith(front) and path.endswith(".rs"))
+    folder = join(package, "src/")
+    sources = sorted(path for path in project.files if path.startswith(folder) and path.endswith(".rs"))
     for source in sources[:_MOST_SOURCES]:
         for written_path in _NAMED.findall(project.text(source) or ""):
             path_from_root = normpath(join(package, written_path.removeprefix(_OF_MANIFEST)))

@@ -14,10 +14,9 @@ from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.node.frontend import (
     EmbeddedFrontend,
-    any_builds,
+    EmbeddedPath,
     build_stages,
     embedded_frontends,
-    missing_files,
     paths_to_send,
 )
 from stackyn_server.buildplan.runtimes.node.runtime import IGNORED
@@ -155,24 +154,19 @@ def _plan_package(project: Project, folder: str) -> BuildPlan | None:
 def _embedded_frontends(project: Project, programs: list[Program]) -> list[EmbeddedFrontend]:
     """Return the frontends that build the embedded folders which the repository lacks.
 
-    Raises `DeploymentFailed` for a folder that nothing builds, unless the owner's commands or the package's build
-    script may build it.
+    A package's build script may make a folder, too.
     """
     members = _members(project, toml(project, MANIFEST))
-    folders = embedded_folders(project, dict.fromkeys((MANIFEST, *members)))
-    built = embedded_frontends(project, (folder.path_from_root for folder in folders))
-    if project.options.install_command or project.options.build_command:
-        return built
     packages = {program.manifest.removesuffix(MANIFEST) for program in programs}
     sources = tuple(f"{package}src/" for package in packages if not project.has(f"{package}build.rs"))
-    for folder in folders:
-        is_there = any(path.startswith(f"{folder.path_from_root}/") for path in project.files)
-        is_of_program = folder.source.startswith(sources)
-        if is_of_program and not is_there and not any_builds(built, folder.path_from_root):
-            raise missing_files(
-                project, folder.source, f"the folder `{folder.written_path}`", folder.path_from_root
-            )
-    return built
+    embedded = []
+    for folder in embedded_folders(project, dict.fromkeys((MANIFEST, *members))):
+        path = folder.path_from_root
+        is_there = any(file.startswith(f"{path}/") for file in project.files)
+        must_be_built = folder.source.startswith(sources) and not is_there
+        description = f"the folder `{folder.written_path}`"
+        embedded.append(EmbeddedPath(path, folder.source, description, must_be_built))
+    return embedded_frontends(project, embedded)
 
 
 def _refuse_other_builders(project: Project, folder: str) -> None:
@@ -258,17 +252,11 @@ def _programs_of(project: Project, path: str, manifest: Table) -> Iterable[Progr
     if not package or not is_plain(path):
         return
     default = text_at(manifest, "package", "default-run")
-    names: dict[str, None] = {}
     declared = manifest.get("bin")
-    for entry in declared if isinstance(declared, list) else ():
-        if isinstance(entry, dict) and (name := text_at(entry, "name")):
-            names[name] = None
+    entries = [entry for entry in declared if isinstance(entry, dict)] if isinstance(declared, list) else []
+    names = dict.fromkeys(name for entry in entries if (name := text_at(entry, "name")))
     if table(manifest, "package").get("autobins", True) is not False:
-        declared_paths = {
-            str(entry.get("path"))
-            for entry in (declared if isinstance(declared, list) else ())
-            if isinstance(entry, dict)
-        }
+        declared_paths = {str(entry.get("path")) for entry in entries}
         if project.has(f"{folder}src/main.rs") and "src/main.rs" not in declared_paths:
             names[package] = None
         for file in sorted(project.files):
