@@ -69,11 +69,17 @@ def two_stages(
 
 
 def one_stage(
-    project: Project, image: str, lines: Iterable[str], command: str, environment: Iterable[str] = ()
+    project: Project,
+    image: str,
+    lines: Iterable[str],
+    command: str,
+    environment: Iterable[str] = (),
+    before: Iterable[str] = (),
 ) -> str:
-    """Return a Dockerfile for what runs in the image that it is built in."""
+    """Return a Dockerfile for what runs in the image that it is built in. It may copy from the stages `before`."""
     text = [
         HEADER,
+        *before,
         f"FROM {image}",
         "WORKDIR /app",
         "USER app",

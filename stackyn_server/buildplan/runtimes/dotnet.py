@@ -10,10 +10,10 @@ from posixpath import commonpath, dirname, join, normpath
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.formats.structured_files import json_with_comments, text_at
-from stackyn_server.buildplan.generated.instructions import COPY_ALL, HEADER, run
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import is_plain, plan_of, two_stages
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
-from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
+from stackyn_server.buildplan.runtimes.static.runtime import built_site_dockerfile
 from stackyn_server.buildplan.settings.start_command import PROCFILE, configured_command
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, line_of, parse_requirement
 from stackyn_server.buildplan.versions.toolchains import ImageChoice
@@ -59,14 +59,14 @@ def _plan(project: Project) -> BuildPlan | None:
     if not paths:
         return None
     path = _chosen_project(project, paths)
-    text = project.text(path) or ""
-    context_root, way = _with_references(project, path)
-    requested = _requested_version(project, text)
-    is_site = _sdk(text).endswith(_IN_BROWSERS)
+    project_file = project.text(path) or ""
+    context_root, below = _with_references(project, path)
+    requested = _requested_version(project, project_file)
+    is_site = _sdk(project_file).endswith(_IN_BROWSERS)
     choice = _with_sdk(project, project.options.toolchains.choose("dotnet", requested))
     outcome = "its pages are served as files" if is_site else "run"
     reasons = [f"`{path}` makes it a .NET project; it is published and {outcome}.", choice.reason]
-    if way:
+    if below:
         sent_folder = context_root or "the whole repository"
         reasons.append(f"It refers to projects beside its folder, so {sent_folder} is sent to the build.")
     folder = "out"
@@ -74,11 +74,11 @@ def _plan(project: Project) -> BuildPlan | None:
         command = configured[0]
         reasons.append(configured[1])
     else:
-        command = f"dotnet {shlex.quote(f'{folder}/{_assembly(path, text)}.dll')}"
+        command = f"dotnet {shlex.quote(f'{folder}/{_assembly(path, project_file)}.dll')}"
     # Published from `/`, where the SDK ignores global.json: that asks for the patch that was current when it was
     # written, and the image has the newest.
     publish = project.options.build_command or (
-        f"cd / && dotnet publish {shlex.quote(f'/app/{way}{path}')} --configuration Release --output /app/{folder}"
+        f"cd / && dotnet publish {shlex.quote(f'/app/{below}{path}')} --configuration Release --output /app/{folder}"
     )
     steps = [
         "ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 NUGET_PACKAGES=/cache/nuget",
@@ -87,30 +87,21 @@ def _plan(project: Project) -> BuildPlan | None:
         run(publish, "dotnet"),
     ]
     if is_site:
-        pages = f"COPY --from=build /app/{folder}/wwwroot/ /srv/site/"
-        site = site_dockerfile(project, pages, single_page=True).removeprefix(f"{HEADER}\n")
-        image = (choice.build_image or choice.image).name
-        lines = (HEADER, f"FROM {image} AS build", "WORKDIR /app", "USER app", *steps, "", site)
-        plan = plan_of(project, RUNTIME.name, reasons, "\n".join(lines), ignore=IGNORED)
-        return replace(plan, root=context_root) if way else plan
-    # A published web app finds its settings and pages only below its content root.
-    environment = (
-        f"ASPNETCORE_CONTENTROOT=/app/{folder} DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production",
-    )
-    dockerfile = two_stages(
-        project,
-        choice,
-        steps,
-        f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; {command}",
-        environment=environment,
-    )
-    plan = plan_of(project, RUNTIME.name, reasons, dockerfile, ignore=IGNORED)
-    return replace(plan, root=context_root) if way else plan
+        text = built_site_dockerfile(project, choice, steps, f"{folder}/wwwroot", single_page=True)
+    else:
+        # A published web app finds its settings and pages only below its content root.
+        stage = "DOTNET_ENVIRONMENT=Production ASPNETCORE_ENVIRONMENT=Production"
+        settings = f"ASPNETCORE_CONTENTROOT=/app/{folder} {stage}"
+        command = f"export ASPNETCORE_URLS=http://0.0.0.0:$PORT; {command}"
+        text = two_stages(project, choice, steps, command, environment=(settings,))
+    plan = plan_of(project, RUNTIME.name, reasons, text, ignore=IGNORED)
+    return replace(plan, root=context_root) if below else plan
 
 
 def _with_references(project: Project, path: str) -> tuple[str, str]:
-    """Return (folder, way): the folder, from the top, that has a project and all projects that it references, and the
-    path from there to the root directory with a slash at its end; empty if the root directory is that folder."""
+    """Return (folder, path below it): the folder, from the top, that has a project and all projects that it references,
+    and the path from there to the root directory, with a slash at its end; empty if the root directory is that folder.
+    """
     root = project.options.root_directory or ""
     if not root or not is_plain(root):
         return root, ""

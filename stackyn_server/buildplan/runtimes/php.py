@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, table
-from stackyn_server.buildplan.generated.instructions import COPY_ALL, HEADER, run
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import one_stage, plan_of
 from stackyn_server.buildplan.languages import has_other_app
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
@@ -20,6 +20,7 @@ from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_
 
 MANIFEST, LOCK = "composer.json", "composer.lock"
 LARAVEL, SYMFONY = "artisan", "bin/console"
+VENDORED = "vendor/autoload.php"
 VERSION_FILE = ".php-version"
 # Folders that frameworks serve from: Laravel and Symfony, Drupal and Yii, CakePHP.
 FOLDERS = ("public", "web", "webroot", "public_html", "htdocs", "www")
@@ -93,20 +94,17 @@ def _plan(project: Project) -> BuildPlan | None:
     reasons.append(reason)
     assets = _assets(project, reasons)
     lines = [*_install(project, manifest, reasons), *_build(project, bool(assets))]
+    is_symfony = project.has(SYMFONY) and not project.has(LARAVEL)
     environment = [
         f"DOCUMENT_ROOT=/app/{folder or ''}".rstrip("/"),
-        "APP_ENV=production",
+        f"APP_ENV={'prod' if is_symfony else 'production'}",
         "COMPOSER_CACHE_DIR=/cache/composer",
-    ]
-    if project.has(LARAVEL):
         # Without it, Laravel logs into a file of the container.
-        environment.append("LOG_CHANNEL=stderr")
-    elif project.has(SYMFONY):
-        environment[1] = "APP_ENV=prod"
-    text = one_stage(project, choice.image.name, lines, command, environment)
-    if assets:
-        text = "\n".join((HEADER, *assets, "", text.removeprefix(f"{HEADER}\n")))
-    return plan_of(project, RUNTIME.name, reasons, text, ignore=_ignored(project))
+        *(["LOG_CHANNEL=stderr"] if project.has(LARAVEL) else []),
+    ]
+    text = one_stage(project, choice.image.name, lines, command, environment, before=assets)
+    ignored = [name for name in IGNORED if name != "vendor" or not project.has(VENDORED)]
+    return plan_of(project, RUNTIME.name, reasons, text, ignore=ignored)
 
 
 def _document_root(project: Project) -> str | None:
@@ -117,21 +115,16 @@ def _document_root(project: Project) -> str | None:
     return "" if project.has("index.php") or _is_page_with_scripts(project.files) else None
 
 
-def _ignored(project: Project) -> tuple[str, ...]:
-    is_vendored = project.has("vendor/autoload.php")
-    return tuple(name for name in IGNORED if name != "vendor" or not is_vendored)
-
-
 def _install(project: Project, manifest: Table, reasons: list[str]) -> list[str]:
     if project.options.install_command:
         return [COPY_ALL, run(project.options.install_command, "composer")]
     if not project.has(MANIFEST):
         return [COPY_ALL]
-    if project.has("vendor/autoload.php"):
+    if project.has(VENDORED):
         reasons.append("Its packages are in `vendor`, and are used as they are.")
         return [COPY_ALL]
-    packages = [name for name in table(manifest, "require") if _is_package(name)]
-    if not packages and not project.has(LOCK):
+    has_packages = any("/" in name for name in table(manifest, "require"))
+    if not has_packages and not project.has(LOCK):
         reasons.append("It needs no packages; Composer makes its class loader.")
         return [COPY_ALL, run("composer dump-autoload --optimize --no-dev --no-interaction", "composer")]
     if project.has(LOCK):
@@ -140,17 +133,8 @@ def _install(project: Project, manifest: Table, reasons: list[str]) -> list[str]
         reasons.append(
             f"There is no {LOCK}: Composer installs the newest packages that fit. Commit it to pin them."
         )
-    return [
-        COPY_ALL,
-        run(
-            "composer install --no-dev --no-interaction --no-progress --prefer-dist --optimize-autoloader",
-            "composer",
-        ),
-    ]
-
-
-def _is_package(name: str) -> bool:
-    return "/" in name
+    install = "composer install --no-dev --no-interaction --no-progress --prefer-dist --optimize-autoloader"
+    return [COPY_ALL, run(install, "composer")]
 
 
 def _build(project: Project, has_assets: bool) -> list[str]:
@@ -170,9 +154,8 @@ def _build(project: Project, has_assets: bool) -> list[str]:
 def _assets(project: Project, reasons: list[str]) -> list[str]:
     """Return the stage that builds a frontend beside the PHP (Vite of Laravel); empty when there is none."""
     manifest = read_manifest(project)
-    if manifest is None or "build" not in manifest.scripts or not project.has("public/index.php"):
-        return []
-    if project.options.build_command:
+    has_script = manifest is not None and "build" in manifest.scripts and project.has("public/index.php")
+    if manifest is None or not has_script or project.options.build_command:
         return []
     installation = plan_installation(project, manifest)
     image = project.options.toolchains.choose("node", node_version(project, manifest)).image.name
@@ -180,7 +163,7 @@ def _assets(project: Project, reasons: list[str]) -> list[str]:
     lines = [f"FROM {image} AS assets", "WORKDIR /app"]
     lines += [f"RUN {global_install(installation.tools)}"] if installation.tools else []
     lines += [f"ENV {setting}" for setting in installation.environment]
-    return [*lines, "USER app", COPY_ALL, run(installation.install), run(f"{installation.run} build")]
+    return [*lines, "USER app", COPY_ALL, run(installation.install), run(f"{installation.run} build"), ""]
 
 
 def _refuse_missing_extensions(manifest: Table) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.formats.structured_files import table, texts, toml
-from stackyn_server.buildplan.generated.instructions import COPY_ALL, HEADER, run
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
 from stackyn_server.buildplan.generated.stages import plan_of
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST as NODE_MANIFEST
 from stackyn_server.buildplan.runtimes.python.entry import candidate_files, find_entries
-from stackyn_server.buildplan.runtimes.static.runtime import site_dockerfile
+from stackyn_server.buildplan.runtimes.static.runtime import built_site_dockerfile
 from stackyn_server.buildplan.settings.start_command import configured_command
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
 from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
@@ -72,11 +72,9 @@ def _jekyll(project: Project) -> str | None:
         return None
     uses = re.search(r"['\"](?:jekyll|github-pages)['\"]", project.text(GEMFILE) or "")
     has_pages = not project.folders.isdisjoint(("_posts", "_layouts", "_includes", "_pages"))
-    return config if uses or has_pages or (not project.has(GEMFILE) and _has_pages_in_root(project)) else None
-
-
-def _has_pages_in_root(project: Project) -> bool:
-    return any(name in project.files for name in ("index.md", "index.html", "index.markdown"))
+    if not project.has(GEMFILE) and project.first(("index.md", "index.html", "index.markdown")):
+        has_pages = True
+    return config if uses or has_pages else None
 
 
 def _mkdocs(project: Project) -> str | None:
@@ -190,19 +188,16 @@ def _runtime(generator: Generator) -> Runtime:
 
 def _plan_with(project: Project, generator: Generator, config: str) -> BuildPlan:
     choice = project.options.toolchains.choose(generator.tool, _requested_version(project, generator.tool))
-    image = choice.build_image or choice.image
     folder = project.options.publish_directory or _folder(project, generator, config)
     steps = generator.build(project)
     if command := project.options.build_command:
         steps = [*steps[:-1], run(command)]
-    lines = [f"FROM {image.name} AS build", "WORKDIR /app", "USER app", *steps, ""]
-    site = site_dockerfile(project, f"COPY --from=build /app/{folder}/ /srv/site/")
     reasons = (
         f"`{config}` makes it a site of {generator.title}, which builds it.",
         choice.reason,
         f"The pages that it leaves in {folder} are served as files.",
     )
-    text = "\n".join((HEADER, *lines, site.removeprefix(f"{HEADER}\n")))
+    text = built_site_dockerfile(project, choice, steps, folder)
     return plan_of(project, generator.name, reasons, text, ignore=generator.ignored)
 
 

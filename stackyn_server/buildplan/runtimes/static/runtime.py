@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
 from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, toml
+from stackyn_server.buildplan.generated.instructions import BUILD_STAGE, HEADER, dockerfile_text
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes.node.elsewhere import (
@@ -15,6 +16,7 @@ from stackyn_server.buildplan.runtimes.node.elsewhere import (
     is_single_page_of_worker,
 )
 from stackyn_server.buildplan.settings.start_command import configured_command
+from stackyn_server.buildplan.versions.toolchains import ImageChoice
 
 INDEX = "index.html"
 FOLDERS = ("public", "dist", "site", "_site", "build", "out", "www", "html", "docs")
@@ -68,11 +70,8 @@ def _plan(project: Project) -> BuildPlan | None:
             "Add the `build` script of its tool (such as `vite build`) to package.json, or set the build command and "
             "the publish directory.",
         )
-    unused = (
-        (f"{configured[1]} It is not run: files need none.",)
-        if (configured := configured_command(project))
-        else ()
-    )
+    configured = configured_command(project)
+    unused = (f"{configured[1]} It is not run: files need none.",) if configured else ()
     where = "the root" if folder == "." else f"the folder {folder}"
     sources = _sources(project) if folder == "." else []
     left_out = (f"No pages, and not served: {', '.join(sources[:10])}.",) if sources else ()
@@ -110,11 +109,9 @@ def _folder(project: Project) -> str | None:
         folder = publish_directory.strip("/") or "."
         if _is_there(project, folder):
             return folder
-        is_from_host = (
-            publish_directory == project.options.publish_directory
-            and not project.options.is_set_by_owner("publish_directory")
-        )
-        if not is_from_host:  # the other host's build would make it
+        # Of another host's setting, which leaves the Staticfile unread, that host's build would make the folder.
+        options = project.options
+        if options.publish_directory is None or options.is_set_by_owner("publish_directory"):
             raise undetected(
                 f"The folder {folder} that is to be served is not in the repository.",
                 "Correct the publish directory, or set the build command that makes it.",
@@ -172,7 +169,7 @@ def site_dockerfile(project: Project, *files: str, single_page: bool = False) ->
     """
     fallback = ["ENV SINGLE_PAGE=1"] if is_single_page(project, single_page) else []
     lines = [
-        "# Made by Stackyn. To change it, commit it as `Dockerfile`.",
+        HEADER,
         "# This image serves /srv/site on $PORT, as the user app.",
         f"FROM {project.options.toolchains.choose('static').image.name}",
         *files,
@@ -180,7 +177,18 @@ def site_dockerfile(project: Project, *files: str, single_page: bool = False) ->
         f"ENV PORT={project.port}",
         f"EXPOSE {project.port}",
     ]
-    return "\n".join(lines) + "\n"
+    return dockerfile_text(lines)
+
+
+def built_site_dockerfile(
+    project: Project, choice: ImageChoice, steps: Iterable[str], folder: str, *, single_page: bool = False
+) -> str:
+    """Return the Dockerfile of a site that `steps` build, as the user app in /app, into a folder there."""
+    image = (choice.build_image or choice.image).name
+    lines = (HEADER, f"FROM {image} AS {BUILD_STAGE}", "WORKDIR /app", "USER app", *steps, "")
+    pages = f"COPY --from={BUILD_STAGE} /app/{folder}/ /srv/site/"
+    site = site_dockerfile(project, pages, single_page=single_page)
+    return dockerfile_text(lines) + site.removeprefix(f"{HEADER}\n")
 
 
 RUNTIME = Runtime(
