@@ -41,7 +41,7 @@ def _plan(project: Project) -> BuildPlan | None:
     path = project.first(NAMES)
     if path is None or project.options.use_dockerfile is False or manifest_of_language(project.files):
         return None
-    services = [_service(name, entry) for name, entry in table(yaml(project, path), "services").items()]
+    services = _services(project, path)
     built = [service for service in services if service.folder is not None]
     if not built:
         return None
@@ -52,13 +52,14 @@ def _plan(project: Project) -> BuildPlan | None:
     context = posixpath.normpath(posixpath.join(project.options.root_directory or ".", service.folder or "."))
     if context == ".":
         context = ""
-    if context.startswith("..") or posixpath.isabs(context) or not _is_folder(project, context):
+    is_folder = not context or any(file.startswith(f"{context}/") for file in project.everything)
+    if context.startswith("..") or posixpath.isabs(context) or not is_folder:
         raise undetected(
             f"The service {service.name} of {path} is built from {service.folder}, which is not in the repository.",
             "Correct `build` there, or set the root directory and the Dockerfile path of the app.",
         )
     plan = _plan_service(project, path, service, context)
-    left_out = [service_left_out.name for service_left_out in services if service_left_out is not service]
+    left_out = [other.name for other in services if other is not service]
     reasons = [f"`{path}` is read: its service {service.name} is built and run."]
     if left_out:
         reasons.append(
@@ -94,8 +95,8 @@ def _plan_service(project: Project, path: str, service: Service, context: str) -
     return plan
 
 
-def _is_folder(project: Project, folder: str) -> bool:
-    return not folder or any(path.startswith(f"{folder}/") for path in project.everything)
+def _services(project: Project, path: str) -> list[Service]:
+    return [_service(name, entry) for name, entry in table(yaml(project, path), "services").items()]
 
 
 def _service(name: str, entry: object) -> Service:
@@ -143,13 +144,10 @@ def only_images(project: Project) -> str | None:
     path = project.first(NAMES)
     if path is None:
         return None
-    services = [_service(name, entry) for name, entry in table(yaml(project, path), "services").items()]
-    is_so = services and all(service.folder is None for service in services)
-    return (
-        f"{path} builds nothing: its services are images that are pulled: {_listed(services)}."
-        if is_so
-        else None
-    )
+    services = _services(project, path)
+    if not services or any(service.folder is not None for service in services):
+        return None
+    return f"{path} builds nothing: its services are images that are pulled: {_listed(services)}."
 
 
 def _listed(services: list[Service]) -> str:

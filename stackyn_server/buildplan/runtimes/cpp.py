@@ -30,13 +30,14 @@ def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     return (CMAKE, MESON, *MAKEFILES)
 
 
-def is_app(project: Project) -> bool:
-    """True for a project with a build file of C or C++, and sources where that could be another language's."""
-    return (project.first((CMAKE, MESON)) or _makefile(project)) is not None
+def build_file(project: Project) -> str | None:
+    """Return the file that says how to build; a makefile only beside sources, because other languages use it too."""
+    has_sources = any(path.endswith(_SOURCES) and path.count("/") <= 2 for path in project.files)
+    return project.first((CMAKE, MESON, *(MAKEFILES if has_sources else ())))
 
 
 def _plan(project: Project) -> BuildPlan | None:
-    script = project.first((CMAKE, MESON)) or _makefile(project)
+    script = build_file(project)
     if script is None:
         return None
     choice = project.options.toolchains.choose("cpp")
@@ -62,12 +63,6 @@ def _plan(project: Project) -> BuildPlan | None:
         two_stages(project, choice, steps, command),
         ignore=("build", "builddir"),
     )
-
-
-def _makefile(project: Project) -> str | None:
-    """Return the makefile of a project that has sources to compile, and no other language's manifest beside it."""
-    is_c = any(path.endswith(_SOURCES) and path.count("/") <= 2 for path in project.files)
-    return project.first(MAKEFILES) if is_c else None
 
 
 def _names(project: Project, script: str) -> list[str]:

@@ -43,36 +43,29 @@ def _plan(project: Project) -> BuildPlan | None:
     is_named = project.is_set_to(RUNTIME.name)
     if project.has("package.json") and not is_named and not _is_started_by_deno(project):
         return None
-    if (
-        path is None
-        and not (entry and is_named)
-        and not (entry and _DENO_SOURCE.search(project.text(entry) or ""))
-    ):
+    is_source = entry is not None and (is_named or _DENO_SOURCE.search(project.text(entry) or ""))
+    if path is None and not is_source:
         return None
     document = next((json_with_comments(project, name) for name in CONFIGURATIONS if project.has(name)), {})
     tasks = table(document, "tasks")
-    is_started = configured_command(project) or entry or any(_task(tasks, name) for name in _TASKS)
+    is_started = configured_command(project) or entry or any(_has_task(tasks, name) for name in _TASKS)
     if not is_started and project.has("package.json") and not is_named:
         return None
     choice = project.options.toolchains.choose("deno", _requested_version(project))
     reasons = [f"`{path or entry}` makes it a Deno project.", choice.reason]
     command = _start(project, tasks, entry, reasons)
-    lines = [COPY_ALL, *_install(project, entry)]
-    build = project.options.build_command or ("deno task build" if _task(tasks, "build") else None)
-    if build:
-        reasons.append(
-            "Its `build` task is run." if not project.options.build_command else "The build command is run."
-        )
+    install = project.options.install_command or (f"deno cache {entry}" if entry else "deno install")
+    lines = [COPY_ALL, run(install)]
+    if build := project.options.build_command:
+        reasons.append("The build command is run.")
         lines.append(run(build))
+    elif _has_task(tasks, "build"):
+        reasons.append("Its `build` task is run.")
+        lines.append(run("deno task build"))
     # The image has the packages, so a start needs no network.
     environment = ("DENO_DIR=/app/.deno DENO_NO_UPDATE_CHECK=1 NO_COLOR=1",)
-    text = one_stage(
-        project,
-        choice.image.name,
-        lines,
-        f"export DENO_SERVE_ADDRESS=tcp:0.0.0.0:$PORT; {command}",
-        environment,
-    )
+    command = f"export DENO_SERVE_ADDRESS=tcp:0.0.0.0:$PORT; {command}"
+    text = one_stage(project, choice.image.name, lines, command, environment)
     return plan_of(project, RUNTIME.name, reasons, text, ignore=IGNORED)
 
 
@@ -90,7 +83,7 @@ def _start(project: Project, tasks: Table, entry: str | None, reasons: list[str]
         reasons.append(configured[1])
         return configured[0]
     for name in _TASKS:
-        if _task(tasks, name):
+        if _has_task(tasks, name):
             reasons.append(f"Its `{name}` task starts the app.")
             return f"deno task {name}"
     if entry is None:
@@ -105,15 +98,9 @@ def _start(project: Project, tasks: Table, entry: str | None, reasons: list[str]
     return f"deno run --allow-all {entry}"
 
 
-def _task(tasks: Table, name: str) -> bool:
+def _has_task(tasks: Table, name: str) -> bool:
     task: Any = tasks.get(name)
     return isinstance(task, str) or (isinstance(task, dict) and isinstance(task.get("command"), str))
-
-
-def _install(project: Project, entry: str | None) -> list[str]:
-    if project.options.install_command:
-        return [run(project.options.install_command)]
-    return [run(f"deno cache {entry}" if entry else "deno install")]
 
 
 def _requested_version(project: Project) -> VersionRequest | None:

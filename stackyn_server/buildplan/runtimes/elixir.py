@@ -49,7 +49,7 @@ def _plan(project: Project) -> BuildPlan | None:
         COPY_ALL,
         *_install(project, packages),
     ]
-    steps += _build(project, text, packages, is_phoenix, reasons)
+    steps += _build(project, text, is_phoenix, reasons)
     if configured:
         # Commands such as `mix phx.server` need tools that a release does not contain.
         reasons.append(configured[1])
@@ -76,17 +76,11 @@ def _install(project: Project, packages: frozenset[str]) -> list[str]:
         return [run(project.options.install_command, "elixir")]
     if not packages and not _LOCKED.search(project.text(LOCK) or ""):
         return []
-    return [
-        run(
-            "mix local.hex --force --if-missing && mix local.rebar --force --if-missing && mix deps.get --only prod",
-            "elixir",
-        )
-    ]
+    tools = "mix local.hex --force --if-missing && mix local.rebar --force --if-missing"
+    return [run(f"{tools} && mix deps.get --only prod", "elixir")]
 
 
-def _build(
-    project: Project, text: str, packages: frozenset[str], is_phoenix: bool, reasons: list[str]
-) -> list[str]:
+def _build(project: Project, text: str, is_phoenix: bool, reasons: list[str]) -> list[str]:
     if project.options.build_command:
         return [run(project.options.build_command, "elixir")]
     lines = ["mix compile"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
@@ -39,13 +38,14 @@ _LIBRARIES = {
     "tiny_tds": ("freetds-dev", "freetds-bin"), "rugged": ("cmake", "ca-certificates"),
 }  # fmt: skip
 _PROGRAMS = frozenset(("ruby", "bundle", "rails", "rackup", "rake", "puma", "falcon", "unicorn", "thin"))
+# In order of preference.
+_RACK_SERVERS = {
+    "puma": "puma --bind tcp://0.0.0.0:$PORT",
+    "falcon": "falcon serve --bind http://0.0.0.0:$PORT",
+    "unicorn": "unicorn --host 0.0.0.0 --port $PORT",
+    "thin": "thin start --address 0.0.0.0 --port $PORT",
+}
 _SINATRA = re.compile(r"^[ \t]*require[ \t]*+\(?\s*['\"]sinatra(?:/base)?['\"]", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class RubyStart:
-    command: str
-    reasons: tuple[str, ...]
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
@@ -71,11 +71,12 @@ def _plan(project: Project) -> BuildPlan | None:
             f"Add a {RACK}, set the app's start command, or add a {PROCFILE} with a line such as "
             "`web: bundle exec puma -p $PORT`.",
         )
+    command, *start_reasons = start
     evidence = GEMFILE if project.has(GEMFILE) else project.first((RACK, *SCRIPTS))
     choice = project.options.toolchains.choose("ruby", _requested_version(project))
     reasons = [f"`{evidence}` makes it a Ruby project.", choice.reason]
     node = _node(project, gems, reasons)
-    steps = ["ENV " + " ".join(_ENVIRONMENT[:3]), *([node] if node else []), COPY_ALL]
+    steps = ["ENV " + " ".join(_ENVIRONMENT[:3]), *node, COPY_ALL]
     steps += _other_patch(project, choice.image.version, reasons)
     steps += _install(project, reasons)
     steps += _build(project, gems, reasons)
@@ -83,13 +84,13 @@ def _plan(project: Project) -> BuildPlan | None:
         project,
         choice,
         steps,
-        start.command,
-        copies=(*((node,) if node else ()), COPY_APP),
+        command,
+        copies=(*node, COPY_APP),
         environment=_ENVIRONMENT,
         build_packages=(build for gem, (build, _) in _LIBRARIES.items() if gem in gems),
         run_packages=(library for gem, (_, library) in _LIBRARIES.items() if gem in gems),
     )
-    return plan_of(project, RUNTIME.name, (*reasons, *start.reasons), text, ignore=IGNORED)
+    return plan_of(project, RUNTIME.name, (*reasons, *start_reasons), text, ignore=IGNORED)
 
 
 def _is_tool(project: Project) -> bool:
@@ -117,21 +118,18 @@ _ENVIRONMENT = (
 
 def _gems(project: Project) -> frozenset[str]:
     """Return the names of the gems that the Gemfile or its lock names."""
-    gemfile_names = _GEM.findall(project.text(GEMFILE) or "")
-    locked = _LOCKED.findall(project.text(LOCK) or "")
-    return frozenset((*gemfile_names, *locked))
+    return frozenset((*_GEM.findall(project.text(GEMFILE) or ""), *_LOCKED.findall(project.text(LOCK) or "")))
 
 
 def _other_patch(project: Project, version: str, reasons: list[str]) -> list[str]:
     """Return the step that makes Bundler accept the available patch of Ruby, if the Gemfile names another one."""
     requested = _gemfile_version(project)
-    exact = requested.requirement.narrowest if requested else None
-    is_named = requested is not None and exact is not None and exact.count(".") == 2
-    if requested is None or not is_named or exact == version or requested.requirement.allows_all_of(version):
+    requirement = requested.requirement if requested else None
+    patch = (requirement.narrowest if requirement else None) or ""
+    if requirement is None or patch.count(".") != 2 or patch == version or requirement.allows_all_of(version):
         return []
-    if project.options.toolchains.tools["ruby"].has_all_patches and requested.requirement.allows_newest_of(
-        version
-    ):
+    has_all_patches = project.options.toolchains.tools["ruby"].has_all_patches
+    if has_all_patches and requirement.allows_newest_of(version):
         return []
     reasons.append(
         f"This server has one patch of Ruby {version}: the Gemfile is read without its `ruby` line."
@@ -144,10 +142,10 @@ def _install(project: Project, reasons: list[str]) -> list[str]:
         return [run(project.options.install_command)]
     if not project.has(GEMFILE):
         gems = _gems_without_gemfile(project)
-        reasons.extend(
-            [f"There is no {GEMFILE}: the newest {', '.join(gems)} are installed."] if gems else []
-        )
-        return [run(f"gem install --no-document {' '.join(gems)}")] if gems else []
+        if not gems:
+            return []
+        reasons.append(f"There is no {GEMFILE}: the newest {', '.join(gems)} are installed.")
+        return [run(f"gem install --no-document {' '.join(gems)}")]
     is_local = any(path.startswith("vendor/cache/") for path in project.files)
     if is_local:
         reasons.append("Its gems are in `vendor/cache`, and are installed from there.")
@@ -185,45 +183,40 @@ def _build(project: Project, gems: frozenset[str], reasons: list[str]) -> list[s
     return lines
 
 
-def _node(project: Project, gems: frozenset[str], reasons: list[str]) -> str:
+def _node(project: Project, gems: frozenset[str], reasons: list[str]) -> list[str]:
     """Return the instruction that adds Node, for assets and for gems that run JavaScript."""
     if not project.has(NODE_MANIFEST) and gems.isdisjoint(_NEEDS_NODE):
-        return ""
+        return []
     choice = project.options.toolchains.choose("node")
     reasons.append("Node is there too, because its packages run JavaScript.")
-    return f"COPY --from={choice.image.name} /usr/local/ /usr/local/"
+    return [f"COPY --from={choice.image.name} /usr/local/ /usr/local/"]
 
 
-def _start(project: Project, gems: frozenset[str]) -> RubyStart | None:
-    secret = _secret(project)
+def _start(project: Project, gems: frozenset[str]) -> tuple[str, ...] | None:
+    """Return the command and the sentences that say why; None when nothing says how to start."""
+    secret, *secret_sentences = _secret(project)
     if configured := configured_command(project):
-        return RubyStart(f"{secret[0]}{configured[0]}", (configured[1], *secret[1:]))
+        return (f"{secret}{configured[0]}", configured[1], *secret_sentences)
     bundled = "bundle exec " if project.has(GEMFILE) else ""
     if project.has(RAILS):
-        return RubyStart(
-            f"{secret[0]}{bundled}rails server --binding 0.0.0.0 --port $PORT --environment production",
-            (f"`{RAILS}` makes it a Rails app; `rails server` serves it.", *secret[1:]),
+        return (
+            f"{secret}{bundled}rails server --binding 0.0.0.0 --port $PORT --environment production",
+            f"`{RAILS}` makes it a Rails app; `rails server` serves it.",
+            *secret_sentences,
         )
     if project.has(RACK):
-        server = next((name for name in ("puma", "falcon", "unicorn", "thin") if name in gems), "")
-        command = {
-            "puma": "puma --bind tcp://0.0.0.0:$PORT",
-            "falcon": "falcon serve --bind http://0.0.0.0:$PORT",
-            "unicorn": "unicorn --host 0.0.0.0 --port $PORT",
-            "thin": "thin start --address 0.0.0.0 --port $PORT",
-        }.get(server, "rackup --host 0.0.0.0 --port $PORT")
-        return RubyStart(
-            f"{bundled}{command}", (f"`{RACK}` makes it a Rack app; {server or 'rackup'} serves it.",)
-        )
+        server = next((name for name in _RACK_SERVERS if name in gems), "rackup")
+        command = _RACK_SERVERS.get(server, "rackup --host 0.0.0.0 --port $PORT")
+        return f"{bundled}{command}", f"`{RACK}` makes it a Rack app; {server} serves it."
     if script := project.first(SCRIPTS):
         is_sinatra = ("sinatra" in gems or not bundled) and _SINATRA.search(project.text(script) or "")
         options = " -o 0.0.0.0 -p $PORT" if is_sinatra else ""
-        return RubyStart(f"{bundled}ruby {script}{options}", (f"`{script}` is run.",))
+        return f"{bundled}ruby {script}{options}", f"`{script}` is run."
     return None
 
 
 def _secret(project: Project) -> tuple[str, ...]:
-    """Return (beginning of the command, sentence) for Rails, which does not start without a secret."""
+    """Return the beginning of the command, and a sentence, for Rails, which does not start without a secret."""
     if not project.has(RAILS):
         return ("",)
     return (

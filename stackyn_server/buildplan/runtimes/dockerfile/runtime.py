@@ -35,7 +35,9 @@ def _plan(project: Project) -> BuildPlan | None:
     if path is None:
         return None
     text = _read(project, path, context_path)
-    facts = _facts(text, path)
+    facts = read_dockerfile(text)
+    if not facts.stages and not facts.syntax:
+        raise _invalid(f"{path} can't be built: it has no FROM line.", "Correct it, then push again.")
     target = project.options.build_target
     if target and not facts.syntax and not facts.has_stage(target):
         raise _no_stage(path, target, facts)
@@ -83,24 +85,12 @@ def _read(project: Project, path: str, context_path: str | None) -> str:
             f"{path} is a link that leads to no file of the repository.", "Commit the file itself."
         )
     if (encoding := encoding_of(content)) != "utf-8":
-        name = encoding[:6].upper()
-        raise _invalid(
-            f"{path} is saved as {name}, and a Dockerfile has to be UTF-8.",
-            "Save it as UTF-8, then push again.",
-        )
-    if b"\0" in content:
-        raise _invalid(
-            f"{path} is no text file: it has NUL characters, as in UTF-16.",
-            "Save it as UTF-8, then push again.",
-        )
-    return decode(content)
-
-
-def _facts(text: str, path: str) -> DockerfileFacts:
-    facts = read_dockerfile(text)
-    if not facts.stages and not facts.syntax:
-        raise _invalid(f"{path} can't be built: it has no FROM line.", "Correct it, then push again.")
-    return facts
+        problem = f"{path} is saved as {encoding[:6].upper()}, and a Dockerfile has to be UTF-8."
+    elif b"\0" in content:
+        problem = f"{path} is no text file: it has NUL characters, as in UTF-16."
+    else:
+        return decode(content)
+    raise _invalid(problem, "Save it as UTF-8, then push again.")
 
 
 def _no_stage(path: str, target: str, facts: DockerfileFacts) -> DeploymentFailed:

@@ -42,20 +42,18 @@ class DockerfileFacts:
         """True if the stage, or a frontend, may say it. `target` is a stage by name or number, None the last one."""
         if self.syntax and not self.stages:
             return True
-        last = len(self.stages) - 1
-        names = [stage.lower() for stage in self.stages]
-        if target is None:
-            number = last
-        elif target.lower() in names:
-            number = names.index(target.lower())
-        else:
-            number = int(target) if target.isdecimal() else last
-        return number in self.started
+        number = None if target is None else self._number(target)
+        return (len(self.stages) - 1 if number is None else number) in self.started
 
     def has_stage(self, target: str) -> bool:
         """True for a stage's name in any spelling, or its number from 0."""
-        is_number = target.isdecimal() and int(target) < len(self.stages)
-        return is_number or target.lower() in (stage.lower() for stage in self.stages if stage)
+        return self._number(target) in range(len(self.stages))
+
+    def _number(self, target: str) -> int | None:
+        names = [stage.lower() for stage in self.stages]
+        if target and target.lower() in names:
+            return names.index(target.lower())
+        return int(target) if target.isdecimal() else None
 
 
 def read_dockerfile(text: str) -> DockerfileFacts:

@@ -32,12 +32,11 @@ GATHER = " && ".join(
 
 @dataclass(frozen=True, slots=True)
 class JavaBuild:
-    """`command` builds; `outcome` are the instructions that put its output into place; `start` runs it."""
+    """`command` builds; `outcome` is the step that puts its output into /app/run; `start` runs it there."""
 
     command: str
     start: str
-    outcome: tuple[str, ...] = ()
-    copy: str = "COPY --from=build --chown=app:app /app/run/ /app/"
+    outcome: str
 
 
 def port_option(scripts: str) -> str:

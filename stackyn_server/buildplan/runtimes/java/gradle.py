@@ -38,13 +38,14 @@ def gradle_build(project: Project, reasons: list[str]) -> JavaBuild:
             "This is an Android app, which runs on phones: its build makes a package for them and no server.",
             "Push a project with a server, or set the root directory to the folder of one.",
         )
-    if not project.has("gradlew"):
+    if project.has("gradlew"):
+        program = "sh ./gradlew"
+        reasons.append("Its wrapper, `gradlew`, brings the release of Gradle that it names.")
+    else:
+        program = "gradle"
         reasons.append(
             "The server's Gradle builds it. Commit the wrapper (`gradle wrapper`) to choose the release."
         )
-    else:
-        reasons.append("Its wrapper, `gradlew`, brings the release of Gradle that it names.")
-    program = "sh ./gradlew" if project.has("gradlew") else "gradle"
     port = port_option(scripts)
     is_boot = "org.springframework.boot" in scripts or "io.quarkus" in scripts or "shadow" in scripts
     is_distribution = not is_boot and re.search(
@@ -61,10 +62,10 @@ def gradle_build(project: Project, reasons: list[str]) -> JavaBuild:
             'case $script in *.bat) ;; *) ln -s "$(basename "$script")" run/bin/start-app ;; esac; done'
         )
         start = f'env JAVA_OPTS="-XX:MaxRAMPercentage=70.0 {port}$JAVA_OPTS" bin/start-app'
-        return JavaBuild(f"{program} --no-daemon installDist -x test", start, (gather,))
+        return JavaBuild(f"{program} --no-daemon installDist -x test", start, gather)
     reasons.append("The archive that it makes has a main class, and is run.")
     task = "bootJar" if "org.springframework.boot" in scripts and "war" not in scripts else "assemble"
-    return JavaBuild(f"{program} --no-daemon {task} -x test", f"{JVM} {port}-jar app.jar", (f"RUN {GATHER}",))
+    return JavaBuild(f"{program} --no-daemon {task} -x test", f"{JVM} {port}-jar app.jar", f"RUN {GATHER}")
 
 
 def gradle_version(project: Project) -> VersionRequest | None:

@@ -48,18 +48,17 @@ def maven_build(project: Project, reasons: list[str]) -> JavaBuild:
         if path.rpartition("/")[2] == POM and path.count("/") <= 2 and (text := project.text(path))
     }
     everything = "\n".join(poms.values())
-    wrapper = project.has("mvnw")
-    program = "sh ./mvnw" if wrapper else "mvn"
-    reasons.append(
-        "Its wrapper, `mvnw`, brings the release of Maven that it names."
-        if wrapper
-        else "The server's Maven builds it."
-    )
+    if project.has("mvnw"):
+        program = "sh ./mvnw"
+        reasons.append("Its wrapper, `mvnw`, brings the release of Maven that it names.")
+    else:
+        program = "mvn"
+        reasons.append("The server's Maven builds it.")
     command = (
         f"{program} --batch-mode --no-transfer-progress -Dmaven.repo.local=/cache/m2 -DskipTests package"
     )
     port = port_option(everything)
-    run_jar = JavaBuild(command, f"{JVM} {port}-jar app.jar", (f"RUN {GATHER}",))
+    run_jar = JavaBuild(command, f"{JVM} {port}-jar app.jar", f"RUN {GATHER}")
     is_packed = _PACKERS.search(everything) or re.search(r"<mainClass>", _jar_plugin(everything))
     if is_packed:
         reasons.append("The archive that it makes has a main class, and is run.")
@@ -79,12 +78,9 @@ def maven_build(project: Project, reasons: list[str]) -> JavaBuild:
     folder, name = main
     reasons.append(f"Its main class {name} is run, with the packages that it needs beside it.")
     inner = f"{folder}/" if folder else ""
-    command_with_packages = command.replace(
-        " package",
-        " package dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/app/run/lib",
-    )
+    command += " dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=/app/run/lib"
     outcome = f"RUN mkdir -p run && cp -r {inner}target/classes run/classes"
-    return JavaBuild(command_with_packages, f"{JVM} {port}-cp 'classes:lib/*' {name}", (outcome,))
+    return JavaBuild(command, f"{JVM} {port}-cp 'classes:lib/*' {name}", outcome)
 
 
 def _without_comments(text: str) -> str:

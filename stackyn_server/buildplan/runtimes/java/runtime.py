@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import COPY_ALL, run
@@ -16,24 +17,19 @@ from stackyn_server.buildplan.versions.requirement import Dialect, VersionReques
 from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
 VERSION_FILE, SDKMAN, SYSTEM_PROPERTIES = ".java-version", ".sdkmanrc", "system.properties"
-WRAPPER_SETTINGS = "gradle/wrapper/gradle-wrapper.properties"
+_SETTINGS = (
+    VERSION_FILE, SDKMAN, SYSTEM_PROPERTIES, "gradle/wrapper/gradle-wrapper.properties", "gradle.properties",
+)  # fmt: skip
+_HEROKU_VERSION = re.compile(r"^java\.runtime\.version\s*=\s*(?:\w+-)?(\d[\d.]*)", re.MULTILINE)
 _MOST_SCRIPTS = 300
+_COPY_RUN = "COPY --from=build --chown=app:app /app/run/ /app/"
 
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if POM not in files and not files.intersection(GRADLE):
         return ()
     builds = (path for path in files if path.count("/") <= 2 and path.rpartition("/")[2] in (POM, *GRADLE))
-    fixed = (
-        VERSION_FILE,
-        SDKMAN,
-        SYSTEM_PROPERTIES,
-        WRAPPER_SETTINGS,
-        "gradle.properties",
-        PROCFILE,
-        *TOOL_FILES,
-    )
-    return (*fixed, *sorted(builds)[:_MOST_SCRIPTS], *source_files(files))
+    return (*_SETTINGS, PROCFILE, *TOOL_FILES, *sorted(builds)[:_MOST_SCRIPTS], *source_files(files))
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -46,10 +42,10 @@ def _plan(project: Project) -> BuildPlan | None:
     choice = project.options.toolchains.choose("java", _requested_version(project, is_maven))
     reasons.append(choice.reason)
     build = maven_build(project, reasons) if is_maven else gradle_build(project, reasons)
-    command, outcome, copy = build.start, build.outcome, build.copy
+    command, outcome, copy = build.start, [build.outcome], _COPY_RUN
     if configured := configured_command(project):
         # The owner's command names files where the build leaves them.
-        command, outcome, copy = configured[0], (), COPY_APP
+        command, outcome, copy = configured[0], [], COPY_APP
         reasons.append(configured[1])
     steps = [
         "ENV MAVEN_USER_HOME=/cache/maven-wrapper GRADLE_USER_HOME=/cache/gradle",
@@ -69,22 +65,17 @@ def _requested_version(project: Project, is_maven: bool) -> VersionRequest | Non
     ):
         return _major(pinned)
     if sdkman := re.search(r"^java=(\S+)", project.text(SDKMAN) or "", re.MULTILINE):
-        requirement = parse_requirement(sdkman[1].partition("-")[0])
-        return _major(VersionRequest(requirement, f"`{SDKMAN}`")) if requirement else None
-    if heroku := re.search(
-        r"^java\.runtime\.version\s*=\s*(?:\w+-)?(\d[\d.]*)",
-        project.text(SYSTEM_PROPERTIES) or "",
-        re.MULTILINE,
-    ):
+        return _major(VersionRequest.read(sdkman[1].partition("-")[0], SDKMAN))
+    if heroku := _HEROKU_VERSION.search(project.text(SYSTEM_PROPERTIES) or ""):
         return VersionRequest.read(heroku[1].removeprefix("1.").split(".")[0], SYSTEM_PROPERTIES)
     return pom_version(project) if is_maven else gradle_version(project)
 
 
-def _major(requested: VersionRequest) -> VersionRequest | None:
+def _major(requested: VersionRequest | None) -> VersionRequest | None:
     """Return the request for the major version only: a project does not depend on a JDK's update."""
-    match = re.search(r"(?:^|-)(?:1\.)?(\d+)", requested.requirement.text)
+    match = re.search(r"(?:^|-)(?:1\.)?(\d+)", requested.requirement.text) if requested else None
     requirement = parse_requirement(match[1]) if match else None
-    return VersionRequest(requirement, requested.origin) if requirement else None
+    return replace(requested, requirement=requirement) if requested and requirement else None
 
 
 RUNTIME = Runtime(

@@ -59,7 +59,7 @@ def _plan(project: Project) -> BuildPlan | None:
         if start is None:
             return None
     is_named = project.is_set_to(RUNTIME.name)
-    if not has_manifest and not is_named and configured_command(project) and cpp.is_app(project):
+    if not has_manifest and not is_named and configured_command(project) and cpp.build_file(project):
         return None  # the command starts the program that those sources build
     if (start is None or not start.is_web) and not is_named and node.is_app(project):
         return None
