@@ -19,7 +19,7 @@ from stackyn_server.engine.builder.registry_availability import RegistryAvailabi
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
 from stackyn_server.images.image_maker import ImageMaker
-from stackyn_server.images.steps import SilentSteps
+from stackyn_server.images.steps import TerminalSteps
 from stackyn_server.ingress.binary import locate
 from stackyn_server.postgres import binaries, cluster
 from stackyn_server.postgres.embedded import is_running
@@ -119,7 +119,7 @@ async def _engine(settings: Settings) -> list[Finding]:
         sentence = f"Docker {facts.version}, {facts.memory_bytes / _GIB:.1f} GiB of memory."
         has_memory = facts.memory_bytes >= _SCARCE_MEMORY_BYTES
         findings = [Finding("engine", Severity.FINE if has_memory else Severity.WARNING, sentence)]
-        missing = await ImageMaker(engine, settings, SilentSteps()).missing()
+        missing = await ImageMaker(engine, settings, TerminalSteps()).missing()
         if missing:
             what = f"Missing, or made by another release: {', '.join(missing)}."
             findings.append(Finding("images", Severity.WARNING, what, "Make them: scripts/base-images"))

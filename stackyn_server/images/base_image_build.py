@@ -8,6 +8,7 @@ import io
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -65,17 +66,15 @@ async def _remove(engine: Engine, volume: str) -> None:
         await engine.request("DELETE", f"volumes/{volume}", seconds=_VOLUME_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
 class BaseImageBuilder:
     """Builds base images, one after the other. `architecture` is Go's name for it; `cache` is the volume's folder."""
 
-    def __init__(
-        self, engine: Engine, settings: Settings, architecture: str, volume: str, cache: Path
-    ) -> None:
-        self._engine = engine
-        self._settings = settings
-        self._architecture = architecture
-        self._volume = volume
-        self._cache = cache
+    engine: Engine
+    settings: Settings
+    architecture: str
+    volume: str
+    cache: Path
 
     async def build(
         self, recipe: ImageRecipe, host: HostSettings, below: Mapping[str, str], *, is_local: bool
@@ -86,8 +85,8 @@ class BaseImageBuilder:
         """
         request = self._request()
         buildctl_arguments = arguments(request, below, has_registry=not is_local)
-        builds = self._settings.builds
-        configuration = daemon_configuration(self._architecture, _KEEP_MB)
+        builds = self.settings.builds
+        configuration = daemon_configuration(self.architecture, _KEEP_MB)
         configuration += registry_tables(builds.mirrors, builds.plain_http_registries)
         control = control_tar(buildctl_arguments, configuration, request)
         context = await asyncio.to_thread(_context, recipe, host, is_local)
@@ -97,17 +96,17 @@ class BaseImageBuilder:
             app=None,
             deployment=request.deployment,
             tenant=request.tenant,
-            image=self._settings.images.builder,
+            image=self.settings.images.builder,
             network=request.network,
-            volume=self._volume,
-            base_images=self._settings.images.directory,
+            volume=self.volume,
+            base_images=self.settings.images.directory,
             limits=request.limits,
         )
         limits = DiskLimits(builds.disk_mb, builds.max_files, builds.free_disk_mb)
-        pause = partial(builder_container.paused, self._engine, request.deployment)
-        running = run_builder(self._engine, spec, control, _one_piece(context), log_writer.feed)
+        pause = partial(builder_container.paused, self.engine, request.deployment)
+        running = run_builder(self.engine, spec, control, _one_piece(context), log_writer.feed)
         try:
-            ended = await run_within_limits(self._cache, limits, pause, running)
+            ended = await run_within_limits(self.cache, limits, pause, running)
         except DeploymentFailed as error:
             raise ImageNotMade(f"{recipe.name} was not made. {error.message}") from error
         await log_writer.finish()
@@ -119,7 +118,7 @@ class BaseImageBuilder:
             )
             failed.add_note(reason.failure.evidence or progress.messages or ended.stdout_tail)
             raise failed
-        return self._cache / "out"
+        return self.cache / "out"
 
     def _request(self) -> BuildRequest:
         return BuildRequest(
@@ -128,8 +127,8 @@ class BaseImageBuilder:
             tenant=_NOBODY,
             dockerfile="Dockerfile",
             network="host",  # the build is trusted, and the machine's name server may listen only on loopback
-            memory_mb=self._settings.builds.memory_mb,
-            cpu=self._engine.facts.processors,
+            memory_mb=self.settings.builds.memory_mb,
+            cpu=self.engine.facts.processors,
             max_processes=_MAX_PROCESSES,
             tag="",
         )

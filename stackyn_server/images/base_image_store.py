@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,21 +93,21 @@ class BaseImageStore:
         """Add the tar of a root file system as an image with one layer. `architecture` is Go's name, as in `amd64`."""
         with self._writing():
             with root.open("rb") as content:
-                layer, layer_size = self._write(_pieces(content))
+                layer, layer_size = self._write(content)
             config = {
                 "architecture": architecture,
                 "os": "linux",
                 "config": {"Cmd": ["/bin/sh"]},
                 "rootfs": {"type": "layers", "diff_ids": [layer]},
             }
-            config_digest, config_size = self._write([_text(config)])
+            config_digest, config_size = self._write(io.BytesIO(_text(config)))
             manifest = {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
                 "config": {"mediaType": CONFIG, "digest": config_digest, "size": config_size},
                 "layers": [{"mediaType": LAYER, "digest": layer, "size": layer_size}],
             }
-            digest, size = self._write([_text(manifest)])
+            digest, size = self._write(io.BytesIO(_text(manifest)))
             return self._enter(name, recipe, digest, size)
 
     def layers(self, entry: StoredBaseImage) -> list[Path]:
@@ -133,15 +134,8 @@ class BaseImageStore:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove images from the index. `prune` removes their blobs later."""
-        removed = set(names)
         with self._writing():
-            self._publish(
-                [
-                    manifest
-                    for manifest in self._manifests()
-                    if manifest.get("annotations", {}).get(NAME) not in removed
-                ]
-            )
+            self._publish(self._manifests(without=set(names)))
 
     def prune(self, kept_seconds: float = KEPT_SECONDS) -> int:
         """Remove the blobs that no image has had for `kept_seconds`, and return the freed bytes."""
@@ -179,24 +173,18 @@ class BaseImageStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _manifests(self) -> list[dict[str, Any]]:
+    def _manifests(self, without: Set[str] = frozenset()) -> list[dict[str, Any]]:
         try:
-            return list(_document((self.folder / "index.json").read_bytes()).get("manifests", ()))
+            listed = _document((self.folder / "index.json").read_bytes()).get("manifests", ())
         except FileNotFoundError:
             return []
+        return [manifest for manifest in listed if manifest.get("annotations", {}).get(NAME) not in without]
 
     def _enter(self, name: str, recipe: str, digest: str, size: int) -> StoredBaseImage:
         """Give a name to an image whose blobs are here. Another image with this name loses it."""
-        other_manifests = [
-            manifest for manifest in self._manifests() if manifest.get("annotations", {}).get(NAME) != name
-        ]
         annotations = {NAME: name, RECIPE: recipe}
-        self._publish(
-            [
-                *other_manifests,
-                {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": annotations},
-            ]
-        )
+        added = {"mediaType": MANIFEST, "digest": digest, "size": size, "annotations": annotations}
+        self._publish([*self._manifests(without={name}), added])
         return StoredBaseImage(name, digest, recipe)
 
     def _publish(self, manifests: list[dict[str, Any]]) -> None:
@@ -222,38 +210,37 @@ class BaseImageStore:
         # In a build's result, only blobs that are here already may be links.
         source = os.open(layout / "blobs" / "sha256" / _hexadecimal(digest), os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(source, "rb") as content:
-            written, _size = self._write(_pieces(content))
+            written, _size = self._write(content)
         if written != digest:
             raise BaseImageStoreUnusable(f"A blob of a base image is not what it is called: {digest}.")
 
-    def _write(self, pieces: Iterable[bytes]) -> tuple[str, int]:
+    def _write(self, content: BinaryIO) -> tuple[str, int]:
         """Write a blob and return its digest and size."""
-        content, size = hashlib.sha256(), 0
+        digest = hashlib.sha256()
         waiting = self._blobs / f".{os.getpid()}"
-        with waiting.open("wb") as file:
-            for piece in pieces:
-                content.update(piece)
-                size += len(piece)
+        with _open_durable(waiting) as file:
+            while piece := content.read(_PIECE_BYTES):
+                digest.update(piece)
                 file.write(piece)
-            os.fchmod(file.fileno(), _FILE_MODE)
-            file.flush()
-            os.fsync(file.fileno())
-        waiting.rename(self._blobs / content.hexdigest())
-        return f"sha256:{content.hexdigest()}", size
+            size = file.tell()
+        waiting.rename(self._blobs / digest.hexdigest())
+        return f"sha256:{digest.hexdigest()}", size
 
     def _replace(self, file: Path, text: bytes) -> None:
         waiting = file.with_name(f".{file.name}")
-        with waiting.open("wb") as content:
+        with _open_durable(waiting) as content:
             content.write(text)
-            os.fchmod(content.fileno(), _FILE_MODE)
-            content.flush()
-            os.fsync(content.fileno())
         waiting.rename(file)
 
 
-def _pieces(content: BinaryIO) -> Iterator[bytes]:
-    while piece := content.read(_PIECE_BYTES):
-        yield piece
+@contextmanager
+def _open_durable(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write; after the block, every user can read the file, and it is on the disk."""
+    with path.open("wb") as file:
+        yield file
+        os.fchmod(file.fileno(), _FILE_MODE)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _text(document: Mapping[str, Any]) -> bytes:

@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from stackyn_server.buildplan.versions.toolchains import ToolBaseImages, Toolchains
 from stackyn_server.config import ImagesSettings
-from stackyn_server.images.tools import TOOLS, ToolImages
-
-OURS = "stackyn/"
+from stackyn_server.images.tools import TOOLS
 
 
 def toolchains(images: ImagesSettings, *, has_registry: bool) -> Toolchains:
@@ -29,24 +27,21 @@ def _tools(has_registry: bool) -> Iterator[tuple[str, ToolBaseImages]]:
     for tool in TOOLS.values():
         is_official = has_registry and bool(tool.lines)
         versions = tool.lines if is_official else tuple(tool.local)
+        runs_on = dict(tool.runs_on)
+        if is_official:
+            runs_on = {line: tool.runs_on_official.format(line) for line in versions if tool.runs_on_official}
         if versions:
             yield (
                 tool.name,
                 ToolBaseImages(
-                    f"{OURS}{tool.name}",
+                    f"stackyn/{tool.name}",
                     (*versions, *tool.variants),
                     tool.default,
                     has_all_patches=is_official and tool.has_all_patches,
                     releases=() if is_official else tuple(tool.releases),
                     release_of_line={} if is_official else dict(tool.release_of_line),
                     has_build_image=tool.has_build_image,
-                    runs_on=_runs_on(tool, versions, is_official),
+                    runs_on=runs_on,
                     seldom=tuple(version for version in tool.seldom if version in versions),
                 ),
             )
-
-
-def _runs_on(tool: ToolImages, versions: tuple[str, ...], is_official: bool) -> dict[str, str]:
-    if not is_official:
-        return dict(tool.runs_on)
-    return {line: tool.runs_on_official.format(line) for line in versions if tool.runs_on_official}

@@ -14,13 +14,10 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class CommandFailed(StackynError):
-    """`output` is the end of the program's output."""
-
     code = "IMAGES_NOT_MADE"
 
-    def __init__(self, command: str, output: str) -> None:
+    def __init__(self, command: str | Path, output: str) -> None:
         super().__init__(f"{command} failed. The end of what it said:\n{output}")
-        self.output = output
 
 
 async def run_command(
@@ -42,7 +39,7 @@ async def run_command(
             stderr=asyncio.subprocess.STDOUT,
         )
     except FileNotFoundError as error:
-        raise CommandFailed(str(command[0]), "It is not installed.") from error
+        raise CommandFailed(command[0], "It is not installed.") from error
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
@@ -51,5 +48,5 @@ async def run_command(
         raise
     text = output.decode(errors="replace")
     if process.returncode:
-        raise CommandFailed(str(command[0]), text[-_SHOWN_BYTES:])
+        raise CommandFailed(command[0], text[-_SHOWN_BYTES:])
     return text

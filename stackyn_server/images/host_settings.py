@@ -34,17 +34,13 @@ class HostSettings:
             content.update(f"{path} {hashlib.sha256(self.files[path]).hexdigest()}\n".encode())
         return content.hexdigest()
 
-    @property
-    def certificates(self) -> bytes:
-        """The machine's bundle of trusted certificates, b"" when it has none."""
-        return self.files.get(PurePosixPath(_BUNDLE), b"")
-
 
 def read_host_settings(root: Path = Path("/")) -> HostSettings:
     """Read the settings of this machine, or of another root (for tests)."""
     files: dict[PurePosixPath, bytes] = {}
     left_out = []
-    for path in (_BUNDLE, *_own_certificates(root)):
+    own_certificates = sorted(file.relative_to(root) for file in (root / _CERTIFICATES).glob("*.crt"))
+    for path in (_BUNDLE, *own_certificates):
         if (root / path).is_file():
             files[PurePosixPath(path)] = (root / path).read_bytes()
     npm = next((path for path in _NPM if (root / path).is_file()), None)
@@ -57,7 +53,3 @@ def read_host_settings(root: Path = Path("/")) -> HostSettings:
         else:
             files[target] = content
     return HostSettings(files, tuple(left_out))
-
-
-def _own_certificates(root: Path) -> list[Path]:
-    return sorted(file.relative_to(root) for file in (root / _CERTIFICATES).glob("*.crt"))

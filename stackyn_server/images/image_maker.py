@@ -83,32 +83,25 @@ class ImageMaker:
             for file in self._host.left_out:
                 self._steps.say(f"{file} holds a credential: builds do not get it.")
             is_local = not await self._asks_registry()
-            await self._make(missing, is_local)
+            if self._settings.images.builder in missing:
+                await self._make_builder(is_local)
+                missing.remove(self._settings.images.builder)
+            if missing:
+                async with open_base_image_builder(self._engine, self._settings) as builder:
+                    for name in missing:
+                        await self._ensure(name, builder, is_local)
             await asyncio.to_thread(self._image_store.prune)
 
     async def forget_outdated(self) -> list[str]:
         """Remove images that were made for deployments from other recipes, certificates or settings, or all of them
         with `is_fresh`. The next deployment that needs one makes it again. Return their names."""
         await self._read_host()
-        outdated = [name for name in await self._made_for_deployments() if not await self._is_current(name)]
+        entries = await asyncio.to_thread(self._image_store.entries)
+        made_for_deployments = [name for name in entries if name not in (*INITIAL_IMAGES, *INITIAL_ROOTS)]
+        outdated = [name for name in made_for_deployments if not await self._is_current(name)]
         if outdated:
             await asyncio.to_thread(self._image_store.remove, outdated)
         return outdated
-
-    async def _made_for_deployments(self) -> list[str]:
-        entries = await asyncio.to_thread(self._image_store.entries)
-        first = {*INITIAL_IMAGES, *INITIAL_ROOTS}
-        return [name for name in entries if name not in first]
-
-    async def _make(self, missing: list[str], is_local: bool) -> None:
-        if not await self._has_builder():
-            await self._make_builder(is_local)
-        names = [name for name in missing if name != self._settings.images.builder]
-        if not names:
-            return
-        async with open_base_image_builder(self._engine, self._settings) as builder:
-            for name in names:
-                await self._ensure(name, builder, is_local)
 
     async def _ensure(self, name: str, builder: BaseImageBuilder, is_local: bool) -> None:
         """Make one image, after the images that it is built on."""

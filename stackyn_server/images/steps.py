@@ -39,13 +39,3 @@ class TerminalSteps:
     def _write(self, text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
-
-
-class SilentSteps:
-    """Reports nothing."""
-
-    def say(self, sentence: str) -> None: ...
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        yield
