@@ -8,7 +8,7 @@ from posixpath import commonpath, dirname, join, normpath
 from typing import Any
 
 from stackyn_server.buildplan.build_plan import BuildPlan
-from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, table, toml
+from stackyn_server.buildplan.formats.structured_files import Table, json_with_comments, table, tables, toml
 from stackyn_server.buildplan.project import Project, undetected
 
 _MANIFESTS_OF_NODE, _SCHEMES = "package.json", ("file:", "link:", "portal:")
@@ -86,11 +86,11 @@ def _of_python(project: Project) -> LocalPaths:
         if project.has(manifest):
             return  # the one that is installed
     document = toml(project, "pyproject.toml")
-    for tables in (
+    for dependencies in (
         table(document, "tool", "uv", "sources"),
         table(document, "tool", "poetry", "dependencies"),
     ):
-        yield from (("pyproject.toml", manifest) for manifest in _paths(tables))
+        yield from (("pyproject.toml", manifest) for manifest in _paths(dependencies))
 
 
 def _of_rust(project: Project) -> LocalPaths:
@@ -105,10 +105,8 @@ def _of_go(project: Project) -> LocalPaths:
 
 def _of_php(project: Project) -> LocalPaths:
     repositories: Any = json_with_comments(project, "composer.json").get("repositories")
-    entries = list(repositories.values()) if isinstance(repositories, Mapping) else repositories
-    entries = entries if isinstance(entries, list) else []
-    for entry in entries:
-        if isinstance(entry, Mapping) and entry.get("type") == "path" and isinstance(entry.get("url"), str):
+    for entry in tables(list(repositories.values()) if isinstance(repositories, Mapping) else repositories):
+        if entry.get("type") == "path" and isinstance(entry.get("url"), str):
             yield "composer.json", entry["url"]
 
 

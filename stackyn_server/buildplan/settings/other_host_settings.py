@@ -6,13 +6,14 @@ fly.toml and Dokku's app.json.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stackyn_server.buildplan.formats.structured_files import (
     Table,
     json_with_comments,
     table,
+    tables,
     text_at,
     toml,
     with_merge_keys,
@@ -62,16 +63,18 @@ _VARIABLES = {
     for host in ("RAILPACK", "NIXPACKS")
     for word in ("INSTALL", "BUILD", "START")
 }
-# Ends of lines that the next one belongs to.
+# A command goes on in the next line after one of these.
 _GOES_ON = ("&&", "||", "|", ";", "then", "do", "else", "{", "(")
 _ENDS_BLOCK = frozenset(("fi", "done", "else", "elif", "esac", "}", ")"))
-# Those of its native runtimes that have the same name here.
+# The native runtimes of Render that have the same name here.
 _RENDER_RUNTIMES = frozenset(("python", "node", "go", "ruby", "rust", "elixir"))
 
 
 def settings_of_hosts(project: Project) -> Iterator[tuple[str, HostSettings]]:
-    """Yield (origin, settings) of the variables of other hosts, then of each of their files that says something, the
-    most telling hosts first."""
+    """Yield (origin, settings): first of other hosts' variables, then of each of their files that sets something.
+
+    The files come in the order in which they win.
+    """
     for name, key in _VARIABLES.items():
         if command := project.options.host_variables.get(name, "").strip():
             yield name, {key: command}
@@ -83,9 +86,8 @@ def settings_of_hosts(project: Project) -> Iterator[tuple[str, HostSettings]]:
 def _railway(project: Project, path: str) -> HostSettings:
     document = toml(project, path) if path.endswith(".toml") else json_with_comments(project, path)
     settings = _texts(document, "railway")
-    commands = table(document, "deploy").get("preDeployCommand")
-    if isinstance(commands, list) and commands and all(isinstance(command, str) for command in commands):
-        settings["release_command"] = " && ".join(commands)
+    if command := _joined(table(document, "deploy").get("preDeployCommand")):
+        settings["release_command"] = command
     seconds = table(document, "deploy").get("healthcheckTimeout")
     if isinstance(seconds, int) and 0 < seconds <= 3600:
         settings["health_timeout_seconds"] = seconds
@@ -93,19 +95,18 @@ def _railway(project: Project, path: str) -> HostSettings:
 
 
 def _railpack(project: Project, path: str) -> HostSettings:
-    """Read the steps too, unless they add to those that Railpack finds by itself, which it calls `...`."""
+    """Read the steps too, unless they add to the commands that Railpack finds by itself, which it calls `...`."""
     document = json_with_comments(project, path)
     settings = _texts(document, "railpack")
     for step in ("install", "build"):
-        commands = table(document, "steps", step).get("commands")
-        is_plain = isinstance(commands, list) and all(isinstance(command, str) for command in commands)
-        if is_plain and commands and "..." not in commands:
-            settings[f"{step}_command"] = " && ".join(commands)
+        commands: Any = table(document, "steps", step).get("commands")
+        if (command := _joined(commands)) and "..." not in commands:
+            settings[f"{step}_command"] = command
     return settings
 
 
 def _nixpacks(project: Project, path: str) -> HostSettings:
-    """Read the phases too, unless they add to those that Nixpacks finds by itself, which it calls `...`."""
+    """Read the phases too, unless they add to the commands that Nixpacks finds by itself, which it calls `...`."""
     document = toml(project, path)
     settings = _texts(document, "nixpacks")
     for phase in ("install", "build"):
@@ -115,17 +116,19 @@ def _nixpacks(project: Project, path: str) -> HostSettings:
     return settings
 
 
-def _render(project: Project, path: str) -> HostSettings:
-    """Read the only web service; of several nothing says which one this app is."""
-    entries = yaml(project, path).get("services")
-    services = [with_merge_keys(entry) for entry in _tables(entries)]
+def render_web_service(project: Project, path: str) -> Table:
+    """Return the only web service of a render.yaml; empty for several, as nothing says which one this app is."""
+    services = map(with_merge_keys, tables(yaml(project, path).get("services")))
     web = [service for service in services if service.get("type") == "web"]
-    if len(web) != 1:
-        return {}
-    settings = _texts(web[0], "render")
-    runtime = text_at(web[0], "runtime") or text_at(web[0], "env")
+    return web[0] if len(web) == 1 else {}
+
+
+def _render(project: Project, path: str) -> HostSettings:
+    service = render_web_service(project, path)
+    settings = _texts(service, "render")
+    runtime = text_at(service, "runtime") or text_at(service, "env")
     if runtime in _RENDER_RUNTIMES:
-        settings["runtime"] = runtime  # there, a Dockerfile beside it is not built
+        settings["runtime"] = runtime  # Render does not build a Dockerfile beside it
     return settings
 
 
@@ -141,8 +144,8 @@ def _fly(project: Project, path: str) -> HostSettings:
     document = toml(project, path)
     settings = _texts(document, "fly")
     services = document.get("services")
-    older = [check for service in _tables(services) for check in _tables(service.get("http_checks"))]
-    for check in (*_tables(table(document, "http_service").get("checks")), *older):
+    older = [check for service in tables(services) for check in tables(service.get("http_checks"))]
+    for check in (*tables(table(document, "http_service").get("checks")), *older):
         if where := text_at(check, "path"):
             settings["health_path"] = where
             break
@@ -151,12 +154,14 @@ def _fly(project: Project, path: str) -> HostSettings:
 
 def _dokku(project: Project, path: str) -> HostSettings:
     checks = table(json_with_comments(project, path), "healthchecks").get("web")
-    where = next((where for check in _tables(checks) if (where := text_at(check, "path"))), None)
+    where = next((where for check in tables(checks) if (where := text_at(check, "path"))), None)
     return {"health_path": where} if where else {}
 
 
-def _tables(entries: Any) -> list[Table]:
-    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+def _joined(commands: Any) -> str:
+    """Return a list of commands as one command; empty for anything else."""
+    is_list = isinstance(commands, list) and all(isinstance(command, str) for command in commands)
+    return " && ".join(commands) if is_list else ""
 
 
 def _texts(document: Table, host: str) -> HostSettings:
@@ -166,7 +171,7 @@ def _texts(document: Table, host: str) -> HostSettings:
 
 
 def _one_line(script: str) -> str:
-    """Return a command of several lines, which ends with the first that fails, as one line."""
+    """Return a script as one line, which ends with the first command that fails."""
     joined = ""
     for line in filter(None, map(str.strip, script.splitlines())):
         if line.startswith("#"):
@@ -194,5 +199,5 @@ _READERS: dict[str, Callable[[Project, str], HostSettings]] = {
     "app.json": _dokku,
 }
 FILES = tuple(_READERS)
-# Their hosts run the image of a Dockerfile with the start command of the same file.
+# Files of hosts that start the image of a Dockerfile with the start command of the same file.
 STARTS_IMAGES = ("railway.json", "railway.toml", "render.yaml", "fly.toml")

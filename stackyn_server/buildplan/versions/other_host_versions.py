@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stackyn_server.buildplan.formats.structured_files import Table, table, toml, with_merge_keys, yaml
+from stackyn_server.buildplan.formats.structured_files import Table, table, tables, toml, with_merge_keys
 from stackyn_server.buildplan.project import Project
+from stackyn_server.buildplan.settings.other_host_settings import render_web_service
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest, parse_requirement
 from stackyn_server.buildplan.versions.toolchains import Toolchains
 
@@ -18,15 +19,18 @@ _TOOLS = {
     "ELIXIR": "elixir", "HUGO": "hugo", "ZOLA": "zola", "JDK": "java", "JAVA": "java", "DOTNET": "dotnet",
     "CSHARP_SDK": "dotnet",
 }  # fmt: skip
-# The variables by the tool that they speak of.
+# Each variable and the tool whose version it sets.
 VERSION_VARIABLES: Mapping[str, str] = {
     f"{host}{word}_VERSION": tool for host in ("", "RAILPACK_", "NIXPACKS_") for word, tool in _TOOLS.items()
 }
 
 
 def with_versions_of_hosts(project: Project) -> Toolchains:
-    """Return the catalogue in which the app's own variables win over what the project's files ask for, as there, and
-    those of a host's file where there is such a version."""
+    """Return the catalogue with the versions that the variables of other hosts ask for.
+
+    As on those hosts, the app's own variables win over the project's files. The variables in a host's file win only
+    where this server has the version.
+    """
     toolchains = project.options.toolchains
     for tool, requested in _requested_version(project.options.host_variables, ""):
         toolchains = toolchains.with_pinned(tool, requested)
@@ -45,14 +49,10 @@ def _requested_version(variables: Mapping[str, object], where: str) -> Iterator[
 
 
 def _of_files(project: Project) -> Iterator[tuple[str, Table]]:
-    """Yield (file, variables), those that win there last."""
+    """Yield (file, variables); later variables win over earlier ones, as on their host."""
     netlify = toml(project, NETLIFY)
     yield NETLIFY, table(netlify, "build", "environment")
     yield NETLIFY, table(netlify, "context", "production", "environment")
     yield NIXPACKS, table(toml(project, NIXPACKS), "variables")
-    services = yaml(project, RENDER).get("services")
-    merged = map(with_merge_keys, services if isinstance(services, list) else ())
-    web = [service for service in merged if service.get("type") == "web"]
-    entries = web[0].get("envVars") if len(web) == 1 else None
-    for entry in map(with_merge_keys, entries if isinstance(entries, list) else ()):
+    for entry in map(with_merge_keys, tables(render_web_service(project, RENDER).get("envVars"))):
         yield RENDER, {str(entry.get("key")): entry.get("value")}
