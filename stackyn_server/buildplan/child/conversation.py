@@ -1,4 +1,4 @@
-"""Planning in the child process: a request comes in, contents of files are asked for, a plan or a failure goes out.
+"""The protocol of the planning child process: read a request, ask for files, answer with a plan or a failure.
 
 In: a line of JSON `{"options": …, "paths_bytes": n}`, then n bytes of paths, each ended by NUL; then one answer for
 each file that was asked for: a line with its size and its bytes, or `-` for no file, or `+` for one that is too large.
@@ -21,21 +21,21 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 
 # A plan has a Dockerfile of some kilobytes; a question has some hundred paths.
 MESSAGE_BYTES = 1 << 20
-# Of each text of a failure, and of the paths of one question: as JSON, a character has up to 12 bytes.
+# Limits of each text of a failure and of the paths in one question: a character takes up to 12 bytes as JSON.
 _TEXT_CHARACTERS, _QUESTION_CHARACTERS = 20_000, 64_000
 
 
 class CommitFiles(Mapping[str, bytes]):
-    """The files of the commit, read when they are asked for and kept."""
+    """The files of the commit: each is fetched from the server when it is first read."""
 
     def __init__(self, paths: frozenset[str], incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._paths, self._incoming, self._outgoing = paths, incoming, outgoing
-        self._known: dict[str, bytes | None] = {}
+        self._contents: dict[str, bytes | None] = {}
         self._too_large: set[str] = set()
 
     def fetch(self, paths: Iterable[str]) -> None:
         """Read some files in one round trip."""
-        unread = [path for path in dict.fromkeys(paths) if path in self._paths and path not in self._known]
+        unread = [path for path in dict.fromkeys(paths) if path in self._paths and path not in self._contents]
         if not unread:
             return
         for paths in _questions(unread):
@@ -45,15 +45,15 @@ class CommitFiles(Mapping[str, bytes]):
         send(self._outgoing, {"read": paths})
         for path in paths:
             answer = self._incoming.readline().strip()
-            self._known[path] = None
+            self._contents[path] = None
             if answer == b"+":
                 self._too_large.add(path)
             elif answer != b"-":
-                self._known[path] = _exactly(self._incoming, int(answer))
+                self._contents[path] = _exactly(self._incoming, int(answer))
 
     def __getitem__(self, path: str) -> bytes:
         self.fetch((path,))
-        content = self._known.get(path)
+        content = self._contents.get(path)
         if path in self._too_large and not may_be_passed_over(path):
             raise file_too_large(path)
         if content is None:

@@ -1,4 +1,4 @@
-"""Give up rights, in the child process that reads tenants' files, before it reads anything of them."""
+"""Drop the privileges of the child process before it reads tenants' files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def give_up_rights() -> None:
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    # The kernel forgets it when a process changes its user.
+    # The kernel clears the signal when a process changes its user, so it is set after that.
     if set_parent_death_signal(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != parent:

@@ -1,7 +1,7 @@
-"""The build context in the child process: git's tar comes in, the tar of what the build gets goes out.
+"""Filter the build context in the child process: read git's tar, write the tar that the build gets.
 
-Standard input has the request, a JSON object whose names are those of `ContextRequest`; the tar comes by a pipe of its
-own, straight from git. On standard error, a JSON list of sentences about what is missing follows the last byte.
+Standard input carries the request, a JSON object with the fields of `ContextRequest`; git writes its tar to a pipe of
+its own. After the last byte, standard error carries a JSON list of sentences about missing contents.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ CHUNK_BYTES = 262_144
 
 @dataclass(frozen=True, slots=True)
 class ContextRequest:
-    """What goes into a context. Texts may have bytes that are no UTF-8, as surrogates.
+    """Which files a build context has. Bytes that are not UTF-8 are in the texts as surrogates.
 
-    `root` is the folder whose files are sent, `prefix` what is put before their paths. `ignore` are patterns of the
-    plan, `ignore_text` is the ignore file that the repository has for this build. Files in `keep` are sent whatever
-    both say, files and folders in `copies` whatever `ignore_text` says. `extra` are members that are added.
+    The files below the folder `root` are sent, below `prefix`. `ignore` holds patterns of the plan, `ignore_text` is
+    the repository's ignore file for this build. Files in `keep` are sent whatever both exclude, files and folders in
+    `copies` whatever `ignore_text` excludes. `extra` maps the paths of added members to their texts.
     """
 
     root: str = ""

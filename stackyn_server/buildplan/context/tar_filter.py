@@ -1,4 +1,4 @@
-"""Change a tar stream while it flows: leave members out, strip a folder, add members. Memory is bounded by a chunk."""
+"""Filter a tar stream: leave members out, strip a folder, add members. Memory is bounded by a chunk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from stackyn_server.buildplan.context.dockerignore import IgnoreRules
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
-# A pointer has about 130 bytes; members below this size are looked into, and so are awaited whole.
+# A pointer has about 130 bytes; members up to this size are buffered whole, to be recognised as pointers.
 LFS_POINTER_BYTES = 1_024
 NAMES_SHOWN = 5
 MEMBER_MODE, FOLDER_MODE = 0o644, 0o755
@@ -18,11 +18,11 @@ _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE)
 
 
 class TarFilter:
-    """Feed it git's tar chunk by chunk; it returns what goes on. Not for two threads at once.
+    """Take git's tar chunk by chunk and return the filtered tar. Not for two threads at once.
 
-    `ignore`, `keep` and `copies` are about paths below `root`; `prefix` is put before those that go on. Files in `keep`
-    are sent whatever `ignore` says; so are files and folders in `copies`, but for what `always_out` excludes. Members
-    under the first name of an `extra` path are left out.
+    `ignore`, `keep` and `copies` are about paths below `root`; the output has the members below `prefix`. Files in
+    `keep` are sent whatever `ignore` says; so are files and folders in `copies`, except those that `always_out`
+    excludes. Members under the first name of an `extra` path are left out.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TarFilter:
         self._output += b"".join(_file_member(f"{prefix}{path}", content) for path, content in extra.items())
         self._buffer = bytearray()
         self._remaining = 0  # bytes of the present member's contents, with padding
-        self._sends = False  # whether they go on
+        self._sends = False  # whether the present member is sent
         self._extended: dict[str, str] = {}  # fields of a pax header for the next member
         self._lfs_pointers: list[str] = []
         self.has_ended = False  # whether the mark of the input's end has been seen
@@ -58,11 +58,11 @@ class TarFilter:
         return output
 
     def end(self) -> bytes:
-        """Return the end of the archive; for an input that ended well."""
+        """Return the end of the archive; call it only when `has_ended` is true."""
         return bytes(self._output) + bytes(2 * _BLOCK)
 
     def missing(self) -> list[str]:
-        """Return sentences for the build log about what the archive has not got."""
+        """Return sentences for the build log about contents that the archive lacks."""
         if not self._lfs_pointers:
             return []
         names = _first_names(self._lfs_pointers)

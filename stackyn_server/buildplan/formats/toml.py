@@ -1,4 +1,4 @@
-"""Parse TOML of tenants: as the standard library does, but for keys that would take it quadratic time."""
+"""Parse tenants' TOML with the standard library, and refuse keys that would take it quadratic time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-# Of a key such as `a.b.c`. The parser compares each with all before it.
+# The most parts of a key such as `a.b.c`: the parser compares each part with all before it.
 _MOST_KEY_PARTS = 64
 _NO_KEY = frozenset("\n=,")
 
@@ -22,5 +22,5 @@ def parse_toml(text: str) -> Mapping[str, Any]:
             raise tomllib.TOMLDecodeError(f"a key has more than {_MOST_KEY_PARTS} parts")
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # of a number of thousands of digits, Python itself complains
+    except ValueError as error:  # Python refuses a number of thousands of digits
         raise tomllib.TOMLDecodeError(str(error)) from error

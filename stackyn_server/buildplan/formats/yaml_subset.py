@@ -1,8 +1,8 @@
 """The part of YAML that people write settings in, read line by line: mappings, lists, texts, flow style on one or
 several lines, block texts, anchors and aliases. Every scalar is a text: the port mapping 3000:30 stays what it is.
 
-A reader of our own, because the process that reads tenants' files has the standard library only. What is beyond this
-raises `YamlError` with the line; nothing here takes more than linear time, and aliases share what they stand for.
+The process that reads tenants' files has only the standard library, which has no YAML reader. YAML beyond this subset
+raises `YamlError` with the line. Reading takes linear time, and all aliases of an anchor share one value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ANCHOR = re.compile(r"&([^\s,\[\]{}]+)(?:[ ]+|$)")
 _TAG = re.compile(r"![^\s,\[\]{}]*(?:[ ]+|$)")
 _BLOCK_TEXT = re.compile(r"[|>][+\-0-9]{0,2}$")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'""")
-# What begins with a double quote that nothing ends is looked through once, not from each quote in it.
+# A text after a double quote that is never closed is scanned once, not again from each quote in it.
 _SINGLE = re.compile(r"'[^']*'")
 _QUOTED_OR_OPEN = re.compile(rf""""(?:[^"\\]|\\.)*+("?)|{_SINGLE.pattern}""")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "e": "\x1b"}

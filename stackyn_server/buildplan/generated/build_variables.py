@@ -1,7 +1,7 @@
 """An app's variables in a generated Dockerfile: secrets of every step that runs as the app's user. Pure.
 
-A secret is in the environment of its step alone: in no layer, in no history, and not in what the cache knows the step
-by. So that a step is not taken from the cache after a change, it has an argument too that stands for all values.
+A secret is in the environment of its step alone: in no layer, in no history, and not in the step's cache key. An
+argument that stands for all values is in the cache key, so that a changed value runs the step again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def with_variables(dockerfile: str, names: Iterable[str], digest: str) -> str:
 
     `names` are those of secrets of the build; `digest` changes with their values, and stands in the image's history.
     """
-    # A line each: the builder takes none of more than 64 KiB.
+    # One line for each mount: the builder refuses lines of more than 64 KiB.
     mounts = "".join(f"    --mount=type=secret,env={name},id={name} \\\n" for name in names)
     lines = []
     is_app = has_argument = False
@@ -38,6 +38,6 @@ def with_variables(dockerfile: str, names: Iterable[str], digest: str) -> str:
 
 
 def without_variables(line: str) -> str:
-    """Return a line about such a Dockerfile, as people want to read it; empty for one that is about nothing else."""
+    """Return a line of build output without the mounts of variables; empty for a line that holds only a mount."""
     plain = _MOUNT.sub("", line)
     return "" if plain != line and plain.endswith("\\") else plain

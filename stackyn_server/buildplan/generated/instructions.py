@@ -1,4 +1,4 @@
-"""What generated Dockerfiles have in common: their instructions, each in one place."""
+"""The instructions that generated Dockerfiles share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUILD_STAGE = "build"
 def run(command: str, cache: str = "") -> str:
     """Return the step that runs a command of the project's own: an installation or a build.
 
-    `cache` names a folder /cache, which the tenant's next builds with the same tool find as this one leaves it.
+    `cache` names the cache that is mounted at /cache: the tenant's next builds with the same tool find its files.
     """
     mount = f"--mount=type=cache,id={cache},target=/cache,uid=1000,gid=1000 " if cache else ""
     return f"RUN {mount}{command}"
@@ -23,7 +23,7 @@ def run(command: str, cache: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class SystemPackages:
-    """Debian packages: `build` while packages are installed, `run` in the image that runs. `causes` are why."""
+    """Debian packages that an app needs: `build` to install its dependencies, `run` at run time; `causes` say why."""
 
     build: tuple[str, ...]
     run: tuple[str, ...]

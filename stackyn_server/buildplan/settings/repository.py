@@ -23,7 +23,7 @@ from stackyn_server.buildplan.settings.start_command import (
     start_command_sentence,
 )
 
-# Named by hosts as the folder of everything, or of this file.
+# How host files name the top of the repository, or their own folder.
 _HERE = frozenset(("", ".", "./", "/"))
 
 
@@ -60,7 +60,7 @@ def _boolean(value: Any) -> bool | None:
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """How a key is read (None: refused), and what it has to be, for the sentence."""
+    """How a value is read (None: refused), and the kind of value that the sentence about a refusal names."""
 
     read: Callable[[Any], Any]
     kind: str
@@ -91,7 +91,7 @@ _OF_DEPLOYING = ("release_command", "health_path", "health_timeout_seconds", "bu
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """The completed options, the settings of the deployment, and the origin of each in sentences."""
+    """The completed options, the settings of the deployment, and sentences that name the origin of each."""
 
     options: PlanOptions
     deploying: DeploymentSettings
@@ -157,8 +157,9 @@ def _wants_dockerfile(options: PlanOptions, values: Mapping[str, Any]) -> bool:
 def image_start_command(plan: BuildPlan, options: PlanOptions) -> tuple[str | None, tuple[str, ...]]:
     """Return the command that the image of an own Dockerfile is started with, None for its own, and the sentence.
 
-    What stackyn.toml says wins, as what a host says that runs Dockerfiles by the same file. A Procfile is mostly of a
-    time without one: its `web` line is for a Dockerfile that does not say what is started.
+    The start command of stackyn.toml wins over the Dockerfile's, as does that of a host file whose host starts images
+    with it. A Procfile is mostly older than the Dockerfile: its `web` line counts only where the Dockerfile has no
+    start command.
     """
     command, origin = options.start_command, options.origins.get("start_command")
     if plan.generated is not None or not command or origin is None:

@@ -1,4 +1,4 @@
-"""Which versions a project allows, and which of those at hand is taken. Pure.
+"""Parse the versions that a project allows, and choose one of those available. Pure.
 
 A requirement is a union of ranges over three numbers. The dialects differ in few operators only, so one parser reads
 them all. Sources: PEP 440 and its `~=`, npm's semver ranges, Composer's and RubyGems' constraints.
@@ -46,14 +46,14 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
-    """Versions from `low` up to, and without, `high`; those `excluded` are left out in whole ranges."""
+    """Versions from `low` to below `high`, without the ranges in `excluded`."""
 
     low: Numbers = (0, 0, 0)
     high: Numbers = _ENDLESS
     excluded: tuple[tuple[Numbers, Numbers], ...] = ()
 
     def meets(self, line: VersionRange) -> bool:
-        """True when a version is in both; `line` has no exclusions."""
+        """True when some version is in both ranges; `line` has no exclusions."""
         low, high = max(self.low, line.low), min(self.high, line.high)
         return low < high and not any(first <= low and high <= last for first, last in self.excluded)
 
@@ -69,8 +69,11 @@ class VersionRange:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`text` is as the project has it. No ranges: a version that can be read, and that nobody has. `is_free_threaded`:
-    only of the builds of Python without its global lock, whose versions end with `t`."""
+    """The versions that a project allows; `text` is the project's own text.
+
+    Without ranges it allows none: its text names a version that no server has. `is_free_threaded` allows only builds of
+    Python without its global lock, whose versions end with `t`.
+    """
 
     text: str
     ranges: tuple[VersionRange, ...]
@@ -78,7 +81,7 @@ class Requirement:
 
     @property
     def wants_newest(self) -> bool:
-        """True for `latest`, which is the newest there is, and not just any."""
+        """True for `latest` and its synonyms, which ask for the newest version rather than for any."""
         return self.text.lower() in _NEWEST
 
     @property
@@ -142,11 +145,11 @@ def parse_requirement(text: str, dialect: Dialect = Dialect.NPM) -> Requirement 
 
 
 def choose(requirement: Requirement, available: Iterable[str], preferred: str | None = None) -> str | None:
-    """Return the version to take: `preferred` where it is allowed, else the newest that is; None when none is. Who
-    wants the newest gets it.
+    """Return the version to take: `preferred` where it is allowed, else the newest that is; None when none is. A
+    requirement such as `latest` gets the newest.
 
-    `3.12` among `available` is a release line, of which the newest is at hand: lines whose newest is allowed win over
-    those of which only some versions are, so `3.12.4` takes 3.12 where nothing fits better.
+    `3.12` among `available` is a release line, whose newest version is available. Lines whose newest version is allowed
+    win over lines of which only other versions are allowed, so `3.12.4` takes 3.12 where nothing fits better.
     """
     lines = {
         version: line

@@ -1,4 +1,4 @@
-"""Version files that say something else than a version: the default is taken, and the log says why."""
+"""Version files that hold no version: the build takes the default, and its log says why."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _LONGEST = 60
 
 
 def unread_version_sentences(project: Project, runtime: str) -> Iterator[str]:
-    """Yield a sentence for each file of a runtime that asks for what is no version, such as the name of an
-    environment."""
+    """Yield a sentence for each version file of a runtime that holds something else, such as an environment's name."""
     dialect = Dialect.PYTHON if runtime == "python" else Dialect.NPM
     for path in _FILES.get(runtime, ()):
         lines = [line.split("#", 1)[0].strip() for line in (project.text(path) or "").splitlines()]

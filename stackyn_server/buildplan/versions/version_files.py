@@ -1,4 +1,4 @@
-"""Which version a project's files ask for: those of version managers, and files that hold a version alone. Pure."""
+"""Read the version that a project asks for from files of version managers and from plain version files. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ TOOL_VERSIONS = ".tool-versions"
 MISE_FILES = ("mise.toml", ".mise.toml", ".config/mise.toml", "mise/config.toml")
 MISE_LOCK = "mise.lock"
 TOOL_FILES = (TOOL_VERSIONS, *MISE_FILES, MISE_LOCK)
-# Other names that these files know the same tools by.
+# Names of tools in these files that differ from ours.
 _TOOL_NAMES = {"nodejs": "node", "golang": "go", "dotnet-core": "dotnet"}
 
 
 def version_in_tool_files(
     text_of: Callable[[str], str | None], tool: str, dialect: Dialect
 ) -> VersionRequest | None:
-    """Return what mise.toml, by its lock if there is one, or `.tool-versions` (asdf) asks of a tool; None when neither
-    does."""
+    """Return the version of a tool that mise.toml (with its lock) or `.tool-versions` (asdf) asks for; None without."""
     for path in MISE_FILES:
         if (text := text_of(path)) and (version := _mise_version(text, tool)):
             locked = _mise_version(text_of(MISE_LOCK) or "", tool)
@@ -37,7 +36,7 @@ def version_in_tool_files(
 
 
 def version_in_file(text: str | None, path: str, dialect: Dialect) -> VersionRequest | None:
-    """Return the version in a file that has nothing else, such as .nvmrc or .python-version: its first line."""
+    """Return the version in the first line of a plain version file, such as .nvmrc or .python-version."""
     for line in (text or "").splitlines():
         if version := line.split("#", 1)[0].strip():
             return VersionRequest.read(version, path, dialect)
