@@ -15,7 +15,7 @@ from stackyn_server.errors import RateLimited, SignInRequired
 from stackyn_server.gateways.mail.templates import MailTemplate
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.store import codes
-from stackyn_server.store.codes import Code, Purpose
+from stackyn_server.store.codes import OneTimeCode, Purpose
 from stackyn_server.store.database import Connection, Database
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class Codes:
         assert problem is not None
         raise problem
 
-    def _problem(self, newest: Code | None, given: bytes) -> Exception | None:
+    def _problem(self, newest: OneTimeCode | None, given: bytes) -> Exception | None:
         if newest is None or newest.is_used:
             return CodeWrong()
         if newest.attempts >= self._settings.auth.code_attempts:

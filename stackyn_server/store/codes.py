@@ -17,7 +17,7 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class OneTimeCode:
     id: int
     code_hash: bytes = field(repr=False)
     attempts: int
@@ -38,19 +38,10 @@ async def lock_address(connection: Connection, email: str, purpose: Purpose) -> 
     await connection.execute(SQL.lock_address, email, purpose.value)
 
 
-async def newest(connection: Connection, email: str, purpose: Purpose) -> Code | None:
+async def newest(connection: Connection, email: str, purpose: Purpose) -> OneTimeCode | None:
     """Return the code that counts, locked until the transaction ends."""
     row = await connection.fetchrow(SQL.newest, email, purpose.value)
-    if row is None:
-        return None
-    return Code(
-        id=row["id"],
-        code_hash=row["code_hash"],
-        attempts=row["attempts"],
-        is_used=row["used_at"] is not None,
-        has_expired=row["has_expired"],
-        age_seconds=row["age_seconds"],
-    )
+    return OneTimeCode(**dict(row)) if row else None
 
 
 async def count_attempt(connection: Connection, code: int) -> None:

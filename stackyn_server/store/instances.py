@@ -131,10 +131,6 @@ async def serving(connection: Connection, app: AppId) -> Instance | None:
     return await fetch_one(connection, Instance.from_row, SQL.serving, app)
 
 
-async def present(connection: Connection) -> list[Instance]:
-    return [Instance.from_row(row) for row in await connection.fetch(SQL.present)]
-
-
 async def set_container(connection: Connection, instance: InstanceId, container: str) -> None:
     await connection.execute(SQL.set_container, instance, container)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from stackyn_server.domain.ids import AppId, JobId, UserId
 from stackyn_server.domain.jobs import KINDS, Arguments, JobState, Kind, Pool
-from stackyn_server.store.database import Connection, Record, fetch_one
+from stackyn_server.store.database import Connection, Record
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.queries import load
 
@@ -163,10 +163,6 @@ async def enqueue_at(
     await connection.execute(SQL.enqueue_at, kind, str(subject), tenant, spec.priority, spec.pool, run_at)
 
 
-async def get(connection: Connection, job: JobId) -> Job | None:
-    return await fetch_one(connection, Job.from_row, SQL.get, job)
-
-
 async def supersede_waiting(connection: Connection, kind: Kind, app: AppId) -> list[str]:
     """End the app's waiting jobs of this kind and return their subjects: change only their deployments afterwards."""
     return [row["subject"] for row in await connection.fetch(SQL.supersede_waiting, kind, app)]
@@ -203,11 +199,6 @@ async def waiting(connection: Connection, apps: Iterable[AppId], priority_minute
 async def overview(connection: Connection) -> list[PoolQueue]:
     """Return each pool that has waiting or running jobs."""
     return [PoolQueue(**dict(row)) for row in await connection.fetch(SQL.overview)]
-
-
-async def dead(connection: Connection, limit: int) -> list[Job]:
-    """Return the jobs that were given up, latest first."""
-    return [Job.from_row(row) for row in await connection.fetch(SQL.dead, limit)]
 
 
 async def purge(connection: Connection, keep_days: int, limit: int) -> int:

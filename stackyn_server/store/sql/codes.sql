@@ -8,7 +8,8 @@ RETURNING id;
 SELECT pg_advisory_xact_lock(hashtextextended($2 || ':' || lower($1), 0));
 
 -- name: newest
-SELECT *, expires_at <= now() AS has_expired, extract(epoch FROM now() - created_at)::double precision AS age_seconds
+SELECT id, code_hash, attempts, used_at IS NOT NULL AS is_used, expires_at <= now() AS has_expired,
+       extract(epoch FROM now() - created_at)::double precision AS age_seconds
 FROM one_time_code WHERE email = lower($1) AND purpose = $2
 ORDER BY id DESC LIMIT 1 FOR UPDATE;
 

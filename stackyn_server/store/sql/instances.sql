@@ -24,9 +24,6 @@ SELECT * FROM instance WHERE deployment = $1 AND state <> 'gone' ORDER BY id DES
 -- name: serving
 SELECT i.* FROM route r JOIN instance i ON i.id = r.instance WHERE r.app = $1 AND i.state <> 'gone';
 
--- name: present
-SELECT * FROM instance WHERE state <> 'gone' ORDER BY id;
-
 -- name: set_container
 UPDATE instance SET container = $2 WHERE id = $1;
 

@@ -28,9 +28,6 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO UPDATE SET run_at = EXCLUDED.run_at
 RETURNING id;
 
--- name: get
-SELECT * FROM job WHERE id = $1;
-
 -- name: supersede_waiting
 UPDATE job SET state = 'done', ended_at = now(), error = 'superseded'
 WHERE app = $2 AND kind = $1 AND state = 'waiting'
@@ -125,9 +122,6 @@ SELECT pool,
            FILTER (WHERE state = 'waiting' AND (run_at IS NULL OR run_at <= now()))), 0)::double precision
            AS oldest_seconds
 FROM job WHERE state IN ('waiting', 'running') GROUP BY pool ORDER BY pool;
-
--- name: dead
-SELECT * FROM job WHERE state = 'dead' ORDER BY ended_at DESC, id DESC LIMIT $1;
 
 -- name: purge
 WITH old AS (

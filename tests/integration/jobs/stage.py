@@ -74,9 +74,7 @@ async def put(
 
 
 async def row(database: Database, job: JobId) -> Job:
-    async with database.connection() as connection:
-        job_row = await jobs.get(connection, job)
-    assert job_row is not None, f"job {job} is gone"
+    [job_row] = await rows(database, f"id = {job}")
     return job_row
 
 
