@@ -28,7 +28,8 @@ from stackyn_server.security.keys import load_keys
 from stackyn_server.security.redaction import redact_event
 from stackyn_server.security.secret_files import read_secret
 from stackyn_server.store import installation
-from stackyn_server.store.database import Database, DatabaseRefused, DatabaseUnavailable
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import DatabaseRefused, DatabaseUnavailable
 from stackyn_server.store.migrator import migrate
 from stackyn_server.wiring import Server
 

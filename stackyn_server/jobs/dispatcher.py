@@ -20,8 +20,8 @@ from stackyn_server.jobs.listener import Listener
 from stackyn_server.jobs.run import Handler, JobRun
 from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.store import claims
-from stackyn_server.store.database import Database, DatabaseUnavailable
-from stackyn_server.store.failures import Contention
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import Contention, DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.jobs import Job
 

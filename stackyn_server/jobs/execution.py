@@ -13,8 +13,8 @@ from stackyn_server.jobs.run import Handler, JobCancelled, JobRun
 from stackyn_server.pause import Pause
 from stackyn_server.store import events
 from stackyn_server.store.claims import NotRunning
-from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
-from stackyn_server.store.failures import Contention, StatementRefused
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.failures import Contention, DatabaseUnavailable, StatementRefused
 from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()

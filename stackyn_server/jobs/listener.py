@@ -10,8 +10,8 @@ from collections.abc import Callable
 import structlog
 
 from stackyn_server.pause import Pause, is_set_within
-from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
-from stackyn_server.store.failures import StatementRefused, translated
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.failures import DatabaseUnavailable, StatementRefused, translated
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.run import Handler, JobRun
 from stackyn_server.pause import Pause
 from stackyn_server.store import claims, events
-from stackyn_server.store.database import Database, DatabaseUnavailable
-from stackyn_server.store.failures import Contention
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import Contention, DatabaseUnavailable
 
 log = structlog.get_logger()
 

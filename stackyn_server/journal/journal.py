@@ -19,7 +19,8 @@ from stackyn_server.journal.stream import CHUNK_BYTES, Key, Stream
 from stackyn_server.pause import Pause, is_set_within
 from stackyn_server.security.redaction import redact
 from stackyn_server.store import logs
-from stackyn_server.store.database import Database, StatementRefused
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import StatementRefused
 from stackyn_server.store.logs import NewChunk
 
 log = structlog.get_logger(__name__)

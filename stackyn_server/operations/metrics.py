@@ -14,7 +14,8 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.jobs import Pool
 from stackyn_server.operations.readiness import Readiness
 from stackyn_server.store import jobs, operation
-from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.failures import DatabaseUnavailable
 from stackyn_server.store.jobs import PoolQueue
 
 _LAG_STEP_SECONDS = 0.25

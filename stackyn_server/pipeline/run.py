@@ -28,9 +28,9 @@ from stackyn_server.pause import Pause
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate, wake_previous_release
 from stackyn_server.store import deployments, installation, jobs
 from stackyn_server.store.claims import NotRunning
-from stackyn_server.store.database import Connection, Database, DatabaseUnavailable
+from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import NO_RESULTS, Deployment, Moved, Mover, StepResults
-from stackyn_server.store.failures import Contention
+from stackyn_server.store.failures import Contention, DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 
 log = structlog.get_logger()

@@ -26,8 +26,6 @@ from stackyn_server.postgres.binaries import Binaries, EmbeddedFailed
 from stackyn_server.postgres.cluster import ClusterPaths, SystemUser
 from stackyn_server.store.database import Database
 
-__all__ = ["EmbeddedFailed", "EmbeddedPostgres", "embedded_url", "is_running"]
-
 log = structlog.get_logger(__name__)
 
 _READY = "database system is ready to accept connections"

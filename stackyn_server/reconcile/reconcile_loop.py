@@ -13,7 +13,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.pause import is_set_within
 from stackyn_server.reconcile.crashes import CrashCounter
 from stackyn_server.reconcile.reconciler import Reconciler
-from stackyn_server.store.database import DatabaseUnavailable
+from stackyn_server.store.failures import DatabaseUnavailable
 
 log = structlog.get_logger()
 

@@ -37,8 +37,9 @@ from stackyn_server.source.refs import HEAD
 from stackyn_server.source.repository_url import parse_url, split_browser_url
 from stackyn_server.store import apps, deployments, events, jobs, variables
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database, Duplicate
+from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Mover
+from stackyn_server.store.failures import Duplicate
 
 _RUNTIMES = frozenset(runtime.name for runtime in RUNTIMES)
 _SLUG_TRIES = 5

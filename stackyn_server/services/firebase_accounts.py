@@ -20,7 +20,8 @@ from stackyn_server.services.registration import account_of_proven_address
 from stackyn_server.services.sessions import Caller, SessionEnded, Sessions
 from stackyn_server.store import accounts, audit, sessions
 from stackyn_server.store.accounts import Account
-from stackyn_server.store.database import Database, Duplicate
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import Duplicate
 
 _SECONDS_PER_HOUR = 3600.0
 

@@ -16,28 +16,7 @@ import asyncpg
 
 from stackyn_server import config
 from stackyn_server.domain.text import storable, storable_json
-from stackyn_server.store.failures import (
-    CommitUnknown,
-    Contention,
-    DatabaseRefused,
-    DatabaseUnavailable,
-    Duplicate,
-    StatementRefused,
-    translated,
-)
-
-__all__ = [
-    "CommitUnknown",
-    "Connection",
-    "Contention",
-    "Database",
-    "DatabaseRefused",
-    "DatabaseUnavailable",
-    "Duplicate",
-    "Record",
-    "StatementRefused",
-    "fetch_one",
-]
+from stackyn_server.store.failures import CommitUnknown, DatabaseRefused, DatabaseUnavailable, translated
 
 IDLE_IN_TRANSACTION = "5s"  # so that a server frozen inside a claim loses its locks
 # The database ends a slow statement itself; our own limit, this much later, applies when it does not answer at all.

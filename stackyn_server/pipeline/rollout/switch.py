@@ -16,8 +16,7 @@ from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.situation import hosts_in
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import routes
-from stackyn_server.store.database import DatabaseUnavailable
-from stackyn_server.store.failures import Contention
+from stackyn_server.store.failures import Contention, DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.routes import RouteState
 from stackyn_server.store.situations import Situation

@@ -18,7 +18,8 @@ from stackyn_server.ingress.render import render
 from stackyn_server.ingress.render_context import PublicationId, RenderContext
 from stackyn_server.ingress.route_file import RouteFile, RouteFileState
 from stackyn_server.ingress.validators import RouteRefused
-from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import BRIEFLY, MakeStage, Stage, address

@@ -16,7 +16,8 @@ from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.jobs import leadership
 from stackyn_server.jobs.leadership import Leadership, LedElsewhere
 from stackyn_server.store import claims, installation
-from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
 from tests.integration.jobs.process import server
 from tests.integration.jobs.server import LOST_EXIT_CODE

@@ -15,7 +15,8 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pause import Pause
 from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store import logs
-from stackyn_server.store.database import CommitUnknown, Connection, Database
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.failures import CommitUnknown
 from stackyn_server.store.migrator import migrate
 from tests.patience import within
 from tests.rows import a_deployment, an_app

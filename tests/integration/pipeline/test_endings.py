@@ -19,8 +19,9 @@ from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner, StopCandidate, remember_failure
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs
-from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment, StepResults
+from stackyn_server.store.failures import DatabaseUnavailable
 from tests.integration.jobs.stage import dispatching, put, row, rows, until, until_state
 from tests.rows import a_deployment, an_app
 

@@ -16,8 +16,8 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import apps
-from stackyn_server.store.database import CommitUnknown, Connection, Database
-from stackyn_server.store.failures import Contention
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.failures import CommitUnknown, Contention
 from tests.integration.jobs.stage import rows
 from tests.integration.pipeline.test_endings import FAILED, PLAN, ended, refuse
 

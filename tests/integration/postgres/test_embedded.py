@@ -17,8 +17,10 @@ from structlog.testing import capture_logs
 from stackyn_server import config
 from stackyn_server.pause import Pause
 from stackyn_server.postgres import cluster, launch
-from stackyn_server.postgres.embedded import EmbeddedFailed, EmbeddedPostgres, embedded_url, is_running
-from stackyn_server.store.database import Database, DatabaseUnavailable
+from stackyn_server.postgres.binaries import EmbeddedFailed
+from stackyn_server.postgres.embedded import EmbeddedPostgres, embedded_url, is_running
+from stackyn_server.store.database import Database
+from stackyn_server.store.failures import DatabaseUnavailable
 from tests.patience import within
 
 SETTINGS = config.DatabaseSettings()

@@ -7,8 +7,9 @@ import pytest
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.store import apps, deployments, instances, releases, routes
-from stackyn_server.store.database import Database, Duplicate, StatementRefused
+from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Mover
+from stackyn_server.store.failures import Duplicate, StatementRefused
 from stackyn_server.store.routes import RouteState
 from tests.rows import a_deployment, a_release, an_account, an_app
 

@@ -13,10 +13,9 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.store import database as store
-from stackyn_server.store.database import (
-    Connection,
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.failures import (
     Contention,
-    Database,
     DatabaseRefused,
     DatabaseUnavailable,
     Duplicate,
