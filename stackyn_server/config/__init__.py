@@ -11,7 +11,7 @@ from stackyn_server.config.accounts import (
     BillingSettings,
     FirebaseSettings,
     MailSettings,
-    Plan,
+    PlanSettings,
     RatesSettings,
     shipped_plans,
 )
@@ -42,7 +42,7 @@ __all__ = [
     "LONGEST_APP_PREFIX", "MOST_VARIABLES_BYTES", "AppsSettings", "AuthSettings", "BillingSettings",
     "BuildsSettings", "ConfigInvalid", "DatabaseSettings", "DeadlinesSettings", "EngineSettings",
     "FirebaseSettings", "FrontendSettings", "HealthSettings", "HoldSettings", "ImagesSettings",
-    "IngressSettings", "JobsSettings", "MailSettings", "MetricsSettings", "NetworkSettings", "Plan",
+    "IngressSettings", "JobsSettings", "MailSettings", "MetricsSettings", "NetworkSettings", "PlanSettings",
     "ProbeSettings", "PublicSettings", "RatesSettings", "ReadingSettings", "ReconcileSettings",
     "RetriesSettings", "SamplesSettings", "ServerSettings", "Settings", "SourceSettings", "Table",
 ]  # fmt: skip
@@ -71,7 +71,7 @@ class Settings(Table):
     auth: AuthSettings = AuthSettings()
     mail: MailSettings = MailSettings()
     billing: BillingSettings = BillingSettings()
-    plans: Mapping[str, Plan] = Field(default_factory=shipped_plans)
+    plans: Mapping[str, PlanSettings] = Field(default_factory=shipped_plans)
     rates: RatesSettings = RatesSettings()
     metrics: MetricsSettings = MetricsSettings()
     frontend: FrontendSettings = FrontendSettings()

@@ -57,7 +57,7 @@ class BillingSettings(Table):
     test_endpoint: bool = False
 
 
-class Plan(Table):
+class PlanSettings(Table):
     """A billing plan; the names and units are those of the API contract, section 4."""
 
     display_name: str
@@ -85,12 +85,14 @@ class RatesSettings(Table):
     read_per_user: str = "1200/minute"
 
 
-def shipped_plans() -> dict[str, Plan]:
+def shipped_plans() -> dict[str, PlanSettings]:
     on = {"always_on": True, "auto_deploy": True, "health_checks": True, "logs": True}
     pro = {**on, "zero_downtime": True, "workers": True, "priority_builds": True}
 
-    def plan(name: str, price: int, ram: int, disk: int, apps: int, build_memory: int, **flags: bool) -> Plan:
-        return Plan(
+    def plan(
+        name: str, price: int, ram: int, disk: int, apps: int, build_memory: int, **flags: bool
+    ) -> PlanSettings:
+        return PlanSettings(
             display_name=name,
             price=price,
             max_ram_mb=ram,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from stackyn_server.config import Plan, Settings
+from stackyn_server.config import PlanSettings, Settings
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import ACTIVE, EXPIRED, TRIAL
+from stackyn_server.errors import InvalidRequest
 from stackyn_server.store.accounts import Account
 
 NO_PROVIDER = "none"
+MEBIBYTES_PER_GIBIBYTE = 1024
 CANCELLED = "cancelled"
 
 
@@ -32,11 +34,11 @@ class AccountView:
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class QuotaView:
     """The billing plan whose limits are enforced, and what the account's living apps reserve of them."""
 
     plan_name: str
-    plan: Plan
+    plan: PlanSettings
     reserved: Reservation
 
 
@@ -49,13 +51,13 @@ class SubscriptionView:
     trial_started_at: datetime | None
     trial_ends_at: datetime | None
     memory_limit_mb: int
-    disk_limit_mb: int
+    disk_limit_gb: int
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     account: AccountView
-    quota: Quota
+    quota: QuotaView
     subscription: SubscriptionView | None
 
 
@@ -76,16 +78,26 @@ def is_sold(settings: Settings) -> bool:
     return settings.billing.provider != NO_PROVIDER or settings.billing.test_endpoint
 
 
-def billing_plan(settings: Settings, name: str) -> tuple[str, Plan]:
+def billing_plan(settings: Settings, name: str) -> tuple[str, PlanSettings]:
     """Return the plan called `name`; the default plan when the configuration no longer has it."""
     if name not in settings.plans:
         name = settings.billing.default_plan
     return name, settings.plans[name]
 
 
-def quota_view(settings: Settings, account: Account, reserved: Reservation) -> Quota:
+def require_plan(settings: Settings, name: str, *other_names: str) -> None:
+    """Raises `InvalidRequest` for a name that no plan has. `other_names` can be chosen too."""
+    if name not in settings.plans:
+        raise InvalidRequest(
+            "There is no such plan.",
+            hint=f"Choose one of: {', '.join([*other_names, *settings.plans])}.",
+            details={"field": "plan"},
+        )
+
+
+def quota_view(settings: Settings, account: Account, reserved: Reservation) -> QuotaView:
     name, plan = billing_plan(settings, account.plan)
-    return Quota(plan_name=name, plan=plan, reserved=reserved)
+    return QuotaView(plan_name=name, plan=plan, reserved=reserved)
 
 
 def profile_view(settings: Settings, account: Account, reserved: Reservation) -> Profile:
@@ -109,5 +121,5 @@ def _subscription(settings: Settings, account: Account) -> SubscriptionView | No
         trial_started_at=account.trial_started_at,
         trial_ends_at=account.trial_ends_at,
         memory_limit_mb=plan.max_ram_mb,
-        disk_limit_mb=plan.max_disk_mb,
+        disk_limit_gb=plan.max_disk_mb // MEBIBYTES_PER_GIBIBYTE,
     )

@@ -20,7 +20,7 @@ _RANDOM_PASSWORD_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
+class SignedInView:
     token: str = field(repr=False)
     account: AccountView
 
@@ -42,7 +42,7 @@ class Accounts:
         self._passwords = passwords
         self._sessions = sessions
 
-    async def sign_in(self, email: str, password: str) -> SignedIn:
+    async def sign_in(self, email: str, password: str) -> SignedInView:
         """Check a password and open a session.
 
         Raises `SignInRequired` with one sentence, after the same work, for an unknown address, a wrong password and
@@ -62,7 +62,7 @@ class Accounts:
             if upgraded is not None:
                 await accounts.upgrade_password(connection, account.id, stored, upgraded)
             token = await self._sessions.open(connection, current)
-        return SignedIn(token, account_view(current))
+        return SignedInView(token, account_view(current))
 
     async def profile(self, account: UserId) -> Profile:
         """Return the account with the limits that are enforced and what is used of them."""

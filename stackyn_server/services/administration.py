@@ -9,14 +9,20 @@ from typing import Any
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.errors import InvalidRequest, NotFound
-from stackyn_server.services.account_views import AccountView, Quota, account_view, quota_view
+from stackyn_server.services.account_views import (
+    AccountView,
+    QuotaView,
+    account_view,
+    quota_view,
+    require_plan,
+)
 from stackyn_server.services.app_access import find_app, lock_app
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.deploy_requests import Leader, delete_app
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
-from stackyn_server.services.views import AppView, DeploymentView
+from stackyn_server.services.views import AppStateView, DeploymentView
 from stackyn_server.store import accounts, apps, audit, instances, registries, sessions, tokens
 from stackyn_server.store.accounts import AccountUse
 from stackyn_server.store.database import Connection, Database
@@ -26,7 +32,7 @@ from stackyn_server.store.deployments import Mover
 @dataclass(frozen=True, slots=True)
 class UserView:
     account: AccountView
-    quota: Quota
+    quota: QuotaView
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class UserList:
 
 @dataclass(frozen=True, slots=True)
 class AppList:
-    apps: list[AppView]
+    apps: list[AppStateView]
     total: int
 
 
@@ -78,12 +84,7 @@ class Administration:
 
     async def set_plan(self, actor: Caller, account: UserId, plan: str) -> UserView:
         """Put an account on another billing plan, active from now on. Raises `InvalidRequest` for an unknown one."""
-        if plan not in self._settings.plans:
-            raise InvalidRequest(
-                "There is no such plan.",
-                hint=f"Choose one of: {', '.join(self._settings.plans)}.",
-                details={"field": "plan"},
-            )
+        require_plan(self._settings, plan)
         async with self._database.transaction() as connection:
             locked = await accounts.lock(connection, account)
             if locked is None:

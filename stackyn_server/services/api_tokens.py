@@ -22,7 +22,7 @@ _USE_PRECISION_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class NewToken:
+class CreatedToken:
     row: ApiToken
     token: str = field(repr=False)
 
@@ -31,7 +31,7 @@ class ApiTokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, caller: Caller, name: str, days: int | None) -> NewToken:
+    async def create(self, caller: Caller, name: str, days: int | None) -> CreatedToken:
         """Make a token that works for `days` (None: until it is deleted). The token is shown here only."""
         name = valid_person_name(name, "name")
         if not name:
@@ -42,7 +42,7 @@ class ApiTokens:
             row = await tokens.insert(
                 connection, caller.id, name=name, token_hash=_hash(token), expires_at=expires_at
             )
-        return NewToken(row, token)
+        return CreatedToken(row, token)
 
     async def list(self, caller: Caller) -> list[ApiToken]:
         async with self._database.connection() as connection:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stackyn_server.buildplan.runtimes.table import RUNTIMES
-from stackyn_server.config import Plan, Settings
+from stackyn_server.config import Settings
 from stackyn_server.domain.app_settings import checked
 from stackyn_server.domain.apps import (
     Amount,
@@ -29,10 +29,11 @@ from stackyn_server.domain.seats import seats_in
 from stackyn_server.errors import Conflict, NotFound, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.variables import seal_variable
+from stackyn_server.services.account_views import billing_plan
 from stackyn_server.services.app_access import lock_app
 from stackyn_server.services.deploy_requests import Leader, Owner, build_priority, delete_app, stop_app
 from stackyn_server.services.payment import require_still_paid
-from stackyn_server.services.views import AppView, Created, app_view, deployment_view
+from stackyn_server.services.views import AppStateView, CreatedView, app_view, deployment_view
 from stackyn_server.source.refs import HEAD
 from stackyn_server.source.repository_url import parse_url, split_browser_url
 from stackyn_server.store import apps, deployments, events, jobs, variables
@@ -67,7 +68,7 @@ class Apps:
 
     async def list(
         self, tenant: UserId | None, *, limit: int | None = None, offset: int = 0
-    ) -> list[AppView]:
+    ) -> list[AppStateView]:
         """Return the tenant's apps (None: everybody's), newest first, from one query."""
         async with self._database.connection() as connection:
             states = await apps.view(connection, tenant=tenant, limit=limit, offset=offset)
@@ -77,11 +78,11 @@ class Apps:
         async with self._database.connection() as connection:
             return await apps.count(connection, tenant=tenant)
 
-    async def get(self, tenant: UserId | None, app: AppId) -> AppView:
+    async def get(self, tenant: UserId | None, app: AppId) -> AppStateView:
         async with self._database.connection() as connection:
             return await self._view(connection, app, tenant)
 
-    async def create(self, owner: Owner, new: AppRequest) -> Created:
+    async def create(self, owner: Owner, new: AppRequest) -> CreatedView:
         """Commit app, variables, deployment and job together.
 
         Raises `InvalidRequest`, `Forbidden` (quota) and `Conflict` (name or chosen slug taken).
@@ -118,7 +119,7 @@ class Apps:
                     )
                     await events.append(connection, "app.created", tenant=app.tenant, app=app.id)
                     view = await self._view(connection, app.id, app.tenant)
-                return Created(view, deployment_view(deployment, slug=slug))
+                return CreatedView(view, deployment_view(deployment, slug=slug))
             except Duplicate as duplicate:
                 if duplicate.constraint == "app_name":
                     raise Conflict(
@@ -132,7 +133,7 @@ class Apps:
                     ) from duplicate
         raise Unavailable("No free address could be found for the app.", hint="Try again.")
 
-    async def change(self, owner: Owner, app: AppId, changes: dict[str, Any]) -> AppView:
+    async def change(self, owner: Owner, app: AppId, changes: dict[str, Any]) -> AppStateView:
         """Change name, branch or settings; takes effect with the next deploy or restart."""
         self._check_build_memory(owner, changes)
         changes = dict(changes)
@@ -157,7 +158,7 @@ class Apps:
         except Duplicate as duplicate:
             raise Conflict(f"You already have an app called {name}.", code="NAME_TAKEN") from duplicate
 
-    async def stop(self, tenant: UserId | None, app_id: AppId) -> AppView:
+    async def stop(self, tenant: UserId | None, app_id: AppId) -> AppStateView:
         """Stop the app durably: its open deployments are cancelled, its release is kept for `start`."""
         async with self._database.transaction() as connection:
             app = await lock_app(connection, app_id, tenant)
@@ -170,7 +171,7 @@ class Apps:
             app = await lock_app(connection, app_id, tenant)
             await delete_app(connection, app, Mover(self._leader.epoch, "api:delete"))
 
-    async def _view(self, connection: Connection, app: AppId, tenant: UserId | None) -> AppView:
+    async def _view(self, connection: Connection, app: AppId, tenant: UserId | None) -> AppStateView:
         states = await apps.view(connection, tenant=tenant, app=app)
         if not states:
             raise NotFound("There is no such app.")
@@ -215,18 +216,15 @@ class Apps:
             seat=seat,
         )
 
-    def _plan(self, owner: Owner) -> Plan:
-        plans = self._settings.plans
-        return plans.get(owner.plan) or plans[self._settings.billing.default_plan]
-
     def _check_build_memory(self, owner: Owner, changes: Mapping[str, Any]) -> None:
-        usual = self._settings.builds.memory_mb
-        check_build_memory(changes.get("build_memory_mb"), max(self._plan(owner).max_build_memory_mb, usual))
+        _, plan = billing_plan(self._settings, owner.plan)
+        most_mb = max(plan.max_build_memory_mb, self._settings.builds.memory_mb)
+        check_build_memory(changes.get("build_memory_mb"), most_mb)
 
     async def _check_quota(
         self, connection: Connection, owner: Owner, settings: AppSettings, apart_from: AppId | None = None
     ) -> None:
-        plan = self._plan(owner)
+        _, plan = billing_plan(self._settings, owner.plan)
         check_quota(
             await apps.reserved(connection, owner.id, apart_from=apart_from),
             Reservation(1, settings.memory_mb, settings.disk_mb),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.subscriptions import ACTIVE, EXPIRED, TRIAL
-from stackyn_server.errors import InvalidRequest, NotFound
-from stackyn_server.services.account_views import AccountView, account_view, billing_status
+from stackyn_server.errors import NotFound
+from stackyn_server.services.account_views import AccountView, account_view, billing_status, require_plan
 from stackyn_server.services.billing import Billing, billing_state_of
 from stackyn_server.services.sessions import Caller, SessionEnded
 from stackyn_server.store import accounts, subscriptions
@@ -33,7 +33,9 @@ class BillingSimulation:
         """
         if not self._settings.billing.test_endpoint:
             raise NotFound("There is nothing at this address.")
-        chosen = self._plan(plan) if plan else None
+        chosen = self._settings.billing.trial_plan if plan == FREE_TRIAL else plan
+        if chosen:
+            require_plan(self._settings, chosen, FREE_TRIAL)
         async with self._database.transaction() as connection:
             account = await accounts.lock(connection, caller.id)
             if account is None:
@@ -70,13 +72,3 @@ class BillingSimulation:
             connection, account.id, plan=plan, started_at=started_at, ends_at=ends_at
         )
         return changed or account
-
-    def _plan(self, name: str) -> str:
-        name = self._settings.billing.trial_plan if name == FREE_TRIAL else name
-        if name not in self._settings.plans:
-            raise InvalidRequest(
-                "There is no such plan.",
-                hint=f"Choose one of: {FREE_TRIAL}, {', '.join(self._settings.plans)}.",
-                details={"field": "plan"},
-            )
-        return name

@@ -22,7 +22,7 @@ from stackyn_server.services.deploy_requests import (
     request_release,
 )
 from stackyn_server.services.payment import require_still_paid
-from stackyn_server.services.views import Created, DeploymentView, app_view, deployment_view
+from stackyn_server.services.views import CreatedView, DeploymentView, app_view, deployment_view
 from stackyn_server.store import apps, deployments, instances, jobs, releases
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
@@ -60,7 +60,7 @@ class Deployments:
         self._settings = settings
         self._leader = leader
 
-    async def redeploy(self, tenant: UserId | None, plan: str, app_id: AppId) -> Created:
+    async def redeploy(self, tenant: UserId | None, plan: str, app_id: AppId) -> CreatedView:
         """Build the branch again. Older deployments that wait are superseded, a running one finishes first."""
         mover = Mover(self._leader.epoch, "api:redeploy")
         async with self._database.transaction() as connection:
@@ -69,11 +69,11 @@ class Deployments:
             deployment = await request_build(connection, app, build_priority(self._settings, plan), mover)
             return await self._created(connection, app, deployment)
 
-    async def restart(self, tenant: UserId | None, app_id: AppId) -> Created:
+    async def restart(self, tenant: UserId | None, app_id: AppId) -> CreatedView:
         """Run the current release again with today's variables and settings, through the same checked switch."""
         return await self._run_again(tenant, app_id, Cause.RESTART)
 
-    async def start(self, tenant: UserId | None, app_id: AppId) -> Created | None:
+    async def start(self, tenant: UserId | None, app_id: AppId) -> CreatedView | None:
         """Run a stopped app's release again, without a build. None when the app is not stopped."""
         async with self._database.connection() as connection:
             app = await find_app(connection, app_id, tenant)
@@ -81,7 +81,7 @@ class Deployments:
             return None
         return await self._run_again(tenant, app_id, Cause.START)
 
-    async def rollback(self, tenant: UserId | None, app_id: AppId, number: int) -> Created:
+    async def rollback(self, tenant: UserId | None, app_id: AppId, number: int) -> CreatedView:
         """Go back to release `number`: same image, same environment, no build."""
         return await self._run_again(tenant, app_id, Cause.ROLLBACK, number)
 
@@ -138,7 +138,7 @@ class Deployments:
 
     async def _run_again(
         self, tenant: UserId | None, app_id: AppId, cause: Cause, number: int | None = None
-    ) -> Created:
+    ) -> CreatedView:
         mover = Mover(self._leader.epoch, f"api:{cause.value}")
         async with self._database.transaction() as connection:
             await require_still_paid(connection, tenant)
@@ -164,7 +164,7 @@ class Deployments:
             )
         return release
 
-    async def _created(self, connection: Connection, app: App, deployment: Deployment) -> Created:
+    async def _created(self, connection: Connection, app: App, deployment: Deployment) -> CreatedView:
         """Return both as the client must see them at once."""
         state = (await apps.view(connection, app=app.id))[0]
-        return Created(app_view(self._settings, state), deployment_view(deployment, slug=app.slug))
+        return CreatedView(app_view(self._settings, state), deployment_view(deployment, slug=app.slug))

@@ -34,7 +34,7 @@ class NotConfigured(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Completed:
+class CompletedSignUp:
     uid: str
     token: str = field(repr=False)
     account: AccountView
@@ -94,7 +94,7 @@ class FirebaseAccounts:
 
     async def complete(
         self, token: str, *, full_name: str, company_name: str | None, email: str | None, plan: str | None
-    ) -> Completed:
+    ) -> CompletedSignUp:
         """Finish a sign-up: make the account, or fill in the names of the one that a first use of the token made.
 
         A paid `plan` is recorded in the audit log and never granted.
@@ -127,7 +127,7 @@ class FirebaseAccounts:
                     connection, "plan.wished", actor=account.id, subject=account.id, data={"plan": plan[:64]}
                 )
             bearer = await self._sessions.open(connection, account)
-        return Completed(user.uid, bearer, account_view(account), is_new)
+        return CompletedSignUp(user.uid, bearer, account_view(account), is_new)
 
     @property
     def is_configured(self) -> bool:

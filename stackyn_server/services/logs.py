@@ -28,7 +28,7 @@ _ENGINE_SECONDS = 2.0  # the one wait for the engine that the contract allows in
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentLogs:
+class DeploymentLogsView:
     """`notice` says why there is no runtime log where the plan doesn't include it."""
 
     deployment_id: DeploymentId
@@ -46,7 +46,7 @@ class Logs:
         self._engine = engine
         self._journal = journal
 
-    async def of_deployment(self, tenant: UserId | None, deployment: DeploymentId) -> DeploymentLogs:
+    async def of_deployment(self, tenant: UserId | None, deployment: DeploymentId) -> DeploymentLogsView:
         """Return both logs; the build log grows while it is built."""
         async with self._database.connection() as connection:
             row = await find_deployment(connection, deployment, tenant)
@@ -54,7 +54,7 @@ class Logs:
             build_log = await logs.read_text(connection, deployment, "build", _BUILD_LOG_BYTES)
             included = await self._plan_has_logs(connection, row.tenant)
         runtime_log = await self._runtime(instance) if included and instance is not None else None
-        return DeploymentLogs(
+        return DeploymentLogsView(
             deployment_id=deployment,
             status=status_of(row.phase),
             build_log=build_log or None,

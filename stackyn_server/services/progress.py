@@ -37,7 +37,11 @@ class AppCheck:
     is_running: bool
     is_routed: bool
     is_probed: bool
-    errors: tuple[str, ...]
+    errors: list[str]
+
+    @property
+    def is_right(self) -> bool:
+        return not self.errors
 
 
 class ProgressReader:
@@ -84,5 +88,5 @@ class ProgressReader:
             is_running=is_running,
             is_routed=is_routed,
             is_probed=is_probed,
-            errors=tuple(sentence for sentence, is_so in checks.items() if not is_so),
+            errors=[sentence for sentence, is_so in checks.items() if not is_so],
         )

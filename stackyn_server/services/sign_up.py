@@ -7,7 +7,7 @@ from stackyn_server.domain.accounts import valid_email, valid_password
 from stackyn_server.errors import Conflict, Forbidden
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.services.account_views import account_view
-from stackyn_server.services.accounts import SignedIn
+from stackyn_server.services.accounts import SignedInView
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.codes import Codes, CodeWrong
 from stackyn_server.services.registration import account_of_proven_address, new_account
@@ -38,23 +38,23 @@ class SignUps:
         """Mail a code to sign in with, to any address. Returns it only for development."""
         return await self._codes.send(email, Purpose.SIGN_IN)
 
-    async def by_code(self, email: str, code: str, password: str | None) -> SignedIn:
+    async def by_code(self, email: str, code: str, password: str | None) -> SignedInView:
         """Sign in with a mailed code, creating the account if it is new, and set the password if one is given."""
         email = valid_email(email)
         password_hash = await self._passwords.hash(valid_password(password)) if password else None
 
-        async def sign_in(connection: Connection) -> SignedIn:
+        async def sign_in(connection: Connection) -> SignedInView:
             account, _ = await account_of_proven_address(connection, self._settings, self._billing, email)
             if password_hash is not None:
                 changed = await accounts.set_profile(connection, account.id, password_hash=password_hash)
                 account = changed or account
                 await sessions.end_all(connection, account.id)
             token = await self._sessions.open(connection, account)
-            return SignedIn(token, account_view(account))
+            return SignedInView(token, account_view(account))
 
         return await self._codes.redeem(email, Purpose.SIGN_IN, code, sign_in)
 
-    async def with_password(self, email: str, password: str) -> SignedIn:
+    async def with_password(self, email: str, password: str) -> SignedInView:
         """Create an account with an unproven address. Raises `Conflict` if the address has an account."""
         if not self._settings.auth.signup:
             raise Forbidden("Sign-up is switched off on this server.", hint="Ask its operator.")
@@ -67,7 +67,7 @@ class SignUps:
             new = new_account(self._settings, email, password_hash=password_hash)
             account = await self._billing.begin(connection, await accounts.insert(connection, new))
             token = await self._sessions.open(connection, account)
-        return SignedIn(token, account_view(account))
+        return SignedInView(token, account_view(account))
 
     async def send_reset_code(self, email: str) -> str | None:
         """Mail a code for a new password, if the address has an account; nobody learns whether it has."""

@@ -16,6 +16,7 @@ from stackyn_server.store.database import Database
 class Series:
     """Steps without a sample are left out, so there are at most `range` / `step_seconds` + 1 points."""
 
+    app: AppId
     range: Range
     step_seconds: int
     points: Sequence[UsagePoint]
@@ -31,4 +32,4 @@ class UsageReader:
         async with self._database.connection() as connection:
             await find_app(connection, app, tenant)
             points = await samples.series(connection, app, seconds=SECONDS_OF[over], step_seconds=step)
-        return Series(over, step, points)
+        return Series(app, over, step, points)

@@ -34,7 +34,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class AppView:
+class AppStateView:
     id: AppId
     tenant: UserId
     tenant_email: str
@@ -59,7 +59,7 @@ class AppView:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitView:
     """Why a deployment doesn't move right now. `position` counts from 1; `next_attempt_at` is set between retries."""
 
     reason: str
@@ -82,7 +82,7 @@ class DeploymentView:
     subdomain: str | None
     error_message: str | None
     failure: dict[str, Any] | None
-    wait: Wait | None
+    wait: WaitView | None
     created_at: datetime
     updated_at: datetime
     live_at: datetime | None
@@ -90,16 +90,16 @@ class DeploymentView:
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
+class CreatedView:
     """The app and its newest deployment, both durable."""
 
-    app: AppView
+    app: AppStateView
     deployment: DeploymentView
 
 
-def app_view(settings: Settings, state: AppState) -> AppView:
+def app_view(settings: Settings, state: AppState) -> AppStateView:
     app = state.app
-    return AppView(
+    return AppStateView(
         id=app.id,
         tenant=app.tenant,
         tenant_email=state.tenant_email,
@@ -151,12 +151,12 @@ _REASONS = {
 }
 
 
-def wait_of(deployment: Deployment, waiting: Iterable[WaitingJob]) -> Wait | None:
+def wait_of(deployment: Deployment, waiting: Iterable[WaitingJob]) -> WaitView | None:
     """Return why `deployment` waits; `waiting` are the waiting jobs of its app."""
     for job in waiting:
         if job.kind in (Kind.BUILD, Kind.RELEASE) and job.subject == str(deployment.id):
             reason = (job.error if job.reason is WaitReason.TIME else None) or _REASONS[job.reason]
-            return Wait(reason, job.position, job.attempt, job.run_at)
+            return WaitView(reason, job.position, job.attempt, job.run_at)
     return None
 
 

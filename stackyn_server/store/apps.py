@@ -65,26 +65,10 @@ class AppState:
 
     @classmethod
     def from_row(cls, row: Any) -> AppState:
-        def phase(name: str) -> Phase | None:
-            return Phase(row[name]) if row[name] else None
-
-        return cls(
-            app=App.from_row(row),
-            tenant_email=row["tenant_email"],
-            active_id=row["active_id"],
-            active_phase=phase("active_phase"),
-            newest_phase=phase("newest_phase"),
-            waiting_reason=row["waiting_reason"],
-            last_deployed_at=row["last_deployed_at"],
-            route=RouteState(row["route_state"]) if row["route_state"] else None,
-            has_container=row["container"] is not None,
-            is_down=row["is_down"],
-            is_unhealthy=row["is_unhealthy"],
-            restart_count=row["restart_count"],
-            memory_bytes=row["memory_bytes"],
-            disk_bytes=row["disk_bytes"],
-            deployment_count=row["deployment_count"],
-        )
+        values = {name: row[name] for name in cls.__slots__ if name != "app"}
+        for name, kind in (("active_phase", Phase), ("newest_phase", Phase), ("route", RouteState)):
+            values[name] = kind(row[name]) if row[name] else None
+        return cls(App.from_row(row), **values)
 
 
 async def lock_tenant(connection: Connection, tenant: UserId) -> bool:

@@ -15,7 +15,7 @@ SQL = load("events")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventRow:
     id: int
     name: str
     tenant: UserId | None
@@ -51,5 +51,5 @@ async def purge(connection: Connection, keep_days: int, limit: int) -> None:
 
 async def list_of_app(
     connection: Connection, app: AppId, *, before: int | None = None, limit: int = 100
-) -> list[Event]:
-    return [Event(**dict(row)) for row in await connection.fetch(SQL.list_of_app, app, before, limit)]
+) -> list[EventRow]:
+    return [EventRow(**dict(row)) for row in await connection.fetch(SQL.list_of_app, app, before, limit)]

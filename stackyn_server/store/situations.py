@@ -55,18 +55,11 @@ class Situation:
 
     @classmethod
     def from_row(cls, row: Any) -> Situation:
-        return cls(
-            app=App.from_row(row),
-            account_plan=row["account_plan"],
-            custom_hosts=tuple(row["custom_hosts"]),
-            route=RouteState(row["route_state"]),
-            routed=RoutedInstance.from_row(row, "routed"),
-            previous=RoutedInstance.from_row(row, "previous"),
-            current_port=row["current_port"],
-            current_told_port=row["current_told_port"],
-            release_memory_mb=row["release_memory_mb"],
-            is_superseded=row["is_superseded"],
-        )
+        values = {name: row[name] for name in cls.__slots__ if name not in ("app", "routed", "previous")}
+        values["custom_hosts"], values["route"] = tuple(row["custom_hosts"]), RouteState(row["route"])
+        for name in ("routed", "previous"):
+            values[name] = RoutedInstance.from_row(row, name)
+        return cls(App.from_row(row), **values)
 
     @property
     def serving(self) -> RoutedInstance | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackyn_server.api.services import Services
-from stackyn_server.api.wire.accounts import Quota
+from stackyn_server.api.wire.accounts import PlainUser, Quota
 from stackyn_server.api.wire.admin import (
     AllApps,
     AppDone,
@@ -12,7 +12,6 @@ from stackyn_server.api.wire.admin import (
     AppStopped,
     ListedApp,
     ListedUser,
-    PlainUser,
     PlanChange,
     PlanChanged,
     UserDeleted,
@@ -34,7 +33,7 @@ async def list_users(services: Services, page: UserPage) -> Users:
 
 async def show_user(services: Services, user: UserId) -> UserDetail:
     """Return one user with quota."""
-    return UserDetail.of_user(await services.administration.user(user))
+    return UserDetail.of(await services.administration.user(user))
 
 
 async def set_plan(services: Services, caller: Caller, user: UserId, body: PlanChange) -> PlanChanged:

@@ -32,7 +32,7 @@ async def cancel(services: Services, caller: Caller, deployment: DeploymentId) -
 
 async def list_releases(services: Services, caller: Caller, app: AppId) -> list[Release]:
     """Return the app's releases, newest first."""
-    return [Release.of(view) for view in await services.deployments.releases(caller.id, app)]
+    return [Release.from_view(view) for view in await services.deployments.releases(caller.id, app)]
 
 
 async def rollback(services: Services, caller: Caller, app: AppId, body: Rollback) -> Redeployed:

@@ -99,7 +99,7 @@ async def _entries(
     services: Services, caller: Caller, app: AppId, kind: LogKind, page: LogPage
 ) -> list[LogEntry]:
     entries = await services.logs.of_app(caller.id, app, kind, limit=page.limit, offset=page.offset)
-    return [LogEntry.of(entry) for entry in entries]
+    return [LogEntry.from_view(entry) for entry in entries]
 
 
 def _line_event(line: LogLine) -> bytes:

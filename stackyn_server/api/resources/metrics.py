@@ -19,4 +19,4 @@ async def of_server(services: Services) -> web.Response:
 
 async def of_app(services: Services, caller: Caller, app: AppId, query: MetricsQuery) -> Metrics:
     """Return what the app used of processor, memory, disk and network over a range of time."""
-    return Metrics.of(app, await services.usage.series(caller.id, app, query.range))
+    return Metrics.from_view(await services.usage.series(caller.id, app, query.range))

@@ -21,7 +21,7 @@ _GOODBYE_SECONDS = 2.0
 
 async def verify(services: Services, caller: Caller, app: AppId) -> Verification:
     """Say whether container and route of an app are as they should be."""
-    return Verification.of(await services.progress.verify(caller.id, app))
+    return Verification.from_view(await services.progress.verify(caller.id, app))
 
 
 async def build_status(

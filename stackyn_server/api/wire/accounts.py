@@ -11,12 +11,10 @@ from stackyn_server.api.wire.base import (
     ResponseBody,
     Text,
     left_out_when_none,
+    read_from,
 )
-from stackyn_server.services.account_views import Profile, SubscriptionView
-from stackyn_server.services.account_views import Quota as QuotaView
-from stackyn_server.services.accounts import SignedIn as SignedInView
-
-MEBIBYTES_PER_GIBIBYTE = 1024
+from stackyn_server.services.account_views import Profile, QuotaView
+from stackyn_server.services.accounts import SignedInView
 
 
 class Login(AccountRequestBody):
@@ -143,19 +141,20 @@ class Subscription(ResponseBody):
     plan: str
     trial_started_at: datetime | None = left_out_when_none()
     trial_ends_at: datetime | None = left_out_when_none()
-    ram_limit_mb: int
+    ram_limit_mb: int = read_from("memory_limit_mb")
     disk_limit_gb: int
 
-    @classmethod
-    def of(cls, subscription: SubscriptionView) -> Subscription:
-        return cls(
-            status=subscription.status,
-            plan=subscription.plan,
-            trial_started_at=subscription.trial_started_at,
-            trial_ends_at=subscription.trial_ends_at,
-            ram_limit_mb=subscription.memory_limit_mb,
-            disk_limit_gb=subscription.disk_limit_mb // MEBIBYTES_PER_GIBIBYTE,
-        )
+
+class PlainUser(ResponseBody):
+    id: Id
+    email: str
+    full_name: str | None
+    company_name: str | None
+    email_verified: bool
+    plan: str
+    is_admin: bool
+    created_at: datetime
+    updated_at: datetime
 
 
 class Me(ResponseBody):
@@ -174,18 +173,9 @@ class Me(ResponseBody):
 
     @classmethod
     def of(cls, profile: Profile) -> Me:
-        account = profile.account
         return cls(
-            id=str(account.id),
-            email=account.email,
-            full_name=account.full_name,
-            company_name=account.company_name,
-            email_verified=account.email_verified,
-            plan=account.plan,
-            billing_status=account.billing_status,
-            is_admin=account.is_admin,
-            created_at=account.created_at,
-            updated_at=account.updated_at,
+            **PlainUser.from_view(profile.account).model_dump(),
+            billing_status=profile.account.billing_status,
             quota=Quota.of(profile.quota),
-            subscription=Subscription.of(profile.subscription) if profile.subscription else None,
+            subscription=Subscription.from_view(profile.subscription) if profile.subscription else None,
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from stackyn_server.api.wire.accounts import Quota
+from stackyn_server.api.wire.accounts import PlainUser, Quota
 from stackyn_server.api.wire.apps import NO_DEPLOYMENT, App
-from stackyn_server.api.wire.base import Id, Query, RequestBody, ResponseBody, Text, left_out_when_none
+from stackyn_server.api.wire.base import Query, RequestBody, ResponseBody, Text, left_out_when_none
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.api.wire.logs import Offset, lenient
 from stackyn_server.services.administration import UserView
-from stackyn_server.services.views import AppView
+from stackyn_server.services.views import AppStateView
 
 USUAL_PAGE, MOST_A_PAGE = 50, 100
 
@@ -50,23 +50,11 @@ class ListedUser(ResponseBody):
         return cls(**PlainUser.from_view(view.account).model_dump(), quota=Quota.of(view.quota))
 
 
-class PlainUser(ResponseBody):
-    id: Id
-    email: str
-    full_name: str | None
-    company_name: str | None
-    email_verified: bool
-    plan: str
-    is_admin: bool
-    created_at: datetime
-    updated_at: datetime
-
-
 class UserDetail(PlainUser):
     quota: Quota
 
     @classmethod
-    def of_user(cls, view: UserView) -> UserDetail:
+    def of(cls, view: UserView) -> UserDetail:
         return cls(**PlainUser.from_view(view.account).model_dump(), quota=Quota.of(view.quota))
 
 
@@ -98,9 +86,9 @@ class ListedApp(App):
     user_email: str
 
     @classmethod
-    def of(cls, view: AppView) -> ListedApp:
+    def of(cls, view: AppStateView) -> ListedApp:
         return cls(
-            **App.of(view).model_dump(),
+            **App.from_view(view).model_dump(),
             deployment_count=view.deployment_count,
             latest_status=view.newest_status.value if view.newest_status else NO_DEPLOYMENT,
             user_id=str(view.tenant),

@@ -7,16 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stackyn_server.api.wire.base import RequestBody, ResponseBody, Text, left_out_when_none
+from stackyn_server.api.wire.base import Id, RequestBody, ResponseBody, Text, left_out_when_none, read_from
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.domain.app_settings import LONGEST_COMMAND
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, AppSettings, Protocol
 from stackyn_server.domain.deployments import Status
-from stackyn_server.services.views import AppView as View
-from stackyn_server.services.views import Created as CreatedView
-from stackyn_server.services.views import Usage
+from stackyn_server.services.account_views import MEBIBYTES_PER_GIBIBYTE
+from stackyn_server.services.views import AppStateView, CreatedView
 
-MEBIBYTES_PER_GIBIBYTE = 1024
 NO_DEPLOYMENT = "none"
 LEAST_MEBIBYTES = 16
 MOST_MEBIBYTES = 2**24
@@ -25,23 +23,7 @@ MOST_CORES = 256.0
 MOST_HEALTH_SECONDS = 3600
 LEAST_BUILD_MEBIBYTES, MOST_BUILD_MEBIBYTES = 64, 1_048_576
 
-_NULLABLE_SETTINGS = (
-    "port",
-    "health_path",
-    "health_timeout_seconds",
-    "root_directory",
-    "dockerfile_path",
-    "build_target",
-    "build_memory_mb",
-    "runtime",
-    "runtime_version",
-    "install_command",
-    "build_command",
-    "release_command",
-    "start_command",
-    "publish_directory",
-)
-_PLAIN_SETTINGS = ("memory_mb", "disk_mb", "cpu", "auto_deploy")
+_NEVER_NULL = ("memory_mb", "disk_mb", "cpu", "auto_deploy")
 
 Mebibytes = Annotated[int, Field(ge=LEAST_MEBIBYTES, le=MOST_MEBIBYTES)]
 Cores = Annotated[float, Field(gt=0, le=MOST_CORES, allow_inf_nan=False)]
@@ -78,18 +60,11 @@ class SettingsBody(RequestBody):
 
     def chosen_settings(self) -> dict[str, Any]:
         """Return what was sent, in the words of `domain.apps.AppSettings`."""
-        chosen: dict[str, Any] = {
-            name: getattr(self, name) or None for name in _NULLABLE_SETTINGS if name in self.model_fields_set
-        }
-        for name in _PLAIN_SETTINGS:
-            value = getattr(self, name)
-            if value is not None:
-                chosen[name] = value
-        if "use_dockerfile" in self.model_fields_set:
-            chosen["use_dockerfile"] = self.use_dockerfile
-        if "protocol" in self.model_fields_set:
-            chosen["protocol"] = self.protocol or DEFAULT_PROTOCOL
-        return chosen
+        sent = self.model_dump(include=self.model_fields_set & SettingsBody.model_fields.keys())
+        chosen = {name: None if value == "" else value for name, value in sent.items()}
+        if "protocol" in chosen:
+            chosen["protocol"] = chosen["protocol"] or DEFAULT_PROTOCOL
+        return {name: value for name, value in chosen.items() if value is not None or name not in _NEVER_NULL}
 
 
 class NewVariable(RequestBody):
@@ -122,21 +97,17 @@ class App(ResponseBody):
     `down` (it should run, its container does not, and it is being brought back: the status is `failed` meanwhile) and
     `unhealthy` (it runs and does not answer its health checks). `url` is stable once it is there."""
 
-    id: str
+    id: Id
     name: str
     slug: str
     status: Status
     url: str
-    repo_url: str
+    repo_url: str = read_from("repository")
     branch: str
     created_at: datetime
     updated_at: datetime
     phase: str
     stop_reason: str | None
-
-    @classmethod
-    def of(cls, view: View) -> App:
-        return cls(**_app(view))
 
 
 class ResourceLimits(ResponseBody):
@@ -144,14 +115,19 @@ class ResourceLimits(ResponseBody):
     cpu: float
     disk_gb: float
 
+    @classmethod
+    def of(cls, settings: AppSettings) -> ResourceLimits:
+        disk_gb = round(settings.disk_mb / MEBIBYTES_PER_GIBIBYTE, 2)
+        return cls(memory_mb=settings.memory_mb, cpu=settings.cpu, disk_gb=disk_gb)
+
 
 class UsageStats(ResponseBody):
     """The newest measurement; percentages of the app's own limits."""
 
-    memory_usage_mb: int
-    memory_usage_percent: float
-    disk_usage_gb: float
-    disk_usage_percent: float
+    memory_usage_mb: int = read_from("memory_mb")
+    memory_usage_percent: float = read_from("memory_percent")
+    disk_usage_gb: float = read_from("disk_gb")
+    disk_usage_percent: float = read_from("disk_percent")
     restart_count: int
 
 
@@ -188,28 +164,24 @@ class Settings(ResponseBody):
     protocol: Protocol
     auto_deploy: bool
 
-    @classmethod
-    def of(cls, settings: AppSettings) -> Settings:
-        return cls(**settings.as_json())
-
 
 class AppView(App):
     deployment: AppDeployment
     settings: Settings
 
     @classmethod
-    def of(cls, view: View) -> AppView:
+    def of(cls, view: AppStateView) -> AppView:
         active = view.active_deployment
         return cls(
-            **_app(view),
-            settings=Settings.of(view.settings),
+            **App.from_view(view).model_dump(),
+            settings=Settings.from_view(view.settings),
             deployment=AppDeployment(
                 active_deployment_id=f"dep_{active}" if active is not None else None,
                 last_deployed_at=view.last_deployed_at,
                 state=view.state.value if view.state else NO_DEPLOYMENT,
                 waiting_reason=view.waiting_reason,
-                resource_limits=_limits(view.settings) if view.usage else None,
-                usage_stats=_usage(view.usage) if view.usage else None,
+                resource_limits=ResourceLimits.of(view.settings) if view.usage else None,
+                usage_stats=UsageStats.from_view(view.usage) if view.usage else None,
             ),
         )
 
@@ -220,7 +192,7 @@ class Created(ResponseBody):
 
     @classmethod
     def of(cls, created: CreatedView) -> Created:
-        return cls(app=App.of(created.app), deployment=Deployment.of(created.deployment))
+        return cls(app=App.from_view(created.app), deployment=Deployment.of(created.deployment))
 
 
 class Redeployed(ResponseBody):
@@ -230,43 +202,10 @@ class Redeployed(ResponseBody):
 
     @classmethod
     def of(cls, message: str, created: CreatedView) -> Redeployed:
-        return cls(message=message, app=App.of(created.app), deployment=Deployment.of(created.deployment))
+        app, deployment = App.from_view(created.app), Deployment.of(created.deployment)
+        return cls(message=message, app=app, deployment=deployment)
 
 
 class Deleted(ResponseBody):
     app_id: int
     message: str
-
-
-def _app(view: View) -> dict[str, Any]:
-    return {
-        "id": str(view.id),
-        "name": view.name,
-        "slug": view.slug,
-        "status": view.status,
-        "url": view.url,
-        "repo_url": view.repository,
-        "branch": view.branch,
-        "created_at": view.created_at,
-        "updated_at": view.updated_at,
-        "phase": view.phase,
-        "stop_reason": view.stop_reason,
-    }
-
-
-def _limits(settings: AppSettings) -> ResourceLimits:
-    return ResourceLimits(
-        memory_mb=settings.memory_mb,
-        cpu=settings.cpu,
-        disk_gb=round(settings.disk_mb / MEBIBYTES_PER_GIBIBYTE, 2),
-    )
-
-
-def _usage(usage: Usage) -> UsageStats:
-    return UsageStats(
-        memory_usage_mb=usage.memory_mb,
-        memory_usage_percent=usage.memory_percent,
-        disk_usage_gb=usage.disk_gb,
-        disk_usage_percent=usage.disk_percent,
-        restart_count=usage.restart_count,
-    )

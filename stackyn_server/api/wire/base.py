@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
 
 from stackyn_server.api.wire.codes import Code
 from stackyn_server.domain.text import is_storable
@@ -46,16 +46,25 @@ class Query(BaseModel):
 
 
 class ResponseBody(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
 
     @classmethod
     def from_view(cls, view: object) -> Self:
-        """Return the body whose every field is the attribute of `view` with the same name."""
+        """Return the body whose fields are the attributes of `view` with their names, or with those in `read_from`."""
         return cls.model_validate(view, from_attributes=True)
 
     def status_instead(self) -> int | None:
         """Return the status to answer with when it is not the usual one of the route."""
         return None
+
+
+def read_from(attribute: str) -> Any:
+    """A key that `from_view` reads from an attribute of another name; dots lead into the attribute's value."""
+    return Field(validation_alias=AliasPath(*attribute.split(".")))
+
+
+def rounded(digits: int) -> AfterValidator:
+    return AfterValidator(lambda number: round(number, digits))
 
 
 def left_out_when_none(**options: Any) -> Any:

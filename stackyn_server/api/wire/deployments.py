@@ -6,10 +6,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from stackyn_server.api.wire.base import RequestBody, ResponseBody, left_out_when_none
+from stackyn_server.api.wire.base import RequestBody, ResponseBody, left_out_when_none, read_from
 from stackyn_server.domain.deployments import Cause, Phase, Status
 from stackyn_server.domain.failures import FailureCode
-from stackyn_server.services.deployments import ReleaseView
 from stackyn_server.services.views import DeploymentView
 
 LARGEST_NUMBER = 2**31 - 1
@@ -94,25 +93,13 @@ class Deployment(ResponseBody):
 class Release(ResponseBody):
     """`available` says that its image is still here, so that a rollback to it is possible."""
 
-    release: int
-    deployment_id: int
+    release: int = read_from("number")
+    deployment_id: int = read_from("deployment")
     commit: str | None
     image: str
     created_at: datetime
-    current: bool
-    available: bool
-
-    @classmethod
-    def of(cls, view: ReleaseView) -> Release:
-        return cls(
-            release=view.number,
-            deployment_id=view.deployment,
-            commit=view.commit,
-            image=view.image,
-            created_at=view.created_at,
-            current=view.is_current,
-            available=view.is_available,
-        )
+    current: bool = read_from("is_current")
+    available: bool = read_from("is_available")
 
 
 class Rollback(RequestBody):

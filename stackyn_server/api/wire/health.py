@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from stackyn_server.api.wire.base import ResponseBody
-from stackyn_server.jobs.periodic import PeriodicReport
+from stackyn_server.api.wire.base import ResponseBody, read_from, rounded
 from stackyn_server.operations.readiness import Readiness
 
 
@@ -18,23 +18,11 @@ class Chore(ResponseBody):
 
     name: str
     is_late: bool
-    last_success_at: datetime | None
-    seconds_without_success: float
-    late_after_seconds: float
-    next_run_at: datetime | None
+    last_success_at: datetime | None = read_from("last_success")
+    seconds_without_success: Annotated[float, rounded(1)] = read_from("quiet_seconds")
+    late_after_seconds: float = read_from("late_after")
+    next_run_at: datetime | None = read_from("next_run")
     error: str | None
-
-    @classmethod
-    def of(cls, view: PeriodicReport) -> Chore:
-        return cls(
-            name=view.name,
-            is_late=view.is_late,
-            last_success_at=view.last_success,
-            seconds_without_success=round(view.quiet_seconds, 1),
-            late_after_seconds=view.late_after,
-            next_run_at=view.next_run,
-            error=view.error,
-        )
 
 
 class Ready(ResponseBody):
@@ -46,5 +34,5 @@ class Ready(ResponseBody):
 
     @classmethod
     def of(cls, state: Readiness) -> Ready:
-        chores = [Chore.of(chore) for chore in state.periodic]
+        chores = [Chore.from_view(chore) for chore in state.periodic]
         return cls(status="ready" if state.is_ready else "not ready", parts=state.parts, periodic=chores)

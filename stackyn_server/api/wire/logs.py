@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none
-from stackyn_server.domain import logs
+from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none, read_from
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import LARGEST_ID
 
@@ -84,23 +83,12 @@ class DeploymentLogs(ResponseBody):
 
 
 class LogEntry(ResponseBody):
-    app_id: int
-    deployment_id: int | None = left_out_when_none()
-    log_type: str
-    timestamp: datetime
+    app_id: int = read_from("app")
+    deployment_id: int | None = left_out_when_none(validation_alias="deployment")
+    log_type: str = read_from("kind")
+    timestamp: datetime = read_from("created_at")
     content: str
     size: int
-
-    @classmethod
-    def of(cls, entry: logs.LogEntry) -> LogEntry:
-        return cls(
-            app_id=entry.app,
-            deployment_id=entry.deployment,
-            log_type=entry.kind,
-            timestamp=entry.created_at,
-            content=entry.content,
-            size=entry.size,
-        )
 
 
 class Event(ResponseBody):
@@ -108,6 +96,6 @@ class Event(ResponseBody):
 
     id: int
     name: str
-    deployment_id: int | None
+    deployment_id: int | None = read_from("deployment")
     data: dict[str, Any]
     created_at: datetime

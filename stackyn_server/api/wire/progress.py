@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none
+from stackyn_server.api.wire.base import Query, ResponseBody, left_out_when_none, read_from
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId
-from stackyn_server.services.progress import AppCheck
-from stackyn_server.services.progress import Progress as View
+from stackyn_server.services.progress import Progress
 
 Stage = Literal["cloning", "detecting", "building", "deploying"]
 BuildStatusWord = Literal["building", "deploying", "completed", "failed"]
@@ -52,7 +51,7 @@ class BuildStatus(ResponseBody):
     data: dict[str, Any] | None = left_out_when_none()
 
     @classmethod
-    def of(cls, app: AppId, view: View) -> BuildStatus:
+    def of(cls, app: AppId, view: Progress) -> BuildStatus:
         ids = {"app_id": str(app), "build_job_id": str(view.deployment)}
         if view.phase in _UNDER_WAY:
             word, stage, percent, message = _UNDER_WAY[view.phase]
@@ -65,34 +64,16 @@ class BuildStatus(ResponseBody):
 
 
 class Verification(ResponseBody):
-    app_id: int
+    app_id: int = read_from("app")
     app_name: str
-    container_id: str
+    container_id: str = read_from("container")
     container_name: str
-    subdomain: str
+    subdomain: str = read_from("slug")
     url: str
     port: int
     is_running: bool
-    ingress_configured: bool
-    traefik_configured: bool
-    health_check_passed: bool
-    success: bool
+    ingress_configured: bool = read_from("is_routed")
+    traefik_configured: bool = read_from("is_routed")
+    health_check_passed: bool = read_from("is_probed")
+    success: bool = read_from("is_right")
     errors: list[str]
-
-    @classmethod
-    def of(cls, view: AppCheck) -> Verification:
-        return cls(
-            app_id=view.app,
-            app_name=view.app_name,
-            container_id=view.container,
-            container_name=view.container_name,
-            subdomain=view.slug,
-            url=view.url,
-            port=view.port,
-            is_running=view.is_running,
-            ingress_configured=view.is_routed,
-            traefik_configured=view.is_routed,
-            health_check_passed=view.is_probed,
-            success=not view.errors,
-            errors=list(view.errors),
-        )

@@ -78,8 +78,8 @@ WITH page AS MATERIALIZED (
 SELECT a.*,
        active.id AS active_id, active.phase AS active_phase, active.waiting_reason,
        served.live_at AS last_deployed_at,
-       r.state AS route_state,
-       i.container, i.restart_count, i.down_since IS NOT NULL AS is_down, i.unhealthy_since IS NOT NULL AS is_unhealthy,
+       r.state AS route,
+       i.container IS NOT NULL AS has_container, i.restart_count, i.down_since IS NOT NULL AS is_down, i.unhealthy_since IS NOT NULL AS is_unhealthy,
        s.memory_bytes, s.disk_bytes,
        account.email AS tenant_email,
        newest.phase AS newest_phase

@@ -1,7 +1,7 @@
 -- name: read
 -- The state that the decisions of deployment $1's rollout use. `routed` is the instance that the route leads to,
 -- `previous` the one before it; `own` is the deployment's release, `source` the one that a rollback restores.
-SELECT a.*, coalesce(account.plan, '') AS account_plan, coalesce(r.state, 'withdrawn') AS route_state,
+SELECT a.*, coalesce(account.plan, '') AS account_plan, coalesce(r.state, 'withdrawn') AS route,
        coalesce((SELECT array_agg(host ORDER BY host) FROM domain WHERE domain.app = a.id AND domain.state = 'active'),
                 '{}') AS custom_hosts,
        routed.id AS routed_id, routed.slot AS routed_slot, routed.state AS routed_state,
