@@ -44,20 +44,16 @@ def _user_id(text: str) -> UUID:
     return UUID(text)
 
 
-def _text(text: str) -> str:
-    return text
-
-
 PARSERS: dict[Any, Callable[[str], Any]] = {
     AppId: _number,
     DeploymentId: _number,
     int: _number,
     UserId: _user_id,
-    str: _text,
+    str: str,
 }
 
-
-_WHOLE: dict[Any, str] = {Services: "services", Caller: "caller", web.Request: "request", bytes: "raw_body"}
+# The annotations that stand for a part of every request, and the field of `Binding` that names the parameter.
+_PARTS: dict[Any, str] = {Services: "services", Caller: "caller", web.Request: "request", bytes: "raw_body"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +78,8 @@ def bind(endpoint: Endpoint) -> Binding:
     bound: dict[str, Any] = {"response": hints.pop("return", None)}
     path, path_types = {}, {}
     for name, hint in hints.items():
-        if hint in _WHOLE:
-            bound[_WHOLE[hint]] = name
+        if hint in _PARTS:
+            bound[_PARTS[hint]] = name
         elif isinstance(hint, type) and issubclass(hint, RequestBody):
             bound["body"] = (name, hint)
         elif isinstance(hint, type) and issubclass(hint, Query):

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from stackyn_server.operations.metrics import Metrics
 
-LEFT = 499  # the client went away first
+CLIENT_LEFT = 499  # nginx logs it with this number, too
 UNKNOWN = "unknown"  # one name for all paths that are not in the table: anybody may ask for anything
 
 
@@ -18,7 +18,7 @@ def counting(metrics: Metrics) -> Middleware:
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started, status = time.monotonic(), LEFT
+        started, status = time.monotonic(), CLIENT_LEFT
         try:
             response = await handler(request)
             status = response.status

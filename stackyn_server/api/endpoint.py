@@ -45,9 +45,8 @@ class Endpoint:
     """One entry. Path, query, body and answer are read from the handler's annotations.
 
     `other_status` is a second success, chosen by the answer, and `other_media` a second form of it. `headers` are those
-    that the handler reads. `errors` are statuses beyond those that follow from
-    access, body, gate and rate. `has_slash_alias` is for the few paths that published clients also call with a
-    trailing slash.
+    that the handler reads. `errors` are statuses beyond those that follow from access, body, gate and rate.
+    `has_slash_alias` is for the few paths that published clients also call with a trailing slash.
     """
 
     method: str

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _BASES = {"cms": "/cms/"}
 _INDEX = "index.html"
 _ASSETS = "assets"  # the build tool puts the hash of a file's content into its name
-_KEPT_FOR_EVER = "public, max-age=31536000, immutable"
-_KEPT_A_WHILE = "public, max-age=3600"
-_ASKED_EACH_TIME = "no-cache"
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_ONE_HOUR = "public, max-age=3600"
+_REVALIDATED = "no-cache"
 
 
 class FrontendMissing(StackynError):
@@ -69,7 +69,9 @@ def create_frontend_app(web_clients: Mapping[str, WebClient], base_domain: str) 
         file = await asyncio.to_thread(_find, client.folder, path)
         if file is None:
             raise web.HTTPNotFound
-        return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: _kept(file.relative_to(client.folder))})
+        return web.FileResponse(
+            file, headers={hdrs.CACHE_CONTROL: _cache_control(file.relative_to(client.folder))}
+        )
 
     async def protect(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -95,7 +97,7 @@ def _find(folder: Path, path: str) -> Path | None:
     return None if names_a_file else folder / _INDEX
 
 
-def _kept(file: Path) -> str:
+def _cache_control(file: Path) -> str:
     if file.parts[0] == _ASSETS:
-        return _KEPT_FOR_EVER
-    return _ASKED_EACH_TIME if file.name == _INDEX else _KEPT_A_WHILE
+        return _IMMUTABLE
+    return _REVALIDATED if file.name == _INDEX else _ONE_HOUR

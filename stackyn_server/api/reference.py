@@ -13,10 +13,10 @@ from aiohttp import hdrs, web
 from stackyn_server.api.endpoint import Endpoint
 from stackyn_server.api.openapi import document
 
-# Only the package's folder of files is used; looked for once, before any event loop runs.
+# Only the package's folder of files is used; located once, before any event loop runs.
 _FOLDER = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui/dist")))
 _FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
-_FILES_ARE_KEPT = "public, max-age=86400"
+_CACHE_CONTROL = "public, max-age=86400"
 _CONTENT_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -68,7 +68,7 @@ def install(app: web.Application, endpoints: tuple[Endpoint, ...]) -> None:
 
     async def file(request: web.Request) -> web.FileResponse:
         name = request.path.rpartition("/")[2]
-        return web.FileResponse(_FOLDER / name, headers={hdrs.CACHE_CONTROL: _FILES_ARE_KEPT})
+        return web.FileResponse(_FOLDER / name, headers={hdrs.CACHE_CONTROL: _CACHE_CONTROL})
 
     app.router.add_resource("/openapi.json").add_route(hdrs.METH_GET, describe)
     app.router.add_resource("/docs").add_route(hdrs.METH_GET, page)

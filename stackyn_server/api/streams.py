@@ -51,7 +51,7 @@ def event(data: str, *, name: str | None = None, identifier: int | None = None) 
 
 
 STOPPING = "The server is stopping; connect again in a moment."
-FAREWELL = event(STOPPING, name="closing")
+CLOSING_EVENT = event(STOPPING, name="closing")
 
 
 def wants_events(request: web.Request) -> bool:
@@ -71,14 +71,14 @@ async def pump(
     request: web.Request,
     response: web.StreamResponse,
     source: AsyncIterator[T],
-    spell: Callable[[T], bytes],
+    encode: Callable[[T], bytes],
     *,
     keep_alive: bytes,
     idle: Callable[[], Awaitable[bytes | None]],
-    farewell: bytes = FAREWELL,
+    closing_bytes: bytes = CLOSING_EVENT,
 ) -> web.StreamResponse:
     """Write what `source` gives until the stream ends. `idle` returns the final bytes when nothing more will
-    come, else None; `farewell` is written when the server stops."""
+    come, else None; `closing_bytes` is written when the server stops."""
     closing = asyncio.create_task(request.app[CLOSING].wait(), name="stream.closing")
     upcoming = asyncio.ensure_future(anext(source))
     silence_seconds = _FIRST_IDLE_SECONDS
@@ -88,17 +88,17 @@ async def pump(
                 {upcoming, closing}, timeout=silence_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if closing in done:
-                await response.write(farewell)
+                await response.write(closing_bytes)
                 break
             if upcoming in done:
-                await response.write(spell(upcoming.result()))
+                await response.write(encode(upcoming.result()))
                 upcoming = asyncio.ensure_future(anext(source))
                 silence_seconds = _FIRST_IDLE_SECONDS
                 continue
             silence_seconds = _IDLE_SECONDS
-            last_words = await idle()
-            await response.write(keep_alive if last_words is None else last_words)
-            if last_words is not None:
+            final_bytes = await idle()
+            await response.write(keep_alive if final_bytes is None else final_bytes)
+            if final_bytes is not None:
                 break
     except StopAsyncIteration:
         pass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +71,8 @@ class Firebase:
         self._settings = settings
         self._keys: dict[str, RSAPublicKey] = {}
         self._fresh_until = 0.0
-        self._asked_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._requested_at = float("-inf")
+        self._refreshing = asyncio.Lock()
 
     @property
     def is_configured(self) -> bool:
@@ -111,22 +112,18 @@ class Firebase:
         """
         if not self._settings.web_api_key:
             return False
-        status, body, _ = await self._ask(
-            "POST",
-            self._settings.lookup_url,
-            params={"key": self._settings.web_api_key},
-            json={"idToken": token},
-        )
+        key, user = {"key": self._settings.web_api_key}, {"idToken": token}
+        status, body, _ = await request_json("POST", self._settings.lookup_url, params=key, json=user)
         if status >= 500:
             raise FirebaseUnavailable
-        users = body.get("users") if status == 200 and isinstance(body, dict) else None
+        users = body.get("users") if status == 200 else None
         return bool(users) and isinstance(users, list) and users[0].get("emailVerified") is True
 
     async def _key(self, key_id: str) -> RSAPublicKey:
-        async with self._asking:
+        async with self._refreshing:
             is_stale = time.monotonic() >= self._fresh_until
             is_new = key_id not in self._keys
-            if (is_stale or is_new) and time.monotonic() - self._asked_at >= self._pause(is_new):
+            if (is_stale or is_new) and time.monotonic() - self._requested_at >= self._pause(is_new):
                 await self._refresh()
         if key_id not in self._keys:
             if not self._keys:
@@ -141,10 +138,10 @@ class Firebase:
 
     async def _refresh(self) -> None:
         """Fetch the certificates. When that fails, the cached ones stay in use."""
-        self._asked_at = time.monotonic()
+        self._requested_at = time.monotonic()
         try:
-            status, body, headers = await self._ask("GET", self._settings.certificates_url)
-            if status != 200 or not isinstance(body, dict) or not body:
+            status, body, headers = await request_json("GET", self._settings.certificates_url)
+            if status != 200 or not body:
                 raise FirebaseUnavailable
             keys = {name: _public_key(pem) for name, pem in body.items()}
         except (FirebaseUnavailable, ValueError) as error:
@@ -154,17 +151,24 @@ class Firebase:
         self._keys = keys
         self._fresh_until = time.monotonic() + (float(age.group(1)) if age else _USUAL_CACHE_SECONDS)
 
-    @staticmethod
-    async def _ask(method: str, url: str, **options: Any) -> tuple[int, Any, Any]:
-        timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.request(method, url, **options) as response,
-            ):
-                return response.status, await response.json(content_type=None), response.headers
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise FirebaseUnavailable from error
+
+async def request_json(
+    method: str, url: str, **options: Any
+) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+    """Send a request; return the answer's status, JSON object ({} for any other JSON) and headers.
+
+    Raises `FirebaseUnavailable`.
+    """
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, **options) as response,
+        ):
+            body = await response.json(content_type=None)
+            return response.status, body if isinstance(body, dict) else {}, response.headers
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise FirebaseUnavailable from error
 
 
 def _is_past(moment: Any) -> bool:

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
-import aiohttp
 import jwt
 import structlog
 from pydantic import BaseModel, ValidationError
 
 from stackyn_server.config import FirebaseSettings
 from stackyn_server.errors import Conflict, InvalidRequest
-from stackyn_server.gateways.firebase import FirebaseUnavailable
+from stackyn_server.gateways.firebase import FirebaseUnavailable, request_json
 from stackyn_server.security.secret_files import SecretUnreadable, read_secret
 
 log = structlog.get_logger("stackyn.firebase")
 
-_ANSWER_SECONDS = 5.0
 _ASSERTION_SECONDS = 600
 _MARGIN_SECONDS = 60.0  # before a token expires, when the next one is requested
 _SCOPE = "https://www.googleapis.com/auth/identitytoolkit"
@@ -43,7 +40,7 @@ class FirebaseAdmin:
         self._settings = settings
         self._token = ""
         self._good_until = float("-inf")
-        self._asking = asyncio.Lock()
+        self._renewing = asyncio.Lock()
 
     @property
     def is_configured(self) -> bool:
@@ -56,7 +53,8 @@ class FirebaseAdmin:
         """
         url = f"{self._settings.accounts_url}/projects/{self._settings.project_id}/accounts"
         headers = {"Authorization": f"Bearer {await self._access_token()}"}
-        status, body = await _post(url, json={"email": email, "password": password}, headers=headers)
+        account = {"email": email, "password": password}
+        status, body, _ = await request_json("POST", url, json=account, headers=headers)
         uid = body.get("localId")
         if status == 200 and isinstance(uid, str) and uid:
             return uid
@@ -70,7 +68,7 @@ class FirebaseAdmin:
         raise FirebaseUnavailable
 
     async def _access_token(self) -> str:
-        async with self._asking:
+        async with self._renewing:
             if time.monotonic() >= self._good_until:
                 await self._renew()
             return self._token
@@ -85,7 +83,8 @@ class FirebaseAdmin:
         except (ValueError, jwt.InvalidKeyError) as error:
             log.warning("firebase.credential_unusable")
             raise FirebaseUnavailable from error
-        status, body = await _post(credential.token_uri, data={"grant_type": _GRANT, "assertion": assertion})
+        form = {"grant_type": _GRANT, "assertion": assertion}
+        status, body, _ = await request_json("POST", credential.token_uri, data=form)
         token, lifetime = body.get("access_token"), body.get("expires_in")
         if status != 200 or not isinstance(token, str) or not isinstance(lifetime, int):
             log.warning("firebase.token_refused", status=status)
@@ -98,17 +97,4 @@ def _read(path: str) -> _Credential:
         return _Credential.model_validate_json(read_secret(path, "[auth.firebase] admin_credential_file"))
     except (SecretUnreadable, ValidationError) as error:
         log.warning("firebase.credential_unreadable", path=path)
-        raise FirebaseUnavailable from error
-
-
-async def _post(url: str, **options: Any) -> tuple[int, dict[str, Any]]:
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, **options) as response,
-        ):
-            body = await response.json(content_type=None)
-            return response.status, body if isinstance(body, dict) else {}
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise FirebaseUnavailable from error

@@ -59,15 +59,15 @@ _IMPLIED = {
 
 @dataclass(frozen=True, slots=True)
 class BillingEvent:
-    """What a webhook says. `picture`: the subscription as it is then; `as_of`: when that was, by the provider's clock.
+    """What a webhook says. `subscription`, if the event describes it, is the state at `as_of` of the provider's clock.
 
-    `buyer` is the account that the checkout named, `email` the address that was given there. An event without
-    `subscription` is of no interest here.
+    `buyer` is the account that the checkout named, `email` the address that was given there. An event without a
+    `subscription_id` is ignored.
     """
 
     name: str
-    subscription: str | None = None
-    picture: Subscription | None = None
+    subscription_id: str | None = None
+    subscription: Subscription | None = None
     payment: Payment | None = None
     buyer: UUID | None = None
     email: str = ""
@@ -102,19 +102,19 @@ def read_event(body: bytes) -> BillingEvent:
 
 def _about_subscription(sent: _Sent) -> BillingEvent:
     name = sent.meta.event_name
-    picture = None
+    subscription = None
     facts: _SubscriptionAttributes | _Invoice
     if sent.data.type == _SUBSCRIPTION:
         facts = _SubscriptionAttributes.model_validate(sent.data.attributes)
-        subscription = sent.data.id
-        picture = _picture(name, subscription, facts)
+        subscription_id = sent.data.id
+        subscription = _subscription(name, subscription_id, facts)
     else:
         facts = _Invoice.model_validate(sent.data.attributes)
-        subscription = facts.subscription_id
+        subscription_id = facts.subscription_id
     return BillingEvent(
         name,
+        subscription_id=subscription_id,
         subscription=subscription,
-        picture=picture,
         payment=_PAYMENTS.get(name),
         buyer=_buyer(sent.meta.custom_data),
         email=(facts.user_email or "").strip(),
@@ -122,11 +122,11 @@ def _about_subscription(sent: _Sent) -> BillingEvent:
     )
 
 
-def _picture(name: str, subscription: str, facts: _SubscriptionAttributes) -> Subscription:
+def _subscription(name: str, subscription_id: str, facts: _SubscriptionAttributes) -> Subscription:
     implied = _IMPLIED.get(name, SubscriptionStatus.ACTIVE)
     status = SubscriptionStatus.EXPIRED if implied is SubscriptionStatus.EXPIRED else facts.status or implied
     is_served = facts.pause is not None and facts.pause.mode == "free"
-    return Subscription(subscription, facts.variant_id, status, is_served, facts.ends_at)
+    return Subscription(subscription_id, facts.variant_id, status, is_served, facts.ends_at)
 
 
 def _buyer(custom_data: Any) -> UUID | None:

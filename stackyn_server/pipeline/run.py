@@ -267,7 +267,7 @@ class StepRunner:
             async for attempt in run.recording(to, results):
                 async with attempt as transaction:
                     if is_back:
-                        await deployments.wait(transaction, run.deployment.id, error.message)
+                        await deployments.set_waiting_reason(transaction, run.deployment.id, error.message)
                     await run.job.retry(transaction, run_at, error.message)
         except Moved:
             log.info("deployment.moved_elsewhere")

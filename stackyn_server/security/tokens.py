@@ -15,9 +15,10 @@ from stackyn_server.domain.ids import UserId
 from stackyn_server.security.keys import KEY_BYTES
 
 _ALGORITHM = "HS256"
-_CLAIMS = ["user_id", "email", "iat", "nbf", "exp"]
+_CLAIMS = ["user_id", "email", "iat", "nbf", "exp", "jti"]
 
-# Tokens of the legacy backend carry no `jti`. All of a user's share one session, whose row the import makes.
+# Tokens of the legacy backend carry no `jti`: all tokens of a user share one session, whose row the import makes.
+_LEGACY_CLAIMS = ["user_id", "exp"]
 _LEGACY_SESSIONS = UUID("6f0e2f5e-7d0a-4d35-9d55-0f3c7f6b7c11")
 
 
@@ -61,28 +62,23 @@ class Tokens:
     def read(self, token: str) -> Claims:
         """Return the claims of a genuine, current token; raise `TokenRefused` for any other."""
         try:
-            claims = jwt.decode(
-                token, self._signing, algorithms=[_ALGORITHM], options={"require": [*_CLAIMS, "jti"]}
-            )
-            return Claims(UserId(UUID(claims["user_id"])), UUID(claims["jti"]))
-        except jwt.ExpiredSignatureError as error:
-            raise TokenRefused(has_ended=True) from error
-        except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError) as error:
-            if self._legacy_signing is None:
-                raise TokenRefused from error
-            return self._read_legacy(token, self._legacy_signing)
+            return _claims(token, self._signing, _CLAIMS)
+        except TokenRefused as refusal:
+            if refusal.has_ended or self._legacy_signing is None:
+                raise
+        return _claims(token, self._legacy_signing, _LEGACY_CLAIMS)
 
-    def _read_legacy(self, token: str, signing: bytes) -> Claims:
-        try:
-            claims = jwt.decode(
-                token, signing, algorithms=[_ALGORITHM], options={"require": ["user_id", "exp"]}
-            )
-            account = UserId(UUID(claims["user_id"]))
-        except jwt.ExpiredSignatureError as error:
-            raise TokenRefused(has_ended=True) from error
-        except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError) as error:
-            raise TokenRefused from error
-        return Claims(account, legacy_session(account))
+
+def _claims(token: str, signing: bytes, required: list[str]) -> Claims:
+    try:
+        claims = jwt.decode(token, signing, algorithms=[_ALGORITHM], options={"require": required})
+        account = UserId(UUID(claims["user_id"]))
+        session = UUID(claims["jti"]) if "jti" in required else legacy_session(account)
+    except jwt.ExpiredSignatureError as error:
+        raise TokenRefused(has_ended=True) from error
+    except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError) as error:
+        raise TokenRefused from error
+    return Claims(account, session)
 
 
 def legacy_session(account: UserId) -> UUID:

@@ -115,15 +115,15 @@ class Billing:
     ) -> BillingState:
         if not is_sold(self._settings):
             return replace(before, billing_status=ACTIVE, paid_by=None, paid_until=None)
-        return decide(before, self._offers(await subscriptions.of_account(connection, account.id)), now)
+        return decide(before, self._priced(await subscriptions.of_account(connection, account.id)), now)
 
-    def _offers(self, pictures: list[Subscription]) -> list[PricedSubscription]:
+    def _priced(self, described: list[Subscription]) -> list[PricedSubscription]:
         """Leave out variants that the configuration doesn't know: they neither entitle nor end anything."""
         plans, variants = self._settings.plans, self._settings.billing.variants
         return [
-            PricedSubscription(picture, variants[picture.variant], plans[variants[picture.variant]].price)
-            for picture in pictures
-            if picture.variant in variants
+            PricedSubscription(subscription, plan, plans[plan].price)
+            for subscription in described
+            if (plan := variants.get(subscription.variant)) is not None
         ]
 
 

@@ -41,62 +41,64 @@ class BillingWebhooks:
         Raises `SignatureWrong` and `InvalidRequest`; nothing is recorded then.
         """
         billing = self._settings.billing
-        is_on = billing.provider != NO_PROVIDER
+        has_provider = billing.provider != NO_PROVIDER
         path, setting = billing.webhook_secret_file, "[billing] webhook_secret_file"
-        secret = await asyncio.to_thread(read_secret, path, setting) if is_on else ""
+        secret = await asyncio.to_thread(read_secret, path, setting) if has_provider else ""
         check_signature(secret.strip(), body, signature)
         event = read_event(body)
         digest = sha256(body).digest()
         async with self._database.transaction() as connection:
-            if not await subscriptions.take_event(connection, digest, event.name, event.subscription):
+            if not await subscriptions.take_event(connection, digest, event.name, event.subscription_id):
                 log.info("billing.event_repeated", name=event.name)
                 return
             outcome, account = await self._apply(connection, event)
             await subscriptions.end_event(connection, digest, outcome, account)
-        log.info("billing.event", name=event.name, subscription=event.subscription, outcome=outcome)
+        log.info("billing.event", name=event.name, subscription=event.subscription_id, outcome=outcome)
 
     async def _apply(self, connection: Connection, event: BillingEvent) -> tuple[str, UserId | None]:
-        if event.subscription is None:
+        if event.subscription_id is None:
             return "of no interest", None
         # Advisory locks come before row locks, the address's first: a proof of the address takes them in this order.
         await accounts.lock_address(connection, event.email)
-        await subscriptions.lock_subscription(connection, event.subscription)
-        account = await self._account(connection, event, event.subscription)
-        if not await self._record(connection, event, event.subscription, account):
+        await subscriptions.lock_subscription(connection, event.subscription_id)
+        account = await self._account(connection, event, event.subscription_id)
+        if not await self._record(connection, event, event.subscription_id, account):
             return "out of date", account.id if account else None
         if account is None:
             return "parked", None
         account = await self._billing.settle(connection, account)
         if event.payment is Payment.FAILED:
             await self._billing.tell(connection, account, MailTemplate.PAYMENT_FAILED)
-        if event.picture and event.picture.variant not in self._settings.billing.variants:
-            log.warning("billing.variant_unknown", variant=event.picture.variant)
+        if event.subscription and event.subscription.variant not in self._settings.billing.variants:
+            log.warning("billing.variant_unknown", variant=event.subscription.variant)
             return "unknown variant", account.id
         return "applied", account.id
 
     async def _record(
-        self, connection: Connection, event: BillingEvent, subscription: str, account: Account | None
+        self, connection: Connection, event: BillingEvent, subscription_id: str, account: Account | None
     ) -> bool:
         """Record the event's subscription. False when a newer event was recorded."""
         as_of = event.as_of or datetime.now(UTC)
-        if event.picture is not None:
+        if event.subscription is not None:
             return await subscriptions.put(
                 connection,
-                event.picture,
+                event.subscription,
                 account=account.id if account else None,
                 email=event.email,
                 as_of=as_of,
             )
         if event.payment is not None:
             status, former = _AFTER[event.payment]
-            await subscriptions.set_status(connection, subscription, status, instead_of=former, as_of=as_of)
+            await subscriptions.set_status(
+                connection, subscription_id, status, instead_of=former, as_of=as_of
+            )
         return True
 
     async def _account(
-        self, connection: Connection, event: BillingEvent, subscription: str
+        self, connection: Connection, event: BillingEvent, subscription_id: str
     ) -> Account | None:
         """Find the event's account by an earlier event, the checkout or a proven address, and lock its row."""
-        owner = await subscriptions.owner(connection, subscription)
+        owner = await subscriptions.owner(connection, subscription_id)
         for account_id in (owner, UserId(event.buyer) if event.buyer else None):
             if (
                 account_id is not None

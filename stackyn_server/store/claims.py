@@ -110,8 +110,7 @@ async def remember(connection: Connection, job: Job, epoch: int, values: dict[st
 async def _check_moved(connection: Connection, epoch: int, job_id: int | None) -> None:
     if job_id is not None:
         return
-    if not await installation.epoch_is(connection, epoch):
-        raise LeadershipLost
+    await installation.check_epoch(connection, epoch)
     raise NotRunning("The job's attempt has been ended already.")
 
 

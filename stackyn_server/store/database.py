@@ -173,9 +173,7 @@ class Database:
         try:
             await self._pool.release(connection, timeout=GIVE_BACK_SECONDS)
         except _CONNECTION_ERRORS:
-            _drop(
-                connection
-            )  # the work is done or has its own error; a connection that won't reset is dropped
+            _drop(connection)  # it won't reset; the work is done, or has its own error
 
 
 async def _commit(transaction: Any) -> None:

@@ -12,7 +12,6 @@ from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
 from stackyn_server.errors import Conflict, StackynError
 from stackyn_server.store import installation
 from stackyn_server.store.database import Connection, Record, fetch_one
-from stackyn_server.store.installation import LeadershipLost
 from stackyn_server.store.queries import load
 
 SQL = load("deployments")
@@ -173,8 +172,7 @@ async def set_command(
 async def _moved(connection: Connection, before: Deployment, mover: Mover, row: Record | None) -> Deployment:
     if row is not None:
         return Deployment.from_row(row)
-    if not await installation.epoch_is(connection, mover.epoch):
-        raise LeadershipLost
+    await installation.check_epoch(connection, mover.epoch)
     raise Moved(f"Deployment {before.id} has moved on from {before.phase}.")
 
 
@@ -188,9 +186,9 @@ def was_recorded(current: Deployment, before: Deployment, to: Phase, mover: Move
     return current.phase is to and current.version == before.version + 1 and current.moved_by == mover.by
 
 
-async def wait(connection: Connection, deployment: DeploymentId, reason: str | None) -> None:
-    """Say why a deployment that doesn't move is waiting (None: it isn't)."""
-    await connection.execute(SQL.wait, deployment, reason)
+async def set_waiting_reason(connection: Connection, deployment: DeploymentId, reason: str | None) -> None:
+    """Record why the deployment waits (None: it does not wait)."""
+    await connection.execute(SQL.set_waiting_reason, deployment, reason)
 
 
 async def unfinished(connection: Connection) -> set[DeploymentId]:

@@ -62,10 +62,9 @@ class StatementRefused(StackynError):
 
 _CONTENTION = frozenset({"40001", "40P01", "55P03"})
 # Classes of SQLSTATE: lost connection, resources used up, operator intervention (shutdown, timeouts), system error.
-_AWAY_CLASSES = frozenset({"08", "53", "57", "58"})
-_AWAY = frozenset(
-    {"25006", "25P03"}
-)  # a read-only standby after a fail-over; idle too long inside a transaction
+_UNAVAILABLE_CLASSES = frozenset({"08", "53", "57", "58"})
+# A read-only standby after a fail-over; a session that was idle too long inside a transaction.
+_UNAVAILABLE = frozenset({"25006", "25P03"})
 _REFUSED_CLASSES = frozenset({"28", "3D"})  # the sign-in; no such database
 
 
@@ -95,7 +94,7 @@ def _of_postgres(error: asyncpg.PostgresError) -> StackynError:
         return Duplicate(constraint)
     if sqlstate in _CONTENTION:
         return Contention("Somebody changed the same thing at the same time.", hint="Try again.")
-    if sqlstate[:2] in _AWAY_CLASSES or sqlstate in _AWAY:
+    if sqlstate[:2] in _UNAVAILABLE_CLASSES or sqlstate in _UNAVAILABLE:
         return DatabaseUnavailable()
     if sqlstate[:2] in _REFUSED_CLASSES:
         return DatabaseRefused(

@@ -91,9 +91,10 @@ async def fence(connection: Connection, epoch: int) -> None:
         raise LeadershipLost
 
 
-async def epoch_is(connection: Connection, epoch: int) -> bool:
-    leading: bool = await connection.fetchval(SQL.epoch_is, epoch)
-    return leading
+async def check_epoch(connection: Connection, epoch: int) -> None:
+    """Raise `LeadershipLost` when the epoch is another. Unlike `fence`, this does not hold off a take-over."""
+    if not await connection.fetchval(SQL.epoch_is, epoch):
+        raise LeadershipLost
 
 
 async def resign(connection: Connection, epoch: int) -> None:

@@ -51,7 +51,7 @@ async def follow_build(
     given = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
     last_id = await services.logs.resume_build(caller.id, deployment, given)
 
-    def spell(chunk: LogChunk) -> bytes:
+    def encode(chunk: LogChunk) -> bytes:
         nonlocal last_id
         last_id = chunk.id
         return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
@@ -61,14 +61,14 @@ async def follow_build(
         if view.status in _UNDER_WAY:
             return None
         # Its last lines may have been stored since the stream was last silent.
-        rest = [spell(chunk) for chunk in await services.logs.rest_of_build(deployment, last_id)]
+        rest = [encode(chunk) for chunk in await services.logs.rest_of_build(deployment, last_id)]
         return b"".join([*rest, streams.event(view.status.value, name="end")])
 
     return await streams.pump(
         request,
         await streams.begin(request, streams.EVENT_STREAM),
         services.logs.follow_build(deployment, last_id),
-        spell,
+        encode,
         keep_alive=b": still here\n\n",
         idle=idle,
     )
@@ -91,7 +91,7 @@ async def follow_runtime(
         _line_event if as_events else _line_text,
         keep_alive=b": still here\n\n" if as_events else b"",
         idle=idle,
-        farewell=streams.FAREWELL if as_events else b"",
+        closing_bytes=streams.CLOSING_EVENT if as_events else b"",
     )
 
 

@@ -14,9 +14,9 @@ from stackyn_server.domain.ids import AppId, parse_id
 from stackyn_server.errors import InvalidRequest, NotFound, StackynError
 from stackyn_server.services.sessions import Caller
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 30.0
-_GOODBYE_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
 
 
 async def verify(services: Services, caller: Caller, app: AppId) -> Verification:
@@ -34,7 +34,7 @@ async def build_status(
     app = AppId(number)
     await services.progress.newest(caller.id, app)
     socket = web.WebSocketResponse(
-        timeout=_GOODBYE_SECONDS, heartbeat=_HEARTBEAT_SECONDS, protocols=offered_protocols(request)
+        timeout=_CLOSE_SECONDS, heartbeat=_HEARTBEAT_SECONDS, protocols=offered_protocols(request)
     )
     if not socket.can_prepare(request):
         raise InvalidRequest("This address speaks WebSocket.")
@@ -69,7 +69,7 @@ async def _send_changes(
         if progress is not None and progress != last_sent:
             await socket.send_str(BuildStatus.of(app, progress).model_dump_json())
             last_sent = progress
-        await asyncio.wait(ends, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _read(socket: web.WebSocketResponse) -> bool:

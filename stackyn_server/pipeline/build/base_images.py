@@ -47,7 +47,7 @@ async def _wait_for(connection: Connection, run: DeploymentRun, missing: Sequenc
     if run.job.now() >= until:
         raise DeploymentFailed(_too_late(missing, run.settings.deadlines.preparing))
     reason = f"{_sentence_start(missing)} being made."
-    await deployments.wait(connection, run.deployment.id, reason)
+    await deployments.set_waiting_reason(connection, run.deployment.id, reason)
     await run.job.retry(connection, until, reason)
     waits_for = {*BuildArguments.parse(run.job.job.arguments).waits_for, *missing}
     await jobs.amend(connection, Kind.BUILD, run.deployment.id, BuildArguments(sorted(waits_for)))

@@ -167,7 +167,7 @@ async def _set_wake_problem(connection: Connection, app: App, failure: Failure |
     """Store why the app could not be woken (None: it is awake)."""
     live = await deployments.live_of_app(connection, app.id)
     if live is not None:
-        await deployments.wait(connection, live.id, _sentence(failure) if failure else None)
+        await deployments.set_waiting_reason(connection, live.id, _sentence(failure) if failure else None)
 
 
 def _sentence(failure: Failure) -> str:

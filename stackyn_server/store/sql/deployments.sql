@@ -71,7 +71,7 @@ RETURNING deployment.*;
 SELECT image FROM deployment WHERE app = $1 AND build_key = $2 AND image IS NOT NULL
 GROUP BY image ORDER BY max(id) DESC LIMIT 5;
 
--- name: wait
+-- name: set_waiting_reason
 UPDATE deployment SET waiting_reason = $2, updated_at = now() WHERE id = $1 AND waiting_reason IS DISTINCT FROM $2;
 
 -- name: needing_clone
