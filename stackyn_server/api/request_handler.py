@@ -1,4 +1,4 @@
-"""What happens around every handler, in this order: who calls, how often, is it paid, what was sent."""
+"""Wraps every handler: authentication, rate limit, billing gate and request body, in this order."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from stackyn_server.errors import StackynError
 
 T = TypeVar("T")
 
-# A silent stream is looked after, soon at first and then this often: is its client there, can anything still come?
+# After so long without output, the client is checked and `idle` is called: the first time, and each time after that.
 _FIRST_IDLE_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 

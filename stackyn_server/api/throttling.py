@@ -1,4 +1,4 @@
-"""How often one address, account or user may ask: the allowances of `[rates]`, counted in this process."""
+"""Rate limits by address, account and user: the allowances of `[rates]`, counted in this process."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _ANYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"
 class _Port:
     host: str
     number: int
-    whose: str
+    user: str
     is_of_ingress: bool = False
 
 
@@ -31,7 +31,7 @@ async def check_ports(settings: Settings) -> list[Finding]:
         False: await asyncio.to_thread(living_holder, settings.server.data_dir) is not None,
         True: settings.ingress.managed and await _ingress_runs(settings),
     }
-    return [_try(port, is_ours=ours[port.is_of_ingress]) for port in _ports(settings)]
+    return [_check_port(port, is_ours=ours[port.is_of_ingress]) for port in _ports(settings)]
 
 
 def _ports(settings: Settings) -> Iterator[_Port]:
@@ -47,7 +47,7 @@ def _ports(settings: Settings) -> Iterator[_Port]:
         yield _Port(_LOOPBACK, ingress.metrics_port, "the ingress's numbers", is_of_ingress=True)
 
 
-def _try(port: _Port, *, is_ours: bool) -> Finding:
+def _check_port(port: _Port, *, is_ours: bool) -> Finding:
     where = f"{port.host}:{port.number}"
     family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
@@ -56,14 +56,14 @@ def _try(port: _Port, *, is_ours: bool) -> Finding:
             trial.bind((port.host, port.number))
         except OSError as error:
             if error.errno == errno.EADDRINUSE and is_ours:
-                return Finding("ports", Severity.FINE, f"{port.whose} serves on {where}.")
+                return Finding("ports", Severity.FINE, f"{port.user} serves on {where}.")
             if error.errno == errno.EACCES:  # the engine opens it, not we
-                sentence = f"Port {port.number} for {port.whose} can't be tried by this user."
+                sentence = f"Port {port.number} for {port.user} can't be tried by this user."
                 return Finding("ports", Severity.FINE, sentence)
             hint = f"Find out who: ss -ltnp 'sport = :{port.number}'"
             reason = "somebody else uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            return Finding("ports", Severity.PROBLEM, f"{where} for {port.whose}: {reason}.", hint)
-    return Finding("ports", Severity.FINE, f"{where} is free for {port.whose}.")
+            return Finding("ports", Severity.PROBLEM, f"{where} for {port.user}: {reason}.", hint)
+    return Finding("ports", Severity.FINE, f"{where} is free for {port.user}.")
 
 
 async def _ingress_runs(settings: Settings) -> bool:

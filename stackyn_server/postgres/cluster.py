@@ -26,7 +26,7 @@ from stackyn_server.postgres.binaries import Binaries, EmbeddedFailed
 
 ROLE = DATABASE = "stackyn"
 SYSTEM_USER = "stackyn-postgres"
-_MAKING_USER = Path("/run/stackyn-postgres-user.lock")  # of root, who alone makes it
+_USERADD_LOCK = Path("/run/stackyn-postgres-user.lock")  # only root runs useradd
 _PORT_FILE = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107  # sun_path without its final NUL
 _PRIVATE = 0o700
@@ -111,7 +111,7 @@ def _made_user() -> pwd.struct_passwd:
     """Make the user, one process at a time: of two `useradd` at once, the second gives the user another number."""
     useradd = _useradd()
     command = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-    with _MAKING_USER.open("w") as lock:
+    with _USERADD_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if useradd is not None and _entry(SYSTEM_USER) is None:
             subprocess.run(

@@ -265,10 +265,12 @@ class EmbeddedPostgres:
 
     async def _create_database(self, paths: ClusterPaths) -> None:
         # Copying the template database to a slow disk takes longer than other statements may.
-        patient = self._settings.model_copy(
+        slow_settings = self._settings.model_copy(
             update={"connect_seconds": _START_SECONDS, "statement_seconds": _START_SECONDS}
         )
-        database = await Database.open(paths.url_of("postgres"), patient, application_name="stackyn embedded")
+        database = await Database.open(
+            paths.url_of("postgres"), slow_settings, application_name="stackyn embedded"
+        )
         try:
             async with database.connection() as connection:
                 if not await connection.fetchval(

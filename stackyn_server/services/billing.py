@@ -41,7 +41,7 @@ class Billing:
         self._mail = mail
 
     async def begin(self, connection: Connection, account: Account) -> Account:
-        """Let a new account's trial run to its end; with a proven address, what was bought before counts at once."""
+        """Start the billing of a new account. With a proven address, its earlier subscriptions count at once."""
         if account.email_verified:
             await subscriptions.claim(connection, account.id, account.email)
         account = await self.settle(connection, account)
@@ -51,8 +51,7 @@ class Billing:
         return account
 
     async def proved(self, connection: Connection, account: Account) -> Account:
-        """Begin anew after the first proof of the address: a stranger who used the account before must not have
-        used up its owner's trial."""
+        """Restart the trial at the first proof of the address: a stranger may have used the account before."""
         is_on_trial = account.trial_ends_at is not None and account.granted_plan is None
         if is_on_trial and is_sold(self._settings):
             now = datetime.now(UTC)

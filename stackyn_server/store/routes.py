@@ -1,4 +1,4 @@
-"""Rows of `route`: which instance the host names of an app are served by."""
+"""Rows of `route`: which instance serves an app's host names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of `sample`: what an app used, and when. Fine ones for a while, then one for each step in their place."""
+"""Rows of `sample`: what an app used, and when. After a while, one row for each step replaces the fine rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def series(connection: Connection, app: AppId, *, seconds: int, step_secon
 async def condense(
     connection: Connection, *, older_than_seconds: float, step_seconds: float, limit: int
 ) -> int:
-    """Put one row for each step in place of older fine rows; return how many went."""
+    """Replace older fine rows by one row for each step; return how many rows were replaced."""
     return int(await connection.fetchval(SQL.condense, older_than_seconds, step_seconds, limit))
 
 

@@ -57,7 +57,7 @@ async def set_status(
 
 
 async def claim(connection: Connection, account: UserId, email: str) -> int:
-    """Give the account what is parked for its proven address; return how many."""
+    """Give the account the subscriptions that were bought with its proven address; return how many."""
     return len(await connection.fetch(SQL.claim, account, email))
 
 
