@@ -39,9 +39,9 @@ _ALSO_PROJECTS = frozenset((
     "_config.yml",
 ))  # fmt: skip
 _OF_APPS = frozenset(("package.json", "requirements.txt", "pyproject.toml", "Pipfile", "setup.py"))
-# Their index.html is a part of pages.
+# Folders of templates: an index.html there is a part of pages.
 _TEMPLATES = frozenset(("templates", "views", "layouts", "_layouts", "_includes", "partials"))
-# Files that are read by their exact names, and what people call them, in small letters. Buildpacks have a project.toml.
+# Files that are read by their exact names, by the lower-case names that people use. Buildpacks have a project.toml.
 _EXACT_NAMES = (*MANIFESTS, "Procfile", "stackyn.toml", "index.html", "index.php", "start.sh", "config.ru")
 _OTHER_NAMES = {
     **{name.lower(): name for name in _EXACT_NAMES}, "project.toml": "project.toml",

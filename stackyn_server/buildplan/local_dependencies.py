@@ -1,4 +1,4 @@
-"""Local dependencies of a manifest outside of the root directory: the build does not get them."""
+"""Refuse manifests with local dependencies outside of the root directory, which the build does not get."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _parent_pom(pom: str) -> tuple[str, str] | None:
 
 
 def _around_parent(pom: str) -> tuple[str, str, str]:
-    """Return what is before, in and behind the element `parent`."""
+    """Return the text before, in and after the element `parent`."""
     before, _, rest = pom.partition("<parent>")
     parent, _, behind = rest.partition("</parent>")
     return before, parent, behind

@@ -116,8 +116,8 @@ def _first_plan(project: Project) -> tuple[Runtime, BuildPlan]:
 
 
 def _paths_to_send(project: Project, runtime: Runtime, plan: BuildPlan) -> tuple[str, ...]:
-    """Add to what the Dockerfile names the files that the plan was made from: the repository's `.dockerignore` was
-    written for another Dockerfile."""
+    """Return the files that the Dockerfile names or that the plan was made from: the repository's `.dockerignore`,
+    written for another Dockerfile, may exclude them."""
     if plan.generated is None or COPY_ALL not in plan.generated:
         return plan.copies
     context_prefix = project.prefix if plan.root is None else f"{plan.root}/" if plan.root else ""

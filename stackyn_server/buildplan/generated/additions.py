@@ -1,4 +1,4 @@
-"""Packages of Debian and further tools that a project names beside its runtime.
+"""Debian packages and further tools that a project names beside its runtime.
 
 Sources: Heroku's Aptfile, the published references of railpack.json, nixpacks.toml, their variables and mise.toml.
 """
@@ -35,9 +35,9 @@ _VARIABLES = {
 _PACKAGES = "RAILPACK_PACKAGES"
 # Tools that are all in /usr/local of their image, and what has to be set for them.
 _COPIED = {"node": "", "deno": "", "go": "ENV PATH=/usr/local/go/bin:$PATH"}
-# Runtimes whose programs run without what they were made with.
+# Runtimes whose compiled programs run without the compiler.
 _COMPILED = frozenset(("go", "rust", "java", "dotnet", "cpp"))
-# Those that are a package of Debian of the same name.
+# Tools that Debian has as packages.
 _OF_DEBIAN = frozenset(("jq", "pipx", "ffmpeg", "imagemagick", "ripgrep", "sqlite", "protobuf", "graphviz"))
 _DEBIAN_NAMES = {"sqlite": "sqlite3", "protobuf": "protobuf-compiler"}
 _PYTHON_OF_DEBIAN = ("python3", "python3-venv")
@@ -67,7 +67,7 @@ class _AddedTool:
 
 @dataclass(slots=True)
 class _Additions:
-    """What is added to the stages; `swap` is the image of Python that takes the place of one that can be copied."""
+    """What is added to the stages. `swap` is a Python image that replaces a base image whose tool can be copied."""
 
     packages: dict[str, set[str]]
     lines: list[str]
@@ -85,7 +85,7 @@ def with_pinned(project: Project) -> Toolchains:
 
 
 def with_additions(project: Project, plan: BuildPlan) -> BuildPlan:
-    """Add the packages and tools that the project names to a generated Dockerfile; an own one stays as it is."""
+    """Add the packages and tools that the project names to a generated Dockerfile; leave the repository's own alone."""
     if plan.generated is None:
         return plan
     additions = _additions(project, plan)
@@ -155,7 +155,7 @@ def _pipx(package: str) -> str:
 
 
 def _in_two_stages(text: str) -> str:
-    """Return a Dockerfile of one stage as one of two: what is needed for building only is not where the app runs."""
+    """Return a Dockerfile of one stage as one of two: build packages stay in the first."""
     lines = text.split("\n")
     stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
     ending = next((number for number, line in enumerate(lines) if line.startswith("ENV PORT=")), 0)
@@ -169,7 +169,7 @@ def _in_two_stages(text: str) -> str:
 
 
 def _with_steps(text: str, additions: _Additions, *, runs_alone: bool) -> str:
-    """`runs_alone`: what the build makes needs none of its tools."""
+    """Add the steps to each stage; with `runs_alone`, the last stage gets Debian packages only."""
     lines = text.split("\n")
     stages = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
     new_lines: list[str] = []
@@ -224,7 +224,7 @@ def _mise_tools(project: Project) -> Iterator[_AddedTool]:
 
 
 def _tools(project: Project, versions: Mapping[str, Any], origin: str) -> Iterator[_AddedTool]:
-    """Yield those that can be had here, the first ones."""
+    """Yield the first of the tools that this server can add."""
     short_names = ((str(name).removeprefix("core:"), entry) for name, entry in versions.items())
     tools = ((_TOOL_NAMES.get(short, short), entry) for short, entry in short_names)
     available = ((name, entry) for name, entry in tools if _is_available(project, name))

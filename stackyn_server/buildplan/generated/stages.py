@@ -1,4 +1,4 @@
-"""The text of a generated Dockerfile: tools in the first stage, and an image without them that runs."""
+"""The text of a generated Dockerfile: a first stage with the build tools, and a last stage that runs without them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def two_stages(
 ) -> str:
     """Return a Dockerfile whose first stage ends with the `build` instructions, as the user app in /app.
 
-    `copies` bring the outcome into the second, `environment` holds its settings (`NAME=value`). The packages are
-    Debian's, those of either stage. `before` are stages that the first one copies from.
+    `copies` bring the results into the second stage, and `environment` holds that stage's variables (`NAME=value`).
+    `build_packages` and `run_packages` are the Debian packages of the two stages. The stages `before` come first, for
+    the build stage to copy from.
     """
     tools = (choice.build_image or choice.image).name
     lines = [
