@@ -44,10 +44,6 @@ class DiskLimits:
     max_files: int
     free_disk_mb: int
 
-    @property
-    def free_files(self) -> int:
-        return self.free_disk_mb * _MEBIBYTE // MIN_FILE_BYTES
-
 
 @dataclass(frozen=True, slots=True)
 class _Free:
@@ -83,11 +79,12 @@ async def run_within_limits(
 async def _watch(folder: Path, limits: DiskLimits, earlier_files: DiskUsage, pause: Pause) -> None:
     """Raise `DeploymentFailed` when a limit is passed. Never returns."""
     most = DiskUsage(limits.disk_mb * _MEBIBYTE + earlier_files.bytes, limits.max_files + earlier_files.files)
+    free_bytes = limits.free_disk_mb * _MEBIBYTE
     free_before = await asyncio.to_thread(_free, folder)
     counted, counted_at, count_seconds, rested_at = NOTHING, -math.inf, 0.0, -math.inf
     while True:
         free_now = await asyncio.to_thread(_free, folder)
-        if free_now.bytes < limits.free_disk_mb * _MEBIBYTE or free_now.files < limits.free_files:
+        if free_now.bytes < free_bytes or free_now.files < free_bytes // MIN_FILE_BYTES:
             raise disk_full()
         may_have_passed = (
             counted.bytes + free_before.bytes - free_now.bytes > most.bytes
