@@ -95,14 +95,18 @@ class _RequestHandler:
         if request.method == "HEAD":
             return response
         content, at = hashlib.sha256(), 0
-        while piece := await asyncio.to_thread(read_piece, layer, at, content):
+        piece = b" "
+        while piece:
+            piece = await asyncio.to_thread(read_piece, layer, at, content)
+            at += len(piece)
+            # Before the last piece is sent: the engine answers as soon as it has all bytes.
+            is_last = at == layer.size or not piece
+            if is_last and f"sha256:{content.hexdigest()}" != layer.digest:
+                self._registry.broken.add(layer.digest)
             if self._registry.is_over:
                 raise ConnectionAbortedError
-            at += len(piece)
             await response.write(piece)
         self._registry.sent[layer.digest] = at
-        if f"sha256:{content.hexdigest()}" != layer.digest:
-            self._registry.broken.add(layer.digest)
         await response.write_eof()
         return response
 
