@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from scripts.launch import demo, example
+from scripts.launch import example, run
 from scripts.launch.installation import Installation
 from scripts.launch.screen import say
 from stackyn_server import config_file
@@ -24,7 +24,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         installation = Installation(options.config.resolve(), config_file.load(options.config))
-        return asyncio.run(demo.run(installation, options.demo_port if options.demo else None))
+        return asyncio.run(run.serve(installation, options.demo_port if options.demo else None))
     except StackynError as error:
         say(f"\n{error.message}" + (f" {error.hint}" if error.hint else ""))
         return int(getattr(error, "exit_code", 1))

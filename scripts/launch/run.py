@@ -29,8 +29,8 @@ What next
 Ctrl-C stops the server; the apps go on serving."""
 
 
-async def run(installation: Installation, demo_port: int | None) -> int:
-    """Serve until the server ends or somebody stops us, and return the exit code. `demo_port` None: no example."""
+async def serve(installation: Installation, demo_port: int | None) -> int:
+    """Run the server until it ends or a signal stops it, and return the exit code. Without `demo_port`: no example."""
     server = ServerChild(installation, {} if demo_port is None else example.SETTINGS)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
