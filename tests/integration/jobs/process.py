@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("server.py")
 PATIENCE_SECONDS = 15
 
 
-class ServerProcess:
+class JobsServer:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
@@ -56,13 +56,13 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def server(url: str, data_dir: Path, *flags: str) -> AsyncIterator[ServerProcess]:
+async def server(url: str, data_dir: Path, *flags: str) -> AsyncIterator[JobsServer]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(SCRIPT), url, str(data_dir), *flags,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
-    running = ServerProcess(process)
+    running = JobsServer(process)
     try:
         yield running
     finally:

@@ -11,7 +11,7 @@ from stackyn_server.domain.jobs import JobState, Kind, RetireArguments
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Connection, Database
-from tests.integration.jobs.stage import (
+from tests.integration.jobs.builders import (
     dispatching,
     forever,
     lead,

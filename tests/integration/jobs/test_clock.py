@@ -19,7 +19,7 @@ from stackyn_server.jobs.store import UnregisteredKind, fire
 from stackyn_server.store import claims
 from stackyn_server.store.claims import Timer
 from stackyn_server.store.database import Connection, Database
-from tests.integration.jobs.stage import dispatching, lead, put, row, rows, until
+from tests.integration.jobs.builders import dispatching, lead, put, row, rows, until
 
 
 @asynccontextmanager
@@ -145,3 +145,18 @@ async def test_a_timer_that_fires_too_early_fires_again(
         await put(database, Kind.MAIL, 1, run_at=in_seconds(0.5))
         await until(lambda: bool(times), "it runs")
     assert early == [] and times[0] - began > 0.45
+
+
+async def test_retries_move_forward_when_the_clock_jumped_back(database: Database) -> None:
+    await lead(database)
+    async with database.transaction() as connection:
+        await claims.upsert_periodic(connection, 1, {"garbage": 60})
+        await connection.execute("UPDATE job SET run_at = now() + interval '61 minutes'")
+    mail = await put(database, Kind.MAIL, 1, run_at=datetime.now(UTC) + timedelta(hours=5))
+    before = await row(database, mail)
+    async with database.transaction() as connection:
+        assert await claims.shift(connection, 1, 3600) == 1
+    (garbage,) = await rows(database, "schedule IS NOT NULL")
+    assert garbage.run_at is not None
+    assert garbage.run_at < datetime.now(UTC) + timedelta(minutes=2)
+    assert (await row(database, mail)).run_at == before.run_at, "what was meant for a date stays there"

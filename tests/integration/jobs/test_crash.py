@@ -9,8 +9,8 @@ from pathlib import Path
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Database
+from tests.integration.jobs.builders import put, row, until, until_state
 from tests.integration.jobs.process import server
-from tests.integration.jobs.stage import put, row, until, until_state
 
 
 async def attempts(database: Database, subject: str) -> list[int]:

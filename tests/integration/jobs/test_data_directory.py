@@ -11,8 +11,8 @@ import pytest
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.data_directory import AlreadyRunning, DataDirectory
 from stackyn_server.store.database import Database
+from tests.integration.jobs.builders import put, until_state
 from tests.integration.jobs.process import server
-from tests.integration.jobs.stage import put, until_state
 
 
 async def test_a_second_server_is_refused_and_told_who_is_there(database_url: str, tmp_path: Path) -> None:

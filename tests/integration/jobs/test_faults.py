@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,13 +19,13 @@ from stackyn_server.store import claims
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.migrator import migrate
 from tests.frozen import frozen
-from tests.integration.jobs.stage import dispatching, forever, lead, nothing, put, row, until, until_state
+from tests.integration.jobs.builders import dispatching, forever, lead, nothing, put, row, until, until_state
+from tests.loop import longest_wait
 from tests.patience import patient
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 IMPATIENT = config.DatabaseSettings(statement_seconds=1, connect_seconds=1)
 FREEZE_SECONDS = 4.0
-LONGEST_STALL_SECONDS = 0.2
 
 
 @pytest.fixture
@@ -92,28 +93,29 @@ async def test_a_cancellation_missed_while_offline_is_seen_later(
 async def test_a_frozen_database_stalls_nobody_but_who_asks_it(
     postgres: EmbeddedPostgres, own_database: Database
 ) -> None:
-    """Measured: 5 ms of stall in 4 s of freeze (74 ms in the probe, 4,000 ms with the stock store)."""
+    """With APScheduler's own store the stall was all of the freeze. `tests/bench/jobs` asserts the milliseconds."""
+    assert await stall_beside_a_frozen(postgres, own_database) < FREEZE_SECONDS / 2
+
+
+async def stall_beside_a_frozen(postgres: EmbeddedPostgres, own_database: Database) -> float:
+    """Freeze the database under a dispatcher, and return the longest wait of the event loop meanwhile."""
     leader = await lead(own_database)
     keeping = asyncio.create_task(leader.keep(), name="keep")
     async with dispatching(own_database, {Kind.MAIL: nothing}, leadership=leader) as dispatcher:
         await until_state(own_database, await put(own_database, Kind.MAIL, 1), JobState.DONE)
         due = datetime.now(UTC) + timedelta(seconds=1)
         timed_job = await put(own_database, Kind.MAIL, 2, run_at=due)
-        loop, worst = asyncio.get_running_loop(), 0.0
-        async with frozen(postgres):
-            until_when = loop.time() + FREEZE_SECONDS
-            while loop.time() < until_when:
+        thawed_at = time.monotonic() + FREEZE_SECONDS
+        async with frozen(postgres), longest_wait() as waited:
+            while time.monotonic() < thawed_at:
                 dispatcher.wake()
-                before = loop.time()
                 await asyncio.sleep(0.005)
-                worst = max(worst, loop.time() - before - 0.005)
-        print(f"worst stall {worst * 1000:.0f} ms")
-        assert worst < LONGEST_STALL_SECONDS
         done = await until_state(own_database, timed_job, JobState.DONE)
         assert done.attempt <= 2, "the first claim may have been committed without an answer"
         assert not leader.lost.is_set()
     keeping.cancel()
     await asyncio.wait((keeping,))
+    return waited.seconds
 
 
 async def test_a_database_outage_costs_waiting_jobs_no_attempt(

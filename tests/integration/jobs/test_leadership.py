@@ -19,9 +19,9 @@ from stackyn_server.store import claims, installation
 from stackyn_server.store.database import Database
 from stackyn_server.store.failures import DatabaseUnavailable
 from stackyn_server.store.installation import LeadershipLost
+from tests.integration.jobs.builders import QUICK, claim_one, lead, put, row, until, until_state
 from tests.integration.jobs.process import server
 from tests.integration.jobs.server import LOST_EXIT_CODE
-from tests.integration.jobs.stage import QUICK, claim_one, lead, put, row, until, until_state
 
 # PostgreSQL ends a session that is idle in a transaction after 5 s; a take-over doesn't wait for that.
 SOONER_THAN_TIMEOUTS = 4

@@ -10,7 +10,7 @@ from stackyn_server.domain.jobs import Kind, Pool
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import jobs
 from stackyn_server.store.database import Database
-from tests.integration.jobs.stage import (
+from tests.integration.jobs.builders import (
     dispatching,
     rows,
     until,

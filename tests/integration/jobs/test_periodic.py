@@ -5,15 +5,16 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from stackyn_server.domain.jobs import JobState, Kind
+from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.leadership import Leadership
 from stackyn_server.jobs.periodic import Periodic, PeriodicWork
 from stackyn_server.jobs.run import Handler, JobRun
 from stackyn_server.pause import Pause
+from stackyn_server.store import jobs
 from stackyn_server.store.database import Database
 from stackyn_server.store.jobs import Job
-from tests.integration.jobs.stage import QUICK, dispatching, lead, nothing, rows, until
+from tests.integration.jobs.builders import QUICK, dispatching, lead, nothing, put, rows, served, until
 from tests.patience import patient
 
 
@@ -188,3 +189,13 @@ async def test_upsert_shortens_periods_and_retires_old_names(
     assert after.run_at is not None and before.run_at is not None
     assert (after.run_at - before.run_at).total_seconds() < 70
     assert [job.subject for job in await rows(database, "state = 'waiting'")] == ["kept"]
+
+
+async def test_purging_deletes_what_ended_long_ago(database: Database) -> None:
+    await lead(database)
+    old, new = await put(database, Kind.MAIL, 1), await put(database, Kind.MAIL, 2)
+    await served(database, 2, Pool.MAIL)
+    async with database.transaction() as connection:
+        await connection.execute("UPDATE job SET ended_at = now() - interval '8 days' WHERE id = $1", old)
+        assert await jobs.purge(connection, keep_days=7, limit=100) == 1
+    assert [job.id for job in await rows(database)] == [new]

@@ -11,7 +11,7 @@ from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.store import events
 from stackyn_server.store.database import Database
-from tests.integration.jobs.stage import (
+from tests.integration.jobs.builders import (
     POLICY,
     dispatching,
     put,

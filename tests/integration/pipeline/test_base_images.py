@@ -24,7 +24,7 @@ from stackyn_server.pipeline.run import DeploymentRun, StepRunner
 from stackyn_server.store import deployments, jobs, logs
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment, StepResults
-from tests.integration.jobs.stage import dispatching, rows, until
+from tests.integration.jobs.builders import dispatching, rows, until
 from tests.rows import a_deployment, an_app
 
 IMAGE = "stackyn/deno:2"
@@ -33,7 +33,7 @@ PLAN = BuildPlan("deno", (), "Dockerfile", "FROM stackyn/deno:2", None, base_ima
 Make = Callable[[str], Awaitable[None]]
 
 
-class Stage:
+class FailingBuilds:
     """Builds that end as failed once their base images are here: `began` counts those."""
 
     def __init__(self, database: Database, journal: Journal, folder: Path) -> None:
@@ -97,76 +97,76 @@ class Stage:
 
 
 @pytest.fixture
-def stage(database: Database, journal: Journal, tmp_path: Path) -> Stage:
-    return Stage(database, journal, tmp_path)
+def builds(database: Database, journal: Journal, tmp_path: Path) -> FailingBuilds:
+    return FailingBuilds(database, journal, tmp_path)
 
 
-async def test_image_is_made_once_for_all_who_wait(stage: Stage) -> None:
+async def test_image_is_made_once_for_all_who_wait(builds: FailingBuilds) -> None:
     async def both_wait() -> bool:
-        return len(await rows(stage.database, "kind = 'build' AND state = 'waiting' AND attempt > 0")) == 2
+        return len(await rows(builds.database, "kind = 'build' AND state = 'waiting' AND attempt > 0")) == 2
 
     async def make(name: str) -> None:
         await until(both_wait, "both builds wait")
-        await stage.put_image(name)
+        await builds.put_image(name)
 
-    ended = await stage.ended(make, count=2)
+    ended = await builds.ended(make, count=2)
 
-    assert stage.asked == [IMAGE]
-    assert stage.began == 2
+    assert builds.asked == [IMAGE]
+    assert builds.began == 2
     for deployment in ended:
-        log = await stage.log_of(deployment.id)
+        log = await builds.log_of(deployment.id)
         assert log.count(f"Making the base image {IMAGE}; this happens once on this server.") == 1
         assert log.count(f"The base image {IMAGE} is made, after ") == 1
 
 
-async def test_image_that_is_here_is_not_waited_for(stage: Stage) -> None:
-    await stage.put_image(IMAGE)
+async def test_image_that_is_here_is_not_waited_for(builds: FailingBuilds) -> None:
+    await builds.put_image(IMAGE)
 
     async def make(_name: str) -> None:
         raise AssertionError("nothing is missing")
 
-    (ended,) = await stage.ended(make)
+    (ended,) = await builds.ended(make)
 
-    assert stage.began == 1 and stage.asked == []
-    assert "base image" not in await stage.log_of(ended.id)
+    assert builds.began == 1 and builds.asked == []
+    assert "base image" not in await builds.log_of(ended.id)
 
 
-async def test_trouble_that_passes_is_tried_again(stage: Stage) -> None:
+async def test_trouble_that_passes_is_tried_again(builds: FailingBuilds) -> None:
     async def make(name: str) -> None:
-        if len(stage.asked) < 3:
+        if len(builds.asked) < 3:
             raise ImageNotMade("A registry did not answer.", retryable=True)
-        await stage.put_image(name)
+        await builds.put_image(name)
 
-    await stage.ended(make)
+    await builds.ended(make)
 
-    assert stage.began == 1 and len(stage.asked) == 3
+    assert builds.began == 1 and len(builds.asked) == 3
 
 
 @pytest.mark.parametrize("is_passing", [True, False])
-async def test_image_that_is_not_made_ends_the_deployment(stage: Stage, is_passing: bool) -> None:
+async def test_image_that_is_not_made_ends_the_deployment(builds: FailingBuilds, is_passing: bool) -> None:
     async def make(_name: str) -> None:
         raise ImageNotMade("The mirror has no such package.", retryable=is_passing)
 
-    (ended,) = await stage.ended(make)
+    (ended,) = await builds.ended(make)
 
-    assert stage.began == 0 and len(stage.asked) == (3 if is_passing else 1)
+    assert builds.began == 0 and len(builds.asked) == (3 if is_passing else 1)
     assert ended.phase is Phase.FAILED and ended.failure is not None
     assert ended.failure["code"] == "VERSION_UNAVAILABLE"
     assert ended.failure["message"] == f"The base image {IMAGE} could not be made on this server."
     assert "The mirror has no such package." in ended.failure["evidence"]
 
 
-async def test_later_deployment_has_the_image_made_anew(stage: Stage) -> None:
+async def test_later_deployment_has_the_image_made_anew(builds: FailingBuilds) -> None:
     async def fail(_name: str) -> None:
         raise ImageNotMade("The mirror has no such package.", retryable=False)
 
-    await stage.ended(fail)
-    await stage.ended(stage.put_image)
+    await builds.ended(fail)
+    await builds.ended(builds.put_image)
 
-    assert stage.began == 1 and len(stage.asked) == 2
+    assert builds.began == 1 and len(builds.asked) == 2
 
 
-async def test_image_is_made_anew_by_the_server_after_a_crash(stage: Stage) -> None:
+async def test_image_is_made_anew_by_the_server_after_a_crash(builds: FailingBuilds) -> None:
     """The first dispatcher is interrupted while the image is made, and leaves both jobs as they are."""
     begun = asyncio.Event()
 
@@ -174,19 +174,19 @@ async def test_image_is_made_anew_by_the_server_after_a_crash(stage: Stage) -> N
         begun.set()
         await asyncio.Event().wait()
 
-    handlers = {Kind.BUILD: stage.build, Kind.IMAGE: MakeImage(stage.database, never)}
-    async with stage.database.transaction() as connection:
+    handlers = {Kind.BUILD: builds.build, Kind.IMAGE: MakeImage(builds.database, never)}
+    async with builds.database.transaction() as connection:
         deployment = await a_deployment(connection, await an_app(connection))
         await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
-    async with dispatching(stage.database, handlers):
+    async with dispatching(builds.database, handlers):
         await until(begun.is_set, "the image is being made")
-    (interrupted,) = await rows(stage.database, "kind = 'image'")
+    (interrupted,) = await rows(builds.database, "kind = 'image'")
     assert interrupted.state in ("running", "waiting")
 
-    handlers[Kind.IMAGE] = MakeImage(stage.database, stage.put_image)
-    async with dispatching(stage.database, handlers):
-        await until(lambda: stage.have_ended([deployment]), "the deployment has ended")
+    handlers[Kind.IMAGE] = MakeImage(builds.database, builds.put_image)
+    async with dispatching(builds.database, handlers):
+        await until(lambda: builds.have_ended([deployment]), "the deployment has ended")
 
-    assert stage.began == 1
-    (job,) = await rows(stage.database, "kind = 'image'")
+    assert builds.began == 1
+    (job,) = await rows(builds.database, "kind = 'image'")
     assert job.id == interrupted.id and job.state == "done"

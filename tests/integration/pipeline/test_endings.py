@@ -22,7 +22,15 @@ from stackyn_server.store import deployments, jobs, logs
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment, StepResults
 from stackyn_server.store.failures import DatabaseUnavailable
-from tests.integration.jobs.stage import dispatching, put, row, rows, until, until_state
+from tests.integration.jobs.builders import (
+    dispatching,
+    put,
+    row,
+    rows,
+    until,
+    until_state,
+    until_waiting_for_a_lock,
+)
 from tests.rows import a_deployment, an_app
 
 UTF_16 = "FROM scratch\n".encode("utf-16").decode("utf-8", "surrogateescape")
@@ -243,7 +251,7 @@ async def test_cancel_during_a_hand_over_reaches_one_of_both_jobs(database: Data
         async with database.transaction() as connection:
             await jobs.request_cancel(connection, kind=Kind.BUILD, subject="1")
             cancelled.set()
-            await asyncio.sleep(0.2)  # the hand-over has begun, and waits for this transaction
+            await until_waiting_for_a_lock(database)  # of the row, for the hand-over
             assert outcomes == [] and (await row(database, job)).state is JobState.RUNNING
             await jobs.request_cancel(connection, kind=Kind.RELEASE, subject="1")
         await until_state(database, job, JobState.DONE)

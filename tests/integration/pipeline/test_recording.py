@@ -18,7 +18,7 @@ from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import apps
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.failures import CommitUnknown, Contention
-from tests.integration.jobs.stage import rows
+from tests.integration.jobs.builders import rows
 from tests.integration.pipeline.test_endings import FAILED, PLAN, ended, refuse
 
 CONTENTION = "IF nextval('attempts') <= 2 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF"

@@ -95,6 +95,28 @@ async def claim(database: Database, epoch: int, pool: Pool, cap: int) -> Job | N
         return await claim_one(connection, epoch, pool, cap)
 
 
+async def served(database: Database, count: int, pool: Pool = Pool.BUILDS) -> list[Job]:
+    """Claim and finish one job after the other."""
+    order = []
+    for _ in range(count):
+        job = await claim(database, 1, pool, 1)
+        assert job is not None, f"only {len(order)} of {count} could be claimed"
+        async with database.transaction() as connection:
+            await claims.finish(connection, job, 1)
+        order.append(job)
+    return order
+
+
+async def age(database: Database, subject: str, minutes: int) -> None:
+    """Let a job wait for some minutes more."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE job SET queued_at = queued_at - make_interval(mins => $2) WHERE subject = $1",
+            subject,
+            minutes,
+        )
+
+
 async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool], what: str) -> None:
     """Wait for a condition of the database or of this process; fail naming `what` when it takes too long."""
     try:
@@ -106,6 +128,21 @@ async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool], what:
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"did not happen within {PATIENCE_SECONDS:.0f} s: {what}") from None
+
+
+async def until_waiting_for_a_lock(database: Database) -> None:
+    """Wait until a connection of this database waits for a lock that another one has."""
+
+    async def waits() -> bool:
+        async with database.connection() as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                    " AND datname = current_database())"
+                )
+            )
+
+    await until(waits, "somebody waits for a lock")
 
 
 async def until_state(database: Database, job: JobId, state: str) -> Job:
