@@ -12,11 +12,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from tests.git_server import GitServer
 from tests.patience import patient, within
+from tests.server_process import ServerProcess, running
 
 PROJECT = Path(__file__).parents[1]
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -149,6 +152,25 @@ class OwnEngine:
         process.send_signal(how)
         async with within(STOP_SECONDS):
             await process.wait()
+
+
+@asynccontextmanager
+async def own_installation(
+    **tables: Mapping[str, object],
+) -> AsyncIterator[tuple[OwnEngine, GitServer, ServerProcess]]:
+    """An engine of its own, a git server, and a server with these settings on them. All are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="stackyn-engine-") as folder:
+        engine = OwnEngine(Path(folder) / "engine")
+        os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
+        try:
+            await engine.start()
+            async with (
+                GitServer(Path(folder) / "git") as git,
+                running(engine={"socket": str(engine.socket)}, **tables) as server,
+            ):
+                yield engine, git, server
+        finally:
+            await engine.remove()
 
 
 def _kill_all(folder: Path) -> set[int]:

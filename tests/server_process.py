@@ -373,3 +373,11 @@ async def containers_of(server: ServerProcess, app: int) -> list[str]:
     """All containers of an app, stopped ones too."""
     mine = f"label=io.stackyn.installation={server.installation}"
     return (await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")).split()
+
+
+async def images_of(server: ServerProcess, app: int) -> list[str]:
+    """All images that were built for an app."""
+    mine = f"label=io.stackyn.image.installation={server.installation}"
+    return (
+        await docker("images", "-q", "--filter", mine, "--filter", f"label=io.stackyn.image.app={app}")
+    ).split()

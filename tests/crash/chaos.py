@@ -13,11 +13,9 @@ import asyncio
 import os
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,8 +24,8 @@ from stackyn_server.postgres import cluster
 from tests.crash.audit import is_whole, until_idle
 from tests.crash.pictures import running_deployment
 from tests.git_server import GitServer
-from tests.own_engine import OwnEngine
-from tests.server_process import ServerProcess, running
+from tests.own_engine import OwnEngine, own_installation
+from tests.server_process import ServerProcess
 from tests.tiny import tiny_app
 
 APPS = 5
@@ -194,22 +192,10 @@ class Chaos:
 
 async def chaos(seed: int, seconds: float, totals: Counter[str]) -> None:
     """Counts in `totals`, also what was before a failure. Raises AssertionError with the differences."""
-    with tempfile.TemporaryDirectory(prefix="stackyn-chaos-") as folder:
-        engine = OwnEngine(Path(folder) / "engine")
-        os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
-        await engine.start()
-        try:
-            async with (
-                GitServer(Path(folder) / "git") as git,
-                running(
-                    engine={"socket": str(engine.socket)}, retries={"first_seconds": 0.5, "attempts": 30}
-                ) as server,
-            ):
-                run = Chaos(server, engine, git, seed, totals)
-                await run.run(seconds)
-                await run.agree()
-        finally:
-            await engine.remove()
+    async with own_installation(retries={"first_seconds": 0.5, "attempts": 30}) as (engine, git, server):
+        run = Chaos(server, engine, git, seed, totals)
+        await run.run(seconds)
+        await run.agree()
 
 
 def main() -> None:

@@ -7,16 +7,13 @@ then the engine starts and after it the server. Each app must be back on its own
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from tests.git_server import GitServer
-from tests.own_engine import OwnEngine
+from tests.own_engine import OwnEngine, own_installation
 from tests.patience import within
-from tests.server_process import ServerProcess, running
+from tests.server_process import ServerProcess
 from tests.tiny import tiny_app
 
 APPS = 8
@@ -90,26 +87,16 @@ class Machine:
 
 
 async def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="stackyn-reboot-") as folder:
-        engine = OwnEngine(Path(folder) / "engine")
-        os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
-        await engine.start()
-        try:
-            async with (
-                GitServer(Path(folder) / "git") as git,
-                running(engine={"socket": str(engine.socket)}) as server,
-            ):
-                machine = Machine(server, engine, git)
-                await machine.fill()
-                for how, fall in (("shut down", machine.shut_down), ("plug pulled", machine.pull_the_plug)):
-                    await fall()
-                    times = sorted((await machine.boot()).values())
-                    print(
-                        f"{how}: {APPS} apps back after {times[0]:.1f} s (first) to {times[-1]:.1f} s (last)",
-                        flush=True,
-                    )
-        finally:
-            await engine.remove()
+    async with own_installation() as (engine, git, server):
+        machine = Machine(server, engine, git)
+        await machine.fill()
+        for how, fall in (("shut down", machine.shut_down), ("plug pulled", machine.pull_the_plug)):
+            await fall()
+            times = sorted((await machine.boot()).values())
+            print(
+                f"{how}: {APPS} apps back after {times[0]:.1f} s (first) to {times[-1]:.1f} s (last)",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.app_under_test import AppUnderTest, visited
 from tests.crash.audit import is_whole, rows_of, until_idle
 from tests.crash.clock import Clock
-from tests.crash.stage import Stage, visited
 from tests.git_server import GitServer, Mode
 from tests.server_process import ServerProcess, remove_everything
 from tests.tiny import DOCKERFILE, tiny_app
@@ -22,12 +22,6 @@ BUILD_SECONDS = 4
 RETRIES = {"first_seconds": 8, "factor": 1.0, "attempts": 100}
 SWEEP_SECONDS = 3
 SOON_SECONDS = 60  # hours are what it takes who believes the clock
-
-
-@pytest.fixture
-async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
-    async with GitServer(tmp_path / "git") as git:
-        yield git
 
 
 @pytest.fixture
@@ -64,7 +58,7 @@ async def server(folder: Path, clock: Clock) -> AsyncIterator[ServerProcess]:
 async def test_a_retry_and_a_build_end_although_the_clock_jumps(
     server: ServerProcess, git: GitServer, clock: Clock
 ) -> None:
-    retried, built = Stage(server, git), Stage(server, git)
+    retried, built = AppUnderTest(server, git), AppUnderTest(server, git)
     await retried.go_live()
     await built.go_live()
     async with visited(retried, built) as failures:
@@ -81,7 +75,7 @@ async def test_a_retry_and_a_build_end_although_the_clock_jumps(
             git.modes[retried.name] = Mode.SERVE
             await server.deployed(building, seconds=SOON_SECONDS)
             await server.deployed(waiting, seconds=SOON_SECONDS)
-            assert [await server.visit(stage.name) for stage in (retried, built)] == [(200, f"{jump:+}")] * 2
+            assert [await server.visit(app.name) for app in (retried, built)] == [(200, f"{jump:+}")] * 2
             await server.until(lambda: _is_ready(server), SOON_SECONDS, "nothing is late")
     assert failures == []
     await until_idle(server)
@@ -95,10 +89,10 @@ async def _have_jumped(server: ServerProcess, clock: Clock) -> bool:
     return clock.shows(database) and clock.shows(datetime.fromisoformat(timestamp))
 
 
-async def _redeploy(stage: Stage, greeting: str) -> int:
+async def _redeploy(app: AppUnderTest, greeting: str) -> int:
     slow = DOCKERFILE + f'RUN ["/bin/busybox", "sleep", "{BUILD_SECONDS}"]\n'
-    await stage.git.publish(stage.name, tiny_app(greeting, dockerfile=slow))
-    asked = await stage.server.api("POST", f"/api/v1/apps/{stage.app}/redeploy", expect=201)
+    await app.git.publish(app.name, tiny_app(greeting, dockerfile=slow))
+    asked = await app.server.api("POST", f"/api/v1/apps/{app.id}/redeploy", expect=201)
     return int(asked["deployment"]["id"])
 
 

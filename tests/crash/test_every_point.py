@@ -6,20 +6,11 @@ that its recovery passes, and so on to its end. The long tier (test_whole_produc
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from tests.crash.house import House
+from tests.crash.app_under_test import SCENARIOS
+from tests.crash.kill_trials import KillTrials
 from tests.crash.points import PASSED_BY, POINTS, handler_of, passed_in
-from tests.crash.stage import SCENARIOS
-from tests.git_server import GitServer
-
-
-@pytest.fixture(scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with GitServer(tmp_path_factory.mktemp("git")) as git, House(git) as house:
-        yield house
 
 
 def test_each_of_twenty_or_more_crash_points_has_a_scenario() -> None:
@@ -30,6 +21,8 @@ def test_each_of_twenty_or_more_crash_points_has_a_scenario() -> None:
 
 @pytest.mark.timeout(300)  # a dozen starts in one test
 @pytest.mark.parametrize("scenario", sorted(set(PASSED_BY.values())))
-async def test_killed_at_each_of_its_points_in_turn_nothing_is_lost(house: House, scenario: str) -> None:
-    async with house.performance(scenario) as stage:
-        await house.kill(stage, passed_in(scenario), lambda: SCENARIOS[scenario](stage))
+async def test_killed_at_each_of_its_points_in_turn_nothing_is_lost(
+    trials: KillTrials, scenario: str
+) -> None:
+    async with trials.app_for(scenario) as app:
+        await trials.kill(app, passed_in(scenario), lambda: SCENARIOS[scenario](app))

@@ -15,7 +15,7 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.postgres.embedded import EmbeddedPostgres
-from tests.crash.stage import Stage, redeploy, visited
+from tests.crash.app_under_test import AppUnderTest, redeploy, visited
 from tests.frozen import frozen
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, remove_everything, running
@@ -25,12 +25,6 @@ AWAY_SECONDS, ASK_SECONDS = 3.0, 0.1
 DISK = "size=700m,mode=711"
 ENOUGH_MB, MEBIBYTE = 48, 1024**2
 QUICK = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
-
-
-@pytest.fixture
-async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
-    async with GitServer(tmp_path / "git") as git:
-        yield git
 
 
 @pytest.fixture
@@ -56,15 +50,15 @@ async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fa
     url = await postgres.start()
     limits = {"statement_seconds": 2, "connect_seconds": 2}
     async with running(database={"url": url, **limits}, retries=QUICK) as server:
-        stage = Stage(server, git)
-        await stage.go_live()
-        async with visited(stage) as failures:
+        app = AppUnderTest(server, git)
+        await app.go_live()
+        async with visited(app) as failures:
             for fault in faults:
                 slow = tiny_app(
                     fault.__name__, dockerfile=DOCKERFILE + 'RUN ["/bin/busybox", "sleep", "2"]\n'
                 )
-                await git.publish(stage.name, slow)
-                asked = await server.api("POST", f"/api/v1/apps/{stage.app}/redeploy", expect=201)
+                await git.publish(app.name, slow)
+                asked = await server.api("POST", f"/api/v1/apps/{app.id}/redeploy", expect=201)
                 await _is_under_way(server, asked["deployment"]["id"])
                 async with fault(postgres):
                     back_at = time.monotonic() + seconds
@@ -72,7 +66,7 @@ async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fa
                         await _is_refused_with_a_sentence(server)
                         await asyncio.sleep(ASK_SECONDS)
                 await server.deployed(asked["deployment"]["id"])
-                assert (await server.visit(stage.name))[1] == fault.__name__
+                assert (await server.visit(app.name))[1] == fault.__name__
             attempts = await _build_attempts(url)
         assert failures == []
     assert attempts == [1] * (1 + len(faults)), "no build was done twice"
@@ -119,18 +113,18 @@ async def test_a_disk_that_is_full(git: GitServer, tmp_path: Path) -> None:
         try:
             await server.start()
             await server.sign_in()
-            stage = Stage(server, git)
-            await stage.go_live()
+            app = AppUnderTest(server, git)
+            await app.go_live()
             ballast = folder / "ballast"
-            async with visited(stage) as failures:
+            async with visited(app) as failures:
                 await asyncio.to_thread(_fill, ballast)
-                await redeploy(stage)
-                await _refuses_or_waits(server, stage)
+                await redeploy(app)
+                await _refuses_or_waits(server, app)
                 ballast.unlink()
-                await server.until(_answers_again(server, stage), 60, "it takes orders again")
-                asked = await server.api("POST", f"/api/v1/apps/{stage.app}/redeploy", expect=201)
+                await server.until(_answers_again(server, app), 60, "it takes orders again")
+                asked = await server.api("POST", f"/api/v1/apps/{app.id}/redeploy", expect=201)
                 await server.deployed(asked["deployment"]["id"])
-                assert (await server.visit(stage.name))[1] == "2"
+                assert (await server.visit(app.name))[1] == "2"
             assert failures == []
         finally:
             await server.stop()
@@ -162,13 +156,13 @@ def _fill(file: Path) -> None:
             return
 
 
-async def _refuses_or_waits(server: ServerProcess, stage: Stage) -> None:
+async def _refuses_or_waits(server: ServerProcess, app: AppUnderTest) -> None:
     """The database may have room for one more row, or not: either is said in a sentence, and nothing is a fault."""
 
     async def says_so() -> bool:
-        deployments = await server.api("GET", f"/api/v1/apps/{stage.app}/deployments")
+        deployments = await server.api("GET", f"/api/v1/apps/{app.id}/deployments")
         change = {"key": "FILL", "value": "x" * 30_000}
-        asked = await server.api("POST", f"/api/v1/apps/{stage.app}/env", change)
+        asked = await server.api("POST", f"/api/v1/apps/{app.id}/env", change)
         for answer in (deployments, asked):
             if isinstance(answer, dict) and "code" in answer:
                 assert answer["code"] == "TEMPORARILY_UNAVAILABLE", answer
@@ -178,9 +172,9 @@ async def _refuses_or_waits(server: ServerProcess, stage: Stage) -> None:
     await server.until(says_so, 60, "it refuses, or the deployment waits for disk space")
 
 
-def _answers_again(server: ServerProcess, stage: Stage) -> Callable[[], Awaitable[bool]]:
+def _answers_again(server: ServerProcess, app: AppUnderTest) -> Callable[[], Awaitable[bool]]:
     async def answers() -> bool:
-        asked = await server.api("POST", f"/api/v1/apps/{stage.app}/env", {"key": "ROOM", "value": "again"})
+        asked = await server.api("POST", f"/api/v1/apps/{app.id}/env", {"key": "ROOM", "value": "again"})
         return isinstance(asked, dict) and "code" not in asked
 
     return answers

@@ -17,7 +17,7 @@ from stackyn_server.pipeline.crash_points import LAST_WORDS, VARIABLE
 from tests.crash.audit import is_whole, until_idle
 from tests.crash.points import HELD
 from tests.git_server import GitServer
-from tests.server_process import ServerProcess, docker, running
+from tests.server_process import ServerProcess, containers_of, docker, running
 from tests.tiny import Tree, tiny_app
 
 KILLED = -9
@@ -112,7 +112,7 @@ async def test_kill_after_a_failed_wake_leaves_nothing(server: ServerProcess, ap
         await _killed_at_each(server, NOT_WAKING_UP, {})
     assert (await server.visit("nap"))[0] == 503
     await until_idle(server)
-    assert await _containers(server, app) == []
+    assert await containers_of(server, app) == []
 
 
 async def _falls_asleep(server: ServerProcess, app: int, points: Set[str]) -> None:
@@ -225,13 +225,8 @@ async def _is_held(server: ServerProcess, app: int) -> bool:
 
 
 async def _is_asleep(server: ServerProcess, app: int) -> bool:
-    return await _is_held(server, app) and not await _containers(server, app)
+    return await _is_held(server, app) and not await containers_of(server, app)
 
 
 async def _phase(server: ServerProcess, app: int) -> str:
     return str((await server.api("GET", f"/api/v1/apps/{app}", expect=200))["phase"])
-
-
-async def _containers(server: ServerProcess, app: int) -> list[str]:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    return (await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")).split()

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -15,17 +14,11 @@ import pytest
 from stackyn_server import config
 from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store.claims import CLAIM_LOCK
-from tests.crash.stage import Stage, redeploy
+from tests.crash.app_under_test import AppUnderTest, redeploy
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, docker, running
 
 LEADERSHIP_LOST = 75
-
-
-@pytest.fixture
-async def git(tmp_path: Path) -> AsyncIterator[GitServer]:
-    async with GitServer(tmp_path / "git") as git:
-        yield git
 
 
 @pytest.mark.full
@@ -40,14 +33,14 @@ async def test_a_server_frozen_in_a_claim_does_nothing_after_take_over(
     }
     try:
         async with running(**tables) as first:
-            stage = Stage(first, git)
-            await stage.go_live()
-            await _freeze_in_a_claim(first, stage, url)
+            app = AppUnderTest(first, git)
+            await app.go_live()
+            await _freeze_in_a_claim(first, app, url)
             with tempfile.TemporaryDirectory(prefix="stackyn-server-") as folder:
                 second = await _beside(first, Path(folder))
-                stage.server = second
+                app.server = second
                 await second.until(
-                    lambda: _serves(stage, "2"), 60, "the second server finishes what the first began"
+                    lambda: _serves(app, "2"), 60, "the second server finishes what the first began"
                 )
                 await second.until(lambda: _rests(url), 60, "the second server has nothing more to do")
                 before = await _picture(first, url)
@@ -55,17 +48,17 @@ async def test_a_server_frozen_in_a_claim_does_nothing_after_take_over(
                 first.process.send_signal(signal.SIGCONT)
                 assert await first.died() == LEADERSHIP_LOST
                 assert await _picture(first, url) == before
-                assert await _serves(stage, "2")
+                assert await _serves(app, "2")
                 await second.stop()
     finally:
         await postgres.stop()
 
 
-async def _freeze_in_a_claim(server: ServerProcess, stage: Stage, url: str) -> None:
+async def _freeze_in_a_claim(server: ServerProcess, app: AppUnderTest, url: str) -> None:
     """Hold the lock that every claim takes, until the server waits for it in mid-claim; then stop the process."""
     holder = await asyncpg.connect(url)
     await holder.execute("SELECT pg_advisory_lock($1)", CLAIM_LOCK)
-    await redeploy(stage)
+    await redeploy(app)
 
     async def waits() -> bool:
         return bool(
@@ -99,8 +92,8 @@ async def _beside(first: ServerProcess, folder: Path) -> ServerProcess:
     return second
 
 
-async def _serves(stage: Stage, text: str) -> bool:
-    return await stage.server.visit(stage.name) == (200, text)
+async def _serves(app: AppUnderTest, text: str) -> bool:
+    return await app.server.visit(app.name) == (200, text)
 
 
 async def _rests(url: str) -> bool:
