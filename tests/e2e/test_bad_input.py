@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.audit import rows_of
 from tests.git_server import GitServer, Mode
-from tests.server_process import ServerProcess, docker, free_port
+from tests.server_process import ServerProcess, containers_of, free_port, images_of
 from tests.tiny import DOCKERFILE, SERVE, Tree, tiny_app
 
 ATTEMPTS = 4  # of the test server's configuration
@@ -138,16 +138,9 @@ async def _attempts(server: ServerProcess, deployment: int) -> set[int]:
 
 
 async def _until_nothing_is_left(server: ServerProcess, app: int, slug: str, deployment: int) -> None:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    images = f"label=io.stackyn.image.installation={server.installation}"
-
     async def nothing() -> bool:
-        containers = await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")
-        built = await docker(
-            "images", "-q", "--filter", images, "--filter", f"label=io.stackyn.image.app={app}"
-        )
         clone = server.data_dir / "clones" / f"d{deployment}"
-        return not containers.strip() and not built.strip() and not clone.exists()
+        return not (await containers_of(server, app) or await images_of(server, app) or clone.exists())
 
     async def no_route() -> bool:  # the first of these tests may be earlier than the proxy
         return (await server.visit(slug))[0] == 404

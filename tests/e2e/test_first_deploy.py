@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from tests.git_server import GitServer
-from tests.server_process import ServerProcess, docker
+from tests.server_process import ServerProcess, containers_of, docker, images_of
 from tests.tiny import tiny_app
 
 MEBIBYTE = 1024**2
@@ -76,7 +76,7 @@ async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
     await _until_containers(server, app, 0)
 
     async def images_gone() -> bool:
-        return not await _images(server, app)
+        return not await images_of(server, app)
 
     await server.until(images_gone, 30, "the app's images are removed")
     assert (await server.visit("life"))[0] == 404
@@ -141,38 +141,18 @@ async def test_server_restart_drops_no_request_and_keeps_all_state(
 
 async def _until_containers(server: ServerProcess, app: int, count: int) -> None:
     async def as_many() -> bool:
-        return len(await _containers(server, app)) == count
+        return len(await containers_of(server, app)) == count
 
     await server.until(as_many, 30, f"app {app} has {count} containers")
 
 
-async def _containers(server: ServerProcess, app: int) -> list[str]:
-    filters = (
-        "--filter",
-        f"label=io.stackyn.installation={server.installation}",
-        "--filter",
-        f"label=io.stackyn.app={app}",
-    )
-    return (await docker("ps", "-aq", *filters)).split()
-
-
 async def _limits(server: ServerProcess, app: int) -> tuple[int, float]:
     """Memory in bytes and cores of the app's only container."""
-    (container,) = await _containers(server, app)
+    (container,) = await containers_of(server, app)
     memory, nano = (
         await docker("inspect", "--format", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", container)
     ).split()
     return int(memory), int(nano) / 1e9
-
-
-async def _images(server: ServerProcess, app: int) -> list[str]:
-    filters = (
-        "--filter",
-        f"label=io.stackyn.image.installation={server.installation}",
-        "--filter",
-        f"label=io.stackyn.image.app={app}",
-    )
-    return (await docker("images", "-q", *filters)).split()
 
 
 async def test_the_same_commit_again_needs_no_build(server: ServerProcess, git: GitServer) -> None:

@@ -14,7 +14,7 @@ import pytest
 from stackyn_server.ingress.entry_points import EntryPoint
 from tests.git_server import GitServer
 from tests.integration.ingress.parts import Proxy
-from tests.load.generator import Order
+from tests.load.generator import VisitPlan
 from tests.load.running import LoadedApp, visitors
 from tests.server_process import ServerProcess, containers_of, free_port, running
 from tests.tiny import tiny_app
@@ -59,7 +59,7 @@ async def test_deploys_behind_an_operators_traefik_fail_no_request(tmp_path: Pat
     ):
         shop = LoadedApp(server, git, "operated")
         await shop.create()
-        async with visitors(Order(port, shop.host)) as load:
+        async with visitors(VisitPlan(port, shop.host)) as load:
             await load.until_answered(FEW, seconds=30)
             await shop.deploy()
             await shop.deploy("crashes")

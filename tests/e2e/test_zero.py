@@ -14,8 +14,8 @@ from collections import Counter
 import pytest
 
 from tests.git_server import GitServer
-from tests.load.generator import VISITORS, Order, Report
-from tests.load.running import BAD, LoadedApp, Visitors, visitors
+from tests.load.generator import VISITORS, Report, VisitPlan
+from tests.load.running import BAD, LoadedApp, Visitors, print_report, visitors
 from tests.server_process import ServerProcess, docker, proxies
 
 FEW, MANY = 500, 100_000
@@ -46,12 +46,12 @@ async def shop(careful_server: ServerProcess, git: GitServer, chat: LoadedApp) -
     return new_shop
 
 
-def _order(shop: LoadedApp, chat: LoadedApp) -> Order:
-    return Order(shop.server.ingress_port, shop.host, chat.host)
+def _plan(shop: LoadedApp, chat: LoadedApp) -> VisitPlan:
+    return VisitPlan(shop.server.ingress_port, shop.host, chat.host)
 
 
 async def test_no_request_fails_over_deploys_and_a_rollback(shop: LoadedApp, chat: LoadedApp) -> None:
-    async with visitors(_order(shop, chat)) as load:
+    async with visitors(_plan(shop, chat)) as load:
         await load.until_answered(FEW, seconds=30)
         await shop.deploy()
         await shop.deploy("leaves")
@@ -69,7 +69,7 @@ async def test_fifty_deploys_fail_none_of_100_000_requests(
 ) -> None:
     began = time.monotonic()
     healthy = {"0"}
-    async with visitors(_order(shop, chat)) as load:
+    async with visitors(_plan(shop, chat)) as load:
         for behaviour in itertools.cycle(_turns()):
             await shop.deploy(behaviour)
             if behaviour == "good":
@@ -77,7 +77,7 @@ async def test_fifty_deploys_fail_none_of_100_000_requests(
             if shop.number >= DEPLOYS and load.answered >= MANY:
                 break
 
-    _tell(capsys, f"{shop.number} deploys in {time.monotonic() - began:.0f} s", load.report)
+    print_report(capsys, f"{shop.number} deploys in {time.monotonic() - began:.0f} s", load.report)
     _none_failed(load.report)
     assert set(load.report.releases) == healthy, "every good release served, and no bad one"
 
@@ -94,7 +94,7 @@ async def test_a_server_killed_in_the_middle_of_deploys_fails_none(
 ) -> None:
     server, chance = shop.server, random.Random(KILL_SEED)
     began = time.monotonic()
-    async with visitors(_order(shop, chat)) as load:
+    async with visitors(_plan(shop, chat)) as load:
         for number in range(KILLS):
             deployment = await shop.ask_for()
             moment = number * LATEST_KILL_SECONDS / KILLS + chance.random()
@@ -104,7 +104,7 @@ async def test_a_server_killed_in_the_middle_of_deploys_fails_none(
             await server.start()
             await server.deployed(deployment)
 
-    _tell(capsys, f"{KILLS} kills and deploys in {time.monotonic() - began:.0f} s", load.report)
+    print_report(capsys, f"{KILLS} kills and deploys in {time.monotonic() - began:.0f} s", load.report)
     _none_failed(load.report)
     assert set(load.report.releases) == {str(number) for number in range(KILLS + 1)}
 
@@ -120,7 +120,7 @@ async def test_what_a_replacement_of_the_ingress_costs(
     config = server.config.read_text()
     server.config.write_text(config.replace("[ingress]\n", f"[ingress]\nmemory_mb = {REPLACED_BY_MB}\n"))
     try:
-        async with visitors(_order(shop, chat)) as load:
+        async with visitors(_plan(shop, chat)) as load:
             await load.until_answered(FEW, seconds=30)
             await server.start()
             await server.until(lambda: _replaced(server, before), 60, "another proxy serves alone")
@@ -130,7 +130,7 @@ async def test_what_a_replacement_of_the_ingress_costs(
         await server.stop()
         await server.start()
 
-    _tell(capsys, "ingress replaced side by side", load.report)
+    print_report(capsys, "ingress replaced side by side", load.report)
     assert load.report.failed <= Counter(MOST_FAILURES_OF_A_REPLACEMENT), load.report.failures
     assert {failure["status"] for failure in load.report.failures} <= {0}, "nothing was answered wrongly"
 
@@ -141,14 +141,14 @@ async def test_what_the_death_of_the_ingress_costs(
     shop: LoadedApp, chat: LoadedApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = shop.server
-    async with visitors(_order(shop, chat)) as load:
+    async with visitors(_plan(shop, chat)) as load:
         await load.until_answered(FEW, seconds=30)
         proxy, *_ = await proxies(server)
         pid = await docker("inspect", "--format", "{{.State.Pid}}", proxy)
         await asyncio.create_subprocess_exec("kill", "-KILL", pid.strip())
         await _settled(load)
 
-    _tell(capsys, "ingress killed, brought back by the engine", load.report)
+    print_report(capsys, "ingress killed, brought back by the engine", load.report)
     lost = [failure for failure in load.report.failures if failure["status"] not in (0, 404)]
     assert lost == [], "nobody else answers, and no app says an error"
 
@@ -171,16 +171,3 @@ def _none_failed(report: Report) -> None:
     assert report.failures == []
     expected = {"websocket": 1, "events": 1} | {kind: VISITORS[kind] for kind in ("kept", "post", "slow")}
     assert {kind: report.connections[kind] for kind in expected} == expected
-
-
-def _tell(capsys: pytest.CaptureFixture[str], what: str, report: Report) -> None:
-    times = sorted(failure["at"] for failure in report.failures)
-    with capsys.disabled():
-        print(f"\n{what}: {sum(report.answers.values())} answers, {sum(report.failed.values())} failed")
-        print(f"  answers {dict(report.answers)}, slowest {report.slowest}")
-        if times:
-            print(f"  failed {dict(report.failed)}, from {times[0]} to {times[-1]}")
-            kinds = {
-                (failure["kind"], failure["status"], failure["what"][:80]) for failure in report.failures
-            }
-            print(*(f"    {kind}: {status} {text}" for kind, status, text in sorted(kinds)), sep="\n")

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.git_server import GitServer
-from tests.load.generator import Order, Report
-from tests.load.running import LoadedApp, visitors
-from tests.server_process import ServerProcess, docker, running
+from tests.load.generator import Report, VisitPlan
+from tests.load.running import LoadedApp, print_report, visitors
+from tests.server_process import ServerProcess, containers_of, running
 
 SWAPS, WAKES = 10, 10
 BAD_SWAPS = {3: "crashes", 7: "leaves"}  # by the number of the swap
@@ -36,12 +36,6 @@ async def server() -> AsyncIterator[ServerProcess]:
         yield server
 
 
-@pytest.fixture(scope="module")
-async def git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServer]:
-    async with GitServer(tmp_path_factory.mktemp("git")) as git:
-        yield git
-
-
 @pytest.mark.full
 @pytest.mark.timeout(900)
 async def test_ten_swaps_in_place_under_load_fail_none(
@@ -52,11 +46,11 @@ async def test_ten_swaps_in_place_under_load_fail_none(
     await shop.create()
     await chat.create()
     await _start_again(server, NO_MEMORY_LEFT)
-    async with visitors(Order(server.ingress_port, shop.host, chat.host)) as load:
+    async with visitors(VisitPlan(server.ingress_port, shop.host, chat.host)) as load:
         for number in range(SWAPS):
             await load.until_answered(ANSWERS, seconds=60)
             await shop.deploy(BAD_SWAPS.get(number, "good"))
-    _tell(capsys, f"{SWAPS} swaps in place, {len(BAD_SWAPS)} of them of bad releases", load.report)
+    print_report(capsys, f"{SWAPS} swaps in place, {len(BAD_SWAPS)} of them of bad releases", load.report)
     assert load.report.failed.total() == 0, load.report.failures[:20]
     good = {str(number + 1) for number in range(SWAPS) if number not in BAD_SWAPS}
     assert set(load.report.releases) == {"0", *good}
@@ -72,14 +66,14 @@ async def test_ten_wakes_by_a_crowd_fail_none(
     await nap.create()
     for _ in range(WAKES):
         await server.until(lambda: _is_asleep(server, nap), 60, "the app sleeps")
-        async with visitors(Order(server.ingress_port, nap.host)) as load:
+        async with visitors(VisitPlan(server.ingress_port, nap.host)) as load:
             await load.until_answered(ANSWERS, seconds=60)
         total.answers += load.report.answers
         total.failed += load.report.failed
         total.failures += load.report.failures
         for kind, seconds in load.report.slowest.items():
             total.slowest[kind] = max(total.slowest.get(kind, 0), seconds)
-    _tell(capsys, f"{WAKES} wakes", total)
+    print_report(capsys, f"{WAKES} wakes", total)
     assert total.failed.total() == 0, total.failures[:20]
 
 
@@ -90,12 +84,4 @@ async def _start_again(server: ServerProcess, environment: dict[str, str]) -> No
 
 
 async def _is_asleep(server: ServerProcess, app: LoadedApp) -> bool:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    return not await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app.id}")
-
-
-def _tell(capsys: pytest.CaptureFixture[str], what: str, report: Report) -> None:
-    with capsys.disabled():
-        print(
-            f"\n{what}: {report.answers.total()} answers, {report.failed.total()} failed; slowest {report.slowest}"
-        )
+    return not await containers_of(server, app.id)

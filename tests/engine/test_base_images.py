@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(240)
 NAME = "stackyn/base:12"
 
 
-class Told:
+class RecordedSteps:
     """The titles of the steps."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def failing_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_missing_image_is_made_once(engine: Engine, settings: config.Settings) -> None:
-    steps = Told()
+    steps = RecordedSteps()
     maker = ImageMaker(engine, settings, steps)
     assert await maker.missing([NAME]) == [NAME]
 
@@ -85,7 +85,7 @@ async def test_recipe_that_fails_changes_nothing_and_says_why(
     volumes_before = await volumes_of_making(engine)
 
     with pytest.raises(ImageNotMade, match="the disk is on fire"):
-        await ImageMaker(engine, settings, Told()).make([NAME])
+        await ImageMaker(engine, settings, RecordedSteps()).make([NAME])
 
     here = await asyncio.to_thread(BaseImageStore(settings.images.directory).entries)
     assert NAME not in here
@@ -107,7 +107,7 @@ async def test_registry_gives_the_official_image_of_a_version(
                 ),
             }
         )
-        maker = ImageMaker(engine, settings, Told(), may_go_without=False)
+        maker = ImageMaker(engine, settings, RecordedSteps(), may_go_without=False)
 
         await maker.make(["stackyn/node:22.4.0"])
         with pytest.raises(ImageNotMade) as lacking:

@@ -1,4 +1,4 @@
-"""What happens to containers, told in time, and told again after the connection was lost."""
+"""The events of containers arrive in time, and again after the connection was lost."""
 
 from __future__ import annotations
 
@@ -20,65 +20,71 @@ from tests.patience import within
 Spec = Callable[..., ContainerSpec]
 
 
-class Ear:
-    """Listens, and keeps what it heard."""
+class EventRecorder:
+    """Watches the engine, and keeps its events."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.heard: list[EngineEvent] = []
+        self.received: list[EngineEvent] = []
         self._news = asyncio.Condition()
 
-    async def listen(self) -> None:
+    async def record(self) -> None:
         async with aclosing(events.watch(self._engine)) as stream:
             async for event in stream:
                 async with self._news:
-                    self.heard.append(event)
+                    self.received.append(event)
                     self._news.notify_all()
 
     async def until(self, condition: Callable[[list[EngineEvent]], bool]) -> None:
         async with within(20), self._news:
-            await self._news.wait_for(lambda: condition(self.heard))
+            await self._news.wait_for(lambda: condition(self.received))
 
     def actions_of(self, container: str) -> list[Action]:
-        return [event.action for event in self.heard if event.container == container]
+        return [event.action for event in self.received if event.container == container]
 
 
 def resyncs(count: int) -> Callable[[list[EngineEvent]], bool]:
-    return lambda heard: sum(event.action is Action.RESYNC for event in heard) >= count
+    return lambda received: sum(event.action is Action.RESYNC for event in received) >= count
 
 
 @pytest.fixture
-async def ear(engine: Engine) -> AsyncIterator[Ear]:
-    ear = Ear(engine)
-    task = asyncio.create_task(ear.listen())
-    await ear.until(resyncs(1))
-    yield ear
+async def recorder(engine: Engine) -> AsyncIterator[EventRecorder]:
+    recorder = EventRecorder(engine)
+    task = asyncio.create_task(recorder.record())
+    await recorder.until(resyncs(1))
+    yield recorder
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_events_have_the_instance_and_the_exit_code(engine: Engine, spec: Spec, ear: Ear) -> None:
+async def test_events_have_the_instance_and_the_exit_code(
+    engine: Engine, spec: Spec, recorder: EventRecorder
+) -> None:
     container_spec = spec(command="sh -c 'exit 5'")
     container = await containers.start(engine, container_spec)
     await engine.ask(engine.docker.containers.container(container).wait())
     await containers.remove(engine, container)
 
-    await ear.until(lambda heard: Action.DESTROY in ear.actions_of(container))
+    await recorder.until(lambda received: Action.DESTROY in recorder.actions_of(container))
 
-    assert ear.actions_of(container) == [Action.START, Action.DIE, Action.DESTROY]
-    died = next(event for event in ear.heard if event.action is Action.DIE and event.container == container)
+    assert recorder.actions_of(container) == [Action.START, Action.DIE, Action.DESTROY]
+    died = next(
+        event for event in recorder.received if event.action is Action.DIE and event.container == container
+    )
     assert (died.instance, died.app, died.exit_code) == (container_spec.instance, container_spec.app, 5)
     assert died.at is not None and died.at.tzinfo is not None
 
 
-async def test_a_flood_of_equal_events_is_told_once(engine: Engine, spec: Spec, ear: Ear) -> None:
+async def test_a_flood_of_equal_events_is_told_once(
+    engine: Engine, spec: Spec, recorder: EventRecorder
+) -> None:
     greedy = "while :; do tail -c 100m /dev/zero; done"
     container = await containers.start(engine, spec(command=greedy, memory_mb=16))
-    await ear.until(lambda heard: Action.OUT_OF_MEMORY in ear.actions_of(container))
+    await recorder.until(lambda received: Action.OUT_OF_MEMORY in recorder.actions_of(container))
     await containers.remove(engine, container)
-    await ear.until(lambda heard: Action.DESTROY in ear.actions_of(container))
+    await recorder.until(lambda received: Action.DESTROY in recorder.actions_of(container))
 
-    actions = ear.actions_of(container)
+    actions = recorder.actions_of(container)
     assert all(first != second for first, second in itertools.pairwise(actions)), actions
 
 
@@ -88,43 +94,43 @@ async def test_events_of_a_lost_connection_come_after_a_resync(
     async with Relay(tmp_path / "relay.sock") as relay:
         settings = engine.settings.model_copy(update={"socket": tmp_path / "relay.sock"})
         async with Engine(settings, engine.network, engine.labels.installation) as listening:
-            ear = Ear(listening)
-            task = asyncio.create_task(ear.listen())
+            recorder = EventRecorder(listening)
+            task = asyncio.create_task(recorder.record())
             try:
-                await ear.until(resyncs(1))
+                await recorder.until(resyncs(1))
                 before = await containers.start(engine, spec())
-                await ear.until(lambda heard: Action.START in ear.actions_of(before))
+                await recorder.until(lambda received: Action.START in recorder.actions_of(before))
 
                 await relay.cut()
                 meanwhile = await containers.start(engine, spec())
                 await relay.mend()
 
-                await ear.until(resyncs(2))
-                await ear.until(lambda heard: Action.START in ear.actions_of(meanwhile))
+                await recorder.until(resyncs(2))
+                await recorder.until(lambda received: Action.START in recorder.actions_of(meanwhile))
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    assert ear.actions_of(before) == [Action.START], "nothing is told twice"
-    order = [event.action for event in ear.heard]
+    assert recorder.actions_of(before) == [Action.START], "nothing is told twice"
+    order = [event.action for event in recorder.received]
     assert order.index(Action.RESYNC, 1) < len(order) - 1
 
 
 async def test_another_installations_containers_are_not_heard(engine: Engine, spec: Spec) -> None:
     async with Engine(engine.settings, engine.network, "somebody-else") as other_engine:
-        ear = Ear(other_engine)
-        task = asyncio.create_task(ear.listen())
-        await ear.until(resyncs(1))
-        ours = Ear(engine)
-        our_task = asyncio.create_task(ours.listen())
+        recorder = EventRecorder(other_engine)
+        task = asyncio.create_task(recorder.record())
+        await recorder.until(resyncs(1))
+        ours = EventRecorder(engine)
+        our_task = asyncio.create_task(ours.record())
         await ours.until(resyncs(1))
         container = await containers.start(engine, spec())
-        await ours.until(lambda heard: Action.START in ours.actions_of(container))
+        await ours.until(lambda received: Action.START in ours.actions_of(container))
         for listener in (task, our_task):
             listener.cancel()
         await asyncio.gather(task, our_task, return_exceptions=True)
 
-    assert [event.action for event in ear.heard] == [Action.RESYNC]
+    assert [event.action for event in recorder.received] == [Action.RESYNC]
 
 
 class Relay:

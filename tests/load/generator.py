@@ -35,7 +35,7 @@ FAILURES_KEPT = 2000
 
 
 @dataclass(frozen=True)
-class Order:
+class VisitPlan:
     """Whom to visit, through which port of loopback. `host` or `neighbour` "" is nobody."""
 
     port: int
@@ -81,9 +81,9 @@ class Unhealthy(Exception):
 
 
 class Load:
-    def __init__(self, order: Order) -> None:
-        self._order = order
-        self._url = f"http://127.0.0.1:{order.port}"
+    def __init__(self, plan: VisitPlan) -> None:
+        self._plan = plan
+        self._url = f"http://127.0.0.1:{plan.port}"
         self._ending = asyncio.Event()
         self.report = Report()
 
@@ -96,10 +96,10 @@ class Load:
             "slow": self._slow,
         }
         async with asyncio.TaskGroup() as group:
-            for kind, count in self._order.visitors.items():
+            for kind, count in self._plan.visitors.items():
                 for number in range(count):
                     group.create_task(self._visitor(kind, kinds[kind]), name=f"{kind}.{number}")
-            if self._order.neighbour:
+            if self._plan.neighbour:
                 group.create_task(self._again("websocket", self._socket), name="websocket")
                 group.create_task(self._again("events", self._events), name="events")
 
@@ -139,7 +139,7 @@ class Load:
             yield session
 
     async def _ask(self, session: aiohttp.ClientSession, method: str, path: str, body: bytes = b"") -> None:
-        headers = {"Host": self._order.host}
+        headers = {"Host": self._plan.host}
         async with session.request(
             method, self._url + path, data=body or None, headers=headers, allow_redirects=False
         ) as answer:
@@ -172,7 +172,7 @@ class Load:
                     await asyncio.sleep(patient(AGAIN_SECONDS))
 
     async def _socket(self, session: aiohttp.ClientSession) -> None:
-        headers = {"Host": self._order.neighbour}
+        headers = {"Host": self._plan.neighbour}
         number = 0
         async with session.ws_connect(f"{self._url}/socket", headers=headers) as socket:
             while not self._ending.is_set():
@@ -185,7 +185,7 @@ class Load:
                 await asyncio.sleep(patient(AGAIN_SECONDS))
 
     async def _events(self, session: aiohttp.ClientSession) -> None:
-        headers = {"Host": self._order.neighbour}
+        headers = {"Host": self._plan.neighbour}
         endless = aiohttp.ClientTimeout(total=None, sock_read=patient(SILENCE_SECONDS))
         number = 0
         async with session.get(f"{self._url}/events", headers=headers, timeout=endless) as stream:
@@ -198,8 +198,8 @@ class Load:
                 number += 1
 
 
-async def main(order: Order) -> None:
-    load = Load(order)
+async def main(plan: VisitPlan) -> None:
+    load = Load(plan)
     running = asyncio.create_task(load.run(), name="load")
     closed = asyncio.create_task(_standard_input_closes(), name="load.end")
     while not closed.done():
@@ -226,4 +226,4 @@ def _say(what: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Order(**json.loads(sys.argv[1]))))
+    asyncio.run(main(VisitPlan(**json.loads(sys.argv[1]))))

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.git_server import GitServer
-from tests.load.generator import Order, Report
+from tests.load.generator import Report, VisitPlan
 from tests.patience import within
 from tests.server_process import REPOSITORY, ServerProcess
 
@@ -76,13 +78,13 @@ class Visitors:
 
 
 @asynccontextmanager
-async def visitors(order: Order) -> AsyncIterator[Visitors]:
+async def visitors(plan: VisitPlan) -> AsyncIterator[Visitors]:
     """Have the load on for as long as the block lasts."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "tests.load.generator",
-        json.dumps(asdict(order)),
+        json.dumps(asdict(plan)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=REPOSITORY,
@@ -135,3 +137,16 @@ class LoadedApp:
             "POST", f"/api/v1/apps/{self.id}/rollback", {"release": to + 1}, expect=201
         )
         await self.server.deployed(asked["deployment"]["id"])
+
+
+def print_report(capsys: pytest.CaptureFixture[str], what: str, report: Report) -> None:
+    times = sorted(failure["at"] for failure in report.failures)
+    with capsys.disabled():
+        print(f"\n{what}: {sum(report.answers.values())} answers, {sum(report.failed.values())} failed")
+        print(f"  answers {dict(report.answers)}, slowest {report.slowest}")
+        if times:
+            print(f"  failed {dict(report.failed)}, from {times[0]} to {times[-1]}")
+            kinds = {
+                (failure["kind"], failure["status"], failure["what"][:80]) for failure in report.failures
+            }
+            print(*(f"    {kind}: {status} {text}" for kind, status, text in sorted(kinds)), sep="\n")

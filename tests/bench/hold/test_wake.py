@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.machine import machine
 from tests.git_server import GitServer
-from tests.server_process import ServerProcess, docker, running
+from tests.server_process import ServerProcess, containers_of, running
 from tests.tiny import tiny_app
 
 WAKES = 20
@@ -45,5 +45,4 @@ async def test_wake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def _is_asleep(server: ServerProcess, app: int) -> bool:
-    mine = f"label=io.stackyn.installation={server.installation}"
-    return not await docker("ps", "-aq", "--filter", mine, "--filter", f"label=io.stackyn.app={app}")
+    return not await containers_of(server, app)

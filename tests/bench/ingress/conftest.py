@@ -1,3 +1,3 @@
-from tests.integration.ingress.conftest import make_stage, stage
+from tests.integration.ingress.conftest import make_setup, setup
 
-__all__ = ["make_stage", "stage"]
+__all__ = ["make_setup", "setup"]

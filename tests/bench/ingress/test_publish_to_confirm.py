@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.machine import machine
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import Stage
+from tests.integration.ingress.conftest import IngressSetup
 
 SWITCHES = 25
 LONGEST_SECONDS = 3.0  # on a loaded machine; far below [deadlines] switching
@@ -17,23 +17,23 @@ LONGEST_SECONDS = 3.0  # on a loaded machine; far below [deadlines] switching
 
 @pytest.mark.full
 @pytest.mark.parametrize("apps", [10, 100, 1000])
-async def test_publish_to_confirm(stage: Stage, apps: int, capsys: pytest.CaptureFixture[str]) -> None:
-    await rows.add_many(stage.database, apps - 1, port=stage.port)
-    app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    publisher = stage.publisher()
+async def test_publish_to_confirm(setup: IngressSetup, apps: int, capsys: pytest.CaptureFixture[str]) -> None:
+    await rows.add_many(setup.database, apps - 1, port=setup.port)
+    app, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    publisher = setup.publisher()
     await publisher.apply({"shop.example.test": instance})
     written, confirmed = [], []
 
     for number in range(1, SWITCHES + 1):
-        instance = await rows.add_instance(stage.database, app, slot=number % 2, port=stage.port)
-        await rows.want(stage.database, app, instance)
+        instance = await rows.add_instance(setup.database, app, slot=number % 2, port=setup.port)
+        await rows.want(setup.database, app, instance)
         began = time.monotonic()
         taken = await publisher.publish()
         written.append(time.monotonic() - began)
         await publisher.confirm(taken, {"shop.example.test": instance})
         confirmed.append(time.monotonic() - began)
 
-    size = stage.proxy.routes.stat().st_size
+    size = setup.proxy.routes.stat().st_size
     on = await machine()
     with capsys.disabled():
         print(

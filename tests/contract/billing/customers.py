@@ -13,6 +13,7 @@ from stackyn_server.security.sealing import Sealer
 from stackyn_server.store import accounts
 from stackyn_server.store.jobs import Job
 from tests.contract.conftest import KEYS, Person, Platform
+from tests.mailbox import Mailbox
 
 
 async def a_customer(platform: Platform, email: str = "ada@example.test") -> Person:
@@ -47,24 +48,14 @@ async def mails(platform: Platform) -> int:
 
 async def letters(platform: Platform) -> list[Mail]:
     """What the mails in the queue say, oldest first, as they would be handed over."""
-    sealer, box = Sealer(KEYS.sealing), Box()
+    sealer, mailbox = Sealer(KEYS.sealing), Mailbox()
     async with platform.database.connection() as connection:
         rows = await connection.fetch(
             "SELECT * FROM job WHERE kind = 'mail' AND state = 'waiting' ORDER BY id"
         )
     for row in rows:
-        await MailDelivery(platform.database, sealer, box)(Delivered(Job.from_row(row)))  # type: ignore[arg-type]
-    return box.mails
-
-
-class Box:
-    """A carrier that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.mails: list[Mail] = []
-
-    async def send(self, mail: Mail) -> None:
-        self.mails.append(mail)
+        await MailDelivery(platform.database, sealer, mailbox)(Delivered(Job.from_row(row)))  # type: ignore[arg-type]
+    return mailbox.mails
 
 
 @dataclass(frozen=True)

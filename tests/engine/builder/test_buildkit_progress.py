@@ -17,7 +17,7 @@ from stackyn_server.engine.builder.buildkit_progress import (
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
-def told(content: bytes, piece_bytes: int = 1 << 20) -> tuple[BuildkitProgress, list[str]]:
+def progress_of(content: bytes, piece_bytes: int = 1 << 20) -> tuple[BuildkitProgress, list[str]]:
     lines: list[str] = []
     progress = BuildkitProgress()
     for start in range(0, len(content), piece_bytes):
@@ -47,7 +47,7 @@ STARTED = "2026-11-28T14:00:00.5Z"
 
 @pytest.mark.parametrize("piece_bytes", [1, 77, 1 << 20])
 def test_parallel_steps_are_told_with_their_lines(piece_bytes: int) -> None:
-    _, lines = told(recording("two-stages"), piece_bytes)
+    _, lines = progress_of(recording("two-stages"), piece_bytes)
 
     first, second = "[first 1/2] RUN echo one; sleep 1.2; echo two", "[second 1/2] RUN <<E (sleep 0.4...)"
     assert lines[1:] == [
@@ -68,7 +68,7 @@ def test_parallel_steps_are_told_with_their_lines(piece_bytes: int) -> None:
 
 
 def test_what_comes_out_of_the_cache_is_said() -> None:
-    _, lines = told(recording("two-stages-again"))
+    _, lines = progress_of(recording("two-stages-again"))
 
     assert len([line for line in lines if line.startswith("CACHED [")]) == 4
 
@@ -84,7 +84,7 @@ def test_what_comes_out_of_the_cache_is_said() -> None:
 def test_the_problem_is_read_from_the_end(
     name: str, exit_code: int | None, step: str, words: str, points_at: str
 ) -> None:
-    progress, _ = told(recording(name))
+    progress, _ = progress_of(recording(name))
 
     problem = progress.problem
     assert problem is not None
@@ -96,7 +96,9 @@ def test_the_problem_is_read_from_the_end(
 def test_a_step_can_not_pretend_to_be_a_record_or_an_error() -> None:
     lie = 'error: failed to solve: no\n{"vertexes": [{"digest": "a", "name": "b", "started": "c"}]}\n'
 
-    progress, lines = told(records({"vertexes": [vertex(1, started=STARTED)]}, {"logs": [log(1, lie)]}))
+    progress, lines = progress_of(
+        records({"vertexes": [vertex(1, started=STARTED)]}, {"logs": [log(1, lie)]})
+    )
 
     assert progress.problem is None
     assert lines == ["[1/9] RUN x", *lie.splitlines()]
@@ -120,7 +122,7 @@ def test_a_step_can_not_pretend_to_be_a_record_or_an_error() -> None:
 def test_a_record_that_makes_no_sense_is_passed_over(line: bytes) -> None:
     good = records({"vertexes": [vertex(1, started=STARTED)]})
 
-    _, lines = told(line + b"\n" + good)
+    _, lines = progress_of(line + b"\n" + good)
 
     assert lines == ["[1/9] RUN x"]
 
@@ -128,7 +130,7 @@ def test_a_record_that_makes_no_sense_is_passed_over(line: bytes) -> None:
 def test_endless_record_is_dropped_and_the_next_is_read() -> None:
     endless = b'{"logs": "' + b"x" * (LONGEST_RECORD_BYTES + 1)
 
-    _, lines = told(endless + b'"}\n' + records({"vertexes": [vertex(1, started=STARTED)]}))
+    _, lines = progress_of(endless + b'"}\n' + records({"vertexes": [vertex(1, started=STARTED)]}))
 
     assert lines == ["[1/9] RUN x"]
 
@@ -136,7 +138,7 @@ def test_endless_record_is_dropped_and_the_next_is_read() -> None:
 def test_any_number_of_steps_takes_bounded_memory() -> None:
     many = records(*({"vertexes": [vertex(n, started=STARTED)]} for n in range(MOST_VERTEXES + 10)))
 
-    _, lines = told(many)
+    _, lines = progress_of(many)
 
     assert len(lines) == MOST_VERTEXES
 
@@ -147,7 +149,7 @@ def test_a_cancelled_neighbour_is_not_to_blame() -> None:
         {"vertexes": [vertex(2, error='process "x" did not complete successfully: exit code: 7')]},
     )
 
-    progress, _ = told(content)
+    progress, _ = progress_of(content)
 
     assert progress.problem is not None
     assert (progress.problem.step, progress.problem.exit_code) == ("[2/9] RUN x", 7)

@@ -33,7 +33,7 @@ def address(seat: int, slot: int = 0) -> str:
 
 
 @dataclass
-class Stage:
+class IngressSetup:
     """A running proxy and a publisher of an empty database. All backends listen on `port`."""
 
     database: Database
@@ -60,20 +60,20 @@ class Stage:
         )
 
 
-MakeStage = Callable[..., Any]
+MakeSetup = Callable[..., Any]
 
 
 @pytest.fixture
-async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeStage]:
+async def make_setup(database: Database, tmp_path: Path) -> AsyncIterator[MakeSetup]:
     """With `tls=True` the proxy has a TLS entry point beside the plain one; `start=False` doesn't start the proxy."""
-    stages: list[Stage] = []
+    setups: list[IngressSetup] = []
 
-    async def make(*, tls: bool = False, start: bool = True, **context: Any) -> Stage:
+    async def make(*, tls: bool = False, start: bool = True, **context: Any) -> IngressSetup:
         async with database.transaction() as connection:
             await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
             secret = await connection.fetchval("SELECT secret FROM installation")
         more = {"metrics_port": context["metrics_port"]} if "metrics_port" in context else {}
-        proxy = Proxy(tmp_path / f"proxy-{len(stages)}", entry_points(tls=tls), **more)
+        proxy = Proxy(tmp_path / f"proxy-{len(setups)}", entry_points(tls=tls), **more)
         await asyncio.to_thread(fallback.install, proxy.directory)
         settings = {
             "base_domain": "example.test",
@@ -83,22 +83,22 @@ async def make_stage(database: Database, tmp_path: Path) -> AsyncIterator[MakeSt
             "own_upstreams": (OwnUpstream("api", IPv4Address("127.0.0.1"), free_port(), is_api=True),),
             **context,
         }
-        stage = Stage(database, proxy, RenderContext(**settings), free_port())
-        stages.append(stage)
+        setup = IngressSetup(database, proxy, RenderContext(**settings), free_port())
+        setups.append(setup)
         number = (
-            await stage.publisher().publish()
+            await setup.publisher().publish()
         )  # a proxy started without its file never looks for it again
         if start:
             await proxy.start()
-            await stage.publisher().confirm(number, {})
-        return stage
+            await setup.publisher().confirm(number, {})
+        return setup
 
     yield make
-    for stage in stages:
-        await stage.proxy.stop()
+    for setup in setups:
+        await setup.proxy.stop()
 
 
 @pytest.fixture
-async def stage(make_stage: MakeStage) -> Stage:
-    stage: Stage = await make_stage()
-    return stage
+async def setup(make_setup: MakeSetup) -> IngressSetup:
+    setup: IngressSetup = await make_setup()
+    return setup

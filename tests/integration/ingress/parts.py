@@ -225,7 +225,7 @@ def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
 
 
 @dataclass
-class Load:
+class PostClients:
     """Clients that send POST requests in a loop, because aiohttp repeats failed GET requests. A failure begins with
     "fresh" or "kept", for the client's kind of connection."""
 

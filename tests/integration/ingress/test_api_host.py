@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import MakeStage, Stage
+from tests.integration.ingress.conftest import IngressSetup, MakeSetup
 from tests.integration.ingress.parts import backend, free_port
 from tests.patience import patient
 
@@ -18,20 +18,20 @@ CONSOLE, OTHER = "https://console.example.test", "https://console.example.org"
 
 
 @pytest.fixture
-async def api(make_stage: MakeStage) -> Stage:
+async def api(make_setup: MakeSetup) -> IngressSetup:
     """A proxy in front of an API that doesn't run."""
-    stage: Stage = await make_stage(metrics_port=free_port(), allowed_origins=(CONSOLE, OTHER))
-    return stage
+    setup: IngressSetup = await make_setup(metrics_port=free_port(), allowed_origins=(CONSOLE, OTHER))
+    return setup
 
 
-def url(stage: Stage, path: str = "/api/apps") -> str:
-    return f"http://127.0.0.1:{stage.proxy.entry_points[0].port}{path}"
+def url(setup: IngressSetup, path: str = "/api/apps") -> str:
+    return f"http://127.0.0.1:{setup.proxy.entry_points[0].port}{path}"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 @pytest.mark.parametrize(("origin", "allowed"), [(OTHER, OTHER), ("https://elsewhere.test", CONSOLE)])
 async def test_the_proxy_answers_json_errors_while_the_api_is_away(
-    api: Stage, method: str, origin: str, allowed: str
+    api: IngressSetup, method: str, origin: str, allowed: str
 ) -> None:
     async with (
         aiohttp.ClientSession() as session,
@@ -49,7 +49,7 @@ async def test_the_proxy_answers_json_errors_while_the_api_is_away(
 
 
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
-async def test_answers_of_the_api_itself_are_not_replaced(api: Stage, status: int) -> None:
+async def test_answers_of_the_api_itself_are_not_replaced(api: IngressSetup, status: int) -> None:
     async def says(request: web.Request) -> web.Response:
         return web.json_response({"mine": status}, status=status, headers={"X-Mine": "yes"})
 
@@ -66,7 +66,7 @@ async def test_answers_of_the_api_itself_are_not_replaced(api: Stage, status: in
         )
 
 
-async def test_streams_and_websockets_of_the_api_pass(api: Stage) -> None:
+async def test_streams_and_websockets_of_the_api_pass(api: IngressSetup) -> None:
     second = asyncio.Event()
 
     async def serves(request: web.Request) -> web.StreamResponse:
@@ -94,7 +94,7 @@ async def test_streams_and_websockets_of_the_api_pass(api: Stage) -> None:
             assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
 
 
-async def test_errors_of_apps_are_not_replaced(api: Stage) -> None:
+async def test_errors_of_apps_are_not_replaced(api: IngressSetup) -> None:
     _, instance = await rows.add_app(api.database, "shop", port=api.port, seat=0)
     await api.publisher().apply({"shop.example.test": instance})
 
@@ -106,7 +106,7 @@ async def test_errors_of_apps_are_not_replaced(api: Stage) -> None:
         assert "TEMPORARILY_UNAVAILABLE" not in await answer.text()
 
 
-async def test_visitors_entry_points_dont_serve_the_fallback(api: Stage) -> None:
+async def test_visitors_entry_points_dont_serve_the_fallback(api: IngressSetup) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.get(url(api), headers={"Host": "127.0.0.1"}) as answer,

@@ -22,7 +22,7 @@ from stackyn_server.store.database import Database
 from tests.engine.conftest import engine
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import CONFIRM_SECONDS, EPOCH, LOOPBACK_SEATS, address, leading
-from tests.integration.ingress.parts import Load, backend, free_port, get, says
+from tests.integration.ingress.parts import PostClients, backend, free_port, get, says
 
 __all__ = ["engine"]
 
@@ -110,18 +110,18 @@ async def test_replacing_the_container_fails_no_new_connection(
     port = free_port()
     _, instance = await rows.add_app(database, "shop", port=port, seat=0)
     await ingress.apply({HOST: instance})
-    load = Load(ingress.entry_points[0], HOST)
+    clients = PostClients(ingress.entry_points[0], HOST)
 
-    async with backend(address(0), port, says("x")), load.running(CLIENTS):
-        await load.until(lambda: load.answers["x"] > 20 * CLIENTS)
+    async with backend(address(0), port, says("x")), clients.running(CLIENTS):
+        await clients.until(lambda: clients.answers["x"] > 20 * CLIENTS)
         assert isinstance(ingress, TraefikIngress)
         await ingress.replace()
-        seen = load.answers["x"]
-        await load.until(lambda: load.answers["x"] > seen + 20 * CLIENTS)
+        seen = clients.answers["x"]
+        await clients.until(lambda: clients.answers["x"] > seen + 20 * CLIENTS)
 
     second = await container.ingress_state()
     assert first is not None and second is not None and second.container != first.container
-    print(f"{load.answers.total()} answers, {len(load.failures)} failures")
+    print(f"{clients.answers.total()} answers, {len(clients.failures)} failures")
     # A kept connection may lose the request that is on its way when the old proxy closes the connection.
-    lost = [failure for failure in load.failures if failure.startswith(LOST_CONNECTION)]
-    assert load.failures == lost and len(lost) <= CLIENTS / 2
+    lost = [failure for failure in clients.failures if failure.startswith(LOST_CONNECTION)]
+    assert clients.failures == lost and len(lost) <= CLIENTS / 2

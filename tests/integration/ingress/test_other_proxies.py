@@ -22,7 +22,14 @@ from stackyn_server.ingress.publisher import NotPublished
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import CONFIRM_SECONDS, EPOCH, LOOPBACK_SEATS, Stage, address, leading
+from tests.integration.ingress.conftest import (
+    CONFIRM_SECONDS,
+    EPOCH,
+    LOOPBACK_SEATS,
+    IngressSetup,
+    address,
+    leading,
+)
 from tests.integration.ingress.parts import Proxy, backend, free_port, get, says
 from tests.integration.ingress.process_engine import ProcessEngine
 from tests.patience import within
@@ -147,13 +154,13 @@ async def test_settings_that_contradict_each_other_are_named(
         await chosen(database, settings_for(tmp_path, **ingress), tmp_path)
 
 
-async def test_the_proxy_serves_the_api_only_under_its_own_host(stage: Stage) -> None:
-    upstream = stage.context.own_upstreams[0]
+async def test_the_proxy_serves_the_api_only_under_its_own_host(setup: IngressSetup) -> None:
+    upstream = setup.context.own_upstreams[0]
     async with backend(str(upstream.address), upstream.port, says("the api")):
-        await stage.publisher().apply({})
+        await setup.publisher().apply({})
 
-        assert await get(stage.proxy.entry_points[0], "api.example.test") == (200, "the api")
-        assert (await get(stage.proxy.entry_points[0], "other.example.test"))[0] == 404
+        assert await get(setup.proxy.entry_points[0], "api.example.test") == (200, "the api")
+        assert (await get(setup.proxy.entry_points[0], "other.example.test"))[0] == 404
 
 
 async def _listening(point: EntryPoint) -> None:

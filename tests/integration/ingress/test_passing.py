@@ -19,7 +19,7 @@ from stackyn_server.ingress.configuration_directory import ACME, CA_BUNDLE, Conf
 from stackyn_server.ingress.static_configuration import StaticConfiguration
 from tests.acme_server import OVER_HTTP, OVER_TLS, AcmeServer
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.conftest import IngressSetup, MakeSetup, address
 from tests.integration.ingress.parts import Handler, backend, free_port, get, get_over_http2, says
 from tests.patience import patient, within
 
@@ -38,15 +38,15 @@ async def mirror(request: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def shop(stage: Stage) -> Stage:
-    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    await stage.publisher().apply({HOST: instance})
-    return stage
+async def shop(setup: IngressSetup) -> IngressSetup:
+    _, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    await setup.publisher().apply({HOST: instance})
+    return setup
 
 
-async def raw_get(stage: Stage, path: str, *headers: str) -> dict[str, object]:
+async def raw_get(setup: IngressSetup, path: str, *headers: str) -> dict[str, object]:
     """Send exactly these bytes as path and headers, which client libraries would change."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", stage.proxy.entry_points[0].port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", setup.proxy.entry_points[0].port)
     lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}", "Connection: close", *headers, "", ""]
     writer.write("\r\n".join(lines).encode())
     answer = (await reader.read()).decode()
@@ -58,7 +58,7 @@ async def raw_get(stage: Stage, path: str, *headers: str) -> dict[str, object]:
     return mirrored
 
 
-async def test_the_app_gets_the_visitors_address_and_no_forged_one(shop: Stage) -> None:
+async def test_the_app_gets_the_visitors_address_and_no_forged_one(shop: IngressSetup) -> None:
     async with backend(address(0), shop.port, mirror):
         seen = await raw_get(
             shop,
@@ -77,14 +77,14 @@ async def test_the_app_gets_the_visitors_address_and_no_forged_one(shop: Stage) 
 
 
 @pytest.mark.parametrize("path", ["/a%2Fb", "/a//b", "/a/../b", "/%00", "/é?q={{x}}", "/a%5Cb;c=%20?x=%26"])
-async def test_the_app_gets_the_path_as_it_was_sent(shop: Stage, path: str) -> None:
+async def test_the_app_gets_the_path_as_it_was_sent(shop: IngressSetup, path: str) -> None:
     async with backend(address(0), shop.port, mirror):
         seen = await raw_get(shop, path.replace("é", "%C3%A9"))
 
     assert seen["path"] == path.replace("é", "%C3%A9")
 
 
-async def test_events_of_a_stream_arrive_without_delay(shop: Stage) -> None:
+async def test_events_of_a_stream_arrive_without_delay(shop: IngressSetup) -> None:
     second = asyncio.Event()
 
     async def events(request: web.Request) -> web.StreamResponse:
@@ -103,7 +103,7 @@ async def test_events_of_a_stream_arrive_without_delay(shop: Stage) -> None:
             assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
 
 
-async def test_a_large_upload_without_a_length_arrives_whole(shop: Stage) -> None:
+async def test_a_large_upload_without_a_length_arrives_whole(shop: IngressSetup) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(32):
             yield os.urandom(2**20)
@@ -116,34 +116,34 @@ async def test_a_large_upload_without_a_length_arrives_whole(shop: Stage) -> Non
 
 @pytest.mark.parametrize(("read_seconds", "arrives"), [(1.0, False), (30.0, True)])
 async def test_a_slow_upload_has_as_long_as_the_settings_say(
-    make_stage: MakeStage, read_seconds: float, arrives: bool
+    make_setup: MakeSetup, read_seconds: float, arrives: bool
 ) -> None:
-    stage = await _running(make_stage, IngressSettings(read_seconds=read_seconds))
-    async with backend(address(0), stage.port, mirror):
-        assert await _slow_upload(stage, seconds=2.0) is arrives
+    setup = await _running(make_setup, IngressSettings(read_seconds=read_seconds))
+    async with backend(address(0), setup.port, mirror):
+        assert await _slow_upload(setup, seconds=2.0) is arrives
 
 
 @pytest.mark.full
 @pytest.mark.timeout(180)
-async def test_an_upload_of_more_than_a_minute_is_not_cut(make_stage: MakeStage) -> None:
-    stage = await _running(make_stage, IngressSettings())
+async def test_an_upload_of_more_than_a_minute_is_not_cut(make_setup: MakeSetup) -> None:
+    setup = await _running(make_setup, IngressSettings())
     began = time.monotonic()
-    async with backend(address(0), stage.port, mirror):
-        assert await _slow_upload(stage, seconds=70.0)
+    async with backend(address(0), setup.port, mirror):
+        assert await _slow_upload(setup, seconds=70.0)
 
     assert time.monotonic() - began > 60
 
 
-async def test_visitors_over_tls_speak_http2(make_stage: MakeStage) -> None:
-    stage: Stage = await make_stage(tls=True)
-    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    await stage.publisher().apply({HOST: instance})
+async def test_visitors_over_tls_speak_http2(make_setup: MakeSetup) -> None:
+    setup: IngressSetup = await make_setup(tls=True)
+    _, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    await setup.publisher().apply({HOST: instance})
 
-    async with backend(address(0), stage.port, says("hello")):
-        assert await get_over_http2(stage.proxy.entry_points[1], HOST) == b"hello"
+    async with backend(address(0), setup.port, says("hello")):
+        assert await get_over_http2(setup.proxy.entry_points[1], HOST) == b"hello"
 
 
-async def test_an_unknown_host_gets_a_404_and_reaches_no_app(shop: Stage) -> None:
+async def test_an_unknown_host_gets_a_404_and_reaches_no_app(shop: IngressSetup) -> None:
     reached: list[str] = []
 
     async def never(request: web.Request) -> web.Response:
@@ -157,42 +157,44 @@ async def test_an_unknown_host_gets_a_404_and_reaches_no_app(shop: Stage) -> Non
     assert reached == []
 
 
-async def test_confirmation_requests_never_reach_an_app(stage: Stage) -> None:
+async def test_confirmation_requests_never_reach_an_app(setup: IngressSetup) -> None:
     reached: list[str] = []
-    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
+    _, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
 
-    async with backend(address(0), stage.port, _noting(reached)):
-        await stage.publisher().apply({HOST: instance})
+    async with backend(address(0), setup.port, _noting(reached)):
+        await setup.publisher().apply({HOST: instance})
 
     assert reached == []
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", [OVER_TLS, OVER_HTTP])
-async def test_a_new_host_gets_its_certificate_from_the_authority(make_stage: MakeStage, kind: str) -> None:
-    stage: Stage = await make_stage(tls=True, start=False, certificate_resolver="stackyn", https_port=8443)
-    plain, tls = stage.proxy.entry_points
+async def test_a_new_host_gets_its_certificate_from_the_authority(make_setup: MakeSetup, kind: str) -> None:
+    setup: IngressSetup = await make_setup(
+        tls=True, start=False, certificate_resolver="stackyn", https_port=8443
+    )
+    plain, tls = setup.proxy.entry_points
     authority = AcmeServer(free_port(), plain.port if kind == OVER_HTTP else tls.port, kind)
-    await authority.start(stage.proxy.directory)
+    await authority.start(setup.proxy.directory)
     settings = IngressSettings(
         http_port=80 if kind == OVER_HTTP else plain.port,  # an authority asks on port 80 only
         https_port=tls.port,
         acme_email="ops@example.test",
         acme_server=authority.directory,
     )
-    seen = PurePosixPath(stage.proxy.directory)
-    await asyncio.to_thread(ConfigurationDirectory(stage.proxy.directory, seen).make)
-    await asyncio.to_thread((stage.proxy.directory / CA_BUNDLE).write_text, authority.root)
-    await stage.proxy.start(StaticConfiguration(settings, (plain, tls), seen).arguments())
-    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    await stage.publisher().apply({HOST: instance})
-    async with backend(address(0), stage.port, says("hello")):
+    seen = PurePosixPath(setup.proxy.directory)
+    await asyncio.to_thread(ConfigurationDirectory(setup.proxy.directory, seen).make)
+    await asyncio.to_thread((setup.proxy.directory / CA_BUNDLE).write_text, authority.root)
+    await setup.proxy.start(StaticConfiguration(settings, (plain, tls), seen).arguments())
+    _, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    await setup.publisher().apply({HOST: instance})
+    async with backend(address(0), setup.port, says("hello")):
         trusting = ssl.create_default_context(cadata=authority.root)
         assert await _once_trusted(tls.port, trusting) == "hello"
     await authority.stop()
 
     assert HOST in authority.issued
-    certificates = stage.proxy.directory / ACME / f"{ACME}.json"
+    certificates = setup.proxy.directory / ACME / f"{ACME}.json"
     assert certificates.stat().st_mode & 0o777 == 0o600
 
 
@@ -210,16 +212,16 @@ async def _once_trusted(port: int, context: ssl.SSLContext) -> str:
                 await asyncio.sleep(0.1)
 
 
-async def _running(make_stage: MakeStage, settings: IngressSettings) -> Stage:
-    stage: Stage = await make_stage(start=False)
-    stage.proxy.settings = settings
-    await stage.proxy.start()
-    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    await stage.publisher().apply({HOST: instance})
-    return stage
+async def _running(make_setup: MakeSetup, settings: IngressSettings) -> IngressSetup:
+    setup: IngressSetup = await make_setup(start=False)
+    setup.proxy.settings = settings
+    await setup.proxy.start()
+    _, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    await setup.publisher().apply({HOST: instance})
+    return setup
 
 
-async def _slow_upload(stage: Stage, seconds: float) -> bool:
+async def _slow_upload(setup: IngressSetup, seconds: float) -> bool:
     """Send a body of ten bytes in ten parts over `seconds`; return whether the app has answered."""
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -227,7 +229,7 @@ async def _slow_upload(stage: Stage, seconds: float) -> bool:
             await asyncio.sleep(seconds / 10)
             yield b"x"
 
-    url = f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/"
+    url = f"http://127.0.0.1:{setup.proxy.entry_points[0].port}/"
     async with aiohttp.ClientSession() as session:
         try:
             async with session.post(

@@ -16,7 +16,7 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.store import apps
 from stackyn_server.store.database import Database
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.conftest import IngressSetup, MakeSetup, address
 from tests.integration.ingress.parts import backend, free_port, says
 from tests.integration.ingress.test_hold import FakeHoldEndpoint
 from tests.patience import within
@@ -25,8 +25,8 @@ LEFT, CAME = "left.example.test", "came.example.test"
 BODY_BYTES = 300_000
 
 
-async def test_a_request_held_for_a_deleted_app_reaches_no_other(make_stage: MakeStage) -> None:
-    status, text = await _let_go_after_the_deletion(await make_stage(hold_port=free_port()), quarantine=120)
+async def test_a_request_held_for_a_deleted_app_reaches_no_other(make_setup: MakeSetup) -> None:
+    status, text = await _let_go_after_the_deletion(await make_setup(hold_port=free_port()), quarantine=120)
 
     assert status in (502, 504), text
     assert "other tenant" not in text
@@ -59,37 +59,37 @@ async def test_a_stopped_apps_addresses_stay_its_own(database: Database) -> None
 
 
 async def test_without_quarantine_the_other_tenant_answers_the_request(
-    make_stage: MakeStage,
+    make_setup: MakeSetup,
 ) -> None:
     """Without the quarantine the first test of this module would fail."""
-    stage: Stage = await make_stage(hold_port=free_port())
+    setup: IngressSetup = await make_setup(hold_port=free_port())
 
-    assert await _let_go_after_the_deletion(stage, quarantine=0) == (200, "the other tenant")
+    assert await _let_go_after_the_deletion(setup, quarantine=0) == (200, "the other tenant")
 
 
-async def _let_go_after_the_deletion(stage: Stage, quarantine: float) -> tuple[int, str]:
+async def _let_go_after_the_deletion(setup: IngressSetup, quarantine: float) -> tuple[int, str]:
     """Return the response to a request that was held for a deleted app until another app was up."""
     endpoint = FakeHoldEndpoint(25)
-    app, instance = await rows.add_app(stage.database, "left", port=stage.port, seat=0)
-    await rows.hold(stage.database, app)
-    await stage.publisher().apply({LEFT: instance})
-    url = f"http://127.0.0.1:{stage.proxy.entry_points[0].port}/"
-    assert stage.context.hold_port is not None
+    app, instance = await rows.add_app(setup.database, "left", port=setup.port, seat=0)
+    await rows.hold(setup.database, app)
+    await setup.publisher().apply({LEFT: instance})
+    url = f"http://127.0.0.1:{setup.proxy.entry_points[0].port}/"
+    assert setup.context.hold_port is not None
     async with (
         aiohttp.ClientSession() as session,
-        backend("127.0.0.1", stage.context.hold_port, endpoint.answer),
+        backend("127.0.0.1", setup.context.hold_port, endpoint.answer),
     ):
         post = session.post(url, headers={"Host": LEFT}, data=os.urandom(BODY_BYTES))
         visit = asyncio.create_task(post.__aenter__())
         await endpoint.arrival()
-        await rows.withdraw(stage.database, app)
-        await stage.publisher().apply({LEFT: None})
-        await _delete(stage.database, app, quarantine)
-        async with stage.database.transaction() as connection:
+        await rows.withdraw(setup.database, app)
+        await setup.publisher().apply({LEFT: None})
+        await _delete(setup.database, app, quarantine)
+        async with setup.database.transaction() as connection:
             seat = await apps.free_seat(connection)
-        _, came = await rows.add_app(stage.database, "came", port=stage.port, seat=seat)
-        async with backend(address(seat), stage.port, says("the other tenant")):
-            await stage.publisher().apply({CAME: came})
+        _, came = await rows.add_app(setup.database, "came", port=setup.port, seat=seat)
+        async with backend(address(seat), setup.port, says("the other tenant")):
+            await setup.publisher().apply({CAME: came})
             endpoint.open.set()
             answer = await visit
             return answer.status, await answer.text()

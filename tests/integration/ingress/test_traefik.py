@@ -21,8 +21,8 @@ from stackyn_server.ingress.route_file import RouteFile, RouteFileState
 from stackyn_server.ingress.static_configuration import StaticConfiguration
 from stackyn_server.ingress.traefik import TraefikIngress
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, MakeStage, Stage, address
-from tests.integration.ingress.parts import Load, backend, free_port, get, says, self_signed
+from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, IngressSetup, MakeSetup, address
+from tests.integration.ingress.parts import PostClients, backend, free_port, get, says, self_signed
 from tests.integration.ingress.process_engine import ProcessEngine
 from tests.patience import within
 
@@ -31,68 +31,68 @@ CLIENTS = 8
 NO_PROCESS = 2**22 + 1  # above what the kernel gives out
 
 
-class Own:
-    """A `TraefikIngress` over a stage whose proxy was not started."""
+class OwnIngress:
+    """A `TraefikIngress` over a setup whose proxy was not started."""
 
     def __init__(
         self,
-        stage: Stage,
+        setup: IngressSetup,
         confirm_seconds: float = CONFIRM_SECONDS,
         engine: ProcessEngine | None = None,
         metrics_port: int | None = None,
         **settings: object,
     ) -> None:
-        self.stage = stage
-        self.engine = engine or ProcessEngine(stage.proxy)
-        directory = ConfigurationDirectory(stage.proxy.directory, PurePosixPath(stage.proxy.directory))
+        self.setup = setup
+        self.engine = engine or ProcessEngine(setup.proxy)
+        directory = ConfigurationDirectory(setup.proxy.directory, PurePosixPath(setup.proxy.directory))
         file = RouteFile(directory.routes, directory.staging)
-        publisher = stage.publisher(file=file, confirm_seconds=confirm_seconds)
+        publisher = setup.publisher(file=file, confirm_seconds=confirm_seconds)
         ingress = IngressSettings.model_validate(
-            {"confirm_seconds": confirm_seconds, "http_port": stage.proxy.entry_points[0].port, **settings}
+            {"confirm_seconds": confirm_seconds, "http_port": setup.proxy.entry_points[0].port, **settings}
         )
-        configuration = StaticConfiguration(ingress, stage.proxy.entry_points, directory.seen, metrics_port)
+        configuration = StaticConfiguration(ingress, setup.proxy.entry_points, directory.seen, metrics_port)
         self.ingress = TraefikIngress(publisher, self.engine, configuration, directory)
 
 
 @pytest.fixture
-async def own(make_stage: MakeStage) -> AsyncIterator[Own]:
-    stage: Stage = await make_stage(start=False)
-    stage.proxy.routes.unlink()
-    yield Own(stage)
+async def own(make_setup: MakeSetup) -> AsyncIterator[OwnIngress]:
+    setup: IngressSetup = await make_setup(start=False)
+    setup.proxy.routes.unlink()
+    yield OwnIngress(setup)
 
 
 @pytest.fixture
-async def impatient(make_stage: MakeStage) -> Own:
+async def impatient(make_setup: MakeSetup) -> OwnIngress:
     """With a short confirmation, for tests in which it fails."""
-    stage: Stage = await make_stage(start=False)
-    return Own(stage, confirm_seconds=2 * BRIEFLY)
+    setup: IngressSetup = await make_setup(start=False)
+    return OwnIngress(setup, confirm_seconds=2 * BRIEFLY)
 
 
-async def test_prepare_writes_the_file_and_starts_the_proxy(own: Own) -> None:
-    _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+async def test_prepare_writes_the_file_and_starts_the_proxy(own: OwnIngress) -> None:
+    _, instance = await rows.add_app(own.setup.database, "shop", port=own.setup.port, seat=0)
 
     await own.ingress.prepare()
 
     assert own.engine.started == 1
-    async with backend(address(0), own.stage.port, says("hello")):
+    async with backend(address(0), own.setup.port, says("hello")):
         assert await get(own.ingress.entry_points[0], HOST) == (200, "hello")
     await own.ingress.confirm(1, {HOST: instance})
 
 
-async def test_a_second_server_start_leaves_the_running_proxy_alone(own: Own) -> None:
+async def test_a_second_server_start_leaves_the_running_proxy_alone(own: OwnIngress) -> None:
     await own.ingress.prepare()
     await own.ingress.prepare()
 
     assert own.engine.started == 1
 
 
-async def test_a_proxy_that_started_without_its_file_is_replaced(impatient: Own) -> None:
+async def test_a_proxy_that_started_without_its_file_is_replaced(impatient: OwnIngress) -> None:
     await impatient.ingress.prepare()
-    await impatient.stage.proxy.stop()
-    impatient.stage.proxy.routes.unlink()
-    await impatient.stage.proxy.start()  # as the engine's restart policy would
+    await impatient.setup.proxy.stop()
+    impatient.setup.proxy.routes.unlink()
+    await impatient.setup.proxy.start()  # as the engine's restart policy would
     async with within(5):
-        while "Cannot start the provider" not in await impatient.stage.proxy.log():  # noqa: ASYNC110
+        while "Cannot start the provider" not in await impatient.setup.proxy.log():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     assert await impatient.ingress.repair() is RouteFileState.MISSING
@@ -101,39 +101,39 @@ async def test_a_proxy_that_started_without_its_file_is_replaced(impatient: Own)
     await impatient.ingress.apply({})
 
 
-async def test_repair_starts_a_stopped_proxy_and_leaves_a_running_one(own: Own) -> None:
+async def test_repair_starts_a_stopped_proxy_and_leaves_a_running_one(own: OwnIngress) -> None:
     await own.ingress.prepare()
     assert await own.ingress.repair() is RouteFileState.INTACT
     assert own.engine.started == 1
 
-    await own.stage.proxy.stop()
+    await own.setup.proxy.stop()
     await own.ingress.repair()
 
     assert own.engine.started == 2
     await own.ingress.apply({})
 
 
-async def test_a_truncated_file_is_repaired_before_a_replacement(own: Own) -> None:
-    _, instance = await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+async def test_a_truncated_file_is_repaired_before_a_replacement(own: OwnIngress) -> None:
+    _, instance = await rows.add_app(own.setup.database, "shop", port=own.setup.port, seat=0)
     await own.ingress.prepare()
-    own.stage.proxy.routes.write_text("{")
+    own.setup.proxy.routes.write_text("{")
 
     await own.ingress.replace()
 
     await own.ingress.apply({HOST: instance})
 
 
-async def test_a_proxy_that_cannot_start_is_reported_with_its_log(make_stage: MakeStage) -> None:
-    stage: Stage = await make_stage(start=False)
-    async with backend("0.0.0.0", stage.proxy.entry_points[0].port, says("the port's owner")):
+async def test_a_proxy_that_cannot_start_is_reported_with_its_log(make_setup: MakeSetup) -> None:
+    setup: IngressSetup = await make_setup(start=False)
+    async with backend("0.0.0.0", setup.proxy.entry_points[0].port, says("the port's owner")):
         with pytest.raises(NotConfirmed) as raised:
-            await Own(stage, confirm_seconds=BRIEFLY).ingress.prepare()
+            await OwnIngress(setup, confirm_seconds=BRIEFLY).ingress.prepare()
 
     assert "does not listen" in raised.value.message
     assert "address already in use" in raised.value.failure.evidence
 
 
-async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
+async def test_a_request_under_way_survives_the_replacement(own: OwnIngress) -> None:
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(request: web.Request) -> web.Response:
@@ -141,9 +141,9 @@ async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
         await go_on.wait()
         return web.Response(text="finished")
 
-    await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+    await rows.add_app(own.setup.database, "shop", port=own.setup.port, seat=0)
     await own.ingress.prepare()
-    async with backend(address(0), own.stage.port, slow), ClientSession() as session:
+    async with backend(address(0), own.setup.port, slow), ClientSession() as session:
         url = f"http://127.0.0.1:{own.ingress.entry_points[0].port}/"
         request = asyncio.create_task(session.get(url, headers={"Host": HOST}).__aenter__())
         await arrived.wait()
@@ -155,23 +155,23 @@ async def test_a_request_under_way_survives_the_replacement(own: Own) -> None:
         response.close()
 
 
-async def test_connections_that_wait_in_the_old_proxy_are_answered(own: Own) -> None:
+async def test_connections_that_wait_in_the_old_proxy_are_answered(own: OwnIngress) -> None:
     """On a busy machine the old proxy may not have accepted every connection when it gets SIGTERM."""
-    await rows.add_app(own.stage.database, "shop", port=own.stage.port, seat=0)
+    await rows.add_app(own.setup.database, "shop", port=own.setup.port, seat=0)
     await own.ingress.prepare()
-    load = Load(own.ingress.entry_points[0], HOST)
-    async with backend(address(0), own.stage.port, says("x")), load.running(CLIENTS):
-        await load.until(lambda: load.answers["x"] > CLIENTS)
-        own.stage.proxy.freeze()
+    clients = PostClients(own.ingress.entry_points[0], HOST)
+    async with backend(address(0), own.setup.port, says("x")), clients.running(CLIENTS):
+        await clients.until(lambda: clients.answers["x"] > CLIENTS)
+        own.setup.proxy.freeze()
         await own.ingress.replace()
-        before = load.answers["x"]
-        await load.until(lambda: load.answers["x"] > before + CLIENTS)
+        before = clients.answers["x"]
+        await clients.until(lambda: clients.answers["x"] > before + CLIENTS)
 
-    assert [failure for failure in load.failures if failure.startswith("fresh")] == []
+    assert [failure for failure in clients.failures if failure.startswith("fresh")] == []
 
 
 async def test_replacement_works_without_choosing_the_listener(
-    own: Own, monkeypatch: pytest.MonkeyPatch
+    own: OwnIngress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await own.ingress.prepare()
     state = await own.engine.ingress_state()
@@ -188,38 +188,38 @@ async def test_replacement_works_without_choosing_the_listener(
     await own.ingress.apply({})
 
 
-async def test_a_new_proxy_that_fails_leaves_the_old_one_serving(impatient: Own) -> None:
+async def test_a_new_proxy_that_fails_leaves_the_old_one_serving(impatient: OwnIngress) -> None:
     await impatient.ingress.prepare()
-    old = impatient.stage.proxy.pid
-    changed = Own(impatient.stage, 2 * BRIEFLY, impatient.engine, metrics_port=1)
+    old = impatient.setup.proxy.pid
+    changed = OwnIngress(impatient.setup, 2 * BRIEFLY, impatient.engine, metrics_port=1)
     async with backend("127.0.0.1", 1, says("the port's owner")):
         with pytest.raises(NotConfirmed, match="beside the old one"):
             await changed.ingress.ensure()
 
-    assert impatient.stage.proxy.pid == old
+    assert impatient.setup.proxy.pid == old
     await impatient.ingress.apply({})
 
 
 async def test_an_operators_certificate_and_its_renewal_are_served(
-    make_stage: MakeStage, tmp_path: Path
+    make_setup: MakeSetup, tmp_path: Path
 ) -> None:
-    stage: Stage = await make_stage(tls=True, start=False)
+    setup: IngressSetup = await make_setup(tls=True, start=False)
     chain, key = tmp_path / "c.pem", tmp_path / "k.pem"
     await asyncio.to_thread(self_signed, "first.example.test", chain, key)
-    own = Own(
-        stage,
-        https_port=stage.proxy.entry_points[1].port,
+    own = OwnIngress(
+        setup,
+        https_port=setup.proxy.entry_points[1].port,
         certificate_file=str(chain),
         certificate_key_file=str(key),
     )
     await own.ingress.prepare()
-    assert await _subject(stage.proxy.entry_points[1].port) == "first.example.test"
+    assert await _subject(setup.proxy.entry_points[1].port) == "first.example.test"
 
     await asyncio.to_thread(self_signed, "second.example.test", chain, key)
     await own.ingress.repair()
     await own.ingress.apply({})
 
-    assert await _subject(stage.proxy.entry_points[1].port) == "second.example.test"
+    assert await _subject(setup.proxy.entry_points[1].port) == "second.example.test"
     assert own.engine.started == 1
 
 
@@ -267,17 +267,17 @@ def test_only_the_packaged_binary_must_match_its_digest(
         locate(str(tmp_path / "absent"))
 
 
-async def test_the_metrics_port_counts_requests_of_each_service(make_stage: MakeStage) -> None:
-    stage: Stage = await make_stage(start=False)
+async def test_the_metrics_port_counts_requests_of_each_service(make_setup: MakeSetup) -> None:
+    setup: IngressSetup = await make_setup(start=False)
     metrics_port = free_port()
-    seen = PurePosixPath(stage.proxy.directory)
-    await stage.proxy.start(
-        StaticConfiguration(IngressSettings(), stage.proxy.entry_points, seen, metrics_port).arguments()
+    seen = PurePosixPath(setup.proxy.directory)
+    await setup.proxy.start(
+        StaticConfiguration(IngressSettings(), setup.proxy.entry_points, seen, metrics_port).arguments()
     )
-    app, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    await stage.publisher().apply({HOST: instance})
-    async with backend(address(0), stage.port, says("x")), ClientSession() as session:
-        await get(stage.proxy.entry_points[0], HOST)
+    app, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    await setup.publisher().apply({HOST: instance})
+    async with backend(address(0), setup.port, says("x")), ClientSession() as session:
+        await get(setup.proxy.entry_points[0], HOST)
         async with session.get(f"http://127.0.0.1:{metrics_port}/metrics") as response:
             text = await response.text()
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from stackyn_server.config import IngressSettings
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import MakeStage, Stage, address
+from tests.integration.ingress.conftest import IngressSetup, MakeSetup, address
 from tests.integration.ingress.parts import backend
 from tests.patience import within
 
@@ -40,26 +40,26 @@ async def mirror() -> Mirror:
     return Mirror()
 
 
-async def serving(make_stage: MakeStage, *trusted: str) -> Stage:
-    stage: Stage = await make_stage(start=False)
-    stage.proxy.settings = IngressSettings(trusted_proxies=trusted)
-    await stage.proxy.start()
-    _, instance = await rows.add_app(stage.database, "shop", port=stage.port, seat=0)
-    await stage.publisher().apply({HOST: instance})
-    return stage
+async def serving(make_setup: MakeSetup, *trusted: str) -> IngressSetup:
+    setup: IngressSetup = await make_setup(start=False)
+    setup.proxy.settings = IngressSettings(trusted_proxies=trusted)
+    await setup.proxy.start()
+    _, instance = await rows.add_app(setup.database, "shop", port=setup.port, seat=0)
+    await setup.publisher().apply({HOST: instance})
+    return setup
 
 
 @pytest.fixture
-async def trusting(make_stage: MakeStage, mirror: Mirror) -> AsyncIterator[Stage]:
-    """A stage that trusts a proxy on loopback."""
-    stage = await serving(make_stage, "127.0.0.0/8")
-    async with backend(address(0), stage.port, mirror.answer):
-        yield stage
+async def trusting(make_setup: MakeSetup, mirror: Mirror) -> AsyncIterator[IngressSetup]:
+    """A setup that trusts a proxy on loopback."""
+    setup = await serving(make_setup, "127.0.0.0/8")
+    async with backend(address(0), setup.port, mirror.answer):
+        yield setup
 
 
-async def send(stage: Stage, request: bytes) -> bytes:
+async def send(setup: IngressSetup, request: bytes) -> bytes:
     """Send these bytes on one connection; return all that comes back until it closes or stays silent."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", stage.proxy.entry_points[0].port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", setup.proxy.entry_points[0].port)
     writer.write(request)
     answer = b""
     try:
@@ -73,15 +73,15 @@ async def send(stage: Stage, request: bytes) -> bytes:
     return answer
 
 
-async def headers_seen(stage: Stage) -> dict[str, str]:
+async def headers_seen(setup: IngressSetup) -> dict[str, str]:
     lines = ["GET / HTTP/1.1", f"Host: {HOST}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in FORGED.items()]
-    answer = await send(stage, "\r\n".join([*lines, "", ""]).encode())
+    answer = await send(setup, "\r\n".join([*lines, "", ""]).encode())
     seen: dict[str, str] = json.loads(answer.partition(b"\r\n\r\n")[2])
     return seen
 
 
-async def test_headers_of_a_trusted_proxy_reach_the_app(trusting: Stage) -> None:
+async def test_headers_of_a_trusted_proxy_reach_the_app(trusting: IngressSetup) -> None:
     seen = await headers_seen(trusting)
     assert seen["x-forwarded-proto"] == "https"
     assert seen["x-forwarded-for"] == "203.0.113.9, 127.0.0.1"
@@ -91,11 +91,11 @@ async def test_headers_of_a_trusted_proxy_reach_the_app(trusting: Stage) -> None
 
 @pytest.mark.parametrize("trusted", [(), ("192.0.2.7",)])
 async def test_headers_of_other_senders_are_removed(
-    make_stage: MakeStage, mirror: Mirror, trusted: tuple[str, ...]
+    make_setup: MakeSetup, mirror: Mirror, trusted: tuple[str, ...]
 ) -> None:
-    stage = await serving(make_stage, *trusted)
-    async with backend(address(0), stage.port, mirror.answer):
-        seen = await headers_seen(stage)
+    setup = await serving(make_setup, *trusted)
+    async with backend(address(0), setup.port, mirror.answer):
+        seen = await headers_seen(setup)
     assert seen["x-forwarded-proto"] == "http"
     assert seen["x-forwarded-for"] == "127.0.0.1"
     assert seen["x-forwarded-host"] == HOST
@@ -144,15 +144,15 @@ OPEN = post("Content-Length: 0", body=HIDDEN)
 
 
 async def test_the_mirror_sees_a_second_request_on_a_connection(
-    make_stage: MakeStage, mirror: Mirror
+    make_setup: MakeSetup, mirror: Mirror
 ) -> None:
-    stage = await serving(make_stage)
-    async with backend(address(0), stage.port, mirror.answer):
-        await send(stage, OPEN)
+    setup = await serving(make_setup)
+    async with backend(address(0), setup.port, mirror.answer):
+        await send(setup, OPEN)
     assert [path for _, path, _ in mirror.asked] == ["/open", "/hidden"]
 
 
-async def test_no_request_is_smuggled_past_a_proxy(trusting: Stage, mirror: Mirror) -> None:
+async def test_no_request_is_smuggled_past_a_proxy(trusting: IngressSetup, mirror: Mirror) -> None:
     through = {}
     for name, request in SMUGGLED.items():
         mirror.asked.clear()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from stackyn_server.config import Settings
@@ -19,14 +17,10 @@ from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover
 from stackyn_server.store.instances import Instance
 from stackyn_server.store.routes import RouteState
+from tests.integration.services.fixed_leadership import FixedLeadership
 from tests.rows import a_deployment, a_release, an_app
 
 MOVER = Mover(0, "test:1")
-
-
-@dataclass
-class Leading:
-    epoch: int = 0
 
 
 async def _candidate(connection: Connection, deployment: Deployment) -> Instance:
@@ -95,8 +89,8 @@ async def test_open_deployment_without_a_job_is_ended(
         await jobs.enqueue_for_deployment(connection, Kind.BUILD, kept, priority=0)
 
     settings = Settings()
-    service = Deployments(database, settings, Leading())
-    of_apps = Apps(database, settings, Sealer({1: b"k" * 32}), Leading())
+    service = Deployments(database, settings, FixedLeadership())
+    of_apps = Apps(database, settings, Sealer({1: b"k" * 32}), FixedLeadership())
     if verb == "cancel":
         view = await service.cancel(app.tenant, lost.id)
         assert view.phase is ends
@@ -118,7 +112,7 @@ async def test_stop_ends_what_is_open_also_when_stopped(database: Database) -> N
         app = await an_app(connection)
         await apps.set_desired(connection, app.id, Desired.STOPPED)
         lost = await a_deployment(connection, app, Phase.BUILDING)
-    await Apps(database, Settings(), Sealer({1: b"k" * 32}), Leading()).stop(app.tenant, app.id)
+    await Apps(database, Settings(), Sealer({1: b"k" * 32}), FixedLeadership()).stop(app.tenant, app.id)
     async with database.connection() as connection:
         ended = await deployments.get(connection, lost.id)
     assert ended is not None and ended.phase is Phase.CANCELLED

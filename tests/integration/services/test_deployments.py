@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -14,14 +13,10 @@ from stackyn_server.services.deployments import Deployments
 from stackyn_server.store import apps, jobs, releases
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Database
+from tests.integration.services.fixed_leadership import FixedLeadership
 from tests.rows import a_deployment, a_release, an_app
 
 FAR_SECONDS = 3600.0
-
-
-@dataclass
-class Leading:
-    epoch: int = 0
 
 
 async def _live_app_that_drains(database: Database) -> App:
@@ -49,7 +44,7 @@ async def test_only_what_needs_the_slot_at_once_shortens_the_drain(
     """A redeploy builds first, and its old instance may have all of its drain_seconds."""
     app = await _live_app_that_drains(database)
     settings = Settings()
-    service = Deployments(database, settings, Leading())
+    service = Deployments(database, settings, FixedLeadership())
 
     if verb == "redeploy":
         await service.redeploy(app.tenant, "pro", app.id)

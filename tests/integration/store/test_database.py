@@ -216,14 +216,14 @@ KEPT = "F\ufffdR\ufffdO\ufffdM\ufffd \ufffd \ufffd"
 
 async def test_no_text_is_refused_whichever_way_it_goes_in(database: Database) -> None:
     async with database.transaction() as connection:
-        await connection.execute("CREATE TABLE told (id serial, text text, list text[], value jsonb)")
-        insert = "INSERT INTO told (text, list, value) VALUES ($1, $2, $3) RETURNING text"
+        await connection.execute("CREATE TABLE stored (id serial, text text, list text[], value jsonb)")
+        insert = "INSERT INTO stored (text, list, value) VALUES ($1, $2, $3) RETURNING text"
         row = (HOSTILE, [HOSTILE, "plain"], {HOSTILE: [HOSTILE, float("nan")]})
         await connection.execute(insert, *row)
         assert await connection.fetchval(insert, *row) == KEPT
         assert (await connection.fetchrow(insert, *row))["text"] == KEPT
         assert [record["text"] for record in await connection.fetch(insert, *row)] == [KEPT]
-        rows = await connection.fetch("SELECT * FROM told WHERE text = $1", HOSTILE)
+        rows = await connection.fetch("SELECT * FROM stored WHERE text = $1", HOSTILE)
     assert len(rows) == 4
     assert {(row["text"], tuple(row["list"]), str(row["value"])) for row in rows} == {
         (KEPT, (KEPT, "plain"), str({KEPT: [KEPT, None]}))
@@ -233,6 +233,6 @@ async def test_no_text_is_refused_whichever_way_it_goes_in(database: Database) -
 async def test_a_text_without_an_end_is_kept_in_part(database: Database) -> None:
     endless = "x" * 3_000_000
     async with database.connection() as connection:
-        await connection.execute("CREATE TABLE told (value jsonb)")
-        await connection.execute("INSERT INTO told VALUES ($1)", {"evidence": endless})
-        assert await connection.fetchval("SELECT length(value ->> 'evidence') FROM told") < 2_000_000
+        await connection.execute("CREATE TABLE stored (value jsonb)")
+        await connection.execute("INSERT INTO stored VALUES ($1)", {"evidence": endless})
+        assert await connection.fetchval("SELECT length(value ->> 'evidence') FROM stored") < 2_000_000

@@ -73,7 +73,8 @@ async def test_a_task_is_over_when_it_returns_or_loses_leadership() -> None:
     supervisor = Supervisor(QUICK)
     supervisor.start("returns", returns)
     supervisor.start("loses", loses)
-    await asyncio.sleep(0.05)
+    tasks = [task for task in asyncio.all_tasks() if task.get_name() in ("returns", "loses")]
+    await asyncio.wait_for(asyncio.gather(*tasks), patient(5))
     assert starts == ["returns", "loses"]
     await supervisor.stop()
 
