@@ -1,13 +1,15 @@
 """The time limits of tests, longer on a machine slower than the one they were chosen on.
 
 A limit ends a test that hangs, and nothing else. It is never part of the product's settings: a slow machine tests the
-same product. A promised number, such as the 2 seconds in which a cancelled build is gone, is asserted as it is.
+same product. A promised number, such as the 2 seconds in which a cancelled build is gone, is asserted in `tests/bench`
+as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import cache
 
 WORK = 100_000
@@ -17,7 +19,10 @@ USUAL_SECONDS = 0.02  # of processor time for that work, on two cores of a usual
 @cache
 def slowness() -> float:
     """How many times slower this machine computes, at least 1. An emulated machine has about 10."""
-    return max(1.0, min(_work_seconds() for _ in range(3)) / USUAL_SECONDS)
+    work_seconds = min(
+        processor_seconds(lambda: {str(number): number for number in range(WORK)}) for _ in range(3)
+    )
+    return max(1.0, work_seconds / USUAL_SECONDS)
 
 
 def patient(seconds: float) -> float:
@@ -30,8 +35,8 @@ def within(seconds: float) -> asyncio.Timeout:
     return asyncio.timeout(patient(seconds))
 
 
-def _work_seconds() -> float:
-    # Processor time, not the clock: whatever runs beside the tests must not count.
-    started = time.process_time()
-    {str(number): number for number in range(WORK)}
-    return time.process_time() - started
+def processor_seconds(work: Callable[[], object]) -> float:
+    """The processor time that `work` takes: whatever runs beside the tests does not count."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began

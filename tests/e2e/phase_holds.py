@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from stackyn_server.domain.deployments import Phase
 from tests.commands import commanding_app
 from tests.crash.audit import rows_of
-from tests.e2e.scene import Scene
+from tests.e2e.holdable_app import HoldableApp
 from tests.engine.parts import new_id
 from tests.git_server import Mode
 from tests.server_process import ServerProcess, docker, proxies
@@ -20,112 +20,112 @@ def slow_build(mark: str) -> Tree:
     return tiny_app(dockerfile=DOCKERFILE + f'RUN ["/bin/busybox", "sleep", "{mark}"]\n')
 
 
-Hold = Callable[[Scene], AbstractAsyncContextManager[int]]
+Hold = Callable[[HoldableApp], AbstractAsyncContextManager[int]]
 
 
 @asynccontextmanager
-async def queued(scene: Scene) -> AsyncIterator[int]:
+async def queued(app: HoldableApp) -> AsyncIterator[int]:
     """Another app's build has the only place."""
     mark = str(new_id())
-    url, _ = await scene.git.publish(f"{scene.name}-before", slow_build(mark))
-    earlier_app, _ = await scene.server.create(url, f"{scene.name} before")
+    url, _ = await app.git.publish(f"{app.name}-before", slow_build(mark))
+    earlier_app, _ = await app.server.create(url, f"{app.name} before")
     try:
-        await scene.runs(mark)
-        yield await scene.redeploy(tiny_app("bad"))
+        await app.runs(mark)
+        yield await app.redeploy(tiny_app("bad"))
     finally:
-        await scene.server.api("DELETE", f"/api/v1/apps/{earlier_app}", expect=200)
+        await app.server.api("DELETE", f"/api/v1/apps/{earlier_app}", expect=200)
 
 
-async def _waiting_for_git(scene: Scene, phase: Phase) -> int:
-    deployment = await scene.redeploy(tiny_app("bad"))
-    await scene.reaches(deployment, phase)
-    scene.mark = scene.git_of(deployment)
-    await scene.runs(scene.mark)
+async def _waiting_for_git(app: HoldableApp, phase: Phase) -> int:
+    deployment = await app.redeploy(tiny_app("bad"))
+    await app.reaches(deployment, phase)
+    app.mark = app.git_of(deployment)
+    await app.runs(app.mark)
     return deployment
 
 
 @asynccontextmanager
-async def fetching(scene: Scene) -> AsyncIterator[int]:
+async def fetching(app: HoldableApp) -> AsyncIterator[int]:
     """The repository's server does not answer."""
-    scene.git.modes[scene.name] = Mode.HANG
+    app.git.modes[app.name] = Mode.HANG
     try:
-        yield await _waiting_for_git(scene, Phase.FETCHING)
+        yield await _waiting_for_git(app, Phase.FETCHING)
     finally:
-        scene.git.modes[scene.name] = Mode.SERVE
+        app.git.modes[app.name] = Mode.SERVE
 
 
 @asynccontextmanager
-async def planning(scene: Scene) -> AsyncIterator[int]:
+async def planning(app: HoldableApp) -> AsyncIterator[int]:
     """Reading the repository's files takes long."""
-    scene.slow_git.wait()
+    app.slow_git.wait()
     try:
-        yield await _waiting_for_git(scene, Phase.PLANNING)
+        yield await _waiting_for_git(app, Phase.PLANNING)
     finally:
-        scene.slow_git.go_on()
+        app.slow_git.go_on()
 
 
 @asynccontextmanager
-async def building(scene: Scene) -> AsyncIterator[int]:
-    scene.mark = str(new_id())
-    deployment = await scene.redeploy(slow_build(scene.mark))
-    await scene.runs(scene.mark)
+async def building(app: HoldableApp) -> AsyncIterator[int]:
+    app.mark = str(new_id())
+    deployment = await app.redeploy(slow_build(app.mark))
+    await app.runs(app.mark)
     yield deployment
 
 
 @asynccontextmanager
-async def built(scene: Scene) -> AsyncIterator[int]:
+async def built(app: HoldableApp) -> AsyncIterator[int]:
     """Both addresses of the app are taken: by what serves, and by what somebody still waits for."""
-    async with scene.visitor_who_stays():
-        await scene.replace("second")
-        deployment = await scene.redeploy(tiny_app("bad"))
-        await scene.reaches(deployment, Phase.BUILT)
+    async with app.visitor_who_stays():
+        await app.replace("second")
+        deployment = await app.redeploy(tiny_app("bad"))
+        await app.reaches(deployment, Phase.BUILT)
         yield deployment
 
 
 @asynccontextmanager
-async def releasing(scene: Scene) -> AsyncIterator[int]:
+async def releasing(app: HoldableApp) -> AsyncIterator[int]:
     """Its release command takes long."""
-    scene.mark = str(new_id())
-    deployment = await scene.redeploy(commanding_app("bad", f"sleep {scene.mark}"))
-    await scene.runs(scene.mark)
+    app.mark = str(new_id())
+    deployment = await app.redeploy(commanding_app("bad", f"sleep {app.mark}"))
+    await app.runs(app.mark)
     yield deployment
 
 
 @asynccontextmanager
-async def booting(scene: Scene) -> AsyncIterator[int]:
+async def booting(app: HoldableApp) -> AsyncIterator[int]:
     """The engine takes its time to create the container, and does it after all when nobody wants it any more."""
-    async with scene.door.keeping("/containers/create?name=stackyn-i"):  # not that of its build
-        deployment = await scene.redeploy(tiny_app("bad"))
-        await scene.reaches(deployment, Phase.BOOTING)
+    async with app.relay.holding_back("/containers/create?name=stackyn-i"):  # not that of its build
+        deployment = await app.redeploy(tiny_app("bad"))
+        await app.reaches(deployment, Phase.BOOTING)
         yield deployment
 
 
 @asynccontextmanager
-async def probing(scene: Scene) -> AsyncIterator[int]:
+async def probing(app: HoldableApp) -> AsyncIterator[int]:
     """The app runs and does not listen."""
-    deployment = await scene.redeploy(tiny_app("bad", start="exec /bin/busybox sleep 600\n"))
-    await scene.reaches(deployment, Phase.PROBING)
+    deployment = await app.redeploy(tiny_app("bad", start="exec /bin/busybox sleep 600\n"))
+    await app.reaches(deployment, Phase.PROBING)
     yield deployment
 
 
 @asynccontextmanager
-async def switching(scene: Scene) -> AsyncIterator[int]:
+async def switching(app: HoldableApp) -> AsyncIterator[int]:
     """The proxy answers nobody."""
-    (proxy,) = await proxies(scene.server)
+    (proxy,) = await proxies(app.server)
     await docker("pause", proxy)
     try:
-        deployment = await scene.redeploy(tiny_app("bad"))
-        await scene.reaches(deployment, Phase.SWITCHING)
+        deployment = await app.redeploy(tiny_app("bad"))
+        await app.reaches(deployment, Phase.SWITCHING)
         yield deployment
     finally:
         await docker("unpause", proxy)
 
 
 @asynccontextmanager
-async def draining(scene: Scene) -> AsyncIterator[int]:
+async def draining(app: HoldableApp) -> AsyncIterator[int]:
     """It is live, and the release before has a request to finish."""
-    async with scene.visitor_who_stays():
-        yield await scene.replace("third")
+    async with app.visitor_who_stays():
+        yield await app.replace("third")
 
 
 async def is_draining(server: ServerProcess, app: int) -> bool:

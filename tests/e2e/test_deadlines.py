@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.crash.audit import is_whole, until_idle
+from tests.e2e.holdable_app import holdable_server
 from tests.e2e.phase_holds import HOLDS
-from tests.e2e.scene import scenes
 from tests.git_server import GitServer
 
 SECONDS = 4  # enough for each phase of a tiny app
@@ -25,13 +25,13 @@ CODES = {
 @pytest.mark.timeout(300)
 async def test_what_hangs_in_a_phase_fails_at_its_deadline(git: GitServer) -> None:
     deadlines = dict.fromkeys(CODES, SECONDS)
-    async with scenes(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * SECONDS}) as scene_factory:
-        scene = scene_factory.new()
-        await scene.go_live()
+    async with holdable_server(git, deadlines=deadlines, ingress={"confirm_seconds": 2 * SECONDS}) as server:
+        app = server.new_app()
+        await app.go_live()
         for phase, code in CODES.items():
-            async with HOLDS[phase](scene) as deployment:
-                failed = await scene.server.deployed(deployment, "failed", seconds=3 * SECONDS)
+            async with HOLDS[phase](app) as deployment:
+                failed = await app.server.deployed(deployment, "failed", seconds=3 * SECONDS)
                 assert (failed["failure"]["code"], failed["failure"]["phase"]) == (code, phase), failed
-            assert await scene.server.visit(scene.name) == (200, scene.serves)
-        await until_idle(scene.server)
-        await is_whole(scene.server)
+            assert await app.server.visit(app.name) == (200, app.serves)
+        await until_idle(app.server)
+        await is_whole(app.server)

@@ -12,23 +12,23 @@ import pytest
 
 from tests.crash.audit import rows_of
 from tests.git_server import GitServer
-from tests.relay import EngineDoor
+from tests.relay import EngineRelay
 from tests.server_process import ServerProcess, containers_of, running
 from tests.tiny import tiny_app
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[EngineDoor]:
-    with tempfile.TemporaryDirectory(prefix="stackyn-door-") as folder:
-        door = EngineDoor(Path(folder) / "engine.sock")
-        yield door
-        await door.close()
+async def relay() -> AsyncIterator[EngineRelay]:
+    with tempfile.TemporaryDirectory(prefix="stackyn-relay-") as folder:
+        relay = EngineRelay(Path(folder) / "engine.sock")
+        yield relay
+        await relay.close()
 
 
-async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, git: GitServer) -> None:
+async def test_a_deployment_waits_for_the_engine_and_says_so(relay: EngineRelay, git: GitServer) -> None:
     url, _ = await git.publish("patient", tiny_app("first"))
     retries = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
-    async with running(engine={"socket": str(door.path)}, retries=retries) as server:
+    async with running(engine={"socket": str(relay.path)}, retries=retries) as server:
         app, first = await server.create(url, "Patient")
         await _says_that_it_waits(server, first)
         ready = await server.api("GET", "/health/ready", expect=503)
@@ -36,11 +36,11 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, g
         (tried, *_) = [line for line in server.log_file.read_text().splitlines() if "tried_again" in line]
         assert "The engine: " in json.loads(tried)["notes"], "the log tells in the engine's own words"
 
-        await door.open()
+        await relay.open()
         await server.deployed(first)
         assert await server.visit("patient") == (200, "first")
 
-        await door.close()
+        await relay.close()
         await git.publish("patient", tiny_app("second"))
         again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
         await _says_that_it_waits(server, again["deployment"]["id"])
@@ -48,18 +48,18 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(door: EngineDoor, g
         view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
         assert view["status"] in ("pending", "building")
 
-        await door.open()
+        await relay.open()
         await server.deployed(again["deployment"]["id"])
         assert await server.visit("patient") == (200, "second")
         await _is_ready(server)
 
 
-async def test_jobs_wait_for_the_first_connection_to_the_engine(door: EngineDoor, git: GitServer) -> None:
+async def test_jobs_wait_for_the_first_connection_to_the_engine(relay: EngineRelay, git: GitServer) -> None:
     url, _ = await git.publish("early", tiny_app("here"))
-    await door.open()
-    engine = {"socket": str(door.path)}
+    await relay.open()
+    engine = {"socket": str(relay.path)}
     async with AsyncExitStack() as stack:
-        async with door.keeping("/version"):
+        async with relay.holding_back("/version"):
             server = await stack.enter_async_context(running(engine=engine, retries={"attempts": 1}))
             _, deployment = await server.create(url, "early")
 
@@ -71,11 +71,11 @@ async def test_jobs_wait_for_the_first_connection_to_the_engine(door: EngineDoor
         assert await server.visit("early") == (200, "here")
 
 
-async def test_sleep_job_is_retried_while_the_engine_is_away(door: EngineDoor, git: GitServer) -> None:
+async def test_sleep_job_is_retried_while_the_engine_is_away(relay: EngineRelay, git: GitServer) -> None:
     url, _ = await git.publish("tired", tiny_app("here"))
-    await door.open()
+    await relay.open()
     tables: dict[str, dict[str, object]] = {
-        "engine": {"socket": str(door.path)},
+        "engine": {"socket": str(relay.path)},
         "retries": {"factor": 1.0, "attempts": 2},
         "plans.pro": {"always_on": False},
         "apps": {"idle_minutes": 1 / 60},
@@ -83,7 +83,7 @@ async def test_sleep_job_is_retried_while_the_engine_is_away(door: EngineDoor, g
     }
     async with running(**tables) as server:
         app, deployment = await server.create(url, "tired")
-        async with door.keeping("/stop"):
+        async with relay.holding_back("/stop"):
             await server.deployed(deployment)
 
             async def is_on_its_way() -> bool:
@@ -91,13 +91,13 @@ async def test_sleep_job_is_retried_while_the_engine_is_away(door: EngineDoor, g
                     return bool(await rows.fetchval("SELECT count(*) FROM instance WHERE state = 'draining'"))
 
             await server.until(is_on_its_way, 30, "it is told to stop")
-            await door.close()
+            await relay.close()
 
             async def was_tried_often() -> bool:
                 return await _attempts(server, "sleep") > 3
 
             await server.until(was_tried_often, 20, "it is tried more often than what may be given up")
-            await door.open()
+            await relay.open()
 
         async def sleeps() -> bool:
             return not await containers_of(server, app) and not await _attempts(server, "sleep")

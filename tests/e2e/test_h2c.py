@@ -3,7 +3,6 @@ wakes and is rolled out in place."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,7 +13,7 @@ from tests.server_process import ServerProcess, containers_of, running
 from tests.tiny import Tree
 
 HOST = "greeter.localhost"
-DRAIN_SECONDS = 30
+DRAIN_SECONDS = 600  # a drain ends because no connection is left, or the test fails
 NO_MEMORY_LEFT = {"STACKYN_APPS__MEMORY_RESERVE_MB": str(2**30)}
 PATHS = ["/hello", "/hello", "/slow"]
 DOCKERFILE = 'FROM stackyn/node:22\nWORKDIR /srv\nCOPY server.js ./\nUSER app\nCMD ["node", "server.js"]\n'
@@ -78,13 +77,11 @@ async def test_no_call_fails_over_a_redeploy_and_the_drain_ends(
     assert await called(server) == b"hello you from 0"
     async with calling(server.ingress_port, HOST, PATHS) as (answers, failures):
         await server.deployed(await redeploy(server, git, app, 1))
-        began = time.monotonic()
 
         async def old_is_gone() -> bool:
             return len(await containers_of(server, app)) == 1
 
-        await server.until(old_is_gone, DRAIN_SECONDS, "the old instance is gone")
-        assert time.monotonic() - began < DRAIN_SECONDS / 2, "its connections ended by themselves"
+        await server.until(old_is_gone, 15, "its connections end by themselves, and the old instance is gone")
     assert failures == []
     assert set(answers) == {b"hello you from 0", b"hello you from 1"}
 

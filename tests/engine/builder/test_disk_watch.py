@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
@@ -22,14 +22,38 @@ from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_disk import DiskUsage
 from stackyn_server.engine.labels import Role
-from tests.engine.builder.test_builds import in_mid_step
+from tests.engine.building import in_mid_step
+from tests.patience import within
 
 LIMITS = DiskLimits(disk_mb=10, max_files=1000, free_disk_mb=1)
 MEBIBYTE = 1024 * 1024
-QUIET_SECONDS = 0.5
 
 
-async def test_build_is_paused_while_its_files_are_counted(tmp_path: Path) -> None:
+@pytest.fixture
+def next_count(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
+    """Return what waits for the end of a count that begins after the call."""
+    count = disk_watch.measure_folders
+    waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def counted(folders: Iterable[Path], enough: DiskUsage) -> DiskUsage:
+        waiting_before = list(waiting)
+        usage = count(folders, enough)
+        for loop, event in waiting_before:
+            loop.call_soon_threadsafe(event.set)
+        return usage
+
+    async def wait() -> None:
+        event = asyncio.Event()
+        waiting.append((asyncio.get_running_loop(), event))
+        await event.wait()
+
+    monkeypatch.setattr(disk_watch, "measure_folders", counted)
+    return wait
+
+
+async def test_build_is_paused_while_its_files_are_counted(
+    tmp_path: Path, next_count: Callable[[], Awaitable[None]]
+) -> None:
     happened = []
 
     @asynccontextmanager
@@ -38,7 +62,7 @@ async def test_build_is_paused_while_its_files_are_counted(tmp_path: Path) -> No
         yield
 
     async def fill() -> None:
-        await asyncio.sleep(QUIET_SECONDS)  # the first count, which pauses nothing, finds nothing
+        await next_count()  # the first one, which pauses nothing
         happened.append("filled")
         await asyncio.to_thread((tmp_path / "file").write_bytes, bytes(100 * MEBIBYTE))
         await asyncio.Event().wait()
@@ -50,18 +74,23 @@ async def test_build_is_paused_while_its_files_are_counted(tmp_path: Path) -> No
     assert happened[:2] == ["filled", "paused"]
 
 
-async def test_what_is_left_of_removed_caches_is_not_the_builds(tmp_path: Path) -> None:
+async def test_what_is_left_of_removed_caches_is_not_the_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, next_count: Callable[[], Awaitable[None]]
+) -> None:
     """Removing one can be broken off, and what is left of it was charged to every later build."""
+    monkeypatch.setattr(disk_watch, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(disk_watch, "LOOK_SECONDS", 0.01)
     leftover_usage = await asyncio.to_thread(_removals_broken_off, tmp_path)
 
-    async def write(mebibytes: int, seconds: float) -> None:
+    async def write(mebibytes: int, then: Callable[[], Awaitable[object]]) -> None:
         await asyncio.to_thread((tmp_path / "buildkit").write_bytes, bytes(mebibytes * MEBIBYTE))
-        await asyncio.sleep(seconds)
+        await then()
 
-    several_looks = 4 * disk_watch.LOOK_SECONDS
-    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8, several_looks), leftover_usage)
+    await run_within_limits(tmp_path, LIMITS, nullcontext, write(8, next_count), leftover_usage)
     with pytest.raises(DeploymentFailed):
-        await run_within_limits(tmp_path, LIMITS, nullcontext, write(12, 60), leftover_usage)
+        await run_within_limits(
+            tmp_path, LIMITS, nullcontext, write(12, asyncio.Event().wait), leftover_usage
+        )
 
 
 def _removals_broken_off(folder: Path) -> DiskUsage:
@@ -158,7 +187,7 @@ async def test_paused_build_can_be_cancelled(
     ):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            async with asyncio.timeout(2):
+            async with within(20):  # `tests/bench/engine` asserts the 2 seconds
                 await task
 
         assert await containers.list_of_role(engine, Role.BUILDER) == []

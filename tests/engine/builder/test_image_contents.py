@@ -6,7 +6,6 @@ import io
 import json
 import os
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from stackyn_server.engine.builder.built_layout import BuiltLayout
 from stackyn_server.engine.builder.image_contents import ImageContents, ImageLimits, read_contents
 from stackyn_server.engine.builder.image_refused import ImageRefused
 from tests.engine.builder.layouts import ARCHITECTURE, CONFIG, LAYER, MANIFEST, MadeLayout, layer, named
+from tests.patience import patient, processor_seconds
 
 LIMITS = ImageLimits(image_bytes=1_000_000, layer_members=100)
 OURS = {"io.stackyn.image.installation": "ours", "io.stackyn.image.app": "7"}
 FILES = layer({"app": b"print()"})
+MOST_LABELS = {str(number): "" for number in range(75_000)}  # as many as a document has room for
 
 
 @pytest.fixture
@@ -339,11 +340,8 @@ def test_members_of_an_honest_layer_are_counted(layout: MadeLayout, base: MadeLa
         read(layout, ImageLimits(1_000_000, 53))
 
 
-def test_the_largest_documents_are_read_in_no_time(layout: MadeLayout, base: MadeLayout) -> None:
-    labels = {str(number): "" for number in range(75_000)}
-    layout.image([FILES], {"Labels": labels})
+def test_the_largest_documents_are_read_in_linear_time(layout: MadeLayout, base: MadeLayout) -> None:
+    """The limit ends a reader of quadratic time; `tests/bench/engine` asserts the seconds."""
+    layout.image([FILES], {"Labels": MOST_LABELS})
 
-    began = time.process_time()
-    read(layout)
-
-    assert time.process_time() - began < 1
+    assert processor_seconds(lambda: read(layout)) < patient(10)

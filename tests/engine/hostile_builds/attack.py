@@ -15,7 +15,6 @@ from tests.engine.building import context
 from tests.engine.parts import tar
 
 Make = Callable[..., BuildRequest]
-RIGHT_REASON_SECONDS = 10  # after a limit is passed
 
 
 @dataclass(slots=True)
@@ -27,7 +26,7 @@ class Result:
     error: DeploymentFailed | None = None
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         """Everything that the tenant reads."""
         failure = str(self.error.failure) if self.error else ""
         return "\n".join([*self.lines, failure])

@@ -38,4 +38,4 @@ async def test_build_can_not_take_an_image_of_the_engine(
 
     assert result.error is not None and result.error.failure.code is FailureCode.BUILD_FAILED
     assert taken in result.error.message
-    assert secret not in result.told
+    assert secret not in result.output

@@ -2,7 +2,8 @@
 
 On the disk nothing in the kernel stops it: what it takes is measured, and by how much it passed its limit is printed.
 
-Each step also runs with a limit that it keeps, and succeeds: nothing else ended it.
+Each step also runs with a limit that it keeps, and succeeds: nothing else ended it. `tests/bench/engine` has the bombs
+that pass the limits of the defaults, and asserts how soon each bomb has ended.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.labels import Role
-from tests.engine.hostile_builds.attack import RIGHT_REASON_SECONDS, Make, Result, run
+from tests.engine.hostile_builds.attack import Make, Result, run
 
 MIB = 1024**2
 SAMPLE_SECONDS = 0.05
@@ -89,19 +90,8 @@ BOMBS = {
     "one large file": Bomb(one_file(200), "disk_mb", 100, 4000, DISK, "100 MiB"),
     "many files": Bomb(many_files(6000, 1), "max_files", 3000, 100_000, DISK, "3000 files"),
 }
-REAL_BOMBS = {
-    "20 GB in one file": Bomb(one_file(20_000), "disk_mb", 8192, 40_000, DISK, "8192 MiB"),
-    # A few less than a million, the number that a build may have: the open variant is to reach no limit.
-    "20 GB in a million files": Bomb(
-        many_files(990_000, 20_400), *("disk_mb", 8192, 40_000, DISK, "8192 MiB")
-    ),
-    "more than a million files": Bomb(
-        many_files(1_200_000, 0), *("max_files", 1_000_000, 3_000_000, DISK, "1000000 files")
-    ),
-}
 OF_REQUEST = ("memory_mb", "max_processes")
 FAST = ("memory", "one large file")
-ROOM_BYTES = 30 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +117,8 @@ class Arsenal:
             taken.passed_at = ended_at - taken.passed_at
         return result, taken
 
-    async def defuse(self, name: str, bomb: Bomb) -> None:
-        """Run the bomb sealed and open, and check both."""
+    async def defuse(self, name: str, bomb: Bomb) -> float:
+        """Run the bomb sealed and open, and check both. Return the seconds after which its limit ended it."""
         sealed, taken = await self.explode(bomb, bomb.sealed)
         assert await containers.list_of_role(self.engine, Role.BUILDER) == []
         opened, _ = await self.explode(bomb, bomb.opened)
@@ -143,8 +133,8 @@ class Arsenal:
 
         assert sealed.error is not None and sealed.error.failure.code is bomb.code, sealed.error
         assert bomb.words in sealed.error.message
-        assert (taken.passed_at or sealed.seconds) < RIGHT_REASON_SECONDS
         assert opened.error is None, opened.error
+        return taken.passed_at or sealed.seconds
 
 
 @asynccontextmanager
@@ -186,19 +176,6 @@ def arsenal(
 )
 async def test_build_ends_at_its_own_limit(arsenal: Arsenal, name: str) -> None:
     await arsenal.defuse(name, BOMBS[name])
-
-
-@pytest.mark.full
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", REAL_BOMBS)
-async def test_real_bomb_ends_at_the_limit_of_the_defaults(arsenal: Arsenal, name: str) -> None:
-    free = shutil.disk_usage(arsenal.engine.facts.root).free
-    assert free > ROOM_BYTES, f"the open variant needs {ROOM_BYTES} bytes of the disk, and {free} are free"
-
-    # The tests' own limit of the disk is low, and would be reached first.
-    builds = arsenal.settings.builds.model_copy(update={"disk_mb": config.BuildsSettings().disk_mb})
-    settings = arsenal.settings.model_copy(update={"builds": builds})
-    await replace(arsenal, settings=settings).defuse(name, REAL_BOMBS[name])
 
 
 @pytest.mark.full

@@ -27,7 +27,7 @@ ALL_RIGHTS = "security.insecure"
 
 
 def processes_at_the_end(looked: Result) -> str:
-    return looked.told.partition("looking\n")[2]
+    return looked.output.partition("looking\n")[2]
 
 
 async def test_step_sees_and_ends_nothing_but_itself(
@@ -41,10 +41,12 @@ async def test_step_sees_and_ends_nothing_but_itself(
     privileged = await run(builder, build_request(), PRIVILEGED.format(base=base_image))
 
     assert looked.error is None and "looked" in looked.lines
-    assert DAEMON_OPTION not in looked.told and "BUILDKIT" not in looked.told and secret not in looked.told
+    assert (
+        DAEMON_OPTION not in looked.output and "BUILDKIT" not in looked.output and secret not in looked.output
+    )
     assert "sleep 311" not in processes_at_the_end(looked), "it outlived its step"
     assert "second" in killed.lines, "the daemon lives, and so does the build"
-    assert privileged.error is not None and "BUILDKIT_" not in privileged.told
+    assert privileged.error is not None and "BUILDKIT_" not in privileged.output
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ async def test_open_steps_see_and_end_the_builder(
     killing.cancel()
     (killed,) = await asyncio.gather(killing, return_exceptions=True)
 
-    assert DAEMON_OPTION in looked.told
-    assert "BUILDKIT_" in privileged.told
+    assert DAEMON_OPTION in looked.output
+    assert "BUILDKIT_" in privileged.output
     assert "sleep 311" in processes_at_the_end(looked)
     assert not (isinstance(killed, Result) and "second" in killed.lines)

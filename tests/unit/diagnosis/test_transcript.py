@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -16,9 +15,10 @@ from stackyn_server.diagnosis.transcript import (
     Transcript,
     transcript_of,
 )
+from tests.patience import patient, processor_seconds
 
 LONG = 4 * LONGEST_LINE  # characters: a pattern of quadratic time needs some 100 ms for them
-MOST_SECONDS = 0.004
+LINEAR_SECONDS = 0.02  # `tests/bench/diagnosis` asserts 4 ms
 
 
 def test_an_endless_log_is_bounded_and_keeps_its_early_trouble() -> None:
@@ -82,20 +82,19 @@ HOSTILE = ["x", " ", "a.b.c: ", "/a.go:1:1", "127.0.0.", "A_B_", "('", "refused 
            "listen bind ", "requires php x "]  # fmt: skip
 
 
+PATTERNS = [
+    pattern for kind in KINDS for pattern in (*kind.patterns, *([re.compile(kind.also)] if kind.also else []))
+]
+
+
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_no_pattern_needs_more_than_linear_time(piece: str) -> None:
     """Lines are cut before they are read; this holds the patterns to their own part."""
+    for pattern in PATTERNS:
+        assert search_seconds(pattern, piece) < patient(LINEAR_SECONDS), pattern.pattern
+
+
+def search_seconds(pattern: re.Pattern[str], piece: str) -> float:
+    """The shortest of three searches: what else uses the processor disturbs this one too."""
     text = (piece * LONG)[:LONG]
-    for kind in KINDS:
-        for pattern in (*kind.patterns, *([re.compile(kind.also)] if kind.also else [])):
-            assert _is_fast(pattern, text), f"{kind.name}: {pattern.pattern}"
-
-
-def _is_fast(pattern: re.Pattern[str], text: str) -> bool:
-    """Try some times: others use the processor too."""
-    for _ in range(20):
-        began = time.perf_counter()
-        pattern.search(text)
-        if time.perf_counter() - began < MOST_SECONDS:
-            return True
-    return False
+    return min(processor_seconds(lambda: pattern.search(text)) for _ in range(3))

@@ -12,6 +12,6 @@ SECONDS = 900
 @pytest.mark.full
 @pytest.mark.timeout(SECONDS + 60)
 def test_every_app_is_back_on_its_host_after_an_engine_restart(capsys: pytest.CaptureFixture[str]) -> None:
-    output = in_namespaces("tests.e2e.engine_restart", seconds=SECONDS)
+    output = in_namespaces("tests.bench.reconcile.engine_restart", seconds=SECONDS)
     with capsys.disabled():
         print(f"\n{output}")

@@ -19,7 +19,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.source.clones import clone_of
 from tests.engine.parts import processes_with
 from tests.git_server import GitServer, Program
-from tests.relay import EngineDoor
+from tests.relay import EngineRelay
 from tests.server_process import ServerProcess, docker, running
 from tests.tiny import Tree, tiny_app
 
@@ -58,27 +58,27 @@ class SlowGit:
 
 
 @dataclass
-class Scene:
-    """An app that serves `serves`, on a server with one place for builds. `mark` is on the command line of what its
-    newest deployment runs outside of its container."""
+class HoldableApp:
+    """An app that answers `serves`, on a `HoldableServer`. `mark` is on the command line of what its newest deployment
+    runs outside of its container."""
 
     server: ServerProcess
     git: GitServer
-    door: EngineDoor
+    relay: EngineRelay
     slow_git: SlowGit
     name: str
-    app: int = 0
+    id: int = 0
     serves: str = "first"
     mark: str = "nothing runs yet"
 
     async def go_live(self) -> None:
         url, _ = await self.git.publish(self.name, lingering(self.serves))
-        self.app, deployment = await self.server.create(url, self.name)
+        self.id, deployment = await self.server.create(url, self.name)
         await self.server.deployed(deployment)
 
     async def redeploy(self, tree: Tree) -> int:
         await self.git.publish(self.name, tree)
-        asked = await self.server.api("POST", f"/api/v1/apps/{self.app}/redeploy", expect=201)
+        asked = await self.server.api("POST", f"/api/v1/apps/{self.id}/redeploy", expect=201)
         return int(asked["deployment"]["id"])
 
     async def replace(self, greeting: str) -> int:
@@ -127,7 +127,7 @@ class Scene:
 
     async def _has_visitor(self) -> None:
         mine = ("--filter", f"label=io.stackyn.installation={self.server.installation}")
-        containers = (await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={self.app}")).split()
+        containers = (await docker("ps", "-q", *mine, "--filter", f"label=io.stackyn.app={self.id}")).split()
 
         async def waits() -> bool:
             return any([str(LINGER_SECONDS) in await docker("top", container) for container in containers])
@@ -136,32 +136,32 @@ class Scene:
 
 
 @dataclass
-class Scenes:
+class HoldableServer:
     """A server on which each phase can be held, with one place for builds."""
 
     server: ServerProcess
     git: GitServer
-    door: EngineDoor
+    relay: EngineRelay
     slow_git: SlowGit
 
-    def new(self) -> Scene:
+    def new_app(self) -> HoldableApp:
         name = f"held-{next(_numbers)}"
-        return Scene(self.server, self.git, self.door, self.slow_git, name)
+        return HoldableApp(self.server, self.git, self.relay, self.slow_git, name)
 
 
 @asynccontextmanager
-async def scenes(git: GitServer, **tables: Mapping[str, object]) -> AsyncIterator[Scenes]:
+async def holdable_server(git: GitServer, **tables: Mapping[str, object]) -> AsyncIterator[HoldableServer]:
     with (
         tempfile.TemporaryDirectory(prefix="stackyn-holds-") as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
-        door, slow_git = EngineDoor(Path(folder) / "engine.sock"), SlowGit(Path(folder) / "bin")
+        relay, slow_git = EngineRelay(Path(folder) / "engine.sock"), SlowGit(Path(folder) / "bin")
         patch.setenv("PATH", str(slow_git.folder), prepend=os.pathsep)  # the server's, which is started now
-        await door.open()
+        await relay.open()
         try:
             async with running(
-                engine={"socket": str(door.path)}, builds={"concurrency": 1}, **tables
+                engine={"socket": str(relay.path)}, builds={"concurrency": 1}, **tables
             ) as server:
-                yield Scenes(server, git, door, slow_git)
+                yield HoldableServer(server, git, relay, slow_git)
         finally:
-            await door.close()
+            await relay.close()

@@ -1,6 +1,6 @@
 """An engine that ends in three ways, under a server and apps that visitors use.
 
-    python -m tests.e2e.engine_restart        with an engine of its own; test_engine_restart.py gives it its namespaces
+    python -m tests.bench.reconcile.engine_restart    with an engine of its own, in namespaces of test_engine_restart.py
 
 Prints what it measured.
 """
@@ -8,9 +8,7 @@ Prints what it measured.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,14 +17,14 @@ from pathlib import Path
 
 from tests.e2e.test_watch import events_of
 from tests.git_server import GitServer
-from tests.own_engine import OwnEngine
-from tests.server_process import ServerProcess, running
+from tests.own_engine import OwnEngine, own_installation
+from tests.server_process import ServerProcess
 from tests.tiny import SERVE, tiny_app
 
 APPS = ("red", "green", "blue")
 BACK_SECONDS = 120
-TRUTH_SECONDS = 5
-PATIENT = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
+TRUTH_SECONDS = 5  # in which the API has to say which apps run
+RETRIES = {"first_seconds": 0.5, "factor": 1.0, "attempts": 100}
 
 
 @dataclass
@@ -84,7 +82,7 @@ async def scenario(engine: OwnEngine, server: ServerProcess, git: GitServer) -> 
                 starting = await starts(server, git)
                 await engine.stop()
                 await server.until(visitors.miss_some, 20, "apps ended with the engine")
-                await until_told(server, f"{how}: down")
+                await until_api_agrees(server, f"{how}: down")
             elif how == "killed":
                 await engine.kill()
             else:
@@ -99,7 +97,7 @@ async def scenario(engine: OwnEngine, server: ServerProcess, git: GitServer) -> 
             if starting is not None:
                 await server.deployed(starting)
                 print("a release that started when the engine was asked to stop is live")
-            await until_told(server, f"{how}: back")
+            await until_api_agrees(server, f"{how}: back")
         assert visitors.wrong == [], "an app was answered by another one"
     for number in ids:
         assert await events_of(server, number, "app.crashed") == [], "the end of the engine is no crash"
@@ -117,21 +115,23 @@ async def starts(server: ServerProcess, git: GitServer) -> int:
     return deployment
 
 
-async def until_told(server: ServerProcess, what: str) -> None:
-    """The API has to say what is so within seconds. An engine on its way out ends most apps, but none of those that it
-    was made to start meanwhile; they run on behind a proxy that is away."""
+async def until_api_agrees(server: ServerProcess, what: str) -> None:
+    """Wait until the API says which apps run. An engine on its way out ends most apps, but none of those that it was
+    made to start meanwhile; they run on behind a proxy that is away."""
     began = time.monotonic()
 
-    async def is_told() -> bool:
+    async def agrees() -> bool:
         present = apps_present()
         return await statuses(server) == {app: "running" if app in present else "failed" for app in APPS}
 
     try:
-        await server.until(is_told, TRUTH_SECONDS, f"the API says who runs, {what}")
+        await server.until(agrees, 30, f"the API says who runs, {what}")
     except AssertionError as error:
         error.add_note(f"It says {await statuses(server)}, and there are processes of {apps_present()}.")
         raise
-    print(f"{what}: the API said so after {time.monotonic() - began:.1f} s")
+    seconds = time.monotonic() - began
+    print(f"{what}: the API said so after {seconds:.1f} s")
+    assert seconds < TRUTH_SECONDS, what
 
 
 def apps_present() -> set[str]:
@@ -144,18 +144,8 @@ def apps_present() -> set[str]:
 
 
 async def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="stackyn-engine-") as folder:
-        engine = OwnEngine(Path(folder) / "engine")
-        os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
-        try:
-            await engine.start()
-            async with (
-                GitServer(Path(folder) / "git") as git,
-                running(engine={"socket": str(engine.socket)}, retries=PATIENT) as server,
-            ):
-                await scenario(engine, server, git)
-        finally:
-            await engine.remove()
+    async with own_installation(retries=RETRIES) as (engine, git, server):
+        await scenario(engine, server, git)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,15 @@
+from tests.engine.conftest import base_image, base_images, build_request, build_settings, builder, engine
+from tests.engine.hostile_builds.test_fetches import hostile, target
+from tests.engine.hostile_builds.test_limits import arsenal
+
+__all__ = [
+    "arsenal",
+    "base_image",
+    "base_images",
+    "build_request",
+    "build_settings",
+    "builder",
+    "engine",
+    "hostile",
+    "target",
+]

@@ -1,0 +1,3 @@
+from tests.integration.source.conftest import clone
+
+__all__ = ["clone"]
