@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackyn_server.buildplan.formats.structured_files import json_with_comments, yaml
+from stackyn_server.buildplan.formats.structured_files import json_with_comments, texts, yaml
 from stackyn_server.buildplan.project import Project, undetected
+from stackyn_server.buildplan.runtimes.node.scripts import LONGEST_SCRIPT
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
 from stackyn_server.buildplan.versions.version_files import TOOL_FILES, version_in_file, version_in_tool_files
 
@@ -42,23 +43,28 @@ class Manifest:
         return any(name in self.dependencies or name in self.development for name in names)
 
     def version_of(self, name: str) -> str:
-        """Return the version of a dependency as the file has it, or an empty text."""
+        """Return the version of a dependency as the file has it; empty without that dependency."""
         return self.dependencies.get(name) or self.development.get(name) or ""
 
     @property
+    def versions(self) -> tuple[str, ...]:
+        """The requested versions of all dependencies."""
+        return (*self.dependencies.values(), *self.development.values())
+
+    @property
     def has_local_packages(self) -> bool:
-        versions = (*self.dependencies.values(), *self.development.values())
         return any(
-            version.startswith(("file:", "link:", "workspace:", "portal:", "./")) for version in versions
+            text.startswith(("file:", "link:", "workspace:", "portal:", "./")) for text in self.versions
         )
 
     @property
     def uses_git(self) -> bool:
-        versions = (*self.dependencies.values(), *self.development.values())
-        return any(
-            version.startswith(("git", "github:", "bitbucket:")) or _is_short_hand(version)
-            for version in versions
-        )
+        schemes = ("git", "github:", "bitbucket:")
+        return any(text.startswith(schemes) or _is_on_github(text) for text in self.versions)
+
+    @property
+    def words_of_scripts(self) -> set[str]:
+        return {word for script in self.scripts.values() for word in script[:LONGEST_SCRIPT].split()}
 
     def managed_by(self, tool: str) -> str | None:
         """Return the version in `"packageManager": "<tool>@<version>+<hash>"`, empty for none that can be read."""
@@ -66,9 +72,8 @@ class Manifest:
         version = rest.partition("+")[0]
         if name != tool:
             return None
-        return (
-            version if version.replace(".", "").replace("-", "").isalnum() and version[:1].isdigit() else ""
-        )
+        is_readable = version[:1].isdigit() and version.replace(".", "").replace("-", "").isalnum()
+        return version if is_readable else ""
 
 
 def read_manifest(project: Project, folder: str = "") -> Manifest | None:
@@ -81,14 +86,16 @@ def read_manifest(project: Project, folder: str = "") -> Manifest | None:
     if path.endswith(MANIFEST):
         try:
             data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ValueError("it is not an object")
         except (ValueError, RecursionError) as error:
-            raise _unreadable(path, str(error)) from error
-        if not isinstance(data, dict):
-            raise _unreadable(path, "it is not an object")
+            evidence = f"{path}: {error}"
+            raise undetected(
+                f"{path} is not valid JSON.", "Correct it, then push again.", evidence
+            ) from error
     else:
         data = dict(yaml(project, path) if path.endswith(".yaml") else json_with_comments(project, path))
-    engines = {**_engines(data.get("devEngines")), **_texts(data.get("engines"))}
-    pnpm = data.get("pnpm")
+    pnpm, workspaces = data.get("pnpm"), data.get("workspaces")
     return Manifest(
         file=path.rpartition("/")[2],
         name=_text(data.get("name")),
@@ -98,9 +105,9 @@ def read_manifest(project: Project, folder: str = "") -> Manifest | None:
         development=_texts(data.get("devDependencies")),
         entries=tuple(entry for key in ("main", "module") if (entry := _text(data.get(key)))),
         package_manager=_text(data.get("packageManager")),
-        engines=engines,
+        engines={**_engines(data.get("devEngines")), **_texts(data.get("engines"))},
         pinned=_texts(data.get("volta")),
-        workspaces=tuple(_workspaces(data.get("workspaces"))),
+        workspaces=texts(workspaces.get("packages") if isinstance(workspaces, dict) else workspaces),
         has_own_build_list=isinstance(pnpm, dict) and "onlyBuiltDependencies" in pnpm,
     )
 
@@ -148,13 +155,8 @@ def _engines(engines: Any) -> dict[str, str]:
     return versions
 
 
-def _workspaces(workspaces: Any) -> list[str]:
-    packages = workspaces.get("packages") if isinstance(workspaces, dict) else workspaces
-    return [pattern for pattern in packages if isinstance(pattern, str)] if isinstance(packages, list) else []
-
-
-def _is_short_hand(version: str) -> bool:
-    """True for a repository on GitHub, as in `owner/name#tag`."""
+def _is_on_github(version: str) -> bool:
+    """True for a repository in the short form `owner/name#tag`."""
     owner, slash, name = version.partition("/")
     return (
         bool(slash and owner and name) and ":" not in owner and not version.startswith((".", "@", "/", "~"))
@@ -169,7 +171,3 @@ def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
     return {name: text for name, text in value.items() if isinstance(name, str) and isinstance(text, str)}
-
-
-def _unreadable(path: str, reason: str) -> Exception:
-    return undetected(f"{path} is not valid JSON.", "Correct it, then push again.", f"{path}: {reason}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from itertools import zip_longest
+from collections.abc import Mapping
 
 _MOST_STEPS = 12
-_LONGEST_SCRIPT = 4_000
+LONGEST_SCRIPT = 4_000
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*")
-_RUNNERS = frozenset(("npx", "bunx", "pnpx", "exec"))
+# Words in front of the program that a command runs.
+_PREFIXES = frozenset(("cross-env", "cross-env-shell", "env", "exec", "--", "npx", "bunx", "pnpx"))
+_DOTENV = frozenset(("dotenv", "dotenvx", "env-cmd", "dotenv-run-script"))
+_RUNNERS = (("pnpm", "exec"), ("yarn", "exec"), ("bun", "exec"), ("bun", "--bun"), ("bun", "x"))
 _MANAGERS = frozenset(("npm", "yarn", "pnpm", "bun"))
 _TOOLS = frozenset(("yarn", "pnpm", "bun", "bunx", "pnpx"))
 # Development servers: a `start` script that only runs one of these does not make an app.
@@ -48,23 +50,23 @@ def is_development(command: str) -> bool:
     words = command.split()
     if not words:
         return False
-    program = words[0].rpartition("/")[2] if not words[0].startswith("@") else words[0]
+    program = words[0] if words[0].startswith("@") else words[0].rpartition("/")[2]
     rest = [word for word in words[1:] if not word.startswith("-") or word in ("--serve", "--watch")]
     if program in _FILE_SERVERS or (program in _BUILD_OR_SERVE and rest[:1] != ["build"]):
         return True
-    return any((program, *rest[:1]) == development_command for development_command in _DEVELOPMENT)
+    return (program, *rest[:1]) in _DEVELOPMENT
 
 
 def tools_in(*commands: str) -> frozenset[str]:
     """Return the package managers, and bun, that commands call by name."""
-    words = (word for command in commands for word in re.split(r"[\s;&|()]+", command[:_LONGEST_SCRIPT]))
+    words = (word for command in commands for word in re.split(r"[\s;&|()]+", command[:LONGEST_SCRIPT]))
     return frozenset({"bunx": "bun", "pnpx": "pnpm"}.get(word, word) for word in words if word in _TOOLS)
 
 
 def option_value(command: str, *names: str) -> str | None:
     """Return the value of an option such as `--outDir build` or `--outDir=build`."""
-    words = command[:_LONGEST_SCRIPT].split()
-    for word, following in zip_longest(words, words[1:], fillvalue=""):
+    words = command[:LONGEST_SCRIPT].split()
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, equals, value = word.partition("=")
         if name in names and (value if equals else following):
             return (value if equals else following).strip("'\"")
@@ -73,34 +75,20 @@ def option_value(command: str, *names: str) -> str | None:
 
 def _bare_words(command: str) -> list[str]:
     """Return the words of the last command of a line, from its program on."""
-    last = re.split(r"&&|;|\|\|", command[:_LONGEST_SCRIPT])[-1]
-    return list(_without_front(last.split()))
-
-
-def _without_front(words: list[str]) -> Iterator[str]:
+    words = re.split(r"&&|;|\|\|", command[:LONGEST_SCRIPT])[-1].split()
     position = 0
     while position < len(words):
-        word = words[position]
-        if _ASSIGNMENT.fullmatch(word) or word in (
-            "cross-env",
-            "cross-env-shell",
-            "env",
-            "exec",
-            "--",
-            *_RUNNERS,
-        ):
+        if _ASSIGNMENT.fullmatch(words[position]) or words[position] in _PREFIXES:
             position += 1
-        elif word in ("dotenv", "dotenvx", "env-cmd", "dotenv-run-script"):
+        elif words[position] in _DOTENV:
             position += 1
             while position < len(words) and words[position].startswith("-"):
                 position += 2 if words[position] in ("-e", "-f", "--file") else 1
-        elif (word in ("pnpm", "yarn", "bun") and words[position + 1 : position + 2] == ["exec"]) or (
-            word in ("bun",) and words[position + 1 : position + 2] in (["--bun"], ["x"])
-        ):
+        elif tuple(words[position : position + 2]) in _RUNNERS:
             position += 2
         else:
             break
-    yield from words[position:]
+    return words[position:]
 
 
 def _script_named(words: list[str]) -> str | None:
@@ -112,4 +100,4 @@ def _script_named(words: list[str]) -> str | None:
         rest = rest[1:]
     elif words[0] == "npm" and rest[:1] != ["start"]:
         return None
-    return rest[0] if len(rest) >= 1 else None
+    return rest[0] if rest else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from stackyn_server.buildplan.generated.instructions import SystemPackages
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.node.manifest import Manifest
-from stackyn_server.buildplan.runtimes.node.packages import LOCKS
+from stackyn_server.buildplan.runtimes.node.packages import TEXT_LOCKS
 
 _COMPILER = ("build-essential", "python3")
 # Packages in C or C++ that don't have compiled files for every version of Node.
@@ -38,26 +38,21 @@ _DOWNLOADS = {
 def system_packages(project: Project, names: Iterable[str], *, uses_git: bool) -> SystemPackages:
     """Return the Debian packages that the packages of these names and of the lock file need."""
     dependencies = set(names)
-    lock = next((text for locks in LOCKS.values() if (text := _first_text(project, locks))), "")
-    compiled = sorted(
-        name for name in {*_COMPILED, *_LIBRARIES} if name in dependencies or _is_locked(lock, name)
-    )
-    build = [
-        *(_COMPILER if compiled else ()),
-        *(("git", "ca-certificates") if uses_git or "git+" in lock else ()),
-    ]
+    lock = next((text for path in TEXT_LOCKS if (text := project.text(path))), "")
+    all_compiled = sorted({*_COMPILED, *_LIBRARIES})
+    compiled = [name for name in all_compiled if name in dependencies or _is_locked(lock, name)]
+    build = [*_COMPILER] if compiled else []
+    build += ["git", "ca-certificates"] if uses_git or "git+" in lock else []
     run: list[str] = []
-    causes = [*compiled]
     for name in compiled:
         headers, libraries = _LIBRARIES.get(name, ((), ()))
-        build.extend(headers)
-        run.extend(libraries)
-    for name, libraries in _RUN_ONLY.items():
-        if name in dependencies:
-            causes.append(name)
-            run.extend(libraries)
-            build.extend(libraries)
-    return SystemPackages.of(build, run, causes, bool(compiled))
+        build += headers
+        run += libraries
+    run_only = [name for name in _RUN_ONLY if name in dependencies]
+    for name in run_only:
+        build += _RUN_ONLY[name]
+        run += _RUN_ONLY[name]
+    return SystemPackages.of(build, run, [*compiled, *run_only], bool(compiled))
 
 
 def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:
@@ -71,14 +66,7 @@ def downloads_left_out(manifests: Iterable[Manifest]) -> dict[str, str]:
     }
 
 
-def _first_text(project: Project, paths: Iterable[str]) -> str | None:
-    path = project.first(path for path in paths if not path.endswith(".lockb"))
-    return project.text(path) if path else None
-
-
 def _is_locked(lock: str, name: str) -> bool:
     """True when a lock file of any tool has a package of that name."""
-    return name in lock and any(
-        mark in lock
-        for mark in (f'node_modules/{name}"', f"/{name}@", f'"{name}@', f"\n{name}@", f"  {name}@")
-    )
+    marks = (f'node_modules/{name}"', f"/{name}@", f'"{name}@', f"\n{name}@", f"  {name}@")
+    return name in lock and any(mark in lock for mark in marks)
