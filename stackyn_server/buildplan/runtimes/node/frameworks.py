@@ -18,7 +18,7 @@ from stackyn_server.buildplan.runtimes.node.product import (
     value,
 )
 from stackyn_server.buildplan.runtimes.node.scripts import effective_command, option_value
-from stackyn_server.buildplan.runtimes.node.site_tools import by_bundler, by_table, documents, eleventy, vite
+from stackyn_server.buildplan.runtimes.node.site_tools import by_table, documents, eleventy, vite, webpack
 from stackyn_server.buildplan.runtimes.node.workspace import Package
 
 # The adapter that SvelteKit's configuration imports, of those that are installed.
@@ -36,7 +36,8 @@ def product_of(package: Package, execute: str) -> Product | None:
     Raises `DeploymentFailed` for a framework that is set to build for another host.
     """
     app = NodeApp(package, execute, effective_command(build_script(package) or "", package.manifest.scripts))
-    return next((product for make in _FRAMEWORKS if (product := make(app)) is not None), None)
+    rules = (rule for rule, packages in _FRAMEWORKS if not packages or app.uses(*packages))
+    return next((product for rule in rules if (product := rule(app)) is not None), None)
 
 
 def _next(app: NodeApp) -> Product | None:
@@ -60,9 +61,7 @@ def _next(app: NodeApp) -> Product | None:
     return FrameworkServer("next", f"{app.execute} next start --hostname 0.0.0.0 --port $PORT")
 
 
-def _nuxt(app: NodeApp) -> Product | None:
-    if not app.uses("nuxt", "nuxt3", "nuxt-nightly"):
-        return None
+def _nuxt(app: NodeApp) -> Product:
     if re.match(r"[~^]?2", app.package.manifest.version_of("nuxt")):
         if "generate" in app.build.split():
             return StaticSite("nuxt", ("dist",))
@@ -77,11 +76,13 @@ def _nuxt(app: NodeApp) -> Product | None:
     return FrameworkServer("nuxt", "node .output/server/index.mjs", programs=("nuxt", "nuxi"))
 
 
-def _tanstack(app: NodeApp) -> Product | None:
-    if app.uses("@solidjs/start", "vinxi", "nitro", "nitropack") and not app.uses("vite-plugin-ssr"):
-        return FrameworkServer("nitro", "node .output/server/index.mjs", programs=("vinxi",))
-    if not app.uses("@tanstack/react-start", "@tanstack/solid-start", "@tanstack/start"):
+def _nitro(app: NodeApp) -> Product | None:
+    if app.uses("vite-plugin-ssr"):
         return None
+    return FrameworkServer("nitro", "node .output/server/index.mjs", programs=("vinxi",))
+
+
+def _tanstack(app: NodeApp) -> Product:
     # Since its release candidate the build has no server of its own: srvx is what its documentation serves it with.
     command = (
         "if [ -f .output/server/index.mjs ]; then exec node .output/server/index.mjs; "
@@ -90,9 +91,7 @@ def _tanstack(app: NodeApp) -> Product | None:
     return FrameworkServer("TanStack Start", command, adds=("srvx",))
 
 
-def _svelte_kit(app: NodeApp) -> Product | None:
-    if not app.uses("@sveltejs/kit"):
-        return None
+def _svelte_kit(app: NodeApp) -> Product:
     config = "\n".join(map(app.config, ("svelte.config", "vite.config")))  # the second since Kit 2.63
     adapter_name = next((match[1] for line in lines(config) if (match := _ADAPTER.search(line))), None)
 
@@ -112,14 +111,12 @@ def _svelte_kit(app: NodeApp) -> Product | None:
     return FrameworkServer("SvelteKit", "node build", build_settings=("GCP_BUILDPACKS=true",))
 
 
-def _astro(app: NodeApp) -> Product | None:
-    if not app.uses("astro"):
-        return None
+def _astro(app: NodeApp) -> Product:
     config = app.config("astro.config")
     folder = value(config, "outDir") or "dist"
     if app.uses("@astrojs/node"):
         return FrameworkServer("astro", f"node {folder}/server/entry.mjs")
-    if foreign := _foreign(app, "@astrojs/"):
+    if foreign := next((name for host in _FOREIGN if app.uses(name := f"@astrojs/{host}")), None):
         if value(config, "output") in ("server", "hybrid"):
             raise _for_another_host(foreign, "@astrojs/node in astro.config.mjs")
         return StaticSite("astro", (folder, f"{folder}/client", "dist"))
@@ -127,8 +124,6 @@ def _astro(app: NodeApp) -> Product | None:
 
 
 def _react_router(app: NodeApp) -> Product | None:
-    if not app.uses("@react-router/dev"):
-        return None
     config = app.config("react-router.config")
     if is_false(config, "ssr"):
         folder = value(config, "buildDirectory") or "build"
@@ -139,8 +134,6 @@ def _react_router(app: NodeApp) -> Product | None:
 
 
 def _remix(app: NodeApp) -> Product | None:
-    if not app.uses("@remix-run/dev"):
-        return None
     config = app.config("vite.config")
     if is_false(config, "ssr"):
         return StaticSite("Remix", ("build/client",), True, ("remix-serve", "serve"))
@@ -150,37 +143,28 @@ def _remix(app: NodeApp) -> Product | None:
     return FrameworkServer("Remix", f"{app.execute} remix-serve ./{server_file}")
 
 
-def _nest(app: NodeApp) -> Product | None:
-    if not app.uses("@nestjs/core"):
-        return None
-    name = "start:prod"
-    if name in app.package.manifest.scripts:
-        return FrameworkServer("Nest", app.package.manifest.scripts[name], programs=("nest",))
-    return FrameworkServer("Nest", "node dist/main", programs=("nest",))
+def _nest(app: NodeApp) -> Product:
+    command = app.package.manifest.scripts.get("start:prod", "node dist/main")
+    return FrameworkServer("Nest", command, programs=("nest",))
 
 
 def _adonis(app: NodeApp) -> Product | None:
     """Adonis builds the whole app into a folder, in which the app's own `start` script has to run."""
-    match = re.fullmatch(
-        r"node (?:\./)?((?:bin/)?server)(?:\.js)?", app.package.manifest.scripts.get("start", "")
-    )
-    if match is None or not app.uses("@adonisjs/core") or not app.package.has(f"{match[1]}.ts"):
+    start = app.package.manifest.scripts.get("start", "")
+    match = re.fullmatch(r"node (?:\./)?((?:bin/)?server)(?:\.js)?", start)
+    if match is None or not app.package.has(f"{match[1]}.ts"):
         return None
     return FrameworkServer("AdonisJS", f"node build/{match[1]}.js", programs=("node",))
 
 
-def _analog(app: NodeApp) -> Product | None:
-    if not app.uses("@analogjs/platform"):
-        return None
+def _analog(app: NodeApp) -> Product:
     config = app.config("vite.config")
     if is_false(config, "ssr") or any(re.search(r"\bstatic ?: ?true\b", line) for line in lines(config)):
         return StaticSite("Analog", ("dist/analog/public",), True, ("ng", "vite"))
     return FrameworkServer("Analog", "node dist/analog/server/index.mjs", programs=("ng", "vite"))
 
 
-def _angular(app: NodeApp) -> Product | None:
-    if not app.uses("@angular/cli", "@angular/build", "@angular-devkit/build-angular"):
-        return None
+def _angular(app: NodeApp) -> Product:
     scripts = app.package.manifest.scripts
     if ssr_script := next((name for name in scripts if name.startswith("serve:ssr")), None):
         return FrameworkServer("Angular", scripts[ssr_script], programs=("ng",))
@@ -203,7 +187,7 @@ def _angular_folders(app: NodeApp) -> Iterator[str]:
 
 def _qwik(app: NodeApp) -> Product | None:
     """Qwik City's adapter makes the pages; without an adapter the build makes only parts of pages."""
-    if not app.uses("@builder.io/qwik-city", "@qwik.dev/router") or not app.build.startswith("qwik "):
+    if not app.build.startswith("qwik "):
         return None
     scripts = app.package.manifest.scripts
     if "build.server" in scripts and scripts.get("serve", "").startswith("node "):
@@ -220,15 +204,28 @@ def _qwik(app: NodeApp) -> Product | None:
     )
 
 
-# Frameworks before the bundlers that they are made with.
-_FRAMEWORKS: tuple[Callable[[NodeApp], Product | None], ...] = (
-    _next, _nuxt, _tanstack, _svelte_kit, _astro, _react_router, _remix, _nest, _adonis, _analog, _angular, _qwik,
-    documents, eleventy, by_table, vite, by_bundler,
-)  # fmt: skip
-
-
-def _foreign(app: NodeApp, prefix: str) -> str | None:
-    return next((f"{prefix}{host}" for host in _FOREIGN if app.uses(f"{prefix}{host}")), None)
+# Each rule with the packages of which it needs one; without packages, the rule itself looks for its tool.
+# Frameworks come before the bundlers that they are made with.
+_FRAMEWORKS: tuple[tuple[Callable[[NodeApp], Product | None], tuple[str, ...]], ...] = (
+    (_next, ()),
+    (_nuxt, ("nuxt", "nuxt3", "nuxt-nightly")),
+    (_nitro, ("@solidjs/start", "vinxi", "nitro", "nitropack")),
+    (_tanstack, ("@tanstack/react-start", "@tanstack/solid-start", "@tanstack/start")),
+    (_svelte_kit, ("@sveltejs/kit",)),
+    (_astro, ("astro",)),
+    (_react_router, ("@react-router/dev",)),
+    (_remix, ("@remix-run/dev",)),
+    (_nest, ("@nestjs/core",)),
+    (_adonis, ("@adonisjs/core",)),
+    (_analog, ("@analogjs/platform",)),
+    (_angular, ("@angular/cli", "@angular/build", "@angular-devkit/build-angular")),
+    (_qwik, ("@builder.io/qwik-city", "@qwik.dev/router")),
+    (documents, ()),
+    (eleventy, ("@11ty/eleventy",)),
+    (by_table, ()),
+    (vite, ()),
+    (webpack, ("webpack",)),
+)
 
 
 def _for_another_host(adapter: str, instead: str) -> Exception:

@@ -21,23 +21,16 @@ def documents(app: NodeApp) -> Product | None:
     for tool in ("vitepress", "vuepress"):
         if app.uses(tool):
             build = app.build or usual_build(app.package, StaticSite(tool, ())) or ""
-            words = build.split()
-            folder = next((word for word in words[2:] if not word.startswith("-")), ".")
+            source = next((word for word in build.split()[2:] if not word.startswith("-")), ".")
             configured = option_value(build, "--outDir", "-d", "--dest")
-            return StaticSite(
-                tool,
-                (configured or normpath(f"{folder}/.{tool}/dist"), f".{tool}/dist", f"docs/.{tool}/dist"),
-            )
+            folder = configured or normpath(f"{source}/.{tool}/dist")
+            return StaticSite(tool, (folder, f".{tool}/dist", f"docs/.{tool}/dist"))
     return None
 
 
-def eleventy(app: NodeApp) -> Product | None:
-    if not app.uses("@11ty/eleventy"):
-        return None
-    config = app.config(".eleventy", "eleventy.config")
-    return StaticSite(
-        "eleventy", (option_value(app.build, "--output") or value(config, "output") or "_site", "_site")
-    )
+def eleventy(app: NodeApp) -> Product:
+    configured = value(app.config(".eleventy", "eleventy.config"), "output")
+    return StaticSite("eleventy", (option_value(app.build, "--output") or configured or "_site", "_site"))
 
 
 def vite(app: NodeApp) -> Product | None:
@@ -84,20 +77,15 @@ _TOOLS = (
     _SiteTool("@slidev/cli", "dist", True, ("--out", "-o")),
     _SiteTool("storybook", "storybook-static", False, ("--output-dir", "-o")),
 )
-# Bundlers of whatever is left.
-_BUNDLERS = (_SiteTool("webpack", "dist", True, ("--output-path", "-o")),)
+
+
+def webpack(app: NodeApp) -> Product | None:
+    folder = option_value(app.build, "--output-path", "-o") or "dist"
+    return StaticSite("webpack", (folder, "dist"), True) if app.build else None
 
 
 def by_table(app: NodeApp) -> Product | None:
-    return _of(app, _TOOLS)
-
-
-def by_bundler(app: NodeApp) -> Product | None:
-    return _of(app, _BUNDLERS) if app.build else None
-
-
-def _of(app: NodeApp, tools: tuple[_SiteTool, ...]) -> Product | None:
-    for tool in tools:
+    for tool in _TOOLS:
         if app.uses(tool.package):
             configured_folder = value(app.config(tool.config), tool.key) if tool.config else None
             folder = option_value(app.build, *tool.options) or configured_folder or tool.folder
