@@ -7,17 +7,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from stackyn_server.buildplan.generated.instructions import (
-    BUILD_STAGE,
-    COPY_ALL,
-    HEADER,
-    PACKAGES_FIRST,
-    SystemPackages,
-    copy_from_build,
-    debian_packages,
-    dockerfile_text,
-    run,
-)
+from stackyn_server.buildplan.generated import instructions
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, debian_packages, run
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFESTS
 from stackyn_server.buildplan.runtimes.node.packages import (
     CACHE,
@@ -60,16 +51,17 @@ _NOT_PAGES = (
 @dataclass(frozen=True, slots=True)
 class NodeImageSpec:
     """The input of the Dockerfile. `start`: None for a site of plain files. `bare`: an image without any tools, "" if
-    there is none. `install_folder`: the folder of the installed packages, "" if the context holds only that folder.
+    there is none. `called`: packages of tools that scripts call by name. `install_folder`: the folder of the installed
+    packages, "" if the context holds only that folder.
     """
 
     workspace: Workspace
     choice: ImageChoice
     installation: NodeInstall
-    system: SystemPackages
+    system: instructions.SystemPackages
     product: Product | None
     start: NodeStart | None
-    tools: tuple[str, ...]
+    called: tuple[str, ...]
     is_local: bool
     bare: str = ""
     install_folder: str = ""
@@ -79,8 +71,17 @@ class NodeImageSpec:
         return self.workspace.app
 
     @property
-    def folder(self) -> str:
-        return f"/app/{self.app.folder}" if self.app.folder else "/app"
+    def server(self) -> FrameworkServer | None:
+        """The framework whose own server the start command runs; None if something else is started."""
+        product, start = self.product, self.start
+        if isinstance(product, FrameworkServer) and start is not None and start.command == product.command:
+            return product
+        return None
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The packages to install globally."""
+        return (*self.installation.tools, *self.called, *(self.server.adds if self.server else ()))
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -95,7 +96,6 @@ class NodeImageSpec:
     def needs_only_bun(self) -> bool:
         """True when bun starts the app and the app has no packages: most packages' programs need Node."""
         manifest = self.app.manifest
-        words = {word for script in manifest.scripts.values() for word in script[:4000].split()}
         return (
             bool(self.bare)
             and self.start is not None
@@ -103,23 +103,18 @@ class NodeImageSpec:
             and self.tools == self.installation.tools
             and not (manifest.dependencies or manifest.development or manifest.workspaces)
             and not (self.workspace.is_shared or self.system.build or self.system.run)
-            and words.isdisjoint(_NODE_PROGRAMS)
+            and manifest.words_of_scripts.isdisjoint(_NODE_PROGRAMS)
         )
 
     @property
     def usual_build(self) -> str | None:
         """The framework's own build command, if the framework's product is served and no script builds it."""
-        product, start = self.product, self.start
-        is_served = start is None or (
-            isinstance(product, FrameworkServer) and start.command == product.command
-        )
-        return usual_build(self.app, product) if is_served else None
+        return usual_build(self.app, self.product) if self.start is None or self.server else None
 
     @property
     def uses_prisma(self) -> bool:
-        return self.app.manifest.uses("prisma", "@prisma/client") and (
-            self.app.first("prisma/schema.prisma", "schema.prisma", "prisma.config.ts") is not None
-        )
+        schema = self.app.first("prisma/schema.prisma", "schema.prisma", "prisma.config.ts")
+        return schema is not None and self.app.manifest.uses("prisma", "@prisma/client")
 
     @property
     def is_lean(self) -> bool:
@@ -134,48 +129,48 @@ class NodeImageSpec:
 def app_dockerfile(spec: NodeImageSpec) -> str:
     """Return the Dockerfile of an app that runs."""
     assert spec.start is not None
-    project, installation = spec.app.project, spec.installation
+    port, installation = spec.app.project.port, spec.installation
     needs_build = bool(_build_steps(spec))
     command = installation.lean if spec.is_lean and not needs_build else installation.install
-    prune = spec.is_lean and needs_build and installation.prune and not spec.workspace.is_shared
-    image = spec.choice.image.name
-    lines = [HEADER]
+    prunes = spec.is_lean and needs_build and installation.prune != "" and not spec.workspace.is_shared
+    steps = [*_installing(spec, command), *_building(spec, prunes)]
+    lines = [instructions.HEADER]
     if spec.is_compiled_apart:
-        build = (spec.choice.build_image or spec.choice.image).name
-        lines += [f"FROM {build} AS {BUILD_STAGE}", *_compilers(spec), *_installing(spec, command)]
-        lines += [*_building(spec, bool(prune)), "", "# Without compilers and headers.", f"FROM {image}"]
-        lines += debian_packages(spec.system.run)
-        lines += ["WORKDIR /app", *_tools(spec), "USER app", copy_from_build("/app")]
+        lines += [*_build_stage(spec, instructions.BUILD_STAGE), *steps]
+        lines += ["", "# Without compilers and headers.", f"FROM {spec.choice.image.name}"]
+        lines += [*debian_packages(spec.system.run), "WORKDIR /app", *_tools(spec)]
+        lines += ["USER app", instructions.copy_from_build("/app")]
     else:
-        lines += [*(_bun_alone(spec) if spec.needs_only_bun else (f"FROM {image}",))]
-        lines += [
-            *debian_packages(spec.system.run),
-            *_installing(spec, command),
-            *_building(spec, bool(prune)),
-        ]
+        lines += _bun_alone(spec) if spec.needs_only_bun else [f"FROM {spec.choice.image.name}"]
+        lines += [*debian_packages(spec.system.run), *steps]
     lines += ["", *_run_settings(spec)]
-    lines += [f"ENV PORT={project.port}", f"EXPOSE {project.port}", as_cmd(spec.start.command)]
-    return dockerfile_text(lines)
+    lines += [f"ENV PORT={port}", f"EXPOSE {port}", as_cmd(spec.start.command)]
+    return instructions.dockerfile_text(lines)
 
 
 def site_build_dockerfile(spec: NodeImageSpec) -> str:
     """Return the Dockerfile of a site that is built once and served as files."""
-    lines = [HEADER, *build_stage_lines(spec, BUILD_STAGE), _gather(spec), ""]
+    stage = instructions.BUILD_STAGE
+    lines = [instructions.HEADER, *build_stage_lines(spec, stage), _gather(spec), ""]
     is_single_page = isinstance(spec.product, StaticSite) and spec.product.is_single_page
-    pages = f"COPY --from={BUILD_STAGE} {_GATHERED}/ /srv/site/"
-    return dockerfile_text(lines) + site_dockerfile(spec.app.project, pages, single_page=is_single_page)
+    pages = f"COPY --from={stage} {_GATHERED}/ /srv/site/"
+    site = site_dockerfile(spec.app.project, pages, single_page=is_single_page)
+    return instructions.dockerfile_text(lines) + site
 
 
 def build_stage_lines(spec: NodeImageSpec, name: str) -> list[str]:
     """Return the stage that installs all packages and builds."""
-    choice = spec.choice
-    image = (choice.build_image or choice.image) if spec.is_compiled_apart else choice.image
     return [
-        f"FROM {image.name} AS {name}",
-        *_compilers(spec),
+        *_build_stage(spec, name),
         *_installing(spec, spec.installation.install),
-        *_building(spec, False),
+        *_building(spec, prunes=False),
     ]
+
+
+def _build_stage(spec: NodeImageSpec, name: str) -> list[str]:
+    """Return the beginning of the stage that builds: the image and its compilers."""
+    build_image = spec.choice.build_image if spec.is_compiled_apart else None
+    return [f"FROM {(build_image or spec.choice.image).name} AS {name}", *_compilers(spec)]
 
 
 def _bun_alone(spec: NodeImageSpec) -> Iterator[str]:
@@ -211,7 +206,8 @@ def _installing(spec: NodeImageSpec, command: str) -> Iterator[str]:
     if spec.install_folder:
         yield from _installing_in_place(spec, command)
     elif files:
-        yield from (PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(files)} ./", run(command), "", COPY_ALL)
+        yield from (instructions.PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(files)} ./")
+        yield from (run(command), "", COPY_ALL)
     else:
         yield from (COPY_ALL, run(command))
 
@@ -221,7 +217,7 @@ def _installing_in_place(spec: NodeImageSpec, command: str) -> Iterator[str]:
     install_folder, files = spec.install_folder, spec.installation.files
     if files:
         names = " ".join(f"{install_folder}/{name}" for name in files)
-        yield from (PACKAGES_FIRST, f"COPY --chown=app:app {names} {install_folder}/")
+        yield from (instructions.PACKAGES_FIRST, f"COPY --chown=app:app {names} {install_folder}/")
     else:
         yield COPY_ALL
     # COPY has already made the folder for the user, so WORKDIR does not make it for root.
@@ -256,14 +252,8 @@ def _build_steps(spec: NodeImageSpec) -> list[str]:
         steps.append(f"{enter}{front}{installation.execute} {spec.usual_build}")
     if name is not None:
         steps.append(f"{enter}{front}{installation.run} {name}")
-    product, start = spec.product, spec.start
-    if (
-        (own or name or spec.usual_build)
-        and isinstance(product, FrameworkServer)
-        and start
-        and start.command == product.command
-    ):
-        steps += [f"{enter}{command}" for command in product.after_build]
+    if spec.server and (own or name or spec.usual_build):
+        steps += [f"{enter}{command}" for command in spec.server.after_build]
     return steps
 
 
@@ -274,10 +264,9 @@ def _gather(spec: NodeImageSpec) -> str:
     options = spec.app.project.options
     if options.is_set_by_owner("publish_directory"):
         folder = shlex.quote(options.publish_directory or "")
-        failure = shlex.quote(
-            f"The build left no folder {options.publish_directory}, which is to be published."
-        )
-        return run(f"{enter}[ -d {folder} ] || {{ echo {failure} >&2; exit 1; }}; mv {folder} {_GATHERED}")
+        failure = f"The build left no folder {options.publish_directory}, which is to be published."
+        fail = f"{{ echo {shlex.quote(failure)} >&2; exit 1; }}"
+        return run(f"{enter}[ -d {folder} ] || {fail}; mv {folder} {_GATHERED}")
     folders = tuple(dict.fromkeys((*map(shlex.quote, output_folders), *_USUAL_FOLDERS)))
     move = f'[ ! -f "$folder/{INDEX}" ] || {{ mv "$folder" {_GATHERED}; exit; }}'
     look = f"for folder in {' '.join(folders)}; do {move}; done"
@@ -290,14 +279,14 @@ def _gather(spec: NodeImageSpec) -> str:
 
 def _files_of_build(app: Package) -> Iterable[str]:
     """Return the files that the project's scripts name: they build pages and are not served."""
-    words = {word for script in app.manifest.scripts.values() for word in script[:4000].split()}
+    words = app.manifest.words_of_scripts
     return sorted(word for word in words if _WORD.fullmatch(word) and ".." not in word and app.has(word))
 
 
 def _run_settings(spec: NodeImageSpec) -> Iterator[str]:
     manifest, start = spec.app.manifest, spec.start
     if spec.app.folder:
-        yield f"WORKDIR {spec.folder}"
+        yield f"WORKDIR /app/{spec.app.folder}"
     yield "ENV NODE_ENV=production HOST=0.0.0.0"
     if start is None or not start.is_plain:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stackyn_server.buildplan.runtimes.node.scripts import effective_command, option_value
 from stackyn_server.buildplan.runtimes.node.workspace import Package
@@ -57,7 +57,7 @@ class NodeApp:
 
     package: Package
     execute: str
-    build: str = field(default="")
+    build: str = ""
 
     def uses(self, *names: str) -> bool:
         return self.package.manifest.uses(*names)
@@ -76,17 +76,21 @@ def usual_build(package: Package, product: Product | None) -> str | None:
     """Return the tool's build command for a project without a build script; None if a script or nothing builds."""
     if product is None or build_script(package) is not None:
         return None
-    if product.tool == "vite" and not package.has(
-        f"{vite_root(NodeApp(package, ''))}/index.html".removeprefix("./")
-    ):
-        return None  # Vite is mostly there for the tests
+    if product.tool == "vite":
+        page = f"{vite_root(NodeApp(package, ''))}/index.html".removeprefix("./")
+        if not package.has(page):
+            return None  # Vite is mostly there for the tests
     tool_command = _BUILDS.get(product.tool)
-    scripts = package.manifest.scripts
-    commands = (effective_command(name, scripts) for name in scripts)  # such as `docs:build`
-    same_tool = (
-        command for command in commands if tool_command and f"{command} ".startswith(f"{tool_command} ")
+    scripts = package.manifest.scripts if tool_command else ()
+    commands = (effective_command(name, package.manifest.scripts) for name in scripts)  # such as `docs:build`
+    return next(
+        (command for command in commands if f"{command} ".startswith(f"{tool_command} ")), tool_command
     )
-    return next(same_tool, tool_command)
+
+
+def is_built(package: Package, product: Product | None) -> bool:
+    """True when a script or the tool's own command builds."""
+    return (build_script(package) or usual_build(package, product)) is not None
 
 
 def vite_root(app: NodeApp) -> str:

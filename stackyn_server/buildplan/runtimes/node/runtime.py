@@ -20,8 +20,8 @@ from stackyn_server.buildplan.runtimes.node.elsewhere import (
 from stackyn_server.buildplan.runtimes.node.frameworks import product_of
 from stackyn_server.buildplan.runtimes.node.manifest import MANIFEST, MANIFESTS, VERSION_FILES, node_version
 from stackyn_server.buildplan.runtimes.node.packages import (
-    LOCKS,
     SETTINGS,
+    TEXT_LOCKS,
     NodeInstall,
     plan_installation,
     tool_package,
@@ -31,7 +31,7 @@ from stackyn_server.buildplan.runtimes.node.product import (
     Product,
     StaticSite,
     build_script,
-    usual_build,
+    is_built,
 )
 from stackyn_server.buildplan.runtimes.node.script import NEEDS, plan_script
 from stackyn_server.buildplan.runtimes.node.scripts import effective_command
@@ -51,18 +51,9 @@ _PYTHON_MANIFESTS = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.py"
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if files.isdisjoint(MANIFESTS):
         return NEEDS
-    locks = (lock for names in LOCKS.values() for lock in names if lock != "bun.lockb")
     configs = (path for path in files if "/" not in path and path.startswith(_CONFIGS) and ".config." in path)
-    return (
-        *MANIFESTS,
-        PROCFILE,
-        *VERSION_FILES,
-        *SETTINGS,
-        *locks,
-        *configs,
-        *WRANGLER_FILES,
-        "angular.json",
-    )
+    settings = (PROCFILE, *VERSION_FILES, *SETTINGS, *TEXT_LOCKS, *configs, *WRANGLER_FILES, "angular.json")
+    return (*MANIFESTS, *settings)
 
 
 def _plan(project: Project) -> BuildPlan | None:
@@ -99,10 +90,11 @@ def _plan(project: Project) -> BuildPlan | None:
 def _with_publish_directory(project: Project, product: Product | None) -> Product | None:
     """Return the product with the publish directory of the owner's or another host's settings. Another host's
     directory for a framework's server (`.next`) does not make a site."""
-    folder = project.options.publish_directory
-    if not folder or (
-        isinstance(product, FrameworkServer) and not project.options.is_set_by_owner("publish_directory")
-    ):
+    folder, is_set_by_owner = (
+        project.options.publish_directory,
+        project.options.is_set_by_owner("publish_directory"),
+    )
+    if not folder or (isinstance(product, FrameworkServer) and not is_set_by_owner):
         return product
     if isinstance(product, StaticSite):
         return replace(product, folders=(folder,))
@@ -119,10 +111,7 @@ def is_app(project: Project) -> bool:
         product = product_of(workspace.app, installation.execute)
     except DeploymentFailed:
         return False
-    is_site = (
-        product is not None
-        and (build_script(workspace.app) or usual_build(workspace.app, product)) is not None
-    )
+    is_site = product is not None and is_built(workspace.app, product)
     return is_site or own_start(workspace.app, installation, product) is not None
 
 
@@ -149,7 +138,7 @@ def _installation(workspace: Workspace) -> NodeInstall:
 
 def _is_site(app: Package, product: Product | None) -> bool:
     """True when the build makes pages: with a site tool, or from pages in the repository."""
-    if not (build_script(app) or usual_build(app, product) or app.project.options.build_command):
+    if not is_built(app, product) and not app.project.options.build_command:
         return False
     if product is None and _builds_members(app):
         return False  # the pages are built in the members' folders
@@ -176,11 +165,8 @@ def _apps(root: Package, installation: NodeInstall) -> list[Package]:
     """Return the members that can be deployed by themselves; a member that others depend on is only a part of them."""
     packages = members(root)
     parts = {name for package in packages for name in package.manifest.dependencies}
-    return [
-        package
-        for package in packages
-        if package.manifest.name not in parts and _is_whole(package, installation)
-    ]
+    outermost = (package for package in packages if package.manifest.name not in parts)
+    return [package for package in outermost if _is_whole(package, installation)]
 
 
 def _builds_members(root: Package) -> bool:
@@ -220,10 +206,6 @@ def _image_spec(
     names = {*app.manifest.dependencies, *app.manifest.development, *root.manifest.dependencies}
     own = {tool.rpartition("@")[0] for tool in installation.tools}
     called = sorted(tools_needed(app.manifest, project) - own)
-    is_served = (
-        isinstance(product, FrameworkServer) and start is not None and start.command == product.command
-    )
-    adds = product.adds if isinstance(product, FrameworkServer) and is_served else ()
     return NodeImageSpec(
         workspace=workspace,
         choice=toolchains.choose("node", requested),
@@ -231,11 +213,7 @@ def _image_spec(
         system=system_packages(root.project, names, uses_git=app.manifest.uses_git or root.manifest.uses_git),
         product=product,
         start=start,
-        tools=(
-            *installation.tools,
-            *(tool_package(root.project, root.manifest, tool) for tool in called),
-            *adds,
-        ),
+        called=tuple(tool_package(root.project, root.manifest, tool) for tool in called),
         is_local=toolchains.source == "local",
         bare=toolchains.choose("base").image.name if "base" in toolchains.tools else "",
     )

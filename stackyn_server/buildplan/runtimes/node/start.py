@@ -15,7 +15,7 @@ from stackyn_server.buildplan.runtimes.node.product import (
     Product,
     StaticSite,
     build_script,
-    usual_build,
+    is_built,
 )
 from stackyn_server.buildplan.runtimes.node.scripts import effective_command, is_development, tools_in
 from stackyn_server.buildplan.runtimes.node.workspace import Package
@@ -51,24 +51,19 @@ class NodeStart:
 def find_start(package: Package, installation: NodeInstall, product: Product | None) -> NodeStart | None:
     """Return how the app is started; None for a site, and for a project that does not say how."""
     if configured := configured_command(package.project):
-        return NodeStart(configured[0], configured[1])
+        return NodeStart(*configured)
     return own_start(package, installation, product)
 
 
 def own_start(package: Package, installation: NodeInstall, product: Product | None) -> NodeStart | None:
     """Return how package.json and the files beside it start the app."""
-    manifest = package.manifest
     if start := _of_scripts(package, installation, product):
         return start
     if isinstance(product, FrameworkServer):
-        return NodeStart(
-            product.command, f"{product.tool} serves it.", is_plain=product.command.startswith("node ")
-        )
-    is_site = (
-        isinstance(product, StaticSite)
-        and (build_script(package) or usual_build(package, product)) is not None
-    )
-    if is_site and not manifest.uses(*_SERVERS):
+        is_plain = product.command.startswith("node ")
+        return NodeStart(product.command, f"{product.tool} serves it.", is_plain)
+    is_site = isinstance(product, StaticSite) and is_built(package, product)
+    if is_site and not package.manifest.uses(*_SERVERS):
         return None
     return _of_main_file(package, installation)
 
@@ -118,30 +113,23 @@ def _script(name: str, scripts: Mapping[str, str], installation: NodeInstall) ->
 
 def _of_main_file(package: Package, installation: NodeInstall) -> NodeStart | None:
     entries = [entry.removeprefix("./") for entry in package.manifest.entries]
-    by_bun = installation.tool == "bun"
     entry_files = [f"{entry}{rest}" for entry in entries for rest in ("", ".js", "/index.js")]
     suffixes = (*_SCRIPT_SUFFIXES, *_TYPED_SUFFIXES)
     usual_files = (f"{name}{suffix}" for name in _MAIN_NAMES for suffix in suffixes)
-    main_file = package.first(
-        *entry_files, *(name for name in usual_files if not _is_of_another(package, name))
-    )
+    own_files = (name for name in usual_files if not _is_of_another(package, name))
+    main_file = package.first(*entry_files, *own_files)
     if main_file is None or _is_of_page(package, main_file):
         return None
-    if (
-        build_script(package)
-        and not package.first(*entry_files)
-        and (built_file := _built_by_script(package, entries))
-    ):
-        return NodeStart(
-            f"node {shlex.quote(built_file)}",
-            f"There is no `start` script; `{built_file}`, which the build makes, is run.",
-            True,
-        )
-    runner, is_plain = "bun" if by_bun else "node", True
-    if main_file.endswith(_TYPED_SUFFIXES) and not by_bun and package.manifest.uses("tsx"):
-        runner, is_plain = f"{installation.execute} tsx", False
+    has_no_entry = build_script(package) and not package.first(*entry_files)
+    if has_no_entry and (built_file := _built_by_script(package, entries)):
+        reason = f"There is no `start` script; `{built_file}`, which the build makes, is run."
+        return NodeStart(f"node {shlex.quote(built_file)}", reason, is_plain=True)
     reason = f"There is no `start` script; `{main_file}` is run."
-    return NodeStart(f"{runner} {shlex.quote(main_file)}", reason, is_plain=is_plain)
+    if installation.tool == "bun":
+        return NodeStart(f"bun {shlex.quote(main_file)}", reason, is_plain=True)
+    if main_file.endswith(_TYPED_SUFFIXES) and package.manifest.uses("tsx"):
+        return NodeStart(f"{installation.execute} tsx {shlex.quote(main_file)}", reason)
+    return NodeStart(f"node {shlex.quote(main_file)}", reason, is_plain=True)
 
 
 def _is_of_another(package: Package, script: str) -> bool:
@@ -157,8 +145,7 @@ def _is_of_page(package: Package, script: str) -> bool:
 
 def _built_by_script(package: Package, entries: list[str]) -> str | None:
     """Return the main file that the repository lacks because the build makes it, such as `dist/index.js`."""
-    folders = {
-        path.removeprefix(f"{package.folder}/").split("/")[0] for path in package.project.files if "/" in path
-    }
+    paths = (path for path in package.project.files if "/" in path)
+    folders = {path.removeprefix(f"{package.folder}/").split("/")[0] for path in paths}
     built_entries = (entry for entry in entries if "/" in entry and entry.endswith(_SCRIPT_SUFFIXES))
     return next((entry for entry in built_entries if entry.split("/")[0] not in folders), None)
