@@ -6,17 +6,8 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackyn_server.buildplan.generated.instructions import (
-    BUILD_STAGE,
-    COPY_ALL,
-    HEADER,
-    PACKAGES_FIRST,
-    SystemPackages,
-    copy_from_build,
-    debian_packages,
-    dockerfile_text,
-    run,
-)
+from stackyn_server.buildplan.generated import instructions
+from stackyn_server.buildplan.generated.instructions import COPY_ALL, debian_packages, run
 from stackyn_server.buildplan.project import Project
 from stackyn_server.buildplan.runtimes.python.install import VENV, PythonInstall
 from stackyn_server.buildplan.runtimes.python.start import PythonStart
@@ -41,7 +32,7 @@ class PythonImageSpec:
     choice: ImageChoice
     installation: PythonInstall | None
     start: PythonStart
-    system: SystemPackages
+    system: instructions.SystemPackages
     collect: str | None
 
     @property
@@ -53,23 +44,26 @@ class PythonImageSpec:
 
 def python_dockerfile(spec: PythonImageSpec) -> str:
     """Return the Dockerfile: one stage, or two where something has to be compiled."""
-    lines = [HEADER]
-    image = spec.choice.image.name
-    build_image = spec.choice.build_image
-    if build_image is None and not spec.system.build:
-        lines += [f"FROM {image}", *debian_packages(spec.system.run), *_installing(spec), *_files(spec)]
-        return dockerfile_text([*lines, *_starting(spec)])
-    needed = [] if build_image and set(spec.system.build) <= _IN_BUILD_IMAGE else list(spec.system.build)
-    lines += [f"FROM {build_image.name if build_image else image} AS {BUILD_STAGE}", *debian_packages(needed)]
-    lines += _installing(spec)
-    has_all_files = spec.installation is None or not spec.installation.files
-    if has_all_files or (spec.installation and spec.installation.project):
-        lines += _files(spec)
-        copied = [copy_from_build("/app")]
+    system, installation = spec.system, spec.installation
+    image, build_image = spec.choice.image, spec.choice.build_image
+    libraries = [f"FROM {image.name}", *debian_packages(system.run)]
+    if build_image is None and not system.build:
+        lines = [*libraries, *_installing(spec), *_files(spec)]
     else:
-        copied = [copy_from_build(VENV), COPY_ALL]
-    lines += ["", "# Without compilers and headers.", f"FROM {image}", *debian_packages(spec.system.run)]
-    return dockerfile_text([*lines, "WORKDIR /app", _SETTINGS, "USER app", *copied, *_starting(spec)])
+        needed = () if build_image and set(system.build) <= _IN_BUILD_IMAGE else system.build
+        lines = [
+            f"FROM {(build_image or image).name} AS {instructions.BUILD_STAGE}",
+            *debian_packages(needed),
+        ]
+        lines += _installing(spec)
+        if installation and installation.files and not installation.project:
+            copied = [instructions.copy_from_build(VENV), COPY_ALL]
+        else:
+            lines += _files(spec)
+            copied = [instructions.copy_from_build("/app")]
+        lines += ["", "# Without compilers and headers.", *libraries]
+        lines += ["WORKDIR /app", _SETTINGS, "USER app", *copied]
+    return instructions.dockerfile_text([instructions.HEADER, *lines, *_starting(spec)])
 
 
 def _installing(spec: PythonImageSpec) -> Iterable[str]:
@@ -91,14 +85,13 @@ def _installing(spec: PythonImageSpec) -> Iterable[str]:
     yield f"ENV PIP_PYTHON={VENV}/bin/python"
     if spec.lacks_setuptools:
         yield "RUN pip install --no-cache-dir 'setuptools<81'"
-    added_steps = [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
     if installation and installation.files:
-        yield from ("", PACKAGES_FIRST, f"COPY --chown=app:app {' '.join(installation.files)} ./")
-        yield from (run(installation.command), *added_steps)
+        files = " ".join(installation.files)
+        yield from ("", instructions.PACKAGES_FIRST, f"COPY --chown=app:app {files} ./")
     else:
         yield from ("", COPY_ALL)
-        yield from [run(installation.command)] if installation else []
-        yield from added_steps
+    yield from [run(installation.command)] if installation else []
+    yield from [run(f"pip install --no-cache-dir {' '.join(start.adds)}")] if start.adds else []
 
 
 def _files(spec: PythonImageSpec) -> Iterable[str]:

@@ -41,7 +41,7 @@ class InstallTool:
 class LockFile:
     """A lock file and its tool. `resolve` installs without the lock; `project` also installs the project itself."""
 
-    lock: str
+    name: str
     tool: InstallTool
     install: str
     project: str
@@ -80,7 +80,7 @@ _POETRY = InstallTool("poetry", ("poetry>=1.8,<3", "poetry-plugin-export"))
 _PDM = InstallTool("pdm", ("pdm>=2.10,<3", "hishel<2"), ("PDM_CHECK_UPDATE=0",))
 _PIPENV = InstallTool("pipenv", ("pipenv>=2024",), ("PIPENV_NOSPIN=1",))
 _EXPORTED = "/tmp/requirements.txt"
-_LOCKERS = (
+_LOCK_FILES = (
     LockFile(
         "uv.lock",
         _UV,
@@ -99,7 +99,7 @@ _LOCKERS = (
     LockFile("pylock.toml", _UV, "uv pip sync pylock.toml", "uv pip install --no-deps ."),
     LockFile(PIPFILE_LOCK, _PIPENV, "pipenv sync", "pip install --no-deps .", "pipenv lock && pipenv sync"),
 )
-_BY_LOCK = {locker.lock: locker for locker in _LOCKERS}
+_LOCK_FILES_BY_NAME = {lock_file.name: lock_file for lock_file in _LOCK_FILES}
 _NEWEST = "there is no lock file, so the newest versions that fit are taken"
 
 
@@ -109,10 +109,10 @@ def plan_installation(project: Project, manifests: Manifests) -> PythonInstall |
     installation = _installation(project, manifests)
     if installation is None or installation.tool is None:
         return installation
-    return replace(installation, tool=_asked_tool(project, installation.tool))
+    return replace(installation, tool=_requested_tool(project, installation.tool))
 
 
-def _asked_tool(project: Project, tool: InstallTool) -> InstallTool:
+def _requested_tool(project: Project, tool: InstallTool) -> InstallTool:
     requested = version_in_tool_files(project.text, tool.name, Dialect.PYTHON)
     version = requested.requirement.text if requested else ""
     if not re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}", version):
@@ -125,20 +125,22 @@ def _installation(project: Project, manifests: Manifests) -> PythonInstall | Non
     """Choose by a lock file, then a requirements file, then Pipfile, pyproject.toml and setup.py."""
     if command := project.options.install_command:
         return PythonInstall("The install command of the app installs the packages.", command, is_bare=True)
-    for locker in _LOCKERS:
-        if project.has(locker.lock) and _belongs(project, locker):
-            return _locked(project, manifests, locker)
-    if manifests.requirements:
-        return _of_requirements(manifests.requirements, manifests)
+    for lock_file in _LOCK_FILES:
+        stands_alone = lock_file.name in (PIPFILE_LOCK, "pylock.toml")
+        if project.has(lock_file.name) and (stands_alone or project.has(PYPROJECT)):
+            return _locked(project, manifests, lock_file)
+    if path := manifests.requirements:
+        files = () if manifests.reads_files or "/" in path else (path,)
+        return PythonInstall(f"`{path}` names the packages.", f"{_PIP} -r {path}", files, is_bare=True)
     if project.has(PIPFILE):
-        return _unlocked(_BY_LOCK[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
+        return _unlocked(_LOCK_FILES_BY_NAME[PIPFILE_LOCK], PIPFILE, (PIPFILE,))
     if member := find_member(project, manifests):
         return _of_member(member)
     is_dynamic = "dependencies" in texts(manifests.table("project").get("dynamic"))
     if manifests.table("tool", "poetry", "dependencies") and (is_dynamic or not manifests.table("project")):
         return _of_poetry(project, manifests)
     if manifests.table("project") and (manifests.table("tool", "uv", "sources") or _is_workspace(manifests)):
-        return _unlocked(_BY_LOCK["uv.lock"], PYPROJECT, ())
+        return _unlocked(_LOCK_FILES_BY_NAME["uv.lock"], PYPROJECT, ())
     if installation := _of_project(project, manifests):
         return installation
     if conda := project.first(CONDA):
@@ -150,27 +152,21 @@ def _installation(project: Project, manifests: Manifests) -> PythonInstall | Non
     return None
 
 
-def _belongs(project: Project, locker: LockFile) -> bool:
-    return locker.lock in (PIPFILE_LOCK, "pylock.toml") or project.has(PYPROJECT)
-
-
-def _locked(project: Project, manifests: Manifests, locker: LockFile) -> PythonInstall:
-    tool = locker.tool
-    reason = f"`{locker.lock}` pins the packages; {tool.name} installs them."
-    if locker.lock == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
+def _locked(project: Project, manifests: Manifests, lock_file: LockFile) -> PythonInstall:
+    tool = lock_file.tool
+    reason = f"`{lock_file.name}` pins the packages; {tool.name} installs them."
+    if lock_file.name == "uv.lock" and (_is_workspace(manifests) or _names_paths(manifests)):
         # uv installs members and packages in folders as packages, so their files must be there.
-        return PythonInstall(reason, locker.project, tool=tool)
-    first = PIPFILE if locker.lock == PIPFILE_LOCK else PYPROJECT
-    files = tuple(name for name in (first, locker.lock) if project.has(name))
-    if _names_paths(manifests):
-        files = ()
+        return PythonInstall(reason, lock_file.project, tool=tool)
+    first = PIPFILE if lock_file.name == PIPFILE_LOCK else PYPROJECT
+    files = () if _names_paths(manifests) else tuple(filter(project.has, (first, lock_file.name)))
     return PythonInstall(
         reason,
-        locker.install.format(options=_export_options(manifests)),
+        lock_file.install.format(options=_export_options(manifests)),
         files,
-        locker.project if _is_package(project, manifests) else "",
+        lock_file.project if _is_package(project, manifests) else "",
         tool,
-        is_bare=locker.lock == PIPFILE_LOCK,
+        is_bare=lock_file.name == PIPFILE_LOCK,
     )
 
 
@@ -202,43 +198,26 @@ def _of_member(member: Member) -> PythonInstall:
     )
 
 
-def _unlocked(locker: LockFile, manifest: str, files: tuple[str, ...]) -> PythonInstall:
-    reason = f"`{manifest}` names the packages; {locker.tool.name} installs them. Commit `{locker.lock}`: {_NEWEST}."
-    return PythonInstall(reason, locker.resolve, files, tool=locker.tool, is_bare=locker.lock == PIPFILE_LOCK)
-
-
-def _of_requirements(path: str, manifests: Manifests) -> PythonInstall:
-    return PythonInstall(
-        f"`{path}` names the packages.",
-        f"{_PIP} -r {path}",
-        () if manifests.reads_files or "/" in path else (path,),
-        is_bare=True,
-    )
+def _unlocked(lock_file: LockFile, manifest: str, files: tuple[str, ...]) -> PythonInstall:
+    name, tool = lock_file.name, lock_file.tool
+    reason = f"`{manifest}` names the packages; {tool.name} installs them. Commit `{name}`: {_NEWEST}."
+    return PythonInstall(reason, lock_file.resolve, files, tool=tool, is_bare=name == PIPFILE_LOCK)
 
 
 def _of_project(project: Project, manifests: Manifests) -> PythonInstall | None:
     declared = manifests.table("project")
     requirements = manifests.declared
-    is_package = _is_package(project, manifests)
     is_dynamic = "dependencies" in texts(declared.get("dynamic"))
     old = project.first((SETUP_PY, SETUP_CFG))
-    if (
-        old
-        and not (declared and PYPROJECT in project.files)
-        and (old == SETUP_PY or "install_requires" in (project.text(SETUP_CFG) or ""))
-    ):
+    is_old_package = old == SETUP_PY or "install_requires" in (project.text(SETUP_CFG) or "")
+    if old and is_old_package and not (declared and PYPROJECT in project.files):
         # pip requires setup.py or pyproject.toml; an empty one is enough.
         command = f"{_PIP} ." if old == SETUP_PY else f"touch {PYPROJECT} && {_PIP} ."
         return PythonInstall(f"`{old}` makes it a package, and there is no lock file.", command, is_bare=True)
-    if "build-system" in manifests.pyproject and (
-        is_package or is_dynamic or (declared and not requirements)
-    ):
+    names_no_packages = "build-system" in manifests.pyproject and declared and not requirements
+    if is_dynamic or names_no_packages or _is_package(project, manifests):
         reason = f"`{PYPROJECT}` makes it a package, and there is no lock file."
         return PythonInstall(reason, f"{_PIP} .", is_bare=True)
-    if is_dynamic:
-        return PythonInstall(
-            f"`{PYPROJECT}` makes it a package, and there is no lock file.", f"{_PIP} .", is_bare=True
-        )
     if requirements:
         reason = f"`{PYPROJECT}` names the packages, and {_NEWEST}."
         return PythonInstall(reason, f"{_PIP} {shlex.join(requirements)}", (PYPROJECT,), is_bare=True)
@@ -259,10 +238,8 @@ def _names_paths(manifests: Manifests) -> bool:
 
 def _is_package(project: Project, manifests: Manifests) -> bool:
     """True when there is a build system, and a package folder by its conventions or its configuration."""
-    if (
-        "build-system" not in manifests.pyproject
-        or manifests.table("tool", "poetry").get("package-mode") is False
-    ):
+    is_application = manifests.table("tool", "poetry").get("package-mode") is False
+    if is_application or "build-system" not in manifests.pyproject:
         return False
     return any(project.has(f"{folder}/__init__.py") for folder in _package_folders(project, manifests))
 
@@ -271,14 +248,6 @@ def _package_folders(project: Project, manifests: Manifests) -> Iterator[str]:
     name = str(manifests.table("project").get("name") or manifests.table("tool", "poetry").get("name") or "")
     module = re.sub(r"[-.]+", "_", name).lower()
     yield from (f"{prefix}{module}" for prefix in ("", "src/") if module)
-    wheel = manifests.table("tool", "hatch", "build", "targets", "wheel").get("packages")
-    yield from texts(wheel)
-    yield from (f"src/{folder}" for folder in sorted(source_packages(project.files)))
-
-
-def source_packages(files: frozenset[str]) -> Iterator[str]:
-    """Yield the packages in `src`."""
-    for path in files:
-        parts = path.split("/")
-        if len(parts) == 3 and parts[0] == "src" and parts[2] == "__init__.py":
-            yield parts[1]
+    yield from texts(manifests.table("tool", "hatch", "build", "targets", "wheel").get("packages"))
+    parts = (path.split("/") for path in sorted(project.files) if path.startswith("src/"))
+    yield from (f"src/{folder}" for _, folder, *rest in parts if rest == ["__init__.py"])

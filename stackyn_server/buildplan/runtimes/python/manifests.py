@@ -7,10 +7,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from itertools import islice
+from posixpath import dirname, join, normpath
 from typing import Any
 
-from stackyn_server.buildplan.formats.structured_files import table, texts
+from stackyn_server.buildplan.formats.structured_files import table, texts_at
 from stackyn_server.buildplan.formats.toml import parse_toml
 from stackyn_server.buildplan.project import Project, undetected
 from stackyn_server.buildplan.versions.requirement import Dialect, VersionRequest
@@ -52,12 +53,14 @@ Names = Mapping[str, frozenset[str]]
 class Manifests:
     """`names` are the normalised names of the packages that the project itself requires, with extras; `locked` are all
     names in its lock files, transitive ones included. `requirements` is the requirements file that is installed.
-    `pins` are the exact versions that the project requires, `least` the lowest ones.
+    `declared` are the dependencies of the `[project]` table, and of hatch's default environment. `pins` are the exact
+    versions that the project requires, `least` the lowest ones.
     """
 
     pyproject: Mapping[str, Any]
     pipfile: Mapping[str, Any]
     requirements: str | None
+    declared: tuple[str, ...]
     reads_files: bool
     uses_git: bool
     names: Names
@@ -72,54 +75,42 @@ class Manifests:
     def table(self, *keys: str) -> Mapping[str, Any]:
         return table(self.pyproject, *keys)
 
-    @property
-    def declared(self) -> list[str]:
-        """The dependencies of the `[project]` table, and of hatch's default environment."""
-        dependencies = [*_printable(self.table("project").get("dependencies"))]
-        return [
-            *dependencies,
-            *_printable(self.table("tool", "hatch", "envs", "default").get("dependencies")),
-        ]
-
 
 def files_to_read(files: frozenset[str]) -> Iterator[str]:
-    """Yield the manifests that `read_manifests` and `asked_python` look at."""
+    """Yield the files that `read_manifests` and `python_version` look at."""
     yield from (*MANIFESTS, *_VERSION_FILES, *TOOL_FILES)
-    requirement_files = (path for path in sorted(files) if _is_requirements(path))
-    yield from (path for path, _ in zip(requirement_files, range(_MOST_REQUIREMENT_FILES), strict=False))
+    yield from islice(filter(_is_requirements, sorted(files)), _MOST_REQUIREMENT_FILES)
 
 
 def read_manifests(project: Project) -> Manifests:
     """Read the manifests. Raises `DeploymentFailed` for a pyproject.toml or Pipfile that is no TOML."""
     pyproject, pipfile = _toml(project, PYPROJECT), _toml(project, PIPFILE)
     requirements = project.first(REQUIREMENTS)
-    lines = list(_requirement_lines(project, requirements)) if requirements else []
-    names: dict[str, frozenset[str]] = {}
-    manifests = Manifests(
-        pyproject, pipfile, requirements, False, False, names, frozenset(_locked_names(project)), {}, {}
+    required = list(_requirement_lines(project, requirements)) if requirements else []
+    dependencies_of_tables = (
+        *texts_at(pyproject, "project", "dependencies"),
+        *texts_at(pyproject, "tool", "hatch", "envs", "default", "dependencies"),
     )
-    names.update(_parsed([*lines, *manifests.declared]))
+    declared = tuple(filter(str.isprintable, dependencies_of_tables))
+    lines = [*required, *declared]
+    names = _parsed(lines)
     for dependencies in (table(pyproject, "tool", "poetry", "dependencies"), table(pipfile, "packages")):
         for name, value in dependencies.items():
             extras = value.get("extras", ()) if isinstance(value, dict) else ()
             names[normal(name)] = frozenset(str(extra) for extra in extras)
-    texts = [
-        *lines,
-        *manifests.declared,
-        *map(str, table(pyproject, "tool").values()),
-        *map(str, pipfile.values()),
-    ]
+    texts = [*lines, *map(str, (*table(pyproject, "tool").values(), *pipfile.values()))]
     texts += [project.text(lock) or "" for lock in TOML_LOCKS]
     return Manifests(
         pyproject,
         pipfile,
         requirements,
-        any(_reads_files(line) for line in lines),
+        declared,
+        any(map(_reads_files, required)),
         any(mark in text for text in texts for mark in ("git+", "'git':", "{ git =", 'type = "git"')),
         names,
-        manifests.locked,
-        _versions(_PIN, [*lines, *manifests.declared]),
-        _versions(_LEAST, [*lines, *manifests.declared]),
+        frozenset(_locked_names(project)),
+        _versions(_PIN, lines),
+        _versions(_LEAST, lines),
     )
 
 
@@ -184,33 +175,17 @@ def _requirement_lines(project: Project, path: str) -> Iterator[str]:
         lines = requirement_lines(project.text(current) or "")
         count += len(lines)
         if count > _MOST_LINES:
-            raise _too_many_lines(current)
+            message = f"{current} and the files that it names have more than {_MOST_LINES:,} requirements."
+            hint = "Make them shorter, then deploy again."
+            raise DeploymentFailed.of(FailureCode.SOURCE_TOO_LARGE, message, hint)
         for line in lines:
             yield line
             if (match := _OTHER_FILE.match(line)) and match.group(1) not in included:
                 included.add(match.group(1))
-                included_path = _joined(current, match.group(1))
+                included_path = normpath(join(dirname(current), match.group(1)))
                 if included_path not in visited:
                     visited.add(included_path)
                     waiting.append(included_path)
-
-
-def _too_many_lines(path: str) -> DeploymentFailed:
-    return DeploymentFailed.of(
-        FailureCode.SOURCE_TOO_LARGE,
-        f"{path} and the files that it names have more than {_MOST_LINES:,} requirements.",
-        "Make them shorter, then deploy again.",
-    )
-
-
-def _joined(path: str, relative: str) -> str:
-    parts: list[str] = []
-    for part in (PurePosixPath(path).parent / relative).parts:
-        if part == ".." and parts:
-            parts.pop()
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
 
 
 def _reads_files(line: str) -> bool:
@@ -246,21 +221,16 @@ def _locked_names(project: Project) -> Iterator[str]:
     yield from (normal(name) for name in table(locked if isinstance(locked, dict) else {}, "default"))
 
 
-def _printable(value: Any) -> list[str]:
-    return [text for text in texts(value) if text.isprintable()]
-
-
 def _versions(pattern: re.Pattern[str], lines: Iterable[str]) -> dict[str, str]:
+    """Map the names in the requirements that match to the second group of the pattern; options are skipped."""
     matches = (match for line in lines if not line.startswith("-") and (match := pattern.match(line)))
-    return {normal(match.group(1)): match.group(2) for match in matches}
+    return {normal(match[1]): match[2] or "" for match in matches}
 
 
 def _parsed(lines: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Map the names in requirements such as `Flask[async]>=3` to their extras; options are skipped."""
-    matches = (match for line in lines if not line.startswith("-") and (match := _NAME.match(line)))
+    """Map the names in requirements such as `Flask[async]>=3` to their extras."""
+    extras_by_name = _versions(_NAME, lines)
     return {
-        normal(match.group(1)): frozenset(
-            extra.strip() for extra in (match.group(2) or "").split(",") if extra.strip()
-        )
-        for match in matches
+        name: frozenset(filter(None, map(str.strip, extras.split(","))))
+        for name, extras in extras_by_name.items()
     }

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
-from stackyn_server.buildplan.build_plan import GENERATED_DOCKERFILE, BuildPlan
+from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.buildplan.generated.instructions import SystemPackages
+from stackyn_server.buildplan.generated.stages import plan_of
 from stackyn_server.buildplan.languages import manifest_of_language
 from stackyn_server.buildplan.project import PlanOptions, Project, Runtime, undetected
 from stackyn_server.buildplan.runtimes import cpp
@@ -39,12 +40,8 @@ _NODE_PROGRAMS = ("node", "npm", "npx", "yarn", "pnpm", "bun")
 
 def _needs(files: frozenset[str], options: PlanOptions) -> Iterable[str]:
     if any(name in files for name in (*MANIFESTS, *CONDA)) or any(entries.candidate_files(files)):
-        return (
-            *files_to_read(files),
-            PROCFILE,
-            *entries.candidate_files(files),
-            *django.settings_files(files),
-        )
+        sources = (*entries.candidate_files(files), *django.settings_files(files))
+        return (*files_to_read(files), PROCFILE, *sources)
     return ()
 
 
@@ -69,25 +66,12 @@ def _plan(project: Project) -> BuildPlan | None:
         if installation is None or (project.has(_NODE_MANIFEST) and not is_named):
             return None
         raise _without_start(project, installation.manifest)
-    spec = PythonImageSpec(
-        project,
-        choice,
-        installation,
-        start,
-        _system(project, manifests, choice),
-        django.collect_command(project),
-    )
-    return BuildPlan(
-        runtime=RUNTIME.name,
-        reasons=tuple(_reasons(spec)),
-        dockerfile=GENERATED_DOCKERFILE,
-        generated=python_dockerfile(spec),
-        port=project.port,
-        ignore=IGNORED,
-        copies=installation.files if installation else (),
-        base_images=tuple(image.name for image in (choice.build_image, choice.image) if image),
-        root=installation.member.root if installation and installation.member else None,
-    )
+    system, collect = _system(project, manifests, choice), django.collect_command(project)
+    spec = PythonImageSpec(project, choice, installation, start, system, collect)
+    copies = installation.files if installation else ()
+    plan = plan_of(project, RUNTIME.name, _reasons(spec), python_dockerfile(spec), IGNORED, copies)
+    member = installation.member if installation else None
+    return replace(plan, root=member.root if member else None)
 
 
 def _refuse_mistake(project: Project, what: str) -> None:
@@ -106,8 +90,8 @@ def _without_start(project: Project, manifest: str) -> Exception:
         return undetected(
             f"This Python project ({manifest}) has {len(several)} web applications, and nothing says which one to "
             f"start: {names}.",
-            "Set the app's start command, or add a "
-            f"{PROCFILE} with a line such as `web: gunicorn {several[0].target}`.",
+            f"Set the app's start command, or add a {PROCFILE} with a line such as "
+            f"`web: gunicorn {several[0].target}`.",
         )
     return undetected(
         f"This is a Python project ({manifest}), but nothing says how to start it.",
