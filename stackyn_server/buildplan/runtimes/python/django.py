@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from itertools import islice
 
 from stackyn_server.buildplan.project import Project
@@ -11,24 +11,16 @@ from stackyn_server.buildplan.runtimes.python.entry import MANAGE, manage_folder
 _MOST_FILES = 12
 # Settings often refuse to load without a key, though collecting needs none. The image has none of these values.
 _KEYS = ("SECRET_KEY", "DJANGO_SECRET_KEY")
+_SETTINGS = re.compile(r"(?:[^/]*/){0,2}settings\.py|(?:[^/]*/)?settings/[^/]*\.py")
 
 
 def settings_files(files: frozenset[str]) -> tuple[str, ...]:
     """Return the settings modules below manage.py: `<package>/settings.py` and those of a folder of settings."""
-    return tuple(islice(_settings(files), _MOST_FILES))
-
-
-def _settings(files: frozenset[str]) -> Iterator[str]:
     base = manage_folder(files)
     if base is None:
-        return
-    for path in sorted(files):
-        parts = path.removeprefix(base).split("/")
-        is_settings = len(parts) <= 3 and (
-            parts[-1] == "settings.py" or (len(parts) > 1 and parts[-2] == "settings")
-        )
-        if path.startswith(base) and path.endswith(".py") and is_settings:
-            yield path
+        return ()
+    below = (path for path in sorted(files) if path.startswith(base))
+    return tuple(islice((path for path in below if _SETTINGS.fullmatch(path, len(base))), _MOST_FILES))
 
 
 def collect_command(project: Project) -> str | None:
@@ -37,9 +29,7 @@ def collect_command(project: Project) -> str | None:
     A failure does not end the build: settings may need variables that are only there when the app runs.
     """
     base = manage_folder(project.files)
-    lines = [
-        line for path in settings_files(project.files) for line in (project.text(path) or "").splitlines()
-    ]
+    lines = _settings_lines(project)
     has_root = any(line.startswith("STATIC_ROOT") for line in lines)
     if base is None or not has_root or not any("django.contrib.staticfiles" in line for line in lines):
         return None
@@ -50,10 +40,11 @@ def collect_command(project: Project) -> str | None:
 
 def prefers_asgi(project: Project) -> bool:
     """True when the settings name an ASGI application only."""
-    lines = [
-        line for path in settings_files(project.files) for line in (project.text(path) or "").splitlines()
-    ]
-    asgi, wsgi = (
-        any(line.startswith(name) for line in lines) for name in ("ASGI_APPLICATION", "WSGI_APPLICATION")
-    )
-    return asgi and not wsgi
+    lines = _settings_lines(project)
+    has_asgi = any(line.startswith("ASGI_APPLICATION") for line in lines)
+    return has_asgi and not any(line.startswith("WSGI_APPLICATION") for line in lines)
+
+
+def _settings_lines(project: Project) -> list[str]:
+    texts = (project.text(path) or "" for path in settings_files(project.files))
+    return [line for text in texts for line in text.splitlines()]

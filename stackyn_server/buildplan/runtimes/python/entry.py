@@ -29,6 +29,8 @@ _NO_SCRIPTS = (
 )  # fmt: skip
 MANAGE = "manage.py"
 _GATEWAY_FILES = {"wsgi.py": AppInterface.WSGI, "asgi.py": AppInterface.ASGI}
+# Packages with a command of their own that runs a script.
+_STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel", "shiny", "marimo"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class PythonEntry:
     search_path: str = ""
     imports: frozenset[str] = frozenset()
     is_module: bool = False
+
+    @property
+    def is_web(self) -> bool:
+        return self.interface is not AppInterface.SCRIPT
 
     @property
     def target(self) -> str:
@@ -108,7 +114,7 @@ def _likely(files: frozenset[str]) -> Iterator[str]:
         for name in NAMES:
             if folder or not name.startswith("__"):
                 yield f"{folder}{name}.py"
-    yield from (path for path in _lone_scripts(files))
+    yield from _lone_scripts(files)
 
 
 def _packages(files: frozenset[str]) -> Iterator[str]:
@@ -122,42 +128,33 @@ def _packages(files: frozenset[str]) -> Iterator[str]:
 
 def _lone_scripts(files: frozenset[str]) -> list[str]:
     """Return the root's scripts that may be the app if none has a usual name; none if there are more than 5."""
-    modules = [
-        path for path in files if "/" not in path and path.endswith(".py") and not path.startswith("test")
-    ]
-    scripts = sorted(path for path in modules if path not in _NO_SCRIPTS)
+    modules = (path for path in files if "/" not in path and path.endswith(".py"))
+    scripts = sorted(path for path in modules if path not in _NO_SCRIPTS and not path.startswith("test"))
     return scripts if len(scripts) <= 5 else []
 
 
 def find_entries(project: Project) -> list[PythonEntry]:
     """Return the entries that the source has, the likeliest first: web applications before scripts."""
     distant = frozenset(_distant_files(project.files))
-    paths = candidate_files(project.files)
-    layout = _ProjectLayout(manage_folder(project.files), _modules_by_folder(project.files, paths))
-    all_entries = [entry for path in paths if (entry := _read(project, path, layout))]
+    all_entries = _read_entries(project, candidate_files(project.files))
     entries = [entry for entry in all_entries if entry.path not in distant]
     lone = _lone_scripts(project.files)
     unnamed = [path for path in lone if path.removesuffix(".py") not in NAMES]
-    web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT] or _nearest(all_entries)
+    web, nearest = [entry for entry in entries if entry.is_web], _nearest_apps(all_entries)
+    if not web and len(nearest) == 1:
+        web = nearest
     # A script of another name is an app only when it is the only one, or when a framework starts it.
     scripts = [
         entry
         for entry in entries
-        if entry.interface is AppInterface.SCRIPT
-        and (entry.path not in unnamed or len(lone) == 1 or entry.imports & _STARTED)
+        if not entry.is_web and (entry.path not in unnamed or len(lone) == 1 or entry.imports & _STARTED)
     ]
     return [*web, *sorted(scripts, key=lambda entry: not entry.imports & _STARTED)]
 
 
 def competing_apps(project: Project) -> list[PythonEntry]:
     """Return the web applications that are equally near to the root, so that none of them is the entry."""
-    layout = _ProjectLayout(
-        manage_folder(project.files), _modules_by_folder(project.files, _distant_files(project.files))
-    )
-    entries = [entry for path in _distant_files(project.files) if (entry := _read(project, path, layout))]
-    web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT]
-    nearest = min((entry.path.count("/") for entry in web), default=0)
-    return [entry for entry in web if entry.path.count("/") == nearest]
+    return _nearest_apps(_read_entries(project, _distant_files(project.files)))
 
 
 def first_syntax_error(project: Project) -> str | None:
@@ -174,16 +171,17 @@ def first_syntax_error(project: Project) -> str | None:
     return None
 
 
-def _nearest(entries: list[PythonEntry]) -> list[PythonEntry]:
-    """Return the web application that is nearest to the root; none if several are equally near."""
-    web = [entry for entry in entries if entry.interface is not AppInterface.SCRIPT]
-    nearest = min((entry.path.count("/") for entry in web), default=0)
-    near = [entry for entry in web if entry.path.count("/") == nearest]
-    return near if len(near) == 1 else []
+def _nearest_apps(entries: list[PythonEntry]) -> list[PythonEntry]:
+    """Return the web applications that are nearest to the root."""
+    web = [entry for entry in entries if entry.is_web]
+    depth = min((entry.path.count("/") for entry in web), default=0)
+    return [entry for entry in web if entry.path.count("/") == depth]
 
 
-# Packages with a command of their own that runs a script.
-_STARTED = frozenset(("streamlit", "gradio", "chainlit", "panel", "shiny", "marimo"))
+def _read_entries(project: Project, paths: Iterable[str]) -> list[PythonEntry]:
+    paths = tuple(paths)
+    layout = _ProjectLayout(manage_folder(project.files), _modules_by_folder(project.files, paths))
+    return [entry for path in paths if (entry := _read(project, path, layout))]
 
 
 def _read(project: Project, path: str, layout: _ProjectLayout) -> PythonEntry | None:
@@ -257,12 +255,7 @@ def _module_of(
         search_path, folder = "src", folder.removeprefix("src").removeprefix("/")
     elif base and path.startswith(base):
         search_path, folder = base.rstrip("/"), folder.removeprefix(base.rstrip("/")).removeprefix("/")
-    elif (
-        folder
-        and "/" not in folder
-        and not project.has(f"{folder}/__init__.py")
-        and folder in ("backend", "server")
-    ):
+    elif folder in ("backend", "server") and not project.has(f"{folder}/__init__.py"):
         search_path, folder = folder, ""
     elif imported_from := _search_path(path, layout.modules, imports):
         search_path, folder = imported_from, folder.removeprefix(imported_from).removeprefix("/")
@@ -272,12 +265,11 @@ def _module_of(
 
 def _modules_by_folder(files: frozenset[str], paths: Iterable[str]) -> Mapping[str, frozenset[str]]:
     """Return for each folder at or above one of `paths` the names that can be imported from it."""
-    names_by_folder: dict[str, set[str]] = {
-        folder: set() for path in paths for folder in _folders_above(path)
-    }
+    folders = {folder for path in paths for folder in _folders_above(path)}
+    names_by_folder: dict[str, set[str]] = {folder: set() for folder in folders}
     for path in files:
         for folder in _folders_above(path):
-            if folder in names_by_folder:
+            if folder in folders:
                 names_by_folder[folder].add(path[len(folder) :].split("/")[0].removesuffix(".py"))
     return {folder: frozenset(names) for folder, names in names_by_folder.items()}
 
@@ -291,9 +283,8 @@ def _folders_above(path: str) -> Iterator[str]:
 
 def _search_path(path: str, modules: Mapping[str, frozenset[str]], imports: frozenset[str]) -> str:
     """Return the folder that must be on Python's path for a file's imports from the project; empty for the root."""
-    return next(
-        (folder for folder in _folders_above(path) if modules.get(folder, frozenset()) & imports), ""
-    ).rstrip("/")
+    folders = (folder for folder in _folders_above(path) if modules.get(folder, frozenset()) & imports)
+    return next(folders, "").rstrip("/")
 
 
 def _imports(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
@@ -301,10 +292,8 @@ def _imports(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
     for node in body:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield (
-                    alias.asname or alias.name.split(".")[0],
-                    alias.name if alias.asname else alias.name.split(".")[0],
-                )
+                package = alias.name.split(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (package, package)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 yield alias.asname or alias.name, f"{node.module}.{alias.name}"

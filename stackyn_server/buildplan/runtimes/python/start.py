@@ -30,12 +30,12 @@ _SERVERS = {
         ("granian", "granian --interface asgi --host 0.0.0.0 --port $PORT"),
     ),
 }
-# Further servers, for commands that name them: program to package.
+# The package of each server that a command may name.
 _PROGRAMS = {
-    "gunicorn": "gunicorn", "uvicorn": "uvicorn", "hypercorn": "hypercorn", "daphne": "daphne", "granian": "granian",
-    "waitress-serve": "waitress", "streamlit": "streamlit", "uwsgi": "uwsgi", "chainlit": "chainlit",
-    "shiny": "shiny", "marimo": "marimo",
-}  # fmt: skip
+    **{name: name for name in ("gunicorn", "uvicorn", "hypercorn", "daphne", "granian", "uwsgi")},
+    **{name: name for name in ("streamlit", "chainlit", "shiny", "marimo")},
+    "waitress-serve": "waitress",
+}
 # Packages that install uvicorn: always, or with one of these extras.
 _BRING_UVICORN = {
     "python-fasthtml": frozenset[str](),
@@ -80,7 +80,8 @@ def find_start(project: Project, manifests: Manifests) -> PythonStart | None:
         return _configured_start(*configured, manifests, entries[0].search_path if entries else "")
     entry = _chosen_entry(project, manifests, entries)
     manage = manage_folder(project.files)
-    if manage is not None and (entry is None or entry.framework != "Django") and _is_django(manifests):
+    is_django = "django" in manifests.all_names or not manifests.names
+    if manage is not None and is_django and (entry is None or entry.framework != "Django"):
         command = f"python {manage}{MANAGE} runserver {_BIND}"
         return PythonStart(command, (_development("Django"),), search_path=manage.rstrip("/"))
     if entry is None:
@@ -90,11 +91,8 @@ def find_start(project: Project, manifests: Manifests) -> PythonStart | None:
     app_sentence = f"`{entry.path}` makes a {entry.framework or entry.interface.value} app, {entry.variable}."
     for package, command in _SERVERS[entry.interface]:
         if _has(manifests, package):
-            return PythonStart(
-                _serve(package, command, entry),
-                (app_sentence, f"{package} serves it."),
-                search_path=entry.search_path,
-            )
+            reasons = (app_sentence, f"{package} serves it.")
+            return PythonStart(_serve(package, command, entry), reasons, search_path=entry.search_path)
     if entry.framework == "Flask":
         target = shlex.quote(f"{entry.target}()" if entry.is_factory else entry.target)
         command = f"flask --app {target} run --host 0.0.0.0 --port $PORT"
@@ -106,43 +104,29 @@ def find_start(project: Project, manifests: Manifests) -> PythonStart | None:
 
 def _configured_start(command: str, reason: str, manifests: Manifests, search_path: str) -> PythonStart:
     """Return the owner's command, with the server that it names added when no manifest has it."""
-    missing: list[str] = []
-    for word in command.split():
-        package = _PROGRAMS.get(word.rpartition("/")[2], "")
-        if package and package not in missing and not _has(manifests, package):
-            missing.append(package)
-    reasons = (
-        reason,
-        *(f"The command names {package}, which no manifest has: it is added." for package in missing),
-    )
-    return PythonStart(command, reasons, tuple(missing), search_path)
+    programs = (word.rpartition("/")[2] for word in command.split())
+    servers = dict.fromkeys(_PROGRAMS[program] for program in programs if program in _PROGRAMS)
+    missing = tuple(package for package in servers if not _has(manifests, package))
+    added = (f"The command names {package}, which no manifest has: it is added." for package in missing)
+    return PythonStart(command, (reason, *added), missing, search_path)
 
 
 def _chosen_entry(project: Project, manifests: Manifests, entries: list[PythonEntry]) -> PythonEntry | None:
     """Return the first entry; of Django's WSGI and ASGI entries the one whose server is installed."""
     if not entries or entries[0].framework != "Django":
         return entries[0] if entries else None
-    by_interface: dict[AppInterface, PythonEntry] = {}
-    for entry in entries:
-        if entry.framework == "Django":
-            by_interface.setdefault(entry.interface, entry)
-    interfaces = [
+    served = [
         interface
-        for interface in (AppInterface.WSGI, AppInterface.ASGI)
-        if any(_has(manifests, name) for name, _ in _SERVERS[interface])
+        for interface, servers in _SERVERS.items()
+        if any(_has(manifests, package) for package, _ in servers)
     ]
-    both = len(interfaces) != 1
-    wants_asgi = both and ("channels" in manifests.names or django.prefers_asgi(project))
-    order = (
-        [AppInterface.ASGI, AppInterface.WSGI]
-        if wants_asgi or interfaces == [AppInterface.ASGI]
-        else [AppInterface.WSGI, AppInterface.ASGI]
-    )
-    return next(by_interface[interface] for interface in order if interface in by_interface)
-
-
-def _is_django(manifests: Manifests) -> bool:
-    return "django" in manifests.all_names or not manifests.names
+    if len(served) == 1:
+        interface = served[0]
+    else:
+        wants_asgi = "channels" in manifests.names or django.prefers_asgi(project)
+        interface = AppInterface.ASGI if wants_asgi else AppInterface.WSGI
+    django_entries = [entry for entry in entries if entry.framework == "Django"]
+    return next((entry for entry in django_entries if entry.interface is interface), django_entries[0])
 
 
 def _has(manifests: Manifests, package: str) -> bool:
@@ -150,10 +134,10 @@ def _has(manifests: Manifests, package: str) -> bool:
         return True
     if package != "uvicorn":
         return False
-    dependencies = _BRING_UVICORN.keys() & manifests.names.keys()
-    return any(
-        not _BRING_UVICORN[name] or _BRING_UVICORN[name] & manifests.names[name] for name in dependencies
+    brought = (
+        (extras, manifests.names[name]) for name, extras in _BRING_UVICORN.items() if name in manifests.names
     )
+    return any(not extras or extras & requested_extras for extras, requested_extras in brought)
 
 
 def _serve(package: str, command: str, entry: PythonEntry) -> str:
@@ -171,9 +155,8 @@ def _script(entry: PythonEntry, manifests: Manifests) -> PythonStart:
             command = command.format(path=shlex.quote(entry.path))
             if _has(manifests, package):
                 return PythonStart(command, (app_sentence,))
-            return PythonStart(
-                command, (app_sentence, f"{package} is added, because no manifest has it."), (package,)
-            )
+            added = f"{package} is added, because no manifest has it."
+            return PythonStart(command, (app_sentence, added), (package,))
     reason = f"`{entry.path}` is run; it has to listen on the port in PORT, on all addresses."
     command = f"python -m {entry.module}" if entry.is_module else f"python {shlex.quote(entry.path)}"
     return PythonStart(command, (reason,), search_path=entry.search_path, is_web=False)

@@ -18,7 +18,7 @@ class _Need:
     run: tuple[str, ...] = ()
 
 
-# Names that all suites of Debian have. Packages that compile without further headers are in _COMPILED.
+# Names that all suites of Debian have. Packages with an empty `build` compile without further headers.
 _NEEDS: Mapping[str, _Need] = {
     "psycopg2": _Need(("libpq-dev",), ("libpq5",)),
     "psycopg": _Need(None, ("libpq5",)),
@@ -49,6 +49,8 @@ _NEEDS: Mapping[str, _Need] = {
     "opencv-contrib-python": _Need(None, ("libgl1", "libglib2.0-0")),
     "gitpython": _Need(None, ("git",)),
     "dlib": _Need(("cmake",)),
+    **{name: _Need(()) for name in ("uwsgi", "pyuwsgi", "netifaces", "fasttext", "hnswlib", "annoy")},
+    **{name: _Need(()) for name in ("python-snappy", "pyahocorasick")},
 }
 # The needs of packages that mostly come compiled, where no wheel fits. Others need only a compiler.
 _SOURCES: Mapping[str, _Need] = {
@@ -58,9 +60,6 @@ _SOURCES: Mapping[str, _Need] = {
     "pyzmq": _Need(("libzmq3-dev",), ("libzmq5",)),
     "confluent-kafka": _Need(("librdkafka-dev",), ("librdkafka1",)),
 }
-_COMPILED = frozenset(
-    ("uwsgi", "pyuwsgi", "netifaces", "fasttext", "hnswlib", "annoy", "python-snappy", "pyahocorasick")
-)
 
 
 def system_packages(
@@ -89,7 +88,6 @@ def system_packages(
         dependencies.discard("psycopg")
     for name in sorted(dependencies):
         need = _SOURCES.get(name, _Need(())) if name in compiled else _NEEDS.get(name)
-        need = need or (_Need(()) if name in _COMPILED else None)
         if need is None:
             continue
         causes.append(name)
