@@ -1,4 +1,8 @@
-"""The ordered table of runtimes: the first that fits a commit plans its build. A runtime is one row here."""
+"""The ordered table of runtimes: the first that fits a commit plans its build. A runtime is one row here.
+
+Its base image is a row of `images/tools.py` with a recipe in `images/recipes/`; a language that is only refused, or
+named in a refusal, is a row of `languages.py`. CONTRIBUTING.md goes through the steps.
+"""
 
 from __future__ import annotations
 
