@@ -18,11 +18,11 @@ _LINES_AFTER = 3  # the lines below often explain the trouble
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A printed line. `number` counts all lines, so that gaps can be seen; `speaker` is the program that printed it."""
+    """A printed line. `number` counts all lines, so that gaps can be seen; `program` printed it."""
 
     number: int
     text: str
-    speaker: str
+    program: str
 
 
 class Transcript:
@@ -34,17 +34,17 @@ class Transcript:
         self._earlier: list[Line] = []
         self._kept_until = 0
 
-    def add(self, text: str, speaker: str = "") -> None:
+    def add(self, text: str, program: str = "") -> None:
         """Take the next line, which is plain text (see `domain.terminal`)."""
         self._count += 1
-        self._last.append(Line(self._count, text[:LONGEST_LINE], speaker))
+        self._last.append(Line(self._count, text[:LONGEST_LINE], program))
         if len(self._last) > LAST_LINES:
             self._keep_trouble(self._last.popleft())
 
-    def lines(self, speaker: str | None = None) -> list[Line]:
-        """Return the lines that were kept, of one speaker or of all."""
+    def lines(self, program: str | None = None) -> list[Line]:
+        """Return the lines that were kept, of one program or of all."""
         kept = (*self._earlier, *self._last)
-        return [line for line in kept if speaker is None or line.speaker == speaker]
+        return [line for line in kept if program is None or line.program == program]
 
     def _keep_trouble(self, line: Line) -> None:
         if len(self._earlier) >= EARLIER_LINES:

@@ -193,7 +193,7 @@ async def test_candidate_that_cannot_be_stopped_is_left_to_cleanup(
     assert len(await rows(database, "kind = 'cleanup'")) == 1
 
 
-async def test_failure_outlives_a_server_that_dies_while_it_stops_the_candidate(
+async def test_failure_outlives_a_kill_while_the_candidate_is_stopped(
     database: Database, journal: Journal
 ) -> None:
     """The next attempt finds no container, which would be another reason."""

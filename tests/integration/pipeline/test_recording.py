@@ -79,7 +79,7 @@ async def test_commit_without_an_answer_is_not_repeated(
     assert deployment.failure is not None and deployment.failure["code"] == "BUILD_FAILED"
 
 
-async def test_reading_is_counted_once_when_the_answer_to_its_commit_is_lost(
+async def test_reading_counts_once_when_its_commit_answer_is_lost(
     database: Database, journal: Journal
 ) -> None:
     async def steps(run: DeploymentRun) -> None:
