@@ -1,5 +1,8 @@
-"""Watch a first release after its switch. It went live as soon as it answered, and is watched now for as long as a
-redeploy is watched before its switch: an app that ends in that time is a failed deployment, not a crash."""
+"""Watch a release after its switch when nothing served before: an app's first one, and each start of a stopped app.
+
+It went live as soon as it answered, and is watched now for as long as a redeploy is watched before its switch: an app
+that ends in that time is a failed deployment, not a crash.
+"""
 
 from __future__ import annotations
 
