@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from stackyn_server.domain.ids import AppId, JobId, UserId
+from stackyn_server.domain.ids import AppId, DeploymentId, JobId, UserId
 from stackyn_server.domain.jobs import KINDS, Arguments, JobState, Kind, Pool
 from stackyn_server.store.database import Connection, Record
 from stackyn_server.store.deployments import Deployment
@@ -163,9 +163,14 @@ async def enqueue_at(
     await connection.execute(SQL.enqueue_at, kind, str(subject), tenant, spec.priority, spec.pool, run_at)
 
 
-async def supersede_waiting(connection: Connection, kind: Kind, app: AppId) -> list[str]:
-    """End the app's waiting jobs of this kind and return their subjects: change only their deployments afterwards."""
-    return [row["subject"] for row in await connection.fetch(SQL.supersede_waiting, kind, app)]
+async def supersede_waiting(
+    connection: Connection, kind: Kind, app: AppId, *, before: DeploymentId | None = None
+) -> list[str]:
+    """End the app's waiting jobs of this kind and return their subjects: change only their deployments afterwards.
+
+    With `before`, the jobs of that deployment and of later ones go on waiting.
+    """
+    return [row["subject"] for row in await connection.fetch(SQL.supersede_waiting, kind, app, before)]
 
 
 async def request_cancel(

@@ -273,9 +273,11 @@ class Build(JobHandler):
         async for attempt in run.recording(Phase.BUILT, results):
             async with attempt as transaction:
                 await run.job.hand_over(transaction)
-                for older in await jobs.supersede_waiting(transaction, Kind.RELEASE, deployment.app):
+                for older in await jobs.supersede_waiting(
+                    transaction, Kind.RELEASE, deployment.app, before=deployment.id
+                ):
                     waiting = await deployments.get(transaction, DeploymentId(int(older)))
-                    if waiting is not None and waiting.id < deployment.id:
+                    if waiting is not None:
                         ended = await deployments.advance(transaction, waiting, Phase.SUPERSEDED, run.mover)
                         arguments = CleanupArguments.after(waiting.phase)
                         await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, ended, arguments)

@@ -30,7 +30,7 @@ RETURNING id;
 
 -- name: supersede_waiting
 UPDATE job SET state = 'done', ended_at = now(), error = 'superseded'
-WHERE app = $2 AND kind = $1 AND state = 'waiting'
+WHERE app = $2 AND kind = $1 AND state = 'waiting' AND ($3::bigint IS NULL OR subject::bigint < $3)
 RETURNING subject;
 
 -- name: request_cancel

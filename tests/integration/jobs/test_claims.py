@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.ids import DeploymentId, UserId
 from stackyn_server.domain.jobs import JobState, Kind, Pool
 from stackyn_server.store import claims, jobs
 from stackyn_server.store.database import Database
@@ -103,6 +103,17 @@ async def test_superseding_ends_only_the_waiting_ones(database: Database) -> Non
         assert await jobs.supersede_waiting(connection, Kind.BUILD, app.id) == ["2"]
     assert (await row(database, running)).state is JobState.RUNNING
     assert [job.subject for job in await rows(database, "state = 'waiting'")] == ["3"]
+
+
+async def test_superseding_before_a_deployment_spares_later_ones(database: Database) -> None:
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+    for deployment in (9, 10, 11):
+        await put(database, Kind.RELEASE, deployment, app=app.id)
+    async with database.transaction() as connection:
+        before = DeploymentId(10)
+        assert await jobs.supersede_waiting(connection, Kind.RELEASE, app.id, before=before) == ["9"]
+    assert [job.subject for job in await rows(database, "state = 'waiting'")] == ["10", "11"]
 
 
 async def test_a_concurrent_claim_never_runs_a_superseded_job(database: Database) -> None:
