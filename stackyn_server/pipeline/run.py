@@ -157,7 +157,9 @@ class Recording:
         try:
             await self._attempt.__aexit__(kind, error, traceback)
         except (DatabaseUnavailable, Contention) as failure:
-            self._failure = failure
+            error = failure
+        if isinstance(error, (DatabaseUnavailable, Contention)):  # also when the block itself has raised it
+            self._failure = error
             return True
         self._is_recorded = error is None
         return False

@@ -11,13 +11,14 @@ from typing import cast
 import pytest
 
 from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import apps
 from stackyn_server.store.database import Connection, Database
-from stackyn_server.store.failures import CommitUnknown, Contention
+from stackyn_server.store.failures import CommitUnknown, Contention, translated
 from tests.integration.jobs.builders import rows
 from tests.integration.pipeline.test_endings import FAILED, PLAN, ended, refuse
 
@@ -40,6 +41,31 @@ async def test_step_is_repeated_after_contention(database: Database, journal: Jo
     await refuse(database, "event", "INSERT", "NEW.name = 'deployment.fetching'", CONTENTION)
     deployment = await ended(database, journal, steps)
     assert blocks == 3
+    assert deployment.failure is not None and deployment.failure["code"] == "BUILD_FAILED"
+
+
+async def test_step_is_repeated_after_contention_that_its_block_translated(
+    database: Database, journal: Journal
+) -> None:
+    """As when a candidate's slot is taken at the same time."""
+    blocks = 0
+
+    async def steps(run: DeploymentRun) -> None:
+        nonlocal blocks
+        async for attempt in run.recording(Phase.FETCHING):
+            async with attempt as transaction:
+                blocks += 1
+                with translated():
+                    await apps.set_desired(transaction, run.deployment.app, Desired.STOPPED)
+        assert run.deployment.phase is Phase.FETCHING
+        raise FAILED
+
+    async with database.connection() as connection:
+        await connection.execute("CREATE SEQUENCE attempts")
+    await refuse(database, "app", "UPDATE", "NEW.desired = 'stopped'", CONTENTION)
+    deployment = await ended(database, journal, steps)
+    (job,) = await rows(database, "kind = 'build'")
+    assert (blocks, job.attempt) == (3, 1)
     assert deployment.failure is not None and deployment.failure["code"] == "BUILD_FAILED"
 
 
