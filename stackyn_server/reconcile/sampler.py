@@ -133,7 +133,7 @@ class Sampler:
             "(that begins with an empty disk), let it write less, or give it more disk in its settings."
         )
         async with self._database.transaction() as connection:
-            if await give_up(connection, target.app, reason):
+            if await give_up(connection, target.app, reason, is_urgent=True):
                 await events.append(
                     connection,
                     "app.disk_full",

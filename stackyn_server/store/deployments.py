@@ -118,6 +118,11 @@ async def jobless_of_app(connection: Connection, app: AppId) -> list[Deployment]
     return [Deployment.from_row(row) for row in await connection.fetch(SQL.jobless_of_app, app)]
 
 
+async def has_open(connection: Connection, app: AppId) -> bool:
+    """Return whether a deployment of the app has yet to end."""
+    return bool(await connection.fetchval(SQL.has_open, app))
+
+
 async def live_of_app(connection: Connection, app: AppId) -> Deployment | None:
     return await fetch_one(connection, Deployment.from_row, SQL.live_of_app, app)
 

@@ -32,6 +32,13 @@ WHERE app = $1
         AND job.state IN ('waiting', 'running'))
 ORDER BY id;
 
+-- name: has_open
+SELECT EXISTS (
+    SELECT FROM deployment
+    WHERE app = $1
+      AND phase IN (
+          'queued', 'fetching', 'planning', 'building', 'built', 'releasing', 'booting', 'probing', 'switching'));
+
 -- name: live_of_app
 SELECT * FROM deployment WHERE app = $1 AND phase = 'live';
 
