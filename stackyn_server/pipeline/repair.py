@@ -28,6 +28,8 @@ from stackyn_server.store.releases import Release
 
 log = structlog.get_logger()
 
+_COUNTED = "counted"  # in the job's arguments: an earlier attempt did the restart and counted it
+
 
 class Repair(JobHandler):
     """The handler of `repair` jobs. It checks everything again, because it holds the app's lock only now."""
@@ -46,22 +48,25 @@ class Repair(JobHandler):
         if is_present and RepairArguments.parse(job.job.arguments).restart != instance.id:
             return
         await job.still_leading()
-        if is_present and state is not None:
+        if not is_present or state is None:
+            log.warning("instance.lost", app=app.id, instance=instance.id)
+        elif not job.job.arguments.get(_COUNTED):
             log.warning("instance.restarted", app=app.id, instance=instance.id)
             await containers.restart(self._engine, state.id, self._settings.apps.stop_grace_seconds)
             if await self._counts_too_many(job, app, instance):
                 return
-        else:
-            log.warning("instance.lost", app=app.id, instance=instance.id)
         await self._bring_back(job, app, instance, release, was_present=is_present)
 
     async def _counts_too_many(self, job: JobRun, app: App, instance: Instance) -> bool:
-        """Count the restart as a crash. Returns whether it was one too many, so that the app is stopped."""
+        """Count the restart as a crash, once for all attempts. Returns whether it was one too many, so that the app is
+        stopped."""
         crash = Crash(RESTARTED, RepairArguments.parse(job.job.arguments).reason)
         async with self._database.transaction() as connection:
             is_stopped = await record_crash(connection, app, instance.id, crash, self._settings.apps)
             if is_stopped:
                 await job.finish(connection)
+            else:
+                await job.remember(connection, {_COUNTED: True})
         return is_stopped
 
     async def _bring_back(
