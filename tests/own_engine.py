@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from tests.engine.conftest import BUILDER, SOCKET
 from tests.git_server import GitServer
 from tests.patience import patient, within
 from tests.server_process import ServerProcess, running
@@ -164,6 +165,7 @@ async def own_installation(
         os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
         try:
             await engine.start()
+            await asyncio.to_thread(copy_builder, engine.socket)
             async with (
                 GitServer(Path(folder) / "git") as git,
                 running(engine={"socket": str(engine.socket)}, **tables) as server,
@@ -171,6 +173,20 @@ async def own_installation(
                 yield engine, git, server
         finally:
             await engine.remove()
+
+
+def copy_builder(socket: Path) -> None:
+    """Copy the image that builds run in from the host's engine to the one behind `socket`."""
+    save = f"docker --host=unix://{SOCKET} save {BUILDER}"
+    load = f"docker --host=unix://{socket} load --quiet"
+    copying = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{save} | {load}"],
+        timeout=patient(START_SECONDS),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert copying.returncode == 0, copying.stderr
 
 
 def _kill_all(folder: Path) -> set[int]:

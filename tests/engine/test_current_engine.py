@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import BUILDER, SOCKET
+from tests.own_engine import copy_builder
 from tests.patience import patient
 
 FOLDER = Path(os.environ.get("STACKYN_CURRENT_ENGINE", "/var/lib/stackyn-setup/current-engine"))
@@ -80,22 +80,8 @@ def _engine(variant: str, folder: Path) -> Iterator[tuple[Path, int]]:
         while "API listen on" not in log.read_text():
             assert engine.poll() is None and time.monotonic() < deadline, log.read_text()[-4000:]
             time.sleep(0.1)
-        _give_builder(socket)
+        copy_builder(socket)
         yield socket, engine.pid
     finally:
         engine.terminate()
         engine.wait(STOP_SECONDS)
-
-
-def _give_builder(socket: Path) -> None:
-    """Copy the image that builds run in from the host's engine."""
-    save = f"docker --host=unix://{SOCKET} save {BUILDER}"
-    load = f"docker --host=unix://{socket} load --quiet"
-    copying = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"{save} | {load}"],
-        timeout=patient(START_SECONDS),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert copying.returncode == 0, copying.stderr
