@@ -13,7 +13,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import DeploymentFailed, Failure, TransientFailure
 from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers
-from stackyn_server.jobs.run import JobRun
+from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate
@@ -68,6 +68,7 @@ class InPlace(RolloutStrategy):
         """Hold the requests, confirmed; let those in progress end; stop the previous instance. Idempotent.
 
         Raises `DeploymentFailed` when the proxy can't hold the requests; a previous instance that ran serves again.
+        Raises `JobCancelled` when the job was cancelled before the previous instance is told to end.
         """
         app, previous, hosts = situation.app, situation.previous, hosts_in(situation, self._settings)
         self._held_requests.hold(app.id)
@@ -88,6 +89,8 @@ class InPlace(RolloutStrategy):
                 raise
             crash_point("switch.held")
             await self._drain(run, previous)
+            if run.job.cancel.is_set():
+                raise JobCancelled
             await run.record(lambda transaction: instances.set_draining(transaction, previous.id))
         crash_point("switch.stopping")
         await run.job.still_leading()
@@ -118,7 +121,11 @@ class InPlace(RolloutStrategy):
         self, job: JobRun, deployment: Deployment, failure: Failure | None = None
     ) -> StoppedCandidate | None:
         """Stop the candidate of a deployment that ends otherwise than live, so that the previous release can start in
-        the candidate's slot. None for a rollout that is not in place."""
+        the candidate's slot. None for a rollout that is not in place.
+
+        A previous instance that is still up serves again. Then the result is None too, and the cleanup removes the
+        candidate, to which no route leads any more.
+        """
         async with self._database.connection() as connection:
             situation = await situations.read(connection, deployment.id)
             candidate = await of_deployment(connection, deployment.id)
@@ -132,6 +139,11 @@ class InPlace(RolloutStrategy):
         if failure is not None:
             async with self._database.transaction() as transaction:
                 await remember_failure(transaction, job, deployment.phase, failure)
+        if previous is not None and previous.state is InstanceState.UP:
+            async with self._database.transaction() as transaction:
+                await routes.restore_previous(transaction, app.id)
+            await self._confirm_restored_route(app.id, previous, hosts_in(situation, self._settings))
+            return None
         if previous is not None:
             last = await self._take_down(previous.id)
             async with self._database.transaction() as transaction:
@@ -144,15 +156,16 @@ class InPlace(RolloutStrategy):
         self, run: DeploymentRun, previous: RoutedInstance, hosts: list[str], error: DeploymentFailed
     ) -> None:
         """Route the app to its previous instance again, because the proxy did not confirm the hold. The phase goes back
-        in the same transaction: the next attempt chooses its strategy anew.
-
-        A proxy that still holds would let requests pass to the candidate's address, so they are refused until it has
-        confirmed the restored route.
-        """
+        in the same transaction: the next attempt chooses its strategy anew."""
         app = run.deployment.app
         async for attempt in run.recording(Phase.BUILT, StepResults(waiting_reason=error.message)):
             async with attempt as transaction:
                 await routes.restore_previous(transaction, app)
+        await self._confirm_restored_route(app, previous, hosts)
+
+    async def _confirm_restored_route(self, app: AppId, previous: RoutedInstance, hosts: list[str]) -> None:
+        """Have the proxy confirm that the previous instance serves. A proxy that still holds would let requests pass to
+        the candidate's address, so they are refused until then."""
         self._held_requests.refuse(app, self._settings.hold.refuse_seconds)
         try:
             await confirm_route(self._ingress, hosts, previous.id)

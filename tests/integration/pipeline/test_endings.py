@@ -19,6 +19,7 @@ from stackyn_server.pipeline.build.plan_attempts import counted
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner, StopCandidate, remember_failure
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs
+from stackyn_server.store.apps import App
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Deployment, StepResults
 from stackyn_server.store.failures import DatabaseUnavailable
@@ -45,9 +46,10 @@ async def ended(
     steps: Steps,
     settings: Settings | None = None,
     *,
+    app: App | None = None,
     stop_candidate: StopCandidate | None = None,
 ) -> Deployment:
-    """Have a new deployment's build job do `steps`, and return how the deployment ended."""
+    """Have the build job of a new deployment of `app` (None: a new one) do `steps`, and return how it ended."""
     runner = StepRunner(database, journal, settings or Settings(), Phase.QUEUED, stop_candidate)
 
     async def build(run: JobRun) -> None:
@@ -55,7 +57,7 @@ async def ended(
 
     async with dispatching(database, {Kind.BUILD: build}):
         async with database.transaction() as connection:
-            deployment = await a_deployment(connection, await an_app(connection))
+            deployment = await a_deployment(connection, app or await an_app(connection))
             await jobs.enqueue_for_deployment(connection, Kind.BUILD, deployment, priority=0)
 
         async def now() -> Deployment:

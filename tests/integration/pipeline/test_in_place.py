@@ -1,0 +1,146 @@
+"""A rollout in place that ends early: the previous instance, which still runs, serves again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.domain.ids import InstanceId
+from stackyn_server.domain.jobs import Kind
+from stackyn_server.engine import containers
+from stackyn_server.jobs.run import JobRun
+from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline import context
+from stackyn_server.pipeline.idle.held_requests import HeldRequests
+from stackyn_server.pipeline.rollout import in_place
+from stackyn_server.pipeline.rollout.candidate import Candidate
+from stackyn_server.pipeline.rollout.in_place import InPlace
+from stackyn_server.pipeline.run import DeploymentRun
+from stackyn_server.pipeline.teardown.take_down import LastOutput
+from stackyn_server.store import deployments, instances, jobs, routes, situations
+from stackyn_server.store.apps import App
+from stackyn_server.store.database import Connection, Database
+from stackyn_server.store.deployments import Deployment, Mover
+from stackyn_server.store.instances import Instance, InstanceState
+from stackyn_server.store.releases import Release
+from stackyn_server.store.routes import RouteState
+from tests.integration.pipeline.parts import a_context
+from tests.integration.pipeline.test_endings import ended
+from tests.rows import a_deployment, a_release, a_serving_app
+
+TO_BOOTING = (Phase.FETCHING, Phase.PLANNING, Phase.BUILDING, Phase.BUILT, Phase.BOOTING)
+
+
+class Confirming:
+    """A proxy that confirms everything. `routed` is what it was asked to confirm, in order."""
+
+    def __init__(self) -> None:
+        self.routed: list[object] = []
+
+    async def apply(self, changed: Mapping[str, InstanceId | None]) -> None:
+        self.routed.extend(changed.values())
+
+    async def publish(self) -> int:
+        return 1
+
+    async def confirm(self, _number: int, changed: Mapping[str, InstanceId | None]) -> None:
+        self.routed.extend(changed.values())
+
+
+@pytest.fixture
+def taken_down(monkeypatch: pytest.MonkeyPatch) -> list[InstanceId]:
+    """The instances whose containers were taken down, in order."""
+    instances_taken_down: list[InstanceId] = []
+
+    async def take_down(_engine: object, instance: InstanceId, _grace_seconds: float) -> LastOutput:
+        instances_taken_down.append(instance)
+        return LastOutput()
+
+    monkeypatch.setattr(context, "take_down", take_down)
+    return instances_taken_down
+
+
+async def nothing(*_: object) -> None:
+    pass
+
+
+async def a_held_candidate(connection: Connection, deployment: Deployment) -> tuple[Release, Instance]:
+    """Record a rollout in place as `want` does: the route is held for the deployment's candidate."""
+    release = await a_release(connection, deployment)
+    candidate = await instances.insert(connection, deployment.app, release.id, deployment.id)
+    assert candidate is not None
+    await routes.hold(connection, deployment.app, candidate.id)
+    return release, candidate
+
+
+async def a_closed_rollout(connection: Connection) -> tuple[App, InstanceId, Deployment, Instance]:
+    """Return an app whose deployment was cancelled while its job waited: the cleanup has not begun."""
+    app, previous = await a_serving_app(connection)
+    deployment = await a_deployment(connection, app, Phase.BOOTING)
+    _, candidate = await a_held_candidate(connection, deployment)
+    closed = await deployments.advance(connection, deployment, Phase.CANCELLED, Mover(0, "api:cancel"))
+    return app, previous, closed, candidate
+
+
+async def is_serving(database: Database, app: App, instance: InstanceId) -> bool:
+    async with database.connection() as connection:
+        route, row = await routes.get(connection, app.id), await instances.get(connection, instance)
+    assert route is not None and row is not None
+    return (route.state, route.instance, row.state) == (RouteState.SERVING, instance, InstanceState.UP)
+
+
+async def test_cancel_during_the_drain_leaves_the_previous_instance_serving(
+    database: Database, journal: Journal, monkeypatch: pytest.MonkeyPatch, taken_down: list[InstanceId]
+) -> None:
+    ingress = Confirming()
+    handler = InPlace(a_context(database, ingress=ingress, held_requests=HeldRequests()))
+    async with database.transaction() as connection:
+        app, previous = await a_serving_app(connection)
+
+    async def find(_engine: object, _instance: InstanceId) -> SimpleNamespace:
+        return SimpleNamespace(running=True, pid=1)
+
+    monkeypatch.setattr(containers, "find", find)
+
+    async def steps(run: DeploymentRun) -> None:
+        async def cancel_while_draining(*_: object, **__: object) -> bool:
+            async with database.transaction() as connection:
+                await jobs.request_cancel(connection, kind=Kind.BUILD, subject=str(run.deployment.id))
+            await run.job.cancel.wait()
+            return False
+
+        monkeypatch.setattr(in_place, "until_quiet", cancel_while_draining)
+        for phase in TO_BOOTING:
+            await run.move(phase)
+        async with database.transaction() as connection:
+            release, candidate = await a_held_candidate(connection, run.deployment)
+            situation = await situations.read(connection, run.deployment.id)
+        assert situation is not None
+        await handler.before_boot(run, situation, Candidate(release, candidate))
+        await run.job.until_cancelled(nothing())  # the start of the candidate
+
+    deployment = await ended(database, journal, steps, app=app, stop_candidate=handler.stop_candidate)
+    assert deployment.phase is Phase.CANCELLED
+    assert await is_serving(database, app, previous)
+    assert previous not in taken_down
+    assert ingress.routed[-1] == previous
+
+
+async def test_closed_rollout_leaves_the_previous_instance_serving(
+    database: Database, taken_down: list[InstanceId]
+) -> None:
+    async with database.transaction() as connection:
+        app, previous, deployment, _ = await a_closed_rollout(connection)
+    ingress = Confirming()
+    handler = InPlace(a_context(database, ingress=ingress, held_requests=HeldRequests()))
+
+    job = cast(JobRun, SimpleNamespace(still_leading=nothing))
+    assert await handler.stop_candidate(job, deployment) is None
+
+    assert await is_serving(database, app, previous)
+    assert taken_down == []
+    assert ingress.routed == [previous]
