@@ -74,15 +74,18 @@ class Wake(JobHandler):
         """
         async with self._database.connection() as connection:
             route = await routes.get(connection, app.id)
-            instance = await instances.get(connection, route.instance) if route and route.instance else None
-            is_held = route is not None and route.state is RouteState.HELD
+            if route is None or route.instance is None or route.state is not RouteState.HELD:
+                return None
+            instance = await instances.get(connection, route.instance)
             made_by = instance.deployment if instance else None
             deployment = await deployments.get(connection, made_by) if made_by else None
-        if instance is None or not is_held:
+        if instance is None:
             return None
         is_candidate = deployment is not None and deployment.phase is not Phase.LIVE
         if is_candidate and deployment is not None and deployment.phase in OPEN_PHASES:
             return None  # its release job goes on with it
+        if is_candidate and route.previous is not None:
+            return None  # its cleanup decides what becomes of it and of the previous instance
         if instance.state in (InstanceState.STARTING, InstanceState.UP) and not is_candidate:
             return instance
         await job.still_leading()

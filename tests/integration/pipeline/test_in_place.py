@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -16,9 +16,11 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline import context
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
+from stackyn_server.pipeline.idle.wake import Wake
 from stackyn_server.pipeline.rollout import in_place
 from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.in_place import InPlace
+from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.pipeline.teardown.take_down import LastOutput
 from stackyn_server.store import deployments, instances, jobs, routes, situations
@@ -66,6 +68,10 @@ def taken_down(monkeypatch: pytest.MonkeyPatch) -> list[InstanceId]:
 
 async def nothing(*_: object) -> None:
     pass
+
+
+async def start_nothing(start: Coroutine[Any, Any, None]) -> None:
+    start.close()
 
 
 async def a_held_candidate(connection: Connection, deployment: Deployment) -> tuple[Release, Instance]:
@@ -144,3 +150,22 @@ async def test_closed_rollout_leaves_the_previous_instance_serving(
     assert await is_serving(database, app, previous)
     assert taken_down == []
     assert ingress.routed == [previous]
+
+
+async def test_wake_leaves_a_closed_rollout_to_its_cleanup(
+    database: Database, taken_down: list[InstanceId]
+) -> None:
+    """A visitor comes before the cleanup does: the cleanup still has to find the previous instance."""
+    async with database.transaction() as connection:
+        app, previous, _, candidate = await a_closed_rollout(connection)
+    parts = {"held_requests": HeldRequests(), "reservations": MemoryReservations()}
+    wake = Wake(a_context(database, ingress=Confirming(), **parts))
+
+    job = SimpleNamespace(subject=str(app.id), arguments={})
+    run = SimpleNamespace(job=job, still_leading=nothing, until_cancelled=start_nothing)
+    await wake(cast(JobRun, run))
+
+    async with database.connection() as connection:
+        route = await routes.get(connection, app.id)
+    assert route == routes.Route(app.id, candidate.id, previous, RouteState.HELD)
+    assert taken_down == []
