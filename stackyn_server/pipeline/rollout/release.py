@@ -151,6 +151,8 @@ class ReleaseHandler(JobHandler):
             await run.record(lambda transaction: releases.set_port(transaction, release.id, port))
             release = replace(release, port=port, told_port=release.told_port or release.port)
             candidate = replace(candidate, release=release)
+        # An interrupted attempt may have recorded the port and no more. A rollback's port was known from the start.
+        if release.told_port is not None and run.deployment.cause is not Cause.ROLLBACK:
             await strategy.found_port(situation, candidate)
         if not has_no_visitors:  # before the switch, after which nothing may go wrong
             await containers.set_restart(self._engine, candidate.container, on=True)
