@@ -161,13 +161,9 @@ def first_syntax_error(project: Project) -> str | None:
     """Return the first syntax error in the files with a usual name: `app.py, line 2: '(' was never closed`."""
     for path in candidate_files(project.files):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ast.parse((project.text(path) or "")[:SOURCE_CHARACTERS])
+            _parse((project.text(path) or "")[:SOURCE_CHARACTERS])
         except SyntaxError as error:
             return f"{path}, line {error.lineno or 1}: {error.msg}"
-        except (ValueError, RecursionError, MemoryError):
-            continue
     return None
 
 
@@ -210,13 +206,21 @@ def _read(project: Project, path: str, layout: _ProjectLayout) -> PythonEntry | 
 
 
 def _parsed(text: str) -> list[ast.stmt] | None:
+    try:
+        return _parse(text)
+    except SyntaxError:
+        return None
+
+
+def _parse(text: str) -> list[ast.stmt] | None:
+    """Return the statements, None for a text that costs too much to parse. Raises `SyntaxError`."""
     if _has_endless_name(text):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tenant's code, not ours
             return ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (ValueError, RecursionError, MemoryError):
         return None
 
 
