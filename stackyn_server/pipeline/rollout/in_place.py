@@ -113,7 +113,7 @@ class InPlace(RolloutStrategy):
         try:
             await self._ingress.apply(dict.fromkeys(hosts, candidate.instance.id))
         except TransientFailure as error:
-            log.warning("swap.still_held", app=situation.app.id, reason=error.message)
+            log.warning("route.still_held", app=situation.app.id, reason=error.message)
         else:
             self._held_requests.forget(situation.app.id)
 
@@ -170,7 +170,7 @@ class InPlace(RolloutStrategy):
         try:
             await confirm_route(self._ingress, hosts, previous.id)
         except TransientFailure as failure:
-            log.warning("swap.not_published", app=app, instance=previous.id, reason=failure.message)
+            log.warning("route.not_restored", app=app, instance=previous.id, reason=failure.message)
         else:
             self._held_requests.forget(app)
 
