@@ -34,7 +34,7 @@ SAMPLE = (
 
 
 @dataclass
-class World:
+class Replay:
     """A user on trial with an app in each state, an administrator, and what the placeholders stand for."""
 
     platform: Platform
@@ -93,7 +93,7 @@ async def firebase() -> AsyncIterator[tuple[Google, config.FirebaseSettings]]:
 
 
 @pytest.fixture
-async def world(launch: Callable[..., Any], firebase: tuple[Google, config.FirebaseSettings]) -> World:
+async def replay(launch: Callable[..., Any], firebase: tuple[Google, config.FirebaseSettings]) -> Replay:
     google, settings = firebase
     platform = await launch(
         billing=config.BillingSettings(provider="lemonsqueezy"),
@@ -128,15 +128,15 @@ async def world(launch: Callable[..., Any], firebase: tuple[Google, config.Fireb
         "admin": admin.token or "",
         "firebase": google.token(sub="known", email=user.email),
     }
-    return World(platform, user, admin, tokens, apps_by_state, values)
+    return Replay(platform, user, admin, tokens, apps_by_state, values)
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=str)
-async def test_a_client_gets_what_it_reads(world: World, fixture: ClientFixture) -> None:
-    await refused_as_it_can_read(world, fixture)
+async def test_a_client_gets_what_it_reads(replay: Replay, fixture: ClientFixture) -> None:
+    await refused_as_it_can_read(replay, fixture)
     seen: set[str] = set()
     for state in fixture.app_states:
-        answer = await world.send(fixture, state)
+        answer = await replay.send(fixture, state)
         assert answer.status in fixture.statuses, answer.text
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         if fixture.may_be_empty and not answer.text:
@@ -147,10 +147,10 @@ async def test_a_client_gets_what_it_reads(world: World, fixture: ClientFixture)
     assert seen == set(fixture.reads), "these were never there to be looked at"
 
 
-async def refused_as_it_can_read(world: World, fixture: ClientFixture) -> None:
+async def refused_as_it_can_read(replay: Replay, fixture: ClientFixture) -> None:
     """Check every refusal that the fixture names, and the missing sign-in."""
     for refusal in [*fixture.refusals, *([Refusal({"bearer": None}, 401)] if fixture.bearer else [])]:
-        answer = await world.send(fixture, fixture.app_states[0], **refusal.changes)
+        answer = await replay.send(fixture, fixture.app_states[0], **refusal.changes)
         assert answer.status == refusal.status, answer.text
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

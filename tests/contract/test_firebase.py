@@ -26,7 +26,7 @@ async def google() -> AsyncIterator[tuple[Google, config.FirebaseSettings]]:
 
 
 @pytest.fixture
-async def world(
+async def signing(
     launch: Callable[..., Any], google: tuple[Google, config.FirebaseSettings]
 ) -> tuple[Platform, Google]:
     service, settings = google
@@ -43,9 +43,9 @@ async def complete(platform: Platform, token: str, **body: Any) -> Answer:
 
 
 async def test_a_genuine_token_creates_a_verified_account(
-    world: tuple[Platform, Google],
+    signing: tuple[Platform, Google],
 ) -> None:
-    platform, google = world
+    platform, google = signing
     token = google.token()
     answers = await asyncio.gather(*(me(platform, token) for _ in range(5)))
     assert {answer.status for answer in answers} == {200}
@@ -58,8 +58,8 @@ async def test_a_genuine_token_creates_a_verified_account(
     assert await platform.value("SELECT count(*) FROM session") == 1
 
 
-async def test_what_is_not_genuine_is_refused(world: tuple[Platform, Google]) -> None:
-    platform, google = world
+async def test_what_is_not_genuine_is_refused(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
     await me(platform, google.token())
     now = datetime.now(UTC)
     stranger = Google()
@@ -105,9 +105,9 @@ def _hs256(claims: dict[str, Any], secret: bytes) -> str:
 
 
 async def test_a_token_lasts_as_long_as_its_session(
-    world: tuple[Platform, Google],
+    signing: tuple[Platform, Google],
 ) -> None:
-    platform, google = world
+    platform, google = signing
     now = datetime.now(UTC)
     # Over by less than the leeway: the next moment it is over for good.
     token = google.token(iat=now - HOUR, exp=now - timedelta(seconds=298))
@@ -123,17 +123,17 @@ async def test_a_token_lasts_as_long_as_its_session(
 
 
 async def test_the_token_of_an_ended_session_opens_no_new_one(
-    world: tuple[Platform, Google],
+    signing: tuple[Platform, Google],
 ) -> None:
-    platform, google = world
+    platform, google = signing
     token = google.token()
     await me(platform, token)
     assert (await Person(platform, token=token).post("/api/auth/logout-everywhere")).status == 200
     assert is_error(await me(platform, token), 401, "SESSION_ENDED")
 
 
-async def test_a_stale_claim_is_looked_up(world: tuple[Platform, Google]) -> None:
-    platform, google = world
+async def test_a_stale_claim_is_looked_up(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
     token = google.token(email_verified=False)
     assert (await me(platform, token)).status == 401
     facts = await platform.nobody.post("/api/auth/verify-token", json={"id_token": token})
@@ -148,25 +148,25 @@ async def test_a_stale_claim_is_looked_up(world: tuple[Platform, Google]) -> Non
 
 
 async def test_registering_an_address_at_firebase_opens_no_account(
-    world: tuple[Platform, Google],
+    signing: tuple[Platform, Google],
 ) -> None:
-    platform, google = world
+    platform, google = signing
     await platform.person(email=ADDRESS)
     assert (await me(platform, google.token(email_verified=False, sub="attacker"))).status == 401
 
 
 async def test_proof_of_an_address_ends_what_a_stranger_set_up(
-    world: tuple[Platform, Google],
+    signing: tuple[Platform, Google],
 ) -> None:
-    platform, google = world
+    platform, google = signing
     stranger = await platform.person(email=ADDRESS, email_verified=False)
     assert (await me(platform, google.token())).json["id"] == str(stranger.id)
     assert (await stranger.get("/api/user/me")).status == 401
     assert (await log_in(platform, ADDRESS, PASSWORD)).status == 401
 
 
-async def test_a_sign_up_is_completed_once(world: tuple[Platform, Google]) -> None:
-    platform, google = world
+async def test_a_sign_up_is_completed_once(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
     answer = await complete(platform, google.token(), company_name="", email="", plan="pro")
     assert answer.status == 201 and set(answer.json) == {"firebase_uid", "token", "user"}
     assert answer.json["user"] == {
@@ -184,8 +184,8 @@ async def test_a_sign_up_is_completed_once(world: tuple[Platform, Google]) -> No
     assert desired_plan == "pro"
 
 
-async def test_signing_in_before_finishing_loses_no_name(world: tuple[Platform, Google]) -> None:
-    platform, google = world
+async def test_signing_in_before_finishing_loses_no_name(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
     token = google.token()
     await me(platform, token)
     done = await complete(platform, token, company_name="Foxes")
@@ -201,30 +201,30 @@ async def test_signing_in_before_finishing_loses_no_name(world: tuple[Platform, 
     [({"email": "other@example.test"}, 400), ({"full_name": " "}, 400), ({"email": ADDRESS.upper()}, 201)],
 )
 async def test_a_completion_is_checked(
-    world: tuple[Platform, Google], body: dict[str, str], status: int
+    signing: tuple[Platform, Google], body: dict[str, str], status: int
 ) -> None:
-    platform, google = world
+    platform, google = signing
     assert (await complete(platform, google.token(), **body)).status == status
 
 
-async def test_cached_certificates_go_on_through_an_outage(world: tuple[Platform, Google]) -> None:
-    platform, google = world
+async def test_cached_certificates_go_on_through_an_outage(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
     google.max_age = 0
     assert (await me(platform, google.token())).status == 200
     google.is_away = True
     assert (await me(platform, google.token(sub="uid-2", email="two@example.test"))).status == 200
 
 
-async def test_without_any_certificate_it_is_503(world: tuple[Platform, Google]) -> None:
-    platform, google = world
+async def test_without_any_certificate_it_is_503(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
     google.is_away = True
     assert is_error(await me(platform, google.token()), 503, "TEMPORARILY_UNAVAILABLE")
 
 
 async def test_a_new_key_is_fetched_once_and_invented_ones_never(
-    world: tuple[Platform, Google], monkeypatch: pytest.MonkeyPatch
+    signing: tuple[Platform, Google], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform, google = world
+    platform, google = signing
     await me(platform, google.token())
     for number in range(5):
         await me(platform, google.token(headers={"kid": f"made up {number}"}))

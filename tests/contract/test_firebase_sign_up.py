@@ -16,17 +16,17 @@ from tests.firebase import ADDRESS, Google, served
 
 
 @dataclass(frozen=True)
-class World:
+class FirebaseSetup:
     google: Google
     settings: dict[str, str]
     platform: Platform
 
 
 @pytest.fixture
-async def world(launch: Callable[..., Any]) -> AsyncIterator[World]:
+async def setup(launch: Callable[..., Any]) -> AsyncIterator[FirebaseSetup]:
     async with served() as (google, settings):
         platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**settings)))  # type: ignore[arg-type]
-        yield World(google, settings, platform)
+        yield FirebaseSetup(google, settings, platform)
 
 
 async def sign_up(platform: Platform, email: str = ADDRESS, password: str = PASSWORD) -> Answer:
@@ -34,34 +34,34 @@ async def sign_up(platform: Platform, email: str = ADDRESS, password: str = PASS
     return await platform.nobody.post("/api/auth/signup/firebase", json=body)
 
 
-async def test_a_firebase_account_counts_once_its_address_is_proven(world: World) -> None:
-    answer = await sign_up(world.platform)
+async def test_a_firebase_account_counts_once_its_address_is_proven(setup: FirebaseSetup) -> None:
+    answer = await sign_up(setup.platform)
     assert answer.status == 201
     assert set(answer.json) == {"message", "uid", "email"}
     uid = answer.json["uid"]
     assert (uid, answer.json["email"]) == (f"uid-{ADDRESS}", ADDRESS)
-    assert world.google.accounts == {ADDRESS: PASSWORD}
-    assert await world.platform.value("SELECT count(*) FROM account") == 0
+    assert setup.google.accounts == {ADDRESS: PASSWORD}
+    assert await setup.platform.value("SELECT count(*) FROM account") == 0
 
-    unproven = Person(world.platform, token=world.google.token(sub=uid, email_verified=False))
+    unproven = Person(setup.platform, token=setup.google.token(sub=uid, email_verified=False))
     assert (await unproven.get("/api/user/me")).status == 401
-    proven = Person(world.platform, token=world.google.token(sub=uid))
+    proven = Person(setup.platform, token=setup.google.token(sub=uid))
     assert (await proven.get("/api/user/me")).json["email"] == ADDRESS
 
 
-async def test_an_address_that_is_known_here_or_there_is_409(world: World) -> None:
-    await world.platform.person(email="here@example.test")
-    world.google.accounts["there@example.test"] = PASSWORD
+async def test_an_address_that_is_known_here_or_there_is_409(setup: FirebaseSetup) -> None:
+    await setup.platform.person(email="here@example.test")
+    setup.google.accounts["there@example.test"] = PASSWORD
     for address in ("HERE@example.test", "there@example.test"):
-        answer = await sign_up(world.platform, address)
+        answer = await sign_up(setup.platform, address)
         assert is_error(answer, 409, "EMAIL_TAKEN")
         assert answer.json["error"] == "Email already registered"
 
 
-async def test_the_token_of_the_service_account_is_asked_for_once(world: World) -> None:
+async def test_the_token_of_the_service_account_is_asked_for_once(setup: FirebaseSetup) -> None:
     for number in range(3):
-        assert (await sign_up(world.platform, f"number-{number}@example.test")).status == 201
-    assert world.google.tokens_given == 1
+        assert (await sign_up(setup.platform, f"number-{number}@example.test")).status == 201
+    assert setup.google.tokens_given == 1
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ async def test_the_token_of_the_service_account_is_asked_for_once(world: World) 
     [("no address", PASSWORD), ("", PASSWORD), (ADDRESS, "short"), (ADDRESS, "x" * 129)],
 )
 async def test_what_is_not_right_in_form_is_400_and_goes_nowhere(
-    world: World, email: str, password: str
+    setup: FirebaseSetup, email: str, password: str
 ) -> None:
-    assert is_error(await sign_up(world.platform, email, password), 400, "INVALID_REQUEST")
-    assert world.google.tokens_given == 0
+    assert is_error(await sign_up(setup.platform, email, password), 400, "INVALID_REQUEST")
+    assert setup.google.tokens_given == 0
 
 
 @pytest.mark.parametrize(
@@ -84,30 +84,30 @@ async def test_what_is_not_right_in_form_is_400_and_goes_nowhere(
     ],
 )
 async def test_what_firebase_refuses_is_told_in_our_words(
-    world: World, refusal: str, status: int, code: str
+    setup: FirebaseSetup, refusal: str, status: int, code: str
 ) -> None:
-    world.google.refusal = refusal
-    answer = await sign_up(world.platform)
+    setup.google.refusal = refusal
+    answer = await sign_up(setup.platform)
     assert is_error(answer, status, code)
     assert refusal not in answer.text
 
 
 async def test_an_outage_or_an_unusable_credential_is_503(
-    world: World, launch: Callable[..., Any], tmp_path: Path
+    setup: FirebaseSetup, launch: Callable[..., Any], tmp_path: Path
 ) -> None:
-    world.google.is_away = True
-    assert is_error(await sign_up(world.platform), 503, "TEMPORARILY_UNAVAILABLE")
+    setup.google.is_away = True
+    assert is_error(await sign_up(setup.platform), 503, "TEMPORARILY_UNAVAILABLE")
     nonsense, no_key = tmp_path / "nonsense", tmp_path / "no-key"
     nonsense.write_text("{}")
     no_key.write_text('{"client_email": "a", "private_key": "no key", "token_uri": "http://127.0.0.1:1/"}')
     for file in (tmp_path / "missing", nonsense, no_key):
-        chosen = {**world.settings, "admin_credential_file": str(file)}
+        chosen = {**setup.settings, "admin_credential_file": str(file)}
         platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**chosen)))  # type: ignore[arg-type]
         assert is_error(await sign_up(platform), 503, "TEMPORARILY_UNAVAILABLE")
 
 
-async def test_sign_up_without_a_credential_is_503(world: World, launch: Callable[..., Any]) -> None:
-    chosen = {**world.settings, "admin_credential_file": ""}
+async def test_sign_up_without_a_credential_is_503(setup: FirebaseSetup, launch: Callable[..., Any]) -> None:
+    chosen = {**setup.settings, "admin_credential_file": ""}
     platform = await launch(auth=config.AuthSettings(firebase=config.FirebaseSettings(**chosen)))  # type: ignore[arg-type]
     answer = await sign_up(platform)
     assert is_error(answer, 503, "NOT_CONFIGURED")

@@ -11,7 +11,7 @@ from stackyn_server import config
 from stackyn_server.engine.builder.builder import Builder
 from tests.engine.hostile_builds.attack import Make, run
 from tests.engine.hostile_builds.test_fetches import ALL, FEW, Target
-from tests.engine.hostile_builds.test_limits import BOMBS, DISK, Arsenal, Bomb, many_files, one_file
+from tests.engine.hostile_builds.test_limits import BOMBS, DISK, Bomb, BombRunner, many_files, one_file
 
 RIGHT_REASON_SECONDS = 10
 REAL_BOMBS = {
@@ -30,20 +30,20 @@ pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize("name", BOMBS)
-async def test_a_bomb_ends_within_10_seconds_of_its_limit(arsenal: Arsenal, name: str) -> None:
-    assert await arsenal.defuse(name, BOMBS[name]) < RIGHT_REASON_SECONDS
+async def test_a_bomb_ends_within_10_seconds_of_its_limit(bombs: BombRunner, name: str) -> None:
+    assert await bombs.defuse(name, BOMBS[name]) < RIGHT_REASON_SECONDS
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", REAL_BOMBS)
-async def test_real_bomb_ends_at_the_limit_of_the_defaults(arsenal: Arsenal, name: str) -> None:
-    free = shutil.disk_usage(arsenal.engine.facts.root).free
+async def test_real_bomb_ends_at_the_limit_of_the_defaults(bombs: BombRunner, name: str) -> None:
+    free = shutil.disk_usage(bombs.engine.facts.root).free
     assert free > ROOM_BYTES, f"the open variant needs {ROOM_BYTES} bytes of the disk, and {free} are free"
 
     # The tests' own limit of the disk is low, and would be reached first.
-    builds = arsenal.settings.builds.model_copy(update={"disk_mb": config.BuildsSettings().disk_mb})
-    settings = arsenal.settings.model_copy(update={"builds": builds})
-    assert await replace(arsenal, settings=settings).defuse(name, REAL_BOMBS[name]) < RIGHT_REASON_SECONDS
+    builds = bombs.settings.builds.model_copy(update={"disk_mb": config.BuildsSettings().disk_mb})
+    settings = bombs.settings.model_copy(update={"builds": builds})
+    assert await replace(bombs, settings=settings).defuse(name, REAL_BOMBS[name]) < RIGHT_REASON_SECONDS
 
 
 @pytest.mark.parametrize(("attack", "place"), [*FEW, *ALL])

@@ -1,4 +1,4 @@
-"""Tests of billing: the API with a shop."""
+"""Tests of billing: the API with a subscription."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.contract.conftest import Platform
 
 
 @pytest.fixture
-async def shop_platform(launch: Callable[..., Any], tmp_path: Path) -> Platform:
+async def billed_platform(launch: Callable[..., Any], tmp_path: Path) -> Platform:
     """The API where plans are sold."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET + "\n")

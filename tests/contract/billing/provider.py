@@ -30,7 +30,7 @@ async def deliver(nobody: Person, body: bytes, signed: str | None = None, **head
 
 
 @dataclass
-class Shop:
+class ProviderSubscription:
     """One subscription at the provider, whose own clock goes on by a minute with every event."""
 
     nobody: Person | None  # who delivers; None: somebody else does

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.contract.billing.customers import a_customer, billing_of, desired, end_of_trial, settle
-from tests.contract.billing.provider import Shop
+from tests.contract.billing.provider import ProviderSubscription
 from tests.contract.conftest import Person, Platform
 
 
@@ -15,28 +15,28 @@ async def give(platform: Platform, person: Person, plan: str) -> None:
     assert [(user["plan"], user["quota"]["plan_name"]) for user in listed] == [(plan, plan)]
 
 
-async def test_a_plan_by_an_administrators_word_opens_the_account(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
+async def test_a_plan_by_an_administrators_word_opens_the_account(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
     app = await person.new_app()
-    await end_of_trial(shop_platform, person)
-    await give(shop_platform, person, "builder")
+    await end_of_trial(billed_platform, person)
+    await give(billed_platform, person, "builder")
     assert await billing_of(person) == ("active", "active", "builder")
-    assert await desired(shop_platform, app) == ("running", False)
-    await settle(shop_platform, person)
+    assert await desired(billed_platform, app) == ("running", False)
+    await settle(billed_platform, person)
     assert await billing_of(person) == ("active", "active", "builder")
 
 
-async def test_the_word_counts_until_the_subscription_changes(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
-    shop = Shop(shop_platform.nobody, person.email, 101)
-    await shop.tell("subscription_created", "active")
-    await give(shop_platform, person, "pro")
-    await shop.tell("subscription_updated", "active")  # a renewal
+async def test_the_word_counts_until_the_subscription_changes(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
+    subscription = ProviderSubscription(billed_platform.nobody, person.email, 101)
+    await subscription.tell("subscription_created", "active")
+    await give(billed_platform, person, "pro")
+    await subscription.tell("subscription_updated", "active")  # a renewal
     assert await billing_of(person) == ("active", "active", "pro")
-    await give(shop_platform, person, "starter")
-    await shop.tell("subscription_updated", "active", variant_id=102)
+    await give(billed_platform, person, "starter")
+    await subscription.tell("subscription_updated", "active", variant_id=102)
     assert await billing_of(person) == ("active", "active", "builder")
-    await give(shop_platform, person, "free")
+    await give(billed_platform, person, "free")
     assert await billing_of(person) == ("active", "active", "free")
-    await shop.tell("subscription_expired", "expired")
+    await subscription.tell("subscription_expired", "expired")
     assert (await billing_of(person))[:2] == ("expired", "expired")

@@ -8,68 +8,72 @@ from typing import Any
 
 from stackyn_server.operations.billing_expiry import BillingExpiry
 from tests.contract.billing.customers import a_customer, billing_of, mails
-from tests.contract.billing.provider import VARIANTS, Shop, deliver, in_days
+from tests.contract.billing.provider import VARIANTS, ProviderSubscription, deliver, in_days
 from tests.contract.conftest import Person, Platform
 
 
-async def test_the_buyer_is_the_named_user_or_the_owner_of_the_address(shop_platform: Platform) -> None:
-    nobody = shop_platform.nobody
-    ada, bob = await a_customer(shop_platform), await a_customer(shop_platform, "Bob@example.test")
-    await Shop(nobody, "paid-by-a-company@example.test", 101, str(ada.id)).tell(
+async def test_the_buyer_is_the_named_user_or_the_owner_of_the_address(billed_platform: Platform) -> None:
+    nobody = billed_platform.nobody
+    ada, bob = await a_customer(billed_platform), await a_customer(billed_platform, "Bob@example.test")
+    await ProviderSubscription(nobody, "paid-by-a-company@example.test", 101, str(ada.id)).tell(
         "subscription_created", "active"
     )
-    await Shop(nobody, "bOB@EXAMPLE.test", 102, "no-uuid").tell("subscription_created", "active")
+    await ProviderSubscription(nobody, "bOB@EXAMPLE.test", 102, "no-uuid").tell(
+        "subscription_created", "active"
+    )
     assert await billing_of(ada) == ("active", "active", "starter")
     assert await billing_of(bob) == ("active", "active", "builder")
 
 
-async def test_an_unproven_address_gets_nothing_until_it_is_proven(shop_platform: Platform) -> None:
+async def test_an_unproven_address_gets_nothing_until_it_is_proven(billed_platform: Platform) -> None:
     body = {"email": "Owner@example.test", "password": "correct horse battery"}
-    stranger = await shop_platform.nobody.post("/api/auth/signup", json=body)
-    shop = Shop(shop_platform.nobody, "owner@example.test", 101)
-    await shop.tell("subscription_created", "active")
-    them = Person(shop_platform, None, "", stranger.json["token"])
+    stranger = await billed_platform.nobody.post("/api/auth/signup", json=body)
+    subscription = ProviderSubscription(billed_platform.nobody, "owner@example.test", 101)
+    await subscription.tell("subscription_created", "active")
+    them = Person(billed_platform, None, "", stranger.json["token"])
     assert await billing_of(them) == ("trial", "trial", "pro")
-    owner = await a_customer(shop_platform, "owner@EXAMPLE.test")
+    owner = await a_customer(billed_platform, "owner@EXAMPLE.test")
     assert await billing_of(owner) == ("active", "active", "starter")
 
 
 async def test_a_purchase_before_sign_up_counts_at_sign_up(
-    shop_platform: Platform,
+    billed_platform: Platform,
 ) -> None:
-    early, late = (Shop(shop_platform.nobody, "ada@example.test", variant) for variant in (101, 103))
+    early, late = (
+        ProviderSubscription(billed_platform.nobody, "ada@example.test", variant) for variant in (101, 103)
+    )
     await early.tell("subscription_created", "active")
     await early.tell("subscription_expired", "expired")
     await late.tell("subscription_created", "active")
-    assert await shop_platform.value("SELECT count(*) FROM billing_event WHERE outcome = 'parked'") == 3
-    assert await billing_of(await a_customer(shop_platform)) == ("active", "active", "pro")
-    assert await mails(shop_platform) == 1  # the code; no word of a trial
+    assert await billed_platform.value("SELECT count(*) FROM billing_event WHERE outcome = 'parked'") == 3
+    assert await billing_of(await a_customer(billed_platform)) == ("active", "active", "pro")
+    assert await mails(billed_platform) == 1  # the code; no word of a trial
 
 
-async def test_a_repetition_changes_nothing_however_often_and_at_once(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
-    shop = Shop(shop_platform.nobody, person.email)
-    failed = shop.payment("subscription_payment_failed", "pending")
-    await shop.tell("subscription_created", "active")
-    before = await mails(shop_platform)
-    answers = await asyncio.gather(*(deliver(shop_platform.nobody, failed) for _ in range(10)))
+async def test_a_repetition_changes_nothing_however_often_and_at_once(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    failed = subscription.payment("subscription_payment_failed", "pending")
+    await subscription.tell("subscription_created", "active")
+    before = await mails(billed_platform)
+    answers = await asyncio.gather(*(deliver(billed_platform.nobody, failed) for _ in range(10)))
     assert {answer.text for answer in answers} == {answers[0].text} and answers[0].json == {"status": "ok"}
-    assert await mails(shop_platform) == before + 1
+    assert await mails(billed_platform) == before + 1
 
 
-async def test_a_replay_of_an_old_event_does_not_bring_back_what_was(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
-    shop = Shop(shop_platform.nobody, person.email)
-    created = shop.event("subscription_created", "active")
-    await deliver(shop_platform.nobody, created)
-    await shop.tell("subscription_expired", "expired")
-    assert (await deliver(shop_platform.nobody, created)).json == {"status": "ok"}
+async def test_a_replay_of_an_old_event_does_not_bring_back_what_was(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    created = subscription.event("subscription_created", "active")
+    await deliver(billed_platform.nobody, created)
+    await subscription.tell("subscription_expired", "expired")
+    assert (await deliver(billed_platform.nobody, created)).json == {"status": "ok"}
     # The same old news in other bytes is no repetition, and is out of date all the same.
-    assert (await deliver(shop_platform.nobody, created + b"\n")).json == {"status": "ok"}
+    assert (await deliver(billed_platform.nobody, created + b"\n")).json == {"status": "ok"}
     assert await billing_of(person) == ("expired", "expired", "pro")
 
 
-async def test_every_order_of_delivery_leads_to_the_same_end(shop_platform: Platform) -> None:
+async def test_every_order_of_delivery_leads_to_the_same_end(billed_platform: Platform) -> None:
     story = [
         ("subscription_created", "active", {}),
         ("subscription_updated", "past_due", {}),
@@ -77,47 +81,49 @@ async def test_every_order_of_delivery_leads_to_the_same_end(shop_platform: Plat
         ("subscription_resumed", "active", {}),
     ]
     for number, order in enumerate(itertools.permutations(range(4))):
-        person = await a_customer(shop_platform, f"ada-{number}@example.test")
-        shop = Shop(shop_platform.nobody, person.email, 101)
+        person = await a_customer(billed_platform, f"ada-{number}@example.test")
+        subscription = ProviderSubscription(billed_platform.nobody, person.email, 101)
         for minute in order:
             name, status, attributes = story[minute]
-            await shop.tell(name, status, minute=minute, **attributes)
+            await subscription.tell(name, status, minute=minute, **attributes)
         assert await billing_of(person) == ("active", "active", "starter"), order
 
 
-async def test_events_at_the_same_instant_are_applied_one_by_one(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
-    shop = Shop(shop_platform.nobody, person.email)
-    bodies = [shop.event("subscription_updated", "active") for _ in range(9)]
-    bodies.append(shop.event("subscription_expired", "expired"))
-    answers = await asyncio.gather(*(deliver(shop_platform.nobody, body) for body in reversed(bodies)))
+async def test_events_at_the_same_instant_are_applied_one_by_one(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    bodies = [subscription.event("subscription_updated", "active") for _ in range(9)]
+    bodies.append(subscription.event("subscription_expired", "expired"))
+    answers = await asyncio.gather(*(deliver(billed_platform.nobody, body) for body in reversed(bodies)))
     assert {answer.status for answer in answers} == {200}
     assert await billing_of(person) == ("expired", "expired", "pro")
 
 
-async def test_a_purchase_and_a_first_proof_at_the_same_instant_meet(shop_platform: Platform) -> None:
+async def test_a_purchase_and_a_first_proof_at_the_same_instant_meet(billed_platform: Platform) -> None:
     for number in range(5):
         email = f"ada-{number}@example.test"
-        shop = Shop(shop_platform.nobody, email, 102)
+        subscription = ProviderSubscription(billed_platform.nobody, email, 102)
         person, _ = await asyncio.gather(
-            a_customer(shop_platform, email), shop.tell("subscription_created", "active")
+            a_customer(billed_platform, email), subscription.tell("subscription_created", "active")
         )
         assert await billing_of(person) == ("active", "active", "builder")
 
 
 async def test_an_unknown_variant_counts_once_it_is_configured(
-    shop_platform: Platform, records: list[Any]
+    billed_platform: Platform, records: list[Any]
 ) -> None:
-    person = await a_customer(shop_platform)
-    await Shop(shop_platform.nobody, person.email, 999).tell("subscription_created", "active")
+    person = await a_customer(billed_platform)
+    await ProviderSubscription(billed_platform.nobody, person.email, 999).tell(
+        "subscription_created", "active"
+    )
     assert await billing_of(person) == ("trial", "trial", "pro")
     assert [record["variant"] for record in records if record["event"] == "billing.variant_unknown"] == [
         "999"
     ]
-    billing = shop_platform.settings.billing
+    billing = billed_platform.settings.billing
     variants = dict(billing.variants)
     assert isinstance(billing.variants, dict)
     billing.variants["999"] = "builder"
-    await BillingExpiry(shop_platform.database, shop_platform.billing).settle_all()
+    await BillingExpiry(billed_platform.database, billed_platform.billing).settle_all()
     assert await billing_of(person) == ("active", "active", "builder")
     assert variants == VARIANTS

@@ -10,7 +10,7 @@ import pytest
 from stackyn_server.store import accounts
 from stackyn_server.store.database import Connection
 from tests.contract.billing.customers import a_customer, billing_of, desired
-from tests.contract.billing.provider import Shop
+from tests.contract.billing.provider import ProviderSubscription
 from tests.contract.conftest import REPOSITORY, Answer, Person, Platform
 from tests.contract.test_conventions import is_error
 from tests.patience import within
@@ -46,39 +46,39 @@ async def trial_ends(platform: Platform, person: Person) -> None:
 
 
 async def no_payment_comes(platform: Platform, person: Person) -> None:
-    shop = Shop(platform.nobody, person.email)
-    await shop.tell("subscription_created", "active")
-    await shop.tell("subscription_updated", "unpaid")
+    subscription = ProviderSubscription(platform.nobody, person.email)
+    await subscription.tell("subscription_created", "active")
+    await subscription.tell("subscription_updated", "unpaid")
 
 
 @pytest.mark.parametrize("ask", [create, redeploy])
 async def test_who_asks_while_the_trial_is_ending_is_asked_to_pay(
-    shop_platform: Platform, ask: Callable[[Person], Awaitable[Answer]]
+    billed_platform: Platform, ask: Callable[[Person], Awaitable[Answer]]
 ) -> None:
-    person = await a_customer(shop_platform)
+    person = await a_customer(billed_platform)
     app = await person.new_app()
-    async with shop_platform.database.transaction() as connection:
-        await end_trial(shop_platform, connection, person)
+    async with billed_platform.database.transaction() as connection:
+        await end_trial(billed_platform, connection, person)
         asking = asyncio.create_task(ask(person))
         async with within(10):
-            while not await shop_platform.value(WAITS):
+            while not await billed_platform.value(WAITS):
                 assert not asking.done(), "it was answered while its account was still being decided on"
                 await asyncio.sleep(0.01)  # between two looks
     answer = await asking
     assert is_error(answer, 402, "PAYMENT_REQUIRED") and answer.json["billing_status"] == "expired"
     assert len((await person.get("/api/apps")).json) == 1
-    assert await desired(shop_platform, app) == ("stopped", True)
+    assert await desired(billed_platform, app) == ("stopped", True)
 
 
 @pytest.mark.parametrize("end", [trial_ends, no_payment_comes])
 async def test_an_app_created_during_expiry_is_refused_or_stopped(
-    shop_platform: Platform, end: Callable[[Platform, Person], Awaitable[None]]
+    billed_platform: Platform, end: Callable[[Platform, Person], Awaitable[None]]
 ) -> None:
     for number in range(ROUNDS):
-        person = await a_customer(shop_platform, f"ada-{number}@example.test")
+        person = await a_customer(billed_platform, f"ada-{number}@example.test")
         await person.new_app()
         first, _, second = await asyncio.gather(
-            create(person, "one"), end(shop_platform, person), create(person, "two")
+            create(person, "one"), end(billed_platform, person), create(person, "two")
         )
         created = [answer.status for answer in (first, second)]
         assert set(created) <= {201, 402}

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from tests.contract.billing.customers import a_customer, billing_of, desired, end_of_trial, mails, settle
-from tests.contract.billing.provider import Shop, in_days
+from tests.contract.billing.provider import ProviderSubscription, in_days
 from tests.contract.conftest import Platform
 from tests.contract.test_conventions import is_error
 
 
 async def test_apps_stop_and_start_with_the_subscription(
-    shop_platform: Platform,
+    billed_platform: Platform,
 ) -> None:
-    person = await a_customer(shop_platform)
-    shop = Shop(shop_platform.nobody, person.email)
-    await shop.tell("subscription_created", "active")
+    person = await a_customer(billed_platform)
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    await subscription.tell("subscription_created", "active")
     first, second = await person.new_app(), await person.new_app()
     assert (await person.post(f"/api/v1/apps/{second}/stop")).status == 200
-    await shop.tell("subscription_expired", "expired")
+    await subscription.tell("subscription_expired", "expired")
     assert await billing_of(person) == ("expired", "expired", "pro")
-    assert (await desired(shop_platform, first), await desired(shop_platform, second)) == (
+    assert (await desired(billed_platform, first), await desired(billed_platform, second)) == (
         ("stopped", True),
         ("stopped", False),
     )
@@ -32,9 +32,11 @@ async def test_apps_stop_and_start_with_the_subscription(
     refused = await person.post(f"/api/v1/apps/{first}/redeploy")
     assert is_error(refused, 402, "PAYMENT_REQUIRED") and refused.json["billing_status"] == "expired"
 
-    await Shop(shop_platform.nobody, person.email, 101).tell("subscription_created", "active")
+    await ProviderSubscription(billed_platform.nobody, person.email, 101).tell(
+        "subscription_created", "active"
+    )
     assert await billing_of(person) == ("active", "active", "starter")
-    assert (await desired(shop_platform, first), await desired(shop_platform, second)) == (
+    assert (await desired(billed_platform, first), await desired(billed_platform, second)) == (
         ("running", False),
         ("stopped", False),
     )
@@ -43,34 +45,34 @@ async def test_apps_stop_and_start_with_the_subscription(
 
 
 async def test_an_app_that_its_owner_stopped_stays_stopped(
-    shop_platform: Platform,
+    billed_platform: Platform,
 ) -> None:
-    person = await a_customer(shop_platform)
+    person = await a_customer(billed_platform)
     app = await person.new_app()
-    await end_of_trial(shop_platform, person)
+    await end_of_trial(billed_platform, person)
     assert (await person.post(f"/api/v1/apps/{app}/stop")).json["stop_reason"] is None
-    await Shop(shop_platform.nobody, person.email).tell("subscription_created", "active")
-    assert await desired(shop_platform, app) == ("stopped", False)
+    await ProviderSubscription(billed_platform.nobody, person.email).tell("subscription_created", "active")
+    assert await desired(billed_platform, app) == ("stopped", False)
 
 
-async def test_a_cancelled_subscription_is_active_until_it_is_paid_for(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
+async def test_a_cancelled_subscription_is_active_until_it_is_paid_for(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
     app = await person.new_app()
-    shop = Shop(shop_platform.nobody, person.email)
-    await shop.tell("subscription_created", "active")
-    await shop.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    await subscription.tell("subscription_created", "active")
+    await subscription.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
     assert await billing_of(person) == ("active", "cancelled", "pro")
     assert (await person.post(f"/api/v1/apps/{app}/redeploy")).status == 201
     timer = "SELECT run_at - now() FROM job WHERE kind = 'expiry' AND state = 'waiting'"
-    assert abs(await shop_platform.value(timer) - timedelta(days=3)) < timedelta(minutes=1)
+    assert abs(await billed_platform.value(timer) - timedelta(days=3)) < timedelta(minutes=1)
 
-    await shop.tell("subscription_resumed", "active")
+    await subscription.tell("subscription_resumed", "active")
     assert await billing_of(person) == ("active", "active", "pro")
-    await shop.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
-    await shop_platform.execute("UPDATE subscription SET ends_at = now()")
-    await settle(shop_platform, person)
+    await subscription.tell("subscription_cancelled", "cancelled", ends_at=in_days(3))
+    await billed_platform.execute("UPDATE subscription SET ends_at = now()")
+    await settle(billed_platform, person)
     assert await billing_of(person) == ("expired", "expired", "pro")
-    assert await desired(shop_platform, app) == ("stopped", True)
+    assert await desired(billed_platform, app) == ("stopped", True)
 
 
 @pytest.mark.parametrize(
@@ -86,39 +88,39 @@ async def test_a_cancelled_subscription_is_active_until_it_is_paid_for(shop_plat
     ],
 )
 async def test_each_status_of_the_provider_has_its_meaning(
-    shop_platform: Platform, name: str, status: str, attributes: dict[str, Any], expected: Any
+    billed_platform: Platform, name: str, status: str, attributes: dict[str, Any], expected: Any
 ) -> None:
-    person = await a_customer(shop_platform)
-    shop = Shop(shop_platform.nobody, person.email)
-    await shop.tell("subscription_created", "active")
-    await shop.tell(name, status, **attributes)
+    person = await a_customer(billed_platform)
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    await subscription.tell("subscription_created", "active")
+    await subscription.tell(name, status, **attributes)
     assert await billing_of(person) == expected
-    await shop.tell("subscription_unpaused", "active")
+    await subscription.tell("subscription_unpaused", "active")
     assert await billing_of(person) == ("active", "active", "pro")
 
 
 async def test_a_failed_payment_is_mailed_and_a_late_one_restarts_apps(
-    shop_platform: Platform,
+    billed_platform: Platform,
 ) -> None:
-    person = await a_customer(shop_platform)
+    person = await a_customer(billed_platform)
     app = await person.new_app()
-    shop = Shop(shop_platform.nobody, person.email)
-    await shop.tell("subscription_created", "active")
-    before = await mails(shop_platform)
-    await shop.tell_payment("subscription_payment_failed", "pending")
-    assert await mails(shop_platform) == before + 1
+    subscription = ProviderSubscription(billed_platform.nobody, person.email)
+    await subscription.tell("subscription_created", "active")
+    before = await mails(billed_platform)
+    await subscription.tell_payment("subscription_payment_failed", "pending")
+    assert await mails(billed_platform) == before + 1
     assert await billing_of(person) == ("active", "active", "pro")
-    assert await desired(shop_platform, app) == ("running", False)
-    await shop.tell("subscription_updated", "unpaid")
-    assert await desired(shop_platform, app) == ("stopped", True)
-    await shop.tell_payment("subscription_payment_recovered", "paid")
+    assert await desired(billed_platform, app) == ("running", False)
+    await subscription.tell("subscription_updated", "unpaid")
+    assert await desired(billed_platform, app) == ("stopped", True)
+    await subscription.tell_payment("subscription_payment_recovered", "paid")
     assert await billing_of(person) == ("active", "active", "pro")
-    assert await desired(shop_platform, app) == ("running", False)
+    assert await desired(billed_platform, app) == ("running", False)
 
 
-async def test_the_end_of_an_old_subscription_does_not_end_a_newer_one(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
-    old, new = Shop(shop_platform.nobody, person.email, 101), Shop(shop_platform.nobody, person.email, 102)
+async def test_the_end_of_an_old_subscription_does_not_end_a_newer_one(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
+    old, new = (ProviderSubscription(billed_platform.nobody, person.email, variant) for variant in (101, 102))
     await old.tell("subscription_created", "active")
     await new.tell("subscription_created", "active")
     await old.tell("subscription_expired", "expired")

@@ -11,14 +11,14 @@ import pytest
 
 from stackyn_server import config
 from tests.contract.billing.customers import a_customer, billing_of
-from tests.contract.billing.provider import Shop, deliver, signature
+from tests.contract.billing.provider import ProviderSubscription, deliver, signature
 from tests.contract.conftest import Platform
 from tests.contract.test_conventions import is_error
 
 
-async def test_only_the_right_signature_of_the_raw_body_is_taken(shop_platform: Platform) -> None:
-    nobody = shop_platform.nobody
-    body = Shop(nobody, "a@example.test").event("subscription_created", "active")
+async def test_only_the_right_signature_of_the_raw_body_is_taken(billed_platform: Platform) -> None:
+    nobody = billed_platform.nobody
+    body = ProviderSubscription(nobody, "a@example.test").event("subscription_created", "active")
     right = signature(body)
     for wrong in (
         "",
@@ -32,7 +32,7 @@ async def test_only_the_right_signature_of_the_raw_body_is_taken(shop_platform: 
         answer = await deliver(nobody, body, wrong.encode().decode("latin-1"))
         assert is_error(answer, 401, "SIGN_IN_REQUIRED"), wrong
     assert (await nobody.post("/api/webhooks/lemon-squeezy", data=body)).status == 401
-    assert await shop_platform.value("SELECT count(*) FROM billing_event") == 0
+    assert await billed_platform.value("SELECT count(*) FROM billing_event") == 0
     for accepted in (right, f"sha256={right}"):
         assert (await deliver(nobody, body, accepted)).json == {"status": "ok"}
 
@@ -42,7 +42,7 @@ async def test_without_a_secret_everything_is_refused(
     launch: Callable[..., Any], given: dict[str, Any]
 ) -> None:
     platform = await launch(billing=config.BillingSettings(**{"provider": "lemonsqueezy", **given}))
-    body = Shop(platform.nobody, "a@example.test").event("subscription_created", "active")
+    body = ProviderSubscription(platform.nobody, "a@example.test").event("subscription_created", "active")
     for signed in (signature(body), signature(body, "")):
         assert is_error(await deliver(platform.nobody, body, signed), 401, "SIGN_IN_REQUIRED")
 
@@ -52,7 +52,7 @@ async def test_an_empty_or_missing_secret_file_opens_nothing(
 ) -> None:
     empty = tmp_path / "empty"
     empty.write_text("\n")
-    body = Shop(None, "a@example.test").event("subscription_created", "active")
+    body = ProviderSubscription(None, "a@example.test").event("subscription_created", "active")
     for file, status in ((empty, 401), (tmp_path / "missing", 503)):
         platform = await launch(
             billing=config.BillingSettings(provider="lemonsqueezy", webhook_secret_file=str(file))
@@ -81,26 +81,26 @@ async def test_an_empty_or_missing_secret_file_opens_nothing(
     ],
 )
 async def test_an_unreadable_signed_body_is_400_and_not_recorded(
-    shop_platform: Platform, body: bytes
+    billed_platform: Platform, body: bytes
 ) -> None:
-    answer = await deliver(shop_platform.nobody, body)
+    answer = await deliver(billed_platform.nobody, body)
     assert answer.status == 400 and answer.json["error"], answer.text
-    assert await shop_platform.value("SELECT count(*) FROM billing_event") == 0
+    assert await billed_platform.value("SELECT count(*) FROM billing_event") == 0
 
 
-async def test_the_shortest_form_of_the_contract_is_understood(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform, "a@b.test")
+async def test_the_shortest_form_of_the_contract_is_understood(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform, "a@b.test")
     body = json.dumps({
         "meta": {"event_name": "subscription_created"},
         "data": {"type": "subscriptions", "id": "1", "attributes": {
             "customer_id": 2, "order_id": 2, "variant_id": 102, "user_email": "A@b.test", "status": "active"}},
     }).encode()  # fmt: skip
-    assert (await deliver(shop_platform.nobody, body)).json == {"status": "ok"}
+    assert (await deliver(billed_platform.nobody, body)).json == {"status": "ok"}
     assert await billing_of(person) == ("active", "active", "builder")
 
 
-async def test_what_is_of_no_interest_is_taken_and_changes_nothing(shop_platform: Platform) -> None:
-    person = await a_customer(shop_platform)
+async def test_what_is_of_no_interest_is_taken_and_changes_nothing(billed_platform: Platform) -> None:
+    person = await a_customer(billed_platform)
     before = await billing_of(person)
     order = {
         "meta": {"event_name": "order_created", "custom_data": {"user_id": str(person.id)}},
@@ -112,7 +112,7 @@ async def test_what_is_of_no_interest_is_taken_and_changes_nothing(shop_platform
         "data": {"type": "license-keys", "id": 7, "attributes": {}},
     }
     for event in (order, licence):
-        assert (await deliver(shop_platform.nobody, json.dumps(event).encode())).json == {"status": "ok"}
+        assert (await deliver(billed_platform.nobody, json.dumps(event).encode())).json == {"status": "ok"}
     assert await billing_of(person) == before == ("trial", "trial", "pro")
     outcomes = "SELECT count(*) FROM billing_event WHERE outcome = 'of no interest'"
-    assert await shop_platform.value(outcomes) == 2
+    assert await billed_platform.value(outcomes) == 2

@@ -30,7 +30,7 @@ FOLDERS = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [name for names in FOLDERS.values() for name in names if name not in os.environ]
-    driving = {"current", "legacy", "place"}
+    driving = {"current", "legacy", "setup"}
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.full)
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class BrowserSetup:
     """A server, its clients' addresses, and what else is around it."""
 
     server: ServerProcess
@@ -61,7 +61,7 @@ class Place:
 
 
 @asynccontextmanager
-async def _place(console: str, cms: str) -> AsyncIterator[Place]:
+async def _setup(console: str, cms: str) -> AsyncIterator[BrowserSetup]:
     async with (
         served() as (google, firebase),
         running(
@@ -79,19 +79,19 @@ async def _place(console: str, cms: str) -> AsyncIterator[Place]:
             ] == 200
 
         await server.until(is_served, 30, "the ingress serves the clients and the API")
-        yield Place(server, browser, google)
+        yield BrowserSetup(server, browser, google)
 
 
 @pytest.fixture(scope="session")
-async def current() -> AsyncIterator[Place]:
-    async with _place(*FOLDERS["current"]) as place:
-        yield place
+async def current() -> AsyncIterator[BrowserSetup]:
+    async with _setup(*FOLDERS["current"]) as setup:
+        yield setup
 
 
 @pytest.fixture(scope="session")
-async def legacy() -> AsyncIterator[Place]:
-    async with _place(*FOLDERS["legacy"]) as place:
-        yield place
+async def legacy() -> AsyncIterator[BrowserSetup]:
+    async with _setup(*FOLDERS["legacy"]) as setup:
+        yield setup
 
 
 @pytest.fixture(scope="session")

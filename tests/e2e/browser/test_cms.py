@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.e2e.browser.chromium import Page
-from tests.e2e.browser.conftest import Place
+from tests.e2e.browser.conftest import BrowserSetup
 from tests.git_server import GitServer
 from tests.server_process import PASSWORD, ServerProcess
 from tests.tiny import tiny_app
@@ -30,8 +30,8 @@ PLAN = """(row) => [...document.querySelectorAll('tr')].find((e) => e.textConten
   ?.querySelector('select').value"""
 
 
-async def sign_in(page: Page, place: Place, email: str) -> None:
-    await page.open(f"{place.cms}/login")
+async def sign_in(page: Page, setup: BrowserSetup, email: str) -> None:
+    await page.open(f"{setup.cms}/login")
     await page.fill("#email", email)
     await page.fill("#password", PASSWORD)
     await page.run("() => document.querySelector('form').requestSubmit()")
@@ -59,8 +59,8 @@ async def row_says(page: Page, row: str, *texts: str) -> None:
 
 
 @pytest.fixture(params=["current", "legacy"])
-def place(request: pytest.FixtureRequest) -> Place:
-    console: Place = request.getfixturevalue(request.param)
+def setup(request: pytest.FixtureRequest) -> BrowserSetup:
+    console: BrowserSetup = request.getfixturevalue(request.param)
     return console
 
 
@@ -75,12 +75,12 @@ async def search(page: Page, words: str) -> None:
     await page.until(answered, f"a search for {words!r} was answered")
 
 
-async def test_users_are_found_put_on_plans_and_deleted(place: Place) -> None:
+async def test_users_are_found_put_on_plans_and_deleted(setup: BrowserSetup) -> None:
     for name in ("charles", "joan"):
-        await a_user(place.server, f"{name}@cms.test")
-    async with place.browser.page() as page:
-        await sign_in(page, place, ADMIN)
-        await page.open(f"{place.cms}/users")
+        await a_user(setup.server, f"{name}@cms.test")
+    async with setup.browser.page() as page:
+        await sign_in(page, setup, ADMIN)
+        await page.open(f"{setup.cms}/users")
         await row_says(page, "charles@cms.test", "MB")
         for part in ("ch", "charl", "charles@cms"):  # one call for each key stroke
             await page.fill(SEARCH, part)
@@ -107,14 +107,14 @@ async def test_users_are_found_put_on_plans_and_deleted(place: Place) -> None:
         assert page.crashes == []
 
 
-async def test_apps_are_stopped_started_redeployed_and_deleted(place: Place, git: GitServer) -> None:
-    server = place.server
+async def test_apps_are_stopped_started_redeployed_and_deleted(setup: BrowserSetup, git: GitServer) -> None:
+    server = setup.server
     url, _ = await git.publish("managed", tiny_app("managed"))
     app, deployment = await server.create(url, "Managed")
     await server.deployed(deployment)
-    async with place.browser.page() as page:
-        await sign_in(page, place, ADMIN)
-        await page.open(f"{place.cms}/apps")
+    async with setup.browser.page() as page:
+        await sign_in(page, setup, ADMIN)
+        await page.open(f"{setup.cms}/apps")
         await row_says(page, "Managed", "running", "http://managed.localhost", url)
         await press(page, "Managed", "Stop")
         await page.called("POST", f"/admin/apps/{app}/stop", 200)
@@ -137,7 +137,7 @@ async def test_apps_are_stopped_started_redeployed_and_deleted(place: Place, git
 
         await server.deployed(again["deployment"]["id"])
         assert await server.visit("managed") == (200, "again")
-        await page.open(f"{place.cms}/apps")
+        await page.open(f"{setup.cms}/apps")
         await row_says(page, "Managed", "running")
         if await page.run(IN_ROW, "Managed", "Delete"):  # the older build has no such button
             await page.called("DELETE", f"/admin/apps/{app}", 200)
@@ -148,11 +148,11 @@ async def test_apps_are_stopped_started_redeployed_and_deleted(place: Place, git
         assert page.crashes == []
 
 
-async def test_who_is_no_administrator_is_thrown_out_by_the_first_list(place: Place) -> None:
-    await a_user(place.server, "mallory@cms.test")
-    async with place.browser.page() as page:
-        await sign_in(page, place, "mallory@cms.test")
-        await page.open(f"{place.cms}/users")
+async def test_who_is_no_administrator_is_thrown_out_by_the_first_list(setup: BrowserSetup) -> None:
+    await a_user(setup.server, "mallory@cms.test")
+    async with setup.browser.page() as page:
+        await sign_in(page, setup, "mallory@cms.test")
+        await page.open(f"{setup.cms}/users")
         await page.is_at("/cms/login")
         assert await page.run("() => localStorage.getItem('auth_token')") is None
         await page.fill("#email", ADMIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.browser.chromium import Page
-from tests.e2e.browser.conftest import Place
+from tests.e2e.browser.conftest import BrowserSetup
 from tests.git_server import GitServer
 from tests.server_process import PASSWORD
 from tests.tiny import SERVE, tiny_app
@@ -15,8 +15,8 @@ BUILD_SECONDS = 180
 NEW_PASSWORD = "a longer battery horse"
 
 
-async def sign_up(page: Page, place: Place, email: str, password: str) -> None:
-    await page.open(f"{place.console}/signup")
+async def sign_up(page: Page, setup: BrowserSetup, email: str, password: str) -> None:
+    await page.open(f"{setup.console}/signup")
     await page.sees("Create account")
     await page.fill("#email", email)
     await page.click("Continue")
@@ -37,21 +37,21 @@ async def sign_up(page: Page, place: Place, email: str, password: str) -> None:
     await page.click("Go to console")
     await page.called("POST", "/api/auth/update-profile", 200)
     await page.is_at("/login")  # the page's own session state is stale; a load of the list works
-    await page.open(f"{place.console}/apps")
+    await page.open(f"{setup.console}/apps")
     await page.sees("My Applications")
 
 
-async def sign_in(page: Page, place: Place, email: str, password: str) -> None:
-    await page.open(f"{place.console}/login")
+async def sign_in(page: Page, setup: BrowserSetup, email: str, password: str) -> None:
+    await page.open(f"{setup.console}/login")
     await page.fill("#email", email)
     await page.fill("#password", password)
     await page.run("() => document.querySelector('form').requestSubmit()")
     await page.sees("My Applications")
 
 
-async def create(page: Page, place: Place, name: str, url: str, *variables: tuple[str, str]) -> str:
+async def create(page: Page, setup: BrowserSetup, name: str, url: str, *variables: tuple[str, str]) -> str:
     """Fill the form for a new app and return its id."""
-    await page.open(f"{place.console}/apps/new")
+    await page.open(f"{setup.console}/apps/new")
     await page.fill("#name", name)
     await page.fill("#repo_url", url)
     await page.fill("#branch", "main")
@@ -72,7 +72,7 @@ async def is_running(page: Page, seconds: float = BUILD_SECONDS) -> None:
     await page.sees("running", seconds=seconds)
 
 
-async def test_from_sign_up_to_the_last_deletion(current: Place, git: GitServer) -> None:
+async def test_from_sign_up_to_the_last_deletion(current: BrowserSetup, git: GitServer) -> None:
     email = "ada@example.test"
     url, _ = await git.publish("console", {
         str(path.relative_to(FLASK)): path.read_bytes() for path in FLASK.rglob("*") if path.is_file()
@@ -134,14 +134,14 @@ async def variables(page: Page, app: str) -> None:
     await page.sees_no("good morning")
 
 
-async def redeploys(page: Page, place: Place, git: GitServer, app: str) -> None:
+async def redeploys(page: Page, setup: BrowserSetup, git: GitServer, app: str) -> None:
     """One that works, and one that fails while the old release serves on."""
     await git.publish("console", tiny_app("the second"))
     await page.click("Redeploy app")
     await page.called("POST", f"/api/v1/apps/{app}/redeploy", 201)
     await page.sees("Build Logs - Deployment #")
     await is_running(page)
-    assert await place.server.visit("shop-window") == (200, "the second")
+    assert await setup.server.visit("shop-window") == (200, "the second")
 
     await git.publish("console", tiny_app("broken", start="echo no database here; exit 3\n"))
     await page.click("Redeploy app")
@@ -149,14 +149,14 @@ async def redeploys(page: Page, place: Place, git: GitServer, app: str) -> None:
     await is_running(page)
     await page.click("Deployments")
     await page.sees("failed", "exited with code 3")
-    assert await place.server.visit("shop-window") == (200, "the second")
+    assert await setup.server.visit("shop-window") == (200, "the second")
 
-    await page.open(f"{place.console}/apps/{app}/deployments/{again['deployment']['id']}")
+    await page.open(f"{setup.console}/apps/{app}/deployments/{again['deployment']['id']}")
     await page.sees("Deployment Failed", "Deployment Logs", "no database here")
     await git.publish("console", tiny_app("mended", start=SERVE))
 
 
-async def test_a_first_deployment_that_fails_says_why(current: Place, git: GitServer) -> None:
+async def test_a_first_deployment_that_fails_says_why(current: BrowserSetup, git: GitServer) -> None:
     url, _ = await git.publish("hopeless", {"notes.txt": "no app"})
     async with current.browser.page() as page:
         await sign_up(page, current, "grace@example.test", PASSWORD)
@@ -171,7 +171,7 @@ async def test_a_first_deployment_that_fails_says_why(current: Place, git: GitSe
         assert len(page.calls) > calls and page.crashes == []
 
 
-async def test_passwords_sessions_and_the_way_back_in(current: Place) -> None:
+async def test_passwords_sessions_and_the_way_back_in(current: BrowserSetup) -> None:
     email = "edsger@example.test"
     async with current.browser.page() as page:
         await sign_up(page, current, email, PASSWORD)
@@ -207,7 +207,7 @@ async def test_passwords_sessions_and_the_way_back_in(current: Place) -> None:
         assert len(page.calls) < 10
 
 
-async def test_a_session_is_handed_over_in_the_address(current: Place) -> None:
+async def test_a_session_is_handed_over_in_the_address(current: BrowserSetup) -> None:
     async with current.browser.page() as page:
         await sign_up(page, current, "barbara@example.test", PASSWORD)
         token = await page.run("() => localStorage.getItem('auth_token')")

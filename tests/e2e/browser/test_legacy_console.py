@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tests.e2e.browser.chromium import Page
-from tests.e2e.browser.conftest import Place
+from tests.e2e.browser.conftest import BrowserSetup
 from tests.firebase import Google
 from tests.git_server import GitServer
 from tests.server_process import PASSWORD
@@ -69,21 +69,21 @@ class Accounts:
         return self.google.token(sub=uid, email=email, email_verified=uid in self.google.verified)
 
 
-async def prepared(page: Page, place: Place) -> Accounts:
-    accounts = Accounts(place.google)
+async def prepared(page: Page, setup: BrowserSetup) -> Accounts:
+    accounts = Accounts(setup.google)
     await page.answer_for(THIRD_PARTIES, accounts.answer)
     return accounts
 
 
-async def sign_in(page: Page, place: Place, email: str) -> None:
-    await page.open(f"{place.console}/login")
+async def sign_in(page: Page, setup: BrowserSetup, email: str) -> None:
+    await page.open(f"{setup.console}/login")
     await page.fill("#email", email)
     await page.fill("#password", PASSWORD)
     await page.run("() => document.querySelector('form').requestSubmit()")
 
 
-async def sign_up(page: Page, place: Place, accounts: Accounts, email: str) -> None:
-    await page.open(f"{place.console}/signup")
+async def sign_up(page: Page, setup: BrowserSetup, accounts: Accounts, email: str) -> None:
+    await page.open(f"{setup.console}/signup")
     await page.fill("#email", email)
     await page.fill("#password", PASSWORD)
     await page.fill("#confirmPassword", PASSWORD)
@@ -97,7 +97,7 @@ async def sign_up(page: Page, place: Place, accounts: Accounts, email: str) -> N
     await page.called("POST", "/api/auth/signup/complete", 201, 200)
 
 
-async def test_sign_up_at_firebase_and_every_page_of_an_app(legacy: Place, git: GitServer) -> None:
+async def test_sign_up_at_firebase_and_every_page_of_an_app(legacy: BrowserSetup, git: GitServer) -> None:
     email = "grace@legacy.test"
     url, _ = await git.publish("legacy", tiny_app("legacy", start="echo it starts\n" + SERVE))
     async with legacy.browser.page() as page:
@@ -149,7 +149,7 @@ async def test_sign_up_at_firebase_and_every_page_of_an_app(legacy: Place, git: 
         assert page.crashes == []
 
 
-async def test_firebase_session_survives_a_load_and_api_is_fallback(legacy: Place) -> None:
+async def test_firebase_session_survives_a_load_and_api_is_fallback(legacy: BrowserSetup) -> None:
     email = "kay@legacy.test"
     async with legacy.browser.page() as page:
         accounts = await prepared(page, legacy)
@@ -174,7 +174,7 @@ async def test_firebase_session_survives_a_load_and_api_is_fallback(legacy: Plac
         await page.sees(refused["error"])
 
 
-async def test_a_forgotten_password_is_a_matter_of_firebase_alone(legacy: Place) -> None:
+async def test_a_forgotten_password_is_a_matter_of_firebase_alone(legacy: BrowserSetup) -> None:
     email = "barbara@legacy.test"
     async with legacy.browser.page() as page:
         accounts = await prepared(page, legacy)
@@ -187,29 +187,29 @@ async def test_a_forgotten_password_is_a_matter_of_firebase_alone(legacy: Place)
         assert [call.url for call in page.calls if "/api/" in urlsplit(call.url).path] == []
 
 
-async def until_status(page: Page, place: Place, app: str, status: str) -> None:
+async def until_status(page: Page, setup: BrowserSetup, app: str, status: str) -> None:
     """Load the page until the build is over: this console never notices by itself."""
 
     async def shown() -> bool:
-        await page.open(f"{place.console}/apps/{app}")
+        await page.open(f"{setup.console}/apps/{app}")
         await page.sees("Container Status")
         return status in (await page.text()).split("\n")
 
     await page.until(shown, f"app {app} is {status}", BUILD_SECONDS)
 
 
-async def until_measured(page: Page, place: Place, app: str) -> None:
+async def until_measured(page: Page, setup: BrowserSetup, app: str) -> None:
     async def shown() -> bool:
-        await page.open(f"{place.console}/apps/{app}")
+        await page.open(f"{setup.console}/apps/{app}")
         await page.click("Metrics")
         return "restart count" in (await page.text()).lower()
 
     await page.until(shown, f"app {app} is measured")
 
 
-async def until_deployment(page: Page, place: Place, app: str, deployment: int, status: str) -> None:
+async def until_deployment(page: Page, setup: BrowserSetup, app: str, deployment: int, status: str) -> None:
     async def shown() -> bool:
-        await page.open(f"{place.console}/apps/{app}/deployments/{deployment}")
+        await page.open(f"{setup.console}/apps/{app}/deployments/{deployment}")
         await page.sees("Deployment Logs")
         return status in (await page.text()).lower()
 

@@ -7,24 +7,24 @@ from typing import Any
 import aiohttp
 
 from tests.e2e.browser.chromium import Page
-from tests.e2e.browser.conftest import Place
+from tests.e2e.browser.conftest import BrowserSetup
 from tests.e2e.browser.test_console import create, is_running, sign_up
 from tests.git_server import GitServer
 from tests.server_process import PASSWORD
 from tests.tiny import tiny_app
 
 
-async def stand(page: Page, place: Place, **standing: str) -> None:
+async def stand(page: Page, setup: BrowserSetup, **standing: str) -> None:
     """Put the signed-in user into a standing, by the endpoint for development."""
     token = await page.run("() => localStorage.getItem('auth_token')")
     headers = {"Authorization": f"Bearer {token}"}
-    url = f"{place.server.api_url}/api/v1/test/billing"
+    url = f"{setup.server.api_url}/api/v1/test/billing"
     async with aiohttp.ClientSession(headers=headers) as session, session.post(url, json=standing) as answer:
         reply: dict[str, Any] = await answer.json()
         assert answer.status == 200, reply
 
 
-async def test_console_asks_for_a_plan_when_the_trial_is_over(current: Place, git: GitServer) -> None:
+async def test_console_asks_for_a_plan_when_the_trial_is_over(current: BrowserSetup, git: GitServer) -> None:
     url, _ = await git.publish("paid", tiny_app("paid for"))
     async with current.browser.page() as page:
         await sign_up(page, current, "marie@example.test", PASSWORD)

@@ -95,7 +95,7 @@ FAST = ("memory", "one large file")
 
 
 @dataclass(frozen=True, slots=True)
-class Arsenal:
+class BombRunner:
     """Explodes bombs, and prints what they did."""
 
     engine: Engine
@@ -161,26 +161,26 @@ async def watched(folder: Path, limits: config.BuildsSettings) -> AsyncIterator[
 
 
 @pytest.fixture
-def arsenal(
+def bombs(
     engine: Engine,
     base_image: str,
     build_settings: config.Settings,
     build_request: Make,
     capsys: pytest.CaptureFixture[str],
-) -> Arsenal:
-    return Arsenal(engine, base_image, build_settings, build_request, capsys)
+) -> BombRunner:
+    return BombRunner(engine, base_image, build_settings, build_request, capsys)
 
 
 @pytest.mark.parametrize(
     "name", [*FAST, *(pytest.param(name, marks=pytest.mark.full) for name in BOMBS if name not in FAST)]
 )
-async def test_build_ends_at_its_own_limit(arsenal: Arsenal, name: str) -> None:
-    await arsenal.defuse(name, BOMBS[name])
+async def test_build_ends_at_its_own_limit(bombs: BombRunner, name: str) -> None:
+    await bombs.defuse(name, BOMBS[name])
 
 
 @pytest.mark.full
-async def test_build_ends_when_the_disk_is_nearly_full(arsenal: Arsenal) -> None:
-    free_mb = shutil.disk_usage(arsenal.engine.facts.root).free // MIB
+async def test_build_ends_when_the_disk_is_nearly_full(bombs: BombRunner) -> None:
+    free_mb = shutil.disk_usage(bombs.engine.facts.root).free // MIB
     bomb = Bomb(one_file(400), "free_disk_mb", free_mb - 150, 64, DISK, "the server's disk is full")
 
-    await arsenal.defuse("nearly full disk", bomb)
+    await bombs.defuse("nearly full disk", bomb)
