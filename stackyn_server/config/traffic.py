@@ -14,6 +14,7 @@ class NetworkSettings(Table):
     subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.213.0.0/16")
     build_subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("10.214.0.0/20")
     close_host: bool = True
+    allowed_private: tuple[ipaddress.IPv4Network, ...] = ()
     quarantine_seconds: Seconds = 60  # on top of the longest hold
 
 

@@ -18,13 +18,12 @@ async def close_networks(settings: config.Settings, engine: Engine) -> None:
 
     What only deployments need is logged and not raised: each deployment meets the same problem and reports it.
     """
-    if settings.network.close_host:
-        ingress_ports = [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port]
-        try:
-            await firewall.restrict_apps(engine, ingress_ports)
-        except TablesRefused as refused:
-            reason = f"Containers can reach services of this host: {refused}"
-            log.warning("host.open_to_containers", reason=reason)
+    ingress_ports = [port for port in (settings.ingress.http_port, settings.ingress.https_port) if port]
+    try:
+        await firewall.restrict_apps(engine, ingress_ports)
+    except TablesRefused as refused:
+        reason = f"Containers can reach private networks and services of this host: {refused}"
+        log.warning("host.open_to_containers", reason=reason)
     try:
         await firewall.restrict_builds(engine, settings.builds.allowed_private)
     except firewall.BuildsNotRestricted as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv4Address, IPv4Network
@@ -24,8 +25,9 @@ from stackyn_server.engine.builder.registry_availability import RegistryAvailabi
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
-from tests.clean_up import clean_up, remove_containers
+from tests.clean_up import clean_up, remove_containers, remove_firewall_rules
 from tests.engine.builder.layouts import MadeLayout, named
+from tests.engine.own_host import OwnHost, own_host
 from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
@@ -148,6 +150,34 @@ async def build_request(engine: Engine) -> Callable[..., BuildRequest]:
         return BuildRequest(**(values | changes))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[OwnHost]:
+    async with own_host() as host:
+        yield host
+
+
+@pytest.fixture
+async def no_rules(engine: Engine) -> AsyncIterator[None]:
+    """No rules before the test, whatever built on this engine earlier, and none after it."""
+    await remove_firewall_rules(engine)
+    yield
+    await remove_firewall_rules(engine)
+
+
+@pytest.fixture
+async def listener(host: OwnHost) -> AsyncIterator[int]:
+    """A port of this machine, on every address, that says the word."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(f"HTTP/1.0 200 OK\r\n\r\n{host.word}".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "0.0.0.0", 0, family=socket.AF_INET)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
 
 
 @pytest.fixture

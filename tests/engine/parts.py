@@ -18,6 +18,7 @@ from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.engine.container_state import ContainerState
+from tests.engine.own_host import OwnHost
 from tests.patience import within
 
 BUSYBOX = shutil.which("busybox") or "/bin/busybox"
@@ -102,6 +103,27 @@ async def run_inside(engine: Engine, container: str, *command: str) -> tuple[int
         text = await answer.read()
     ended = await engine.request("GET", f"exec/{created['Id']}/json")
     return int(ended["ExitCode"]), text.decode("utf-8", "replace")
+
+
+async def reaches(engine: Engine, container: str, host: OwnHost, place: object) -> bool:
+    return host.word in await asked(engine, container, place)
+
+
+async def is_open(engine: Engine, container: str, host: OwnHost, place: object) -> bool:
+    """Whether it is reached by one of a few tries: on a busy machine a first answer may come after nc has given up."""
+    for _ in range(5):
+        if await reaches(engine, container, host, place):
+            return True
+    return False
+
+
+async def asked(engine: Engine, container: str, place: object) -> str:
+    """What an address and port (80 when none is named) answers, or why it doesn't. busybox's wget, being static,
+    crashes in the C library's resolver."""
+    address, _, port = str(place).partition(":")
+    script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} {port or 80}"
+    _, text = await run_inside(engine, container, "sh", "-c", script)
+    return text
 
 
 def processes_with(argument: str) -> list[int]:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 import pytest
 
-from stackyn_server.engine import firewall, networks
+from stackyn_server.engine import firewall, firewall_zone, networks
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.resolvers import resolvers_of_host
+from stackyn_server.engine.firewall_zone import build_zone
 from tests.clean_up import remove_firewall_rules
-from tests.engine.own_host import OwnHost, own_host
-from tests.engine.parts import run_inside
+from tests.engine.own_host import OwnHost
+from tests.engine.parts import asked, is_open, reaches, run_inside
 from tests.patience import within
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[OwnHost]:
-    async with own_host() as host:
-        yield host
-
-
-@pytest.fixture
-async def no_rules(engine: Engine) -> AsyncIterator[None]:
-    """No rules before the test, whatever built on this engine earlier, and none after it."""
-    await remove_firewall_rules(engine)
-    yield
-    await remove_firewall_rules(engine)
 
 
 @pytest.fixture
@@ -46,41 +31,6 @@ async def build(engine: Engine, base_image: str, host: OwnHost, no_rules: None) 
     await engine.request("POST", f"containers/{container['Id']}/start")
     yield container["Id"]
     await engine.request("DELETE", f"containers/{container['Id']}", params={"force": "true"})
-
-
-@pytest.fixture
-async def listener(host: OwnHost) -> AsyncIterator[int]:
-    """A port of this machine, on every address, that says the word."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        writer.write(f"HTTP/1.0 200 OK\r\n\r\n{host.word}".encode())
-        writer.close()
-
-    server = await asyncio.start_server(answer, "0.0.0.0", 0, family=socket.AF_INET)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-async def reaches(engine: Engine, container: str, host: OwnHost, place: object) -> bool:
-    return host.word in await asked(engine, container, place)
-
-
-async def is_open(engine: Engine, container: str, host: OwnHost, place: object) -> bool:
-    """Whether it is reached by one of a few tries: on a busy machine a first answer may come after nc has given up."""
-    for _ in range(5):
-        if await reaches(engine, container, host, place):
-            return True
-    return False
-
-
-async def asked(engine: Engine, container: str, place: object) -> str:
-    """What an address and port (80 when none is named) answers, or why it doesn't. busybox's wget, being static,
-    crashes in the C library's resolver."""
-    address, _, port = str(place).partition(":")
-    script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} {port or 80}"
-    _, text = await run_inside(engine, container, "sh", "-c", script)
-    return text
 
 
 async def resolves(engine: Engine, container: str, host: OwnHost, name: str) -> bool:
@@ -185,9 +135,9 @@ async def test_rules_are_written_only_when_they_are_missing(
     assert await firewall.restrict_builds(engine, (IPv4Network(host.private),)), "another rule"
 
     for damage in (
-        ("-F", firewall.build_chain_name(engine)),
-        ("-D", firewall.build_chain_name(engine), "1"),
-        ("-I", firewall.build_chain_name(engine), "1", "-j", "RETURN"),
+        ("-F", build_zone(engine).chain),
+        ("-D", build_zone(engine).chain, "1"),
+        ("-I", build_zone(engine).chain, "1", "-j", "RETURN"),
         ("-D", "INPUT", *_jump(engine)),
         ("-D", "DOCKER-USER", *_jump(engine)),
         ("-I", "DOCKER-USER", "1", "-s", f"{host.public}/32", "-j", "ACCEPT"),
@@ -210,7 +160,7 @@ async def test_without_docker_user_the_rules_are_in_forward(
     engine: Engine, build: str, host: OwnHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with an engine that writes nftables itself."""
-    monkeypatch.setattr(firewall, "forwarding_places", lambda listed: ["FORWARD"])
+    monkeypatch.setattr(firewall_zone, "forwarding_places", lambda listed: ["FORWARD"])
 
     assert await firewall.restrict_builds(engine, ())
 
@@ -231,44 +181,8 @@ async def test_without_the_right_to_change_rules_there_are_no_builds(
     assert "iptables can't be run" in caught.value.reason
 
 
-@pytest.mark.parametrize(
-    ("listed", "places"),
-    [
-        (["-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-A FORWARD -j X"], ["DOCKER-USER"]),
-        (["-N DOCKER-USER", "-A FORWARD -j X", "-A FORWARD -j DOCKER-USER"], ["DOCKER-USER", "FORWARD"]),
-        (["-N DOCKER-USER", "-A FORWARD -j X"], ["DOCKER-USER", "FORWARD"]),
-        (["-A FORWARD -j X"], ["FORWARD"]),
-    ],
-    ids=["usual", "another rule first", "while a network is made", "nftables"],
-)
-def test_rules_come_before_the_engines_in_any_state(listed: list[str], places: list[str]) -> None:
-    assert firewall.forwarding_places(listed) == places
-
-
-@pytest.mark.parametrize(
-    ("hosts", "systemd", "expected"),
-    [
-        ("nameserver 10.0.0.53\nnameserver fd00::53\n# nameserver 1.2.3.4\n", "", ["10.0.0.53"]),
-        ("nameserver 127.0.0.1\n", "nameserver 10.0.0.53\n", []),
-        ("nameserver 127.0.0.53\noptions edns0\n", "nameserver 192.168.0.1\nnameserver 10.0.0.1\n",
-         ["192.168.0.1", "10.0.0.1"]),
-        ("", "", []),
-    ],
-)  # fmt: skip
-def test_name_servers_are_those_that_the_engine_uses(
-    tmp_path_factory: pytest.TempPathFactory, hosts: str, systemd: str, expected: list[str]
-) -> None:
-    folder = tmp_path_factory.mktemp("resolvers")
-    (folder / "hosts").write_text(hosts)
-    (folder / "systemd").write_text(systemd)
-
-    resolvers = resolvers_of_host(folder / "hosts", folder / "systemd")
-
-    assert resolvers == [IPv4Address(address) for address in expected]
-
-
 def _jump(engine: Engine) -> tuple[str, ...]:
-    return "-i", f"{networks.build_interfaces(engine)}+", "-j", firewall.build_chain_name(engine)
+    return "-i", f"{networks.build_interfaces(engine)}+", "-j", build_zone(engine).chain
 
 
 def _iptables(*arguments: str) -> str:
@@ -278,4 +192,4 @@ def _iptables(*arguments: str) -> str:
 
 
 def _jumps(engine: Engine) -> int:
-    return _iptables("-S").count(f"-j {firewall.build_chain_name(engine)}\n")
+    return _iptables("-S").count(f"-j {build_zone(engine).chain}\n")
