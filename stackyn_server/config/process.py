@@ -41,6 +41,8 @@ class DatabaseSettings(Table):
 class EngineSettings(Table):
     socket: Path = Path("/var/run/docker.sock")
     request_seconds: Seconds = 30
+    silence_seconds: Seconds = 60
+    transfer_silence_seconds: Seconds = 600
 
 
 class JobsSettings(Table):

@@ -178,26 +178,30 @@ class Engine:
         params: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         upload: AsyncIterator[bytes] | None = None,
         content_type: str = "application/x-tar",
+        silence_seconds: float | None = None,
     ) -> AsyncIterator[EngineStream]:
         """Open an answer that has no end. Leaving the block closes the connection.
 
-        An error that `upload` raises is passed on unchanged.
+        Its beginning and each further piece must come within `silence_seconds` (None: `[engine] request_seconds`), else
+        `EngineSilent` is raised. An error that `upload` raises is passed on unchanged.
         """
+        seconds = self.settings.request_seconds if silence_seconds is None else silence_seconds
         source = None if upload is None else Upload(upload)
         response: aiohttp.ClientResponse | None = None
         try:
             with translated():
-                response = await self.docker.session.request(
-                    method,
-                    self._url(path),
-                    params=params,
-                    data=None if source is None else source.pieces(),
-                    headers=None if source is None else {"Content-Type": content_type},
-                    timeout=aiohttp.ClientTimeout(sock_connect=self.settings.request_seconds),
-                )
-                if response.status >= HTTPStatus.BAD_REQUEST:
-                    raise refusal(response.status, _reason(await response.read()))
-            yield EngineStream(response)
+                async with asyncio.timeout(seconds):
+                    response = await self.docker.session.request(
+                        method,
+                        self._url(path),
+                        params=params,
+                        data=None if source is None else source.pieces(),
+                        headers=None if source is None else {"Content-Type": content_type},
+                        timeout=aiohttp.ClientTimeout(sock_connect=self.settings.request_seconds),
+                    )
+                    if response.status >= HTTPStatus.BAD_REQUEST:
+                        raise refusal(response.status, _reason(await response.read()))
+            yield EngineStream(response, seconds)
         except EngineUnavailable:
             if source is not None and source.error is not None:
                 raise source.error from None

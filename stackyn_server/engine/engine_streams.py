@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import aiohttp
 
-from stackyn_server.engine.errors import translated
+from stackyn_server.engine.errors import EngineSilent, translated
 
 
 class EngineStream:
     """An open response of the engine, read in pieces. `Engine.stream` closes it in every case."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, silence_seconds: float) -> None:
         self._response = response
+        self._silence_seconds = silence_seconds
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before the end."""
+        """Yield bytes as they arrive. Raises `EngineUnavailable` when the connection breaks before the end, and
+        `EngineSilent` when nothing has come for too long."""
         while True:
             with translated():
-                chunk = await self._response.content.readany()
+                try:
+                    async with asyncio.timeout(self._silence_seconds):
+                        chunk = await self._response.content.readany()
+                except TimeoutError as error:
+                    raise EngineSilent(self._silence_seconds) from error
             if not chunk:
                 return
             yield chunk

@@ -33,6 +33,13 @@ class EngineUnavailable(TransientFailure):
         self.add_note(f"The engine: {reason}")  # for the log
 
 
+class EngineSilent(EngineUnavailable):
+    """An open stream of the engine has brought nothing for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing came for {seconds:g} s")
+
+
 class EngineRefused(DeploymentFailed):
     """The engine refused a request (4xx). `answer` is the HTTP status, `reason` the engine's text, for logs."""
 

@@ -7,6 +7,7 @@ with `RESYNC`, and the reader then lists the containers and compares.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ import structlog
 
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import Labelled
-from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
+from stackyn_server.engine.errors import EngineRefused, EngineSilent, EngineUnavailable
 from stackyn_server.engine.timestamps import as_parameter, from_nanoseconds
 from stackyn_server.pause import Pause
 
@@ -62,12 +63,21 @@ async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
     `contextlib.aclosing`. Raises `EngineUnsupported` when another engine answers that is not supported.
     """
     since: int | None = None
+    was_silent = False
     pause = Pause(_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
     while True:
         try:
             await engine.negotiate()  # the engine may have been upgraded meanwhile
-            async with engine.stream("GET", "events", params=_parameters(engine, since)) as stream:
-                yield EngineEvent(Action.RESYNC)
+            opened = time.time_ns()
+            async with engine.stream(
+                "GET",
+                "events",
+                params=_parameters(engine, since),
+                silence_seconds=engine.settings.silence_seconds,
+            ) as stream:
+                if not was_silent:
+                    yield EngineEvent(Action.RESYNC)
+                was_silent, since = False, since or opened
                 pause.reset()
                 last_event: tuple[str, str] | None = None
                 async for record in stream.json_lines():
@@ -78,7 +88,12 @@ async def watch(engine: Engine) -> AsyncGenerator[EngineEvent, None]:
                         continue
                     last_event = (event.action, event.container)
                     yield event
+        except EngineSilent:
+            # Hours without an event are ordinary, and look like a stream that hangs. A new one begins after the last.
+            was_silent = True
+            continue
         except (EngineUnavailable, EngineRefused) as error:
+            was_silent = False
             log.warning("engine.events_lost", reason=error.reason, again_in_seconds=pause.next_seconds)
             yield EngineEvent(Action.LOST)
         await pause.wait()

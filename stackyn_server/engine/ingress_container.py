@@ -62,7 +62,11 @@ class IngressContainer:
         parameters += [("changes", change) for change in changes]
         try:
             async with self._engine.stream(
-                "POST", "images/create", params=parameters, upload=binary_as_tar(binary, digest)
+                "POST",
+                "images/create",
+                params=parameters,
+                upload=binary_as_tar(binary, digest),
+                silence_seconds=self._engine.settings.transfer_silence_seconds,
             ) as stream:
                 async for record in stream.json_lines():
                     if "error" in record:

@@ -12,7 +12,7 @@ from datetime import datetime
 from stackyn_server.domain.logs import LogLine, StreamName
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.engine_streams import EngineStream
-from stackyn_server.engine.errors import Absent
+from stackyn_server.engine.errors import Absent, EngineSilent
 from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, parse_time, to_nanoseconds
 
 # The engine cuts lines at 16 KiB and we join them. A longer line comes out in pieces of this size.
@@ -30,7 +30,8 @@ async def read(
     tail: int | None = None,
 ) -> AsyncGenerator[LogLine, None]:
     """Yield lines written after `since` (a time, or a line's `nanoseconds`); with `follow`, new ones until the
-    container stops.
+    container stops, or writes nothing for `[engine] silence_seconds`: look whether it runs, and go on from its last
+    line.
 
     `tail` limits how many old lines come first; None means all of them. An absent container yields nothing.
     Raises `EngineUnavailable` when the connection breaks. Use `contextlib.aclosing` to stop early.
@@ -46,7 +47,10 @@ async def read(
         # `since` includes its own nanosecond (measured): without + 1 the last line would come again.
         params["since"] = as_parameter((to_nanoseconds(since) if isinstance(since, datetime) else since) + 1)
     try:
-        async with engine.stream("GET", f"containers/{container}/logs", params=params) as stream:
+        silence_seconds = engine.settings.silence_seconds if follow else None
+        async with engine.stream(
+            "GET", f"containers/{container}/logs", params=params, silence_seconds=silence_seconds
+        ) as stream:
             joiner = LineJoiner()
             async for number, payload in _frames(stream):
                 if line := joiner.feed(_STREAMS.get(number, "stdout"), payload):
@@ -55,6 +59,9 @@ async def read(
                 yield line
     except Absent:
         return
+    except EngineSilent:
+        if not follow:
+            raise
 
 
 async def _frames(stream: EngineStream) -> AsyncIterator[tuple[int, bytes]]:

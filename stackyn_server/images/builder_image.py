@@ -53,7 +53,10 @@ async def is_made(engine: Engine, name: str, made_from: str) -> bool:
 async def pull(engine: Engine, name: str) -> None:
     """Pull an image from a registry. Raises `BuilderNotMade` with the engine's reason."""
     repository, _, tag = name.rpartition(":")
-    async with engine.stream("POST", "images/create", params={"fromImage": repository, "tag": tag}) as answer:
+    params, silence_seconds = {"fromImage": repository, "tag": tag}, engine.settings.transfer_silence_seconds
+    async with engine.stream(
+        "POST", "images/create", params=params, silence_seconds=silence_seconds
+    ) as answer:
         async for line in answer.json_lines():
             if "error" in line:
                 raise BuilderNotMade(f"{name} can't be fetched: {line['error']}")
@@ -126,7 +129,10 @@ async def _container(engine: Engine, settings: dict[str, Any]) -> AsyncIterator[
 async def _import(engine: Engine, root: Path) -> str:
     """Import a root file system as an image without a name, and return its id."""
     params = {"fromSrc": "-", "message": "Debian, for the builder image"}
-    async with engine.stream("POST", "images/create", params=params, upload=_pieces(root)) as answer:
+    silence_seconds = engine.settings.transfer_silence_seconds
+    async with engine.stream(
+        "POST", "images/create", params=params, upload=_pieces(root), silence_seconds=silence_seconds
+    ) as answer:
         records = [record async for record in answer.json_lines()]
     if not records or "status" not in records[-1]:
         raise BuilderNotMade(f"The engine did not import a Debian: {json.dumps(records[-1:])}")

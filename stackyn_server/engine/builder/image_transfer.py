@@ -99,7 +99,10 @@ async def _pull(engine: Engine, registry: LoopbackRegistry, contents: ImageConte
 async def _fetch(engine: Engine, registry: LoopbackRegistry, contents: ImageContents) -> None:
     parameters = {"fromImage": registry.repository, "tag": contents.manifest_digest}
     try:
-        async with engine.stream("POST", "images/create", params=parameters) as stream:
+        silence_seconds = engine.settings.transfer_silence_seconds
+        async with engine.stream(
+            "POST", "images/create", params=parameters, silence_seconds=silence_seconds
+        ) as stream:
             async for record in stream.json_lines():
                 if (error := record.get("error")) is not None:
                     raise _failure(str(error), registry)
