@@ -16,6 +16,10 @@ from stackyn_server.store.queries import load
 _SQL = load("migrator")
 _LOCK_KEY = 7_382_160_541  # of an advisory lock; no other one in this database has this number
 _FILE_SECONDS = 3600.0  # a migration may rewrite a table; the pool's statement limit doesn't apply to it
+# Files whose comments alone were rewritten: the checksum that they had when older releases applied them.
+_CHECKSUMS_BEFORE_REWORDING = {
+    "0001_first.sql": "0ab531fd5e691e52781994300a928e85f15e20982ddcb98b68525c3671ce27ff",
+}
 
 
 class MigrationFailed(StackynError):
@@ -107,7 +111,7 @@ def next_missing(migrations: list[Migration], applied: dict[str, str]) -> Migrat
         checksum = applied.get(migration.name)
         if checksum is None:
             missing = missing or migration
-        elif checksum != migration.checksum:
+        elif checksum not in (migration.checksum, _CHECKSUMS_BEFORE_REWORDING.get(migration.name)):
             raise MigrationFailed(
                 f"Migration {migration.name} was edited after it had been applied to this database.",
                 hint="Put the file back as it was, and write the change as a new migration.",

@@ -1,4 +1,4 @@
--- The rows that are the truth. Words: DESIGN.md section 2 / docs in README; rules that can be, are in the database.
+-- The rows that are the truth: docs/architecture.md names them. What can be a rule of the database, is one.
 
 CREATE TABLE installation (
     singleton    boolean PRIMARY KEY DEFAULT true CHECK (singleton),

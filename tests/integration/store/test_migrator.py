@@ -85,6 +85,15 @@ async def test_an_edited_file_is_detected(empty: Database) -> None:
         assert await connection.fetchval("SELECT to_regclass('second')") is None
 
 
+async def test_a_file_whose_comment_was_reworded_counts_as_applied(empty: Database) -> None:
+    """`git show 95664e0:stackyn_server/store/migrations/0001_first.sql | sha256sum`"""
+    before = "0ab531fd5e691e52781994300a928e85f15e20982ddcb98b68525c3671ce27ff"
+    async with empty.connection() as connection:
+        await migrate(connection)
+        await connection.execute("UPDATE migration SET checksum = $1 WHERE name LIKE '0001%'", before)
+        assert await migrate(connection) == []
+
+
 async def test_a_database_ahead_of_the_code_is_refused(empty: Database) -> None:
     async with empty.connection() as connection:
         await migrate(connection, [FIRST, SECOND])
