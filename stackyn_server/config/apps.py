@@ -98,6 +98,7 @@ class HealthSettings(Table):
 class SamplesSettings(Table):
     period_seconds: Seconds = 15
     at_once: Count = 16
+    first_seconds: Seconds = 0.2
     disk_seconds: Seconds = 60
     keep_hours: Count = 24
     coarse_seconds: Seconds = 300

@@ -88,7 +88,7 @@ class Sampler:
             await self._stop_if_full(measurement.target)
 
     async def _measure(self, target: ServingInstance) -> _Measurement | None:
-        usage = await stats.sample(self._engine, target.container)
+        usage = await stats.usage(self._engine, target.container)
         if usage is None:
             return None
         reading = Reading(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from stackyn_server.store.routes import RouteState
 
 MEBIBYTE = 1024**2
 GIBIBYTE = 1024**3
+_DISK_STEPS = 10**6  # of a figure of 1: six decimals, 1 KiB of a GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,19 @@ def app_view(settings: Settings, state: AppState) -> AppStateView:
 def _usage(state: AppState) -> Usage | None:
     if not state.has_container or state.memory_bytes is None or state.disk_bytes is None:
         return None
-    memory_mb, disk_gb = state.memory_bytes / MEBIBYTE, state.disk_bytes / GIBIBYTE
+    memory_mb, disk_mb = state.memory_bytes / MEBIBYTE, state.disk_bytes / MEBIBYTE
     return Usage(
         memory_mb=round(memory_mb),
         memory_percent=round(100 * memory_mb / state.app.memory_mb, 1),
-        disk_gb=round(disk_gb, 2),
-        disk_percent=round(100 * disk_gb * 1024 / state.app.disk_mb, 1),
+        disk_gb=_rounded_up(state.disk_bytes / GIBIBYTE),
+        disk_percent=_rounded_up(100 * disk_mb / state.app.disk_mb),
         restart_count=state.restart_count or 0,
     )
+
+
+def _rounded_up(figure: float) -> float:
+    """Return a figure that is 0 only when it is nothing: an app may use a few KiB of a limit of GiB."""
+    return math.ceil(figure * _DISK_STEPS) / _DISK_STEPS
 
 
 _REASONS = {

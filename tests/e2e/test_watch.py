@@ -16,20 +16,18 @@ AS_ROOT = DOCKERFILE.replace("USER 1000\n", "")
 
 async def test_a_running_app_is_measured(server: ServerProcess, git: GitServer) -> None:
     url, _ = await git.publish("measured", tiny_app())
-    app, deployment = await server.create(url, "Measured")
-    await server.deployed(deployment)
-
-    async def sampled() -> bool:
-        view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
-        points = (await server.api("GET", f"/api/v1/apps/{app}/metrics?range=1h", expect=200))["points"]
-        return "usage_stats" in view["deployment"] and any(point["cpu"] is not None for point in points)
-
-    await server.until(sampled, 30, "the app was sampled twice")
-    deployment_view = (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["deployment"]
+    app, _ = await server.create(url, "Measured")
+    deployment_view = (await until_status(server, app, "running"))["deployment"]
     assert deployment_view["resource_limits"] == {"memory_mb": 64, "cpu": 0.5, "disk_gb": 0.06}
     usage = deployment_view["usage_stats"]
     assert 0 <= usage["memory_usage_mb"] < 64 and 0 < usage["memory_usage_percent"] < 100
     assert usage["disk_usage_gb"] >= 0 and usage["restart_count"] == 0
+
+    async def sampled() -> bool:
+        points = (await server.api("GET", f"/api/v1/apps/{app}/metrics?range=1h", expect=200))["points"]
+        return any(point["cpu"] is not None for point in points)
+
+    await server.until(sampled, 30, "the app was sampled twice")
     point = (await server.api("GET", f"/api/v1/apps/{app}/metrics?range=1h", expect=200))["points"][-1]
     assert 0 < point["memory_bytes"] < 64 * 2**20
     assert point["received_bytes"] is not None

@@ -17,13 +17,14 @@ from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.first_sample import first_sample
 from stackyn_server.pipeline.hosts import hosts_of
 from stackyn_server.pipeline.idle.idle_app import set_idle
 from stackyn_server.pipeline.rollout import probe
 from stackyn_server.pipeline.rollout.candidate import container_spec, probe_target, probing_seconds
 from stackyn_server.pipeline.rollout.memory_reservations import NoMemory
 from stackyn_server.pipeline.teardown.stop import retire_all
-from stackyn_server.store import apps, deployments, events, instances, releases, routes
+from stackyn_server.store import apps, deployments, events, instances, releases, routes, samples
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
 from stackyn_server.store.instances import Instance, InstanceState
@@ -117,8 +118,14 @@ class Wake(JobHandler):
                 hosts = await hosts_of(connection, self._settings, app)
             await self._refuse_other_port(app.id, hosts, instance.id)
         self._held_requests.pass_all(app.id)
+        seconds = self._settings.samples.first_seconds
+        async with first_sample(
+            self._engine, release, instance, container, within_seconds=seconds
+        ) as measured:
+            new_samples = await measured()
         async with self._database.transaction() as connection:
             await instances.set_up(connection, instance.id)
+            await samples.record(connection, new_samples)
             await routes.serve(connection, app.id, instance.id)
             await _set_wake_problem(connection, app, None)
             await events.append(connection, "app.woken", tenant=app.tenant, app=app.id)

@@ -25,6 +25,7 @@ from stackyn_server.engine.start_failures import ImageMissing, NoStartCommand
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
 from stackyn_server.pipeline.crash_points import crash_point
+from stackyn_server.pipeline.first_sample import first_sample
 from stackyn_server.pipeline.rollout import probe
 from stackyn_server.pipeline.rollout.candidate import (
     Candidate,
@@ -48,7 +49,8 @@ from stackyn_server.pipeline.rollout.strategy import RolloutStrategy, StrategyCh
 from stackyn_server.pipeline.rollout.switch import RouteSwitch
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner, Superseded
 from stackyn_server.pipeline.teardown.retire import retire_present
-from stackyn_server.store import apps, claims, deployments, instances, releases, routes
+from stackyn_server.store import apps, claims, deployments, instances, releases, routes, samples
+from stackyn_server.store.samples import NewSample
 from stackyn_server.store.situations import Situation
 
 _BOOT_TIMEOUT = Failure(
@@ -166,20 +168,27 @@ class ReleaseHandler(JobHandler):
     async def _switch(
         self, run: DeploymentRun, strategy: RolloutStrategy, situation: Situation, candidate: Candidate
     ) -> None:
-        await strategy.switch(run, situation, candidate)
-        slug = situation.app.slug
-        if candidate.release.protocol == "http" and (
-            sentence := await first_visit(self._ingress, self._settings, slug)
-        ):
-            run.write_log(sentence)
-        # The last line comes before the end: who follows the log reads until the deployment has ended.
-        run.write_log(f"Live at {self._settings.public_url(slug)}")
-        await self._retire(run, situation, candidate)
+        release, instance = candidate.release, candidate.instance
+        seconds = self._settings.samples.first_seconds
+        async with first_sample(
+            self._engine, release, instance, candidate.container, within_seconds=seconds
+        ) as measured:
+            await strategy.switch(run, situation, candidate)
+            slug = situation.app.slug
+            if release.protocol == "http" and (
+                sentence := await first_visit(self._ingress, self._settings, slug)
+            ):
+                run.write_log(sentence)
+            # The last line comes before the end: who follows the log reads until the deployment has ended.
+            run.write_log(f"Live at {self._settings.public_url(slug)}")
+            await self._retire(run, situation, candidate, await measured())
         await strategy.after_live(situation, candidate)
 
-    async def _retire(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
-        """Record the deployment as live and have the previous instance retired. The job of a first release goes on to
-        watch it."""
+    async def _retire(
+        self, run: DeploymentRun, situation: Situation, candidate: Candidate, measured: list[NewSample]
+    ) -> None:
+        """Record the deployment as live, with what it uses, and have the previous instance retired. The job of a first
+        release goes on to watch it."""
         app, release, instance = situation.app, candidate.release, candidate.instance
         drain_seconds = self._settings.apps.drain_seconds
         async for attempt in run.recording(Phase.LIVE):
@@ -189,6 +198,7 @@ class ReleaseHandler(JobHandler):
                     await deployments.advance(transaction, live, Phase.REPLACED, run.mover)
                 await routes.serve(transaction, app.id, instance.id)
                 await instances.set_up(transaction, instance.id)
+                await samples.record(transaction, measured)
                 await releases.number(transaction, release.id, app.id)
                 await apps.set_current_release(transaction, app.id, release.id)
                 await retire_present(transaction, run.job, app, drain_seconds, apart_from=instance.id)

@@ -105,7 +105,7 @@ LEFT JOIN LATERAL (
 ) AS active ON true
 LEFT JOIN LATERAL (
     SELECT instance, memory_bytes, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
-) AS s ON s.instance = i.id AND i.down_since IS NULL
+) AS s ON s.instance = i.id AND i.state = 'up' AND i.down_since IS NULL AND a.desired = 'running' AND r.state <> 'held'
 ORDER BY a.created_at DESC, a.id DESC;
 
 -- name: count

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.services.views import app_view
 from stackyn_server.store import apps, instances, samples
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.samples import NewSample
@@ -77,6 +81,27 @@ async def test_an_app_shows_the_newest_sample_of_what_serves(database: Database)
         assert state.memory_bytes is None, "what another instance used says nothing of this one"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE route SET state = 'held'",
+        "UPDATE app SET desired = 'stopped'",
+        "UPDATE instance SET state = 'draining'",
+        "UPDATE instance SET down_since = now()",
+    ],
+    ids=["asleep", "stopped", "draining", "down"],
+)
+async def test_an_app_that_does_not_run_shows_no_old_figures(database: Database, change: str) -> None:
+    async with database.transaction() as connection:
+        app, instance = await a_serving_app(connection)
+        await samples.record(connection, [sample(app.id, instance)])
+        (state,) = await apps.view(connection, app=app.id)
+        assert state.memory_bytes is not None
+        await connection.execute(change)
+        (state,) = await apps.view(connection, app=app.id)
+        assert state.memory_bytes is None
+
+
 async def test_samples_of_an_app_that_is_gone_are_left_out(database: Database) -> None:
     async with database.transaction() as connection:
         app, instance = await a_serving_app(connection)
@@ -85,3 +110,16 @@ async def test_samples_of_an_app_that_is_gone_are_left_out(database: Database) -
         )
         assert await connection.fetchval("SELECT count(*) FROM sample") == 1
         assert [serving.instance for serving in await instances.serving_now(connection)] == [instance]
+
+
+@pytest.mark.parametrize(("disk_bytes", "shown_gb"), [(0, 0), (1, 0.000001), (4096, 0.000004), (2**29, 0.5)])
+async def test_shown_disk_is_0_only_when_nothing_is_used(
+    database: Database, disk_bytes: int, shown_gb: float
+) -> None:
+    async with database.transaction() as connection:
+        app, instance = await a_serving_app(connection)
+        await samples.record(connection, [sample(app.id, instance, disk_bytes=disk_bytes)])
+        (state,) = await apps.view(connection, app=app.id)
+    usage = app_view(Settings(), state).usage
+    assert usage is not None and usage.disk_gb == shown_gb
+    assert (usage.disk_percent > 0) == (disk_bytes > 0)
