@@ -61,7 +61,7 @@ class ApiTokens:
                 return None
             account, token_id = identified
             await tokens.touch(connection, token_id, precision_seconds=_USE_PRECISION_SECONDS)
-        return Caller(account_view(account), session=None)
+        return Caller(account_view(account), session=None, token=token_id)
 
 
 def _hash(token: str) -> bytes:

@@ -17,6 +17,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.errors import NotFound, StackynError
 from stackyn_server.journal.journal import Journal
 from stackyn_server.services.app_access import find_app, find_deployment
+from stackyn_server.services.runtime_log_right import NOT_INCLUDED, includes_runtime_logs
 from stackyn_server.services.views import error_message
 from stackyn_server.store import accounts, instances, logs
 from stackyn_server.store.database import Connection, Database
@@ -29,7 +30,7 @@ _ENGINE_SECONDS = 2.0  # the one wait for the engine that the contract allows in
 
 @dataclass(frozen=True, slots=True)
 class DeploymentLogsView:
-    """`notice` says why there is no runtime log where the plan doesn't include it."""
+    """`notice` says why there is no runtime log where the plan doesn't include it; `runtime_log` says so too then."""
 
     deployment_id: DeploymentId
     status: Status
@@ -53,14 +54,16 @@ class Logs:
             instance = await instances.newest_of_deployment(connection, deployment)
             build_log = await logs.read_text(connection, deployment, "build", _BUILD_LOG_BYTES)
             included = await self._plan_has_logs(connection, row.tenant)
-        runtime_log = await self._runtime(instance) if included and instance is not None else None
+        runtime_log: str | None = NOT_INCLUDED
+        if included:
+            runtime_log = await self._runtime(instance) if instance is not None else None
         return DeploymentLogsView(
             deployment_id=deployment,
             status=status_of(row.phase),
             build_log=build_log or None,
             runtime_log=runtime_log or None,
             error_message=error_message(row.failure) if row.failure else None,
-            notice=None if included else "Runtime logs are not part of your plan.",
+            notice=None if included else NOT_INCLUDED,
         )
 
     async def of_app(
@@ -108,5 +111,4 @@ class Logs:
 
     async def _plan_has_logs(self, connection: Connection, tenant: UserId) -> bool:
         account = await accounts.get(connection, tenant)
-        plan = self._settings.plans.get(account.plan) if account else None
-        return bool(plan and plan.logs)
+        return account is not None and includes_runtime_logs(self._settings, account.plan)

@@ -18,10 +18,11 @@ from stackyn_server.store.database import Connection, Database
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request. `session` is None for a personal API token, which belongs to none."""
+    """Whoever sent a request, and by what: a session, or the personal API token with the id `token`."""
 
     account: AccountView
     session: UUID | None
+    token: int | None = None
 
     @property
     def id(self) -> UserId:

@@ -75,13 +75,15 @@ async def test_the_build_log_is_given_while_it_grows(
         assert log == "".join(f"step {n}\n" for n in range(1, number + 1))
 
 
-async def test_a_plan_without_logs_gets_a_notice_and_no_refusal(platform: Platform) -> None:
-    person = await platform.person(plan="free")
+@pytest.mark.parametrize("plan", ["free", "withdrawn"])
+async def test_a_plan_without_logs_is_said_where_clients_look(platform: Platform, plan: str) -> None:
+    """A plan that the configuration no longer has is the default plan, which is free."""
+    person = await platform.person(plan=plan)
     app = await person.new_app()
     deployment = (await person.get(f"/api/v1/apps/{app}/deployments")).json[0]["id"]
     answer = await person.get(f"/api/v1/deployments/{deployment}/logs")
-    assert (answer.status, answer.json["runtime_log"]) == (200, None)
-    assert answer.json["notice"]
+    sentence = "Runtime logs are not part of your plan. Choose a larger plan to see them."
+    assert (answer.status, answer.json["runtime_log"], answer.json["notice"]) == (200, sentence, sentence)
 
 
 @pytest.mark.parametrize(

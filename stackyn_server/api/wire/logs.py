@@ -72,7 +72,7 @@ class EventPage(Query):
 
 
 class DeploymentLogs(ResponseBody):
-    """Plain text with `\\n`; `notice` says why there is no runtime log where the plan does not include it."""
+    """Plain text with `\\n`. Where the plan does not include runtime logs, `runtime_log` and `notice` say so."""
 
     deployment_id: int
     status: Status
