@@ -21,10 +21,10 @@ import aiohttp
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed, FailureCode, TransientFailure
 from stackyn_server.errors import InvalidRequest
+from stackyn_server.outbound.pinned_http import pinned_session
 from stackyn_server.source import git, git_failures
-from stackyn_server.source.host_vetting import first_reachable, vet_host
-from stackyn_server.source.pinned_http import pinned_session
 from stackyn_server.source.remote import WriteLine
+from stackyn_server.source.repository_host import reach_host
 from stackyn_server.source.repository_url import RepositoryUrl, parse_origin, parse_url
 from stackyn_server.source.tree import CommitTree, read_files
 
@@ -216,8 +216,7 @@ class _LfsServer:
 
     @asynccontextmanager
     async def _session(self, path: str, url: RepositoryUrl) -> AsyncIterator[aiohttp.ClientSession]:
-        address = await first_reachable(self._settings, url, await vet_host(self._settings, url))
-        async with pinned_session(self._settings, address) as session:
+        async with pinned_session(self._settings, await reach_host(self._settings, url)) as session:
             try:
                 yield session
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:

@@ -15,10 +15,11 @@ import aiohttp
 from stackyn_server.config import SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.errors import InvalidRequest
+from stackyn_server.outbound.host_vetting import Address
+from stackyn_server.outbound.pinned_http import pinned_session
 from stackyn_server.source import git, git_failures, refs
 from stackyn_server.source.children import Child
-from stackyn_server.source.host_vetting import Address, first_reachable, vet_host
-from stackyn_server.source.pinned_http import pinned_session
+from stackyn_server.source.repository_host import reach_host
 from stackyn_server.source.repository_url import RepositoryUrl, parse_url
 
 REFS_BYTES = 1 << 20
@@ -56,9 +57,7 @@ class Remote:
 
         Raises `DeploymentFailed` or `TransientFailure` (SOURCE_REFUSED, SOURCE_UNREACHABLE).
         """
-        return cls(
-            settings, directory, url, await first_reachable(settings, url, await vet_host(settings, url)), say
-        )
+        return cls(settings, directory, url, await reach_host(settings, url), say)
 
     async def resolve(self, wanted_ref: str) -> refs.Revision:
         """Resolve `wanted_ref` (branch, tag, commit id or HEAD) to the current commit.

@@ -1,4 +1,4 @@
-"""Check a tenant's repository URL without any I/O. `host_vetting` checks where its host leads."""
+"""Check a tenant's repository URL without any I/O. `outbound.host_vetting` checks where its host leads."""
 
 from __future__ import annotations
 

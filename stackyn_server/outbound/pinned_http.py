@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from stackyn_server.config import SourceSettings
-from stackyn_server.source.host_vetting import Address
+from stackyn_server.outbound.host_vetting import Address
 
 
 class _Pinned(AbstractResolver):
