@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -19,6 +19,7 @@ from stackyn_server import config
 from stackyn_server.postgres.embedded import EmbeddedPostgres
 from stackyn_server.store.database import Database
 from stackyn_server.store.migrator import migrate
+from tests.hostile.attempts import PROPERTY, Tried, table
 from tests.patience import patient
 
 TEMPLATE = "stackyn_template"
@@ -38,6 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             chosen = item.get_closest_marker("timeout")
             usual = chosen.args[0] if chosen else float(item.config.getini("timeout"))
             item.add_marker(pytest.mark.timeout(patient(usual)), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of the attacks that were tried."""
+    passed = terminalreporter.getreports("passed")
+    tried = [Tried(*value) for report in passed for name, value in report.user_properties if name == PROPERTY]
+    if tried:
+        terminalreporter.section(f"{len(tried)} attempts of attackers")
+        for line in table(tried):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,15 +96,22 @@ async def template_database(postgres_url: str) -> str:
     return TEMPLATE
 
 
-@pytest.fixture
-async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
-    """The address of a fresh, migrated database, dropped after the test."""
+@asynccontextmanager
+async def fresh_database(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+    """The address of a migrated database, dropped at the end of the block."""
     name = f"test_{uuid.uuid4().hex}"
     await _execute(
         postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY FILE_COPY'
     )
     yield url_of(postgres_url, name)
     await _execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
+    """The address of a fresh, migrated database, dropped after the test."""
+    async with fresh_database(postgres_url, template_database) as url:
+        yield url
 
 
 @pytest.fixture

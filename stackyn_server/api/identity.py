@@ -25,16 +25,23 @@ def bearer_token(request: web.Request) -> str:
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").strip().partition(" ")
     if scheme.lower() != _SCHEME or not token.strip():
         raise SignInRequired("Sign in to go on.")
-    return token.strip()
+    return _readable(token.strip())
+
+
+def _readable(token: str) -> str:
+    """Return the token. aiohttp gives bytes that are no text as surrogates, which can't be hashed or compared."""
+    if not token.isascii():
+        raise SignInRequired("This access token is not valid here.", hint="Sign in again.")
+    return token
 
 
 def websocket_token(request: web.Request) -> str | None:
     """Return the token of a browser, which can't send a header with a WebSocket: `?token=`, or a subprotocol, either
     alone or after `bearer`."""
     if token := request.query.get("token"):
-        return token
+        return _readable(token)
     offered = [name for name in _offered(request) if name.lower() != _SCHEME]
-    return offered[0] if offered else None
+    return _readable(offered[0]) if offered else None
 
 
 def offered_protocols(request: web.Request) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,9 @@ def records() -> Iterator[list[Any]]:
         yield captured
 
 
-@pytest.fixture
-async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Start the API with chosen tables of settings: `await launch(rates=…)`."""
+@asynccontextmanager
+async def launching(database: Database, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Start APIs on one database, each with chosen tables of settings: `await launch(rates=…)`."""
     started: list[TestClient[Any, Any]] = []
 
     async def start(**tables: Any) -> Platform:
@@ -187,6 +188,12 @@ async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[.
     yield start
     for client in started:
         await client.close()
+
+
+@pytest.fixture
+async def launch(database: Database, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    async with launching(database, tmp_path) as start:
+        yield start
 
 
 @pytest.fixture
