@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from tests.hostile import anonymous
+from tests.hostile.anonymous import bearer_tokens, browser, endpoints, guessing, request_bodies, webhooks
 from tests.hostile.api_stage import ApiStage
-from tests.hostile.attempts import Record, expect_only_open, rows
+from tests.hostile.attempts import Attempt, Record, expect_only_open, rows
 
 ATTACKER = "anonymous client"
 
 
 @rows(
     [
-        *anonymous.TOKENS,
-        *anonymous.ENDPOINTS_WITHOUT_TOKEN,
-        *anonymous.UNREADABLE,
-        *anonymous.BODIES,
-        *anonymous.UNTOLD,
+        *bearer_tokens.TOKENS,
+        *bearer_tokens.UNREADABLE,
+        *endpoints.WITHOUT_TOKEN,
+        *request_bodies.BODIES,
+        *guessing.UNTOLD,
     ]
 )
 async def test_a_client_without_account_gets_nothing(
-    attempt: anonymous.Row, api: ApiStage, record_property: Record
+    attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
 ) -> None:
     await expect_only_open(attempt, ATTACKER, api, record_property)
 
 
-@rows(anonymous.BROWSER)
+@rows(browser.BROWSER)
 async def test_a_page_of_somebody_else_reads_nothing(
-    attempt: anonymous.Row, api: ApiStage, record_property: Record
+    attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
 ) -> None:
-    async with anonymous.closed_to_other_pages(api) as closed:
+    async with browser.closed_to_other_pages(api) as closed:
         await expect_only_open(attempt, ATTACKER, closed, record_property)
 
 
-@rows(anonymous.WEBHOOKS)
+@rows(webhooks.WEBHOOKS)
 async def test_only_the_payment_provider_gives_plans(
-    attempt: anonymous.Row, api: ApiStage, record_property: Record
+    attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
 ) -> None:
-    async with anonymous.selling(api) as shop:
-        await expect_only_open(attempt, ATTACKER, shop, record_property)
+    async with webhooks.selling(api) as billed:
+        await expect_only_open(attempt, ATTACKER, billed, record_property)
 
 
-@rows(anonymous.GUESSING)
+@rows(guessing.GUESSING)
 async def test_guessing_and_squatting_open_no_account(
-    attempt: anonymous.Row, api: ApiStage, record_property: Record
+    attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
 ) -> None:
-    async with anonymous.rated(api) as careful:
+    async with guessing.rated(api) as careful:
         await expect_only_open(attempt, ATTACKER, careful, record_property)

@@ -1,0 +1,1 @@
+"""What a client without an account tries on the API."""
