@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
+from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.teardown.take_down import LastOutput, take_down
 from stackyn_server.security.sealing import Sealer
-from stackyn_server.store.database import Database
+from stackyn_server.store import installation
+from stackyn_server.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,13 @@ class JobHandler:
         self._reservations = context.reservations
         self._journal = context.journal
         self._sealer = context.sealer
+
+    @asynccontextmanager
+    async def _transaction(self, job: JobRun) -> AsyncIterator[Connection]:
+        """Open a transaction of this job, fenced by its epoch. Raises `LeadershipLost`."""
+        async with self._database.transaction() as connection:
+            await installation.fence(connection, job.epoch)
+            yield connection
 
     async def _take_down(self, instance: InstanceId) -> LastOutput:
         """Stop and remove the instance's container. Idempotent."""

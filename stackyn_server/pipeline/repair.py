@@ -61,7 +61,7 @@ class Repair(JobHandler):
         """Count the restart as a crash, once for all attempts. Returns whether it was one too many, so that the app is
         stopped."""
         crash = Crash(RESTARTED, RepairArguments.parse(job.job.arguments).reason)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             is_stopped = await record_crash(connection, app, instance.id, crash, self._settings.apps)
             if is_stopped:
                 await job.finish(connection)
@@ -90,7 +90,7 @@ class Repair(JobHandler):
                 return await self._give_up(job, app, release)
         if container is not None:
             await containers.set_restart(self._engine, container, on=True)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             if container is not None:
                 await instances.set_container(connection, instance.id, container)
             if reason is None:
@@ -122,7 +122,7 @@ class Repair(JobHandler):
 
     async def _give_up(self, job: JobRun, app: App, release: Release) -> None:
         """Stop the app: its image was removed by hand, so no attempt can succeed."""
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await releases.image_removed(connection, app.id, release.image)
             await give_up(
                 connection,

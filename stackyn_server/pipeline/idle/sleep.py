@@ -57,7 +57,7 @@ class Sleep(JobHandler):
         accepted = await asyncio.to_thread(sockets.count_accepted, state.pid)
         if not self._held_requests.is_used(app.id):
             self._held_requests.pass_all(app.id)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await routes.hold(connection, app.id, instance.id)
             hosts = await hosts_of(connection, self._settings, app)
         await job.still_leading()
@@ -79,13 +79,13 @@ class Sleep(JobHandler):
 
     async def _stop(self, job: JobRun, app: App, instance: Instance) -> None:
         """Record the instance as draining. The sleep can't be cancelled any more: the next request is a cold start."""
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await instances.set_draining(connection, instance.id)
         crash_point("sleep.stopping")
         await job.still_leading()
         last = await self._take_down(instance.id)
         crash_point("sleep.stopped")
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await set_idle(connection, app, instance, last)
             await events.append(connection, "app.slept", tenant=app.tenant, app=app.id)
             await job.finish(connection)
@@ -93,7 +93,7 @@ class Sleep(JobHandler):
     async def _stay_awake(self, job: JobRun, app: App, instance: Instance) -> None:
         """Cancel the sleep: a request came, and the running instance answers it."""
         self._held_requests.pass_all(app.id)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await routes.serve(connection, app.id, instance.id)
             hosts = await hosts_of(connection, self._settings, app)
         crash_point("sleep.aborted")

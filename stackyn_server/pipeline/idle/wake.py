@@ -50,7 +50,7 @@ class Wake(JobHandler):
                 with self._reservations.while_starting(app.id):
                     await job.until_cancelled(self._start(job, app, release, instance))
             except TransientFailure as error:
-                async with self._database.transaction() as connection:
+                async with self._transaction(job) as connection:
                     await _set_wake_problem(connection, app, error.failure)
                 raise
             except DeploymentFailed as error:
@@ -91,7 +91,7 @@ class Wake(JobHandler):
             return instance
         await job.still_leading()
         last = await self._take_down(instance.id)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             return await set_idle(connection, app, instance, last)
 
     async def _start(self, job: JobRun, app: App, release: Release, instance: Instance) -> None:
@@ -106,7 +106,7 @@ class Wake(JobHandler):
         spec = container_spec(self._settings, self._sealer, app, release, instance)
         container = await containers.start(self._engine, spec)
         crash_point("wake.started")
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await instances.set_container(connection, instance.id, container)
         target = probe_target(self._settings, app, release, instance, container)
         seconds = probing_seconds(self._settings, release)
@@ -123,7 +123,7 @@ class Wake(JobHandler):
             self._engine, release, instance, container, within_seconds=seconds
         ) as measured:
             new_samples = await measured()
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await instances.set_up(connection, instance.id)
             await samples.record(connection, new_samples)
             await routes.serve(connection, app.id, instance.id)
@@ -150,7 +150,7 @@ class Wake(JobHandler):
         last = await self._take_down(instance.id)
         crash_point("wake.failed")
         is_last_resort = WakeArguments.parse(job.job.arguments).is_last_resort
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await events.append(
                 connection,
                 "app.wake_failed",

@@ -137,16 +137,16 @@ class InPlace(RolloutStrategy):
         self._held_requests.hold(app.id)
         await job.still_leading()
         if failure is not None:
-            async with self._database.transaction() as transaction:
+            async with self._transaction(job) as transaction:
                 await remember_failure(transaction, job, deployment.phase, failure)
         if previous is not None and previous.state is InstanceState.UP:
-            async with self._database.transaction() as transaction:
+            async with self._transaction(job) as transaction:
                 await routes.restore_previous(transaction, app.id)
             await self._confirm_restored_route(app.id, previous, hosts_in(situation, self._settings))
             return None
         if previous is not None:
             last = await self._take_down(previous.id)
-            async with self._database.transaction() as transaction:
+            async with self._transaction(job) as transaction:
                 await _set_previous_gone(transaction, app.id, previous, last)
         last = await self._take_down(candidate.instance.id)
         crash_point("switch.failed")

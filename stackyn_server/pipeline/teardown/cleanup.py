@@ -47,23 +47,23 @@ class Cleanup(JobHandler):
         crash_point("cleanup.clone")
         # A deployment that was cancelled while its job waited for a new server may have left requests held.
         if (stopped := await self._in_place.stop_candidate(job, deployment)) is not None:
-            async with self._database.transaction() as connection:
+            async with self._transaction(job) as connection:
                 await wake_previous_release(connection, stopped)
         elif instance is not None:
             if CleanupArguments.parse(job.job.arguments).confirm:
-                await self._confirm_route(deployment.app, instance.id)
+                await self._confirm_route(job, deployment.app, instance.id)
             await job.still_leading()
             last = await self._take_down(instance.id)
             crash_point("cleanup.container")
-            async with self._database.transaction() as connection:
+            async with self._transaction(job) as connection:
                 await last.record(connection, instance.id)
         if not in_use:
             await images.remove(self._engine, images.tag_of(self._engine, deployment.app, deployment.id))
         crash_point("cleanup.image")
 
-    async def _confirm_route(self, of: AppId, leaving: InstanceId) -> None:
+    async def _confirm_route(self, job: JobRun, of: AppId, leaving: InstanceId) -> None:
         """Have the proxy confirm today's route before the container is removed: the route may have led to it."""
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             app = await apps.get(connection, of)
             if app is None:
                 return

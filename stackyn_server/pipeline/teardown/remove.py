@@ -19,7 +19,7 @@ class Remove(RouteRemover):
         if app is None or app.torn_down_at is not None:
             return
         await self._withdraw(job, app)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await retire_all(connection, job, app, self._settings.apps.stop_grace_seconds)
             await jobs.shorten_retire_deadlines(connection, app.id, 0)
             busy = await apps.has_other_work(connection, app.id, job.job.id)
@@ -31,7 +31,7 @@ class Remove(RouteRemover):
         for image in await images.list_of_app(self._engine, app.id):
             await images.remove(self._engine, image)
         crash_point("remove.images_gone")
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await apps.empty(connection, app.id)
             await events.append(connection, "app.removed", tenant=app.tenant, app=app.id)
             await job.finish(connection)

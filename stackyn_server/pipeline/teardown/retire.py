@@ -33,7 +33,7 @@ class Retire(JobHandler):
         await job.still_leading()
         last = await self._take_down(subject)
         crash_point("retire.removed")
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await last.record(connection, subject)
             await job.finish(connection)
 

@@ -19,7 +19,7 @@ from stackyn_server.store.deployments import Mover
 class RouteRemover(JobHandler):
     async def _withdraw(self, job: JobRun, app: App) -> None:
         """Withdraw the app's route, have the proxy confirm it, and refuse the requests that it holds."""
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await routes.withdraw(connection, app.id)
             hosts = await hosts_of(connection, self._settings, app)
         crash_point("withdraw.wanted")
@@ -38,7 +38,7 @@ class Stop(RouteRemover):
         if app is None or app.desired is not Desired.STOPPED:
             return  # started again, or deleted, in the meantime
         await self._withdraw(job, app)
-        async with self._database.transaction() as connection:
+        async with self._transaction(job) as connection:
             await retire_all(connection, job, app, self._settings.apps.drain_seconds)
             await job.finish(connection)
 

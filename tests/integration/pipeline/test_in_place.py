@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,9 +12,7 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import containers
-from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline import context
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.idle.wake import Wake
 from stackyn_server.pipeline.rollout import in_place
@@ -22,7 +20,6 @@ from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.in_place import InPlace
 from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.run import DeploymentRun
-from stackyn_server.pipeline.teardown.take_down import LastOutput
 from stackyn_server.store import deployments, instances, jobs, routes, situations
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
@@ -30,44 +27,11 @@ from stackyn_server.store.deployments import Deployment, Mover
 from stackyn_server.store.instances import Instance, InstanceState
 from stackyn_server.store.releases import Release
 from stackyn_server.store.routes import RouteState
-from tests.integration.pipeline.parts import a_context
+from tests.integration.pipeline.parts import Confirming, a_context, a_job, nothing
 from tests.integration.pipeline.test_endings import ended
 from tests.rows import a_deployment, a_release, a_serving_app
 
 TO_BOOTING = (Phase.FETCHING, Phase.PLANNING, Phase.BUILDING, Phase.BUILT, Phase.BOOTING)
-
-
-class Confirming:
-    """A proxy that confirms everything. `routed` is what it was asked to confirm, in order."""
-
-    def __init__(self) -> None:
-        self.routed: list[object] = []
-
-    async def apply(self, changed: Mapping[str, InstanceId | None]) -> None:
-        self.routed.extend(changed.values())
-
-    async def publish(self) -> int:
-        return 1
-
-    async def confirm(self, _number: int, changed: Mapping[str, InstanceId | None]) -> None:
-        self.routed.extend(changed.values())
-
-
-@pytest.fixture
-def taken_down(monkeypatch: pytest.MonkeyPatch) -> list[InstanceId]:
-    """The instances whose containers were taken down, in order."""
-    instances_taken_down: list[InstanceId] = []
-
-    async def take_down(_engine: object, instance: InstanceId, _grace_seconds: float) -> LastOutput:
-        instances_taken_down.append(instance)
-        return LastOutput()
-
-    monkeypatch.setattr(context, "take_down", take_down)
-    return instances_taken_down
-
-
-async def nothing(*_: object) -> None:
-    pass
 
 
 async def start_nothing(start: Coroutine[Any, Any, None]) -> None:
@@ -144,8 +108,7 @@ async def test_closed_rollout_leaves_the_previous_instance_serving(
     ingress = Confirming()
     handler = InPlace(a_context(database, ingress=ingress, held_requests=HeldRequests()))
 
-    job = cast(JobRun, SimpleNamespace(still_leading=nothing))
-    assert await handler.stop_candidate(job, deployment) is None
+    assert await handler.stop_candidate(a_job(), deployment) is None
 
     assert await is_serving(database, app, previous)
     assert taken_down == []
@@ -161,9 +124,7 @@ async def test_wake_leaves_a_closed_rollout_to_its_cleanup(
     parts = {"held_requests": HeldRequests(), "reservations": MemoryReservations()}
     wake = Wake(a_context(database, ingress=Confirming(), **parts))
 
-    job = SimpleNamespace(subject=str(app.id), arguments={})
-    run = SimpleNamespace(job=job, still_leading=nothing, until_cancelled=start_nothing)
-    await wake(cast(JobRun, run))
+    await wake(a_job(app.id, until_cancelled=start_nothing))
 
     async with database.connection() as connection:
         route = await routes.get(connection, app.id)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import cast
 
-from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.idle.sleep import Sleep
 from stackyn_server.store.database import Database
-from tests.integration.pipeline.parts import a_context
+from tests.integration.pipeline.parts import a_context, a_job, nothing
 from tests.rows import a_serving_app
-
-
-async def nothing(*_: object) -> None:
-    pass
 
 
 async def test_retry_of_a_cancelled_sleep_forgets_the_hold(database: Database) -> None:
@@ -27,7 +21,6 @@ async def test_retry_of_a_cancelled_sleep_forgets_the_hold(database: Database) -
     ingress = SimpleNamespace(apply=nothing)
     sleep = Sleep(a_context(database, ingress=ingress, held_requests=held_requests))
 
-    again = SimpleNamespace(job=SimpleNamespace(subject=str(app.id), attempt=2), still_leading=nothing)
-    await sleep(cast(JobRun, again))
+    await sleep(a_job(app.id, attempt=2))
 
     assert not held_requests.is_used(app.id), "a request that passed long ago cancels no later sleep"
