@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, InstanceId
 
 
@@ -82,17 +81,6 @@ class RetireArguments(Arguments):
 
 
 @dataclass(frozen=True, slots=True)
-class CleanupArguments(Arguments):
-    confirm: bool = False  # the proxy confirms the present route before the container goes
-
-    @classmethod
-    def after(cls, phase: Phase) -> Self:
-        """Return those for a deployment that ended in `phase`: in these a route may have pointed at its container
-        (`built`: in an earlier attempt)."""
-        return cls(confirm=phase in (Phase.SWITCHING, Phase.BUILT, Phase.LIVE))
-
-
-@dataclass(frozen=True, slots=True)
 class MailArguments(Arguments):
     sealed: str
     only_to_accounts: bool = False
@@ -128,7 +116,7 @@ KINDS: Mapping[Kind, KindSpec] = {
     Kind.REMOVE: KindSpec(Pool.RELEASE, _APP, until_done=True),
     Kind.REPAIR: KindSpec(Pool.RELEASE, _APP, RAISED_PRIORITY, RepairArguments),
     Kind.RETIRE: KindSpec(Pool.RETIRE, _SLOT, arguments=RetireArguments, until_done=True),
-    Kind.CLEANUP: KindSpec(Pool.RETIRE, arguments=CleanupArguments, until_done=True),
+    Kind.CLEANUP: KindSpec(Pool.RETIRE, until_done=True),
     Kind.MAIL: KindSpec(Pool.MAIL, None, RAISED_PRIORITY, MailArguments),
     Kind.EXPIRY: KindSpec(Pool.MAIL, None, RAISED_PRIORITY, until_done=True),
     Kind.HOUSEKEEPING: KindSpec(Pool.HOUSEKEEPING),

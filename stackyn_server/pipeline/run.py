@@ -20,7 +20,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import BUILD_PHASES, OPEN_PHASES, Phase, may_follow
 from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCode, TransientFailure
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.domain.jobs import CleanupArguments, Kind
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
@@ -293,7 +293,7 @@ class StepRunner:
         """
         stopped = await self._stop_candidate(run, results.failure)
         await self._flush(run)
-        cleanup, ours = CleanupArguments.after(run.deployment.phase), StepResults(failure=_our_fault())
+        ours = StepResults(failure=_our_fault())
         endings = (
             (to, results, stopped, True),
             (Phase.FAILED, ours, None, True),
@@ -306,9 +306,7 @@ class StepRunner:
                         if candidate is not None:
                             await wake_previous_release(transaction, candidate)
                         if has_cleanup:
-                            await jobs.enqueue_for_deployment(
-                                transaction, Kind.CLEANUP, run.deployment, cleanup
-                            )
+                            await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, run.deployment)
                             await run.job.finish(transaction)
                 return
             except Moved:

@@ -14,7 +14,7 @@ from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, CleanupArguments, Kind
+from stackyn_server.domain.jobs import ORDINARY_PRIORITY, RAISED_PRIORITY, Kind
 from stackyn_server.store import apps, deployments, events, instances, jobs, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
@@ -156,6 +156,4 @@ async def _end(connection: Connection, deployment: Deployment, to: Phase, mover:
         if instance is not None:
             await routes.revert(connection, deployment.app, instance.id)
     await deployments.advance(connection, deployment, to, mover)
-    await jobs.enqueue_for_deployment(
-        connection, Kind.CLEANUP, deployment, CleanupArguments.after(deployment.phase)
-    )
+    await jobs.enqueue_for_deployment(connection, Kind.CLEANUP, deployment)

@@ -16,7 +16,7 @@ from stackyn_server.domain.build_key import build_key
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import DeploymentId
-from stackyn_server.domain.jobs import CleanupArguments, Kind
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
@@ -279,8 +279,7 @@ class Build(JobHandler):
                     waiting = await deployments.get(transaction, DeploymentId(int(older)))
                     if waiting is not None:
                         ended = await deployments.advance(transaction, waiting, Phase.SUPERSEDED, run.mover)
-                        arguments = CleanupArguments.after(waiting.phase)
-                        await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, ended, arguments)
+                        await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, ended)
                 await jobs.enqueue_for_deployment(transaction, Kind.RELEASE, deployment)
                 await run.job.finish(transaction)
 

@@ -12,7 +12,7 @@ import structlog
 
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import DeploymentFailed, TransientFailure
-from stackyn_server.domain.jobs import CleanupArguments, Kind
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import containers
 from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.pipeline.context import JobHandler
@@ -70,8 +70,7 @@ class FirstReleaseWatch(JobHandler):
             async for attempt in run.recording(Phase.FAILED, StepResults(failure=error.failure)):
                 async with attempt as transaction:
                     await routes.withdraw(transaction, run.deployment.app)
-                    arguments = CleanupArguments.after(Phase.LIVE)
-                    await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, run.deployment, arguments)
+                    await jobs.enqueue_for_deployment(transaction, Kind.CLEANUP, run.deployment)
                     await run.job.finish(transaction)
         except Moved:
             log.info("deployment.moved_elsewhere")

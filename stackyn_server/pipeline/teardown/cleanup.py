@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
-from stackyn_server.domain.jobs import CleanupArguments
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.labels import Role
 from stackyn_server.jobs.run import JobRun
@@ -50,8 +49,7 @@ class Cleanup(JobHandler):
             async with self._transaction(job) as connection:
                 await wake_previous_release(connection, stopped)
         elif instance is not None:
-            if CleanupArguments.parse(job.job.arguments).confirm:
-                await self._confirm_route(job, deployment.app, instance.id)
+            await self._confirm_route(job, deployment.app, instance.id)
             await job.still_leading()
             last = await self._take_down(instance.id)
             crash_point("cleanup.container")
@@ -62,7 +60,8 @@ class Cleanup(JobHandler):
         crash_point("cleanup.image")
 
     async def _confirm_route(self, job: JobRun, of: AppId, leaving: InstanceId) -> None:
-        """Have the proxy confirm today's route before the container is removed: the route may have led to it."""
+        """Have the proxy confirm today's route before the container is removed: in any attempt the route may
+        have led to it."""
         async with self._transaction(job) as connection:
             app = await apps.get(connection, of)
             if app is None:

@@ -30,23 +30,6 @@ async def _candidate(connection: Connection, deployment: Deployment) -> Instance
     return candidate
 
 
-@pytest.mark.parametrize(
-    ("phase", "confirm"), [(Phase.QUEUED, False), (Phase.BUILT, True), (Phase.SWITCHING, True)]
-)
-async def test_cleanup_waits_for_a_confirmation_once_a_route_may_know(
-    database: Database, phase: Phase, confirm: bool
-) -> None:
-    async with database.transaction() as connection:
-        deployment = await a_deployment(connection, await an_app(connection), phase)
-        await end_waiting(connection, [str(deployment.id)], Phase.CANCELLED, MOVER)
-
-    async with database.connection() as connection:
-        ended = await deployments.get(connection, deployment.id)
-        cleanup = await connection.fetchval("SELECT arguments FROM job WHERE kind = 'cleanup'")
-    assert ended is not None and ended.phase is Phase.CANCELLED
-    assert cleanup == {"confirm": confirm}
-
-
 async def test_a_deployment_waiting_in_its_switch_is_turned_back(database: Database) -> None:
     """As after a kill between "route wanted" and "route confirmed", before the next server has claimed its job."""
     async with database.transaction() as connection:
