@@ -132,12 +132,14 @@ class Wake(JobHandler):
         crash_point("wake.serving")
 
     async def _serve(self, job: JobRun, app: App) -> None:
-        """Publish the route without forwardAuth."""
+        """Publish the route without forwardAuth; for a withdrawn one, have the proxy confirm that it is gone."""
         async with self._database.connection() as connection:
             route = await routes.get(connection, app.id)
             hosts = await hosts_of(connection, self._settings, app)
         if route is None or route.state is RouteState.WITHDRAWN:
             self._held_requests.refuse(app.id)
+            await job.still_leading()
+            await self._ingress.apply(dict.fromkeys(hosts, None))  # the proxy may not know it yet
         elif route.state is RouteState.SERVING:
             await job.still_leading()
             await self._ingress.apply(dict.fromkeys(hosts, route.instance))
@@ -168,9 +170,7 @@ class Wake(JobHandler):
                 await _set_wake_problem(connection, app, failure)
         self._held_requests.refuse(app.id, self._settings.hold.refuse_seconds)
         if is_last_resort:
-            async with self._database.connection() as connection:
-                hosts = await hosts_of(connection, self._settings, app)
-            await self._ingress.apply(dict.fromkeys(hosts, None))
+            await self._serve(job, app)
 
 
 async def _set_wake_problem(connection: Connection, app: App, failure: Failure | None) -> None:
