@@ -144,15 +144,16 @@ async def set_draining(connection: Connection, instance: InstanceId) -> bool:
     return await connection.fetchval(SQL.set_draining, instance) is not None
 
 
-async def set_gone(
-    connection: Connection,
-    instance: InstanceId,
-    *,
-    last_lines: str | None = None,
-    last_state: dict[str, Any] | None = None,
+async def set_gone(connection: Connection, instance: InstanceId) -> None:
+    """Free the slot."""
+    await connection.execute(SQL.set_gone, instance)
+
+
+async def keep_output(
+    connection: Connection, instance: InstanceId, last_lines: str | None, last_state: dict[str, Any] | None
 ) -> None:
-    """Free the slot, and keep the last lines of the container."""
-    await connection.execute(SQL.set_gone, instance, last_lines, last_state)
+    """Keep the last lines of the container and how it ended; None leaves what is kept already."""
+    await connection.execute(SQL.keep_output, instance, last_lines, last_state)
 
 
 async def add_restarts(connection: Connection, instance: InstanceId, count: int) -> None:

@@ -41,7 +41,8 @@ class InPlace(RolloutStrategy):
         if occupant is None:
             return
         await run.job.still_leading()
-        await self._take_down(occupant.id)
+        last = await self._take_down(occupant.id)
+        await run.record(lambda transaction: last.keep(transaction, occupant.id))
         async with self._database.connection() as connection:
             earlier = await instances.of_deployment(connection, run.deployment.id)
         if earlier is None or earlier.slot == occupant.slot:

@@ -23,7 +23,12 @@ class LastOutput:
 
     async def record(self, connection: Connection, instance: InstanceId) -> None:
         """Set the instance gone, which frees its slot, and keep its container's output."""
-        await instances.set_gone(connection, instance, last_lines=self.lines, last_state=self.state)
+        await self.keep(connection, instance)
+        await instances.set_gone(connection, instance)
+
+    async def keep(self, connection: Connection, instance: InstanceId) -> None:
+        """Keep the container's output for an instance whose slot is still needed."""
+        await instances.keep_output(connection, instance, self.lines, self.state)
 
 
 async def take_down(engine: Engine, instance: InstanceId, grace_seconds: float) -> LastOutput:

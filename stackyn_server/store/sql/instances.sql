@@ -34,8 +34,10 @@ UPDATE instance SET state = 'up', up_at = now() WHERE id = $1 AND state = 'start
 UPDATE instance SET state = 'draining' WHERE id = $1 AND state IN ('starting', 'up') RETURNING slot;
 
 -- name: set_gone
-UPDATE instance SET
-    state = 'gone', gone_at = now(), last_lines = coalesce($2, last_lines), last_state = coalesce($3, last_state)
+UPDATE instance SET state = 'gone', gone_at = now() WHERE id = $1 AND state <> 'gone';
+
+-- name: keep_output
+UPDATE instance SET last_lines = coalesce($2, last_lines), last_state = coalesce($3, last_state)
 WHERE id = $1 AND state <> 'gone';
 
 -- name: newest_of_deployment

@@ -12,7 +12,9 @@ from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import containers
+from stackyn_server.jobs.run import JobCancelled
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline import context
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.idle.wake import Wake
 from stackyn_server.pipeline.rollout import in_place
@@ -20,6 +22,7 @@ from stackyn_server.pipeline.rollout.candidate import Candidate
 from stackyn_server.pipeline.rollout.in_place import InPlace
 from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.run import DeploymentRun
+from stackyn_server.pipeline.teardown.take_down import LastOutput
 from stackyn_server.store import deployments, instances, jobs, routes, situations
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection, Database
@@ -130,3 +133,32 @@ async def test_wake_leaves_a_closed_rollout_to_its_cleanup(
         route = await routes.get(connection, app.id)
     assert route == routes.Route(app.id, candidate.id, previous, RouteState.HELD)
     assert taken_down == []
+
+
+async def test_last_lines_of_the_replaced_idle_instance_are_kept(
+    database: Database, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The requests of an idle app are held for its slot, where an ended sleep or wake may have left a container."""
+
+    async def take_down(*_: object) -> LastOutput:
+        return LastOutput("its last line", {"exit_code": 0})
+
+    monkeypatch.setattr(context, "take_down", take_down)
+    async with database.transaction() as connection:
+        app, idle = await a_serving_app(connection)
+        await routes.hold(connection, app.id, idle)
+        await instances.set_draining(connection, idle)
+    handler = InPlace(a_context(database, ingress=Confirming(), held_requests=HeldRequests()))
+
+    async def steps(run: DeploymentRun) -> None:
+        async with database.connection() as connection:
+            situation = await situations.read(connection, run.deployment.id)
+        assert situation is not None
+        await handler.before_want(run, situation)
+        raise JobCancelled
+
+    await ended(database, journal, steps, app=app)
+    async with database.connection() as connection:
+        instance = await instances.get(connection, idle)
+    assert instance is not None and instance.state is InstanceState.DRAINING, "its slot is still needed"
+    assert (instance.last_lines, instance.last_state) == ("its last line", {"exit_code": 0})
