@@ -78,6 +78,14 @@ class DeploymentRun:
             for line in failure.evidence.splitlines():
                 self.write_log(f"| {line}")
 
+    async def flush_log(self) -> None:
+        """Store the log before an ending is seen, but let no ending wait for the log without a limit."""
+        try:
+            async with asyncio.timeout(self.settings.deadlines.recording):
+                await self.journal.flush(self.deployment.id)
+        except TimeoutError:
+            log.warning("journal.late", deployment=self.deployment.id)
+
     async def step(self, work: Awaitable[T], on_timeout: Failure) -> T:
         """Do a step until its phase's deadline or a cancellation. Raises `DeploymentFailed`, `JobCancelled`."""
         seconds = getattr(self.settings.deadlines, self.deployment.phase.value)
@@ -253,7 +261,7 @@ class StepRunner:
             except Exception:
                 log.exception("deployment.broke")
                 await self._fail(run, _our_fault())
-            await self._flush(run)
+            await run.flush_log()
         return run
 
     async def _retry(self, run: DeploymentRun, error: TransientFailure) -> None:
@@ -292,7 +300,7 @@ class StepRunner:
         An ending that the database refuses is recorded as a failure of the platform: with the cleanup, else without.
         """
         stopped = await self._stop_candidate(run, results.failure)
-        await self._flush(run)
+        await run.flush_log()
         ours = StepResults(failure=_our_fault())
         endings = (
             (to, results, stopped, True),
@@ -335,14 +343,6 @@ class StepRunner:
         if stopped is not None:
             run.write_log("The previous release is started again.")
         return stopped
-
-    async def _flush(self, run: DeploymentRun) -> None:
-        """Store the log before the ending is seen, but let no ending wait for the log without a limit."""
-        try:
-            async with asyncio.timeout(self.settings.deadlines.recording):
-                await self.journal.flush(run.deployment.id)
-        except TimeoutError:
-            log.warning("journal.late", deployment=run.deployment.id)
 
 
 async def remember_failure(connection: Connection, job: JobRun, phase: Phase, failure: Failure) -> None:

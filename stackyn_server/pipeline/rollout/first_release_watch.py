@@ -65,7 +65,7 @@ class FirstReleaseWatch(JobHandler):
     async def _fail(self, run: DeploymentRun, error: DeploymentFailed) -> None:
         log.info("deployment.failed", code=error.failure.code.value, phase=Phase.LIVE.value)
         run.write_failure(error.failure)
-        await run.journal.flush(run.deployment.id)
+        await run.flush_log()
         try:
             async for attempt in run.recording(Phase.FAILED, StepResults(failure=error.failure)):
                 async with attempt as transaction:
