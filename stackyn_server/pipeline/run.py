@@ -90,9 +90,11 @@ class DeploymentRun:
         """Do a step until its phase's deadline or a cancellation. Raises `DeploymentFailed`, `JobCancelled`."""
         seconds = getattr(self.settings.deadlines, self.deployment.phase.value)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as limit:
                 return await self.job.until_cancelled(work)
         except TimeoutError as error:
+            if not limit.expired():
+                raise  # the work's own: a fault of ours
             raise DeploymentFailed(on_timeout) from error
 
     def recording(self, to: Phase | None = None, results: StepResults = NO_RESULTS) -> Recording:

@@ -73,9 +73,11 @@ async def until_ready(
     """
     watch = _Watch(engine, target, settings, say)
     try:
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(within_seconds) as limit:
             return await watch.until_steady(steady_seconds)
     except TimeoutError:
+        if not limit.expired():
+            raise
         return await watch.at_the_deadline(within_seconds)
 
 

@@ -129,9 +129,11 @@ class ReleaseCommand(JobHandler):
         """
         state = await containers.inspect(self._engine, container)
         try:
-            async with asyncio.timeout(self._seconds_left(state)):
+            async with asyncio.timeout(self._seconds_left(state)) as limit:
                 return await self._follow_output(run, container, logged)
         except TimeoutError:
+            if not limit.expired():
+                raise
             state = await containers.inspect(self._engine, container)
             if state is None or not state.running:
                 return state  # it was in time; only its output is still being read

@@ -67,9 +67,11 @@ class RouteSwitch(JobHandler):
     async def _way_back(self, run: DeploymentRun, app: AppId, hosts: list[str], seconds: float) -> str:
         """Have the proxy confirm the route as it was, while there is time. Returns the sentence for the tenant."""
         try:
-            async with asyncio.timeout(max(seconds, 0)):
+            async with asyncio.timeout(max(seconds, 0)) as limit:
                 serving = await run.job.until_cancelled(self._until_back(app, hosts))
         except TimeoutError:
+            if not limit.expired():
+                raise
             return "Nothing was switched off: it is put right as soon as the proxy answers."
         return "The previous release goes on serving." if serving else "No release serves yet."
 

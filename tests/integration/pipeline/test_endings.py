@@ -158,6 +158,27 @@ async def test_refused_retry_is_recorded_as_our_fault(database: Database, journa
     assert deployment.failure is not None and deployment.failure["code"] == "INTERNAL"
 
 
+@pytest.mark.parametrize("is_slow", [True, False], ids=["the step's limit", "a limit inside"])
+async def test_timeout_inside_a_step_is_not_the_steps_own(
+    database: Database, journal: Journal, is_slow: bool
+) -> None:
+    too_slow = Failure(FailureCode.SOURCE_UNREACHABLE, "The repository could not be fetched in time.")
+
+    async def fetch() -> None:
+        if is_slow:
+            await asyncio.Event().wait()
+        raise TimeoutError
+
+    async def steps(run: DeploymentRun) -> None:
+        await run.move(Phase.FETCHING)
+        await run.step(fetch(), too_slow)
+
+    settings = Settings(deadlines=config.DeadlinesSettings(fetching=0.1 if is_slow else 60))
+    deployment = await ended(database, journal, steps, settings)
+    assert deployment.failure is not None
+    assert deployment.failure["code"] == ("SOURCE_UNREACHABLE" if is_slow else "INTERNAL")
+
+
 async def test_recording_has_a_deadline(database_url: str) -> None:
     """A statement that the database ends again and again looks like a database that is away."""
     slow = config.DatabaseSettings(statement_seconds=0.2)
