@@ -13,6 +13,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
+from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
 from stackyn_server.pipeline.teardown.take_down import LastOutput, take_down
@@ -62,5 +63,5 @@ class JobHandler:
     async def _refuse_other_port(self, app: AppId, hosts: Iterable[str], instance: InstanceId) -> None:
         """Publish the port of an instance that listens elsewhere than held requests were sent to, and refuse those
         that wait: they would reach a port where nobody listens. Requests that arrive later wait."""
-        await self._ingress.apply(dict.fromkeys(hosts, instance))
+        await confirm_route(self._ingress, hosts, instance)
         self._held_requests.refuse_waiting(app)

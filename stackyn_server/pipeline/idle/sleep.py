@@ -16,7 +16,7 @@ from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
-from stackyn_server.pipeline.hosts import hosts_of
+from stackyn_server.pipeline.hosts import confirm_route, hosts_of
 from stackyn_server.pipeline.idle.idle_app import set_idle
 from stackyn_server.pipeline.teardown.drain import until_quiet
 from stackyn_server.store import apps, events, instances, releases, routes
@@ -62,7 +62,7 @@ class Sleep(JobHandler):
             hosts = await hosts_of(connection, self._settings, app)
         await job.still_leading()
         try:
-            await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+            await confirm_route(self._ingress, hosts, instance.id)
         except NotConfirmed as error:
             log.warning("sleep.not_held", app=app.id, reason=error.message)
             return False
@@ -98,5 +98,5 @@ class Sleep(JobHandler):
             hosts = await hosts_of(connection, self._settings, app)
         crash_point("sleep.aborted")
         await job.still_leading()
-        await self._ingress.apply(dict.fromkeys(hosts, instance.id))
+        await confirm_route(self._ingress, hosts, instance.id)
         self._held_requests.forget(app.id)

@@ -18,7 +18,7 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.first_sample import first_sample
-from stackyn_server.pipeline.hosts import hosts_of
+from stackyn_server.pipeline.hosts import confirm_route, hosts_of
 from stackyn_server.pipeline.idle.idle_app import set_idle
 from stackyn_server.pipeline.rollout import probe
 from stackyn_server.pipeline.rollout.candidate import container_spec, probe_target, probing_seconds
@@ -139,10 +139,10 @@ class Wake(JobHandler):
         if route is None or route.state is RouteState.WITHDRAWN:
             self._held_requests.refuse(app.id)
             await job.still_leading()
-            await self._ingress.apply(dict.fromkeys(hosts, None))  # the proxy may not know it yet
+            await confirm_route(self._ingress, hosts, None)  # the proxy may not know it yet
         elif route.state is RouteState.SERVING:
             await job.still_leading()
-            await self._ingress.apply(dict.fromkeys(hosts, route.instance))
+            await confirm_route(self._ingress, hosts, route.instance)
             self._held_requests.forget(app.id)
 
     async def _give_up(self, job: JobRun, app: App, instance: Instance, failure: Failure) -> None:

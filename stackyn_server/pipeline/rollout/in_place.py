@@ -112,7 +112,7 @@ class InPlace(RolloutStrategy):
         crash_point("switch.live")
         hosts = hosts_in(situation, self._settings)
         try:
-            await self._ingress.apply(dict.fromkeys(hosts, candidate.instance.id))
+            await confirm_route(self._ingress, hosts, candidate.instance.id)
         except TransientFailure as error:
             log.warning("route.still_held", app=situation.app.id, reason=error.message)
         else:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.engine.client import Engine
+from stackyn_server.ingress.validators import RouteRefused
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.context import PipelineContext
 from stackyn_server.store.database import Database
@@ -21,13 +22,20 @@ class Confirming:
         self.routed: list[object] = []
 
     async def apply(self, changed: Mapping[str, InstanceId | None]) -> None:
-        self.routed.extend(changed.values())
+        await self.confirm(await self.publish(), changed)
 
     async def publish(self) -> int:
         return 1
 
     async def confirm(self, _number: int, changed: Mapping[str, InstanceId | None]) -> None:
         self.routed.extend(changed.values())
+
+
+class Refusing(Confirming):
+    """A proxy whose configuration can't have the app's host name, for example after a change of the server's own."""
+
+    async def confirm(self, _number: int, _changed: Mapping[str, InstanceId | None]) -> None:
+        raise RouteRefused("The host name is already in use on this server.")
 
 
 async def nothing(*_: object) -> None:

@@ -18,24 +18,26 @@ from stackyn_server.store import deployments, instances, jobs, routes
 from stackyn_server.store.database import Database
 from stackyn_server.store.failures import DatabaseUnavailable
 from tests.integration.jobs.builders import dispatching, rows, until_state
-from tests.integration.pipeline.parts import a_context
+from tests.integration.pipeline.parts import Confirming, a_context
 from tests.rows import a_deployment, a_release, a_serving_app
 
 FOUND_PORT = 3000
 
 
-class LateDatabase:
+class LateDatabase(Confirming):
     """An ingress whose first publication does not reach the database."""
 
     entry_points = ()
 
     def __init__(self) -> None:
+        super().__init__()
         self.publications = 0
 
-    async def apply(self, _changed: object) -> None:
+    async def publish(self) -> int:
         self.publications += 1
         if self.publications == 1:
             raise DatabaseUnavailable
+        return self.publications
 
 
 async def test_port_found_by_an_interrupted_attempt_is_published_by_the_next(
