@@ -74,10 +74,14 @@ class Deployments:
         return await self._run_again(tenant, app_id, Cause.RESTART)
 
     async def start(self, tenant: UserId | None, app_id: AppId) -> CreatedView | None:
-        """Run a stopped app's release again, without a build. None when the app is not stopped."""
+        """Run an app's release again, without a build. None when the app serves, or a deployment is bringing it up."""
         async with self._database.connection() as connection:
             app = await find_app(connection, app_id, tenant)
-        if app.desired is Desired.RUNNING and app.current_release is not None:
+            runs = app.desired is Desired.RUNNING and (
+                await deployments.live_of_app(connection, app_id) is not None
+                or await deployments.has_open(connection, app_id)
+            )
+        if runs:
             return None
         return await self._run_again(tenant, app_id, Cause.START)
 
