@@ -41,6 +41,7 @@ from stackyn_server.pipeline.teardown.cleanup import Cleanup
 from stackyn_server.pipeline.teardown.remove import Remove
 from stackyn_server.pipeline.teardown.retire import Retire
 from stackyn_server.pipeline.teardown.stop import Stop
+from stackyn_server.reconcile.app_disks import AppDisks
 from stackyn_server.reconcile.crashes import CrashCounter
 from stackyn_server.reconcile.engine_connection import EngineConnection
 from stackyn_server.reconcile.engine_events import EngineEvents
@@ -112,9 +113,9 @@ class Server:
         connected = self.connection.connected
         self.ingress = IngressKeeper(settings, engine, connected, ingress)
         reconciler = Reconciler(settings.reconcile, settings.network, database, engine)
-        crashes = CrashCounter(settings.apps, database, engine)
-        self.reconcile = ReconcileLoop(settings.reconcile, connected, reconciler, crashes)
-        self.events = EngineEvents(engine, connected, reconciler, crashes, self.reconcile)
+        self.crashes = CrashCounter(settings, database, engine)
+        self.reconcile = ReconcileLoop(settings.reconcile, connected, reconciler, self.crashes)
+        self.events = EngineEvents(engine, connected, reconciler, self.crashes, self.reconcile)
         self.held_requests = HeldRequests()
         context = PipelineContext(
             settings=settings,
@@ -170,7 +171,8 @@ class Server:
         self.engine = engine
         self.journal = journal
         self.dispatcher = Dispatcher(database, leadership, handlers, _pools(settings), policy, settings.jobs)
-        self.sampler = Sampler(settings.samples, database, engine, connected)
+        self.disks = AppDisks(settings.samples, database, engine, connected)
+        self.sampler = Sampler(settings.samples, database, engine, connected, self.disks.used_bytes)
         health = ReadinessCheck(
             {
                 "database": self._database_answers,
@@ -194,7 +196,11 @@ class Server:
         supervisor.start("ingress", self.ingress.run)
         supervisor.start("reconcile", self.reconcile.run)
         supervisor.start("health", self.health_checks.run)
+        supervisor.start("crashes", self.crashes.run)
         supervisor.start("samples", self.sampler.run)
+        supervisor.start("samples.slow", self.sampler.take_slow_ones)
+        supervisor.start("disks", self.disks.run)
+        supervisor.start("disks.slow", self.disks.take_slow_ones)
         supervisor.start("dispatcher", self.dispatcher.run)
         supervisor.start("periodic", self.periodic.watch)
         supervisor.start("watchdog", self._ping_watchdog)

@@ -78,6 +78,10 @@ class RetriesSettings(Table):
 
 class ReconcileSettings(Table):
     period_seconds: Seconds = 30
+    event_seconds: Seconds = 1
+    listing_seconds: Seconds = 10
+    at_once: Count = 16
+    app_seconds: Seconds = 5
     steady_seconds: Seconds = 2
     garbage_seconds: Seconds = 300
     event_days: Count = 90
@@ -98,6 +102,8 @@ class HealthSettings(Table):
 class SamplesSettings(Table):
     period_seconds: Seconds = 15
     at_once: Count = 16
+    app_seconds: Seconds = 3
+    slow_seconds: Seconds = 300
     first_seconds: Seconds = 0.2
     disk_seconds: Seconds = 60
     keep_hours: Count = 24

@@ -161,11 +161,17 @@ class Engine:
                 return json.loads(content) if has_json else None
 
     async def request_or_none(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        seconds: float | None = None,
     ) -> Any:
         """Like `request`, but None when the object doesn't exist."""
         try:
-            return await self.request(method, path, params=params, body=body)
+            return await self.request(method, path, params=params, body=body, seconds=seconds)
         except Absent:
             return None
 

@@ -29,14 +29,17 @@ class DiskUsage:
     files: int
 
 
-async def used_bytes(engine: Engine, container: str, *, enough: int) -> int | None:
+async def used_bytes(
+    engine: Engine, container: str, *, enough: int, seconds: float | None = None
+) -> int | None:
     """Return the bytes on disk of a container, None when it is absent. Counting volumes stops above `enough` bytes.
 
-    The engine walks the writable layer without a lock that others wait for. `system/df` is not used: it counts
-    everything on the host. Raises `EngineUnavailable`.
+    The engine walks the writable layer without a lock that others wait for, for as long as that takes; `seconds` is
+    the time limit where `[engine] request_seconds` does not fit. `system/df` is not used: it counts everything on the
+    host. Raises `EngineUnavailable`.
     """
     container_json = await engine.request_or_none(
-        "GET", f"containers/{container}/json", params={"size": "true"}
+        "GET", f"containers/{container}/json", params={"size": "true"}, seconds=seconds
     )
     if container_json is None:
         return None

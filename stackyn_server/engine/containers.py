@@ -97,13 +97,15 @@ async def find_release_command(engine: Engine, deployment: DeploymentId) -> Cont
     return None
 
 
-async def list_ours(engine: Engine, matching: Mapping[str, str] | None = None) -> list[ContainerSummary]:
-    """Return all containers of this installation that have the labels `matching`, including stopped ones."""
+async def list_ours(
+    engine: Engine, matching: Mapping[str, str] | None = None, *, seconds: float | None = None
+) -> list[ContainerSummary]:
+    """Return all containers of this installation that have the labels `matching`, including stopped ones. `seconds` is
+    the time limit where `[engine] request_seconds` does not fit."""
     filters = engine.labels.object_filter()
     filters["label"] += [f"{key}={value}" for key, value in (matching or {}).items()]
-    answer = await engine.request(
-        "GET", "containers/json", params={"all": "true", "filters": json.dumps(filters)}
-    )
+    parameters = {"all": "true", "filters": json.dumps(filters)}
+    answer = await engine.request("GET", "containers/json", params=parameters, seconds=seconds)
     summaries = [parse_summary(entry) for entry in answer]
     return [summary for summary in summaries if engine.labels.owns_container(summary.name, summary.labels)]
 

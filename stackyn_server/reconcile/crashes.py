@@ -7,7 +7,10 @@ the engine and a restart by this server do not raise the engine's count, so none
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -19,8 +22,10 @@ from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import SIGKILLED, ContainerState
 from stackyn_server.engine.events import Action, EngineEvent
+from stackyn_server.pause import Pause
 from stackyn_server.pipeline.crash_limit import record_crash
-from stackyn_server.reconcile.bounded_map import bounded_map
+from stackyn_server.reconcile.bounded_map import Failed, bounded_map
+from stackyn_server.reconcile.failing import Failing
 from stackyn_server.store import apps, events, instances
 from stackyn_server.store.database import Database
 from stackyn_server.store.instances import InstanceState
@@ -30,35 +35,87 @@ log = structlog.get_logger()
 # An `oom` event arrives before or after the `die` event that it explains, depending on the engine.
 _OUT_OF_MEMORY_BEFORE_END_SECONDS = 10.0
 _OUT_OF_MEMORY_AGAIN_SECONDS = 60.0  # a container without enough memory sends many events: one is reported
-_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _NotedEvents:
+    """What events have said since the last look. `exit_codes`: of instances that ended or started."""
+
+    exit_codes: dict[InstanceId, int | None] = field(default_factory=dict)
+    out_of_memory: set[InstanceId] = field(default_factory=set)
+
+    @property
+    def instances(self) -> set[InstanceId]:
+        return self.exit_codes.keys() | self.out_of_memory
+
+    def followed_by(self, later: _NotedEvents) -> _NotedEvents:
+        codes = {
+            instance: self.exit_codes.get(instance) if code is None else code
+            for instance, code in later.exit_codes.items()
+        }
+        return _NotedEvents(self.exit_codes | codes, self.out_of_memory | later.out_of_memory)
 
 
 class CrashCounter:
     """Records crashes. After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped."""
 
-    def __init__(self, settings: config.AppsSettings, database: Database, engine: Engine) -> None:
-        self._settings = settings
+    def __init__(self, settings: config.Settings, database: Database, engine: Engine) -> None:
+        self._settings = settings.apps
+        self._limits = settings.reconcile
         self._database = database
         self._engine = engine
         self._out_of_memory_at: dict[str, float] = {}  # by container
+        self._noted = _NotedEvents()
+        self._has_noted = asyncio.Event()
+        self._failing = Failing[InstanceId]("crash.uncounted", "instance")
+        self._failing_missed = Failing[InstanceId]("crash.uncounted", "instance")
 
-    async def handle(self, event: EngineEvent) -> None:
-        """Count the crash that an event reports.
-
-        Raises `EngineUnavailable`, `DatabaseUnavailable`: then `count_missed` has to be called.
-        """
-        if event.action is Action.OUT_OF_MEMORY and event.instance is not None:
+    def note(self, event: EngineEvent) -> None:
+        """Have `run` look at the instance of an event. Many events of one instance are one look."""
+        if event.instance is None:
+            return
+        if event.action is Action.OUT_OF_MEMORY:
             now = time.monotonic()
             oldest = now - _OUT_OF_MEMORY_AGAIN_SECONDS
             self._out_of_memory_at = {
                 container: at for container, at in self._out_of_memory_at.items() if at > oldest
             }
-            is_reported = event.container in self._out_of_memory_at
+            if event.container not in self._out_of_memory_at:
+                self._noted.out_of_memory.add(event.instance)
             self._out_of_memory_at[event.container] = now
-            if not is_reported:
-                await self._report_out_of_memory(event.instance)
-        elif event.action in (Action.DIE, Action.START) and event.instance is not None:
-            await self._count(event.instance, event.exit_code, was_seen=True)
+        elif event.action in (Action.DIE, Action.START):
+            earlier = self._noted.exit_codes.get(event.instance)
+            self._noted.exit_codes[event.instance] = earlier if event.exit_code is None else event.exit_code
+        self._has_noted.set()
+
+    async def run(self) -> None:
+        """Count the crashes that events report, for ever. Run it as a supervised task."""
+        pause = Pause(self._limits.event_seconds, self._limits.period_seconds)
+        while True:
+            await self._has_noted.wait()
+            self._has_noted.clear()
+            noted, self._noted = self._noted, _NotedEvents()
+            failed = await self._look(noted)
+            if failed.instances:  # once more, later
+                self._noted = failed.followed_by(self._noted)
+                self._has_noted.set()
+            else:
+                pause.reset()
+            await pause.wait()
+
+    async def _look(self, noted: _NotedEvents) -> _NotedEvents:
+        """Look at each instance, and return what could not be looked at."""
+
+        async def look(instance: InstanceId) -> None:
+            if instance in noted.out_of_memory:
+                await self._report_out_of_memory(instance)
+                noted.out_of_memory.discard(instance)
+            if instance in noted.exit_codes:
+                await self._count(instance, noted.exit_codes[instance], was_seen=True)
+                del noted.exit_codes[instance]
+
+        await self._each(noted.instances, look, self._failing)
+        return noted
 
     async def _report_out_of_memory(self, instance_id: InstanceId) -> None:
         """Report it also when only a child process was killed and the app goes on."""
@@ -72,13 +129,28 @@ class CrashCounter:
                 connection, "app.out_of_memory", tenant=app.tenant, app=app.id, data={"reason": reason}
             )
 
-    async def count_missed(self) -> None:
-        """Count the crashes before this server started, and those whose events were lost."""
+    async def count_missed(self) -> bool:
+        """Count the crashes before this server started, and those whose events were lost. False when some apps could
+        not be looked at. Raises `DatabaseUnavailable`."""
         async with self._database.connection() as connection:
             serving = await instances.serving_now(connection)
-        await bounded_map(
-            serving, lambda target: self._count(target.instance, None, was_seen=False), at_once=_AT_ONCE
+        return await self._each(
+            [target.instance for target in serving],
+            lambda instance: self._count(instance, None, was_seen=False),
+            self._failing_missed,
         )
+
+    async def _each(
+        self,
+        looked_at: Collection[InstanceId],
+        look: Callable[[InstanceId], Awaitable[None]],
+        failing: Failing[InstanceId],
+    ) -> bool:
+        """Look at each instance; return whether all could be looked at."""
+        limits = self._limits
+        results = await bounded_map(looked_at, look, at_once=limits.at_once, seconds=limits.app_seconds)
+        failing.note(zip(looked_at, results, strict=True))
+        return not any(isinstance(result, Failed) for result in results)
 
     async def _count(self, instance_id: InstanceId, exit_code: int | None, *, was_seen: bool) -> None:
         async with self._database.connection() as connection:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-import structlog
-
 from stackyn_server.engine import events
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.events import Action
-from stackyn_server.errors import StackynError
 from stackyn_server.reconcile.crashes import CrashCounter
 from stackyn_server.reconcile.reconcile_loop import ReconcileLoop
 from stackyn_server.reconcile.reconciler import Reconciler
-
-log = structlog.get_logger()
 
 
 class EngineEvents:
@@ -34,7 +29,7 @@ class EngineEvents:
         self._loop = loop
 
     async def listen(self) -> None:
-        """Handle events for ever. Run it as a supervised task.
+        """Pass events on for ever. Run it as a supervised task. It waits for none of those who act on them.
 
         A new event stream starts with RESYNC: the events before it are lost, so the crashes are counted again.
         """
@@ -46,8 +41,4 @@ class EngineEvents:
                 if event.action is Action.DIE and event.instance is not None:
                     self._reconciler.instance_ended(event.instance)
                 self._loop.request_comparison()
-                try:
-                    await self._crashes.handle(event)
-                except StackynError as error:
-                    log.warning("crash.uncounted", reason=error.message, notes=error.notes)
-                    self._loop.request_recount()
+                self._crashes.note(event)

@@ -47,9 +47,13 @@ class HealthChecks:
         plans = [name for name, plan in self._settings.plans.items() if plan.health_checks]
         async with self._database.connection() as connection:
             targets = await instances.to_check(connection, plans)
-        results = await bounded_map(targets, self._answers, at_once=self._settings.health.at_once)
+        chosen = self._settings.health
+        results = await bounded_map(
+            targets, self._answers, at_once=chosen.at_once, seconds=chosen.timeout_seconds
+        )
         streaks = {}
-        for target, has_answered in zip(targets, results, strict=True):
+        for target, result in zip(targets, results, strict=True):
+            has_answered = result is True
             self.answered[target.instance] += has_answered
             streak = self._streaks.get(target.instance, Streak()).followed_by(has_answered)
             is_restarted = await self._act(target, streak)

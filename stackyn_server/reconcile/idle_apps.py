@@ -19,6 +19,8 @@ from stackyn_server.engine import containers, sockets
 from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.reconcile.bounded_map import bounded_map
+from stackyn_server.reconcile.failing import Failing
 from stackyn_server.reconcile.health import HealthChecks
 from stackyn_server.store import instances, jobs
 from stackyn_server.store.database import Database
@@ -47,6 +49,7 @@ class IdleApps:
         self._ingress = ingress
         self._checks = checks
         self._activity: dict[InstanceId, _Activity] = {}
+        self._failing = Failing[AppId]("idle_app.unknown")
 
     async def enqueue_jobs(self, _: JobRun) -> None:
         """Enqueue `sleep` for each idle app, and `wake` for each sleeping app that may not sleep any more."""
@@ -54,7 +57,14 @@ class IdleApps:
             routed = await instances.routed(connection)
         awake = [app for app in routed if not app.is_held and self._may_sleep(app)]
         counts = await self._ingress.requests() if awake else None
-        to_sleep = [app for app in awake if await self._is_idle(app, counts)]
+        are_idle = await bounded_map(
+            awake,
+            lambda app: self._is_idle(app, counts),
+            at_once=self._settings.reconcile.at_once,
+            seconds=self._settings.reconcile.app_seconds,
+        )
+        self._failing.note(zip((app.app for app in awake), are_idle, strict=True))
+        to_sleep = [app for app, is_idle in zip(awake, are_idle, strict=True) if is_idle is True]
         present = {app.instance for app in awake}
         self._activity = {key: value for key, value in self._activity.items() if key in present}
         to_wake = [app for app in routed if app.is_held and not self._may_sleep(app)]

@@ -17,9 +17,6 @@ from stackyn_server.store.failures import DatabaseUnavailable
 
 log = structlog.get_logger()
 
-_PERIOD_WITHOUT_ENGINE_SECONDS = 1.0
-_PERIOD_WHILE_SETTLING_SECONDS = 0.5
-
 
 class ReconcileLoop:
     def __init__(
@@ -38,7 +35,7 @@ class ReconcileLoop:
         self._is_engine_away = False
 
     def request_comparison(self) -> None:
-        """Compare now. Requests that arrive during a comparison are answered by one more comparison."""
+        """Compare now, or `event_seconds` after the last comparison: then once for all requests since it began."""
         self._comparison_requested.set()
 
     def request_recount(self) -> None:
@@ -50,7 +47,10 @@ class ReconcileLoop:
         await self._connected.wait()
         while True:
             self._comparison_requested.clear()
-            await is_set_within(self._comparison_requested, await self._compare())
+            next_seconds = await self._compare()
+            rest = self._settings.event_seconds  # apps that crash in a loop request comparisons without end
+            await asyncio.sleep(rest)
+            await is_set_within(self._comparison_requested, next_seconds - rest)
 
     async def _compare(self) -> float:
         """Compare once and return the seconds until the next time. Without the engine, probe the apps instead."""
@@ -58,17 +58,16 @@ class ReconcileLoop:
             await self._reconciler.compare()
             self._is_engine_away = False
             if self._is_recount_requested:
-                self._is_recount_requested = False
-                await self._crashes.count_missed()
+                self._is_recount_requested = not await self._crashes.count_missed()
         except EngineUnavailable as error:
             if not self._is_engine_away:
                 log.warning("reconcile.without_engine", reason=error.message, notes=error.notes)
             self._is_engine_away = True
             with suppress(DatabaseUnavailable):
                 await self._reconciler.compare_without_engine()
-            return _PERIOD_WITHOUT_ENGINE_SECONDS
+            return self._settings.event_seconds
         except StackynError as error:
             log.warning("reconcile.failed", reason=error.message, notes=error.notes)
         if self._reconciler.is_settling:
-            return _PERIOD_WHILE_SETTLING_SECONDS
+            return self._settings.event_seconds
         return self._settings.period_seconds

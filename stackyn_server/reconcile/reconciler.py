@@ -22,7 +22,6 @@ from stackyn_server.store.instances import CheckedInstance
 
 log = structlog.get_logger()
 
-_CONNECTIONS_AT_ONCE = 16
 _CONNECT_SECONDS = 1.0
 
 
@@ -77,8 +76,12 @@ class Reconciler:
         """Record apps as down that accept no connection. Works while the engine is unavailable."""
         async with self._database.connection() as connection:
             targets = await instances.to_check(connection, None)
-        accepting = await bounded_map(targets, self._accepts, at_once=_CONNECTIONS_AT_ONCE)
-        down = [target.instance for target, is_up in zip(targets, accepting, strict=True) if not is_up]
+        accepting = await bounded_map(
+            targets, self._accepts, at_once=self._settings.at_once, seconds=_CONNECT_SECONDS
+        )
+        down = [
+            target.instance for target, is_up in zip(targets, accepting, strict=True) if is_up is not True
+        ]
         if down:
             async with self._database.transaction() as connection:
                 await instances.set_down(connection, down)
@@ -109,7 +112,7 @@ class Reconciler:
     async def _containers(self) -> dict[InstanceId, str]:
         return {
             container.instance: container.state
-            for container in await containers.list_ours(self._engine)
+            for container in await containers.list_ours(self._engine, seconds=self._settings.listing_seconds)
             if container.role == Role.APP and container.instance is not None
         }
 

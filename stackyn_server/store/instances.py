@@ -51,13 +51,15 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class ServingInstance:
-    """An instance that serves an app: its container, and the disk that its release may use, in MiB."""
+    """An instance that serves an app: its container, the disk that its release may use, in MiB, and what it used when
+    it was last recorded."""
 
     app: AppId
     tenant: UserId
     instance: InstanceId
     container: str
     disk_mb: int
+    disk_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)

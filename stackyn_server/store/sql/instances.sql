@@ -68,10 +68,13 @@ UPDATE instance SET unhealthy_since = now() WHERE id = $1 AND unhealthy_since IS
 UPDATE instance SET unhealthy_since = NULL WHERE id = $1 AND unhealthy_since IS NOT NULL RETURNING id;
 
 -- name: serving_now
-SELECT i.app, a.tenant, i.id AS instance, i.container, l.disk_mb FROM route r
+SELECT i.app, a.tenant, i.id AS instance, i.container, l.disk_mb, s.disk_bytes FROM route r
 JOIN app a ON a.id = r.app AND a.desired = 'running'
 JOIN instance i ON i.id = r.instance AND i.state = 'up' AND i.container IS NOT NULL
 JOIN release l ON l.id = i.release
+LEFT JOIN LATERAL (
+    SELECT instance, disk_bytes FROM sample WHERE app = a.id ORDER BY taken_at DESC LIMIT 1
+) AS s ON s.instance = i.id
 WHERE r.state = 'serving'
 ORDER BY i.id;
 
