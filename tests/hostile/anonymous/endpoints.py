@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from stackyn_server.api.endpoint import Access
-from stackyn_server.api.endpoints import ENDPOINTS
 from tests.contract.conftest import OPERATORS_TOKEN
-from tests.contract.endpoint_calls import call
-from tests.hostile.api_stage import ApiStage, said, shown, things_of
+from tests.hostile.api_stage import ApiStage, shown
 from tests.hostile.attempts import Attempt, Got, Open, Tries, as_it_is
+from tests.hostile.every_endpoint import endpoints_of, every_endpoint
 
 SIGN_IN, ENDED = "401 SIGN_IN_REQUIRED", "401 SESSION_ENDED"
-
-
-def _without_token(access: Access) -> Attempt[ApiStage]:
-    """Each endpoint of this kind, with nothing in its headers, and as whoever may."""
-    endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.access is access]
-    is_for_admins = access in (Access.ADMIN, Access.OPERATOR)
-
-    async def everywhere(stage: ApiStage, may: bool = False) -> Got:
-        passed, last = [], ""
-        owner, theirs = stage.owner, stage.theirs
-        for endpoint in endpoints:
-            if may:
-                owner = await stage.platform.person(is_admin=is_for_admins)
-                theirs = await things_of(owner)
-                await owner.post(f"/api/v1/deployments/{theirs['deployment']}/cancel")
-            answer = await call(owner if may else stage.platform.nobody, endpoint, theirs)
-            last = said(answer)
-            if answer.status not in (401, 403):
-                passed.append(endpoint.name)
-        return Got(len(passed) == len(endpoints) if may else bool(passed), f"{passed or ''} {last}")
-
-    return Attempt(
-        f"{len(endpoints)} endpoints of access {access.name}, without a token",
-        everywhere,
-        SIGN_IN,
-        Open("as an administrator" if is_for_admins else "as the owner", as_it_is),
-        partial(everywhere, may=True),
-    )
 
 
 def _figures(token: str) -> Tries[ApiStage]:
@@ -86,7 +55,16 @@ AROUND = {
     "/health": {"X_HTTP_Method_Override": "GET", "X_Forwarded_Prefix": "/admin/users"},
 }
 WITHOUT_TOKEN = [
-    *(_without_token(access) for access in Access if access is not Access.PUBLIC),
+    *(
+        every_endpoint(
+            f"endpoints of access {access.name}, without a token",
+            endpoints_of(access),
+            lambda stage: stage.platform.nobody,
+            SIGN_IN,
+        )
+        for access in Access
+        if access is not Access.PUBLIC
+    ),
     Attempt(
         "token in an address",
         _token_in_the_address,

@@ -1,0 +1,1 @@
+"""What somebody with an account tries on the API."""
