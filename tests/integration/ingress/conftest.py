@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -63,8 +64,8 @@ class IngressSetup:
 MakeSetup = Callable[..., Any]
 
 
-@pytest.fixture
-async def make_setup(database: Database, tmp_path: Path) -> AsyncIterator[MakeSetup]:
+@asynccontextmanager
+async def making_setups(database: Database, tmp_path: Path) -> AsyncIterator[MakeSetup]:
     """With `tls=True` the proxy has a TLS entry point beside the plain one; `start=False` doesn't start the proxy."""
     setups: list[IngressSetup] = []
 
@@ -96,6 +97,12 @@ async def make_setup(database: Database, tmp_path: Path) -> AsyncIterator[MakeSe
     yield make
     for setup in setups:
         await setup.proxy.stop()
+
+
+@pytest.fixture
+async def make_setup(database: Database, tmp_path: Path) -> AsyncIterator[MakeSetup]:
+    async with making_setups(database, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
