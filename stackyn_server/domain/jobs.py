@@ -81,6 +81,11 @@ class RetireArguments(Arguments):
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveArguments(Arguments):
+    is_withdrawn: bool = False  # an earlier attempt had the proxy confirm that the route is gone
+
+
+@dataclass(frozen=True, slots=True)
 class MailArguments(Arguments):
     sealed: str
     only_to_accounts: bool = False
@@ -113,7 +118,7 @@ KINDS: Mapping[Kind, KindSpec] = {
     Kind.STOP: KindSpec(Pool.RELEASE, _APP, until_done=True),
     Kind.SLEEP: KindSpec(Pool.RELEASE, _APP, until_done=True),
     Kind.WAKE: KindSpec(Pool.WAKE, _APP, RAISED_PRIORITY, WakeArguments),
-    Kind.REMOVE: KindSpec(Pool.RELEASE, _APP, until_done=True),
+    Kind.REMOVE: KindSpec(Pool.RELEASE, _APP, arguments=RemoveArguments, until_done=True),
     Kind.REPAIR: KindSpec(Pool.RELEASE, _APP, RAISED_PRIORITY, RepairArguments),
     Kind.RETIRE: KindSpec(Pool.RETIRE, _SLOT, arguments=RetireArguments, until_done=True),
     Kind.CLEANUP: KindSpec(Pool.RETIRE, until_done=True),

@@ -108,7 +108,7 @@ async def _try_again(connection: Connection, run: JobRun, reason: str) -> None:
     await run.retry(connection, decision.run_at, reason)
     if decision.is_overdue:
         log.error("job.overdue", reason=reason)
-        data = {"kind": job.kind.value, "attempts": job.attempt, "reason": reason}
+        data = {"kind": job.kind.value, "attempts": job.tries, "reason": reason}
         await events.append(connection, "job.overdue", tenant=job.tenant, app=job.app, data=data)
     return None
 

@@ -28,8 +28,8 @@ class JobCancelled(Exception):
 class JobRun:
     """The argument of a handler.
 
-    A handler ends its row with `finish`, `retry` or `bury` in the transaction of its last result; otherwise the
-    dispatcher ends it. These three and `remember` raise `LeadershipLost` and `NotRunning`. `cancel` is set when the
+    A handler ends its row with `finish`, `retry`, `wait` or `bury` in the transaction of its last result; otherwise
+    the dispatcher ends it. These four and `remember` raise `LeadershipLost` and `NotRunning`. `cancel` is set when the
     job was asked to stop, `deadline_changed` when its deadline moved.
     """
 
@@ -64,7 +64,7 @@ class JobRun:
 
     def decide(self) -> RetryDecision:
         return next_attempt(
-            self._policy, self.job.attempt, self.now(), self._jitter(), until_done=self.is_until_done
+            self._policy, self.job.tries, self.now(), self._jitter(), until_done=self.is_until_done
         )
 
     async def until_cancelled(self, work: Awaitable[T]) -> T:
@@ -101,6 +101,13 @@ class JobRun:
     async def retry(self, connection: Connection, run_at: datetime | None, reason: str) -> None:
         """Job → waiting until `run_at` (None: for a place), in the caller's transaction; people read `reason`."""
         await claims.retry(connection, self.job, self.epoch, run_at, reason)
+
+    async def wait(
+        self, connection: Connection, run_at: datetime | None, reason: str, *, after_app_work: bool = False
+    ) -> None:
+        """Job → waiting for other work, in the caller's transaction; the attempt does not count. It runs when somebody
+        wakes it, at `run_at`, or (`after_app_work`) when its app has no other open job."""
+        await claims.wait(connection, self.job, self.epoch, run_at, reason, after_app_work=after_app_work)
 
     async def bury(self, connection: Connection, reason: str) -> None:
         """Job → dead, in the caller's transaction."""

@@ -93,6 +93,23 @@ async def retry(connection: Connection, job: Job, epoch: int, run_at: datetime |
     await _check_moved(connection, epoch, moved)
 
 
+async def wait(
+    connection: Connection,
+    job: Job,
+    epoch: int,
+    run_at: datetime | None,
+    reason: str,
+    *,
+    after_app_work: bool = False,
+) -> None:
+    """Job → waiting because other work has to come first, at the latest until `run_at` (None: without a limit).
+
+    `after_app_work`: it is not claimed while its app has another open job.
+    """
+    moved = await connection.fetchval(SQL.wait, job.id, job.attempt, epoch, run_at, reason, after_app_work)
+    await _check_moved(connection, epoch, moved)
+
+
 async def bury(connection: Connection, job: Job, epoch: int, reason: str) -> None:
     """Job → dead: kept and visible, never run again."""
     await _check_moved(

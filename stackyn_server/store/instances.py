@@ -141,9 +141,9 @@ async def set_up(connection: Connection, instance: InstanceId) -> None:
     await connection.execute(SQL.set_up, instance)
 
 
-async def set_draining(connection: Connection, instance: InstanceId) -> bool:
-    """Mark it as draining. False when it was draining or gone already."""
-    return await connection.fetchval(SQL.set_draining, instance) is not None
+async def set_draining(connection: Connection, instance: InstanceId) -> None:
+    """Mark it as draining, unless it is gone."""
+    await connection.execute(SQL.set_draining, instance)
 
 
 async def set_gone(connection: Connection, instance: InstanceId) -> None:

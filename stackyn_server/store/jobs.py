@@ -22,7 +22,11 @@ SQL = load("jobs")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row. `schedule` is the seconds between the runs of periodic work; times are the database's, aware UTC."""
+    """A row. `schedule` is the seconds between the runs of periodic work; times are the database's, aware UTC.
+
+    `waits`: those of its attempts that ended because other work had to come first. `after_app_work`: it is not claimed
+    while its app has another open job.
+    """
 
     id: JobId
     kind: Kind
@@ -36,6 +40,8 @@ class Job:
     state: JobState
     cancel_requested: bool
     attempt: int
+    waits: int
+    after_app_work: bool
     epoch: int | None
     run_at: datetime | None
     schedule: float | None
@@ -52,6 +58,11 @@ class Job:
         values["state"] = JobState(row["state"])
         return cls(**values)
 
+    @property
+    def tries(self) -> int:
+        """The attempts, this one included, of which none ended by waiting for other work."""
+        return self.attempt - self.waits
+
 
 class WaitReason(StrEnum):
     """What a waiting job waits for."""
@@ -64,7 +75,8 @@ class WaitReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
-    """`position` counts from 1 in its pool and is None before `run_at`. `error` is why the last attempt ended."""
+    """`position` counts from 1 in its pool and is None before `run_at`. `error` is why the last attempt ended, and
+    `attempt` does not count those that ended because other work had to come first."""
 
     app: AppId
     kind: Kind

@@ -48,7 +48,7 @@ async def _wait_for(connection: Connection, run: DeploymentRun, missing: Sequenc
         raise DeploymentFailed(_too_late(missing, run.settings.deadlines.preparing))
     reason = f"{_sentence_start(missing)} being made."
     await deployments.set_waiting_reason(connection, run.deployment.id, reason)
-    await run.job.retry(connection, until, reason)
+    await run.job.wait(connection, until, reason)
     waits_for = {*BuildArguments.parse(run.job.job.arguments).waits_for, *missing}
     await jobs.amend(connection, Kind.BUILD, run.deployment.id, BuildArguments(sorted(waits_for)))
 

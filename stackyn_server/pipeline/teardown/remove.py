@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.jobs import RemoveArguments
 from stackyn_server.engine import images
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crash_points import crash_point
 from stackyn_server.pipeline.teardown.stop import RouteRemover, retire_all
-from stackyn_server.store import apps, events, instances, jobs
+from stackyn_server.store import apps, events, jobs
 
 
 class Remove(RouteRemover):
@@ -18,14 +19,17 @@ class Remove(RouteRemover):
             app = await apps.get(connection, AppId(int(job.job.subject)))
         if app is None or app.torn_down_at is not None:
             return
-        await self._withdraw(job, app)
+        if not RemoveArguments.parse(job.job.arguments).is_withdrawn:
+            await self._withdraw(job, app)
         async with self._transaction(job) as connection:
             await retire_all(connection, job, app, self._settings.apps.stop_grace_seconds)
             await jobs.shorten_retire_deadlines(connection, app.id, 0)
-            busy = await apps.has_other_work(connection, app.id, job.job.id)
-            if busy or await instances.present_of_app(connection, app.id):
+            if await apps.has_other_work(
+                connection, app.id, job.job.id
+            ):  # at least one job for each container
+                await job.remember(connection, RemoveArguments(is_withdrawn=True).as_json())
                 reason = "Its containers are still being taken down."
-                return await job.retry(connection, job.next_attempt(), reason)
+                return await job.wait(connection, None, reason, after_app_work=True)
         crash_point("remove.containers_gone")
         await job.still_leading()
         for image in await images.list_of_app(self._engine, app.id):

@@ -78,5 +78,8 @@ async def retire_present(
 ) -> None:
     """Have every instance of the app that holds a slot retired, except `apart_from`."""
     for instance in await instances.present_of_app(connection, app.id):
-        if instance.id != apart_from and await instances.set_draining(connection, instance.id):
+        if instance.id != apart_from:
+            await instances.set_draining(
+                connection, instance.id
+            )  # the sleep that did so may have been cancelled
             await enqueue_retire(connection, app, instance, now=job.now(), drain_seconds=drain_seconds)

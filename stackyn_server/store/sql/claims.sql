@@ -8,7 +8,7 @@ SELECT pg_advisory_xact_lock($1);
 
 -- name: claim
 -- One queue for each tenant and priority, oldest first, walked by the index job_queue; of each queue the first job that
--- can run; of those jobs the next by class, then the tenant whose last claim is longest ago, then age.
+-- can run; of those jobs the next by class and turn (`job_class`, `job_turn`).
 -- Each step is MATERIALIZED, so that it runs once. As a sub-select, the planner may repeat a locking LIMIT 1 for each row
 -- that it joins, and each run may return another job: more jobs than the limit would be marked.
 WITH RECURSIVE leader AS MATERIALIZED (
@@ -36,6 +36,9 @@ WITH RECURSIVE leader AS MATERIALIZED (
           AND job_owner(tenant) = queue.owner
           AND (run_at IS NULL OR run_at <= now())
           AND NOT EXISTS (SELECT FROM job AS holder WHERE holder.lock = job.lock AND holder.state = 'running')
+          AND (NOT after_app_work OR NOT EXISTS (
+              SELECT FROM job AS other
+              WHERE other.app = job.app AND other.id <> job.id AND other.state IN ('waiting', 'running')))
           AND (kind <> 'release' OR 2 > (
               SELECT count(*) FROM instance
               WHERE instance.app = job.app AND instance.state <> 'gone'
@@ -45,7 +48,7 @@ WITH RECURSIVE leader AS MATERIALIZED (
 ), chosen AS MATERIALIZED (
     SELECT job.id FROM heads JOIN job ON job.id = heads.id
     WHERE job.state = 'waiting'
-    ORDER BY job_class(heads.priority, since, last_claim, $4) DESC, last_claim NULLS FIRST, since, job.id
+    ORDER BY job_class(heads.priority, since, last_claim, $4) DESC, job_turn(last_claim, since, job.id)
     LIMIT 1 FOR UPDATE OF job
 ), claimed AS (
     UPDATE job SET state = 'running', attempt = attempt + 1, epoch = $1, claimed_at = clock_timestamp()
@@ -78,6 +81,15 @@ RETURNING id;
 -- name: retry
 -- The next attempt of a cancelled job runs at once, and sees the cancellation.
 UPDATE job SET state = 'waiting', run_at = CASE WHEN cancel_requested THEN NULL ELSE $4::timestamptz END, error = $5
+FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
+WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
+RETURNING id;
+
+-- name: wait
+-- Other work has to come first: no failure, so the attempt does not count as one.
+UPDATE job SET
+    state = 'waiting', run_at = CASE WHEN cancel_requested THEN NULL ELSE $4::timestamptz END, error = $5,
+    waits = waits + 1, after_app_work = $6
 FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;

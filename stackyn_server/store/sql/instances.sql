@@ -31,7 +31,7 @@ UPDATE instance SET container = $2 WHERE id = $1;
 UPDATE instance SET state = 'up', up_at = now() WHERE id = $1 AND state = 'starting';
 
 -- name: set_draining
-UPDATE instance SET state = 'draining' WHERE id = $1 AND state IN ('starting', 'up') RETURNING slot;
+UPDATE instance SET state = 'draining' WHERE id = $1 AND state IN ('starting', 'up');
 
 -- name: set_gone
 UPDATE instance SET state = 'gone', gone_at = now() WHERE id = $1 AND state <> 'gone';

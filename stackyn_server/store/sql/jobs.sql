@@ -68,8 +68,8 @@ SELECT pg_notify('stackyn_job', id || ' ' || state || ' deadline') FROM shortene
 WITH asked_jobs AS MATERIALIZED (
     SELECT * FROM job WHERE app = ANY($1::bigint[]) AND state = 'waiting'
 ), due AS MATERIALIZED (
-    SELECT job.id, job.pool, coalesce(turn.claimed_at, '-infinity') AS last_claim,
-           greatest(job.queued_at, job.run_at) AS since, job_owner(job.tenant) AS owner,
+    SELECT job.id, job.pool, job_owner(job.tenant) AS owner,
+           job_turn(turn.claimed_at, greatest(job.queued_at, job.run_at), job.id) AS turn,
            job_class(job.priority, greatest(job.queued_at, job.run_at), turn.claimed_at, $2) AS class
     FROM job LEFT JOIN turn ON turn.pool = job.pool AND turn.tenant = job_owner(job.tenant)
     WHERE job.pool IN (SELECT pool FROM asked_jobs) AND job.state = 'waiting'
@@ -78,27 +78,25 @@ WITH asked_jobs AS MATERIALIZED (
     SELECT due.*, (
         SELECT count(*) FROM due AS earlier
         WHERE (earlier.pool, earlier.owner, earlier.class) = (due.pool, due.owner, due.class)
-          AND (earlier.since, earlier.id) <= (due.since, due.id)) AS round
+          AND earlier.turn <= due.turn) AS round
     FROM due WHERE id IN (SELECT id FROM asked_jobs)
 ), positions AS (
     SELECT own.id, own.round + coalesce((
         SELECT sum(CASE
             WHEN queue.class > own.class THEN queue.length
-            WHEN queue.last_claim < own.last_claim OR queue.last_claim = own.last_claim AND queue.earlier >= own.round
-                THEN least(queue.length, own.round)
+            WHEN queue.earlier >= own.round THEN own.round
             ELSE least(queue.length, own.round - 1) END)
         FROM (
-            SELECT due.class, due.last_claim, count(*) AS length,
-                   count(*) FILTER (WHERE (due.since, due.id) < (own.since, own.id)) AS earlier
+            SELECT due.class, count(*) AS length, count(*) FILTER (WHERE due.turn < own.turn) AS earlier
             FROM due
             WHERE due.pool = own.pool
               AND (due.class > own.class OR due.class = own.class AND due.owner <> own.owner)
-            GROUP BY due.owner, due.class, due.last_claim
+            GROUP BY due.owner, due.class
         ) AS queue), 0)::bigint AS position
     FROM own
 )
-SELECT asked_jobs.app, asked_jobs.kind, asked_jobs.subject, asked_jobs.attempt, asked_jobs.run_at, asked_jobs.error,
-       asked_jobs.queued_at, positions.position,
+SELECT asked_jobs.app, asked_jobs.kind, asked_jobs.subject, asked_jobs.attempt - asked_jobs.waits AS attempt,
+       asked_jobs.run_at, asked_jobs.error, asked_jobs.queued_at, positions.position,
        CASE
            WHEN asked_jobs.run_at > now() THEN 'time'
            WHEN EXISTS (

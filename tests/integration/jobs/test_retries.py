@@ -103,3 +103,20 @@ async def test_a_retry_waits_with_its_reason_and_time(database: Database) -> Non
 
 async def _has_error(database: Database, job: int) -> bool:
     return (await rows(database, f"id = {job}"))[0].error is not None
+
+
+async def test_waiting_for_work_does_not_count_as_an_attempt(database: Database) -> None:
+    tries: list[int] = []
+
+    async def waits_often(run: JobRun) -> None:
+        tries.append(run.job.tries)
+        if len(tries) <= 2 * POLICY.attempts:
+            async with database.transaction() as connection:
+                await run.wait(connection, run.now(), "Something else comes first.")
+        elif len(tries) <= 2 * POLICY.attempts + 1:
+            raise StackynError("The engine can't be reached.", retryable=True)
+
+    async with dispatching(database, {Kind.MAIL: waits_often}):
+        job = await put(database, Kind.MAIL, "letter")
+        await until_state(database, job, JobState.DONE)
+    assert tries == [1] * (2 * POLICY.attempts + 1) + [2]
