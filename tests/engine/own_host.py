@@ -20,13 +20,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import cast
 
 import aiohttp
 
-from tests.own_engine import PROJECT
 from tests.patience import within
 
+_PROJECT = Path(__file__).parents[2]
 _RANDOM = random.SystemRandom()
 
 
@@ -110,7 +111,7 @@ async def _server(space: str, host: OwnHost) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         *("ip", "netns", "exec", space),
         *(sys.executable, "-m", "tests.engine.own_host", host.word, str(host.public)),
-        cwd=PROJECT,
+        cwd=_PROJECT,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
