@@ -71,7 +71,9 @@ from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.services.progress import ProgressReader
+from stackyn_server.services.reauthentication import Reauthentication
 from stackyn_server.services.registries import Registries
+from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Sessions
 from stackyn_server.services.sign_up import SignUps
 from stackyn_server.services.usage import UsageReader
@@ -239,14 +241,16 @@ def build_services(
     codes = Codes(database, settings, mail, keys.derive("codes"))
     apps = Apps(database, settings, sealer, leader)
     deployments = Deployments(database, settings, leader)
-    api_tokens = ApiTokens(database)
+    notices = SecurityNotices(mail)
+    reauthentication = Reauthentication(database, settings, passwords)
+    api_tokens = ApiTokens(database, settings, reauthentication, notices)
     firebase_settings = settings.auth.firebase
     firebase = FirebaseAccounts(
         database, settings, Firebase(firebase_settings), FirebaseAdmin(firebase_settings), sessions, billing
     )
     return Services(
-        accounts=Accounts(database, settings, passwords, sessions),
-        sign_up=SignUps(database, settings, passwords, sessions, codes, billing),
+        accounts=Accounts(database, settings, passwords, sessions, reauthentication, notices),
+        sign_up=SignUps(database, settings, passwords, sessions, codes, billing, notices),
         sessions=sessions,
         identity=Identity(sessions, api_tokens, firebase),
         firebase=firebase,

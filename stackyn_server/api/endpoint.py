@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from stackyn_server.domain.scopes import Scope
+
 Handler = Callable[..., Awaitable[Any]]
 
 
@@ -44,6 +46,8 @@ class Media(StrEnum):
 class Endpoint:
     """One entry. Path, query, body and answer are read from the handler's annotations.
 
+    `scope` is what a token needs to call it; public ones ask for none. A token for one app may call what is about that
+    app, and what `narrows_to_app`: whose handler shows it that app alone.
     `other_status` is a second success, chosen by the answer, and `other_media` a second form of it. `headers` are those
     that the handler reads. `errors` are statuses beyond those that follow from access, body, gate and rate.
     `has_slash_alias` is for the few paths that published clients also call with a trailing slash.
@@ -53,6 +57,7 @@ class Endpoint:
     path: str
     handler: Handler
     access: Access
+    scope: Scope | None = None
     status: int = 200
     rate: Rate | None = None
     is_billing_gated: bool = False
@@ -62,6 +67,15 @@ class Endpoint:
     media: Media = Media.JSON
     other_media: Media | None = None
     headers: tuple[str, ...] = ()
+    narrows_to_app: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.scope is None) != (self.access is Access.PUBLIC):
+            raise TypeError(f"{self.name}: an endpoint has a scope unless it is public")
+
+    @property
+    def is_about_an_app(self) -> bool:
+        return self.access in (Access.APP_OWNER, Access.DEPLOYMENT_OWNER)
 
     @property
     def rate_class(self) -> Rate:

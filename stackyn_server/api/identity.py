@@ -5,7 +5,11 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from stackyn_server.api.endpoint import Access, Endpoint, Media
+from stackyn_server.api.services import Services
+from stackyn_server.domain.ids import AppId, DeploymentId
+from stackyn_server.domain.scopes import Scope
 from stackyn_server.errors import Forbidden, SignInRequired
+from stackyn_server.services.app_access import NoSuchApp, NoSuchDeployment
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.sessions import Caller
 
@@ -13,12 +17,37 @@ _SCHEME = "bearer"
 
 
 async def identify(request: web.Request, identity: Identity, endpoint: Endpoint) -> Caller:
-    """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed."""
+    """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed, and
+    for a token that was made for less."""
     token = websocket_token(request) if endpoint.media is Media.WEBSOCKET else None
     caller = await identity.identify(token or bearer_token(request))
     if endpoint.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
         raise Forbidden("Only administrators may do this.")
+    _require_scope(caller, endpoint)
     return caller
+
+
+def _require_scope(caller: Caller, endpoint: Endpoint) -> None:
+    if endpoint.scope is Scope.SESSION and caller.token is not None:
+        raise Forbidden("An access token may not do this.", hint="Sign in to do it.")
+    if endpoint.scope not in caller.scopes:
+        raise Forbidden(
+            f"This access token lacks the scope {endpoint.scope}.", hint="Make one that has it, or sign in."
+        )
+    if caller.app is not None and not (endpoint.is_about_an_app or endpoint.narrows_to_app):
+        raise Forbidden("This access token is for one app only.", hint="Use one for all apps, or sign in.")
+
+
+async def require_its_app(
+    caller: Caller, services: Services, *, app: AppId | None, deployment: DeploymentId | None
+) -> None:
+    """Raise `NotFound` when a request with a token for one app names another app, or a deployment of one."""
+    if caller.app is None:
+        return
+    if deployment is not None and (await services.deployments.get(caller.id, deployment)).app != caller.app:
+        raise NoSuchDeployment
+    if app is not None and not caller.sees(app):
+        raise NoSuchApp
 
 
 def bearer_token(request: web.Request) -> str:

@@ -60,9 +60,7 @@ def statuses(endpoint: Endpoint, binding: Binding) -> list[int]:
     """Return every status that the endpoint may answer with, its success first."""
     expected = set(endpoint.errors) | {500, 503}
     if endpoint.access is not Access.PUBLIC:
-        expected.add(401)
-    if endpoint.access in (Access.ADMIN, Access.OPERATOR):
-        expected.add(403)
+        expected |= {401, 403}
     if binding.path:
         expected.add(404)
     if binding.body or binding.raw_body:
@@ -109,6 +107,8 @@ def _operation(endpoint: Endpoint, binding: Binding, schemas: dict[Any, Any]) ->
         "x-access": endpoint.access.value,
         "x-rate-class": endpoint.rate_class.value,
     }
+    if endpoint.scope is not None:
+        operation["x-scope"] = endpoint.scope.value
     headers = [
         {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
         for name in endpoint.headers

@@ -15,7 +15,7 @@ from stackyn_server.api import bodies
 from stackyn_server.api.binding import Binding, bind
 from stackyn_server.api.endpoint import Access, Endpoint, Media, Rate
 from stackyn_server.api.failures import request_id
-from stackyn_server.api.identity import bearer_token, identify
+from stackyn_server.api.identity import bearer_token, identify, require_its_app
 from stackyn_server.api.services import Services
 from stackyn_server.api.throttling import Throttle
 from stackyn_server.api.wire.base import AccountRequestBody, ResponseBody
@@ -44,6 +44,9 @@ def request_handler(
         if endpoint.is_billing_gated and caller is not None:
             require_paid(caller.account.billing_status)
         arguments |= await _arguments(endpoint, binding, request, settings, throttle)
+        if caller is not None:
+            named = {name: arguments.get(name) for name in ("app", "deployment")}
+            await require_its_app(caller, services, **named)
         if binding.services:
             arguments[binding.services] = services
         if binding.caller:

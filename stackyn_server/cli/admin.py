@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,14 @@ from stackyn_server.domain.accounts import valid_email, valid_password
 from stackyn_server.errors import InvalidRequest, NotFound
 from stackyn_server.security.keys import load_keys
 from stackyn_server.security.passwords import Passwords
+from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.tokens import Tokens
 from stackyn_server.services.accounts import Accounts, FirstAdmin
+from stackyn_server.services.mail import MailQueue
+from stackyn_server.services.reauthentication import Reauthentication
+from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Sessions
-from stackyn_server.store import accounts, audit, sessions
+from stackyn_server.store import accounts, audit, sessions, tokens
 
 _GENERATED_PASSWORD_BYTES = 12
 
@@ -47,7 +52,7 @@ def create(email: Email, password_file: PasswordFile = None, config_path: Config
 
 @app.command("reset-password")
 def reset_password(email: Email, password_file: PasswordFile = None, config_path: ConfigPath = None) -> None:
-    """Give an account a new password and end its sessions. Prints a generated password once."""
+    """Give an account a new password and end its sessions and API tokens. Prints a generated password once."""
     settings = config_file.load(config_path or default_config())
     password = _password(password_file) or secrets.token_urlsafe(_GENERATED_PASSWORD_BYTES)
     asyncio.run(_reset(settings, valid_email(email), valid_password(password)))
@@ -59,14 +64,22 @@ def reset_password(email: Email, password_file: PasswordFile = None, config_path
 async def _create(settings: Settings, email: str, password: str | None) -> FirstAdmin:
     async with open_database(settings) as database:
         keys = await asyncio.to_thread(load_keys, settings.server.data_dir / "keys")
+        passwords = Passwords()
         service = Accounts(
-            database, settings, Passwords(), Sessions(database, settings, Tokens(keys.signing))
+            database,
+            settings,
+            passwords,
+            Sessions(database, settings, Tokens(keys.signing)),
+            Reauthentication(database, settings, passwords),
+            SecurityNotices(MailQueue(Sealer(keys.sealing))),
         )
         return await service.make_admin(email, password)
 
 
 async def _reset(settings: Settings, email: str, password: str) -> None:
     password_hash = await Passwords().hash(password)
+    keys = await asyncio.to_thread(load_keys, settings.server.data_dir / "keys")
+    notices = SecurityNotices(MailQueue(Sealer(keys.sealing)))
     async with open_database(settings) as database, database.transaction() as connection:
         account = await accounts.lock_by_email(connection, email)
         if account is None:
@@ -74,6 +87,8 @@ async def _reset(settings: Settings, email: str, password: str) -> None:
         await accounts.prove(connection, account.id)  # the operator vouches for the address
         await accounts.set_profile(connection, account.id, password_hash=password_hash)
         await sessions.end_all(connection, account.id)
+        await tokens.delete_all(connection, account.id)
+        await notices.password_set(connection, replace(account, email_verified=True), tokens_end=True)
         await audit.append(connection, "password.reset", actor=None, subject=account.id)
 
 

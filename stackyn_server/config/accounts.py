@@ -29,6 +29,8 @@ class AuthSettings(Table):
     code_minutes: Count = 10
     code_attempts: Count = 5
     code_cooldown_seconds: Seconds = 60
+    fresh_minutes: Count = 15
+    api_tokens: Count = 100
     keep_days: Count = 7
     firebase: FirebaseSettings = FirebaseSettings()
 

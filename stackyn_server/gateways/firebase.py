@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -51,11 +52,12 @@ class FirebaseRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FirebaseUser:
-    """The user of a genuine token. `email_verified` may be stale by an hour."""
+    """The user of a genuine token, signed in at `signed_in_at`. `email_verified` may be stale by an hour."""
 
     uid: str
     email: str
     email_verified: bool
+    signed_in_at: datetime
 
 
 def looks_like_firebase(token: str) -> bool:
@@ -103,6 +105,7 @@ class Firebase:
             uid=claims["sub"],
             email=str(claims.get("email") or ""),
             email_verified=claims.get("email_verified") is True,
+            signed_in_at=datetime.fromtimestamp(claims["auth_time"], UTC),
         )
 
     async def is_verified_now(self, token: str) -> bool:
@@ -172,7 +175,7 @@ async def request_json(
 
 
 def _is_past(moment: Any) -> bool:
-    return isinstance(moment, int | float) and moment <= time.time() + _LEEWAY_SECONDS
+    return isinstance(moment, int | float) and 0 <= moment <= time.time() + _LEEWAY_SECONDS
 
 
 def _public_key(pem: str) -> RSAPublicKey:

@@ -31,6 +31,7 @@ from stackyn_server.store import (
     releases,
     samples,
     sessions,
+    tokens,
 )
 from stackyn_server.store.database import Database
 
@@ -73,6 +74,7 @@ class GarbageCollector:
             kept_seconds = self._settings.auth.keep_days * _SECONDS_PER_DAY
             await sessions.forget(connection, kept_seconds)
             await codes.forget(connection, kept_seconds)
+            await tokens.forget(connection, kept_seconds)
         await self._trim_long_logs()
 
     async def _trim_long_logs(self) -> None:

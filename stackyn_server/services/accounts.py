@@ -11,8 +11,10 @@ from stackyn_server.domain.ids import UserId
 from stackyn_server.errors import InvalidRequest, SignInRequired
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.services.account_views import AccountView, Profile, account_view, profile_view
+from stackyn_server.services.reauthentication import Reauthentication
+from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Caller, SessionEnded, Sessions
-from stackyn_server.store import accounts, audit, sessions
+from stackyn_server.store import accounts, audit, sessions, tokens
 from stackyn_server.store.accounts import Account, NewAccount
 from stackyn_server.store.database import Connection, Database
 
@@ -35,12 +37,20 @@ class FirstAdmin:
 
 class Accounts:
     def __init__(
-        self, database: Database, settings: Settings, passwords: Passwords, sessions: Sessions
+        self,
+        database: Database,
+        settings: Settings,
+        passwords: Passwords,
+        sessions: Sessions,
+        reauthentication: Reauthentication,
+        notices: SecurityNotices,
     ) -> None:
         self._database = database
         self._settings = settings
         self._passwords = passwords
         self._sessions = sessions
+        self._reauthentication = reauthentication
+        self._notices = notices
 
     async def sign_in(self, email: str, password: str) -> SignedInView:
         """Check a password and open a session.
@@ -79,17 +89,26 @@ class Accounts:
         full_name: str | None = None,
         company_name: str | None = None,
         password: str | None = None,
+        current_password: str | None = None,
+        end_tokens: bool = False,
     ) -> AccountView:
         """Change what is given; None leaves a value as it is, and so does an empty password.
 
-        A new password ends the user's other sessions and keeps the one that asked.
+        A new password needs the current one or a fresh session. It ends the user's other sessions, keeps the one that
+        asked, and ends API tokens when asked to.
         """
         if full_name is not None:
             full_name = valid_person_name(full_name, "full_name")
         if company_name is not None:
             company_name = valid_person_name(company_name, "company_name")
-        password_hash = await self._passwords.hash(valid_password(password)) if password else None
+        proof = password_hash = None
+        if password:
+            valid_password(password)
+            proof = await self._reauthentication.check(caller, current_password)
+            password_hash = await self._passwords.hash(password)
         async with self._database.transaction() as connection:
+            if proof is not None:
+                await self._reauthentication.hold(connection, caller, proof)
             changed = await accounts.set_profile(
                 connection,
                 caller.id,
@@ -101,6 +120,9 @@ class Accounts:
                 raise SessionEnded
             if password_hash is not None:
                 await sessions.end_all(connection, caller.id, apart_from=caller.session)
+                if end_tokens:
+                    await tokens.delete_all(connection, caller.id)
+                await self._notices.password_set(connection, changed, tokens_end=end_tokens)
         return account_view(changed)
 
     async def make_admin(self, email: str, password: str | None = None) -> FirstAdmin:

@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from stackyn_server.config import Settings
 from stackyn_server.domain.accounts import valid_person_name
-from stackyn_server.errors import InvalidRequest, NotFound
+from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.scopes import OF_TOKENS, OF_TOKENS_BY_DEFAULT, Scope
+from stackyn_server.errors import Conflict, InvalidField, NotFound
 from stackyn_server.services.account_views import account_view
+from stackyn_server.services.app_access import find_app
+from stackyn_server.services.reauthentication import Reauthentication
+from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Caller
 from stackyn_server.store import tokens
 from stackyn_server.store.database import Database
@@ -27,21 +33,65 @@ class CreatedToken:
     token: str = field(repr=False)
 
 
-class ApiTokens:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """`days` None: it works until it is deleted. `app` None: for all apps of the account."""
 
-    async def create(self, caller: Caller, name: str, days: int | None) -> CreatedToken:
-        """Make a token that works for `days` (None: until it is deleted). The token is shown here only."""
-        name = valid_person_name(name, "name")
+    name: str
+    scopes: tuple[Scope, ...] = OF_TOKENS_BY_DEFAULT
+    app: AppId | None = None
+    days: int | None = None
+
+
+class ApiTokens:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        reauthentication: Reauthentication,
+        notices: SecurityNotices,
+    ) -> None:
+        self._database = database
+        self._most = settings.auth.api_tokens
+        self._reauthentication = reauthentication
+        self._notices = notices
+
+    async def create(
+        self, caller: Caller, wanted: TokenRequest, current_password: str | None
+    ) -> CreatedToken:
+        """Make a token, which is shown here only. Needs the current password or a fresh session.
+
+        Raises `InvalidRequest`, `NotFound` for an app, `Conflict` for one too many.
+        """
+        name = valid_person_name(wanted.name, "name")
         if not name:
-            raise InvalidRequest("The token needs a name.", details={"field": "name"})
+            raise InvalidField("name", "The token needs a name.")
+        if not wanted.scopes:
+            raise InvalidField("scopes", "scopes has at least one of read, deploy and admin.")
+        if wanted.app is not None and Scope.ADMIN in wanted.scopes:
+            raise InvalidField("scopes", "A token for one app can't have admin in its scopes.")
+        proof = await self._reauthentication.check(caller, current_password)
         token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+        expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
         async with self._database.transaction() as connection:
+            account = await self._reauthentication.hold(connection, caller, proof)
+            if wanted.app is not None:
+                await find_app(connection, wanted.app, caller.id)
+            if await tokens.count(connection, caller.id) >= self._most:
+                raise Conflict(
+                    f"An account has at most {self._most} API tokens.",
+                    hint="Delete one that is not needed any more.",
+                )
             row = await tokens.insert(
-                connection, caller.id, name=name, token_hash=_hash(token), expires_at=expires_at
+                connection,
+                caller.id,
+                name=name,
+                token_hash=_hash(token),
+                expires_at=expires_at,
+                scopes=sorted(set(wanted.scopes), key=OF_TOKENS.index),
+                app=wanted.app,
             )
+            await self._notices.token_made(connection, account, row)
         return CreatedToken(row, token)
 
     async def list(self, caller: Caller) -> list[ApiToken]:
@@ -56,12 +106,11 @@ class ApiTokens:
     async def identify(self, token: str) -> Caller | None:
         """Return who holds this token, or None for an unknown, deleted or expired one."""
         async with self._database.connection() as connection:
-            identified = await tokens.identify(connection, _hash(token))
-            if identified is None:
+            holder = await tokens.identify(connection, _hash(token))
+            if holder is None:
                 return None
-            account, token_id = identified
-            await tokens.touch(connection, token_id, precision_seconds=_USE_PRECISION_SECONDS)
-        return Caller(account_view(account), session=None, token=token_id)
+            await tokens.touch(connection, holder.token, precision_seconds=_USE_PRECISION_SECONDS)
+        return Caller(account_view(holder.account), None, holder.token, holder.scopes, holder.app)
 
 
 def _hash(token: str) -> bytes:

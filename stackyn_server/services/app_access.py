@@ -13,6 +13,18 @@ from stackyn_server.store.database import Connection
 from stackyn_server.store.deployments import Deployment
 
 
+class NoSuchApp(NotFound):
+    """The published words: people and clients know them."""
+
+    def __init__(self) -> None:
+        super().__init__("App not found")
+
+
+class NoSuchDeployment(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Deployment not found")
+
+
 async def find_app(connection: Connection, app_id: AppId, tenant: UserId | None) -> App:
     return _existing(await apps.of_tenant(connection, app_id, tenant))
 
@@ -27,11 +39,11 @@ async def find_deployment(
 ) -> Deployment:
     deployment = await deployments.get_of_tenant(connection, deployment_id, tenant)
     if deployment is None:
-        raise NotFound("There is no such deployment.")
+        raise NoSuchDeployment
     return deployment
 
 
 def _existing(app: App | None) -> App:
     if app is None:
-        raise NotFound("There is no such app.")
+        raise NoSuchApp
     return app

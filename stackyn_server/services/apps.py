@@ -26,11 +26,11 @@ from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.domain.seats import seats_in
-from stackyn_server.errors import Conflict, NotFound, SignInRequired, Unavailable
+from stackyn_server.errors import Conflict, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.variables import seal_variable
 from stackyn_server.services.account_views import billing_plan
-from stackyn_server.services.app_access import lock_app
+from stackyn_server.services.app_access import NoSuchApp, lock_app
 from stackyn_server.services.deploy_requests import Leader, Owner, build_priority, delete_app, stop_app
 from stackyn_server.services.payment import require_still_paid
 from stackyn_server.services.views import AppStateView, CreatedView, app_view, deployment_view
@@ -67,11 +67,16 @@ class Apps:
         self._leader = leader
 
     async def list(
-        self, tenant: UserId | None, *, limit: int | None = None, offset: int = 0
+        self,
+        tenant: UserId | None,
+        *,
+        app: AppId | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> list[AppStateView]:
-        """Return the tenant's apps (None: everybody's), newest first, from one query."""
+        """Return the tenant's apps (None: everybody's; with `app`, that one), newest first, from one query."""
         async with self._database.connection() as connection:
-            states = await apps.view(connection, tenant=tenant, limit=limit, offset=offset)
+            states = await apps.view(connection, tenant=tenant, app=app, limit=limit, offset=offset)
         return [app_view(self._settings, state) for state in states]
 
     async def count(self, tenant: UserId | None) -> int:
@@ -174,7 +179,7 @@ class Apps:
     async def _view(self, connection: Connection, app: AppId, tenant: UserId | None) -> AppStateView:
         states = await apps.view(connection, tenant=tenant, app=app)
         if not states:
-            raise NotFound("There is no such app.")
+            raise NoSuchApp
         return app_view(self._settings, states[0])
 
     async def _free_slug(self, connection: Connection, derived: str) -> str:

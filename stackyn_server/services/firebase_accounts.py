@@ -6,7 +6,7 @@ ours, found by the token's hash.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from stackyn_server.config import Settings
@@ -90,7 +90,7 @@ class FirebaseAccounts:
     async def inspect(self, token: str) -> FirebaseUser:
         """Return what a genuine token says, with the current state of its address; needs no account."""
         user = await self._verified(token)
-        return FirebaseUser(user.uid, user.email, await self._is_proven(user, token))
+        return replace(user, email_verified=await self._is_proven(user, token))
 
     async def complete(
         self, token: str, *, full_name: str, company_name: str | None, email: str | None, plan: str | None
@@ -126,7 +126,7 @@ class FirebaseAccounts:
                 await audit.append(
                     connection, "plan.wished", actor=account.id, subject=account.id, data={"plan": plan[:64]}
                 )
-            bearer = await self._sessions.open(connection, account)
+            bearer = await self._sessions.open(connection, account, proved_at=user.signed_in_at)
         return CompletedSignUp(user.uid, bearer, account_view(account), is_new)
 
     @property
@@ -167,7 +167,11 @@ class FirebaseAccounts:
                 )
                 await accounts.set_firebase_uid(connection, account.id, user.uid)
                 session = await sessions.open_session(
-                    connection, account.id, lifetime_seconds=hours * _SECONDS_PER_HOUR, token_hash=token_hash
+                    connection,
+                    account.id,
+                    lifetime_seconds=hours * _SECONDS_PER_HOUR,
+                    token_hash=token_hash,
+                    proved_at=user.signed_in_at,
                 )
             return Caller(account_view(account), session)
         except Duplicate:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.ids import UserId
+from stackyn_server.domain.ids import AppId, UserId
+from stackyn_server.domain.scopes import OF_SESSIONS, Scope
 from stackyn_server.errors import SignInRequired
 from stackyn_server.security.tokens import TokenRefused, Tokens
 from stackyn_server.services.account_views import AccountView, account_view
@@ -18,15 +19,21 @@ from stackyn_server.store.database import Connection, Database
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request, and by what: a session, or the personal API token with the id `token`."""
+    """Whoever sent a request: in a session, or with an API token, which has scopes and may see one app alone."""
 
     account: AccountView
     session: UUID | None
     token: int | None = None
+    scopes: frozenset[Scope] = OF_SESSIONS
+    app: AppId | None = None
 
     @property
     def id(self) -> UserId:
         return self.account.id
+
+    def sees(self, app: AppId) -> bool:
+        """Say whether the token leads to this app at all; whether the account owns it is another question."""
+        return self.app is None or self.app == app
 
     @property
     def plan(self) -> str:
@@ -48,11 +55,16 @@ class Sessions:
         self._settings = settings
         self._tokens = tokens
 
-    async def open(self, connection: Connection, account: Account) -> str:
-        """Open a session in the caller's transaction and return its token."""
+    async def open(
+        self, connection: Connection, account: Account, *, proved_at: datetime | None = None
+    ) -> str:
+        """Open a session in the caller's transaction and return its token.
+
+        `proved_at` is when a code or Firebase proved its owner, who may change credentials for a while after that.
+        """
         lifetime = timedelta(hours=self._settings.auth.token_hours)
         session = await sessions.open_session(
-            connection, account.id, lifetime_seconds=lifetime.total_seconds()
+            connection, account.id, lifetime_seconds=lifetime.total_seconds(), proved_at=proved_at
         )
         return self._tokens.issue(
             account.id, account.email, session, now=datetime.now(UTC), lifetime=lifetime

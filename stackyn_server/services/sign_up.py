@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from stackyn_server.config import Settings
 from stackyn_server.domain.accounts import valid_email, valid_password
 from stackyn_server.errors import Conflict, Forbidden
@@ -11,8 +13,10 @@ from stackyn_server.services.accounts import SignedInView
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.codes import Codes, CodeWrong
 from stackyn_server.services.registration import account_of_proven_address, new_account
+from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Sessions
-from stackyn_server.store import accounts, sessions
+from stackyn_server.store import accounts, sessions, tokens
+from stackyn_server.store.accounts import Account
 from stackyn_server.store.codes import Purpose
 from stackyn_server.store.database import Connection, Database
 
@@ -26,6 +30,7 @@ class SignUps:
         sessions: Sessions,
         codes: Codes,
         billing: Billing,
+        notices: SecurityNotices,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -33,23 +38,27 @@ class SignUps:
         self._sessions = sessions
         self._codes = codes
         self._billing = billing
+        self._notices = notices
 
     async def send_code(self, email: str) -> str | None:
         """Mail a code to sign in with, to any address. Returns it only for development."""
         return await self._codes.send(email, Purpose.SIGN_IN)
 
     async def by_code(self, email: str, code: str, password: str | None) -> SignedInView:
-        """Sign in with a mailed code, creating the account if it is new, and set the password if one is given."""
+        """Sign in with a mailed code, creating the account if it is new, and set the password if one is given.
+
+        A password ends all earlier sessions and API tokens.
+        """
         email = valid_email(email)
         password_hash = await self._passwords.hash(valid_password(password)) if password else None
 
         async def sign_in(connection: Connection) -> SignedInView:
-            account, _ = await account_of_proven_address(connection, self._settings, self._billing, email)
+            account, is_new = await account_of_proven_address(
+                connection, self._settings, self._billing, email
+            )
             if password_hash is not None:
-                changed = await accounts.set_profile(connection, account.id, password_hash=password_hash)
-                account = changed or account
-                await sessions.end_all(connection, account.id)
-            token = await self._sessions.open(connection, account)
+                account = await self._set_password(connection, account, password_hash, is_first=is_new)
+            token = await self._sessions.open(connection, account, proved_at=datetime.now(UTC))
             return SignedInView(token, account_view(account))
 
         return await self._codes.redeem(email, Purpose.SIGN_IN, code, sign_in)
@@ -74,16 +83,25 @@ class SignUps:
         return await self._codes.send(email, Purpose.RESET)
 
     async def reset_password(self, email: str, code: str, password: str) -> None:
-        """Set a new password with a mailed code; all earlier sessions end."""
+        """Set a new password with a mailed code; all earlier sessions and API tokens end."""
         email = valid_email(email)
         password_hash = await self._passwords.hash(valid_password(password))
 
         async def reset(connection: Connection) -> None:
-            account = await accounts.lock_by_email(connection, email)
-            if account is None:
+            if await accounts.lock_by_email(connection, email) is None:
                 raise CodeWrong
-            await account_of_proven_address(connection, self._settings, self._billing, email)
-            await accounts.set_profile(connection, account.id, password_hash=password_hash)
-            await sessions.end_all(connection, account.id)
+            account, _ = await account_of_proven_address(connection, self._settings, self._billing, email)
+            await self._set_password(connection, account, password_hash)
 
         await self._codes.redeem(email, Purpose.RESET, code, reset)
+
+    async def _set_password(
+        self, connection: Connection, account: Account, password_hash: str, *, is_first: bool = False
+    ) -> Account:
+        """Set the password of an account whose address was just proven; nothing that was signed in earlier stays so."""
+        changed = await accounts.set_profile(connection, account.id, password_hash=password_hash)
+        await sessions.end_all(connection, account.id)
+        await tokens.delete_all(connection, account.id)
+        if not is_first:
+            await self._notices.password_set(connection, account, tokens_end=True)
+        return changed or account

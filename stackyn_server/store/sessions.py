@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from stackyn_server.domain.ids import UserId
@@ -22,13 +23,19 @@ class AccountSession:
 
 
 async def open_session(
-    connection: Connection, account: UserId, *, lifetime_seconds: float, token_hash: bytes | None = None
+    connection: Connection,
+    account: UserId,
+    *,
+    lifetime_seconds: float,
+    token_hash: bytes | None = None,
+    proved_at: datetime | None = None,
 ) -> UUID:
-    """Insert a session; `token_hash` names the foreign token that it belongs to.
+    """Insert a session; `token_hash` names the foreign token that it belongs to. `proved_at` is when its owner proved
+    to be at the address, which a password does not.
 
     Raises `Duplicate` with constraint `session_token`.
     """
-    session: UUID = await connection.fetchval(SQL.open, account, lifetime_seconds, token_hash)
+    session: UUID = await connection.fetchval(SQL.open, account, lifetime_seconds, token_hash, proved_at)
     return session
 
 
@@ -44,6 +51,11 @@ async def identify_foreign(connection: Connection, token_hash: bytes) -> tuple[A
     """
     row = await connection.fetchrow(SQL.identify_foreign, token_hash)
     return (_identified(row) if row and row["is_open"] else None), row is not None
+
+
+async def is_fresh(connection: Connection, session: UUID, within_seconds: float) -> bool:
+    """Say whether the owner of a living session proved the address in the last `within_seconds`."""
+    return bool(await connection.fetchval(SQL.is_fresh, session, within_seconds))
 
 
 async def end(connection: Connection, session: UUID) -> None:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,13 @@ class Person:
     async def delete(self, path: str, **options: Any) -> Answer:
         return await self.call("DELETE", path, **options)
 
+    async def api_token(self, *scopes: str, **body: Any) -> Person:
+        """Make an API token (without scopes: of the usual ones), and return the program that uses it."""
+        wanted = {"name": "ci", **({"scopes": scopes} if scopes else {}), **body}
+        answer = await self.post("/api/v1/tokens", json=wanted)
+        assert answer.status == 201, answer.text
+        return Person(self.platform, self.id, self.email, answer.json["token"])
+
     async def new_app(self, name: str = "", **body: Any) -> AppId:
         """Create an app through the API and return its id."""
         name = name or f"app {next(_numbers)}"
@@ -115,9 +123,15 @@ class Platform:
         return Person(self)
 
     async def person(
-        self, *, email: str = "", password: str | None = PASSWORD, plan: str = "pro", **row: Any
+        self,
+        *,
+        email: str = "",
+        password: str | None = PASSWORD,
+        plan: str = "pro",
+        signed_in_by_code: bool = True,
+        **row: Any,
     ) -> Person:
-        """Make an account, and sign in if it has a password."""
+        """Make an account and sign in, as with a code just now: so passwords can be set and tokens made."""
         email = email or f"person-{next(_numbers)}@example.test"
         password_hash = await _hash(password) if password else None
         async with self.database.transaction() as connection:
@@ -130,7 +144,8 @@ class Platform:
                     **{"email_verified": True, **row},
                 ),
             )
-            token = await self.services.sessions.open(connection, account)
+            proved_at = datetime.now(UTC) if signed_in_by_code else None
+            token = await self.services.sessions.open(connection, account, proved_at=proved_at)
         return Person(self, account.id, email, token)
 
     async def execute(self, statement: str, *arguments: Any) -> None:

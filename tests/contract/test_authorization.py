@@ -11,8 +11,9 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.api import resources
-from stackyn_server.api.endpoint import Access, Endpoint
+from stackyn_server.api.endpoint import Access, Endpoint, Media
 from stackyn_server.api.endpoints import ENDPOINTS
+from stackyn_server.domain.scopes import Scope
 from tests.contract.conftest import Answer, Person, Platform
 from tests.contract.endpoint_calls import NOTHING, an_app, call, names_something, titles
 from tests.contract.test_conventions import is_error
@@ -20,6 +21,7 @@ from tests.contract.test_conventions import is_error
 SIGN_IN = (401, "SIGN_IN_REQUIRED")
 FORBIDDEN, NOT_FOUND = (403, "FORBIDDEN"), (404, "NOT_FOUND")
 LET_IN = None
+SCOPES = ("read", "deploy", "admin")
 
 Refusal = tuple[int, str] | None
 
@@ -124,6 +126,45 @@ async def test_who_may_is_let_in(platform: Platform, endpoint: Endpoint) -> None
             answer = await call(who[name], endpoint, theirs)
             assert answer.status == NEVER_RAN.get(endpoint.name, endpoint.status), (name, answer.text)
             assert endpoint.name != "logs.follow_runtime" or "not running" in answer.text
+
+
+@titles(GUARDED)
+async def test_a_token_may_do_what_its_scope_says(platform: Platform, endpoint: Endpoint) -> None:
+    admin = await platform.person(is_admin=True)
+    theirs = await an_app(admin)
+    programs = {scope: await admin.api_token(scope) for scope in SCOPES}
+    refused = {
+        scope: await call(program, endpoint, theirs)
+        for scope, program in programs.items()
+        if scope != endpoint.scope
+    }
+    assert len(refused) == 2 if endpoint.scope in SCOPES else 3
+    assert all(is_error(answer, *FORBIDDEN) for answer in refused.values())
+    if endpoint.scope in SCOPES and endpoint.media is not Media.STREAM:
+        about = (
+            {**theirs, "user": (await platform.person()).id} if endpoint.access is Access.ADMIN else theirs
+        )
+        answer = await call(programs[str(endpoint.scope)], endpoint, about)
+        assert answer.status == NEVER_RAN.get(endpoint.name, endpoint.status), answer.text
+
+
+@titles([endpoint for endpoint in GUARDED if endpoint.scope in (Scope.READ, Scope.DEPLOY)])
+async def test_a_token_for_one_app_sees_that_app_alone(platform: Platform, endpoint: Endpoint) -> None:
+    owner = await platform.person()
+    theirs, others = await an_app(owner), await an_app(owner)
+    program = await owner.api_token("read", "deploy", app_id=theirs["app"])
+    same = {"X-Request-Id": "one-and-the-same"}
+    about_another = await call(program, endpoint, others, **same)
+    if endpoint.name == "apps.list_apps":
+        assert [app["id"] for app in about_another.json] == [str(theirs["app"])]
+    elif endpoint.is_about_an_app or endpoint.narrows_to_app:
+        about_nothing = await call(program, endpoint, NOTHING, **same)
+        assert is_error(about_another, *NOT_FOUND) and whole(about_another) == whole(about_nothing)
+        if endpoint.media is not Media.STREAM:
+            answer = await call(program, endpoint, theirs)
+            assert answer.status == NEVER_RAN.get(endpoint.name, endpoint.status), answer.text
+    else:
+        assert is_error(about_another, *FORBIDDEN)
 
 
 @titles([endpoint for endpoint in ENDPOINTS if endpoint.access is Access.ADMIN and names_something(endpoint)])

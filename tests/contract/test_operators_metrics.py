@@ -33,7 +33,7 @@ async def test_only_administrators_and_the_token_of_the_file_open_it(platform: P
     assert is_error(await (await platform.person()).get("/metrics"), 403, "FORBIDDEN")
     admin = await platform.person(is_admin=True)
     assert (await admin.get("/metrics")).status == 200
-    token = (await admin.post("/api/v1/tokens", json={"name": "prometheus"})).json["token"]
+    token = (await admin.api_token("admin")).token
     for good in (token, OPERATORS_TOKEN):
         assert (await dataclasses.replace(platform.nobody, token=good).get("/metrics")).status == 200
     wrong = dataclasses.replace(platform.nobody, token=OPERATORS_TOKEN + "x")

@@ -11,7 +11,7 @@ from stackyn_server.services.sessions import Caller
 
 async def list_apps(services: Services, caller: Caller) -> list[AppView]:
     """Return the caller's apps, newest first."""
-    return [AppView.of(view) for view in await services.apps.list(caller.id)]
+    return [AppView.of(view) for view in await services.apps.list(caller.id, app=caller.app)]
 
 
 async def create(services: Services, caller: Caller, body: NewApp) -> Created:

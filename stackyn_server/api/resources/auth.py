@@ -62,7 +62,7 @@ async def forgot_password(services: Services, body: CodeRequest) -> CodeSent:
 
 
 async def reset_password(services: Services, body: PasswordReset) -> Message:
-    """Set a new password with a mailed code; all sessions end."""
+    """Set a new password with a mailed code; all sessions and API tokens end."""
     await services.sign_up.reset_password(body.email, body.otp, body.password)
     return Message(message="The new password is set. Sign in with it.")
 
@@ -70,7 +70,12 @@ async def reset_password(services: Services, body: PasswordReset) -> Message:
 async def update_profile(services: Services, caller: Caller, body: ProfileChange) -> User:
     """Change name, company or password; absent keys stay as they are."""
     changed = await services.accounts.change(
-        caller, full_name=body.full_name, company_name=body.company_name, password=body.password
+        caller,
+        full_name=body.full_name,
+        company_name=body.company_name,
+        password=body.password,
+        current_password=body.current_password,
+        end_tokens=bool(body.end_tokens),
     )
     return User.from_view(changed)
 

@@ -11,7 +11,8 @@ from stackyn_server.api.identity import offered_protocols
 from stackyn_server.api.services import Services
 from stackyn_server.api.wire.progress import BuildStatus, BuildStatusQuery, Verification
 from stackyn_server.domain.ids import AppId, parse_id
-from stackyn_server.errors import InvalidRequest, NotFound, StackynError
+from stackyn_server.errors import InvalidRequest, StackynError
+from stackyn_server.services.app_access import NoSuchApp
 from stackyn_server.services.sessions import Caller
 
 _POLL_SECONDS = 1.0
@@ -30,8 +31,10 @@ async def build_status(
     """Send a frame for each change of the newest deployment, until the client or the app goes."""
     number = parse_id(query.app_id) if query.app_id else None
     if number is None:
-        raise NotFound("There is no such app.")
+        raise NoSuchApp
     app = AppId(number)
+    if not caller.sees(app):
+        raise NoSuchApp
     await services.progress.newest(caller.id, app)
     socket = web.WebSocketResponse(
         timeout=_CLOSE_SECONDS, heartbeat=_HEARTBEAT_SECONDS, protocols=offered_protocols(request)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from stackyn_server.api.services import Services
 from stackyn_server.api.wire.tokens import MadeToken, NewToken, Token
+from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.scopes import OF_TOKENS_BY_DEFAULT
+from stackyn_server.services.api_tokens import TokenRequest
 from stackyn_server.services.sessions import Caller
 
 
@@ -14,7 +17,13 @@ async def list_tokens(services: Services, caller: Caller) -> list[Token]:
 
 async def create(services: Services, caller: Caller, body: NewToken) -> MadeToken:
     """Make a token; its secret is in this answer only."""
-    new_token = await services.api_tokens.create(caller, body.name, body.days)
+    wanted = TokenRequest(
+        body.name,
+        OF_TOKENS_BY_DEFAULT if body.scopes is None else body.scopes,
+        None if body.app_id is None else AppId(body.app_id),
+        body.days,
+    )
+    new_token = await services.api_tokens.create(caller, wanted, body.current_password)
     return MadeToken(**Token.from_view(new_token.row).model_dump(), token=new_token.token)
 
 

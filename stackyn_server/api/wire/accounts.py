@@ -45,11 +45,17 @@ class PasswordReset(AccountRequestBody):
 
 
 class ProfileChange(RequestBody):
-    """An absent key leaves a value as it is; so does an empty password."""
+    """An absent key leaves a value as it is; so does an empty password.
+
+    A new password needs `current_password`, except soon after signing in with a code or Firebase. `end_tokens` ends the
+    account's API tokens with it.
+    """
 
     full_name: Text | None = None
     company_name: Text | None = None
     password: Text | None = None
+    current_password: Text | None = None
+    end_tokens: bool | None = None
 
 
 class User(ResponseBody):

@@ -20,6 +20,8 @@ class MailTemplate(StrEnum):
     TRIAL_STARTED = "trial_started"
     TRIAL_ENDED = "trial_ended"
     PAYMENT_FAILED = "payment_failed"
+    PASSWORD_SET = "password_set"  # noqa: S105 - the name of a template
+    TOKEN_MADE = "token_made"  # noqa: S105
 
 
 _FOLDER = resources.files("stackyn_server.gateways.mail").joinpath("templates")

@@ -1,5 +1,7 @@
 -- name: open
-INSERT INTO session (account, expires_at, token_hash) VALUES ($1, now() + make_interval(secs => $2), $3) RETURNING id;
+INSERT INTO session (account, expires_at, token_hash, proved_at)
+VALUES ($1, now() + make_interval(secs => $2), $3, CASE WHEN $4::timestamptz IS NOT NULL THEN least($4, now()) END)
+RETURNING id;
 
 -- name: identify
 SELECT account.*, session.id AS session
@@ -12,6 +14,9 @@ SELECT account.*, session.id AS session,
        session.ended_at IS NULL AND session.expires_at > now() AND account.deleted_at IS NULL AS is_open
 FROM session JOIN account ON account.id = session.account
 WHERE session.token_hash = $1;
+
+-- name: is_fresh
+SELECT coalesce(proved_at > now() - make_interval(secs => $2), false) FROM session WHERE id = $1 AND ended_at IS NULL;
 
 -- name: end
 UPDATE session SET ended_at = now() WHERE id = $1 AND ended_at IS NULL;
