@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from stackyn_server.engine import containers, firewall, images, iptables
+from stackyn_server.engine import containers, images, iptables
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.firewall_zone import chain_name
 
 
 async def clean_up(engine: Engine) -> None:
@@ -35,7 +36,7 @@ async def remove_networks(engine: Engine) -> None:
 
 async def remove_firewall_rules(engine: Engine) -> None:
     """Delete the chains of this installation, and the rules that lead to them."""
-    name = firewall.chain_name(engine)
+    name = chain_name(engine)
     for binary in (iptables.IPV4, iptables.IPV6):
         with suppress(iptables.TablesRefused):  # a machine may have no IPv6
             rules = [rule.split() for rule in (await iptables.run(binary, "-S")).splitlines()]
