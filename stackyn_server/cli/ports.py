@@ -13,6 +13,8 @@ from stackyn_server.cli.findings import Finding, Severity
 from stackyn_server.config import Settings
 from stackyn_server.engine.client import Engine
 from stackyn_server.errors import StackynError
+from stackyn_server.ingress.drivers import own_directory
+from stackyn_server.ingress.other_listeners import other_listeners, port_shared
 from stackyn_server.jobs.data_directory import living_holder
 
 _ANYWHERE, _LOOPBACK = "0.0.0.0", "127.0.0.1"
@@ -26,12 +28,32 @@ class _Port:
     is_of_ingress: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Proxy:
+    """A running proxy of some installation: its container's name and first process."""
+
+    name: str
+    pid: int
+    is_ours: bool
+
+
 async def check_ports(settings: Settings) -> list[Finding]:
-    ours = {
-        False: await asyncio.to_thread(living_holder, settings.server.data_dir) is not None,
-        True: settings.ingress.managed and await _ingress_runs(settings),
-    }
-    return [_check_port(port, is_ours=ours[port.is_of_ingress]) for port in _ports(settings)]
+    server_runs = await asyncio.to_thread(living_holder, settings.server.data_dir) is not None
+    proxies = await _running_proxies(settings) if settings.ingress.managed else {}
+    own = [proxy.pid for proxy in proxies.values() if proxy.is_ours]
+    findings = []
+    for port in _ports(settings):
+        finding = _check_port(port, is_ours=bool(own) if port.is_of_ingress else server_runs)
+        if port.is_of_ingress and own:
+            others = await asyncio.to_thread(other_listeners, [port.number], own)
+            if others:
+                names = [
+                    proxies[other.container].name if other.container in proxies else "" for other in others
+                ]
+                error = port_shared(others, names)
+                finding = Finding("ports", Severity.PROBLEM, error.message, error.hint)
+        findings.append(finding)
+    return findings
 
 
 def _ports(settings: Settings) -> Iterator[_Port]:
@@ -66,10 +88,22 @@ def _check_port(port: _Port, *, is_ours: bool) -> Finding:
     return Finding("ports", Severity.FINE, f"{where} is free for {port.user}.")
 
 
-async def _ingress_runs(settings: Settings) -> bool:
+async def _running_proxies(settings: Settings) -> dict[str, _Proxy]:
+    """Return every installation's proxies on this engine, by the ids of their containers. Ours reads our routes."""
     filters = json.dumps({"label": ["io.stackyn.role=ingress"], "status": ["running"]})
+    folder = str(own_directory(settings).absolute())
     try:
         async with Engine(settings.engine, settings.network, "doctor") as engine:
-            return bool(await engine.request("GET", "containers/json", params={"filters": filters}))
+            listed = await engine.request("GET", "containers/json", params={"filters": filters})
+            found = [await engine.request_or_none("GET", f"containers/{each['Id']}/json") for each in listed]
     except StackynError:
-        return False  # said by the engine's own check
+        return {}  # said by the engine's own check
+    return {
+        each["Id"]: _Proxy(
+            each["Name"].removeprefix("/"),
+            each["State"]["Pid"],
+            any(mount.get("Source") == folder for mount in each["Mounts"]),
+        )
+        for each in found
+        if each is not None
+    }

@@ -92,6 +92,9 @@ class IngressContainer:
         if not (existing.running or existing.restarting):
             await self._start(existing.id)
             await ready()
+        for leftover in await self._all():  # of a replacement whose server was killed
+            if leftover.id != existing.id:
+                await self._end(leftover)
         return existing.id
 
     async def replace_ingress(self, spec: IngressSpec, ready: ProxyReady) -> str:
@@ -106,6 +109,17 @@ class IngressContainer:
             return None
         lines = await containers.last_lines(self._engine, container.id, _LAST_LINES)
         return IngressState(container.id, container.running, container.image, container.pid, lines)
+
+    async def ingress_processes(self) -> list[int]:
+        """Return the first process of each running proxy of this installation: two during a replacement."""
+        return [container.pid for container in await self._all() if container.pid]
+
+    async def name_of_container(self, container: str) -> str:
+        """Return the name of any container of this machine's engine, "" when it knows none with this id."""
+        if not container:
+            return ""
+        found = await self._engine.request_or_none("GET", f"containers/{container}/json")
+        return "" if found is None else str(found.get("Name", "")).removeprefix("/")
 
     async def _find(self) -> ContainerState | None:
         """Return the running container of the two that an interrupted replacement can leave."""
@@ -129,10 +143,14 @@ class IngressContainer:
             await self._remove_failed(new)
             raise
         if existing is not None:
-            await containers.set_restart(self._engine, existing.id, on=False)
-            await containers.stop(self._engine, existing.id, STOP_SECONDS)
-            await containers.remove(self._engine, existing.id)
+            await self._end(existing)
         return new
+
+    async def _end(self, container: ContainerState) -> None:
+        """Have a proxy finish its requests, and remove it."""
+        await containers.set_restart(self._engine, container.id, on=False)
+        await containers.stop(self._engine, container.id, STOP_SECONDS)
+        await containers.remove(self._engine, container.id)
 
     async def _remove_failed(self, container: str) -> None:
         try:

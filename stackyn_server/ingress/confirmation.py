@@ -70,6 +70,15 @@ class Confirmation:
             for check, complaint in self._complaints.items()
         ]
 
+    async def ask_marker(self, entry_point: EntryPoint, times: int) -> list[str]:
+        """Ask for the marker on `times` new connections at the same time; return the complaints of those that failed.
+
+        Two proxies on one port share new connections by chance.
+        """
+        marker = self._marker(entry_point)
+        answers = await asyncio.gather(*(self._complaint(marker) for _ in range(times)))
+        return [complaint for complaint in answers if complaint is not None]
+
     async def wait(self, changed: Mapping[str, InstanceId | None]) -> None:
         """Return when every entry point serves the publication and each host of `changed`. Has no timeout."""
         async with asyncio.TaskGroup() as group:
@@ -79,12 +88,14 @@ class Confirmation:
                 )
 
     async def _entry_point(self, entry_point: EntryPoint, changed: Mapping[str, InstanceId | None]) -> None:
-        marker = _Check(entry_point, self._context.marker_host, "/", None, self._publication, is_marker=True)
-        await self._repeat_until_passed(marker)
+        await self._repeat_until_passed(self._marker(entry_point))
         async with asyncio.TaskGroup() as group:
             for host, instance in changed.items():
                 check = _Check(entry_point, host, self._context.confirm_path, instance, self._publication)
                 group.create_task(self._repeat_until_passed(check), name=f"ingress.confirm.{host}")
+
+    def _marker(self, entry_point: EntryPoint) -> _Check:
+        return _Check(entry_point, self._context.marker_host, "/", None, self._publication, is_marker=True)
 
     async def _repeat_until_passed(self, check: _Check) -> None:
         self._complaints[check] = "was not asked yet"

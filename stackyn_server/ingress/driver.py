@@ -59,5 +59,9 @@ class Ingress:
         """Restore a route file that was changed and a proxy that is gone; return the file's state before the repair."""
         return await self._publisher.repair()
 
+    async def check_ports(self) -> None:
+        """Raise `PortShared` when another program answers on our entry points; it gets a part of the visitors."""
+        await self._publisher.check_answers()
+
     async def replace(self) -> None:
         """Replace the running proxy, which finishes its open requests. Does nothing where the proxy isn't ours."""

@@ -56,9 +56,9 @@ def create_ingress(
             confirm_seconds=ingress.confirm_seconds,
         )
 
-    own_directory = Path(ingress.directory) if ingress.directory else settings.server.data_dir / "ingress"
+    directory_of_proxy = own_directory(settings)
     if ingress.provider == "none":
-        file = own_directory / "routes.json"
+        file = directory_of_proxy / "routes.json"
         return NoIngress(
             publisher(RouteFile(file), routes_json.render_file, ()), file, ingress.confirm_seconds
         )
@@ -73,18 +73,23 @@ def create_ingress(
             )
         points = entry_points.external(ingress)
         return ExternalIngress(
-            publisher(RouteFile(own_directory / external.FILE), render.render_file, points)
+            publisher(RouteFile(directory_of_proxy / external.FILE), render.render_file, points)
         )
     if ingress.certificate_file and not ingress.https_port:
         raise IngressMisconfigured("[ingress] certificate_file needs https_port.")
     points = entry_points.managed(ingress)
-    directory = ConfigurationDirectory(own_directory, MOUNT)
+    directory = ConfigurationDirectory(directory_of_proxy, MOUNT)
     return TraefikIngress(
         publisher(RouteFile(directory.routes, directory.staging), render.render_file, points),
         engine,
         StaticConfiguration(ingress, points, MOUNT, ingress.metrics_port),
         directory,
     )
+
+
+def own_directory(settings: Settings) -> Path:
+    """Return the folder where the proxy of this installation finds its routes. No other installation has it."""
+    return Path(settings.ingress.directory or settings.server.data_dir / "ingress")
 
 
 def _context(settings: Settings, points: tuple[EntryPoint, ...], secret: str) -> RenderContext:

@@ -18,13 +18,13 @@ _STABLE_SECONDS = 0.5
 def listener_counts(ports: Collection[int]) -> Counter[int]:
     """Count the listening TCP sockets of each of `ports`, IPv4 and IPv6. Blocking."""
     counts: Counter[int] = Counter(dict.fromkeys(ports, 0))
-    counts.update(listener.port for listener in _listeners(ports))
+    counts.update(listener.port for listener in listeners(ports))
     return counts
 
 
 def listener_inodes(ports: Collection[int]) -> frozenset[int]:
     """Return the inodes of the listening TCP sockets of `ports`. Blocking."""
-    return frozenset(listener.inode for listener in _listeners(ports))
+    return frozenset(listener.inode for listener in listeners(ports))
 
 
 async def wait_for_second_listeners(before: Counter[int]) -> None:
@@ -42,7 +42,8 @@ async def wait_for_second_listeners(before: Counter[int]) -> None:
             since = time.monotonic()
 
 
-def _listeners(ports: Collection[int]) -> Iterator[TcpSocket]:
+def listeners(ports: Collection[int]) -> Iterator[TcpSocket]:
+    """Yield the listening TCP sockets of `ports`. Blocking."""
     for table in _TABLES:
         if table.exists():  # tcp6 is missing on a machine without IPv6
             for entry in parse_tcp_table(table.read_text("ascii")):

@@ -14,6 +14,7 @@ from stackyn_server.domain.failures import Failure, FailureCode, TransientFailur
 from stackyn_server.domain.ids import InstanceId
 from stackyn_server.errors import StackynError
 from stackyn_server.ingress.confirmation import Confirmation, NotConfirmed
+from stackyn_server.ingress.other_listeners import PortShared
 from stackyn_server.ingress.render_context import PublicationId, RenderContext
 from stackyn_server.ingress.route_file import RouteFile, RouteFileState
 from stackyn_server.ingress.validators import RouteRefused
@@ -22,6 +23,8 @@ from stackyn_server.store.database import Database
 from stackyn_server.store.routes import RouteRow
 
 log = structlog.get_logger(__name__)
+
+_CONNECTIONS = 12  # one that a second proxy gets every other of is missed once in 4,096 times
 
 
 class NotPublished(TransientFailure):
@@ -125,6 +128,18 @@ class Publisher:
             if (state := await self._state()) is not RouteFileState.INTACT:
                 complaints.append(f"the route file {state}")
             raise NotConfirmed(complaints[0], "\n".join(complaints)) from error
+
+    async def check_answers(self) -> None:
+        """Ask every entry point for this server's marker over several new connections. Raises `PortShared` when one of
+        them is answered by another program, or not at all."""
+        confirmation = Confirmation(self.context, PublicationId(self._epoch, 0))
+        for point in self.context.entry_points:
+            if complaints := await confirmation.ask_marker(point, _CONNECTIONS):
+                raise PortShared(
+                    f"{len(complaints)} of {_CONNECTIONS} new connections to port {point.port} (entry point "
+                    f"{point.name}) were not answered by this server's proxy: it {complaints[0]}.",
+                    hint=f"Look who listens there: ss -ltnp 'sport = :{point.port}'",
+                )
 
     async def apply(self, changed: Mapping[str, InstanceId | None]) -> int:
         """Publish and confirm; return the number."""

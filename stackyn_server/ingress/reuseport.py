@@ -20,6 +20,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from stackyn_server.ingress.listeners import listener_inodes
+from stackyn_server.ingress.other_listeners import children
 
 CHECK_ADDRESS = IPv4Address("127.83.84.75")  # connections from this address always reach the new proxy
 
@@ -73,7 +74,7 @@ class ReuseportGroup:
     def _descriptors(self) -> Iterator[tuple[int, int]]:
         """Yield process id and file descriptor of each listener of the old proxy."""
         targets = {f"socket:[{inode}]" for inode in listener_inodes(self.ports)}
-        for pid in (self.pid, *_children(self.pid)):
+        for pid in (self.pid, *children(self.pid)):
             for link in Path(f"/proc/{pid}/fd").iterdir():
                 try:
                     is_listener = os.readlink(link) in targets
@@ -81,11 +82,6 @@ class ReuseportGroup:
                     continue
                 if is_listener:
                     yield pid, int(link.name)
-
-
-def _children(pid: int) -> list[int]:
-    """With the engine's init as the container's first process, the proxy is its child."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
 
 
 def _copy(pid: int, descriptor: int) -> socket.socket:

@@ -19,6 +19,7 @@ from stackyn_server.ingress.configuration_directory import ConfigurationDirector
 from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.listeners import listener_counts, wait_for_second_listeners
+from stackyn_server.ingress.other_listeners import other_listeners, port_shared
 from stackyn_server.ingress.publisher import Publisher, unwritable
 from stackyn_server.ingress.reuseport import CHECK_ADDRESS, ReuseportGroup
 from stackyn_server.ingress.route_file import RouteFileState
@@ -54,6 +55,14 @@ class IngressEngine(Protocol):
 
     async def ingress_state(self) -> IngressState | None:
         """Return the container's state, None without a container."""
+        ...
+
+    async def ingress_processes(self) -> list[int]:
+        """Return the first process of each running proxy of this installation: two during a replacement."""
+        ...
+
+    async def name_of_container(self, container: str) -> str:
+        """Return the name of any container of this machine's engine, "" when it knows none with this id."""
         ...
 
 
@@ -105,6 +114,19 @@ class TraefikIngress(Ingress):
             await self._confirm_or_replace()
         return state
 
+    async def check_ports(self) -> None:
+        """Also name who listens beside our proxy. During a replacement, which shares the ports, nothing is checked."""
+        if self._container_lock.locked():
+            return
+        await self._refuse_other_listeners()
+        await super().check_ports()
+
+    async def _refuse_other_listeners(self) -> None:
+        own = await self._engine.ingress_processes()
+        if others := await asyncio.to_thread(other_listeners, self._ports, own):
+            names = [await self._engine.name_of_container(other.container) for other in others]
+            raise port_shared(others, names)
+
     async def _confirm_or_replace(self) -> None:
         """Confirm a new publication; if that fails, replace the proxy and try again. Traefik 3.7.15 never reads its
         file if it started without one."""
@@ -131,6 +153,8 @@ class TraefikIngress(Ingress):
                 image, self._directory.host, self._configuration.arguments(), settings.memory_mb
             )
             old = await self._engine.ingress_state()
+            if old is None or not old.running:  # beside another program ours would get a part of its visitors
+                await self._refuse_other_listeners()
             listeners = await asyncio.to_thread(listener_counts, self._ports)
             group = await self._keep_connections_on_old(old, listeners)
             await run(

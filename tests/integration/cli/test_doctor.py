@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stackyn_server.cli import ports
 from stackyn_server.cli.doctor import examine
 from stackyn_server.cli.findings import Finding, Severity
 from stackyn_server.config import Settings
 from stackyn_server.jobs.data_directory import DataDirectory
+
+NO_PROCESS = 2**22 + 1  # above what the kernel gives out
 
 
 @pytest.fixture
@@ -116,6 +120,25 @@ async def test_a_server_that_ended_has_no_port(healthy: Settings, taken_port: in
     file.write_text(json.dumps({**holder, "start_ticks": holder["start_ticks"] - 1}))
     api, _ = await findings_of(changed(healthy, server={"port": taken_port}), "ports")
     assert api.severity is Severity.PROBLEM
+
+
+@pytest.mark.parametrize(("is_ours", "severity"), [(True, Severity.FINE), (False, Severity.PROBLEM)])
+async def test_a_second_proxy_on_our_port_is_named(
+    healthy: Settings, taken_port: int, monkeypatch: pytest.MonkeyPatch, is_ours: bool, severity: Severity
+) -> None:
+    """What listens is this process: once it is our proxy, once the leftover of another installation."""
+
+    async def proxies(_: Settings) -> dict[str, ports._Proxy]:
+        return {"id": ports._Proxy("stackyn-ingress-1", os.getpid() if is_ours else NO_PROCESS, True)}
+
+    monkeypatch.setattr(ports, "_running_proxies", proxies)
+    managed = {"provider": "traefik", "http_port": taken_port, "metrics_port": free_port()}
+
+    findings = await findings_of(changed(healthy, ingress=managed), "ports")
+
+    (finding,) = [each for each in findings if str(taken_port) in each.sentence]
+    assert finding.severity is severity
+    assert is_ours or f"Process {os.getpid()} " in finding.sentence
 
 
 async def test_a_database_that_does_not_answer_is_a_problem(healthy: Settings, cluster_dir: Path) -> None:

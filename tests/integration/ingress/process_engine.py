@@ -44,6 +44,12 @@ class ProcessEngine:
         self.started += 1
         return str(self.proxy.pid)
 
+    async def ingress_processes(self) -> list[int]:
+        return [self.proxy.pid] if self.proxy.is_running else []
+
+    async def name_of_container(self, container: str) -> str:
+        return ""
+
     async def ingress_state(self) -> IngressState | None:
         if self._spec is None:
             return None

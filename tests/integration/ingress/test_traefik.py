@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,15 +15,18 @@ from cryptography import x509
 
 from stackyn_server.config import IngressSettings
 from stackyn_server.domain.ingress import IngressState
+from stackyn_server.ingress import fallback
 from stackyn_server.ingress.binary import BinaryUnusable, locate
 from stackyn_server.ingress.configuration_directory import CertificateUnusable, ConfigurationDirectory
 from stackyn_server.ingress.confirmation import NotConfirmed
+from stackyn_server.ingress.listeners import listener_counts, wait_for_second_listeners
+from stackyn_server.ingress.other_listeners import PortShared
 from stackyn_server.ingress.route_file import RouteFile, RouteFileState
 from stackyn_server.ingress.static_configuration import StaticConfiguration
 from stackyn_server.ingress.traefik import TraefikIngress
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import BRIEFLY, CONFIRM_SECONDS, IngressSetup, MakeSetup, address
-from tests.integration.ingress.parts import PostClients, backend, free_port, get, says, self_signed
+from tests.integration.ingress.parts import PostClients, Proxy, backend, free_port, get, says, self_signed
 from tests.integration.ingress.process_engine import ProcessEngine
 from tests.patience import within
 
@@ -123,14 +127,66 @@ async def test_a_truncated_file_is_repaired_before_a_replacement(own: OwnIngress
     await own.ingress.apply({HOST: instance})
 
 
-async def test_a_proxy_that_cannot_start_is_reported_with_its_log(make_setup: MakeSetup) -> None:
+async def test_a_proxy_that_cannot_start_is_reported_with_its_log(
+    make_setup: MakeSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     setup: IngressSetup = await make_setup(start=False)
-    async with backend("0.0.0.0", setup.proxy.entry_points[0].port, says("the port's owner")):
-        with pytest.raises(NotConfirmed) as raised:
-            await OwnIngress(setup, confirm_seconds=BRIEFLY).ingress.prepare()
+    own = OwnIngress(setup, confirm_seconds=BRIEFLY)
+    monkeypatch.setattr(StaticConfiguration, "arguments", lambda _: ("--no.such.option=true",))
+
+    with pytest.raises(NotConfirmed) as raised:
+        await own.ingress.prepare()
 
     assert "does not listen" in raised.value.message
-    assert "address already in use" in raised.value.failure.evidence
+    assert "field not found" in raised.value.failure.evidence
+
+
+async def test_no_proxy_is_started_beside_another_program(make_setup: MakeSetup) -> None:
+    setup: IngressSetup = await make_setup(start=False)
+    own = OwnIngress(setup)
+    port = setup.proxy.entry_points[0].port
+    async with backend("0.0.0.0", port, says("the port's owner")):
+        with pytest.raises(PortShared, match=rf"Process {os.getpid()} .* listens on port {port} "):
+            await own.ingress.prepare()
+
+    assert own.engine.started == 0
+    await own.ingress.prepare()
+
+
+@pytest.fixture
+async def second_proxy(own: OwnIngress, tmp_path: Path) -> AsyncIterator[Proxy]:
+    """A proxy of another installation on our port, with the options of ours."""
+    proxy = Proxy(tmp_path / "other", own.setup.proxy.entry_points)
+    await asyncio.to_thread(fallback.install, proxy.directory)
+    await asyncio.to_thread(proxy.routes.write_text, "{}")
+    yield proxy
+    await proxy.stop()
+
+
+async def test_a_second_proxy_on_a_port_is_noticed_and_named(own: OwnIngress, second_proxy: Proxy) -> None:
+    _, instance = await rows.add_app(own.setup.database, "shop", port=own.setup.port, seat=0)
+    await own.ingress.prepare()
+    await own.ingress.apply({HOST: instance})
+    point = own.ingress.entry_points[0]
+    await own.ingress.check_ports()
+
+    listeners = await asyncio.to_thread(listener_counts, [point.port])
+    await second_proxy.start()
+    async with within(10):
+        await wait_for_second_listeners(listeners)
+
+    async with backend(address(0), own.setup.port, says("hello")):
+        answers = {await get(point, HOST) for _ in range(40)}
+    assert len(answers) == 2, f"the kernel gives both proxies a part of the visitors: {answers}"
+    with pytest.raises(
+        PortShared, match=rf"Process {second_proxy.pid} \(traefik\) listens on port {point.port} "
+    ):
+        await own.ingress.check_ports()
+    with pytest.raises(PortShared, match=rf"of 12 new connections to port {point.port}"):
+        await own.setup.publisher().check_answers()  # an operator's proxy: its processes may be anywhere
+
+    await second_proxy.stop()
+    await own.ingress.check_ports()
 
 
 async def test_a_request_under_way_survives_the_replacement(own: OwnIngress) -> None:
@@ -151,7 +207,9 @@ async def test_a_request_under_way_survives_the_replacement(own: OwnIngress) -> 
         asyncio.get_running_loop().call_later(0.3, go_on.set)
         response = await request
         assert (response.status, await response.text()) == (200, "finished")
+        await own.ingress.check_ports()  # our own replacement may share the port
         await replacing
+        await own.ingress.check_ports()
         response.close()
 
 
