@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stackyn_server.config.table import Count, Port, Seconds, Table
 
+MOST_VARIABLES = 10_000  # as many are read
 MOST_VARIABLES_BYTES = 1_572_864  # of the 2 MiB with which Linux starts a program
 
 # What an operator may give to apps: the engine's own default set without what reaches beyond the container (raw
@@ -24,7 +25,7 @@ class AppsSettings(Table):
     default_cpu: float = Field(default=0.5, gt=0)
     default_port: Port = 8080
     max_processes: Count = 256
-    variables: Count = 500
+    variables: Annotated[int, Field(ge=1, le=MOST_VARIABLES)] = 500
     variables_bytes: Annotated[int, Field(ge=1, le=MOST_VARIABLES_BYTES)] = 1_048_576
     capabilities: tuple[Capability, ...] = (
         "CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE",
@@ -85,6 +86,8 @@ class ReconcileSettings(Table):
     steady_seconds: Seconds = 2
     garbage_seconds: Seconds = 300
     event_days: Count = 90
+    audit_days: Count = 365
+    billing_days: Count = 365
     idle_seconds: Seconds = 10
 
 

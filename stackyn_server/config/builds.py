@@ -62,4 +62,4 @@ class BuildsSettings(Table):
     allowed_private: tuple[ipaddress.IPv4Network, ...] = ()
     plain_http_registries: tuple[RegistryHost, ...] = ()
     mirrors: Mapping[RegistryHost, tuple[RegistryPlace, ...]] = Field(default_factory=dict)
-    registry_credentials: Count = 50
+    registry_credentials: Annotated[int, Field(ge=1, le=1000)] = 50

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -15,30 +16,22 @@ from stackyn_server.domain.ids import AppId
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_state import ContainerSummary
+from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.labels import Role
+from stackyn_server.errors import StackynError
 from stackyn_server.images.base_image_store import BaseImageStore
 from stackyn_server.images.recipes import INITIAL_IMAGES, INITIAL_ROOTS
 from stackyn_server.jobs.run import JobRun
+from stackyn_server.reconcile.old_rows import OldRows
 from stackyn_server.source.clones import deployments_in
-from stackyn_server.store import (
-    apps,
-    codes,
-    deployments,
-    events,
-    instances,
-    jobs,
-    logs,
-    releases,
-    samples,
-    sessions,
-    tokens,
-)
+from stackyn_server.store import apps, deployments, releases
 from stackyn_server.store.database import Database
 
 log = structlog.get_logger()
 
-_ROWS_AT_ONCE = 1000
-_SAMPLES_AT_ONCE = 50_000
+Item = TypeVar("Item")
+
 _SECONDS_PER_DAY = 86_400.0
 
 
@@ -53,74 +46,64 @@ class GarbageCollector:
         self._engine = engine
         self._builder = builder
         self._clones = clones
-        self._logs_measured_until = 0  # id of a chunk
+        self._old_rows = OldRows(settings, database)
 
     async def collect(self, _: JobRun) -> None:
-        await self._forget_deleted_apps()
-        await self._remove_images_beyond_rollback()
-        await self._match_images_with_rows()
-        await self._remove_leftovers_of_builds()
-        await self._remove_unused_base_images()
-        await self._remove_leftovers_of_release_commands()
-        await self._remove_clones_of_ended_builds()
-        await self._remove_old_rows()
-        await self._condense_old_samples()
+        """Take every step, whatever the others raise, and raise the first error at the end. Rows come first: they need
+        no engine."""
+        errors = []
+        for step in (
+            self._old_rows.remove,
+            self._remove_images_beyond_rollback,
+            self._match_images_with_rows,
+            self._remove_leftovers_of_builds,
+            self._remove_unused_base_images,
+            self._remove_leftovers_of_release_commands,
+            self._remove_clones_of_ended_builds,
+        ):
+            try:
+                await step()
+            except StackynError as error:
+                log.warning("garbage.left", step=step.__name__, reason=error.message, notes=error.notes)
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
-    async def _remove_old_rows(self) -> None:
-        async with self._database.transaction() as connection:
-            await jobs.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
-            await instances.purge(connection, self._settings.jobs.keep_days, _ROWS_AT_ONCE)
-            await events.purge(connection, self._settings.reconcile.event_days, _ROWS_AT_ONCE)
-            kept_seconds = self._settings.auth.keep_days * _SECONDS_PER_DAY
-            await sessions.forget(connection, kept_seconds)
-            await codes.forget(connection, kept_seconds)
-            await tokens.forget(connection, kept_seconds)
-        await self._trim_long_logs()
-
-    async def _trim_long_logs(self) -> None:
-        """Measure only logs that have grown since the last pass; the first pass measures all."""
-        keep = self._settings.apps.log_keep_bytes
-        async with self._database.connection() as connection:
-            newest = await logs.newest_id(connection)
-            too_long = await logs.longer_than(connection, keep, since=self._logs_measured_until)
-        for app, kind in too_long:
-            async with self._database.transaction() as connection:
-                await logs.trim(connection, app, kind, keep)
-        self._logs_measured_until = newest
-
-    async def _forget_deleted_apps(self) -> None:
-        """Free the addresses of a deleted app once no proxy can still hold a request for it."""
-        async with self._database.transaction() as connection:
-            quarantine = self._settings.hold.seconds + self._settings.network.quarantine_seconds
-            forgotten = await apps.forget(connection, quarantine)
-        if forgotten:
-            log.info("apps.forgotten", apps=forgotten)
-
-    async def _condense_old_samples(self) -> None:
-        """Merge samples older than `keep_hours`, and remove those older than `coarse_days`."""
-        limits = self._settings.samples
-        async with self._database.transaction() as connection:
-            await samples.condense(
-                connection,
-                older_than_seconds=limits.keep_hours * 3600,
-                step_seconds=limits.coarse_seconds,
-                limit=_SAMPLES_AT_ONCE,
-            )
-            await samples.purge(connection, limits.coarse_days)
+    @staticmethod
+    async def _each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+        """Do the work for each item. What the engine answers to one concerns no other: the first such error is raised
+        at the end. An engine that doesn't answer ends the work."""
+        errors: list[EngineRefused | EngineUnavailable] = []
+        for item in items:
+            try:
+                await work(item)
+            except (EngineRefused, EngineUnavailable) as error:
+                if not error.was_answered:
+                    raise
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     async def _remove_images_beyond_rollback(self) -> None:
         """Record the removal before it happens, under the app's lock: no rollback to a removed image is offered."""
         keep = self._settings.apps.keep_releases
         async with self._database.connection() as connection:
             surplus = await releases.images_to_remove(connection, keep)
-        for app, image in surplus:
+
+        async def remove(found: tuple[AppId, str]) -> None:
+            app, image = found
             async with self._database.transaction() as connection:
                 await apps.lock(connection, app, None)
-                if (app, image) not in await releases.images_to_remove(connection, keep, app):
-                    continue
+                if found not in await releases.images_to_remove(connection, keep, app):
+                    return
                 await releases.image_removed(connection, app, image)
-            if await images.remove(self._engine, image):
-                log.info("image.removed", app=app, image=image)
+            await self._remove_image(app, image)
+
+        await self._each(surplus, remove)
+
+    async def _remove_image(self, app: AppId | None, image: str) -> None:
+        if await images.remove(self._engine, image):
+            log.info("image.removed", app=app, image=image)
 
     async def _match_images_with_rows(self) -> None:
         """List the engine's images between two reads of the rows.
@@ -147,9 +130,8 @@ class GarbageCollector:
             needed = await releases.images_needed(connection)
             unfinished = await deployments.unfinished(connection)
         kept = {image.deployment for image in present if image.id in needed} | unfinished
-        for image in present:
-            if image.deployment not in kept and await images.remove(self._engine, image.id):
-                log.info("image.removed", app=image.app, image=image.id)
+        unneeded = [image for image in present if image.deployment not in kept]
+        await self._each(unneeded, lambda image: self._remove_image(image.app, image.id))
 
     async def _remove_leftovers_of_builds(self) -> None:
         await self._builder.remove_leftovers()
@@ -177,10 +159,13 @@ class GarbageCollector:
         listed = await containers.list_of_role(self._engine, Role.RELEASE)
         async with self._database.connection() as connection:
             unfinished = await deployments.unfinished(connection)
-        for container in listed:
-            if container.deployment not in unfinished:
-                await containers.force_remove(self._engine, container.id)
-                log.info("release_command.removed", container=container.name)
+
+        async def remove(container: ContainerSummary) -> None:
+            await containers.force_remove(self._engine, container.id)
+            log.info("release_command.removed", container=container.name)
+
+        ended = [container for container in listed if container.deployment not in unfinished]
+        await self._each(ended, remove)
 
     async def _remove_clones_of_ended_builds(self) -> None:
         names = await asyncio.to_thread(_file_names, self._clones)

@@ -10,7 +10,7 @@ from stackyn_server.domain.apps import AppSettings, Desired
 from stackyn_server.domain.billing_plans import Reservation
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, JobId, ReleaseId, UserId
-from stackyn_server.store.database import Connection, fetch_one
+from stackyn_server.store.database import Connection, delete_rows, fetch_one
 from stackyn_server.store.queries import load
 from stackyn_server.store.routes import RouteState
 
@@ -161,9 +161,9 @@ async def empty(connection: Connection, app: AppId) -> None:
     await connection.execute(SQL.empty, app)
 
 
-async def forget(connection: Connection, quarantine_seconds: float) -> list[AppId]:
-    """Delete tombstones whose seat is out of quarantine."""
-    return [row["id"] for row in await connection.fetch(SQL.forget, quarantine_seconds)]
+async def forget(connection: Connection, quarantine_seconds: float, limit: int) -> int:
+    """Delete at most `limit` tombstones whose seat is out of quarantine; return how many."""
+    return await delete_rows(connection, SQL.forget, quarantine_seconds, limit)
 
 
 async def view(
@@ -174,7 +174,7 @@ async def view(
     limit: int | None = None,
     offset: int = 0,
 ) -> list[AppState]:
-    """Return living apps with their state, newest first, in one query."""
+    """Return living apps with their state, newest first, in one query: at most 1,000."""
     rows = await connection.fetch(SQL.view, tenant, app, limit, offset)
     return [AppState.from_row(row) for row in rows]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, delete_rows
 from stackyn_server.store.queries import load
 
 SQL = load("codes")
@@ -52,6 +52,6 @@ async def use(connection: Connection, code: int) -> None:
     await connection.execute(SQL.use, code)
 
 
-async def forget(connection: Connection, keep_seconds: float) -> None:
-    """Delete codes that ran out longer ago than `keep_seconds`."""
-    await connection.execute(SQL.forget, keep_seconds)
+async def forget(connection: Connection, keep_seconds: float, limit: int) -> int:
+    """Delete at most `limit` codes that ran out longer ago than `keep_seconds`; return how many."""
+    return await delete_rows(connection, SQL.forget, keep_seconds, limit)

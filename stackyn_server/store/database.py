@@ -63,6 +63,12 @@ async def fetch_one(
     return None if row is None else from_row(row)
 
 
+async def delete_rows(connection: Connection, query: str, *args: Any) -> int:
+    """Run a statement that ends with DELETE, and return how many rows it has deleted."""
+    status = await connection.execute(query, *args)
+    return int(status.rpartition(" ")[2])
+
+
 class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection that makes every text argument storable (`domain.text`); the encoder below does so for JSON.
 

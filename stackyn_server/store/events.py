@@ -8,7 +8,7 @@ from typing import Any
 
 from stackyn_server.domain.crashes import CRASHED, REPAIR_FAILED, RESTARTED
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, UserId
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, delete_rows
 from stackyn_server.store.queries import load
 
 SQL = load("events")
@@ -44,9 +44,9 @@ async def count_crashes(connection: Connection, app: AppId, instance: InstanceId
     return int(await connection.fetchval(SQL.count_crashes, app, str(instance), seconds, names))
 
 
-async def purge(connection: Connection, keep_days: int, limit: int) -> None:
-    """Delete at most `limit` of the events older than `keep_days`."""
-    await connection.execute(SQL.purge, keep_days, limit)
+async def purge(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete at most `limit` of the events older than `keep_days`; return how many."""
+    return await delete_rows(connection, SQL.purge, keep_days, limit)
 
 
 async def list_of_app(

@@ -10,7 +10,7 @@ from typing import Any
 
 from stackyn_server.domain.apps import Protocol
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
-from stackyn_server.store.database import Connection, fetch_one
+from stackyn_server.store.database import Connection, delete_rows, fetch_one
 from stackyn_server.store.queries import load
 
 SQL = load("instances")
@@ -210,9 +210,9 @@ async def routed(connection: Connection) -> list[RouteTarget]:
     return [RouteTarget(**dict(row)) for row in await connection.fetch(SQL.routed)]
 
 
-async def purge(connection: Connection, keep_days: int, limit: int) -> None:
-    """Delete at most `limit` rows of instances without a deployment that are gone for `keep_days`."""
-    await connection.execute(SQL.purge, keep_days, limit)
+async def purge(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete at most `limit` rows of instances without a deployment that are gone for `keep_days`; return how many."""
+    return await delete_rows(connection, SQL.purge, keep_days, limit)
 
 
 async def holding_slots(connection: Connection) -> set[InstanceId]:

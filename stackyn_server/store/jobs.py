@@ -13,7 +13,7 @@ from typing import Any
 
 from stackyn_server.domain.ids import AppId, DeploymentId, JobId, UserId
 from stackyn_server.domain.jobs import KINDS, Arguments, JobState, Kind, Pool
-from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.database import Connection, Record, delete_rows
 from stackyn_server.store.deployments import Deployment
 from stackyn_server.store.queries import load
 
@@ -220,4 +220,4 @@ async def overview(connection: Connection) -> list[PoolQueue]:
 
 async def purge(connection: Connection, keep_days: int, limit: int) -> int:
     """Delete at most `limit` jobs that ended more than `keep_days` ago; return how many."""
-    return len(await connection.fetch(SQL.purge, keep_days, limit))
+    return await delete_rows(connection, SQL.purge, keep_days, limit)

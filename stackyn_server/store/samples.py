@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stackyn_server.domain.ids import AppId, InstanceId
 from stackyn_server.domain.usage import UsagePoint
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, delete_rows
 from stackyn_server.store.queries import load
 
 SQL = load("samples")
@@ -55,6 +55,6 @@ async def condense(
     return int(await connection.fetchval(SQL.condense, older_than_seconds, step_seconds, limit))
 
 
-async def purge(connection: Connection, keep_days: int) -> None:
-    """Delete coarse rows older than `keep_days`."""
-    await connection.execute(SQL.purge, keep_days)
+async def purge(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete at most `limit` coarse rows older than `keep_days`; return how many."""
+    return await delete_rows(connection, SQL.purge, keep_days, limit)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.store.accounts import Account
-from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.database import Connection, Record, delete_rows
 from stackyn_server.store.queries import load
 
 SQL = load("sessions")
@@ -66,9 +66,9 @@ async def end_all(connection: Connection, account: UserId, *, apart_from: UUID |
     await connection.execute(SQL.end_all, account, apart_from)
 
 
-async def forget(connection: Connection, keep_seconds: float) -> None:
-    """Delete sessions that ended longer ago than `keep_seconds`."""
-    await connection.execute(SQL.forget, keep_seconds)
+async def forget(connection: Connection, keep_seconds: float, limit: int) -> int:
+    """Delete at most `limit` sessions that ended longer ago than `keep_seconds`; return how many."""
+    return await delete_rows(connection, SQL.forget, keep_seconds, limit)
 
 
 def _identified(row: Record | None) -> AccountSession | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import Subscription, SubscriptionStatus
-from stackyn_server.store.database import Connection
+from stackyn_server.store.database import Connection, delete_rows
 from stackyn_server.store.queries import load
 
 SQL = load("subscriptions")
@@ -69,3 +69,13 @@ async def of_account(connection: Connection, account: UserId) -> list[Subscripti
 async def forget(connection: Connection, account: UserId) -> None:
     """Delete the account's subscriptions, for the development endpoint."""
     await connection.execute(SQL.forget, account)
+
+
+async def purge_events(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete at most `limit` of the events older than `keep_days`; return how many."""
+    return await delete_rows(connection, SQL.purge_events, keep_days, limit)
+
+
+async def purge_unclaimed(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete at most `limit` of the subscriptions of nobody living, unchanged for `keep_days`; return how many."""
+    return await delete_rows(connection, SQL.purge_unclaimed, keep_days, limit)

@@ -9,7 +9,7 @@ from datetime import datetime
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.scopes import Scope
 from stackyn_server.store.accounts import Account
-from stackyn_server.store.database import Connection, Record
+from stackyn_server.store.database import Connection, Record, delete_rows
 from stackyn_server.store.queries import load
 
 SQL = load("tokens")
@@ -87,6 +87,6 @@ async def touch(connection: Connection, token: int, *, precision_seconds: float)
     await connection.execute(SQL.touch, token, precision_seconds)
 
 
-async def forget(connection: Connection, keep_seconds: float) -> None:
-    """Delete tokens that ran out longer ago than `keep_seconds`."""
-    await connection.execute(SQL.forget, keep_seconds)
+async def forget(connection: Connection, keep_seconds: float, limit: int) -> int:
+    """Delete at most `limit` tokens that ran out longer ago than `keep_seconds`; return how many."""
+    return await delete_rows(connection, SQL.forget, keep_seconds, limit)

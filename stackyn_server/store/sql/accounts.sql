@@ -85,7 +85,7 @@ WITH page AS MATERIALIZED (
       AND ($1 = '' OR strpos(lower(email), lower($1)) > 0)
       AND ($4::uuid IS NULL OR id = $4)
     ORDER BY created_at DESC, id DESC
-    LIMIT $2 OFFSET $3
+    LIMIT least($2, 1000) OFFSET $3
 )
 SELECT page.*, reserved.apps, reserved.memory_mb AS reserved_memory_mb, reserved.disk_mb AS reserved_disk_mb
 FROM page

@@ -64,7 +64,9 @@ DELETE FROM domain WHERE app = $1;
 
 -- name: forget
 -- The tombstone of a deleted app keeps its seat until no proxy can still hold a request for it.
-DELETE FROM app WHERE torn_down_at < now() - make_interval(secs => $1) RETURNING id;
+DELETE FROM app WHERE id = ANY (ARRAY(
+    SELECT id FROM app WHERE torn_down_at < now() - make_interval(secs => $1) LIMIT $2
+));
 
 -- name: view
 -- The app's status is never stored: it is derived here from what is wanted, the route and the deployments. The page is
@@ -73,7 +75,7 @@ WITH page AS MATERIALIZED (
     SELECT * FROM app
     WHERE desired <> 'deleted' AND ($1::uuid IS NULL OR tenant = $1) AND ($2::bigint IS NULL OR id = $2)
     ORDER BY created_at DESC, id DESC
-    LIMIT $3 OFFSET $4
+    LIMIT least($3, 1000) OFFSET $4
 )
 SELECT a.*,
        active.id AS active_id, active.phase AS active_phase, active.waiting_reason,

@@ -20,4 +20,6 @@ UPDATE one_time_code SET attempts = attempts + 1 WHERE id = $1;
 UPDATE one_time_code SET used_at = now() WHERE id = $1;
 
 -- name: forget
-DELETE FROM one_time_code WHERE expires_at < now() - make_interval(secs => $1);
+DELETE FROM one_time_code WHERE id = ANY (ARRAY(
+    SELECT id FROM one_time_code WHERE expires_at < now() - make_interval(secs => $1) LIMIT $2
+));

@@ -10,7 +10,6 @@ WHERE app = $1 AND name = ANY($4::text[]) AND data ->> 'instance' = $2
   AND created_at > now() - make_interval(secs => $3::double precision);
 
 -- name: purge
-WITH old AS (
+DELETE FROM event WHERE id = ANY (ARRAY(
     SELECT id FROM event WHERE created_at < now() - make_interval(days => $1) ORDER BY created_at LIMIT $2
-)
-DELETE FROM event USING old WHERE event.id = old.id;
+));

@@ -113,11 +113,10 @@ ORDER BY i.app;
 
 -- name: purge
 -- What woke up and slept again leaves a row each time; those of deployments stay as long as these.
-DELETE FROM instance
-WHERE id IN (
+DELETE FROM instance WHERE id = ANY (ARRAY(
     SELECT id FROM instance
     WHERE deployment IS NULL AND state = 'gone' AND gone_at < now() - make_interval(days => $1) LIMIT $2
-);
+));
 
 -- name: holding_slots
 SELECT id FROM instance WHERE state <> 'gone';

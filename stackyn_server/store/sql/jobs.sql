@@ -122,10 +122,10 @@ SELECT pool,
 FROM job WHERE state IN ('waiting', 'running') GROUP BY pool ORDER BY pool;
 
 -- name: purge
-WITH old AS (
-    SELECT id FROM job WHERE state IN ('done', 'dead') AND ended_at < now() - make_interval(days => $1)
-    ORDER BY ended_at LIMIT $2
-), old_claims AS (
+WITH old_claims AS (
     DELETE FROM turn WHERE claimed_at < now() - make_interval(days => $1)
 )
-DELETE FROM job USING old WHERE job.id = old.id RETURNING job.id;
+DELETE FROM job WHERE id = ANY (ARRAY(
+    SELECT id FROM job WHERE state IN ('done', 'dead') AND ended_at < now() - make_interval(days => $1)
+    ORDER BY ended_at LIMIT $2
+));

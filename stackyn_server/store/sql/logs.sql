@@ -54,10 +54,10 @@ SELECT coalesce(max(id), 0) FROM log_chunk
 
 -- name: trim
 -- All but the newest chunks that together reach $3 bytes.
-DELETE FROM log_chunk WHERE id IN (
+DELETE FROM log_chunk WHERE id = ANY (ARRAY(
     SELECT id FROM (
         SELECT id, sum(octet_length(content)) OVER (ORDER BY id DESC) - octet_length(content) AS newer_bytes
         FROM log_chunk WHERE app = $1 AND kind = $2
     ) AS chunk
     WHERE newer_bytes >= $3
-)
+))

@@ -2,7 +2,7 @@
 -- Those of an app that is being deleted are as good as gone.
 SELECT credential.* FROM registry_credential AS credential LEFT JOIN app ON app.id = credential.app
 WHERE credential.account = $1 AND (credential.app IS NULL OR app.desired <> 'deleted')
-ORDER BY credential.created_at DESC, credential.id DESC;
+ORDER BY credential.created_at DESC, credential.id DESC LIMIT 1000;
 
 -- name: credentials_for
 SELECT DISTINCT ON (host) * FROM registry_credential

@@ -20,7 +20,7 @@ WHERE id = $1 AND number IS NULL
 RETURNING *;
 
 -- name: numbered_of_app
-SELECT * FROM release WHERE app = $1 AND number IS NOT NULL ORDER BY number DESC;
+SELECT * FROM release WHERE app = $1 AND number IS NOT NULL ORDER BY number DESC LIMIT 200;
 
 -- name: images_to_remove
 -- Numbered releases beyond the newest $1 distinct images that rollback needs; never an image in use.

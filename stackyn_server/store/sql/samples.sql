@@ -21,13 +21,14 @@ GROUP BY 1 ORDER BY 1;
 
 -- name: condense
 -- One row for each step of $2 seconds in place of the fine rows older than $1 seconds, the oldest $3 of them.
-WITH old AS (
-    SELECT app, taken_at FROM sample
-    WHERE NOT coarse AND taken_at < to_timestamp(
-        floor(extract(epoch FROM now() - make_interval(secs => $1::double precision)) / $2::float8) * $2::float8)
-    ORDER BY taken_at LIMIT $3
-), fine AS (
-    DELETE FROM sample USING old WHERE sample.app = old.app AND sample.taken_at = old.taken_at RETURNING sample.*
+WITH fine AS (
+    DELETE FROM sample WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM sample
+        WHERE NOT coarse AND taken_at < to_timestamp(
+            floor(extract(epoch FROM now() - make_interval(secs => $1::double precision)) / $2::float8) * $2::float8)
+        ORDER BY taken_at LIMIT $3
+    ))
+    RETURNING *
 ), condensed AS (
     INSERT INTO sample (app, taken_at, coarse, cpu, memory_bytes, received_bytes, sent_bytes, disk_bytes)
     SELECT app, to_timestamp(floor(extract(epoch FROM taken_at) / $2::float8) * $2::float8), true,
@@ -43,4 +44,7 @@ WITH old AS (
 SELECT count(*)::integer FROM fine;
 
 -- name: purge
-DELETE FROM sample WHERE coarse AND taken_at < now() - make_interval(days => $1);
+DELETE FROM sample WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM sample WHERE coarse AND taken_at < now() - make_interval(days => $1)
+    ORDER BY taken_at LIMIT $2
+));

@@ -27,4 +27,6 @@ WHERE account = $1 AND ended_at IS NULL AND ($2::uuid IS NULL OR id <> $2);
 
 -- name: forget
 -- Rows of foreign tokens stay a while longer: an unknown token is judged by its own claims.
-DELETE FROM session WHERE coalesce(ended_at, expires_at) < now() - make_interval(secs => $1);
+DELETE FROM session WHERE id = ANY (ARRAY(
+    SELECT id FROM session WHERE coalesce(ended_at, expires_at) < now() - make_interval(secs => $1) LIMIT $2
+));

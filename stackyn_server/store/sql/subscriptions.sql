@@ -43,3 +43,18 @@ SELECT provider_id, variant, status, is_served, ends_at FROM subscription WHERE 
 
 -- name: forget
 DELETE FROM subscription WHERE account = $1;
+
+-- name: purge_events
+DELETE FROM billing_event WHERE digest = ANY (ARRAY(
+    SELECT digest FROM billing_event WHERE received_at < now() - make_interval(days => $1)
+    ORDER BY received_at LIMIT $2
+));
+
+-- name: purge_unclaimed
+-- Nobody has come for them, or their account is deleted: the provider would have changed a current one meanwhile.
+DELETE FROM subscription WHERE provider_id = ANY (ARRAY(
+    SELECT provider_id FROM subscription LEFT JOIN account ON account.id = subscription.account
+    WHERE subscription.updated_at < now() - make_interval(days => $1)
+      AND (subscription.account IS NULL OR account.deleted_at IS NOT NULL)
+    ORDER BY subscription.updated_at LIMIT $2
+));

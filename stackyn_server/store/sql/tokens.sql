@@ -6,7 +6,7 @@ VALUES ($1, $2, $3, $4, $5, $6) RETURNING *;
 SELECT count(*) FROM api_token WHERE account = $1;
 
 -- name: of_account
-SELECT * FROM api_token WHERE account = $1 ORDER BY created_at DESC, id DESC;
+SELECT * FROM api_token WHERE account = $1 ORDER BY created_at DESC, id DESC LIMIT 1000;
 
 -- name: delete
 DELETE FROM api_token WHERE account = $1 AND id = $2 RETURNING id;
@@ -25,4 +25,6 @@ WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - make_interval(
 DELETE FROM api_token WHERE account = $1;
 
 -- name: forget
-DELETE FROM api_token WHERE expires_at < now() - make_interval(secs => $1);
+DELETE FROM api_token WHERE id = ANY (ARRAY(
+    SELECT id FROM api_token WHERE expires_at < now() - make_interval(secs => $1) LIMIT $2
+));

@@ -1,5 +1,6 @@
 -- name: list_of_app
-SELECT * FROM variable WHERE app = $1 ORDER BY key;
+-- No app has more: the configuration refuses a higher limit.
+SELECT * FROM variable WHERE app = $1 ORDER BY key LIMIT 10000;
 
 -- name: amounts
 WITH stored AS (SELECT key, octet_length(key) + octet_length(sealed) AS bytes FROM variable WHERE app = $1)

@@ -63,7 +63,7 @@ async def test_old_samples_are_condensed_and_then_purged(database: Database) -> 
             (False, 0.5, 10),
         ]
         await connection.execute("UPDATE sample SET taken_at = taken_at - interval '31 days' WHERE coarse")
-        await samples.purge(connection, 30)
+        assert await samples.purge(connection, 30, limit=10) == 1
         assert await connection.fetchval("SELECT count(*) FROM sample WHERE app = $1", app.id) == 1
 
 
