@@ -70,6 +70,7 @@ from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
 from stackyn_server.services.mail import MailQueue
+from stackyn_server.services.open_streams import OpenStreams
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.reauthentication import Reauthentication
 from stackyn_server.services.registries import Registries
@@ -205,6 +206,7 @@ class Server:
         supervisor.start("disks.slow", self.disks.take_slow_ones)
         supervisor.start("dispatcher", self.dispatcher.run)
         supervisor.start("periodic", self.periodic.watch)
+        supervisor.start("streams", self.services.streams.watch)
         supervisor.start("watchdog", self._ping_watchdog)
         supervisor.start("loop", self.metrics.watch_loop)
 
@@ -257,6 +259,7 @@ def build_services(
         billing_webhooks=BillingWebhooks(database, settings, billing),
         billing_simulation=BillingSimulation(database, settings, billing),
         progress=ProgressReader(database, settings),
+        streams=OpenStreams(database, settings),
         api_tokens=api_tokens,
         administration=Administration(database, settings, leader, apps, deployments, billing),
         apps=apps,

@@ -47,7 +47,7 @@ def create_app(
                 expect_handler=_continue,
             )
     reference.install(app, endpoints)
-    streams.install(app)
+    streams.install(app, services.streams)
     cors.install(app, settings.public.allowed_origins)
     app.on_response_prepare.append(_mark)
     return app

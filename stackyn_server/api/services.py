@@ -17,6 +17,7 @@ from stackyn_server.services.events import Events
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.identity import Identity
 from stackyn_server.services.logs import Logs
+from stackyn_server.services.open_streams import OpenStreams
 from stackyn_server.services.progress import ProgressReader
 from stackyn_server.services.registries import Registries
 from stackyn_server.services.sessions import Sessions
@@ -46,6 +47,7 @@ class Services:
     billing_webhooks: BillingWebhooks
     billing_simulation: BillingSimulation
     progress: ProgressReader
+    streams: OpenStreams
     usage: UsageReader
     metrics: Metrics
     health: Health

@@ -13,6 +13,7 @@ from stackyn_server.config.accounts import (
     MailSettings,
     PlanSettings,
     RatesSettings,
+    StreamsSettings,
     shipped_plans,
 )
 from stackyn_server.config.apps import (
@@ -44,7 +45,8 @@ __all__ = [
     "FirebaseSettings", "FrontendSettings", "HealthSettings", "HoldSettings", "ImagesSettings",
     "IngressSettings", "JobsSettings", "MailSettings", "MetricsSettings", "NetworkSettings", "PlanSettings",
     "ProbeSettings", "PublicSettings", "RatesSettings", "ReadingSettings", "ReconcileSettings",
-    "RetriesSettings", "SamplesSettings", "ServerSettings", "Settings", "SourceSettings", "Table",
+    "RetriesSettings", "SamplesSettings", "ServerSettings", "Settings", "SourceSettings", "StreamsSettings",
+    "Table",
 ]  # fmt: skip
 
 
@@ -73,6 +75,7 @@ class Settings(Table):
     billing: BillingSettings = BillingSettings()
     plans: Mapping[str, PlanSettings] = Field(default_factory=shipped_plans)
     rates: RatesSettings = RatesSettings()
+    streams: StreamsSettings = StreamsSettings()
     metrics: MetricsSettings = MetricsSettings()
     frontend: FrontendSettings = FrontendSettings()
 

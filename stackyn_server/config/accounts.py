@@ -1,4 +1,4 @@
-"""Tenants: `[auth]`, `[mail]`, `[billing]`, `[plans.*]`, `[rates]`."""
+"""Tenants: `[auth]`, `[mail]`, `[billing]`, `[plans.*]`, `[rates]`, `[streams]`."""
 
 from __future__ import annotations
 
@@ -76,6 +76,17 @@ class PlanSettings(Table):
     workers: bool = False
     priority_builds: bool = False
     manual_deploy_only: bool = False
+
+
+class StreamsSettings(Table):
+    """Streams of logs and events, and WebSockets."""
+
+    per_user: Count = 60
+    per_app: Count = 30
+    check_seconds: Seconds = 3
+    reread_seconds: Seconds = 30
+    stalled_seconds: Seconds = 30
+    keep_alive_seconds: Seconds = 15
 
 
 class RatesSettings(Table):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 import structlog
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.domain.logs import LogChunk, LogKind
+from stackyn_server.domain.notices import LogStored
 from stackyn_server.domain.terminal import clean
 from stackyn_server.domain.text import storable
 from stackyn_server.errors import StackynError
@@ -27,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 _GATHER_SECONDS = 0.1
 _BACKLOG_BYTES = 8 * 1024 * 1024  # of all logs together, while the database is away or slow
-_READ_CHUNKS = 64
+PAGE_CHUNKS = 64
 
 
 @dataclass(slots=True)
@@ -63,7 +62,6 @@ class Journal:
         self._passes_begun = 0
         self._passes_done = 0
         self._pass_done = asyncio.Condition()
-        self._news: WeakValueDictionary[DeploymentId, asyncio.Event] = WeakValueDictionary()
 
     @property
     def waiting_bytes(self) -> int:
@@ -115,24 +113,13 @@ class Journal:
         if not await self._store():
             log.error("journal.lost", bytes=self._unstored_bytes)
 
-    async def follow(
+    async def stored_after(
         self, deployment: DeploymentId, after_id: int, kind: LogKind = "build"
-    ) -> AsyncIterator[LogChunk]:
-        """Yield the chunks above `after_id`, then each one as it is stored; no gap, none twice. Never ends by itself.
-
-        Every chunk is read from the database, so a slow reader holds nothing and delays nobody. Raises
-        `DatabaseUnavailable`; go on from the last id.
-        """
-        while True:
-            # Before the read, so that text stored in between is announced by this event.
-            news = self._news.setdefault(deployment, asyncio.Event())
-            async with self._database.connection() as connection:
-                chunks = await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS)
-            for chunk in chunks:
-                yield chunk
-                after_id = chunk.id
-            if len(chunks) < _READ_CHUNKS:
-                await news.wait()
+    ) -> list[LogChunk]:
+        """Return the chunks above `after_id` that are stored, at most `PAGE_CHUNKS`. Later ones are posted as
+        `LogStored`, in the order of their ids."""
+        async with self._database.connection() as connection:
+            return await logs.chunks_after(connection, deployment, kind, after_id, PAGE_CHUNKS)
 
     async def rest(self, deployment: DeploymentId, after_id: int, kind: LogKind = "build") -> list[LogChunk]:
         """Return the chunks above `after_id` of a deployment that has ended, including text not stored yet."""
@@ -140,7 +127,7 @@ class Journal:
             await self.flush(deployment)
         rest: list[LogChunk] = []
         async with self._database.connection() as connection:
-            while chunks := await logs.chunks_after(connection, deployment, kind, after_id, _READ_CHUNKS):
+            while chunks := await logs.chunks_after(connection, deployment, kind, after_id, PAGE_CHUNKS):
                 rest += chunks
                 after_id = chunks[-1].id
         return rest
@@ -172,7 +159,7 @@ class Journal:
         except StackynError as error:
             log.warning("journal.waits", reason=error.message, bytes=self._unstored_bytes)
             return False
-        self._announce()
+        self._forget_stored()
         async with self._pass_done:
             self._passes_done = number
             self._pass_done.notify_all()
@@ -209,10 +196,10 @@ class Journal:
             await logs.append(
                 connection, [NewChunk(c.id, *c.key, c.text) for c in self._unstored if c.id is not None]
             )
+            for chunk in self._unstored:
+                if chunk.id is not None:
+                    connection.announce(LogStored(*chunk.key, LogChunk(chunk.id, chunk.text)))
 
-    def _announce(self) -> None:
-        for deployment in {chunk.key[1] for chunk in self._unstored}:
-            if news := self._news.pop(deployment, None):
-                news.set()
+    def _forget_stored(self) -> None:
         self._unstored.clear()
         self._unstored_bytes = 0

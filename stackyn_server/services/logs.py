@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.errors import NotFound, StackynError
 from stackyn_server.journal.journal import Journal
 from stackyn_server.services.app_access import find_app, find_deployment
+from stackyn_server.services.build_log_stream import follow_build_log
 from stackyn_server.services.runtime_log_right import NOT_INCLUDED, includes_runtime_logs
 from stackyn_server.services.views import error_message
 from stackyn_server.store import accounts, instances, logs
@@ -38,6 +39,14 @@ class DeploymentLogsView:
     runtime_log: str | None
     error_message: str | None
     notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedLog:
+    """Of `app`; the chunks after chunk `after` come next."""
+
+    app: AppId
+    after: int
 
 
 class Logs:
@@ -74,23 +83,29 @@ class Logs:
             await find_app(connection, app, tenant)
             return await logs.list_of_app(connection, app, kind, limit=limit, offset=offset)
 
-    async def resume_build(self, tenant: UserId | None, deployment: DeploymentId, after: int) -> int:
-        """Return the chunk after which the build log resumes: `after`, or 0 if the log has no such chunk."""
+    async def resume_build(self, tenant: UserId | None, deployment: DeploymentId, after: int) -> ResumedLog:
+        """Return where the build log resumes: after chunk `after`, or 0 if the log has no such chunk."""
         async with self._database.connection() as connection:
-            await find_deployment(connection, deployment, tenant)
-            return after if await logs.has_chunk(connection, deployment, "build", after) else 0
+            row = await find_deployment(connection, deployment, tenant)
+            has_chunk = await logs.has_chunk(connection, deployment, "build", after)
+        return ResumedLog(row.app, after if has_chunk else 0)
 
-    def follow_build(self, deployment: DeploymentId, after: int) -> AsyncIterator[LogChunk]:
-        """Yield the chunks of the build log after chunk `after` as it grows, each once."""
-        return self._journal.follow(deployment, after)
-
-    async def rest_of_build(self, deployment: DeploymentId, after: int) -> list[LogChunk]:
-        """Return the chunks after chunk `after` of the build log of a deployment that has ended."""
-        return await self._journal.rest(deployment, after)
+    def follow_build(
+        self, tenant: UserId | None, deployment: DeploymentId, after: int
+    ) -> AsyncGenerator[LogChunk | Status, None]:
+        """Yield the chunks of the build log after chunk `after` as it grows, each once, then the final status."""
+        return follow_build_log(
+            self._database,
+            self._journal,
+            tenant,
+            deployment,
+            after,
+            reread_seconds=self._settings.streams.reread_seconds,
+        )
 
     async def follow_runtime(
         self, tenant: UserId | None, app: AppId, *, since: datetime | None, tail: int
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         """Yield the lines of the serving container until the reader leaves. Raises `NotFound` without a container."""
         async with self._database.connection() as connection:
             await find_app(connection, app, tenant)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
+from stackyn_server.domain.notices import DeploymentMoved, Notice, Unclear
 from stackyn_server.engine.labels import container_name
 from stackyn_server.services.app_access import find_app
 from stackyn_server.store import deployments, instances, releases, routes
@@ -18,7 +21,10 @@ from stackyn_server.store.routes import RouteState
 
 @dataclass(frozen=True, slots=True)
 class Progress:
+    """`version` grows with each change of the deployment."""
+
     deployment: DeploymentId
+    version: int
     phase: Phase
     error_message: str | None
 
@@ -57,7 +63,27 @@ class ProgressReader:
         if not rows:
             return None
         message = rows[0].failure["message"] if rows[0].failure else None
-        return Progress(rows[0].id, rows[0].phase, message)
+        return Progress(rows[0].id, rows[0].version, rows[0].phase, message)
+
+    async def follow(self, tenant: UserId | None, app: AppId) -> AsyncGenerator[Progress, None]:
+        """Yield the progress of the app's newest deployment now, and with each change.
+
+        The rows are read at the beginning, each `[streams] reread_seconds`, and after notices were missed. Raises
+        `NotFound` when the app is gone, `DatabaseUnavailable`.
+        """
+        loop, last = asyncio.get_running_loop(), Progress(DeploymentId(0), -1, Phase.QUEUED, None)
+        with self._database.bulletin.subscribe(lambda notice: _tells_progress(notice, app)) as news:
+            while True:
+                reread_at = loop.time() + self._settings.streams.reread_seconds
+                progress = await self.newest(tenant, app)
+                while True:
+                    if progress is not None and _is_later(progress, last):
+                        yield progress
+                        last = progress
+                    notice = await news.next(reread_at)
+                    if not isinstance(notice, DeploymentMoved):
+                        break
+                    progress = Progress(notice.deployment, notice.version, notice.phase, notice.message)
 
     async def verify(self, tenant: UserId | None, app: AppId) -> AppCheck:
         """Check the rows of the app's container and route against what its owner wants."""
@@ -90,3 +116,11 @@ class ProgressReader:
             is_probed=is_probed,
             errors=[sentence for sentence, is_so in checks.items() if not is_so],
         )
+
+
+def _tells_progress(notice: Notice, app: AppId) -> bool:
+    return notice.app == app and isinstance(notice, (DeploymentMoved, Unclear))
+
+
+def _is_later(progress: Progress, last: Progress) -> bool:
+    return (progress.deployment, progress.version) > (last.deployment, last.version)

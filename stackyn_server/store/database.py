@@ -1,6 +1,7 @@
 """The pool of connections to PostgreSQL, and the only two ways to use it: `transaction()` and `connection()`.
 
 The pool connects on demand, so a server can start while its database is away and goes on by itself afterwards.
+What a transaction announces is posted to the bulletin right after its COMMIT.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeVar, cast
 
 import asyncpg
 
 from stackyn_server import config
+from stackyn_server.domain.notices import Notice, Unclear
 from stackyn_server.domain.text import storable, storable_json
+from stackyn_server.store.bulletin import Bulletin
 from stackyn_server.store.failures import CommitUnknown, DatabaseRefused, DatabaseUnavailable, translated
 
 IDLE_IN_TRANSACTION = "5s"  # so that a server frozen inside a claim loses its locks
@@ -45,6 +48,7 @@ class Connection(Protocol):
         self, query: str, *args: Any, column: int = 0, timeout: float | None = None
     ) -> Any: ...
     def transaction(self) -> AbstractAsyncContextManager[Any]: ...
+    def announce(self, notice: Notice) -> None: ...  # posted after the commit
     async def add_listener(self, channel: str, callback: Any) -> None: ...
     def add_termination_listener(self, callback: Any) -> None: ...
     def is_closed(self) -> bool: ...
@@ -75,6 +79,17 @@ class _CheckedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg h
     PostgreSQL answers ROLLBACK to the COMMIT of a transaction whose failed statement was caught: that raises here.
     """
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._announced: list[Notice] = []
+
+    def announce(self, notice: Notice) -> None:
+        """Have `notice` posted after the commit of what was just written; after a rollback it is forgotten."""
+        self._announced.append(notice)
+
+    def announce_to(self, notices: list[Notice]) -> None:
+        self._announced = notices
+
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         status: str = await super().execute(query, *map(_storable, args), timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
@@ -99,6 +114,7 @@ class Database:
         self._url = url
         self._settings = settings
         self._application_name = application_name
+        self.bulletin: Bulletin[Notice] = Bulletin()
 
     @classmethod
     async def open(cls, url: str, settings: config.DatabaseSettings, *, application_name: str) -> Database:
@@ -126,10 +142,15 @@ class Database:
         """A connection without a transaction: each statement is its own. For reads."""
         with translated():
             connection = await self._pool.acquire(timeout=self._settings.connect_seconds)
+        notices: list[Notice] = []
+        connection.announce_to(notices)
         try:
             with translated(lambda: _is_lost(connection)):
                 yield cast(Connection, connection)
-        except DatabaseUnavailable:
+            self._post(notices)
+        except DatabaseUnavailable as error:
+            if isinstance(error, CommitUnknown):
+                self._post([Unclear(notice.app, notice.deployment) for notice in notices])
             _drop(connection)
             raise
         finally:
@@ -174,6 +195,10 @@ class Database:
                 await self._pool.close()
         except _CONNECTION_ERRORS:
             self._pool.terminate()
+
+    def _post(self, notices: Iterable[Notice]) -> None:
+        for notice in notices:
+            self.bulletin.post(notice)
 
     async def _give_back(self, connection: Any) -> None:
         try:

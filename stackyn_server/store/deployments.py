@@ -9,6 +9,7 @@ from typing import Any
 from stackyn_server.domain.deployments import Cause, Phase, may_follow
 from stackyn_server.domain.failures import Failure
 from stackyn_server.domain.ids import AppId, DeploymentId, ReleaseId, UserId
+from stackyn_server.domain.notices import DeploymentMoved
 from stackyn_server.errors import Conflict, StackynError
 from stackyn_server.store import installation
 from stackyn_server.store.database import Connection, Record, fetch_one
@@ -95,7 +96,7 @@ async def insert(
     row = await connection.fetchrow(
         SQL.insert, app, tenant, cause.value, phase.value, branch, commit, plan, image, source_release
     )
-    return Deployment.from_row(row)
+    return _announced(connection, Deployment.from_row(row))
 
 
 async def get(connection: Connection, deployment: DeploymentId) -> Deployment | None:
@@ -153,7 +154,15 @@ async def advance(
         results.build_key,
         results.branch,
     )
-    return await _moved(connection, deployment, mover, row)
+    return _announced(connection, await _moved(connection, deployment, mover, row))
+
+
+def _announced(connection: Connection, deployment: Deployment) -> Deployment:
+    message = deployment.failure["message"] if deployment.failure else None
+    connection.announce(
+        DeploymentMoved(deployment.app, deployment.id, deployment.version, deployment.phase, message)
+    )
+    return deployment
 
 
 async def set_command(

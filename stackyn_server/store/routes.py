@@ -8,6 +8,7 @@ from typing import Any
 
 from stackyn_server.domain.apps import DEFAULT_PROTOCOL, Protocol
 from stackyn_server.domain.ids import AppId, InstanceId, UserId
+from stackyn_server.domain.notices import RouteChanged
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -77,11 +78,13 @@ async def want(connection: Connection, app: AppId, instance: InstanceId) -> None
 
 async def serve(connection: Connection, app: AppId, instance: InstanceId) -> None:
     await connection.execute(SQL.serve, app, instance)
+    connection.announce(RouteChanged(app))
 
 
 async def revert(connection: Connection, app: AppId, instance: InstanceId) -> None:
     """Undo a `want` that was not confirmed: back to the previous instance, or withdrawn when there was none."""
     await connection.execute(SQL.revert, app, instance)
+    connection.announce(RouteChanged(app))
 
 
 async def hold(connection: Connection, app: AppId, instance: InstanceId) -> None:
@@ -92,6 +95,7 @@ async def hold(connection: Connection, app: AppId, instance: InstanceId) -> None
 async def restore_previous(connection: Connection, app: AppId) -> None:
     """Undo a `hold` for another instance, before the one that served has ended."""
     await connection.execute(SQL.restore_previous, app)
+    connection.announce(RouteChanged(app))
 
 
 async def forget_previous(connection: Connection, app: AppId) -> None:

@@ -192,19 +192,14 @@ async def test_the_id_of_trimmed_lines_resumes_with_what_is_left(
 
 
 async def test_late_lines_come_before_the_end_event(
-    platform: Platform, building: tuple[Person, AppId, DeploymentId], monkeypatch: pytest.MonkeyPatch
+    platform: Platform, building: tuple[Person, AppId, DeploymentId]
 ) -> None:
-    """The stream looks whether all is over at the very moment when the last lines are written and it ends."""
+    """The last line is not stored yet when the deployment ends."""
     person, app, deployment = building
-    get = type(platform.services.deployments).get
-
-    async def ends_meanwhile(*arguments: Any) -> Any:
+    async with following(person, deployment) as stream:
         platform.journal.write(app, deployment, "build", "the last line\n")
         await move(platform, deployment, Phase.CANCELLED)
-        monkeypatch.undo()
-        return await get(*arguments)
-
-    monkeypatch.setattr(type(platform.services.deployments), "get", ends_meanwhile)
+        assert [await stream.next(), await stream.next()][1] == {"event": "end", "data": "stopped"}
     events = await everything(person, deployment)
     assert [event["data"] for event in events] == ["the last line"]
 

@@ -20,7 +20,7 @@ from stackyn_server.domain.logs import LogChunk, LogKind, LogLine
 from stackyn_server.services.sessions import Caller
 
 _LAST_EVENT_ID = "Last-Event-ID"
-_UNDER_WAY = (Status.PENDING, Status.BUILDING)
+_COMMENT = b": still here\n\n"
 
 
 async def of_deployment(services: Services, caller: Caller, deployment: DeploymentId) -> DeploymentLogs:
@@ -49,29 +49,17 @@ async def follow_build(
 ) -> web.StreamResponse:
     """Follow the build log as server-sent events, from `Last-Event-ID` on; `end` carries the final status."""
     given = parse_id(request.headers.get(_LAST_EVENT_ID, "") or "0") or 0
-    last_id = await services.logs.resume_build(caller.id, deployment, given)
-
-    def encode(chunk: LogChunk) -> bytes:
-        nonlocal last_id
-        last_id = chunk.id
-        return streams.event(chunk.text.removesuffix("\n"), identifier=chunk.id)
-
-    async def idle() -> bytes | None:
-        view = await services.deployments.get(caller.id, deployment)
-        if view.status in _UNDER_WAY:
-            return None
-        # Its last lines may have been stored since the stream was last silent.
-        rest = [encode(chunk) for chunk in await services.logs.rest_of_build(deployment, last_id)]
-        return b"".join([*rest, streams.event(view.status.value, name="end")])
-
-    return await streams.pump(
-        request,
-        await streams.begin(request, streams.EVENT_STREAM),
-        services.logs.follow_build(deployment, last_id),
-        encode,
-        keep_alive=b": still here\n\n",
-        idle=idle,
-    )
+    resumed = await services.logs.resume_build(caller.id, deployment, given)
+    with services.streams.open(caller, resumed.app, has_left=lambda: streams.has_left(request)) as stream:
+        return await streams.pump(
+            request,
+            await streams.begin(request, streams.EVENT_STREAM),
+            stream,
+            services.logs.follow_build(caller.id, deployment, resumed.after),
+            _build_event,
+            services.streams.limits,
+            keep_alive=_COMMENT,
+        )
 
 
 async def follow_runtime(
@@ -80,19 +68,19 @@ async def follow_runtime(
     """Follow what the serving container writes: events for those who accept them, else text."""
     source = await services.logs.follow_runtime(caller.id, app, since=query.since, tail=query.tail)
     as_events = streams.wants_events(request)
-
-    async def idle() -> bytes | None:
-        return None
-
-    return await streams.pump(
-        request,
-        await streams.begin(request, streams.EVENT_STREAM if as_events else "text/plain"),
-        source,
-        _line_event if as_events else _line_text,
-        keep_alive=b": still here\n\n" if as_events else b"",
-        idle=idle,
-        closing_bytes=streams.CLOSING_EVENT if as_events else b"",
-    )
+    with services.streams.open(
+        caller, app, has_left=lambda: streams.has_left(request), shows_runtime_logs=True
+    ) as stream:
+        return await streams.pump(
+            request,
+            await streams.begin(request, streams.EVENT_STREAM if as_events else "text/plain"),
+            stream,
+            source,
+            _line_event if as_events else _line_text,
+            services.streams.limits,
+            keep_alive=_COMMENT if as_events else b"",
+            farewell=streams.closing_event if as_events else _no_farewell,
+        )
 
 
 async def _entries(
@@ -108,3 +96,13 @@ def _line_event(line: LogLine) -> bytes:
 
 def _line_text(line: LogLine) -> bytes:
     return f"{line.text}\n".encode()
+
+
+def _build_event(item: LogChunk | Status) -> bytes:
+    if isinstance(item, Status):
+        return streams.event(item.value, name="end")
+    return streams.event(item.text.removesuffix("\n"), identifier=item.id)
+
+
+def _no_farewell(_: str) -> bytes:
+    return b""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
 
@@ -10,12 +12,14 @@ from stackyn_server.api import streams
 from stackyn_server.api.identity import offered_protocols
 from stackyn_server.api.services import Services
 from stackyn_server.api.wire.progress import BuildStatus, BuildStatusQuery, Verification
+from stackyn_server.config import StreamsSettings
 from stackyn_server.domain.ids import AppId, parse_id
 from stackyn_server.errors import InvalidRequest, StackynError
 from stackyn_server.services.app_access import NoSuchApp
+from stackyn_server.services.open_streams import STOPPING, OpenStream
+from stackyn_server.services.progress import Progress
 from stackyn_server.services.sessions import Caller
 
-_POLL_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 30.0
 _CLOSE_SECONDS = 2.0
 
@@ -41,43 +45,65 @@ async def build_status(
     )
     if not socket.can_prepare(request):
         raise InvalidRequest("This address speaks WebSocket.")
-    await socket.prepare(request)
-    reading = asyncio.create_task(_read(socket), name="build_status.read")
-    closing = asyncio.create_task(request.app[streams.CLOSING].wait(), name="build_status.closing")
-    try:
-        await _send_changes(services, caller, app, socket, {reading, closing})
-    except (StackynError, ClientConnectionResetError):
-        pass  # the app or the client has gone, or the database is away: the client connects again
-    finally:
-        for task in (reading, closing):
-            task.cancel()
-        await asyncio.wait({reading, closing})
-    if request.app[streams.CLOSING].is_set():
-        await socket.close(code=WSCloseCode.GOING_AWAY, message=streams.STOPPING.encode())
-    else:
-        await socket.close()
+    with services.streams.open(caller, app, has_left=lambda: streams.has_left(request)) as stream:
+        await socket.prepare(request)
+        source = services.progress.follow(caller.id, app)
+        ended = asyncio.create_task(_ended(socket, stream), name="build_status.ended")
+        try:
+            async with aclosing(source):
+                await _send_changes(source, app, socket, ended, services.streams.limits)
+        except (StackynError, ClientConnectionResetError):
+            pass  # the app or the client has gone, or the database is away: the client connects again
+        except TimeoutError:
+            streams.drop(request)
+        finally:
+            ended.cancel()
+            await asyncio.wait({ended})
+        if not stream.ended.is_set():
+            await socket.close()
+        elif stream.reason == STOPPING:
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=stream.reason.encode())
+        else:
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=stream.reason.encode())
     return socket
 
 
 async def _send_changes(
-    services: Services,
-    caller: Caller,
+    source: AsyncGenerator[Progress, None],
     app: AppId,
     socket: web.WebSocketResponse,
-    ends: set[asyncio.Task[bool]],
+    ended: asyncio.Task[None],
+    limits: StreamsSettings,
 ) -> None:
-    last_sent = None
-    while not any(task.done() for task in ends):
-        progress = await services.progress.newest(caller.id, app)
-        if progress is not None and progress != last_sent:
-            await socket.send_str(BuildStatus.of(app, progress).model_dump_json())
-            last_sent = progress
-        await asyncio.wait(ends, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    upcoming = asyncio.ensure_future(anext(source))
+    try:
+        while True:
+            await asyncio.wait({upcoming, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return
+            frame = BuildStatus.of(app, upcoming.result()).model_dump_json()
+            await streams.taken(socket.send_str(frame), ended, limits)
+            upcoming = asyncio.ensure_future(anext(source))
+    finally:
+        upcoming.cancel()
+        await asyncio.wait({upcoming})
 
 
-async def _read(socket: web.WebSocketResponse) -> bool:
+async def _ended(socket: web.WebSocketResponse, stream: OpenStream) -> None:
+    """Return when the client closes, or the stream must end."""
+    reading = asyncio.create_task(_read(socket), name="build_status.read")
+    ending = asyncio.create_task(stream.ended.wait(), name="build_status.must_end")
+    try:
+        await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (reading, ending):
+            task.cancel()
+        await asyncio.wait({reading, ending})
+
+
+async def _read(socket: web.WebSocketResponse) -> None:
     """Read until the client closes; what it says means nothing here."""
     while True:
         message = await socket.receive()
         if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-            return True
+            return

@@ -10,7 +10,7 @@ import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId
-from stackyn_server.domain.logs import LogChunk
+from stackyn_server.domain.notices import LogStored
 from stackyn_server.journal.journal import Journal
 from stackyn_server.pause import Pause
 from stackyn_server.postgres.embedded import EmbeddedPostgres
@@ -63,51 +63,12 @@ async def test_everything_written_before_a_flush_is_stored_by_it(written: Writte
 
 
 async def test_text_is_stored_without_a_flush(written: Written) -> None:
-    written.write("soon\n")
-    async with within(5):
-        chunk = await anext(written.journal.follow(written.deployment, 0))
-    assert chunk.text == "soon\n"
-
-
-async def test_a_reader_gets_old_and_new_without_gap_or_repetition(written: Written) -> None:
-    lines = [f"line {number}\n" for number in range(2000)]
-    for line in lines[:700]:
-        written.write(line)
-    await written.journal.flush(written.deployment)
-
-    async def read(after: int) -> list[LogChunk]:
-        chunks: list[LogChunk] = []
-        async for chunk in written.journal.follow(written.deployment, after):
-            chunks.append(chunk)
-            if lines[-1] in chunk.text:
-                break
-        return chunks
-
-    readers = [asyncio.create_task(read(0)) for _ in range(3)]
-    for number, line in enumerate(lines[700:]):
-        written.write(line)
-        if number % 100 == 0:
-            await written.journal.flush(written.deployment)
-    async with within(10):
-        results = await asyncio.gather(*readers)
-    for chunks in results:
-        assert "".join(chunk.text for chunk in chunks) == "".join(lines)
-        ids = [chunk.id for chunk in chunks]
-        assert ids == sorted(set(ids))
-    middle = results[0][3]
-    again = await read(middle.id)
-    assert again == results[0][4:]
-
-
-async def test_a_stalled_reader_delays_nobody(written: Written) -> None:
-    written.write("first\n")
-    await written.journal.flush(written.deployment)
-    slow = written.journal.follow(written.deployment, 0)
-    await anext(slow)
-    written.write("second\n")
-    async with within(5):
-        await written.journal.flush(written.deployment)
-    assert (await anext(slow)).text == "second\n"
+    with written.database.bulletin.subscribe(lambda notice: isinstance(notice, LogStored)) as news:
+        written.write("soon\n")
+        async with within(5):
+            notice = await news.next()
+    assert isinstance(notice, LogStored) and notice.chunk.text == "soon\n"
+    assert await written.journal.stored_after(written.deployment, 0) == [notice.chunk]
 
 
 async def test_the_limit_holds_over_a_restart(written: Written) -> None:

@@ -12,9 +12,13 @@ import asyncpg
 import pytest
 
 from stackyn_server import config
+from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.notices import Notice, RouteChanged, Unclear
 from stackyn_server.store import database as store
+from stackyn_server.store.bulletin import Lagged
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.failures import (
+    CommitUnknown,
     Contention,
     DatabaseRefused,
     DatabaseUnavailable,
@@ -236,3 +240,38 @@ async def test_a_text_without_an_end_is_kept_in_part(database: Database) -> None
         await connection.execute("CREATE TABLE stored (value jsonb)")
         await connection.execute("INSERT INTO stored VALUES ($1)", {"evidence": endless})
         assert await connection.fetchval("SELECT length(value ->> 'evidence') FROM stored") < 2_000_000
+
+
+async def _heard(
+    database: Database, *, raises: type[Exception] | None = None
+) -> list[Notice | Lagged | None]:
+    """What readers hear during a transaction that announces something, and right after it."""
+    heard: list[Notice | Lagged | None] = []
+    with database.bulletin.subscribe(lambda _: True) as news:
+        with contextlib.suppress(LookupError, CommitUnknown):
+            async with database.transaction() as connection:
+                connection.announce(RouteChanged(AppId(1)))
+                heard.append(await news.next(0))
+                if raises:
+                    raise raises
+        heard.append(await news.next(0))
+    return heard
+
+
+async def test_a_notice_is_posted_after_the_commit(database: Database) -> None:
+    assert await _heard(database) == [None, RouteChanged(AppId(1))]
+
+
+async def test_what_was_rolled_back_is_posted_to_nobody(database: Database) -> None:
+    assert await _heard(database, raises=LookupError) == [None, None]
+    assert await _heard(database) == [None, RouteChanged(AppId(1))]
+
+
+async def test_after_an_unanswered_commit_readers_are_sent_to_the_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered(_: object) -> None:
+        raise CommitUnknown
+
+    monkeypatch.setattr(store, "_commit", unanswered)
+    assert await _heard(database) == [None, Unclear(AppId(1), None)]
