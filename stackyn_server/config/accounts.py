@@ -67,6 +67,7 @@ class PlanSettings(Table):
     max_ram_mb: Count
     max_disk_mb: Count
     max_apps: Count
+    max_cpu: float = Field(default=0, ge=0)
     max_build_memory_mb: Count = 1024
     always_on: bool = False
     auto_deploy: bool = False
@@ -103,21 +104,22 @@ def shipped_plans() -> dict[str, PlanSettings]:
     pro = {**on, "zero_downtime": True, "workers": True, "priority_builds": True}
 
     def plan(
-        name: str, price: int, ram: int, disk: int, apps: int, build_memory: int, **flags: bool
+        name: str, price: int, ram: int, disk: int, cpu: float, apps: int, build_memory: int, **flags: bool
     ) -> PlanSettings:
         return PlanSettings(
             display_name=name,
             price=price,
             max_ram_mb=ram,
             max_disk_mb=disk,
+            max_cpu=cpu,
             max_apps=apps,
             max_build_memory_mb=build_memory,
             **flags,
         )
 
     return {
-        "free": plan("Free", 0, 256, 1024, 1, 1024, manual_deploy_only=True),
-        "starter": plan("Starter", 1900, 512, 5120, 1, 2048, **on),
-        "builder": plan("Builder", 2900, 1024, 10240, 3, 4096, **on),
-        "pro": plan("Pro", 4900, 2048, 20480, 3, 8192, **pro),
+        "free": plan("Free", 0, 256, 1024, 1, 1, 1024, manual_deploy_only=True),
+        "starter": plan("Starter", 1900, 512, 5120, 2, 1, 2048, **on),
+        "builder": plan("Builder", 2900, 1024, 10240, 4, 3, 4096, **on),
+        "pro": plan("Pro", 4900, 2048, 20480, 8, 3, 8192, **pro),
     }

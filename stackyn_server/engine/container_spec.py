@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -51,6 +51,8 @@ class ContainerSpec:
 
 
 def creation_body(engine: Engine, spec: ContainerSpec, network: str) -> dict[str, Any]:
+    # The engine refuses more cores than it has: an app may come from a larger machine.
+    limits = replace(spec.limits, cpu=min(spec.cpu, engine.facts.processors))
     body: dict[str, Any] = {
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
@@ -66,7 +68,7 @@ def creation_body(engine: Engine, spec: ContainerSpec, network: str) -> dict[str
         # The server probes: an image's own check would run within the app's limits.
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
-            **host_config(spec.limits, capabilities=spec.capabilities),
+            **host_config(limits, capabilities=spec.capabilities),
             "NetworkMode": network,
         },
         "NetworkingConfig": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,12 @@ from stackyn_server.domain.apps import (
     valid_variable,
     with_suffix,
 )
-from stackyn_server.domain.billing_plans import Reservation, check_build_memory, check_quota
+from stackyn_server.domain.billing_plans import (
+    Reservation,
+    check_build_memory,
+    check_machine_cores,
+    check_quota,
+)
 from stackyn_server.domain.deployments import Cause
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.jobs import Kind
@@ -43,6 +49,7 @@ from stackyn_server.store.deployments import Mover
 from stackyn_server.store.failures import Duplicate
 
 _RUNTIMES = frozenset(runtime.name for runtime in RUNTIMES)
+_OF_QUOTA = frozenset(("memory_mb", "disk_mb", "cpu"))
 _SLUG_TRIES = 5
 _SUFFIX_BYTES = 3
 
@@ -100,7 +107,7 @@ class Apps:
         check_amount(Amount(0, 0), Amount.of(environment), Amount(limits.variables, limits.variables_bytes))
         chosen_settings = {"root_directory": source.folder, **new.settings} if source.folder else new.settings
         settings = _chosen(self._default_settings(owner), chosen_settings)
-        self._check_build_memory(owner, chosen_settings)
+        self._check_limits_of_one_app(owner, chosen_settings)
         derived = slug_from_name(name)
         chosen = valid_slug(new.slug) if new.slug and new.slug != derived else None
         if chosen in self._settings.apps.reserved_slugs:
@@ -140,7 +147,7 @@ class Apps:
 
     async def change(self, owner: Owner, app: AppId, changes: dict[str, Any]) -> AppStateView:
         """Change name, branch or settings; takes effect with the next deploy or restart."""
-        self._check_build_memory(owner, changes)
+        self._check_limits_of_one_app(owner, changes)
         changes = dict(changes)
         name, branch = changes.pop("name", None), changes.pop("branch", None)
         try:
@@ -148,7 +155,8 @@ class Apps:
                 await apps.lock_tenant(connection, owner.id)
                 row = await lock_app(connection, app, owner.id)
                 settings = _chosen(row.settings, changes)
-                await self._check_quota(connection, owner, settings, apart_from=app)
+                if not _OF_QUOTA.isdisjoint(changes):
+                    await self._check_quota(connection, owner, settings, apart_from=app)
                 await apps.change(
                     connection,
                     app,
@@ -221,7 +229,8 @@ class Apps:
             seat=seat,
         )
 
-    def _check_build_memory(self, owner: Owner, changes: Mapping[str, Any]) -> None:
+    def _check_limits_of_one_app(self, owner: Owner, changes: Mapping[str, Any]) -> None:
+        check_machine_cores(changes.get("cpu"), os.cpu_count() or 1)
         _, plan = billing_plan(self._settings, owner.plan)
         most_mb = max(plan.max_build_memory_mb, self._settings.builds.memory_mb)
         check_build_memory(changes.get("build_memory_mb"), most_mb)
@@ -232,10 +241,11 @@ class Apps:
         _, plan = billing_plan(self._settings, owner.plan)
         check_quota(
             await apps.reserved(connection, owner.id, apart_from=apart_from),
-            Reservation(1, settings.memory_mb, settings.disk_mb),
+            Reservation(1, settings.memory_mb, settings.disk_mb, settings.cpu),
             max_apps=plan.max_apps,
             max_memory_mb=plan.max_ram_mb,
             max_disk_mb=plan.max_disk_mb,
+            max_cpu=plan.max_cpu,
         )
 
     def _default_settings(self, owner: Owner) -> AppSettings:

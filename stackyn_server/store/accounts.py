@@ -188,7 +188,7 @@ async def page(
     return [
         AccountUse(
             Account.from_row(row),
-            Reservation(row["apps"], row["reserved_memory_mb"], row["reserved_disk_mb"]),
+            Reservation(row["apps"], row["reserved_memory_mb"], row["reserved_disk_mb"], row["reserved_cpu"]),
         )
         for row in rows
     ]

@@ -79,7 +79,7 @@ async def lock_tenant(connection: Connection, tenant: UserId) -> bool:
 async def reserved(connection: Connection, tenant: UserId, *, apart_from: AppId | None = None) -> Reservation:
     """Return what the tenant's living apps reserve together."""
     row = await connection.fetchrow(SQL.reserved, tenant, apart_from)
-    return Reservation(row["apps"], row["memory_mb"], row["disk_mb"])
+    return Reservation(row["apps"], row["memory_mb"], row["disk_mb"], row["cpu"])
 
 
 async def free_seat(connection: Connection) -> int:

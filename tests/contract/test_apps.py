@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
+from stackyn_server.config.accounts import shipped_plans
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import AppId, DeploymentId
@@ -91,7 +93,7 @@ async def test_lists_are_newest_first(platform: Platform) -> None:
      {"repo_url": "file:///etc/passwd"}, {"repo_url": "https://user:pass@git.example.test/a"},
      {"repo_url": "ext::sh -c id"}, {"branch": "-x"}, {"branch": "a..b"}, {"branch": "a b"}, {"slug": "Not A Slug"},
      {"slug": "-x-"}, {"slug": "x" * 64}, {"env_vars": [{"key": "1A", "value": ""}]},
-     {"env_vars": [{"key": "A B", "value": ""}]}, {"memory_mb": 0}, {"port": 70000}, {"cpu": 0},
+     {"env_vars": [{"key": "A B", "value": ""}]}, {"memory_mb": 0}, {"port": 70000}, {"cpu": 0}, {"cpu": 0.001},
      {"root_directory": "../.."}, {"health_path": "no-slash"},
      {"install_command": "a\nb"}, {"build_command": "x" * 4097}, {"runtime": "cobol"}, {"runtime_version": "x" * 61},
      {"publish_directory": "../x"}, {"use_dockerfile": "yes"}, {"health_timeout_seconds": 0},
@@ -134,6 +136,43 @@ async def test_the_plan_limits_apps_and_memory_and_says_which(platform: Platform
     )
     assert (await person.delete(f"/api/v1/apps/{app}")).json["app_id"] == app
     assert (await create(person)).status == 201
+
+
+async def test_plan_limits_the_processor_cores_of_all_apps(launch: Callable[..., Any]) -> None:
+    plan = shipped_plans()["builder"].model_copy(update={"max_cpu": 1.2})
+    platform = await launch(plans={**shipped_plans(), "builder": plan})
+    person = await platform.person(plan="builder")
+    refused = await create(person, cpu=1.3)
+    assert is_error(refused, 403, "QUOTA_CPU") and "1.2 processor cores" in refused.json["error"]
+    app = await person.new_app(cpu=0.7)
+    path = f"/api/v1/apps/{app}"
+    assert is_error(await create(person, name="Second", cpu=0.6), 403, "QUOTA_CPU")
+    assert (await create(person, name="Second", cpu=0.5)).status == 201
+    assert is_error(await person.call("PATCH", path, json={"cpu": 0.8}), 403, "QUOTA_CPU")
+    assert (await person.get("/api/user/me")).json["quota"]["total_cpu"] == 1.2
+
+
+async def test_no_app_has_more_processor_cores_than_the_machine(
+    launch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    plan = shipped_plans()["pro"].model_copy(update={"max_cpu": 0})
+    person = await (await launch(plans={**shipped_plans(), "pro": plan})).person(plan="pro")
+    refused = await create(person, cpu=64)
+    assert is_error(refused, 400, "INVALID_REQUEST") and "2 processor cores" in refused.json["error"]
+    app = await person.new_app(cpu=2)
+    path = f"/api/v1/apps/{app}"
+    assert is_error(await person.call("PATCH", path, json={"cpu": 2.5}), 400, "INVALID_REQUEST")
+
+
+async def test_what_exceeds_a_smaller_plan_can_still_be_renamed(launch: Callable[..., Any]) -> None:
+    platform = await launch()
+    person = await platform.person(plan="pro")
+    app = await person.new_app(memory_mb=2048)
+    async with platform.database.transaction() as connection:
+        await connection.execute("UPDATE account SET plan = 'free'")
+    answer = await person.call("PATCH", f"/api/v1/apps/{app}", json={"name": "Renamed"})
+    assert answer.status == 200
 
 
 async def test_the_plan_limits_the_memory_of_builds(platform: Platform) -> None:

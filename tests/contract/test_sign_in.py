@@ -111,7 +111,7 @@ async def test_the_profile_shows_the_enforced_figures(platform: Platform) -> Non
     )  # fmt: skip
     assert profile["quota"]["plan"] == {
         "name": "builder", "display_name": "Builder", "price": 2900, "max_ram_mb": 1024, "max_disk_mb": 10240,
-        "max_apps": 3, "always_on": True, "auto_deploy": True, "health_checks": True, "logs": True,
+        "max_cpu": 4, "max_apps": 3, "always_on": True, "auto_deploy": True, "health_checks": True, "logs": True,
         "zero_downtime": False, "workers": False, "priority_builds": False, "manual_deploy_only": False,
     }  # fmt: skip
     assert TIME.fullmatch(profile["created_at"]) and TIME.fullmatch(profile["updated_at"])

@@ -98,13 +98,14 @@ class SignedUp(ResponseBody):
 
 
 class Plan(ResponseBody):
-    """A billing plan; `price` in US cents a month, sizes in MB."""
+    """A billing plan; `price` in US cents a month, sizes in MB, `max_cpu` in cores (0: as many as the machine has)."""
 
     name: str
     display_name: str
     price: int
     max_ram_mb: int
     max_disk_mb: int
+    max_cpu: float
     max_apps: int
     always_on: bool
     auto_deploy: bool
@@ -117,7 +118,6 @@ class Plan(ResponseBody):
 
     @classmethod
     def of(cls, quota: QuotaView) -> Plan:
-        """Clients know exactly these keys."""
         values = quota.plan.model_dump(include=set(cls.model_fields))
         return cls(name=quota.plan_name, **values)
 
@@ -130,6 +130,7 @@ class Quota(ResponseBody):
     app_count: int
     total_ram_mb: int
     total_disk_mb: int
+    total_cpu: float
 
     @classmethod
     def of(cls, quota: QuotaView) -> Quota:
@@ -139,6 +140,7 @@ class Quota(ResponseBody):
             app_count=quota.reserved.apps,
             total_ram_mb=quota.reserved.memory_mb,
             total_disk_mb=quota.reserved.disk_mb,
+            total_cpu=quota.reserved.cpu,
         )
 
 

@@ -18,7 +18,7 @@ from stackyn_server.services.views import AppStateView, CreatedView
 NO_DEPLOYMENT = "none"
 LEAST_MEBIBYTES = 16
 MOST_MEBIBYTES = 2**24
-MOST_CORES = 256.0
+LEAST_CORES, MOST_CORES = 0.01, 256.0
 # The same as of `stackyn.toml` in a repository.
 MOST_HEALTH_SECONDS = 3600
 LEAST_BUILD_MEBIBYTES, MOST_BUILD_MEBIBYTES = 64, 1_048_576
@@ -26,7 +26,7 @@ LEAST_BUILD_MEBIBYTES, MOST_BUILD_MEBIBYTES = 64, 1_048_576
 _NEVER_NULL = ("memory_mb", "disk_mb", "cpu", "auto_deploy")
 
 Mebibytes = Annotated[int, Field(ge=LEAST_MEBIBYTES, le=MOST_MEBIBYTES)]
-Cores = Annotated[float, Field(gt=0, le=MOST_CORES, allow_inf_nan=False)]
+Cores = Annotated[float, Field(ge=LEAST_CORES, le=MOST_CORES, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HealthSeconds = Annotated[int, Field(ge=1, le=MOST_HEALTH_SECONDS)]
 BuildMebibytes = Annotated[int, Field(ge=LEAST_BUILD_MEBIBYTES, le=MOST_BUILD_MEBIBYTES)]

@@ -25,6 +25,7 @@ class Code(StrEnum):
     QUOTA_APPS = auto()
     QUOTA_MEMORY = auto()
     QUOTA_DISK = auto()
+    QUOTA_CPU = auto()
     PLAN_LACKS_FEATURE = auto()
     PAYMENT_REQUIRED = auto()
     RATE_LIMITED = auto()

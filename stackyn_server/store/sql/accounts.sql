@@ -87,11 +87,13 @@ WITH page AS MATERIALIZED (
     ORDER BY created_at DESC, id DESC
     LIMIT least($2, 1000) OFFSET $3
 )
-SELECT page.*, reserved.apps, reserved.memory_mb AS reserved_memory_mb, reserved.disk_mb AS reserved_disk_mb
+SELECT page.*, reserved.apps, reserved.memory_mb AS reserved_memory_mb, reserved.disk_mb AS reserved_disk_mb,
+       reserved.cpu AS reserved_cpu
 FROM page
 CROSS JOIN LATERAL (
     SELECT count(*)::integer AS apps, coalesce(sum(memory_mb), 0)::integer AS memory_mb,
-           coalesce(sum(disk_mb), 0)::integer AS disk_mb
+           coalesce(sum(disk_mb), 0)::integer AS disk_mb,
+           coalesce(sum((settings ->> 'cpu')::numeric), 0)::double precision AS cpu
     FROM app WHERE app.tenant = page.id AND app.desired <> 'deleted'
 ) AS reserved
 ORDER BY page.created_at DESC, page.id DESC;

@@ -4,7 +4,8 @@ SELECT id FROM account WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE;
 
 -- name: reserved
 SELECT count(*)::integer AS apps, coalesce(sum(memory_mb), 0)::integer AS memory_mb,
-       coalesce(sum(disk_mb), 0)::integer AS disk_mb
+       coalesce(sum(disk_mb), 0)::integer AS disk_mb,
+       coalesce(sum((settings ->> 'cpu')::numeric), 0)::double precision AS cpu
 FROM app WHERE tenant = $1 AND desired <> 'deleted' AND ($2::bigint IS NULL OR id <> $2);
 
 -- name: lock_seats
