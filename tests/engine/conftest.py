@@ -67,8 +67,8 @@ async def base_image(engine: Engine) -> AsyncIterator[str]:
     await engine.request_or_none("DELETE", f"images/{name}")
 
 
-@pytest.fixture
-async def spec(engine: Engine, base_image: str) -> AsyncIterator[Callable[..., ContainerSpec]]:
+@pytest.fixture(scope="session")
+def new_spec(engine: Engine, base_image: str) -> Callable[..., ContainerSpec]:
     """Build the specification of a container that sleeps, in a seat of its own; members can be named."""
 
     def make(**changes: object) -> ContainerSpec:
@@ -93,7 +93,14 @@ async def spec(engine: Engine, base_image: str) -> AsyncIterator[Callable[..., C
         }
         return ContainerSpec(**(values | changes))  # type: ignore[arg-type]
 
-    yield make
+    return make
+
+
+@pytest.fixture
+async def spec(
+    engine: Engine, new_spec: Callable[..., ContainerSpec]
+) -> AsyncIterator[Callable[..., ContainerSpec]]:
+    yield new_spec
     await remove_containers(engine)  # one that keeps a processor busy would slow down every test after it
 
 

@@ -23,6 +23,7 @@ from tests.own_engine import copy_builder
 from tests.patience import patient
 
 FOLDER = Path(os.environ.get("STACKYN_CURRENT_ENGINE", "/var/lib/stackyn-setup/current-engine"))
+HOSTILE_CONTAINER = Path(__file__).parents[1] / "hostile" / "test_container.py"
 START_SECONDS, STOP_SECONDS, SUITE_SECONDS = 60, 60, 600
 
 # It would take the containerd of the machine's own engine, which sees none of its mounts, for one to work with.
@@ -45,7 +46,7 @@ def test_the_engine_tests_pass_with_a_current_engine(variant: str) -> None:
         suite = subprocess.run(
             [
                 *("nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-m", "pytest", "-m", "not full"),
-                *("-p", "no:cacheprovider", str(Path(__file__).parent)),
+                *("-p", "no:cacheprovider", str(Path(__file__).parent), str(HOSTILE_CONTAINER)),
             ],
             env={**os.environ, "STACKYN_TEST_ENGINE_SOCKET": str(socket)},
             timeout=patient(SUITE_SECONDS),
