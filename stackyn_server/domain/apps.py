@@ -90,6 +90,11 @@ def valid_slug(slug: str) -> str:
     return slug
 
 
+def cut_slug(slug: str) -> str:
+    """Cut a slug that was sent: the console derives one from the name without a limit."""
+    return slug if len(slug) <= SLUG_LENGTH else slug[:SLUG_LENGTH].rstrip("-")
+
+
 def with_suffix(slug: str, suffix: str) -> str:
     """Make another slug out of a taken one: `<slug>-<suffix>`, still at most 63 characters."""
     return f"{slug[: SLUG_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"

@@ -59,6 +59,11 @@ class BuildArguments(Arguments):
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseArguments(Arguments):
+    waits_for: Sequence[str] = ()  # the deleted apps whose remove jobs wake the release
+
+
+@dataclass(frozen=True, slots=True)
 class WakeArguments(Arguments):
     """`is_last_resort`: when the wake fails, the app has failed and nobody tries again. `has_moved`: the held requests
     were given the address of another port."""
@@ -78,11 +83,6 @@ class RepairArguments(Arguments):
 @dataclass(frozen=True, slots=True)
 class RetireArguments(Arguments):
     deadline: float  # of the drain: seconds since the epoch, by the database's clock
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveArguments(Arguments):
-    is_withdrawn: bool = False  # an earlier attempt had the proxy confirm that the route is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,11 @@ _SLOT = "slot:{app}:{slot}"  # under the app's lock, a drain would block stop, d
 KINDS: Mapping[Kind, KindSpec] = {
     Kind.BUILD: KindSpec(Pool.BUILDS, _BUILD, arguments=BuildArguments),
     Kind.IMAGE: KindSpec(Pool.IMAGES),
-    Kind.RELEASE: KindSpec(Pool.RELEASE, _APP),
+    Kind.RELEASE: KindSpec(Pool.RELEASE, _APP, arguments=ReleaseArguments),
     Kind.STOP: KindSpec(Pool.RELEASE, _APP, until_done=True),
     Kind.SLEEP: KindSpec(Pool.RELEASE, _APP, until_done=True),
     Kind.WAKE: KindSpec(Pool.WAKE, _APP, RAISED_PRIORITY, WakeArguments),
-    Kind.REMOVE: KindSpec(Pool.RELEASE, _APP, arguments=RemoveArguments, until_done=True),
+    Kind.REMOVE: KindSpec(Pool.RELEASE, _APP, until_done=True),
     Kind.REPAIR: KindSpec(Pool.RELEASE, _APP, RAISED_PRIORITY, RepairArguments),
     Kind.RETIRE: KindSpec(Pool.RETIRE, _SLOT, arguments=RetireArguments, until_done=True),
     Kind.CLEANUP: KindSpec(Pool.RETIRE, until_done=True),

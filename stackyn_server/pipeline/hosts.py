@@ -15,7 +15,9 @@ from stackyn_server.store.database import Connection
 
 
 def hosts_with(settings: Settings, app: App, custom_hosts: Iterable[str]) -> list[str]:
-    """Return `<slug>.<base domain>` and the app's confirmed domains of its own."""
+    """Return `<slug>.<base domain>` and the app's confirmed domains of its own; none once they may be another app's."""
+    if app.route_gone_at is not None:
+        return []
     return [f"{app.slug}.{settings.public.base_domain}", *custom_hosts]
 
 

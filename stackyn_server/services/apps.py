@@ -15,6 +15,7 @@ from stackyn_server.domain.apps import (
     Amount,
     AppSettings,
     check_amount,
+    cut_slug,
     slug_from_name,
     valid_branch,
     valid_name,
@@ -108,15 +109,14 @@ class Apps:
         chosen_settings = {"root_directory": source.folder, **new.settings} if source.folder else new.settings
         settings = _chosen(self._default_settings(owner), chosen_settings)
         self._check_limits_of_one_app(owner, chosen_settings)
-        derived = slug_from_name(name)
-        chosen = valid_slug(new.slug) if new.slug and new.slug != derived else None
-        if chosen in self._settings.apps.reserved_slugs:
-            raise Conflict(f"The slug {chosen} is reserved.", hint="Choose another one.", code="SLUG_TAKEN")
+        chosen = valid_slug(cut_slug(new.slug)) if new.slug else None
         for _ in range(_SLUG_TRIES):
             try:
                 async with self._database.transaction() as connection:
-                    slug = chosen or await self._free_slug(connection, derived)
+                    slug = await self._free_slug(connection, owner, chosen or slug_from_name(name))
                     app = await self._insert(connection, owner, name, slug, repository, branch, settings)
+                    if chosen not in (None, slug):  # after the quota and the name have been checked
+                        raise _taken(chosen, slug)
                     for key, value in environment.items():
                         sealed = seal_variable(self._sealer, app.tenant, app.id, key, value)
                         await variables.put(connection, app.id, key, sealed)
@@ -138,10 +138,6 @@ class Apps:
                         f"You already have an app called {name}.",
                         hint="Choose another name.",
                         code="NAME_TAKEN",
-                    ) from duplicate
-                if chosen:
-                    raise Conflict(
-                        f"The slug {chosen} is taken.", hint="Choose another one.", code="SLUG_TAKEN"
                     ) from duplicate
         raise Unavailable("No free address could be found for the app.", hint="Try again.")
 
@@ -190,15 +186,15 @@ class Apps:
             raise NoSuchApp
         return app_view(self._settings, states[0])
 
-    async def _free_slug(self, connection: Connection, derived: str) -> str:
-        """Take the derived slug, or make another one from it when it is taken, reserved or empty."""
-        candidate = derived or with_suffix("app", secrets.token_hex(_SUFFIX_BYTES))
+    async def _free_slug(self, connection: Connection, owner: Owner, wanted: str) -> str:
+        """Return the wanted slug, or another one made from it when it is taken, reserved or empty."""
+        candidate = wanted or with_suffix("app", secrets.token_hex(_SUFFIX_BYTES))
         for _ in range(_SLUG_TRIES):
             host = f"{candidate}.{self._settings.public.base_domain}"
             reserved = candidate in self._settings.apps.reserved_slugs
-            if not reserved and await apps.slug_is_free(connection, candidate, host):
+            if not reserved and await apps.slug_is_free(connection, candidate, host, owner.id):
                 return candidate
-            candidate = with_suffix(derived or "app", secrets.token_hex(_SUFFIX_BYTES))
+            candidate = with_suffix(wanted or "app", secrets.token_hex(_SUFFIX_BYTES))
         raise Unavailable("No free address could be found for the app.", hint="Try again.")
 
     async def _insert(
@@ -215,6 +211,7 @@ class Apps:
             raise SignInRequired("This account no longer exists.", code="SESSION_ENDED")
         await require_still_paid(connection, owner.id)
         await self._check_quota(connection, owner, settings)
+        await apps.give_slug(connection, slug, owner.id)
         seat = await apps.free_seat(connection)
         if seat >= seats_in(self._settings.network.subnet):
             raise Unavailable("This server has no room for another app.", hint="Ask its operator.")
@@ -257,6 +254,15 @@ class Apps:
             cpu=defaults.default_cpu,
             auto_deploy=bool(plan and plan.auto_deploy),
         )
+
+
+def _taken(slug: str | None, free: str) -> Conflict:
+    return Conflict(
+        f"The slug {slug} is taken or reserved.",
+        hint=f"Choose another one: {free} is free.",
+        code="SLUG_TAKEN",
+        details={"field": "slug", "free": free},
+    )
 
 
 def _chosen(settings: AppSettings, changes: dict[str, Any]) -> AppSettings:

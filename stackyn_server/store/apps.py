@@ -19,6 +19,8 @@ SQL = load("apps")
 
 @dataclass(frozen=True, slots=True)
 class App:
+    """`route_gone_at`: the proxy confirmed that a deleted app's route is gone; its host names may be another app's."""
+
     id: AppId
     tenant: UserId
     name: str
@@ -35,6 +37,7 @@ class App:
     created_at: datetime
     updated_at: datetime
     torn_down_at: datetime | None
+    route_gone_at: datetime | None
 
     @classmethod
     def from_row(cls, row: Any) -> App:
@@ -88,8 +91,24 @@ async def free_seat(connection: Connection) -> int:
     return int(await connection.fetchval(SQL.free_seat))
 
 
-async def slug_is_free(connection: Connection, slug: str, host: str) -> bool:
-    return bool(await connection.fetchval(SQL.slug_is_free, slug, host))
+async def slug_is_free(connection: Connection, slug: str, host: str, tenant: UserId) -> bool:
+    """Return whether a new app of `tenant` can have the slug. A deleted app of the same tenant gives it."""
+    return bool(await connection.fetchval(SQL.slug_is_free, slug, host, tenant))
+
+
+async def give_slug(connection: Connection, slug: str, tenant: UserId) -> None:
+    """Take the slug from a deleted app of `tenant` that is still being taken down, and withdraw its route."""
+    await connection.execute(SQL.give_slug, slug, tenant)
+
+
+async def lock_givers(connection: Connection, slug: str) -> list[AppId]:
+    """Return the deleted apps that gave this slug and whose route the proxy may still have, locked."""
+    return [row["id"] for row in await connection.fetch(SQL.lock_givers, slug)]
+
+
+async def set_route_gone(connection: Connection, app: AppId) -> None:
+    """Record that the proxy has confirmed that a deleted app's route is gone."""
+    await connection.execute(SQL.set_route_gone, app)
 
 
 async def insert(

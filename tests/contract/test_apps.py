@@ -92,7 +92,7 @@ async def test_lists_are_newest_first(platform: Platform) -> None:
     [{"name": ""}, {"name": "  "}, {"name": "x" * 101}, {"name": "a\nb"}, {"repo_url": ""}, {"repo_url": "no url"},
      {"repo_url": "file:///etc/passwd"}, {"repo_url": "https://user:pass@git.example.test/a"},
      {"repo_url": "ext::sh -c id"}, {"branch": "-x"}, {"branch": "a..b"}, {"branch": "a b"}, {"slug": "Not A Slug"},
-     {"slug": "-x-"}, {"slug": "x" * 64}, {"env_vars": [{"key": "1A", "value": ""}]},
+     {"slug": "-x-"},  {"env_vars": [{"key": "1A", "value": ""}]},
      {"env_vars": [{"key": "A B", "value": ""}]}, {"memory_mb": 0}, {"port": 70000}, {"cpu": 0}, {"cpu": 0.001},
      {"root_directory": "../.."}, {"health_path": "no-slash"},
      {"install_command": "a\nb"}, {"build_command": "x" * 4097}, {"runtime": "cobol"}, {"runtime_version": "x" * 61},
@@ -112,17 +112,53 @@ async def test_a_name_is_taken_by_one_user_only(platform: Platform) -> None:
     person, stranger = await platform.person(), await platform.person()
     await create(person)
     assert is_error(await create(person, name=" My App "), 409, "NAME_TAKEN")
-    answer = await create(stranger, slug="my-app")
+    answer = await create(stranger)
     assert answer.status == 201 and answer.json["app"]["slug"] != "my-app"
 
 
-async def test_only_a_chosen_slug_can_be_taken(platform: Platform) -> None:
+@pytest.mark.parametrize(
+    ("name", "slug"), [("Other", "chosen"), ("Chosen", "chosen"), ("Other", "admin"), ("API", "api")]
+)
+async def test_slug_that_was_sent_is_promised_or_refused(platform: Platform, name: str, slug: str) -> None:
+    await create(await platform.person(), slug="chosen")
     person = await platform.person()
-    await create(person, slug="chosen")
-    assert is_error(await create(person, name="Other", slug="chosen"), 409, "SLUG_TAKEN")
-    assert is_error(await create(person, name="Other", slug="admin"), 409, "SLUG_TAKEN")
-    reserved = await create(person, name="API", slug="api")
-    assert reserved.status == 201 and reserved.json["app"]["slug"].startswith("api-")
+    refused = await create(person, name=name, slug=slug)
+    assert is_error(refused, 409, "SLUG_TAKEN")
+    free = refused.json["details"]["free"]
+    assert free.startswith(f"{slug}-") and free in refused.json["error"]
+    created = await create(person, name=name, slug=free)
+    assert created.status == 201 and created.json["app"]["slug"] == free
+
+
+@pytest.mark.parametrize(("name", "slug"), [("Chosen", "chosen"), ("API", "api")])
+async def test_slug_that_was_not_sent_gets_a_suffix_when_it_is_taken(
+    platform: Platform, name: str, slug: str
+) -> None:
+    await create(await platform.person(), slug="chosen")
+    created = await create(await platform.person(), name=name)
+    assert created.status == 201 and created.json["app"]["slug"].startswith(f"{slug}-")
+
+
+async def test_long_slug_that_was_sent_is_cut(platform: Platform) -> None:
+    created = await create(await platform.person(), slug="x" * 62 + "-" + "y" * 9)
+    assert created.status == 201 and created.json["app"]["slug"] == "x" * 62
+
+
+async def test_own_name_is_refused_before_its_slug(platform: Platform) -> None:
+    person = await platform.person()
+    await create(person, slug="my-app")
+    assert is_error(await create(person, slug="my-app"), 409, "NAME_TAKEN")
+
+
+async def test_deleted_app_gives_its_slug_to_its_owner_alone(platform: Platform) -> None:
+    person = await platform.person()
+    deleted = (await create(person, slug="shop")).json["app"]["id"]
+    await person.delete(f"/api/v1/apps/{deleted}")
+
+    assert is_error(await create(await platform.person(), slug="shop"), 409, "SLUG_TAKEN")
+    again = await create(person, slug="shop")
+    assert again.status == 201 and again.json["app"]["slug"] == "shop"
+    assert again.json["app"]["id"] != deleted
 
 
 async def test_the_plan_limits_apps_and_memory_and_says_which(platform: Platform) -> None:

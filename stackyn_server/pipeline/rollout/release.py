@@ -36,6 +36,7 @@ from stackyn_server.pipeline.rollout.candidate import (
 )
 from stackyn_server.pipeline.rollout.first_release_watch import FirstReleaseWatch
 from stackyn_server.pipeline.rollout.first_visit import first_visit
+from stackyn_server.pipeline.rollout.given_host import waits_for_host
 from stackyn_server.pipeline.rollout.in_place import InPlace
 from stackyn_server.pipeline.rollout.release_command import ReleaseCommand
 from stackyn_server.pipeline.rollout.side_by_side import SideBySide
@@ -92,6 +93,8 @@ class ReleaseHandler(JobHandler):
         with self._reservations.while_starting(situation.app.id):
             if run.deployment.phase is Phase.BUILT:
                 _refuse_superseded(situation)
+                if await waits_for_host(run, situation.app):
+                    return
                 await self._route_switch.until_possible(run)  # before a container is started in vain
                 if self._command.is_due(run.deployment):
                     await self._want_command(run, situation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackyn_server.domain.ids import AppId
-from stackyn_server.domain.jobs import RemoveArguments
+from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import images
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.crash_points import crash_point
@@ -19,15 +19,18 @@ class Remove(RouteRemover):
             app = await apps.get(connection, AppId(int(job.job.subject)))
         if app is None or app.torn_down_at is not None:
             return
-        if not RemoveArguments.parse(job.job.arguments).is_withdrawn:
+        if app.route_gone_at is None:
             await self._withdraw(job, app)
+            async with self._transaction(job) as connection:
+                await apps.set_route_gone(connection, app.id)
+                await jobs.wake_waiting_for(connection, Kind.RELEASE, str(app.id))
+            crash_point("remove.route_gone")
         async with self._transaction(job) as connection:
             await retire_all(connection, job, app, self._settings.apps.stop_grace_seconds)
             await jobs.shorten_retire_deadlines(connection, app.id, 0)
             if await apps.has_other_work(
                 connection, app.id, job.job.id
             ):  # at least one job for each container
-                await job.remember(connection, RemoveArguments(is_withdrawn=True).as_json())
                 reason = "Its containers are still being taken down."
                 return await job.wait(connection, None, reason, after_app_work=True)
         crash_point("remove.containers_gone")

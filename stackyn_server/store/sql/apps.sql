@@ -21,8 +21,28 @@ SELECT seat FROM (
 ORDER BY seat LIMIT 1;
 
 -- name: slug_is_free
-SELECT NOT EXISTS (SELECT FROM app WHERE slug = $1 AND torn_down_at IS NULL)
+-- For this tenant: its own deleted apps give theirs.
+SELECT NOT EXISTS (
+        SELECT FROM app
+        WHERE slug = $1 AND torn_down_at IS NULL AND NOT slug_given AND NOT (desired = 'deleted' AND tenant = $3))
    AND NOT EXISTS (SELECT FROM domain WHERE host = $2);
+
+-- name: give_slug
+-- The tenant's deleted app that is still being taken down loses its slug, and its route with that.
+WITH given AS (
+    UPDATE app SET slug_given = true
+    WHERE slug = $1 AND tenant = $2 AND desired = 'deleted' AND torn_down_at IS NULL AND NOT slug_given
+    RETURNING id
+)
+UPDATE route SET state = 'withdrawn', instance = NULL, previous = NULL, updated_at = now()
+FROM given WHERE route.app = given.id AND route.state <> 'withdrawn';
+
+-- name: lock_givers
+-- The lock keeps a removal from confirming that the route is gone before the transaction ends.
+SELECT id FROM app WHERE slug = $1 AND slug_given AND route_gone_at IS NULL AND torn_down_at IS NULL FOR UPDATE;
+
+-- name: set_route_gone
+UPDATE app SET route_gone_at = coalesce(route_gone_at, now()) WHERE id = $1;
 
 -- name: insert
 INSERT INTO app (tenant, name, slug, repository, branch, settings, seat)
