@@ -190,7 +190,7 @@ async def container_stage(engine: Engine, spec: Spec) -> AsyncIterator[Container
 
 
 # Not `Privileged`, which wants every right that the kernel knows: this machine may lack one itself.
-ALL_RIGHTS = {
+ALL_RIGHTS: dict[str, object] = {
     "CapAdd": [
         *("DAC_READ_SEARCH", "MKNOD", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE"),
         *("SYS_RAWIO", "SYSLOG"),
