@@ -110,6 +110,7 @@ async def _listen(settings: Settings, services: Services, stack: AsyncExitStack)
     runner = ApiRunner(
         create_app(services, settings),
         settings.public.allowed_origins,
+        settings.server,
         access_log=None,
         shutdown_timeout=settings.server.drain_seconds,
     )

@@ -1,7 +1,8 @@
 """Reads from a handler's annotations what its requests must have.
 
-A handler is a plain function. By annotation it may ask for `Services`, the `Caller`, the `web.Request` itself, one body
-model (or the body as `bytes`) and one query model; every other parameter is a member of the path with the same name.
+A handler is a plain function. By annotation it may ask for `Services`, the `Caller`, the `ClientNetwork`, the
+`web.Request` itself, one body model (or the body as `bytes`) and one query model; every other parameter is a member of
+the path with the same name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from aiohttp import web
 from stackyn_server.api.endpoint import Endpoint
 from stackyn_server.api.services import Services
 from stackyn_server.api.wire.base import Query, RequestBody
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId, parse_id
 from stackyn_server.errors import NotFound
 from stackyn_server.services.sessions import Caller
@@ -53,7 +55,13 @@ PARSERS: dict[Any, Callable[[str], Any]] = {
 }
 
 # The annotations that stand for a part of every request, and the field of `Binding` that names the parameter.
-_PARTS: dict[Any, str] = {Services: "services", Caller: "caller", web.Request: "request", bytes: "raw_body"}
+_PARTS: dict[Any, str] = {
+    Services: "services",
+    Caller: "caller",
+    ClientNetwork: "network",
+    web.Request: "request",
+    bytes: "raw_body",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Binding:
     query: tuple[str, type[Query]] | None = None
     services: str | None = None
     caller: str | None = None
+    network: str | None = None
     request: str | None = None
     raw_body: str | None = None
     response: Any = None

@@ -27,6 +27,7 @@ class Rate(StrEnum):
     """Which allowance of `[rates]` a request uses up."""
 
     FREE = "free"
+    READINESS = "readiness"
     AUTHENTICATION = "authentication"
     READ = "read"
     WRITE = "write"

@@ -29,7 +29,7 @@ READ, DEPLOY, AS_ADMIN, SESSION = Scope.READ, Scope.DEPLOY, Scope.ADMIN, Scope.S
 # fmt: off
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/health", health.alive, PUBLIC, rate=Rate.FREE),
-    Endpoint("GET", "/health/ready", health.ready, PUBLIC, rate=Rate.FREE, errors=(503,)),
+    Endpoint("GET", "/health/ready", health.ready, PUBLIC, rate=Rate.READINESS),
     Endpoint("GET", "/metrics", metrics.of_server, OPERATOR, AS_ADMIN, rate=Rate.FREE, media=Media.TEXT),
 
     Endpoint("POST", "/api/auth/send-otp", auth.send_otp, PUBLIC, rate=Rate.AUTHENTICATION),

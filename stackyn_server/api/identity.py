@@ -6,6 +6,8 @@ from aiohttp import hdrs, web
 
 from stackyn_server.api.endpoint import Access, Endpoint, Media
 from stackyn_server.api.services import Services
+from stackyn_server.api.throttling import Throttle
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.domain.ids import AppId, DeploymentId
 from stackyn_server.domain.scopes import Scope
 from stackyn_server.errors import Forbidden, SignInRequired
@@ -16,11 +18,23 @@ from stackyn_server.services.sessions import Caller
 _SCHEME = "bearer"
 
 
-async def identify(request: web.Request, identity: Identity, endpoint: Endpoint) -> Caller:
-    """Return the caller, or raise `SignInRequired`; `Forbidden` for somebody who is no admin where one is needed, and
-    for a token that was made for less."""
+async def identify(
+    request: web.Request, identity: Identity, endpoint: Endpoint, throttle: Throttle, network: ClientNetwork
+) -> Caller:
+    """Return the caller.
+
+    Raises `SignInRequired`, `RateLimited` where too many wrong tokens come from, and `Forbidden` for somebody who is no
+    admin where one is needed and for a token that was made for less.
+    """
     token = websocket_token(request) if endpoint.media is Media.WEBSOCKET else None
-    caller = await identity.identify(token or bearer_token(request))
+    token = token or bearer_token(request)
+    await throttle.require_fewer_wrong_tokens(network, token, identity.is_ours)
+    try:
+        caller = await identity.identify(token)
+    except SignInRequired:
+        await throttle.count_wrong_token(network)
+        raise
+    throttle.remember_right_token(token)
     if endpoint.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
         raise Forbidden("Only administrators may do this.")
     _require_scope(caller, endpoint)

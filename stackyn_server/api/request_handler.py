@@ -18,13 +18,18 @@ from stackyn_server.api.failures import request_id
 from stackyn_server.api.identity import bearer_token, identify, require_its_app
 from stackyn_server.api.services import Services
 from stackyn_server.api.throttling import Throttle
-from stackyn_server.api.wire.base import AccountRequestBody, ResponseBody
+from stackyn_server.api.wire.base import AccountRequestBody, RequestBody, ResponseBody
+from stackyn_server.domain.client_network import ClientNetwork
+from stackyn_server.errors import SignInRequired
 from stackyn_server.services.payment import require_paid
+from stackyn_server.services.reauthentication import WrongPassword
 from stackyn_server.services.sessions import Caller
 
 RequestHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("stackyn.api")
+
+_WRONG_GUESSES = (SignInRequired, WrongPassword)
 
 
 def request_handler(
@@ -40,10 +45,11 @@ def request_handler(
         if binding.query:
             name, query_model = binding.query
             arguments[name] = bodies.parse_query(query_model, request)
-        caller = await _caller(endpoint, request, services, throttle)
+        network = throttle.network(request)
+        caller = await _caller(endpoint, request, services, throttle, network)
         if endpoint.is_billing_gated and caller is not None:
             require_paid(caller.account.billing_status)
-        arguments |= await _arguments(endpoint, binding, request, settings, throttle)
+        arguments |= await _arguments(endpoint, binding, request, settings)
         if caller is not None:
             named = {name: arguments.get(name) for name in ("app", "deployment")}
             await require_its_app(caller, services, **named)
@@ -51,7 +57,15 @@ def request_handler(
             arguments[binding.services] = services
         if binding.caller:
             arguments[binding.caller] = caller
-        result = await endpoint.handler(**arguments)
+        if binding.network:
+            arguments[binding.network] = network
+        body: RequestBody | None = arguments[binding.body[0]] if binding.body else None
+        account = await _counted_account(endpoint, body, caller, throttle, network)
+        if body is not None and account is not None and body.has_a_guess():
+            with throttle.failed_attempts.attempt(account, network, _WRONG_GUESSES):
+                result = await endpoint.handler(**arguments)
+        else:
+            result = await endpoint.handler(**arguments)
         log.debug(
             "request.answered",
             route=endpoint.name,
@@ -73,16 +87,19 @@ def request_handler(
 
 
 async def _caller(
-    endpoint: Endpoint, request: web.Request, services: Services, throttle: Throttle
+    endpoint: Endpoint,
+    request: web.Request,
+    services: Services,
+    throttle: Throttle,
+    network: ClientNetwork,
 ) -> Caller | None:
     rate = endpoint.rate_class
-    if rate is Rate.AUTHENTICATION:
-        await throttle.count_address(request)
+    await throttle.count_network(rate, network)
     if endpoint.access is Access.PUBLIC:
         return None
     if endpoint.access is Access.OPERATOR and services.metrics.is_operators(bearer_token(request)):
         return None
-    caller = await identify(request, services.identity, endpoint)
+    caller = await identify(request, services.identity, endpoint, throttle, network)
     if rate in (Rate.READ, Rate.WRITE):
         await throttle.count_user(rate, caller.id)
     return caller
@@ -93,7 +110,6 @@ async def _arguments(
     binding: Binding,
     request: web.Request,
     settings: config.ServerSettings,
-    throttle: Throttle,
 ) -> dict[str, Any]:
     """Take from the request what the handler asks for. A body is only read where a model wants one."""
     arguments: dict[str, Any] = {
@@ -105,8 +121,19 @@ async def _arguments(
         arguments[binding.raw_body] = await bodies.read(request, settings)
     if binding.body:
         name, body_model = binding.body
-        body = bodies.parse(body_model, await bodies.read(request, settings))
-        if endpoint.rate_class is Rate.AUTHENTICATION and isinstance(body, AccountRequestBody):
-            await throttle.count_account(body)
-        arguments[name] = body
+        arguments[name] = bodies.parse(body_model, await bodies.read(request, settings))
     return arguments
+
+
+async def _counted_account(
+    endpoint: Endpoint,
+    body: RequestBody | None,
+    caller: Caller | None,
+    throttle: Throttle,
+    network: ClientNetwork,
+) -> str | None:
+    """Return the address of the account that a request is about, counted where people sign in; None: of no account."""
+    if endpoint.rate_class is Rate.AUTHENTICATION and isinstance(body, AccountRequestBody):
+        await throttle.count_account(body.rate_subject, network)
+        return body.rate_subject
+    return caller.account.email.lower() if caller is not None else None

@@ -28,6 +28,8 @@ class AuthSettings(Table):
     development_codes: bool = False
     code_minutes: Count = 10
     code_attempts: Count = 5
+    strange_code_attempts: Count = 50
+    own_codes_per_day: Count = 9
     code_cooldown_seconds: Seconds = 60
     fresh_minutes: Count = 15
     api_tokens: Count = 100
@@ -94,9 +96,14 @@ class RatesSettings(Table):
     """`<count>/<period>` in the notation of the `limits` library."""
 
     authentication_per_address: str = "60/minute"
+    wrong_tokens_per_address: str = "120/minute"
+    readiness_per_address: str = "120/minute"
     authentication_per_account: str = "10/minute"
     write_per_user: str = "120/minute"
     read_per_user: str = "1200/minute"
+    free_failures: Count = 10
+    failure_pause_seconds: Seconds = 2
+    failure_pause_longest_seconds: Seconds = 1800
 
 
 def shipped_plans() -> dict[str, PlanSettings]:

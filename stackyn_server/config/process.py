@@ -15,6 +15,9 @@ class ServerSettings(Table):
     drain_seconds: Seconds = 30
     body_limit_bytes: Count = 1_048_576
     body_seconds: Seconds = 20
+    header_seconds: Seconds = 10
+    idle_seconds: Seconds = 75
+    connections_per_address: Count = 200
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

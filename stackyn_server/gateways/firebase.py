@@ -60,14 +60,6 @@ class FirebaseUser:
     signed_in_at: datetime
 
 
-def looks_like_firebase(token: str) -> bool:
-    """Say whether the token names the algorithm of Firebase; the signature is not checked."""
-    try:
-        return jwt.get_unverified_header(token).get("alg") == _ALGORITHM
-    except jwt.InvalidTokenError:
-        return False
-
-
 class Firebase:
     def __init__(self, settings: FirebaseSettings) -> None:
         self._settings = settings
@@ -80,6 +72,18 @@ class Firebase:
     def is_configured(self) -> bool:
         return bool(self._settings.project_id)
 
+    @property
+    def _issuer(self) -> str:
+        return f"https://securetoken.google.com/{self._settings.project_id}"
+
+    def is_named_by(self, token: str) -> bool:
+        """Say whether the token names the algorithm of Firebase and our project; the signature is not checked."""
+        try:
+            read = jwt.decode_complete(token, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return False
+        return bool(read["header"].get("alg") == _ALGORITHM and read["payload"].get("iss") == self._issuer)
+
     async def verify(self, token: str) -> FirebaseUser:
         """Return the user of a genuine, current token. Raises `FirebaseRefused`, `FirebaseUnavailable`."""
         try:
@@ -89,7 +93,7 @@ class Firebase:
                 await self._key(key_id),
                 algorithms=[_ALGORITHM],
                 audience=self._settings.project_id,
-                issuer=f"https://securetoken.google.com/{self._settings.project_id}",
+                issuer=self._issuer,
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "aud", "iss", "sub", "auth_time"], "strict_aud": True},
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.accounts import valid_email, valid_password, valid_person_name
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.domain.ids import UserId
 from stackyn_server.errors import InvalidRequest, SignInRequired
 from stackyn_server.security.passwords import Passwords
@@ -52,7 +53,7 @@ class Accounts:
         self._reauthentication = reauthentication
         self._notices = notices
 
-    async def sign_in(self, email: str, password: str) -> SignedInView:
+    async def sign_in(self, email: str, password: str, network: ClientNetwork | None = None) -> SignedInView:
         """Check a password and open a session.
 
         Raises `SignInRequired` with one sentence, after the same work, for an unknown address, a wrong password and
@@ -71,7 +72,7 @@ class Accounts:
                 raise SignInRequired("The e-mail address or the password is wrong.")
             if upgraded is not None:
                 await accounts.upgrade_password(connection, account.id, stored, upgraded)
-            token = await self._sessions.open(connection, current)
+            token = await self._sessions.open(connection, current, network=network)
         return SignedInView(token, account_view(current))
 
     async def profile(self, account: UserId) -> Profile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from stackyn_server.store.tokens import ApiToken
 PREFIX = "stk_"
 
 _SECRET_BYTES = 32
+_FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")  # such a secret in base64
 _USE_PRECISION_SECONDS = 60.0
 
 
@@ -105,6 +107,8 @@ class ApiTokens:
 
     async def identify(self, token: str) -> Caller | None:
         """Return who holds this token, or None for an unknown, deleted or expired one."""
+        if not _FORM.fullmatch(token):
+            return None
         async with self._database.connection() as connection:
             holder = await tokens.identify(connection, _hash(token))
             if holder is None:

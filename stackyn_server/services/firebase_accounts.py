@@ -133,6 +133,10 @@ class FirebaseAccounts:
     def is_configured(self) -> bool:
         return self._firebase.is_configured
 
+    def is_for_us(self, token: str) -> bool:
+        """Say whether the token says that it is one of our Firebase project; nothing of it is checked."""
+        return self.is_configured and self._firebase.is_named_by(token)
+
     async def _verified(self, token: str) -> FirebaseUser:
         if not self.is_configured:
             raise NotConfigured

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from stackyn_server.errors import SignInRequired
-from stackyn_server.gateways.firebase import looks_like_firebase
 from stackyn_server.services.api_tokens import PREFIX, ApiTokens
 from stackyn_server.services.firebase_accounts import FirebaseAccounts
 from stackyn_server.services.sessions import Caller, Sessions
@@ -19,6 +18,10 @@ class Identity:
         self._api_tokens = api_tokens
         self._firebase_accounts = firebase_accounts
 
+    def is_ours(self, token: str) -> bool:
+        """Say whether this server signed the token. Asks no database."""
+        return self._sessions.is_ours(token)
+
     async def identify(self, token: str) -> Caller:
         """Raises `SignInRequired`."""
         if token.startswith(PREFIX):
@@ -26,6 +29,6 @@ class Identity:
             if caller is None:
                 raise SignInRequired("This access token is not valid here.", hint="Make a new one.")
             return caller
-        if self._firebase_accounts.is_configured and looks_like_firebase(token):
+        if self._firebase_accounts.is_for_us(token):
             return await self._firebase_accounts.identify(token)
         return await self._sessions.identify(token)

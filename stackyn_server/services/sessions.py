@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from stackyn_server.config import Settings
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.domain.scopes import OF_SESSIONS, Scope
 from stackyn_server.errors import SignInRequired
@@ -56,7 +57,12 @@ class Sessions:
         self._tokens = tokens
 
     async def open(
-        self, connection: Connection, account: Account, *, proved_at: datetime | None = None
+        self,
+        connection: Connection,
+        account: Account,
+        *,
+        network: ClientNetwork | None = None,
+        proved_at: datetime | None = None,
     ) -> str:
         """Open a session in the caller's transaction and return its token.
 
@@ -64,11 +70,23 @@ class Sessions:
         """
         lifetime = timedelta(hours=self._settings.auth.token_hours)
         session = await sessions.open_session(
-            connection, account.id, lifetime_seconds=lifetime.total_seconds(), proved_at=proved_at
+            connection,
+            account.id,
+            lifetime_seconds=lifetime.total_seconds(),
+            network=network,
+            proved_at=proved_at,
         )
         return self._tokens.issue(
             account.id, account.email, session, now=datetime.now(UTC), lifetime=lifetime
         )
+
+    def is_ours(self, token: str) -> bool:
+        """Say whether this server signed the token, be its session open or over. Asks no database."""
+        try:
+            self._tokens.read(token)
+        except TokenRefused as refusal:
+            return refusal.has_ended
+        return True
 
     async def identify(self, token: str) -> Caller:
         """Return who holds `token`. Raises `SignInRequired`, or `SessionEnded` for a token that was valid earlier."""

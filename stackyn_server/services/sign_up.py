@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.accounts import valid_email, valid_password
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.errors import Conflict, Forbidden
 from stackyn_server.security.passwords import Passwords
 from stackyn_server.services.account_views import account_view
@@ -40,11 +41,13 @@ class SignUps:
         self._billing = billing
         self._notices = notices
 
-    async def send_code(self, email: str) -> str | None:
+    async def send_code(self, email: str, network: ClientNetwork) -> str | None:
         """Mail a code to sign in with, to any address. Returns it only for development."""
-        return await self._codes.send(email, Purpose.SIGN_IN)
+        return await self._codes.send(email, Purpose.SIGN_IN, network)
 
-    async def by_code(self, email: str, code: str, password: str | None) -> SignedInView:
+    async def by_code(
+        self, email: str, code: str, password: str | None, network: ClientNetwork
+    ) -> SignedInView:
         """Sign in with a mailed code, creating the account if it is new, and set the password if one is given.
 
         A password ends all earlier sessions and API tokens.
@@ -58,12 +61,16 @@ class SignUps:
             )
             if password_hash is not None:
                 account = await self._set_password(connection, account, password_hash, is_first=is_new)
-            token = await self._sessions.open(connection, account, proved_at=datetime.now(UTC))
+            token = await self._sessions.open(
+                connection, account, network=network, proved_at=datetime.now(UTC)
+            )
             return SignedInView(token, account_view(account))
 
-        return await self._codes.redeem(email, Purpose.SIGN_IN, code, sign_in)
+        return await self._codes.redeem(email, Purpose.SIGN_IN, code, network, sign_in)
 
-    async def with_password(self, email: str, password: str) -> SignedInView:
+    async def with_password(
+        self, email: str, password: str, network: ClientNetwork | None = None
+    ) -> SignedInView:
         """Create an account with an unproven address. Raises `Conflict` if the address has an account."""
         if not self._settings.auth.signup:
             raise Forbidden("Sign-up is switched off on this server.", hint="Ask its operator.")
@@ -75,14 +82,14 @@ class SignUps:
                 raise Conflict("Email already registered", code="EMAIL_TAKEN")
             new = new_account(self._settings, email, password_hash=password_hash)
             account = await self._billing.begin(connection, await accounts.insert(connection, new))
-            token = await self._sessions.open(connection, account)
+            token = await self._sessions.open(connection, account, network=network)
         return SignedInView(token, account_view(account))
 
-    async def send_reset_code(self, email: str) -> str | None:
+    async def send_reset_code(self, email: str, network: ClientNetwork) -> str | None:
         """Mail a code for a new password, if the address has an account; nobody learns whether it has."""
-        return await self._codes.send(email, Purpose.RESET)
+        return await self._codes.send(email, Purpose.RESET, network)
 
-    async def reset_password(self, email: str, code: str, password: str) -> None:
+    async def reset_password(self, email: str, code: str, password: str, network: ClientNetwork) -> None:
         """Set a new password with a mailed code; all earlier sessions and API tokens end."""
         email = valid_email(email)
         password_hash = await self._passwords.hash(valid_password(password))
@@ -93,7 +100,7 @@ class SignUps:
             account, _ = await account_of_proven_address(connection, self._settings, self._billing, email)
             await self._set_password(connection, account, password_hash)
 
-        await self._codes.redeem(email, Purpose.RESET, code, reset)
+        await self._codes.redeem(email, Purpose.RESET, code, network, reset)
 
     async def _set_password(
         self, connection: Connection, account: Account, password_hash: str, *, is_first: bool = False

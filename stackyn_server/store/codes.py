@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.store.database import Connection, delete_rows
 from stackyn_server.store.queries import load
 
@@ -20,16 +21,36 @@ class Purpose(StrEnum):
 class OneTimeCode:
     id: int
     code_hash: bytes = field(repr=False)
-    attempts: int
+    network: ClientNetwork | None  # that asked for it
     is_used: bool
     has_expired: bool
     age_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class CodeAttempts:
+    """Wrong tries of the last day: of a network with one code, and of strange networks with all codes of its address.
+
+    `codes` is how many there were. `was_signed_in`: the network has had a session of the account.
+    """
+
+    codes: int
+    of_network: int
+    of_strangers: int
+    was_signed_in: bool
+
+
 async def insert(
-    connection: Connection, email: str, purpose: Purpose, code_hash: bytes, *, lifetime_seconds: float
+    connection: Connection,
+    email: str,
+    purpose: Purpose,
+    code_hash: bytes,
+    *,
+    lifetime_seconds: float,
+    network: ClientNetwork,
 ) -> int:
-    code: int = await connection.fetchval(SQL.insert, email, purpose.value, code_hash, lifetime_seconds)
+    values = (email, purpose.value, code_hash, lifetime_seconds, network)
+    code: int = await connection.fetchval(SQL.insert, *values)
     return code
 
 
@@ -44,8 +65,18 @@ async def newest(connection: Connection, email: str, purpose: Purpose) -> OneTim
     return OneTimeCode(**dict(row)) if row else None
 
 
-async def count_attempt(connection: Connection, code: int) -> None:
-    await connection.execute(SQL.count_attempt, code)
+async def attempts(
+    connection: Connection, email: str, purpose: Purpose, code: int | None, network: ClientNetwork
+) -> CodeAttempts:
+    row = await connection.fetchrow(SQL.attempts, email, purpose.value, code, network)
+    assert row is not None
+    return CodeAttempts(**dict(row))
+
+
+async def count_attempt(
+    connection: Connection, code: int, network: ClientNetwork, *, is_strange: bool
+) -> None:
+    await connection.execute(SQL.count_attempt, code, network, is_strange)
 
 
 async def use(connection: Connection, code: int) -> None:

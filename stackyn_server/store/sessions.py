@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.domain.ids import UserId
 from stackyn_server.store.accounts import Account
 from stackyn_server.store.database import Connection, Record, delete_rows
@@ -28,14 +29,17 @@ async def open_session(
     *,
     lifetime_seconds: float,
     token_hash: bytes | None = None,
+    network: ClientNetwork | None = None,
     proved_at: datetime | None = None,
 ) -> UUID:
     """Insert a session; `token_hash` names the foreign token that it belongs to. `proved_at` is when its owner proved
-    to be at the address, which a password does not.
+    to be at the address, which a password does not; `network` where it was opened from.
 
     Raises `Duplicate` with constraint `session_token`.
     """
-    session: UUID = await connection.fetchval(SQL.open, account, lifetime_seconds, token_hash, proved_at)
+    session: UUID = await connection.fetchval(
+        SQL.open, account, lifetime_seconds, token_hash, network, proved_at
+    )
     return session
 
 

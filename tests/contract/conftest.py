@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import structlog.testing
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
@@ -32,7 +32,7 @@ from stackyn_server.services.billing import Billing
 from stackyn_server.services.mail import MailQueue
 from stackyn_server.store import accounts
 from stackyn_server.store.accounts import NewAccount
-from stackyn_server.store.database import Database
+from stackyn_server.store.database import Connection, Database
 from stackyn_server.wiring import build_services
 
 PASSWORD = "correct horse battery"
@@ -44,7 +44,10 @@ PASSWORDS = Passwords()
 
 # Every test asks from one address.
 GENEROUS = config.RatesSettings(
-    authentication_per_address="10000/minute", authentication_per_account="1000/minute"
+    authentication_per_address="10000/minute",
+    authentication_per_account="1000/minute",
+    wrong_tokens_per_address="10000/minute",
+    free_failures=1000,
 )
 
 _numbers = itertools.count(1)
@@ -160,8 +163,12 @@ class Platform:
 class ApiServer(TestServer):
     """A test server with the runner that `server.py` uses."""
 
+    def __init__(self, app: web.Application, settings: config.ServerSettings) -> None:
+        super().__init__(app)
+        self._settings = settings
+
     async def _make_runner(self, **options: Any) -> ApiRunner:
-        return ApiRunner(self.app, ("*",), **options)
+        return ApiRunner(self.app, ("*",), self._settings, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +200,7 @@ async def launching(database: Database, tmp_path: Path) -> AsyncIterator[Callabl
         services = build_services(
             settings, database, Epoch(), KEYS, engine, journal, mail, billing, metrics, health, PASSWORDS
         )
-        client = TestClient(ApiServer(create_app(services, settings)))
+        client = TestClient(ApiServer(create_app(services, settings), settings.server))
         await client.start_server()
         started.append(client)
         ready = Readiness(True, {"database": "ok"})
@@ -216,6 +223,35 @@ async def platform(launch: Callable[..., Any]) -> Platform:
     """The API with the shipped settings, rate limits raised."""
     started: Platform = await launch()
     return started
+
+
+class Statements(list[str]):
+    """What the database is asked, in order."""
+
+    @contextmanager
+    def of(self) -> Iterator[Statements]:
+        """Those of the block alone."""
+        before = len(self)
+        block_statements = Statements()
+        yield block_statements
+        block_statements.extend(self[before:])
+
+
+@pytest.fixture
+def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Statements:
+    """All that the server asks of its database from now on."""
+    asked = Statements()
+    connect = database.connection
+
+    @asynccontextmanager
+    async def listened_to() -> AsyncIterator[Connection]:
+        async with connect() as connection:
+            listener: Any = connection
+            with listener.query_logger(lambda record: asked.append(record.query)):
+                yield connection
+
+    monkeypatch.setattr(database, "connection", listened_to)
+    return asked
 
 
 _hashes: dict[str, str] = {}

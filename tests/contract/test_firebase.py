@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stackyn_server import config
 from stackyn_server.gateways import firebase as gateway
-from tests.contract.conftest import PASSWORD, Answer, Person, Platform
+from tests.contract.conftest import PASSWORD, Answer, Person, Platform, Statements
 from tests.contract.test_conventions import is_error
 from tests.contract.test_sign_in import log_in
 from tests.firebase import ADDRESS, HOUR, PROJECT, Google, served
@@ -102,6 +102,16 @@ def _hs256(claims: dict[str, Any], secret: bytes) -> str:
     head = part(json.dumps({"alg": "HS256", "typ": "JWT", "kid": "first"}).encode())
     text = f"{head}.{part(json.dumps(claims).encode())}"
     return f"{text}.{part(hmac.digest(secret, text.encode(), 'sha256'))}"
+
+
+async def test_a_token_for_another_project_asks_no_database(
+    signing: tuple[Platform, Google], statements: Statements
+) -> None:
+    platform, google = signing
+    with statements.of() as asked:
+        for changes in ({"iss": "https://securetoken.google.com/another"}, {"iss": None}):
+            assert (await Person(platform, token=google.token(**changes)).get("/api/apps")).status == 401
+    assert not asked
 
 
 async def test_a_token_lasts_as_long_as_its_session(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
-
 import pytest
 
 from stackyn_server.api.endpoint import Access, Media
@@ -13,10 +9,9 @@ from stackyn_server.api.endpoints import ENDPOINTS
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.store import events, samples
 from stackyn_server.store.apps import App
-from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.samples import NewSample
 from tests import rows
-from tests.contract.conftest import Person, Platform
+from tests.contract.conftest import Person, Platform, Statements
 from tests.contract.endpoint_calls import Members, call
 
 MANY = 200
@@ -27,35 +22,6 @@ READS = [
     and endpoint.media in (Media.JSON, Media.TEXT)
     and endpoint.access is not Access.PUBLIC
 ]
-
-
-class Statements(list[str]):
-    """What the database is asked, in order."""
-
-    @contextmanager
-    def of(self) -> Iterator[Statements]:
-        """Those of the block alone."""
-        before = len(self)
-        block_statements = Statements()
-        yield block_statements
-        block_statements.extend(self[before:])
-
-
-@pytest.fixture
-def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Statements:
-    """All that the server asks of its database from now on."""
-    asked = Statements()
-    connect = database.connection
-
-    @asynccontextmanager
-    async def listened_to() -> AsyncIterator[Connection]:
-        async with connect() as connection:
-            listener: Any = connection
-            with listener.query_logger(lambda record: asked.append(record.query)):
-                yield connection
-
-    monkeypatch.setattr(database, "connection", listened_to)
-    return asked
 
 
 async def fill(platform: Platform, owner: Person, apps: int, each: int) -> App:

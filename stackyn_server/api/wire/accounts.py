@@ -17,7 +17,14 @@ from stackyn_server.services.account_views import Profile, QuotaView
 from stackyn_server.services.accounts import SignedInView
 
 
-class Login(AccountRequestBody):
+class GuessedBody(AccountRequestBody):
+    """It shows a password or a code of the account."""
+
+    def has_a_guess(self) -> bool:
+        return True
+
+
+class Login(GuessedBody):
     """With a password, or with a code of send-otp."""
 
     password: Text | None = None
@@ -28,7 +35,7 @@ class CodeRequest(AccountRequestBody):
     pass
 
 
-class CodeProof(AccountRequestBody):
+class CodeProof(GuessedBody):
     """`password`, if given, becomes the account's."""
 
     otp: Text
@@ -39,7 +46,7 @@ class SignUp(AccountRequestBody):
     password: Text
 
 
-class PasswordReset(AccountRequestBody):
+class PasswordReset(GuessedBody):
     otp: Text
     password: Text
 
@@ -56,6 +63,9 @@ class ProfileChange(RequestBody):
     password: Text | None = None
     current_password: Text | None = None
     end_tokens: bool | None = None
+
+    def has_a_guess(self) -> bool:
+        return bool(self.current_password)
 
 
 class User(ResponseBody):

@@ -28,6 +28,10 @@ class RequestBody(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    def has_a_guess(self) -> bool:
+        """Say whether it shows a password or a code, which may be wrong and tried again and again."""
+        return False
+
 
 class AccountRequestBody(RequestBody):
     """A body that names the account it is about, so that attempts are counted for that account too."""

@@ -28,6 +28,9 @@ class NewToken(RequestBody):
     days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
     current_password: Text | None = None
 
+    def has_a_guess(self) -> bool:
+        return bool(self.current_password)
+
 
 class Token(ResponseBody):
     id: int

@@ -1,6 +1,7 @@
 -- name: open
-INSERT INTO session (account, expires_at, token_hash, proved_at)
-VALUES ($1, now() + make_interval(secs => $2), $3, CASE WHEN $4::timestamptz IS NOT NULL THEN least($4, now()) END)
+INSERT INTO session (account, expires_at, token_hash, network, proved_at)
+VALUES ($1, now() + make_interval(secs => $2), $3, $4,
+        CASE WHEN $5::timestamptz IS NOT NULL THEN least($5, now()) END)
 RETURNING id;
 
 -- name: identify
