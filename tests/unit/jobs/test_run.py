@@ -22,6 +22,7 @@ def a_run(attempt: int = 1, jitter: float = 0, cancel_requested: bool = False) -
         id=JobId(5), kind=Kind.BUILD, arguments={}, subject="7", app=None, tenant=None, lock=None, pool=Pool.BUILDS,
         priority=0, state=JobState.RUNNING, cancel_requested=cancel_requested, attempt=attempt, epoch=3, run_at=None,
         schedule=None, last_success=None, error=None, queued_at=CLAIMED_AT, claimed_at=CLAIMED_AT, ended_at=None,
+        waits=0, after_app_work=False,
     )  # fmt: skip
     return JobRun(job, cast(Leadership, SimpleNamespace(epoch=3)), POLICY, lambda: jitter)
 
