@@ -20,6 +20,7 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
     REPLACED = "replaced"
+    STOPPED = "stopped"  # it was live
 
 
 class Status(StrEnum):
@@ -50,6 +51,7 @@ STATUS_OF: dict[Phase, Status] = dict.fromkeys(Phase, Status.BUILDING) | {
     Phase.CANCELLED: Status.STOPPED,
     Phase.SUPERSEDED: Status.STOPPED,
     Phase.REPLACED: Status.STOPPED,
+    Phase.STOPPED: Status.STOPPED,
 }
 
 _ENDINGS = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.SUPERSEDED})
@@ -65,11 +67,14 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.BOOTING: frozenset({Phase.PROBING, Phase.BUILT}) | _ENDINGS,
     Phase.PROBING: frozenset({Phase.SWITCHING, Phase.BUILT}) | _ENDINGS,
     Phase.SWITCHING: frozenset({Phase.LIVE, Phase.BUILT}) | _ENDINGS,
-    Phase.LIVE: frozenset({Phase.REPLACED, Phase.FAILED}),  # failed: a first one that ends at once
+    Phase.LIVE: frozenset(
+        {Phase.REPLACED, Phase.STOPPED, Phase.FAILED}
+    ),  # failed: a first one that ends at once
     Phase.FAILED: frozenset(),
     Phase.CANCELLED: frozenset(),
     Phase.SUPERSEDED: frozenset(),
     Phase.REPLACED: frozenset(),
+    Phase.STOPPED: frozenset(),
 }
 
 # Whose job brings a deployment out of a phase.

@@ -19,7 +19,7 @@ from stackyn_server.services.account_views import (
 from stackyn_server.services.app_access import find_app, lock_app
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.billing import Billing
-from stackyn_server.services.deploy_requests import Leader, delete_app
+from stackyn_server.services.deploy_requests import Leader, delete_app, stop_app
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppStateView, DeploymentView
@@ -47,6 +47,9 @@ class UserList:
 class AppList:
     apps: list[AppStateView]
     total: int
+
+
+STOPPED_BY_ADMIN = "An administrator stopped the app."
 
 
 class NoSuchUser(NotFound):
@@ -120,16 +123,18 @@ class Administration:
     async def stop(self, actor: Caller, app: AppId) -> int:
         """Stop an app durably; returns how many containers were serving when asked."""
         async with self._database.transaction() as connection:
-            await find_app(connection, app, None)
+            locked = await lock_app(connection, app, None)
             serving = await instances.serving(connection, app)
+            mover = Mover(self._leader.epoch, "api:admin-stop")
+            await stop_app(connection, locked, mover, reason=STOPPED_BY_ADMIN)
             await self._record(connection, actor, "app.stopped", app)
-        await self._apps.stop(None, app)
         return 0 if serving is None else 1
 
     async def start(self, actor: Caller, app: AppId) -> None:
         """Run an app's release again, without a build. Raises `Conflict` without one."""
-        await self._recorded(actor, "app.started", app)
-        await self._deployments.start(None, app)
+        async with self._database.transaction() as connection:
+            await self._deployments.start_within(connection, None, app)
+            await self._record(connection, actor, "app.started", app)
 
     async def redeploy(self, actor: Caller, app: AppId) -> DeploymentView:
         """Build an app again, whatever its owner's quota says."""

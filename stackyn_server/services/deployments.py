@@ -75,15 +75,21 @@ class Deployments:
 
     async def start(self, tenant: UserId | None, app_id: AppId) -> CreatedView | None:
         """Run an app's release again, without a build. None when the app serves, or a deployment is bringing it up."""
-        async with self._database.connection() as connection:
-            app = await find_app(connection, app_id, tenant)
-            runs = app.desired is Desired.RUNNING and (
-                await deployments.live_of_app(connection, app_id) is not None
-                or await deployments.has_open(connection, app_id)
-            )
-        if runs:
+        async with self._database.transaction() as connection:
+            return await self.start_within(connection, tenant, app_id)
+
+    async def start_within(
+        self, connection: Connection, tenant: UserId | None, app_id: AppId
+    ) -> CreatedView | None:
+        """Do what `start` does in the caller's transaction."""
+        await require_still_paid(connection, tenant)
+        app = await lock_app(connection, app_id, tenant)
+        if app.desired is Desired.RUNNING and (
+            await deployments.live_of_app(connection, app_id) is not None
+            or await deployments.has_open(connection, app_id)
+        ):
             return None
-        return await self._run_again(tenant, app_id, Cause.START)
+        return await self._run_again_within(connection, tenant, app_id, Cause.START)
 
     async def rollback(self, tenant: UserId | None, app_id: AppId, number: int) -> CreatedView:
         """Go back to release `number`: same image, same environment, no build."""
@@ -143,13 +149,23 @@ class Deployments:
     async def _run_again(
         self, tenant: UserId | None, app_id: AppId, cause: Cause, number: int | None = None
     ) -> CreatedView:
-        mover = Mover(self._leader.epoch, f"api:{cause.value}")
         async with self._database.transaction() as connection:
-            await require_still_paid(connection, tenant)
-            app = await lock_app(connection, app_id, tenant)
-            release = await self._runnable_release(connection, app, number)
-            deployment = await run_release(connection, self._settings, app, release, cause, mover)
-            return await self._created(connection, app, deployment)
+            return await self._run_again_within(connection, tenant, app_id, cause, number)
+
+    async def _run_again_within(
+        self,
+        connection: Connection,
+        tenant: UserId | None,
+        app_id: AppId,
+        cause: Cause,
+        number: int | None = None,
+    ) -> CreatedView:
+        mover = Mover(self._leader.epoch, f"api:{cause.value}")
+        await require_still_paid(connection, tenant)
+        app = await lock_app(connection, app_id, tenant)
+        release = await self._runnable_release(connection, app, number)
+        deployment = await run_release(connection, self._settings, app, release, cause, mover)
+        return await self._created(connection, app, deployment)
 
     @staticmethod
     async def _runnable_release(connection: Connection, app: App, number: int | None) -> Release:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from stackyn_server.config import Settings
-from stackyn_server.domain.deployments import Status, status_of
+from stackyn_server.domain.deployments import Phase, Status, status_of
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind, LogLine
 from stackyn_server.engine import containers
@@ -19,8 +19,8 @@ from stackyn_server.journal.journal import Journal
 from stackyn_server.services.app_access import find_app, find_deployment
 from stackyn_server.services.build_log_stream import follow_build_log
 from stackyn_server.services.runtime_log_right import NOT_INCLUDED, includes_runtime_logs
-from stackyn_server.services.views import error_message
-from stackyn_server.store import accounts, instances, logs
+from stackyn_server.services.views import error_message, queue_line, wait_of
+from stackyn_server.store import accounts, instances, jobs, logs
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.instances import Instance, InstanceState
 
@@ -62,6 +62,9 @@ class Logs:
             row = await find_deployment(connection, deployment, tenant)
             instance = await instances.newest_of_deployment(connection, deployment)
             build_log = await logs.read_text(connection, deployment, "build", _BUILD_LOG_BYTES)
+            if row.phase in (Phase.QUEUED, Phase.BUILT):
+                waiting = await jobs.waiting(connection, [row.app], self._settings.jobs.priority_minutes)
+                build_log += queue_line(wait_of(row, waiting))
             included = await self._plan_has_logs(connection, row.tenant)
         runtime_log: str | None = NOT_INCLUDED
         if included:
@@ -71,7 +74,7 @@ class Logs:
             status=status_of(row.phase),
             build_log=build_log or None,
             runtime_log=runtime_log or None,
-            error_message=error_message(row.failure) if row.failure else None,
+            error_message=error_message(row),
             notice=None if included else NOT_INCLUDED,
         )
 

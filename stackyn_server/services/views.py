@@ -115,7 +115,7 @@ def app_view(settings: Settings, state: AppState) -> AppStateView:
             is_down=state.is_down,
             is_unhealthy=state.is_unhealthy,
         ),
-        url=settings.public_url(app.slug),
+        url=settings.public_url(app.slug) if app.current_release is not None else "",
         repository=app.repository,
         branch=app.branch,
         settings=app.settings,
@@ -186,7 +186,7 @@ def deployment_view(
         image=deployment.image,
         container=container,
         subdomain=slug if deployment.live_at else None,
-        error_message=error_message(failure) if failure else None,
+        error_message=error_message(deployment),
         failure=failure,
         wait=wait_of(deployment, waiting),
         created_at=deployment.created_at,
@@ -196,5 +196,16 @@ def deployment_view(
     )
 
 
-def error_message(failure: dict[str, Any]) -> str:
-    return " ".join(part for part in (failure["message"], failure["hint"]) if part)
+def error_message(deployment: Deployment) -> str | None:
+    """Return why the deployment failed, or why somebody else than its owner stopped it."""
+    if failure := deployment.failure:
+        return " ".join(part for part in (failure["message"], failure["hint"]) if part)
+    return deployment.waiting_reason if deployment.phase is Phase.STOPPED else None
+
+
+def queue_line(wait: WaitView | None) -> str:
+    """Return the line that ends the build log of a deployment that has to let others go first; "" for no other."""
+    if wait is None or wait.position is None:
+        return ""
+    place = f" Its place in the queue: {wait.position}." if wait.reason == _REASONS[WaitReason.PLACE] else ""
+    return f"{wait.reason}{place}\n"

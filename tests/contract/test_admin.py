@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from stackyn_server.domain.deployments import Phase
+from stackyn_server.store import deployments
+from stackyn_server.store.deployments import Mover, StepResults
 from tests.contract.conftest import Person, Platform
+from tests.contract.test_apps import a_live_app
 from tests.contract.test_conventions import is_error
 
 NINE_KEYS = {
@@ -149,8 +153,27 @@ async def test_every_deed_on_an_app_is_answered_in_json_and_audited(
     assert answers[0]["deployment"]["status"] == "pending" and answers[1]["stopped_containers"] == 0
     assert all(answer["app_id"] == app and answer["message"] for answer in answers if "code" not in answer)
     assert await actions(platform) == [
-        f"app.{verb} {app}" for verb in ("redeployed", "stopped", "started", "deleted")
-    ]
+        f"app.{verb} {app}" for verb in ("redeployed", "stopped", "deleted")
+    ], "the start was refused"
+
+
+async def test_app_that_an_administrator_stopped_says_so(platform: Platform, admin: Person) -> None:
+    person = await platform.person()
+    app, live = await a_live_app(platform, person)
+    assert (await admin.post(f"/admin/apps/{app}/stop")).json["stopped_containers"] == 1
+    reason = "An administrator stopped the app."
+    shown = (await person.get(f"/api/v1/apps/{app}")).json
+    assert (shown["status"], shown["stop_reason"]) == ("stopped", reason)
+    async with platform.database.transaction() as connection:  # as the stop job does
+        row = await deployments.get(connection, live)
+        assert row is not None
+        await deployments.advance(
+            connection, row, Phase.STOPPED, Mover(0, "1:1"), StepResults(waiting_reason=reason)
+        )
+    deployment = (await person.get(f"/api/v1/deployments/{live}")).json
+    assert (deployment["status"], deployment["phase"]) == ("stopped", "stopped")
+    assert deployment["error_message"] == {"String": reason, "Valid": True}
+    assert (await person.get(f"/api/v1/deployments/{live}/logs")).json["error_message"] == reason
 
 
 async def test_personal_tokens_work_until_they_are_deleted(platform: Platform) -> None:

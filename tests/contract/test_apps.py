@@ -15,11 +15,12 @@ from stackyn_server.config.accounts import shipped_plans
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.ids import AppId, DeploymentId
-from stackyn_server.store import deployments
+from stackyn_server.store import apps, deployments
 from stackyn_server.store.deployments import Mover, StepResults
 from tests.contract.conftest import REPOSITORY, Person, Platform
 from tests.contract.test_conventions import is_error
 from tests.contract.test_sign_in import TIME
+from tests.rows import a_serving_app
 
 NULLABLE = ("image_name", "container_id", "subdomain", "build_log", "runtime_log", "error_message")
 NOTHING = {"String": "", "Valid": False}
@@ -40,6 +41,43 @@ async def move(platform: Platform, deployment: int, *phases: Phase, failure: Fai
             )
 
 
+async def a_live_app(platform: Platform, person: Person) -> tuple[int, DeploymentId]:
+    """Return an app of the person that serves, and its live deployment."""
+    app = await person.new_app()
+    async with platform.database.transaction() as connection:
+        row = await apps.get(connection, AppId(app))
+        assert row is not None
+        await connection.execute("UPDATE deployment SET phase = 'superseded' WHERE app = $1", app)
+        await connection.execute("DELETE FROM job WHERE app = $1", app)
+        await a_serving_app(connection, row)
+        live = await deployments.live_of_app(connection, AppId(app))
+    assert live is not None
+    return app, live.id
+
+
+async def test_url_and_time_of_the_last_release_survive_stop_and_failure(platform: Platform) -> None:
+    person = await platform.person()
+    app, live = await a_live_app(platform, person)
+    path = f"/api/v1/apps/{app}"
+
+    async def shown() -> tuple[str, str | None]:
+        view = (await person.get(path)).json
+        return view["url"], view["deployment"]["last_deployed_at"]
+
+    url, live_at = await shown()
+    assert url.startswith("http://") and live_at is not None and TIME.fullmatch(live_at)
+
+    failed = (await person.post(f"{path}/redeploy")).json["deployment"]["id"]
+    assert await shown() == (url, live_at)
+    await move(platform, failed, Phase.FAILED, failure=Failure(FailureCode.BUILD_FAILED, "It failed."))
+    assert await shown() == (url, live_at)
+    await platform.execute("DELETE FROM job")
+    await person.post(f"{path}/stop")
+    await move(platform, live, Phase.STOPPED)  # as the stop job does
+    assert (await person.get(path)).json["status"] == "stopped"
+    assert await shown() == (url, live_at)
+
+
 async def test_create_answers_with_the_app_and_its_pending_deployment(platform: Platform) -> None:
     person = await platform.person()
     answer = await create(person, branch="", slug="", env_vars=[{"key": "A", "value": "1"}])
@@ -47,7 +85,7 @@ async def test_create_answers_with_the_app_and_its_pending_deployment(platform: 
     app, deployment = answer.json["app"], answer.json["deployment"]
     assert app | {"id": "5"} == app | {"id": "5", "name": "My App", "slug": "my-app", "status": "pending",
                                        "branch": "HEAD", "repo_url": REPOSITORY}  # fmt: skip
-    assert isinstance(app["id"], str) and app["url"] == "http://my-app.localhost"
+    assert isinstance(app["id"], str) and app["url"] == ""
     assert deployment["status"] == "pending" and deployment["app_id"] == int(app["id"])
     assert {name: deployment[name] for name in NULLABLE} == dict.fromkeys(NULLABLE, NOTHING)
     assert TIME.fullmatch(app["created_at"]) and TIME.fullmatch(deployment["updated_at"])

@@ -11,7 +11,7 @@ import pytest
 
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId
-from tests.contract.conftest import Person, Platform
+from tests.contract.conftest import REPOSITORY, Person, Platform
 from tests.contract.test_apps import move
 from tests.patience import within
 
@@ -247,3 +247,15 @@ async def test_events_tell_what_happened_newest_first(
     assert ids == sorted(ids, reverse=True)
     older = (await person.get(f"/api/v1/apps/{app}/events?before={ids[0]}&limit=1")).json
     assert [event["id"] for event in older] == ids[1:2]
+
+
+async def test_queued_build_says_its_reason_and_place_in_the_build_log(platform: Platform) -> None:
+    first, second = await platform.person(), await platform.person()
+    await first.new_app()
+    app = (await second.post("/api/v1/apps", json={"name": "Second", "repo_url": REPOSITORY})).json
+    path = f"/api/v1/deployments/{app['deployment']['id']}/logs"
+    assert (await second.get(path)).json["build_log"] == (
+        "It waits for a free place. Its place in the queue: 2.\n"
+    )
+    await platform.execute("UPDATE job SET state = 'running' WHERE kind = 'build'")
+    assert (await second.get(path)).json["build_log"] is None

@@ -79,7 +79,7 @@ async def _of_deployments(rows: Any, server: ServerProcess) -> list[str]:
     problems = []
     for row in await rows.fetch(
         "SELECT id, phase FROM deployment"
-        " WHERE phase NOT IN ('live', 'failed', 'cancelled', 'superseded', 'replaced')"
+        " WHERE phase NOT IN ('live', 'failed', 'cancelled', 'superseded', 'replaced', 'stopped')"
     ):
         problems.append(f"deployment {row['id']} is {row['phase']} for ever")
     for row in await rows.fetch(

@@ -24,7 +24,7 @@ _UNDER_WAY: dict[Phase, tuple[BuildStatusWord, Stage, int, str]] = {
     Phase.PROBING: ("deploying", "deploying", 90, "Waiting for its first answer."),
     Phase.SWITCHING: ("deploying", "deploying", 95, "Switching requests over to it."),
 }
-_COMPLETED = frozenset({Phase.LIVE, Phase.REPLACED})
+_COMPLETED = frozenset({Phase.LIVE, Phase.REPLACED, Phase.STOPPED})
 
 
 class BuildStatusQuery(Query):

@@ -163,7 +163,7 @@ class Wake(JobHandler):
             if is_last_resort:
                 await last.record(connection, instance.id)
                 await routes.withdraw(connection, app.id)
-                await retire_all(connection, job, app, drain_seconds=0)
+                await retire_all(connection, job, app, drain_seconds=0, reason=_sentence(failure))
                 await apps.set_desired(connection, app.id, app.desired, stop_reason=_sentence(failure))
             else:
                 await set_idle(connection, app, instance, last)

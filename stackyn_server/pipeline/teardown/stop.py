@@ -13,7 +13,7 @@ from stackyn_server.pipeline.teardown.retire import retire_present
 from stackyn_server.store import apps, deployments, routes
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Connection
-from stackyn_server.store.deployments import Mover
+from stackyn_server.store.deployments import Mover, StepResults
 
 
 class RouteRemover(JobHandler):
@@ -39,13 +39,16 @@ class Stop(RouteRemover):
             return  # started again, or deleted, in the meantime
         await self._withdraw(job, app)
         async with self._transaction(job) as connection:
-            await retire_all(connection, job, app, self._settings.apps.drain_seconds)
+            await retire_all(connection, job, app, self._settings.apps.drain_seconds, reason=app.stop_reason)
             await job.finish(connection)
 
 
-async def retire_all(connection: Connection, job: JobRun, app: App, drain_seconds: float) -> None:
-    """Mark the app's live deployment as replaced, and have all its instances drained and retired."""
+async def retire_all(
+    connection: Connection, job: JobRun, app: App, drain_seconds: float, *, reason: str | None = None
+) -> None:
+    """Mark the app's live deployment as stopped, for `reason`, and have all its instances drained and retired."""
     live = await deployments.live_of_app(connection, app.id)
     if live is not None:
-        await deployments.advance(connection, live, Phase.REPLACED, Mover(job.epoch, job.moved_by))
+        mover, results = Mover(job.epoch, job.moved_by), StepResults(waiting_reason=reason)
+        await deployments.advance(connection, live, Phase.STOPPED, mover, results)
     await retire_present(connection, job, app, drain_seconds)

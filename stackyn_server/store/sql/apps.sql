@@ -100,7 +100,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT a.*,
        active.id AS active_id, active.phase AS active_phase, active.waiting_reason,
-       served.live_at AS last_deployed_at,
+       release.live_at AS last_deployed_at,
        r.state AS route,
        i.container IS NOT NULL AS has_container, i.restart_count, i.down_since IS NOT NULL AS is_down, i.unhealthy_since IS NOT NULL AS is_unhealthy,
        s.memory_bytes, s.disk_bytes,
@@ -108,6 +108,7 @@ SELECT a.*,
        newest.phase AS newest_phase
 FROM page a
 JOIN account ON account.id = a.tenant
+LEFT JOIN release ON release.id = a.current_release
 LEFT JOIN route r ON r.app = a.id
 LEFT JOIN instance i ON i.id = r.instance AND i.state <> 'gone'
 LEFT JOIN LATERAL (
@@ -120,7 +121,7 @@ LEFT JOIN LATERAL (
     ORDER BY d.created_at DESC, d.id DESC LIMIT 1
 ) AS opened ON true
 LEFT JOIN LATERAL (
-    SELECT d.id, d.phase, d.live_at FROM deployment d WHERE d.app = a.id AND d.phase = 'live'
+    SELECT d.id, d.phase FROM deployment d WHERE d.app = a.id AND d.phase = 'live'
 ) AS served ON true
 LEFT JOIN LATERAL (
     SELECT d.id, d.phase, d.waiting_reason FROM deployment d

@@ -51,7 +51,7 @@ WITH moved AS (
         release = coalesce($10, release), failure = coalesce($11, failure), waiting_reason = $12,
         build_key = coalesce($13, build_key), branch = coalesce($14, branch),
         live_at = CASE WHEN $4 = 'live' THEN now() ELSE live_at END,
-        ended_at = CASE WHEN $4 IN ('failed', 'cancelled', 'superseded', 'replaced') THEN now() END
+        ended_at = CASE WHEN $4 IN ('failed', 'cancelled', 'superseded', 'replaced', 'stopped') THEN now() END
     FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leader
     WHERE id = $1 AND phase = $2 AND version = $3
     RETURNING deployment.*

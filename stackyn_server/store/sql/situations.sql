@@ -13,7 +13,7 @@ SELECT a.*, coalesce(account.plan, '') AS account_plan, coalesce(r.state, 'withd
        current.port AS current_port, current.told_port AS current_told_port,
        coalesce(own.memory_mb, source.memory_mb) AS release_memory_mb,
        EXISTS (SELECT FROM deployment newer WHERE newer.app = a.id AND newer.id > d.id
-               AND newer.phase IN ('live', 'replaced') AND newer.live_at IS NOT NULL) AS is_superseded
+               AND newer.phase IN ('live', 'replaced', 'stopped') AND newer.live_at IS NOT NULL) AS is_superseded
 FROM deployment d
 JOIN app a ON a.id = d.app
 LEFT JOIN account ON account.id = a.tenant AND account.deleted_at IS NULL

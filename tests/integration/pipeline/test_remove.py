@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from stackyn_server.domain.apps import Desired
+from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.engine import images
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.teardown.remove import Remove
 from stackyn_server.pipeline.teardown.stop import Stop
-from stackyn_server.store import apps, instances, jobs
+from stackyn_server.store import apps, deployments, instances, jobs
 from stackyn_server.store.database import Database
 from stackyn_server.store.jobs import Job
 from tests.integration.jobs.builders import dispatching, nothing, put, row, rows, until, until_state
-from tests.integration.pipeline.parts import Confirming, a_context
+from tests.integration.pipeline.parts import Confirming, a_context, a_job
 from tests.rows import a_serving_app
 
 
@@ -88,3 +90,21 @@ async def test_stop_ends_an_instance_whose_sleep_was_cancelled(database: Databas
         await until_state(database, job.id, JobState.DONE)
 
     assert [retirement.subject for retirement in await rows(database, "kind = 'retire'")] == [str(instance)]
+
+
+async def test_stopped_deployment_keeps_the_reason_of_the_stop(database: Database) -> None:
+    async with database.transaction() as connection:
+        app, _ = await a_serving_app(connection)
+        live = await deployments.live_of_app(connection, app.id)
+        assert live is not None
+        await apps.set_desired(
+            connection, app.id, Desired.STOPPED, stop_reason="An administrator stopped it."
+        )
+
+    stop = Stop(a_context(database, ingress=Confirming(), held_requests=HeldRequests()))
+    await stop(a_job(app.id, moved_by="1:1", now=lambda: datetime.now(UTC), finish=no_images))
+
+    async with database.connection() as connection:
+        stopped = await deployments.get(connection, live.id)
+    assert stopped is not None
+    assert (stopped.phase, stopped.waiting_reason) == (Phase.STOPPED, "An administrator stopped it.")

@@ -11,7 +11,7 @@ from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Mover
 from stackyn_server.store.failures import Duplicate, StatementRefused
 from stackyn_server.store.routes import RouteState
-from tests.rows import a_deployment, a_release, an_account, an_app
+from tests.rows import a_deployment, a_release, a_serving_app, an_account, an_app
 
 
 async def test_seats_are_filled_from_the_lowest_gap(database: Database) -> None:
@@ -26,9 +26,10 @@ async def test_slug_and_seat_stay_taken_until_the_teardown(database: Database) -
     async with database.transaction() as connection:
         app = await an_app(connection)
         await apps.set_desired(connection, app.id, Desired.DELETED)
-        assert not await apps.slug_is_free(connection, app.slug, "a.localhost")
+        stranger = await an_account(connection)
+        assert not await apps.slug_is_free(connection, app.slug, "a.localhost", stranger)
         await apps.empty(connection, app.id)
-        assert await apps.slug_is_free(connection, app.slug, "a.localhost")
+        assert await apps.slug_is_free(connection, app.slug, "a.localhost", stranger)
         assert await apps.free_seat(connection) == 1, "its seat is still in quarantine"
         assert await apps.forget(connection, quarantine_seconds=3600, limit=10) == 0
     async with database.transaction() as connection:
@@ -53,8 +54,9 @@ async def test_active_is_the_open_then_live_then_newest_deployment(
     database: Database,
 ) -> None:
     async with database.transaction() as connection:
-        app = await an_app(connection)
-        live = await a_deployment(connection, app, Phase.LIVE)
+        app, _ = await a_serving_app(connection)
+        live = await deployments.live_of_app(connection, app.id)
+        assert live is not None
         waiting = await a_deployment(connection, app)
         (state,) = await apps.view(connection, app=app.id)
         assert (state.active_id, state.active_phase) == (waiting.id, Phase.QUEUED)

@@ -21,13 +21,13 @@ def test_every_open_phase_can_fail_and_be_cancelled(phase: Phase) -> None:
 
 
 def test_what_has_ended_stays_ended() -> None:
-    for phase in (Phase.FAILED, Phase.CANCELLED, Phase.SUPERSEDED, Phase.REPLACED):
+    for phase in (Phase.FAILED, Phase.CANCELLED, Phase.SUPERSEDED, Phase.REPLACED, Phase.STOPPED):
         assert TRANSITIONS[phase] == frozenset()
         assert phase not in OPEN_PHASES
 
 
 def test_a_live_deployment_is_replaced_or_fails_at_once() -> None:
-    assert TRANSITIONS[Phase.LIVE] == {Phase.REPLACED, Phase.FAILED}
+    assert TRANSITIONS[Phase.LIVE] == {Phase.REPLACED, Phase.STOPPED, Phase.FAILED}
     assert Phase.LIVE not in OPEN_PHASES
 
 
