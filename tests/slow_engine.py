@@ -49,6 +49,10 @@ class SlowEngine:
             return web.json_response({})
         if verb == "stats":
             return web.json_response(USAGE)
+        if kind == "volumes":
+            return web.json_response({})
+        if kind == "images":
+            return web.json_response({"message": "no such image"}, status=404)
         if verb == "json":
             return web.json_response({"SizeRw": self.layer_bytes.get(container, 0)})
         return web.json_response([])

@@ -12,7 +12,8 @@ from typing import TypeVar
 import structlog
 
 from stackyn_server import config
-from stackyn_server.domain.ids import AppId
+from stackyn_server.domain.disk_use import DiskUse
+from stackyn_server.domain.ids import AppId, UserId
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.client import Engine
@@ -25,7 +26,7 @@ from stackyn_server.images.recipes import INITIAL_IMAGES, INITIAL_ROOTS
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.reconcile.old_rows import OldRows
 from stackyn_server.source.clones import deployments_in
-from stackyn_server.store import apps, deployments, releases
+from stackyn_server.store import apps, deployments, disk_use, releases
 from stackyn_server.store.database import Database
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class GarbageCollector:
         self._builder = builder
         self._clones = clones
         self._old_rows = OldRows(settings, database)
+        self._disk_use: dict[UserId, tuple[DiskUse, int]] = {}  # and the plan's limit in MiB
 
     async def collect(self, _: JobRun) -> None:
         """Take every step, whatever the others raise, and raise the first error at the end. Rows come first: they need
@@ -54,6 +56,7 @@ class GarbageCollector:
         errors = []
         for step in (
             self._old_rows.remove,
+            self._measure_disk_use,
             self._remove_images_beyond_rollback,
             self._match_images_with_rows,
             self._remove_leftovers_of_builds,
@@ -84,17 +87,35 @@ class GarbageCollector:
         if errors:
             raise errors[0]
 
+    async def _measure_disk_use(self) -> None:
+        caches = await self._builder.cache_sizes()
+        plans, default = self._settings.plans, self._settings.billing.default_plan
+        async with self._database.transaction() as connection:
+            used = await disk_use.measure(connection, caches)
+            tenant_plans = await apps.tenant_plans(connection)
+        self._disk_use = {
+            tenant: (used.get(tenant, DiskUse()), plans.get(plan, plans[default]).max_disk_mb)
+            for tenant, plan in tenant_plans.items()
+        }
+
     async def _remove_images_beyond_rollback(self) -> None:
-        """Record the removal before it happens, under the app's lock: no rollback to a removed image is offered."""
+        """Record the removal before it happens, under the app's lock: no rollback to a removed image is offered.
+
+        An account above its plan's disk keeps only the images of its newest releases.
+        """
         keep = self._settings.apps.keep_releases
         async with self._database.connection() as connection:
-            surplus = await releases.images_to_remove(connection, keep)
+            surplus = [(*found, keep) for found in await releases.images_to_remove(connection, keep)]
+            for tenant, (use, limit_mb) in self._disk_use.items():
+                for app in await apps.ids_of_tenant(connection, tenant) if use.is_over(limit_mb) else ():
+                    found = await releases.images_to_remove(connection, 1, app)
+                    surplus += [(app, image, 1) for app, image in found]
 
-        async def remove(found: tuple[AppId, str]) -> None:
-            app, image = found
+        async def remove(found: tuple[AppId, str, int]) -> None:
+            app, image, keep = found
             async with self._database.transaction() as connection:
                 await apps.lock(connection, app, None)
-                if found not in await releases.images_to_remove(connection, keep, app):
+                if (app, image) not in await releases.images_to_remove(connection, keep, app):
                     return
                 await releases.image_removed(connection, app, image)
             await self._remove_image(app, image)
@@ -136,9 +157,8 @@ class GarbageCollector:
     async def _remove_leftovers_of_builds(self) -> None:
         await self._builder.remove_leftovers()
         await self._builder.free_pull_leftovers()
-        async with self._database.connection() as connection:
-            tenants = await apps.tenants(connection)
-        await self._builder.remove_surplus_caches(tenants, datetime.now(UTC))
+        left = {tenant: use.left_for_caches(limit_mb) for tenant, (use, limit_mb) in self._disk_use.items()}
+        await self._builder.remove_surplus_caches(left, datetime.now(UTC))
 
     async def _remove_unused_base_images(self) -> None:
         """Remove unused base images, except the first ones and those that `[images]` names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -12,6 +13,7 @@ from stackyn_server.store import (
     apps,
     audit,
     codes,
+    disk_use,
     events,
     instances,
     jobs,
@@ -100,8 +102,12 @@ class OldRows:
         keep = self._settings.apps.log_keep_bytes
         async with self._database.connection() as connection:
             newest = await logs.newest_id(connection)
-            too_long = await logs.longer_than(connection, keep, since=self._logs_measured_until)
-        for app, kind in too_long:
-            async with self._database.transaction() as connection:
-                await logs.trim(connection, app, kind, keep)
+            sizes = await logs.sizes(connection, since=self._logs_measured_until)
+        for size in sizes:
+            if size.bytes > keep:
+                async with self._database.transaction() as connection:
+                    await logs.trim(connection, size.app, size.kind, keep)
+        async with self._database.transaction() as connection:
+            kept = [replace(size, bytes=min(size.bytes, keep)) for size in sizes]
+            await disk_use.remember_logs(connection, kept)
         self._logs_measured_until = newest

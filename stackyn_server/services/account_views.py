@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 
 from stackyn_server.config import PlanSettings, Settings
 from stackyn_server.domain.billing_plans import Reservation
+from stackyn_server.domain.disk_use import DiskUse, check_disk_use
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import ACTIVE, EXPIRED, TRIAL
 from stackyn_server.errors import InvalidRequest
-from stackyn_server.store.accounts import Account
+from stackyn_server.store import disk_use
+from stackyn_server.store.accounts import Account, AccountUse
+from stackyn_server.store.database import Connection
 
 NO_PROVIDER = "none"
 MEBIBYTES_PER_GIBIBYTE = 1024
@@ -35,11 +38,13 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class QuotaView:
-    """The billing plan whose limits are enforced, and what the account's living apps reserve of them."""
+    """The billing plan whose limits are enforced, what the account's living apps reserve of them, and what they occupy
+    of the disk."""
 
     plan_name: str
     plan: PlanSettings
     reserved: Reservation
+    disk: DiskUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,12 @@ def billing_plan(settings: Settings, name: str) -> tuple[str, PlanSettings]:
     return name, settings.plans[name]
 
 
+async def require_disk(connection: Connection, settings: Settings, account: UserId, plan_name: str) -> None:
+    """Raise `Forbidden` when the account occupies more disk than its plan has: it may build nothing more."""
+    _, plan = billing_plan(settings, plan_name)
+    check_disk_use(await disk_use.of_account(connection, account), plan.max_disk_mb)
+
+
 def require_plan(settings: Settings, name: str, *other_names: str) -> None:
     """Raises `InvalidRequest` for a name that no plan has. `other_names` can be chosen too."""
     if name not in settings.plans:
@@ -95,16 +106,16 @@ def require_plan(settings: Settings, name: str, *other_names: str) -> None:
         )
 
 
-def quota_view(settings: Settings, account: Account, reserved: Reservation) -> QuotaView:
-    name, plan = billing_plan(settings, account.plan)
-    return QuotaView(plan_name=name, plan=plan, reserved=reserved)
+def quota_view(settings: Settings, use: AccountUse) -> QuotaView:
+    name, plan = billing_plan(settings, use.account.plan)
+    return QuotaView(plan_name=name, plan=plan, reserved=use.reserved, disk=use.disk)
 
 
-def profile_view(settings: Settings, account: Account, reserved: Reservation) -> Profile:
+def profile_view(settings: Settings, use: AccountUse) -> Profile:
     return Profile(
-        account=account_view(account),
-        quota=quota_view(settings, account, reserved),
-        subscription=_subscription(settings, account),
+        account=account_view(use.account),
+        quota=quota_view(settings, use),
+        subscription=_subscription(settings, use.account),
     )
 
 

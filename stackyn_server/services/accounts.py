@@ -81,7 +81,7 @@ class Accounts:
             with_use = await accounts.page(connection, account=account)
         if not with_use:
             raise SessionEnded
-        return profile_view(self._settings, with_use[0].account, with_use[0].reserved)
+        return profile_view(self._settings, with_use[0])
 
     async def change(
         self,

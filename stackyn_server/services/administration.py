@@ -171,4 +171,4 @@ class Administration:
         return self._user(uses[0])
 
     def _user(self, use: AccountUse) -> UserView:
-        return UserView(account_view(use.account), quota_view(self._settings, use.account, use.reserved))
+        return UserView(account_view(use.account), quota_view(self._settings, use))

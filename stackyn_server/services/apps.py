@@ -36,7 +36,7 @@ from stackyn_server.domain.seats import seats_in
 from stackyn_server.errors import Conflict, SignInRequired, Unavailable
 from stackyn_server.security.sealing import Sealer
 from stackyn_server.security.variables import seal_variable
-from stackyn_server.services.account_views import billing_plan
+from stackyn_server.services.account_views import billing_plan, require_disk
 from stackyn_server.services.app_access import NoSuchApp, lock_app
 from stackyn_server.services.deploy_requests import Leader, Owner, build_priority, delete_app, stop_app
 from stackyn_server.services.payment import require_still_paid
@@ -244,6 +244,8 @@ class Apps:
             max_disk_mb=plan.max_disk_mb,
             max_cpu=plan.max_cpu,
         )
+        if apart_from is None:  # a new app is built
+            await require_disk(connection, self._settings, owner.id, owner.plan)
 
     def _default_settings(self, owner: Owner) -> AppSettings:
         defaults = self._settings.apps

@@ -12,6 +12,7 @@ from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import Conflict
+from stackyn_server.services.account_views import require_disk
 from stackyn_server.services.app_access import find_app, find_deployment, lock_app
 from stackyn_server.services.deploy_requests import (
     Leader,
@@ -61,11 +62,16 @@ class Deployments:
         self._leader = leader
 
     async def redeploy(self, tenant: UserId | None, plan: str, app_id: AppId) -> CreatedView:
-        """Build the branch again. Older deployments that wait are superseded, a running one finishes first."""
+        """Build the branch again. Older deployments that wait are superseded, a running one finishes first.
+
+        Raises `Forbidden` when its owner, not an administrator, occupies more disk than the plan has.
+        """
         mover = Mover(self._leader.epoch, "api:redeploy")
         async with self._database.transaction() as connection:
             await require_still_paid(connection, tenant)
             app = await lock_app(connection, app_id, tenant)
+            if tenant is not None:
+                await require_disk(connection, self._settings, tenant, plan)
             deployment = await request_build(connection, app, build_priority(self._settings, plan), mover)
             return await self._created(connection, app, deployment)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stackyn_server.domain.billing_plans import Reservation
+from stackyn_server.domain.disk_use import DiskUse
 from stackyn_server.domain.ids import UserId
 from stackyn_server.domain.subscriptions import BillingState
 from stackyn_server.store.database import Connection, Record, fetch_one
@@ -61,10 +62,11 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True)
 class AccountUse:
-    """An account with what its living apps reserve."""
+    """An account with what its living apps reserve, and what it occupies of the disk."""
 
     account: Account
     reserved: Reservation
+    disk: DiskUse
 
 
 async def insert(connection: Connection, new: NewAccount) -> Account:
@@ -189,6 +191,7 @@ async def page(
         AccountUse(
             Account.from_row(row),
             Reservation(row["apps"], row["reserved_memory_mb"], row["reserved_disk_mb"], row["reserved_cpu"]),
+            DiskUse(**{name: row[name] for name in DiskUse.__slots__}),
         )
         for row in rows
     ]

@@ -202,9 +202,9 @@ async def count(connection: Connection, *, tenant: UserId | None = None) -> int:
     return int(await connection.fetchval(SQL.count, tenant))
 
 
-async def tenants(connection: Connection) -> set[UserId]:
-    """Return who has an app that isn't deleted."""
-    return {UserId(row["tenant"]) for row in await connection.fetch(SQL.tenants)}
+async def tenant_plans(connection: Connection) -> dict[UserId, str]:
+    """Return the billing plans of the accounts that have living apps."""
+    return {row["tenant"]: row["plan"] for row in await connection.fetch(SQL.tenant_plans)}
 
 
 async def ids_of_tenant(connection: Connection, tenant: UserId) -> list[AppId]:

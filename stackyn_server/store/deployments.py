@@ -47,6 +47,7 @@ class Deployment:
     build_key: str | None
     command_container: str | None
     command_done_at: datetime | None
+    image_bytes: int | None
 
     @classmethod
     def from_row(cls, row: Any) -> Deployment:
@@ -71,6 +72,7 @@ class StepResults:
     branch: str | None = None
     plan: dict[str, Any] | None = None
     image: str | None = None
+    image_bytes: int | None = None
     build_key: str | None = None
     release: ReleaseId | None = None
     failure: Failure | None = None
@@ -153,6 +155,7 @@ async def advance(
         results.waiting_reason,
         results.build_key,
         results.branch,
+        results.image_bytes,
     )
     return _announced(connection, await _moved(connection, deployment, mover, row))
 

@@ -23,6 +23,15 @@ class NewChunk:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class LogSize:
+    """The bytes of an app's stored log."""
+
+    app: AppId
+    kind: LogKind
+    bytes: int
+
+
 async def reserve_ids(connection: Connection, count: int) -> list[int]:
     """Take `count` ascending ids that nobody else gets, whether the transaction commits or not."""
     return [row["id"] for row in await connection.fetch(SQL.reserve_ids, count)]
@@ -83,10 +92,9 @@ async def newest_id(connection: Connection) -> int:
     return int(await connection.fetchval(SQL.newest_id))
 
 
-async def longer_than(connection: Connection, keep_bytes: int, *, since: int) -> list[tuple[AppId, LogKind]]:
-    """Return the logs that are longer than `keep_bytes`, of those that got a chunk after chunk `since`."""
-    rows = await connection.fetch(SQL.longer_than, keep_bytes, since)
-    return [(row["app"], row["kind"]) for row in rows]
+async def sizes(connection: Connection, *, since: int) -> list[LogSize]:
+    """Return the sizes of the logs that got a chunk after chunk `since`."""
+    return [LogSize(**row) for row in await connection.fetch(SQL.sizes, since)]
 
 
 async def trim(connection: Connection, app: AppId, kind: LogKind, keep_bytes: int) -> None:

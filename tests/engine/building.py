@@ -13,6 +13,7 @@ from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.engine import containers, images
 from stackyn_server.engine.builder import builder_container
 from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.image_transfer import TransferredImage
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.labels import Role
@@ -39,13 +40,13 @@ async def succeeds(
 ) -> tuple[str, list[str]]:
     lines: list[str] = []
     image = await builder.build(request, context(dockerfile), say or lines.append)
-    return image, lines
+    return image.id, lines
 
 
 @asynccontextmanager
 async def in_mid_step(
     builder: Builder, request: BuildRequest, base: str, step: str = "sleep 600"
-) -> AsyncIterator[asyncio.Task[str]]:
+) -> AsyncIterator[asyncio.Task[TransferredImage]]:
     """A build whose step runs."""
     began = asyncio.Event()
     dockerfile = context(f"FROM {base}\nRUN echo begun && {step}\n")

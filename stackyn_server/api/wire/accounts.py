@@ -13,6 +13,7 @@ from stackyn_server.api.wire.base import (
     left_out_when_none,
     read_from,
 )
+from stackyn_server.domain.disk_use import DiskUse, in_mb
 from stackyn_server.services.account_views import Profile, QuotaView
 from stackyn_server.services.accounts import SignedInView
 
@@ -132,8 +133,27 @@ class Plan(ResponseBody):
         return cls(name=quota.plan_name, **values)
 
 
+class OccupiedDisk(ResponseBody):
+    """What the account occupies, measured every few minutes: written by apps, own layers of images, caches of builds,
+    stored logs. All but the caches count towards `max_disk_mb`; these get what is left."""
+
+    apps_mb: int
+    images_mb: int
+    caches_mb: int
+    logs_mb: int
+
+    @classmethod
+    def of(cls, use: DiskUse) -> OccupiedDisk:
+        return cls(
+            apps_mb=in_mb(use.apps_bytes),
+            images_mb=in_mb(use.images_bytes),
+            caches_mb=in_mb(use.caches_bytes),
+            logs_mb=in_mb(use.logs_bytes),
+        )
+
+
 class Quota(ResponseBody):
-    """The enforced limits, and what the living apps reserve of them."""
+    """The enforced limits, what the living apps reserve of them, and what they occupy of the disk."""
 
     plan_name: str
     plan: Plan
@@ -141,6 +161,7 @@ class Quota(ResponseBody):
     total_ram_mb: int
     total_disk_mb: int
     total_cpu: float
+    disk_use: OccupiedDisk
 
     @classmethod
     def of(cls, quota: QuotaView) -> Quota:
@@ -151,6 +172,7 @@ class Quota(ResponseBody):
             total_ram_mb=quota.reserved.memory_mb,
             total_disk_mb=quota.reserved.disk_mb,
             total_cpu=quota.reserved.cpu,
+            disk_use=OccupiedDisk.of(quota.disk),
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,7 +38,7 @@ from stackyn_server.engine.builder.caches import Cache, CachePlaces, CacheQuota
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.image_config import machine_architecture
 from stackyn_server.engine.builder.image_contents import ImageLimits
-from stackyn_server.engine.builder.image_transfer import transfer_image
+from stackyn_server.engine.builder.image_transfer import TransferredImage, transfer_image
 from stackyn_server.engine.builder.pulls import Pulls
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.registry_config import registry_tables
@@ -67,8 +68,10 @@ class Builder:
         self._sizes: dict[Cache, int] = {}
         self._dropping: dict[asyncio.Task[None], UserId] = {}
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], write_line: WriteLine) -> str:
-        """Build the tar stream `context`, whose members are below `context/`, and return the id of the image.
+    async def build(
+        self, request: BuildRequest, context: AsyncIterator[bytes], write_line: WriteLine
+    ) -> TransferredImage:
+        """Build the tar stream `context`, whose members are below `context/`, and return the image that the engine has.
 
         Raises `DeploymentFailed` (BUILD_FAILED, BUILD_OUT_OF_MEMORY, BUILD_DISK, DOCKERFILE_INVALID) with the last
         lines as evidence, `BuildsNotRestricted`, `TransientFailure` for a registry in trouble, `EngineUnavailable`; an
@@ -105,8 +108,18 @@ class Builder:
         if await self._pulls.free_leftovers(self._engine):
             log.info("builder.pulls_freed")
 
-    async def remove_surplus_caches(self, tenants: Set[UserId], now: datetime) -> list[str]:
-        """Remove caches of accounts not in `tenants`, old caches, and caches over quota. Return their names."""
+    async def cache_sizes(self) -> dict[UserId, int]:
+        """Return the bytes of each account's caches; only those are counted again that a build has used since."""
+        most = self._settings.builds.cache_mb * _MEBIBYTE
+        self._sizes = {cache: await self._size(cache) for cache in await caches.list_all(self._engine)}
+        sizes = Counter[UserId]()
+        for cache, size in self._sizes.items():
+            sizes[cache.tenant] += min(size, most)
+        return dict(sizes)
+
+    async def remove_surplus_caches(self, tenants: Mapping[UserId, int], now: datetime) -> list[str]:
+        """Remove caches of accounts not in `tenants`, old caches, and caches over quota: that of all accounts, and the
+        bytes that `tenants` says an account may use. Return their names."""
         builds = self._settings.builds
         quota = CacheQuota(
             builds.cache_mb * _MEBIBYTE,
@@ -237,10 +250,12 @@ class Builder:
             return _CacheUnusable(error)
         return error
 
-    async def _transfer(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> str:
+    async def _transfer(
+        self, request: BuildRequest, base_images: BaseImages, cache: Cache
+    ) -> TransferredImage:
         builds = self._settings.builds
         async with self._pulls.pulling():
-            transferred = await transfer_image(
+            return await transfer_image(
                 self._engine,
                 cache.folder / caches.OUT,
                 base_images,
@@ -248,7 +263,6 @@ class Builder:
                 tag=request.tag,
                 limits=ImageLimits(builds.image_mb * _MEBIBYTE, builds.max_files),
             )
-        return transferred.id
 
     def _spec(self, request: BuildRequest, base_images: BaseImages, cache: Cache) -> BuilderSpec:
         builds = self._settings.builds

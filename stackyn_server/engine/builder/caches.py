@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -75,10 +75,11 @@ class CacheQuota:
 
 
 def over_quota(
-    caches: Iterable[tuple[Cache, int]], tenants: Set[UserId], quota: CacheQuota, now: datetime
+    caches: Iterable[tuple[Cache, int]], tenants: Mapping[UserId, int], quota: CacheQuota, now: datetime
 ) -> list[Cache]:
     """Return the caches to remove: of accounts not in `tenants`, unused for too long, or over quota; of these the least
-    recently used. `caches` come with their sizes in bytes. Pure."""
+    recently used. `tenants` says how many bytes of disk each account has left for them. `caches` come with their sizes
+    in bytes. Pure."""
     to_remove, total, of_tenant = [], 0, Counter[UserId]()
     for cache, size in sorted(caches, key=lambda cache_and_size: cache_and_size[0].used_at, reverse=True):
         if cache.tenant not in tenants or now - cache.used_at > quota.unused:
@@ -86,7 +87,7 @@ def over_quota(
             continue
         # A cache over quota counts too: otherwise an older one would be kept instead of it.
         of_tenant[cache.tenant] += size
-        is_within = of_tenant[cache.tenant] <= quota.tenant_bytes
+        is_within = of_tenant[cache.tenant] <= min(quota.tenant_bytes, tenants[cache.tenant])
         total += size if is_within else 0
         if not is_within or total > quota.total_bytes:
             to_remove.append(cache)

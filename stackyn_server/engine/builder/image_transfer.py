@@ -37,10 +37,12 @@ _UNPACKING = re.compile(r"failed to register layer|failed to extract layer|archi
 
 @dataclass(frozen=True, slots=True)
 class TransferredImage:
-    """`id` is the engine's. `moved_bytes` is the size of the layers that the engine fetched; it had the others."""
+    """`id` is the engine's. `own_bytes` is the size of the layers that are no base image's, `moved_bytes` of those that
+    the engine fetched; it had the others."""
 
     id: str
     size_bytes: int
+    own_bytes: int
     moved_bytes: int
 
 
@@ -63,9 +65,19 @@ async def transfer_image(
         async with serve(contents) as registry:
             await _pull(engine, registry, contents)
         image = await _name(engine, registry, contents, labels, tag)
-    size = sum(layer.size for layer in contents.layers)
-    transferred = TransferredImage(image, size, sum(registry.sent.values()))
-    log.info("image.taken", image=image, size_bytes=size, moved_bytes=transferred.moved_bytes)
+    transferred = TransferredImage(
+        image,
+        size_bytes=sum(layer.size for layer in contents.layers),
+        own_bytes=sum(layer.size for layer in contents.layers if not layer.is_from_base),
+        moved_bytes=sum(registry.sent.values()),
+    )
+    log.info(
+        "image.taken",
+        image=image,
+        size_bytes=transferred.size_bytes,
+        own_bytes=transferred.own_bytes,
+        moved_bytes=transferred.moved_bytes,
+    )
     return transferred
 
 

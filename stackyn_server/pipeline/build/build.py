@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackyn_server.buildplan.build_plan import BuildPlan
@@ -19,6 +19,7 @@ from stackyn_server.domain.ids import DeploymentId
 from stackyn_server.domain.jobs import Kind
 from stackyn_server.engine import images, networks
 from stackyn_server.engine.builder.builder import Builder
+from stackyn_server.engine.builder.image_transfer import TransferredImage
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.registry_config import docker_config
 from stackyn_server.engine.builder.request import BuildRequest
@@ -114,10 +115,10 @@ class Build(JobHandler):
             made_of = await base_images.ready(run, self._image_store)
             if made_of is None:
                 return
-            image, key = await self._image(run, app, clone)
+            results = await self._image(run, app, clone)
             crash_point("build.image")
             plan_as_built = {**(run.deployment.plan or {}), "base_digests": made_of}
-            await self._hand_over(run, StepResults(plan=plan_as_built, image=image, build_key=key))
+            await self._hand_over(run, replace(results, plan=plan_as_built))
         crash_point("build.built")
         await repository.remove(clone)
 
@@ -154,27 +155,28 @@ class Build(JobHandler):
             run.write_log(reason)
         return plan
 
-    async def _image(self, run: DeploymentRun, app: App, clone: Path) -> tuple[str, str | None]:
-        """Return the image and its key. It is built only when neither this deployment nor the same build of an earlier
-        one has made it. The time that a build waits for memory does not count towards its deadline."""
+    async def _image(self, run: DeploymentRun, app: App, clone: Path) -> StepResults:
+        """Return the image, and its key and size where they are known.
+
+        It is built only when neither this deployment nor the same build of an earlier one has made it. The time that a
+        build waits for memory does not count towards its deadline.
+        """
         timeout = _build_timeout(self._settings)
         prepared = await run.step(self._prepare(run, app, clone), timeout)
         if not isinstance(prepared, _NeededBuild):
             return prepared
         async with self._memory.reserved(run, app, prepared.variables.plan) as memory_mb:
-            image = await run.step(self._build_image(run, app, clone, prepared, memory_mb), timeout)
-            return image, prepared.key
+            built = await run.step(self._build_image(run, app, clone, prepared, memory_mb), timeout)
+            return StepResults(image=built.id, image_bytes=built.own_bytes, build_key=prepared.key)
 
-    async def _prepare(
-        self, run: DeploymentRun, app: App, clone: Path
-    ) -> tuple[str, str | None] | _NeededBuild:
+    async def _prepare(self, run: DeploymentRun, app: App, clone: Path) -> StepResults | _NeededBuild:
         deployment = run.deployment
         tag = images.tag_of(self._engine, deployment.app, deployment.id)
         ready = await images.inspect(self._engine, tag)
         plan = BuildPlan.from_json(deployment.plan or {})
         if ready is not None:
             run.write_log("The image was built before the interruption.")
-            return ready.id, None  # the variables may have changed meanwhile
+            return StepResults(image=ready.id)  # no key: the variables may have changed meanwhile
         source = (await self._fetch(run, app, clone)).tree
         variables = inject_variables(plan, await self._variables(run, app))
         key = await self._key(app, plan, source, variables.digest)
@@ -183,12 +185,12 @@ class Build(JobHandler):
                 "Nothing has changed since an earlier deployment: its image is used, without a build."
             )
             await images.tag(self._engine, same, tag)
-            return same, key
+            return StepResults(image=same, build_key=key)
         return _NeededBuild(source, variables, key)
 
     async def _build_image(
         self, run: DeploymentRun, app: App, clone: Path, needed: _NeededBuild, memory_mb: int
-    ) -> str:
+    ) -> TransferredImage:
         deployment, variables = run.deployment, needed.variables
         plan = variables.plan
         credentials = await run.record(

@@ -88,8 +88,11 @@ WITH page AS MATERIALIZED (
     LIMIT least($2, 1000) OFFSET $3
 )
 SELECT page.*, reserved.apps, reserved.memory_mb AS reserved_memory_mb, reserved.disk_mb AS reserved_disk_mb,
-       reserved.cpu AS reserved_cpu
+       reserved.cpu AS reserved_cpu,
+       coalesce(apps_bytes, 0) AS apps_bytes, coalesce(images_bytes, 0) AS images_bytes,
+       coalesce(caches_bytes, 0) AS caches_bytes, coalesce(logs_bytes, 0) AS logs_bytes
 FROM page
+LEFT JOIN disk_use ON disk_use.account = page.id
 CROSS JOIN LATERAL (
     SELECT count(*)::integer AS apps, coalesce(sum(memory_mb), 0)::integer AS memory_mb,
            coalesce(sum(disk_mb), 0)::integer AS disk_mb,

@@ -135,8 +135,9 @@ ORDER BY a.created_at DESC, a.id DESC;
 -- name: count
 SELECT count(*)::integer FROM app WHERE desired <> 'deleted' AND ($1::uuid IS NULL OR tenant = $1);
 
--- name: tenants
-SELECT DISTINCT tenant FROM app WHERE desired <> 'deleted';
+-- name: tenant_plans
+SELECT id AS tenant, plan FROM account
+WHERE EXISTS (SELECT FROM app WHERE app.tenant = account.id AND app.desired <> 'deleted');
 
 -- name: ids_of_tenant
 SELECT id FROM app WHERE tenant = $1 AND desired <> 'deleted' ORDER BY id;

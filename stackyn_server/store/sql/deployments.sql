@@ -50,6 +50,7 @@ WITH moved AS (
         commit = coalesce($7, commit), plan = coalesce($8, plan), image = coalesce($9, image),
         release = coalesce($10, release), failure = coalesce($11, failure), waiting_reason = $12,
         build_key = coalesce($13, build_key), branch = coalesce($14, branch),
+        image_bytes = coalesce($15, image_bytes),
         live_at = CASE WHEN $4 = 'live' THEN now() ELSE live_at END,
         ended_at = CASE WHEN $4 IN ('failed', 'cancelled', 'superseded', 'replaced', 'stopped') THEN now() END
     FROM (SELECT 1 FROM installation WHERE epoch = $6 FOR KEY SHARE) AS leader

@@ -40,14 +40,14 @@ SELECT id, app, deployment, kind, created_at, content, octet_length(content) AS 
 FROM log_chunk WHERE app = $1 AND kind = $2
 ORDER BY id DESC LIMIT $3 OFFSET $4
 
--- name: longer_than
--- Only of the logs that have grown since chunk $2: to measure a log, all its chunks are read.
-SELECT grown.app, grown.kind
-FROM (SELECT DISTINCT app, kind FROM log_chunk WHERE id > $2) AS grown
-JOIN LATERAL (
-    SELECT sum(octet_length(chunk.content)) AS bytes FROM log_chunk AS chunk
+-- name: sizes
+-- Only of the logs that have grown since chunk $1: to measure a log, all its chunks are read.
+SELECT grown.app, grown.kind, measured.bytes
+FROM (SELECT DISTINCT app, kind FROM log_chunk WHERE id > $1) AS grown
+CROSS JOIN LATERAL (
+    SELECT sum(octet_length(chunk.content))::bigint AS bytes FROM log_chunk AS chunk
     WHERE chunk.app = grown.app AND chunk.kind = grown.kind
-) AS measured ON measured.bytes > $1
+) AS measured
 
 -- name: newest_id
 SELECT coalesce(max(id), 0) FROM log_chunk

@@ -33,6 +33,8 @@ from tests.engine.building import fails, succeeds
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 ANNA, BERT, GONE = (UserId(uuid.UUID(int=number)) for number in (1, 2, 3))
 SNAPSHOTS = "buildkit/runc-overlayfs/snapshots"
+GIB = 1024**3
+ENOUGH = {ANNA: GIB, BERT: GIB}
 SHARE = CacheQuota(tenant_bytes=10, total_bytes=15, unused=timedelta(days=30))
 
 
@@ -47,7 +49,7 @@ def test_caches_go_by_owner_age_and_share_the_oldest_first() -> None:
     nobodys = a_cache(GONE, 0, 0)
     sizes = [(newest, 6), (second, 5), (other_cache, 9), (old, 1), (nobodys, 1)]
 
-    assert set(map(id, over_quota(sizes, {ANNA, BERT}, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
+    assert set(map(id, over_quota(sizes, ENOUGH, SHARE, NOW))) == set(map(id, (second, old, nobodys)))
 
 
 def test_no_cache_outlives_a_newer_one_of_its_tenant() -> None:
@@ -55,13 +57,20 @@ def test_no_cache_outlives_a_newer_one_of_its_tenant() -> None:
     other_cache = a_cache(BERT, 0, 4)
     sizes = [(newest, 6), (second, 5), (oldest, 3), (other_cache, 9)]
 
-    assert over_quota(sizes, {ANNA, BERT}, SHARE, NOW) == [second, oldest]
+    assert over_quota(sizes, ENOUGH, SHARE, NOW) == [second, oldest]
+
+
+def test_caches_get_what_their_account_has_left_of_its_disk() -> None:
+    newest, older, other_cache = a_cache(ANNA, 0, 1), a_cache(ANNA, 1, 2), a_cache(BERT, 0, 1)
+    sizes = [(newest, 3), (older, 3), (other_cache, 1)]
+
+    assert over_quota(sizes, {ANNA: 5, BERT: 0}, SHARE, NOW) == [other_cache, older]
 
 
 def test_all_caches_together_have_a_bound() -> None:
     first, last = a_cache(ANNA, 0, 1), a_cache(BERT, 0, 2)
 
-    assert over_quota([(first, 8), (last, 8)], {ANNA, BERT}, SHARE, NOW) == [last]
+    assert over_quota([(first, 8), (last, 8)], ENOUGH, SHARE, NOW) == [last]
 
 
 async def test_builds_of_one_tenant_take_the_lowest_free_places() -> None:
@@ -132,7 +141,7 @@ async def test_a_tenants_cache_goes_with_the_tenant(engine: Engine, builder: Bui
     stays, goes = UserId(uuid.uuid4()), UserId(uuid.uuid4())
     kept, removed = await ensure(engine, stays, 0), await ensure(engine, goes, 0)
 
-    await builder.remove_surplus_caches({stays}, datetime.now(UTC))
+    await builder.remove_surplus_caches({stays: GIB}, datetime.now(UTC))
 
     names = {volume.name for volume in await list_all(engine)}
     assert kept.name in names and removed.name not in names
@@ -149,7 +158,7 @@ async def test_removal_that_broke_off_is_finished(engine: Engine, builder: Build
 
     await asyncio.to_thread(leave_aside)
 
-    await builder.remove_surplus_caches({tenant}, datetime.now(UTC))
+    await builder.remove_surplus_caches({tenant: GIB}, datetime.now(UTC))
 
     assert await asyncio.to_thread(lambda: [entry.name for entry in cache.folder.iterdir()]) == ["buildkit"]
 
@@ -160,7 +169,7 @@ async def test_what_a_failed_build_had_done_is_there_for_the_next(
     tenant = UserId(uuid.uuid4())
     done = f"FROM {base_image}\nRUN echo installed\n"
     await fails(builder, build_request(tenant=tenant), f"{done}RUN false")
-    await builder.remove_surplus_caches({tenant}, datetime.now(UTC))
+    await builder.remove_surplus_caches({tenant: GIB}, datetime.now(UTC))
 
     _, lines = await succeeds(builder, build_request(tenant=tenant), f"{done}RUN true")
 

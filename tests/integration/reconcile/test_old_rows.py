@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
+from stackyn_server.domain.client_network import network_of
 from stackyn_server.domain.subscriptions import Subscription, SubscriptionStatus
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
@@ -65,7 +66,14 @@ async def test_only_sessions_and_codes_that_ended_long_ago_are_deleted(
                 f"UPDATE session SET {column} = now() - $2::interval WHERE id = $1", opened[name], ago
             )
         for purpose, ago in ((Purpose.SIGN_IN, LONG_AGO), (Purpose.RESET, LATELY)):
-            code = await codes.insert(connection, "a@example.test", purpose, b"hash", lifetime_seconds=60)
+            code = await codes.insert(
+                connection,
+                "a@example.test",
+                purpose,
+                b"",
+                lifetime_seconds=60,
+                network=network_of("192.0.2.1"),
+            )
             await connection.execute(
                 "UPDATE one_time_code SET expires_at = now() - $2::interval WHERE id = $1", code, ago
             )

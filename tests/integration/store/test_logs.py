@@ -96,9 +96,10 @@ async def test_logs_that_are_too_long_are_found_and_trimmed(database: Database) 
             ],
         )
         assert await logs.newest_id(connection) == ids[-1]
-        assert await logs.longer_than(connection, 1000, since=ids[0]) == [(app.id, "build")]
-        assert await logs.longer_than(connection, 1000, since=ids[1]) == [], "it has not grown since"
+        measured = {(size.app, size.kind): size.bytes for size in await logs.sizes(connection, since=ids[0])}
+        assert measured == {(app.id, "build"): 1200, (app.id, "runtime"): 600, (neighbour.id, "build"): 600}
+        assert len(await logs.sizes(connection, since=ids[1])) == 2, "one has not grown since"
         await logs.trim(connection, app.id, "build", 600)
-        assert await logs.longer_than(connection, 1000, since=0) == []
+        assert {size.bytes for size in await logs.sizes(connection, since=0)} == {600}
         (left,) = await logs.list_of_app(connection, app.id, "build", limit=10, offset=0)
         assert left.content == "y" * 600

@@ -12,6 +12,7 @@ from stackyn_server.store import (
     audit,
     codes,
     deployments,
+    disk_use,
     events,
     instances,
     jobs,
@@ -112,7 +113,8 @@ ASKED: dict[str, tuple[str, tuple[Any, ...]]] = {
     "tokens.forget": (tokens.SQL.forget, (604_800.0, 1000)),
     "samples.purge": (samples.SQL.purge, (30, 1000)),
     "samples.condense": (samples.SQL.condense, (86_400.0, 300.0, 1000)),
-    "logs.longer_than": (logs.SQL.longer_than, (10_485_760, 99_900)),
+    "logs.sizes": (logs.SQL.sizes, (99_900,)),
+    "disk_use.measure": (disk_use.SQL.measure, ([], [])),
     "logs.newest_id": (logs.SQL.newest_id, ()),
     "logs.trim": (logs.SQL.trim, (7, "build", 10_485_760)),
 }

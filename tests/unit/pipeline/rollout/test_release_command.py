@@ -43,6 +43,7 @@ def deployment(cause: Cause = Cause.REDEPLOY, plan: dict[str, Any] | None = PLAN
         build_key=None,
         command_container=None,
         command_done_at=None,
+        image_bytes=None,
     )
 
 
