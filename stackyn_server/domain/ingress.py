@@ -14,12 +14,13 @@ ProxyReady = Callable[[], Awaitable[None]]  # returns once the new proxy serves;
 @dataclass(frozen=True, slots=True)
 class IngressSpec:
     """`arguments` follow the proxy's binary, which is the image's entry point. `config_dir` is mounted read-only, and
-    its subdirectory `acme` writable."""
+    its subdirectory `acme` writable. `uid` is the number of its user and group; None is root without capabilities."""
 
     image: str
     config_dir: Path
     arguments: tuple[str, ...]
     memory_mb: int
+    uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

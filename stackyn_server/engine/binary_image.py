@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import struct
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 _PIECE_BYTES = 1024 * 1024
 _DIRECTORIES = ("etc", "etc/stackyn", "tmp")  # mount points: a read-only root can get none later
+# struct vfs_cap_data of linux/capability.h: revision 2, effective; then what is permitted (1 << CAP_NET_BIND_SERVICE).
+_NET_BIND_SERVICE = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0).decode("ascii")
 
 
 class BinaryChanged(Exception):
@@ -17,7 +20,8 @@ class BinaryChanged(Exception):
 
 
 async def binary_as_tar(binary: Path, digest: str) -> AsyncIterator[bytes]:
-    """Yield a tar that holds the program under its own name, readable and executable for everybody.
+    """Yield a tar that holds the program under its own name, readable and executable for everybody, with the right to
+    listen on ports below 1024 (a capability of the file).
 
     Raises `BinaryChanged`, before the archive is complete, when the SHA-256 isn't `digest`.
     """
@@ -26,7 +30,8 @@ async def binary_as_tar(binary: Path, digest: str) -> AsyncIterator[bytes]:
         yield _directory(name)
     member = tarfile.TarInfo(binary.name)
     member.size, member.mode = size, 0o755
-    yield member.tobuf(tarfile.GNU_FORMAT)
+    member.pax_headers = {"SCHILY.xattr.security.capability": _NET_BIND_SERVICE}
+    yield member.tobuf(tarfile.PAX_FORMAT)
     content = hashlib.sha256()
     file = await asyncio.to_thread(binary.open, "rb")
     try:

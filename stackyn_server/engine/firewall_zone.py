@@ -1,16 +1,17 @@
-"""Put the rules of one kind of container before the host's own rules, and find out whether they are still there."""
+"""Put the rules of one kind of traffic before the host's own rules, and find out whether they are still there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stackyn_server.engine.client import Engine
-from stackyn_server.engine.iptables import change, run
+from stackyn_server.engine.iptables import IPV4, change, run
 from stackyn_server.engine.networks import app_interfaces, build_interfaces
 
 _CHAIN_PREFIX = "STACKYN-"
-_TO_HOST = "INPUT"
+_TO_HOST, _FROM_HOST = "INPUT", "OUTPUT"
+_NEW_LOCAL = "-o lo -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +41,26 @@ def chain_name(engine: Engine) -> str:
     return f"{_CHAIN_PREFIX}{engine.labels.short}"
 
 
+def local_chain_name(engine: Engine) -> str:
+    return f"{chain_name(engine)}-L"
+
+
 async def write_rules(binary: str, zone: Zone, rules: Sequence[str], *, closes_host: bool = True) -> bool:
     """Call `rules` first from FORWARD, and from INPUT where `closes_host`. Return whether anything was missing.
 
     `rules` have the form in which iptables lists them, because they are compared with its list.
     """
     listed = (await run(binary, "-S")).splitlines()
-    places = [_TO_HOST] * closes_host + forwarding_places(listed)
-    lines = (
-        []
-        if _has_rules(listed, zone, rules)
-        else [f":{zone.chain} - [0:0]", f":{zone.refusing} - [0:0]", *rules]
-    )
-    for place in (_TO_HOST, *forwarding_places(listed)):
-        if _leads(listed, place, zone.jump) == (place in places):
-            continue
-        lines += [f"-D {place} {zone.jump}"] * listed.count(f"-A {place} {zone.jump}")
-        if place in places:
-            lines.append(f"-I {place} 1 {zone.jump}")
-    if lines:
-        await change(binary, lines)
-    return bool(lines)
+    places = {_TO_HOST: closes_host, **dict.fromkeys(forwarding_places(listed), True)}
+    return await _write(binary, listed, (zone.chain, zone.refusing), rules, zone.jump, places)
+
+
+async def write_local_rules(engine: Engine, rules: Sequence[str]) -> bool:
+    """Call `rules` first for new connections that programs of this host open to this host over IPv4. Return whether
+    anything was missing."""
+    listed = (await run(IPV4, "-S")).splitlines()
+    chain = local_chain_name(engine)
+    return await _write(IPV4, listed, (chain,), rules, f"{_NEW_LOCAL} -j {chain}", {_FROM_HOST: bool(rules)})
 
 
 def forwarding_places(listed: Sequence[str]) -> list[str]:
@@ -74,15 +74,34 @@ def forwarding_places(listed: Sequence[str]) -> list[str]:
     return ["DOCKER-USER"] if first == "-A FORWARD -j DOCKER-USER" else ["DOCKER-USER", "FORWARD"]
 
 
-def _has_rules(listed: Sequence[str], zone: Zone, rules: Sequence[str]) -> bool:
-    chains = (zone.chain, zone.refusing)
-    return [line for line in listed if line.startswith(tuple(f"-A {chain} " for chain in chains))] == list(
-        rules
-    ) and all(f"-N {chain}" in listed for chain in chains)
+async def _write(
+    binary: str,
+    listed: Sequence[str],
+    chains: Sequence[str],
+    rules: Sequence[str],
+    jump: str,
+    places: Mapping[str, bool],
+) -> bool:
+    """Write what is missing in one step: the rules of `chains`, and the jump where `places` is true, or not there."""
+    lines = [] if _has_rules(listed, chains, rules) else [*(f":{chain} - [0:0]" for chain in chains), *rules]
+    for place, is_called in places.items():
+        if _leads(listed, place, jump) == is_called:
+            continue
+        lines += [f"-D {place} {jump}"] * listed.count(f"-A {place} {jump}")
+        if is_called:
+            lines.append(f"-I {place} 1 {jump}")
+    if lines:
+        await change(binary, lines)
+    return bool(lines)
+
+
+def _has_rules(listed: Sequence[str], chains: Sequence[str], rules: Sequence[str]) -> bool:
+    there = [line for line in listed if line.startswith(tuple(f"-A {chain} " for chain in chains))]
+    return there == list(rules) and all(f"-N {chain}" in listed for chain in chains)
 
 
 def _leads(listed: Sequence[str], place: str, jump: str) -> bool:
-    """Return whether only jumps of ours and of other installations, for their own bridges, precede our jump."""
+    """Return whether only jumps of ours and of other installations, for their own traffic, precede our jump."""
     for line in listed:
         if line == f"-A {place} {jump}":
             return True

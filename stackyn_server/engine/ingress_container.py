@@ -38,20 +38,19 @@ class IngressUnusable(StackynError):
 
 
 class IngressContainer:
-    """`user` is the proxy's `<uid>:<gid>`, "" for root without capabilities; it must be able to read the configuration.
-    `cpu` is in cores."""
+    """`cpu` is in cores."""
 
-    def __init__(self, engine: Engine, *, user: str = "", cpu: float | None = None) -> None:
+    def __init__(self, engine: Engine, *, cpu: float | None = None) -> None:
         self._engine = engine
-        self._user = user
         self._cpu = cpu
 
     async def ensure_ingress_image(self, binary: Path, digest: str) -> str:
-        """Return the image that holds only `binary`, made once for each SHA-256 `digest` (hexadecimal).
+        """Return the image that holds only `binary`, made once for each SHA-256 `digest` (hexadecimal). Every user may
+        listen on any port with it.
 
         Raises `IngressUnusable` when the file has another digest, `EngineUnavailable`.
         """
-        name = f"{images.REPOSITORY}ingress:{digest[:12]}-{self._engine.labels.short}"
+        name = f"{images.REPOSITORY}ingress:{digest[:12]}-ports-{self._engine.labels.short}"
         existing = await images.inspect(self._engine, name)
         if existing is not None and self._engine.labels.owns_image(existing.labels):
             return name
@@ -191,10 +190,13 @@ class IngressContainer:
             capabilities=("NET_BIND_SERVICE",),
             read_only=True,
         )
+        if spec.uid is not None:
+            # The program's file holds the one capability for a user other than root. The image has no other program.
+            limits["SecurityOpt"] = []
         body: dict[str, Any] = {
             "Image": spec.image,
             "Cmd": list(spec.arguments),
-            "User": self._user,
+            "User": "" if spec.uid is None else f"{spec.uid}:{spec.uid}",
             "WorkingDir": str(MOUNT),  # where the proxy looks for its plugins
             "Env": [],
             "HostConfig": limits

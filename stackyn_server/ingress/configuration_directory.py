@@ -20,7 +20,7 @@ ROUTE_FILE = "routes.yml"  # the proxy refuses the ending .json; JSON is YAML
 ROUTES, ACME, CERTIFICATES = "routes", "acme", "certificates"  # directories below it
 CA_BUNDLE = "ca.pem"
 _USUAL_BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
-_OWNER_ONLY = 0o600
+_OWNER_ONLY, _GROUP_FILE, _GROUP_FOLDER = 0o600, 0o640, 0o750
 _CERTIFICATES_KEPT = 2  # the running proxy may still use the previous one
 
 
@@ -30,10 +30,12 @@ class CertificateUnusable(StackynError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationDirectory:
-    """`host` is its path on this machine, `seen` its path in the proxy's container. Blocking: call it in a thread."""
+    """`host` is its path on this machine, `seen` its path in the container. `uid` is the user and group of the proxy:
+    nobody but it and root reads what is here; None is root. Blocking: call it in a thread."""
 
     host: Path
     seen: PurePosixPath
+    uid: int | None = None
 
     @property
     def routes(self) -> Path:
@@ -55,6 +57,23 @@ class ConfigurationDirectory:
             log.warning("ca_bundle.missing", searched=[str(path) for path in _bundles()])
         else:
             shutil.copyfile(bundle, self.host / CA_BUNDLE)
+        if self.uid is not None:
+            self._give_away(self.uid)
+
+    def _give_away(self, uid: int) -> None:
+        """Let the proxy's user read everything, and write its own certificates.
+
+        Root stays the owner of the rest, for the proxy of an earlier release, which is root without capabilities.
+        """
+        (self.host / ACME).chmod(0o700)
+        for path in (self.host / ACME, *(self.host / ACME).iterdir()):
+            os.chown(path, uid, uid, follow_symlinks=False)
+        for folder in (self.host, self.routes.parent, self.host / CERTIFICATES):
+            os.chown(folder, -1, uid)
+            folder.chmod(_GROUP_FOLDER)
+        for file in (*self.routes.parent.iterdir(), *(self.host / CERTIFICATES).iterdir()):
+            os.chown(file, -1, uid)
+            file.chmod(_GROUP_FILE)
 
     def install_certificate(self, chain: str, key: str) -> tuple[str, str]:
         """Copy an operator's certificate under names made of its digest; return both paths as the proxy sees them.
@@ -75,7 +94,7 @@ class ConfigurationDirectory:
         directory = self.host / CERTIFICATES
         for file, content in zip(names, contents, strict=True):
             if not (directory / file).exists():
-                _write_private(directory / file, content)
+                _write_private(directory / file, content, self.uid)
         self._remove_old_certificates(current=name)
         chain_seen, key_seen = (str(self.seen / CERTIFICATES / file) for file in names)
         return chain_seen, key_seen
@@ -102,10 +121,13 @@ def _no_password() -> str:
     raise ValueError("the key has a password")
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def _write_private(path: Path, content: bytes, group: int | None) -> None:
     temporary = path.with_suffix(path.suffix + ".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
     with os.fdopen(descriptor, "wb") as file:
+        if group is not None:
+            os.fchown(descriptor, -1, group)
+            os.fchmod(descriptor, _GROUP_FILE)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

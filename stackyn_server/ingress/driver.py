@@ -26,6 +26,11 @@ class Ingress:
         """Whether the proxy can hold requests: it reaches our hold endpoint."""
         return self._publisher.context.hold_port is not None
 
+    @property
+    def uid(self) -> int | None:
+        """The number of the user that the proxy runs as, None where it isn't ours or is root."""
+        return None
+
     async def requests(self) -> Mapping[AppId, int] | None:
         """Return how many requests each app answered since the proxy started; an app without requests may be missing.
         None where the proxy has no such metrics. Raises `CountsUnavailable`."""

@@ -15,6 +15,7 @@ from stackyn_server.ingress.driver import Ingress
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.external import ExternalIngress
 from stackyn_server.ingress.none import NoIngress
+from stackyn_server.ingress.proxy_user import proxy_uid
 from stackyn_server.ingress.publisher import Publisher, Renderer
 from stackyn_server.ingress.render_context import OwnUpstream, RenderContext
 from stackyn_server.ingress.route_file import RouteFile
@@ -78,9 +79,10 @@ def create_ingress(
     if ingress.certificate_file and not ingress.https_port:
         raise IngressMisconfigured("[ingress] certificate_file needs https_port.")
     points = entry_points.managed(ingress)
-    directory = ConfigurationDirectory(directory_of_proxy, MOUNT)
+    uid = proxy_uid(ingress, secret)
+    directory = ConfigurationDirectory(directory_of_proxy, MOUNT, uid)
     return TraefikIngress(
-        publisher(RouteFile(directory.routes, directory.staging), render.render_file, points),
+        publisher(RouteFile(directory.routes, directory.staging, uid), render.render_file, points),
         engine,
         StaticConfiguration(ingress, points, MOUNT, ingress.metrics_port),
         directory,

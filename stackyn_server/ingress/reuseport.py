@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -51,6 +51,13 @@ class ReuseportGroup:
     pid: int
     ports: frozenset[int]
 
+    def give_to(self, uid: int) -> None:
+        """Make user `uid` the owner of the old proxy's listeners: the kernel lets only sockets of one user share a
+        port, and an earlier release's proxy runs as root."""
+        with self._copies() as listeners:
+            for listener in listeners:
+                os.fchown(listener.fileno(), uid, -1)
+
     def keep_on_old(self) -> None:
         """Send new connections to the old proxy, and our own checks to the new one. Call it before the new starts."""
         self._attach(_OLD_EXCEPT_FOR_CHECKS)
@@ -63,13 +70,19 @@ class ReuseportGroup:
         code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
         buffer = ctypes.create_string_buffer(code, len(code))
         sock_fprog = struct.pack("@HP", len(program), ctypes.addressof(buffer))
-        # A copy that stayed open would keep listening without a process that accepts.
+        with self._copies() as listeners:
+            for listener in listeners:
+                listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, sock_fprog)
+
+    @contextmanager
+    def _copies(self) -> Iterator[list[socket.socket]]:
+        """Duplicate the listeners, and close the copies again: one that stayed open would keep listening without a
+        process that accepts."""
         with ExitStack() as stack:
             listeners = [stack.enter_context(_copy(*descriptor)) for descriptor in self._descriptors()]
             if not listeners:
                 raise ProcessLookupError(f"process {self.pid} listens on none of the ports")
-            for listener in listeners:
-                listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, sock_fprog)
+            yield listeners
 
     def _descriptors(self) -> Iterator[tuple[int, int]]:
         """Yield process id and file descriptor of each listener of the old proxy."""

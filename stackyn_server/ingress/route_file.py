@@ -11,7 +11,8 @@ from pathlib import Path
 
 from stackyn_server.ingress.render_context import PublicationId
 
-_READABLE = 0o644  # an operator's proxy may run as another user; the file holds public names and addresses
+_READABLE = 0o644  # an operator's proxy may run as any user; the file holds public names and addresses
+_READABLE_BY_GROUP = 0o640
 
 
 class RouteFileState(StrEnum):
@@ -28,9 +29,11 @@ class RouteFile:
     """Blocking: call it in a thread. Errors are OSError. A publication never replaces a later one, so a thread whose
     caller was cancelled can't restore old routes."""
 
-    def __init__(self, path: Path, staging: Path | None = None) -> None:
-        """`staging` is a directory on the same file system that the proxy doesn't watch; by default the file's own."""
+    def __init__(self, path: Path, staging: Path | None = None, group: int | None = None) -> None:
+        """`staging` is a directory on the same file system that the proxy doesn't watch; by default the file's own.
+        With `group` nobody else may read the file."""
         self.path = path
+        self._group = group
         self._staging = staging or path.parent
         self._lock = threading.Lock()
         self._written: tuple[PublicationId, bytes] | None = None
@@ -45,7 +48,9 @@ class RouteFile:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fchmod(file.fileno(), _READABLE)
+                if self._group is not None:
+                    os.fchown(file.fileno(), -1, self._group)
+                os.fchmod(file.fileno(), _READABLE if self._group is None else _READABLE_BY_GROUP)
                 os.fsync(file.fileno())
             if staged.read_bytes() != content:
                 raise OSError(f"{staged} does not hold what was written")

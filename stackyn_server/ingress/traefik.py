@@ -80,6 +80,10 @@ class TraefikIngress(Ingress):
         self._directory = directory
         self._container_lock = asyncio.Lock()
 
+    @property
+    def uid(self) -> int | None:
+        return self._directory.uid
+
     async def requests(self) -> Mapping[AppId, int] | None:
         port = self._configuration.metrics_port
         return None if port is None else await request_counts.read(port)
@@ -149,8 +153,9 @@ class TraefikIngress(Ingress):
             image = settings.image or await self._engine.ensure_ingress_image(
                 *await asyncio.to_thread(binary.locate, settings.binary)
             )
+            arguments = self._configuration.arguments()
             spec = IngressSpec(
-                image, self._directory.host, self._configuration.arguments(), settings.memory_mb
+                image, self._directory.host, arguments, settings.memory_mb, self._directory.uid
             )
             old = await self._engine.ingress_state()
             if old is None or not old.running:  # beside another program ours would get a part of its visitors
@@ -174,6 +179,7 @@ class TraefikIngress(Ingress):
         if old is None or not old.pid or max(listeners.values()) > 1:
             return None
         group = ReuseportGroup(old.pid, frozenset(listeners))
+        await _attach_if_possible(partial(group.give_to, self._directory.uid or 0))
         return group if await _attach_if_possible(group.keep_on_old) else None
 
     async def _wait_until_ready(

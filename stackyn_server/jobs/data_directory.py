@@ -23,6 +23,7 @@ from stackyn_server.pause import is_set_within
 
 log = structlog.get_logger()
 
+_SEARCHABLE = 0o711  # the database's user goes through it, and only its owner lists it
 _LOCK_FILE = "lock"
 _IDENTITY_FILE = "server-id"
 _START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's closing bracket (proc(5): field 22)
@@ -108,6 +109,8 @@ def living_holder(path: Path) -> Holder | None:
 
 def _open_and_lock(path: Path) -> tuple[int, bool]:
     path.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_uid == os.geteuid():
+        path.chmod(_SEARCHABLE)
     descriptor = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     return descriptor, _try_lock(descriptor)
 

@@ -43,7 +43,7 @@ class IngressKeeper:
         pause = Pause.of(self._settings.jobs)
         while True:
             try:
-                await close_networks(self._settings, self._engine)
+                await close_networks(self._settings, self._engine, self._ingress.uid)
                 if self.ready.is_set():
                     await self._ingress.repair()
                 else:

@@ -1,6 +1,8 @@
-"""Closes the networks of apps and builds, and makes the first networks before any deployment needs them."""
+"""Closes the networks of apps and builds, and our own ports; makes the first networks before deployments need them."""
 
 from __future__ import annotations
+
+import os
 
 import structlog
 
@@ -9,11 +11,12 @@ from stackyn_server.engine import firewall, networks
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused
 from stackyn_server.engine.iptables import TablesRefused
+from stackyn_server.engine.local_ports import restrict_local_ports
 
 log = structlog.get_logger()
 
 
-async def close_networks(settings: config.Settings, engine: Engine) -> None:
+async def close_networks(settings: config.Settings, engine: Engine, proxy_uid: int | None) -> None:
     """Write the firewall rules again, since others may have removed them, and make missing networks.
 
     What only deployments need is logged and not raised: each deployment meets the same problem and reports it.
@@ -25,6 +28,12 @@ async def close_networks(settings: config.Settings, engine: Engine) -> None:
         reason = f"Containers can reach private networks and services of this host: {refused}"
         log.warning("host.open_to_containers", reason=reason)
     try:
+        await _close_local_ports(settings, engine, proxy_uid)
+    except TablesRefused as refused:
+        log.warning(
+            "local_ports.open", reason=f"Other users of this machine reach the proxy's ports: {refused}"
+        )
+    try:
         await firewall.restrict_builds(engine, settings.builds.allowed_private)
     except firewall.BuildsNotRestricted as error:
         log.warning("builds.not_closed", reason=error.reason)
@@ -32,3 +41,12 @@ async def close_networks(settings: config.Settings, engine: Engine) -> None:
         await networks.ensure_initial_networks(engine, settings.builds.concurrency)
     except EngineRefused as error:
         log.warning("networks.not_ready", reason=error.reason)
+
+
+async def _close_local_ports(settings: config.Settings, engine: Engine, proxy_uid: int | None) -> None:
+    """Close the ports of held requests and of the proxy's numbers. An operator's proxy may run as any user."""
+    ingress = settings.ingress
+    if not (ingress.provider == "traefik" and ingress.managed):
+        return
+    users = {os.geteuid(), proxy_uid or 0}
+    await restrict_local_ports(engine, (settings.hold.port, ingress.metrics_port), users)

@@ -124,7 +124,7 @@ async def test_missing_right_to_change_rules_warns_the_operator(
     monkeypatch.setenv("PATH", "/nowhere")
 
     with capture_logs() as log:
-        await close_networks(config.Settings(network=engine.network), engine)
+        await close_networks(config.Settings(network=engine.network), engine, None)
 
     (reason,) = [entry["reason"] for entry in log if entry["event"] == "host.open_to_containers"]
     assert reason.startswith("Containers can reach private networks and services of this host: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,22 @@ async def test_proxy_has_host_network_one_capability_read_only_root(
     async with _last_lines_with(ingress, "CapBnd") as lines:
         bounding = lines.partition("CapBnd:")[2].split()[0]
     assert int(bounding, 16) == 1 << 10, "CAP_NET_BIND_SERVICE alone"
+
+
+async def test_proxy_of_another_user_may_listen_on_port_80_and_no_more(
+    engine: Engine, ingress: IngressContainer, image: str, directory: Path
+) -> None:
+    uid = 1_900_000_007
+    spec = replace(
+        a_spec(image, directory, "sh", "-c", "grep -E '^(Uid|Gid|Cap)' /proc/self/status; sleep 600"), uid=uid
+    )
+    await ingress.ensure_ingress(spec, ready)
+
+    async with _last_lines_with(ingress, "CapBnd") as lines:
+        status = dict(line.split(":", 1) for line in lines.splitlines() if ":" in line)
+    assert status["Uid"].split() == [str(uid)] * 4
+    assert status["Gid"].split() == [str(uid)] * 4
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 1 << 10, "CAP_NET_BIND_SERVICE alone"
 
 
 async def test_proxy_sees_file_changes_and_writes_only_certificates(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.engine.labels import Role
-from stackyn_server.ingress.driver import Ingress
+from stackyn_server.ingress import drivers
 from stackyn_server.ingress.drivers import create_ingress
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
@@ -38,8 +38,12 @@ async def container(engine: Engine) -> AsyncIterator[IngressContainer]:
         await containers.remove(engine, container.id)
 
 
+MakeIngress = Callable[[], Awaitable[TraefikIngress]]
+
+
 @pytest.fixture
-async def ingress(database: Database, container: IngressContainer, tmp_path: Path) -> Ingress:
+def make_ingress(database: Database, container: IngressContainer, tmp_path: Path) -> MakeIngress:
+    """Make the ingress of one installation, on the same ports each time."""
     settings = Settings.model_validate(
         {
             "server": {"data_dir": tmp_path, "port": free_port()},
@@ -52,13 +56,28 @@ async def ingress(database: Database, container: IngressContainer, tmp_path: Pat
             },
         }
     )
-    async with database.transaction() as connection:
-        await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
-        secret = await connection.fetchval("SELECT secret FROM installation")
-    return create_ingress(settings, database, container, secret=secret, epoch=EPOCH, still_leading=leading)
+
+    async def make() -> TraefikIngress:
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
+            secret = await connection.fetchval("SELECT secret FROM installation")
+        made = create_ingress(
+            settings, database, container, secret=secret, epoch=EPOCH, still_leading=leading
+        )
+        assert isinstance(made, TraefikIngress)
+        return made
+
+    return make
 
 
-async def test_the_container_serves_apps_on_every_entry_point(database: Database, ingress: Ingress) -> None:
+@pytest.fixture
+async def ingress(make_ingress: MakeIngress) -> TraefikIngress:
+    return await make_ingress()
+
+
+async def test_the_container_serves_apps_on_every_entry_point(
+    database: Database, ingress: TraefikIngress
+) -> None:
     await ingress.prepare()
     port = free_port()
     app, old = await rows.add_app(database, "shop", port=port, seat=0)
@@ -73,7 +92,7 @@ async def test_the_container_serves_apps_on_every_entry_point(database: Database
 
 
 async def test_a_second_server_start_leaves_the_container_alone(
-    container: IngressContainer, ingress: Ingress
+    container: IngressContainer, ingress: TraefikIngress
 ) -> None:
     await ingress.prepare()
     first = await container.ingress_state()
@@ -88,7 +107,7 @@ async def test_a_killed_proxy_restarts_with_its_routes_without_us(
     database: Database,
     engine: Engine,
     container: IngressContainer,
-    ingress: Ingress,
+    ingress: TraefikIngress,
 ) -> None:
     await ingress.prepare()
     port = free_port()
@@ -102,8 +121,39 @@ async def test_a_killed_proxy_restarts_with_its_routes_without_us(
     await ingress.confirm(number, {HOST: instance})
 
 
+async def test_a_proxy_that_runs_as_root_hands_over_to_one_that_does_not(
+    engine: Engine,
+    database: Database,
+    container: IngressContainer,
+    make_ingress: MakeIngress,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As at the upgrade from a release whose proxy was root: its sockets get the new proxy's user."""
+    with monkeypatch.context() as patch:
+        patch.setattr(drivers, "proxy_uid", lambda *_: None)
+        earlier = await make_ingress()
+    await earlier.prepare()
+    port = free_port()
+    _, instance = await rows.add_app(database, "shop", port=port, seat=0)
+    await earlier.apply({HOST: instance})
+    clients = PostClients(earlier.entry_points[0], HOST)
+
+    async with backend(address(0), port, says("x")), clients.running(CLIENTS):
+        await clients.until(lambda: clients.answers["x"] > 20 * CLIENTS)
+        ingress = await make_ingress()
+        await ingress.prepare()
+        seen = clients.answers["x"]
+        await clients.until(lambda: clients.answers["x"] > seen + 20 * CLIENTS)
+
+    assert [failure for failure in clients.failures if not failure.startswith(LOST_CONNECTION)] == []
+    state = await container.ingress_state()
+    assert state is not None
+    details = await engine.request("GET", f"containers/{state.container}/json")
+    assert details["Config"]["User"] == f"{ingress.uid}:{ingress.uid}"
+
+
 async def test_replacing_the_container_fails_no_new_connection(
-    database: Database, container: IngressContainer, ingress: Ingress
+    database: Database, container: IngressContainer, ingress: TraefikIngress
 ) -> None:
     await ingress.prepare()
     first = await container.ingress_state()
@@ -114,7 +164,6 @@ async def test_replacing_the_container_fails_no_new_connection(
 
     async with backend(address(0), port, says("x")), clients.running(CLIENTS):
         await clients.until(lambda: clients.answers["x"] > 20 * CLIENTS)
-        assert isinstance(ingress, TraefikIngress)
         await ingress.replace()
         seen = clients.answers["x"]
         await clients.until(lambda: clients.answers["x"] > seen + 20 * CLIENTS)

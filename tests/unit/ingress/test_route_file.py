@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,12 @@ def test_nothing_is_left_when_the_disk_refuses(tmp_path: Path) -> None:
     file.discard(staged)
 
     assert os.listdir(tmp_path) == []
+
+
+def test_only_the_proxys_group_reads_the_routes_of_our_own_proxy(tmp_path: Path) -> None:
+    group = 1_900_000_001 if os.geteuid() == 0 else os.getgid()
+
+    put(RouteFile(tmp_path / "routes.yml", group=group), "{}\n")
+
+    status = (tmp_path / "routes.yml").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o640, group)

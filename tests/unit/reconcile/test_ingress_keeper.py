@@ -23,6 +23,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self.looks = 0
+        self.uid = None
         self.looked = asyncio.Event()
         self.shared = True
 
