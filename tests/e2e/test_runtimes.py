@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.engine.conftest import SOCKET
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess
 
@@ -53,6 +56,11 @@ async def test_an_example_goes_live(
     assert live["commit"] == commit
     log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
     assert commit in log and example.decided in log
+    if example.folder != "docker":
+        writes = "touch /app/written $HOME/written && id -u"
+        assert await asyncio.to_thread(_inside, app, writes) >= 20_000, (
+            "a user of its own, which owns its folders"
+        )
     await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
 
 
@@ -65,3 +73,14 @@ async def test_a_file_that_a_static_site_lacks_is_its_own_404(
     status, answer = await server.visit("pages", "/assets/nowhere.css")
     assert (status, "This page is not here" in answer) == (404, True)
     await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
+
+
+def _inside(app: str, script: str) -> int:
+    """Run a script in the app's container, as the app's user, and return the number that it prints."""
+
+    def docker(*words: str) -> str:
+        command = ("docker", f"--host=unix://{SOCKET}", *words)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    container = docker("ps", "--quiet", "--filter", f"label=io.stackyn.app={app}")
+    return int(docker("exec", container, "sh", "-c", script))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.buildplan.generated.own_user import user_of_seat, with_own_user
 from stackyn_server.buildplan.project import PlanOptions
 from stackyn_server.config import Settings
 from stackyn_server.domain.apps import Desired
@@ -178,6 +179,8 @@ class Build(JobHandler):
             run.write_log("The image was built before the interruption.")
             return StepResults(image=ready.id)  # no key: the variables may have changed meanwhile
         source = (await self._fetch(run, app, clone)).tree
+        if plan.generated is not None and app.seat is not None:
+            plan = replace(plan, generated=with_own_user(plan.generated, user_of_seat(app.seat)))
         variables = inject_variables(plan, await self._variables(run, app))
         key = await self._key(app, plan, source, variables.digest)
         if (same := await self._reusable_image(run, app, key)) is not None:
