@@ -49,6 +49,7 @@ from stackyn_server.reconcile.garbage import GarbageCollector
 from stackyn_server.reconcile.health import HealthChecks
 from stackyn_server.reconcile.idle_apps import IdleApps
 from stackyn_server.reconcile.ingress_keeper import IngressKeeper
+from stackyn_server.reconcile.ingress_watch import IngressWatch
 from stackyn_server.reconcile.reconcile_loop import ReconcileLoop
 from stackyn_server.reconcile.reconciler import Reconciler
 from stackyn_server.reconcile.sampler import Sampler
@@ -115,7 +116,9 @@ class Server:
         self.connection = EngineConnection(engine, Pause.of(settings.jobs))
         connected = self.connection.connected
         self.ingress = IngressKeeper(settings, engine, connected, ingress)
-        reconciler = Reconciler(settings.reconcile, settings.network, database, engine)
+        self.ingress_watch = IngressWatch(ingress, lambda: self.reconcile.request_comparison())
+        is_reachable = self.ingress_watch.is_open
+        reconciler = Reconciler(settings.reconcile, settings.network, database, engine, is_reachable)
         self.crashes = CrashCounter(settings, database, engine)
         self.reconcile = ReconcileLoop(settings.reconcile, connected, reconciler, self.crashes)
         self.events = EngineEvents(engine, connected, reconciler, self.crashes, self.reconcile)
@@ -197,6 +200,7 @@ class Server:
         supervisor.start("engine", self.connection.connect)
         supervisor.start("engine.events", self.events.listen)
         supervisor.start("ingress", self.ingress.run)
+        supervisor.start("ingress.watch", self.ingress_watch.run)
         supervisor.start("reconcile", self.reconcile.run)
         supervisor.start("health", self.health_checks.run)
         supervisor.start("crashes", self.crashes.run)

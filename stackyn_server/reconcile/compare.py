@@ -43,14 +43,16 @@ def compare(
     *,
     listed_before: Mapping[InstanceId, str],
     listed_after: Mapping[InstanceId, str],
+    is_reachable: bool = True,
 ) -> Differences:
     """Return what differs.
 
     `with_slot`: the instances that hold a slot. `listed_before` and `listed_after`: the engine's state of each
-    instance's container, listed before and after the rows were read.
+    instance's container, listed before and after the rows were read. `is_reachable`: the proxy accepts connections; no
+    instance counts as running otherwise, and none is lost by that.
     """
     desired = list(desired)
-    running = {row.instance for row in desired if listed_after.get(row.instance) == RUNNING}
+    running = {row.instance for row in desired if is_reachable and listed_after.get(row.instance) == RUNNING}
     lost = {
         row.app
         for row in desired

@@ -40,5 +40,7 @@ class EngineEvents:
                     self._loop.request_recount()
                 if event.action is Action.DIE and event.instance is not None:
                     self._reconciler.instance_ended(event.instance)
+                if event.action is Action.LOST:
+                    self._loop.engine_lost()
                 self._loop.request_comparison()
                 self._crashes.note(event)

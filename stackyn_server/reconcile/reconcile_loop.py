@@ -33,9 +33,16 @@ class ReconcileLoop:
         self._comparison_requested = asyncio.Event()
         self._is_recount_requested = False
         self._is_engine_away = False
+        self._losses = 0
 
     def request_comparison(self) -> None:
         """Compare now, or `event_seconds` after the last comparison: then once for all requests since it began."""
+        self._comparison_requested.set()
+
+    def engine_lost(self) -> None:
+        """Ask the apps themselves from now on, until the engine has listed its containers again."""
+        self._is_engine_away = True
+        self._losses += 1
         self._comparison_requested.set()
 
     def request_recount(self) -> None:
@@ -55,19 +62,36 @@ class ReconcileLoop:
     async def _compare(self) -> float:
         """Compare once and return the seconds until the next time. Without the engine, probe the apps instead."""
         try:
-            await self._reconciler.compare()
-            self._is_engine_away = False
+            losses = self._losses
+            await self._compare_with_engine()
+            self._is_engine_away = self._losses != losses  # it was lost again meanwhile
             if self._is_recount_requested:
                 self._is_recount_requested = not await self._crashes.count_missed()
         except EngineUnavailable as error:
             if not self._is_engine_away:
                 log.warning("reconcile.without_engine", reason=error.message, notes=error.notes)
+                await self._ask_apps()
             self._is_engine_away = True
-            with suppress(DatabaseUnavailable):
-                await self._reconciler.compare_without_engine()
             return self._settings.event_seconds
         except StackynError as error:
             log.warning("reconcile.failed", reason=error.message, notes=error.notes)
         if self._reconciler.is_settling:
             return self._settings.event_seconds
         return self._settings.period_seconds
+
+    async def _compare_with_engine(self) -> None:
+        """Compare. While the engine is away, its answer may take `listing_seconds`: the apps are asked meanwhile."""
+        comparison = asyncio.ensure_future(self._reconciler.compare())
+        try:
+            while not comparison.done():
+                if self._is_engine_away:
+                    await self._ask_apps()
+                await asyncio.wait((comparison,), timeout=self._settings.event_seconds)
+            await comparison
+        finally:
+            comparison.cancel()
+            await asyncio.wait((comparison,))
+
+    async def _ask_apps(self) -> None:
+        with suppress(DatabaseUnavailable):
+            await self._reconciler.compare_without_engine()

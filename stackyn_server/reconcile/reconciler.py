@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -22,6 +23,8 @@ from stackyn_server.store.instances import CheckedInstance
 
 log = structlog.get_logger()
 
+# An address whose network is gone answers nothing: 500 of them are looked at within 4 s.
+_CONNECTIONS_AT_ONCE = 128
 _CONNECT_SECONDS = 1.0
 
 
@@ -34,11 +37,14 @@ class Reconciler:
         network: config.NetworkSettings,
         database: Database,
         engine: Engine,
+        is_reachable: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`is_reachable` says whether the proxy accepts connections: without it nobody reaches an app that runs."""
         self._settings = settings
         self._network = network
         self._database = database
         self._engine = engine
+        self._is_reachable = is_reachable
         self._back_since: dict[InstanceId, float] = {}
 
     @property
@@ -61,7 +67,13 @@ class Reconciler:
             desired = [DesiredInstance(*row) for row in await instances.wanted_up(connection)]
             with_slot = await instances.holding_slots(connection)
         listed_after = await self._containers()
-        differences = compare(desired, with_slot, listed_before=listed_before, listed_after=listed_after)
+        differences = compare(
+            desired,
+            with_slot,
+            listed_before=listed_before,
+            listed_after=listed_after,
+            is_reachable=self._is_reachable(),
+        )
         await self._record(differences)
         if differences.lost or differences.orphans:
             log.warning("reconcile.found", lost=differences.lost, orphans=differences.orphans)
@@ -75,9 +87,9 @@ class Reconciler:
     async def compare_without_engine(self) -> None:
         """Record apps as down that accept no connection. Works while the engine is unavailable."""
         async with self._database.connection() as connection:
-            targets = await instances.to_check(connection, None)
+            targets = await instances.to_check(connection, None, busy_too=True)
         accepting = await bounded_map(
-            targets, self._accepts, at_once=self._settings.at_once, seconds=_CONNECT_SECONDS
+            targets, self._accepts, at_once=_CONNECTIONS_AT_ONCE, seconds=_CONNECT_SECONDS
         )
         down = [
             target.instance for target, is_up in zip(targets, accepting, strict=True) if is_up is not True
@@ -87,6 +99,8 @@ class Reconciler:
                 await instances.set_down(connection, down)
 
     async def _accepts(self, target: CheckedInstance) -> bool:
+        if not self._is_reachable():
+            return False
         address = address_of(self._network.subnet, target.seat, target.slot)
         return await accepts_connections(address, target.port, timeout_seconds=_CONNECT_SECONDS)
 

@@ -190,11 +190,13 @@ async def serving_now(connection: Connection) -> list[ServingInstance]:
     return [ServingInstance(**dict(row)) for row in await connection.fetch(SQL.serving_now)]
 
 
-async def to_check(connection: Connection, plans: Sequence[str] | None) -> list[CheckedInstance]:
+async def to_check(
+    connection: Connection, plans: Sequence[str] | None, *, busy_too: bool = False
+) -> list[CheckedInstance]:
     """Return the serving instances of accounts on `plans` (None: of all) that run according to the rows, without those
-    whose app has an open job."""
+    whose app has an open job (`busy_too`: with them)."""
     names = None if plans is None else list(plans)
-    return [CheckedInstance(**dict(row)) for row in await connection.fetch(SQL.to_check, names)]
+    return [CheckedInstance(**dict(row)) for row in await connection.fetch(SQL.to_check, names, busy_too)]
 
 
 async def wanted_up(connection: Connection) -> list[tuple[AppId, InstanceId, bool, bool]]:

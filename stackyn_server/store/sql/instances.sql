@@ -87,7 +87,8 @@ JOIN account ON account.id = a.tenant AND ($1::text[] IS NULL OR account.plan = 
 JOIN instance i ON i.id = r.instance AND i.state = 'up' AND i.down_since IS NULL
 JOIN release l ON l.id = i.release
 WHERE r.state = 'serving'
-  AND NOT EXISTS (SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running'))
+  AND ($2 OR NOT EXISTS (
+      SELECT FROM job j WHERE j.app = a.id AND j.lock = 'app:' || a.id AND j.state IN ('waiting', 'running')))
 ORDER BY i.id;
 
 -- name: wanted_up

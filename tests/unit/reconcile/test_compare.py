@@ -60,3 +60,14 @@ def test_a_container_created_after_the_first_list_is_no_orphan() -> None:
 
 def test_a_container_created_after_the_rows_is_not_lost() -> None:
     assert differences(DESIRED, {INSTANCE}, {}, {INSTANCE: "running"}) == Differences()
+
+
+def test_an_instance_behind_a_closed_proxy_is_down_and_not_lost() -> None:
+    """Nobody reaches it, and its container needs no repair."""
+    recorded_down = [DesiredInstance(APP, INSTANCE, is_down=True)]
+    listed = {INSTANCE: "running"}
+    closed = [
+        compare(rows, {INSTANCE}, listed_before=listed, listed_after=listed, is_reachable=False)
+        for rows in (DESIRED, recorded_down)
+    ]
+    assert closed == [Differences(down=(INSTANCE,)), Differences()]

@@ -23,22 +23,26 @@ class CountedComparisons:
     def __init__(self) -> None:
         self.at: list[float] = []
         self.probed = 0
-        self.is_engine_away = False
+        self.is_engine_away = self.is_engine_silent = False
         self._compared = asyncio.Condition()
 
     async def compare(self) -> None:
         self.at.append(time.monotonic())
         async with self._compared:
             self._compared.notify_all()
+        if self.is_engine_silent:
+            await asyncio.Event().wait()
         if self.is_engine_away:
             raise EngineUnavailable("it took too long")
 
     async def compare_without_engine(self) -> None:
         self.probed += 1
+        async with self._compared:
+            self._compared.notify_all()
 
-    async def until(self, times: int) -> None:
+    async def until(self, times: int, probed: int = 0) -> None:
         async with self._compared, asyncio.timeout(10):
-            await self._compared.wait_for(lambda: len(self.at) >= times)
+            await self._compared.wait_for(lambda: len(self.at) >= times and self.probed >= probed)
 
 
 @asynccontextmanager
@@ -81,3 +85,15 @@ async def test_apps_are_probed_while_the_engine_lists_nothing() -> None:
         await comparisons.until(3)
     assert comparisons.probed >= 2
     assert comparisons.at[2] - comparisons.at[0] > 1.5 * PAUSE_SECONDS
+
+
+async def test_apps_are_asked_while_a_lost_engine_does_not_answer() -> None:
+    """An engine that starts accepts connections some seconds before it answers."""
+    comparisons = CountedComparisons()
+    async with running(comparisons) as loop:
+        await comparisons.until(1)
+        assert comparisons.probed == 0
+        comparisons.is_engine_silent = True
+        loop.engine_lost()
+        await comparisons.until(2, probed=3)
+    assert len(comparisons.at) == 2
