@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -42,6 +43,7 @@ _REFUSAL_SECONDS = 2.0  # for the answers to requests that are refused when the 
 
 def run(config_path: Path | None, take_over: bool) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code. A `StackynError` before that is the caller's to print."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys and opened secrets
     settings = config_file.load(config_path)
     telemetry.configure(settings.server.log_level, redaction=[redact_event])
     return asyncio.run(_serve(settings, take_over))

@@ -43,6 +43,8 @@ def host_config(
         "MemorySwap": limits.memory_and_swap_bytes,
         "NanoCpus": int(limits.cpu * NANO),
         "PidsLimit": limits.max_processes,
+        # A core dump holds the environment, and the kernel may hand it to a program of this machine that keeps it.
+        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "CapDrop": ["ALL"],
         "CapAdd": list(capabilities),
         "SecurityOpt": ["no-new-privileges:true"],

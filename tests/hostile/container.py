@@ -99,6 +99,12 @@ KERNEL = [
     Command("another address", "ip addr add 192.0.2.77/32 dev lo", "permitted", RIGHTS),
     Command("packets of any kind", "arping -c 1 -w 1 -I eth0 {gateway}", "permitted", RIGHTS),
     Command("the kernel's log", "dmesg | head -n 1 | grep -c .", "permitted", RIGHTS),
+    Command(
+        "a core dump, which holds the environment",
+        "mkdir -p /tmp/k && cd /tmp/k && ulimit -c unlimited; [ $(ulimit -c) = unlimited ]",
+        "permitted",
+        RIGHTS,
+    ),
     Command("programs that give rights", "grep -q 'NoNewPrivs:.0' /proc/self/status", "", RIGHTS),
     Command("system calls that are filtered", "grep -q 'Seccomp:.0' /proc/self/status", "", RIGHTS),
 ]
