@@ -67,6 +67,7 @@ async def a_release(
     deployment: Deployment,
     *,
     image: str = "sha256:1",
+    port: int = 8080,
     health_path: str | None = None,
 ) -> Release:
     new = NewRelease(
@@ -78,7 +79,7 @@ async def a_release(
         disk_mb=1024,
         cpu=0.5,
         command=None,
-        port=8080,
+        port=port,
         health_path=health_path,
         commit="c0ffee",
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv4Address, IPv4Network
@@ -27,7 +26,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
 from tests.clean_up import clean_up, remove_containers, remove_firewall_rules
 from tests.engine.builder.layouts import MadeLayout, named
-from tests.engine.own_host import OwnHost, own_host
+from tests.engine.own_host import OwnHost, listening_port, own_host
 from tests.engine.parts import RANDOM, busybox_files, imported, new_id, tar
 
 SOCKET = Path(os.environ.get("STACKYN_TEST_ENGINE_SOCKET", "/var/run/docker.sock"))
@@ -175,16 +174,8 @@ async def no_rules(engine: Engine) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def listener(host: OwnHost) -> AsyncIterator[int]:
-    """A port of this machine, on every address, that says the word."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        writer.write(f"HTTP/1.0 200 OK\r\n\r\n{host.word}".encode())
-        writer.close()
-
-    server = await asyncio.start_server(answer, "0.0.0.0", 0, family=socket.AF_INET)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with listening_port(host.word) as port:
+        yield port
 
 
 @pytest.fixture

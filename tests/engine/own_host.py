@@ -31,6 +31,20 @@ _PROJECT = Path(__file__).parents[2]
 _RANDOM = random.SystemRandom()
 
 
+@asynccontextmanager
+async def listening_port(word: str) -> AsyncIterator[int]:
+    """A port of this machine, on every address, that says the word."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(f"HTTP/1.0 200 OK\r\n\r\n{word}".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "0.0.0.0", 0, family=socket.AF_INET)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
 @dataclass(slots=True)
 class OwnHost:
     """`private`, `shared` (RFC 6598), `link_local` and `public` (of RFC 5737, which nobody has) are addresses in the

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -22,7 +21,7 @@ from stackyn_server.engine import containers, firewall
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_spec import ContainerSpec
 from tests.clean_up import remove_firewall_rules
-from tests.engine.own_host import OwnHost, own_host
+from tests.engine.own_host import listening_port, own_host
 from tests.engine.parts import run_inside, until_answers
 from tests.hostile.attempts import Attempt, Got, Open
 from tests.patience import within
@@ -31,13 +30,6 @@ SECONDS = 4  # for one attempt
 SEPARATOR = "=next="
 
 Spec = Callable[..., ContainerSpec]
-
-
-class Place(NamedTuple):
-    """What an attempt names: addresses, names and files that are the tests' own."""
-
-    word: str
-    values: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -156,7 +148,7 @@ async def container_stage(engine: Engine, spec: Spec) -> AsyncIterator[Container
     """Everything is tried in a container of ours with the rules in place, then where it is open."""
     async with AsyncExitStack() as stack:
         host = await stack.enter_async_context(own_host())
-        port = await stack.enter_async_context(_listener(host))
+        port = await stack.enter_async_context(listening_port(host.word))
         mark, pid, file = stack.enter_context(_of_this_machine(host.word))
         neighbour_spec = spec(command=f"nc -ll -p 8080 -e echo {host.word}")
         await remove_firewall_rules(engine)
@@ -265,20 +257,6 @@ def _control_groups() -> dict[str, str]:
     if Path("/sys/fs/cgroup/cgroup.controllers").exists():
         return {"cgroup": "cgroup2", "limit": "memory.max"}
     return {"cgroup": "cgroup -o memory", "limit": "memory/memory.limit_in_bytes"}
-
-
-@asynccontextmanager
-async def _listener(host: OwnHost) -> AsyncIterator[int]:
-    """A port of this machine, on every address, that says the word."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        writer.write(f"HTTP/1.0 200 OK\r\n\r\n{host.word}".encode())
-        writer.close()
-
-    server = await asyncio.start_server(answer, "0.0.0.0", 0, family=socket.AF_INET)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
 
 
 @contextmanager

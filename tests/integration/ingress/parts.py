@@ -26,7 +26,7 @@ from stackyn_server.ingress.binary import packaged
 from stackyn_server.ingress.configuration_directory import ROUTE_FILE, ROUTES
 from stackyn_server.ingress.entry_points import EntryPoint
 from stackyn_server.ingress.static_configuration import StaticConfiguration
-from tests.patience import within
+from tests.patience import patient, within
 
 _PR_SET_PDEATHSIG = 1
 
@@ -165,6 +165,27 @@ async def backend(
         yield
     finally:
         await runner.cleanup()
+
+
+def two_events(second: asyncio.Event) -> Handler:
+    """A stream whose second event comes when `second` is set."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(b"data: 1\n\n")
+        await second.wait()
+        await stream.write(b"data: 2\n\n")
+        return stream
+
+    return handler
+
+
+async def expect_two_events(stream: aiohttp.ClientResponse, second: asyncio.Event) -> None:
+    """Read the stream of `two_events`, and fail unless the first event is there before the second is sent."""
+    assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 1\n\n"
+    second.set()
+    assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
 
 
 def says(text: str) -> Handler:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
+from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, InstanceId
-from stackyn_server.store import routes
+from stackyn_server.store import apps, instances, routes
 from stackyn_server.store.database import Database
+from tests.rows import a_deployment, a_release, an_app
 
 SETTINGS = {"memory_mb": 256, "disk_mb": 1024, "cpu": 0.5}
 
@@ -17,20 +18,7 @@ async def add_app(
 ) -> tuple[AppId, InstanceId]:
     """Add an app that an instance in slot 0 serves."""
     async with database.transaction() as connection:
-        tenant = await connection.fetchval(
-            "INSERT INTO account (email, plan) VALUES ($1, 'pro') RETURNING id",
-            f"{uuid.uuid4()}@example.test",
-        )
-        app = AppId(
-            await connection.fetchval(
-                "INSERT INTO app (tenant, name, slug, repository, branch, settings, seat) "
-                "VALUES ($1, $2, $2, 'https://example.test/r.git', 'main', $3, $4) RETURNING id",
-                tenant,
-                slug,
-                SETTINGS,
-                seat,
-            )
-        )
+        app = (await an_app(connection, slug=slug, seat=seat)).id
         for host in hosts:
             await connection.execute(
                 "INSERT INTO domain (host, app, state) VALUES ($1, $2, 'active')", host, app
@@ -43,29 +31,14 @@ async def add_app(
 async def add_instance(database: Database, app: AppId, *, slot: int, port: int) -> InstanceId:
     """Add a release of the app with its instance; an earlier instance of the slot is gone."""
     async with database.transaction() as connection:
-        deployment = await connection.fetchval(
-            "INSERT INTO deployment (app, tenant, cause, branch) SELECT id, tenant, 'redeploy', branch FROM app "
-            "WHERE id = $1 RETURNING id",
-            app,
-        )
-        release = await connection.fetchval(
-            "INSERT INTO release (app, deployment, image, sealed_environment, memory_mb, disk_mb, cpu, port) "
-            "VALUES ($1, $2, 'image', ''::bytea, 256, 1024, 0.5, $3) RETURNING id",
-            app,
-            deployment,
-            port,
-        )
+        owner = await apps.get(connection, app)
+        assert owner is not None
+        deployment = await a_deployment(connection, owner, Phase.QUEUED)
+        release = await a_release(connection, deployment, port=port)
         await connection.execute("UPDATE instance SET state = 'gone' WHERE app = $1 AND slot = $2", app, slot)
-        return InstanceId(
-            await connection.fetchval(
-                "INSERT INTO instance (app, release, slot, deployment, state) VALUES ($1, $2, $3, $4, 'up') "
-                "RETURNING id",
-                app,
-                release,
-                slot,
-                deployment,
-            )
-        )
+        instance = (await instances.insert_into(connection, app, release.id, deployment.id, slot)).id
+        await instances.set_up(connection, instance)
+    return instance
 
 
 async def add_many(database: Database, count: int, *, port: int) -> None:

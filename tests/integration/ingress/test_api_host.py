@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import IngressSetup, MakeSetup
-from tests.integration.ingress.parts import backend, free_port
+from tests.integration.ingress.parts import backend, expect_two_events, free_port, two_events
 from tests.patience import patient
 
 HOST = "api.example.test"
@@ -76,12 +76,7 @@ async def test_streams_and_websockets_of_the_api_pass(api: IngressSetup) -> None
             await socket.send_str(await socket.receive_str())
             await socket.close()
             return socket
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await stream.prepare(request)
-        await stream.write(b"data: 1\n\n")
-        await second.wait()
-        await stream.write(b"data: 2\n\n")
-        return stream
+        return await two_events(second)(request)
 
     upstream, headers = api.context.own_upstreams[0], {"Host": HOST}
     async with backend(str(upstream.address), upstream.port, serves), aiohttp.ClientSession() as session:
@@ -89,9 +84,7 @@ async def test_streams_and_websockets_of_the_api_pass(api: IngressSetup) -> None
             await socket.send_str("hello")
             assert await socket.receive_str(timeout=patient(5)) == "hello"
         async with session.get(url(api, "/events"), headers=headers) as stream:
-            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 1\n\n"
-            second.set()
-            assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
+            await expect_two_events(stream, second)
 
 
 async def test_errors_of_apps_are_not_replaced(api: IngressSetup) -> None:

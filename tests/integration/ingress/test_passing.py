@@ -20,8 +20,17 @@ from stackyn_server.ingress.static_configuration import StaticConfiguration
 from tests.acme_server import OVER_HTTP, OVER_TLS, AcmeServer
 from tests.integration.ingress import rows
 from tests.integration.ingress.conftest import IngressSetup, MakeSetup, address
-from tests.integration.ingress.parts import Handler, backend, free_port, get, get_over_http2, says
-from tests.patience import patient, within
+from tests.integration.ingress.parts import (
+    Handler,
+    backend,
+    expect_two_events,
+    free_port,
+    get,
+    get_over_http2,
+    says,
+    two_events,
+)
+from tests.patience import within
 
 HOST = "shop.example.test"
 
@@ -86,21 +95,10 @@ async def test_the_app_gets_the_path_as_it_was_sent(shop: IngressSetup, path: st
 
 async def test_events_of_a_stream_arrive_without_delay(shop: IngressSetup) -> None:
     second = asyncio.Event()
-
-    async def events(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        await response.write(b"data: 1\n\n")
-        await second.wait()
-        await response.write(b"data: 2\n\n")
-        return response
-
-    async with backend(address(0), shop.port, events), aiohttp.ClientSession() as session:
+    async with backend(address(0), shop.port, two_events(second)), aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{shop.proxy.entry_points[0].port}/"
-        async with session.get(url, headers={"Host": HOST}) as response:
-            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), patient(5)) == b"data: 1\n\n"
-            second.set()
-            assert await asyncio.wait_for(response.content.readuntil(b"\n\n"), patient(5)) == b"data: 2\n\n"
+        async with session.get(url, headers={"Host": HOST}) as stream:
+            await expect_two_events(stream, second)
 
 
 async def test_a_large_upload_without_a_length_arrives_whole(shop: IngressSetup) -> None:

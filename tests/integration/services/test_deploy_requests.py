@@ -12,13 +12,13 @@ from stackyn_server.security.sealing import Sealer
 from stackyn_server.services.apps import Apps
 from stackyn_server.services.deploy_requests import end_waiting
 from stackyn_server.services.deployments import Deployments
-from stackyn_server.store import apps, deployments, instances, jobs, releases, routes
+from stackyn_server.store import apps, deployments, instances, jobs, routes
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Deployment, Mover
 from stackyn_server.store.instances import Instance
 from stackyn_server.store.routes import RouteState
 from tests.integration.services.fixed_leadership import FixedLeadership
-from tests.rows import a_deployment, a_release, an_app
+from tests.rows import a_deployment, a_release, a_serving_app, an_app
 
 MOVER = Mover(0, "test:1")
 
@@ -33,13 +33,7 @@ async def _candidate(connection: Connection, deployment: Deployment) -> Instance
 async def test_a_deployment_waiting_in_its_switch_is_turned_back(database: Database) -> None:
     """As after a kill between "route wanted" and "route confirmed", before the next server has claimed its job."""
     async with database.transaction() as connection:
-        app = await an_app(connection)
-        before = await a_deployment(connection, app, Phase.LIVE)
-        old = await _candidate(connection, before)
-        await routes.want(connection, app.id, old.id)
-        await routes.serve(connection, app.id, old.id)
-        await instances.set_up(connection, old.id)
-        await releases.number(connection, old.release, app.id)
+        app, old = await a_serving_app(connection)
         waiting = await a_deployment(connection, app, Phase.SWITCHING)
         new = await _candidate(connection, waiting)
         await routes.want(connection, app.id, new.id)
@@ -48,7 +42,7 @@ async def test_a_deployment_waiting_in_its_switch_is_turned_back(database: Datab
         route = await routes.get(connection, app.id)
 
     assert route is not None
-    assert (route.instance, route.state) == (old.id, RouteState.SERVING)
+    assert (route.instance, route.state) == (old, RouteState.SERVING)
 
 
 @pytest.mark.parametrize("phase", [Phase.QUEUED, Phase.BUILDING, Phase.BUILT, Phase.SWITCHING])

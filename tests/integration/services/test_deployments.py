@@ -11,23 +11,19 @@ from stackyn_server.domain.deployments import Cause, Phase
 from stackyn_server.domain.failures import Failure, FailureCode
 from stackyn_server.domain.jobs import Kind, RetireArguments
 from stackyn_server.services.deployments import Deployments
-from stackyn_server.store import apps, deployments, jobs, releases
+from stackyn_server.store import deployments, jobs
 from stackyn_server.store.apps import App
 from stackyn_server.store.database import Database
 from stackyn_server.store.deployments import Mover, StepResults
 from tests.integration.services.fixed_leadership import FixedLeadership
-from tests.rows import a_deployment, a_release, an_app
+from tests.rows import a_serving_app
 
 FAR_SECONDS = 3600.0
 
 
 async def _live_app_that_drains(database: Database) -> App:
     async with database.transaction() as connection:
-        app = await an_app(connection)
-        live = await a_deployment(connection, app, Phase.LIVE)
-        release = await a_release(connection, live)
-        await releases.number(connection, release.id, app.id)
-        await apps.set_current_release(connection, app.id, release.id)
+        app, _ = await a_serving_app(connection)
         deadline = RetireArguments(time.time() + FAR_SECONDS)
         await jobs.enqueue(connection, Kind.RETIRE, 1, app=app.id, tenant=app.tenant, arguments=deadline)
     return app
