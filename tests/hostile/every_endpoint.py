@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from stackyn_server.api.endpoint import Access, Endpoint
 from stackyn_server.api.endpoints import ENDPOINTS
@@ -12,6 +12,14 @@ from tests.hostile.api_stage import ApiStage, said, things_of
 from tests.hostile.attempts import Attempt, Got, Open, as_it_is
 
 FOR_ADMINISTRATORS = (Access.ADMIN, Access.OPERATOR)
+
+
+async def nobody(stage: ApiStage) -> Person:
+    return stage.platform.nobody
+
+
+async def the_attacker(stage: ApiStage) -> Person:
+    return stage.attacker
 
 
 def endpoints_of(access: Access) -> list[Endpoint]:
@@ -26,7 +34,7 @@ def about_somebody(access: Access) -> list[Endpoint]:
 def every_endpoint(
     title: str,
     endpoints: Sequence[Endpoint],
-    caller: Callable[[ApiStage], Person],
+    caller: Callable[[ApiStage], Awaitable[Person]],
     refusal: str,
 ) -> Attempt[ApiStage]:
     """Call each about what the owner has. Success is an answer that is not `refusal`, which begins with a status."""
@@ -34,7 +42,8 @@ def every_endpoint(
     status = int(refusal[:3])
 
     async def by_attacker(stage: ApiStage) -> Got:
-        answers = [(endpoint, await call(caller(stage), endpoint, stage.theirs)) for endpoint in endpoints]
+        attacker = await caller(stage)
+        answers = [(endpoint, await call(attacker, endpoint, stage.theirs)) for endpoint in endpoints]
         passed = [endpoint.name for endpoint, answer in answers if answer.status != status]
         return Got(bool(passed), f"{said(answers[0][1])} {passed or ''}")
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.hostile.anonymous import bearer_tokens, browser, endpoints, guessing, request_bodies, webhooks
+from tests.hostile.anonymous import (
+    bearer_tokens,
+    before_sign_in,
+    browser,
+    endpoints,
+    guessing,
+    request_bodies,
+    webhooks,
+)
 from tests.hostile.api_stage import ApiStage
 from tests.hostile.attempts import Attempt, Record, expect_only_open, rows
 
@@ -45,4 +53,20 @@ async def test_guessing_and_squatting_open_no_account(
     attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
 ) -> None:
     async with guessing.rated(api) as careful:
+        await expect_only_open(attempt, ATTACKER, careful, record_property)
+
+
+@rows(before_sign_in.COSTS)
+async def test_strangers_costs_are_bounded(
+    attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
+) -> None:
+    async with before_sign_in.careful(api) as careful:
+        await expect_only_open(attempt, ATTACKER, careful, record_property)
+
+
+@rows(before_sign_in.LOCKING_OUT)
+async def test_nobody_locks_an_owner_out(
+    attempt: Attempt[ApiStage], api: ApiStage, record_property: Record
+) -> None:
+    async with before_sign_in.slow_to_guess(api) as careful:
         await expect_only_open(attempt, ATTACKER, careful, record_property)

@@ -187,12 +187,13 @@ async def _live(server: ServerProcess, git: GitServer, life: Life) -> Tenant:
     _, again = await tenant.call("POST", f"/api/v1/apps/{app}/redeploy")
     await tenant.ended(int(again["deployment"]["id"]), "running")
 
-    for name, tree in {
+    failing: dict[str, Tree] = {
         "fails": _tree(FAILING, SAYING),
         "crashes": _tree(USING, CRASHING),
         "refuses": {**commanding_app(OPEN, "false"), "open": OPEN},
         "lacks": {"Dockerfile": f"FROM scratch\nCOPY {OPEN} /\n", "open": OPEN},
-    }.items():
+    }
+    for name, tree in failing.items():
         url, _ = await git.publish(name, tree)
         _, deployment = await tenant.create(name, url, SECRET=life.secret(f"variable of what {name}"))
         await tenant.ended(deployment, "failed")
@@ -291,17 +292,14 @@ async def _places(server: ServerProcess, life: Life, began: float, volumes: set[
     places = {f"API: {path}": text for path, text in life.seen.items()}
     places["log of the server"] = await asyncio.to_thread(server.log_file.read_text, errors="replace")
     places["database"] = await _dump(server)
-    for file, text in (await asyncio.to_thread(lambda: dict(_files(server.data_dir, 0)))).items():
-        places[f"data directory: {file}"] = text
-    for folder in TEMPORARY:
-        for file, text in (
-            await asyncio.to_thread(lambda folder=folder: dict(_files(Path(folder), began)))
-        ).items():
-            places[f"temporary file {file}"] = text
+    folders = [("data directory", server.data_dir, 0.0)]
+    folders += [("temporary file", Path(folder), began) for folder in TEMPORARY]
     for volume in volumes:
-        folder = Path((await docker("volume", "inspect", "-f", "{{.Mountpoint}}", volume)).strip())
-        for file, text in (await asyncio.to_thread(lambda folder=folder: dict(_files(folder, 0)))).items():
-            places[f"cache of builds {file}"] = text
+        mounted = await docker("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
+        folders.append(("cache of builds", Path(mounted.strip()), 0.0))
+    for kind, folder, newer_than in folders:
+        files = await asyncio.to_thread(dict, _files(folder, newer_than))
+        places |= {f"{kind} {file}": text for file, text in files.items()}
     for image in await _images(server):
         places[f"image {image} history"] = await docker("history", "--no-trunc", image)
         places[f"image {image} configuration"] = await docker("inspect", image)

@@ -6,7 +6,7 @@ from stackyn_server.api.endpoint import Access
 from tests.contract.conftest import OPERATORS_TOKEN
 from tests.hostile.api_stage import ApiStage, shown
 from tests.hostile.attempts import Attempt, Got, Open, Tries, as_it_is
-from tests.hostile.every_endpoint import endpoints_of, every_endpoint
+from tests.hostile.every_endpoint import endpoints_of, every_endpoint, nobody
 
 SIGN_IN, ENDED = "401 SIGN_IN_REQUIRED", "401 SESSION_ENDED"
 
@@ -59,7 +59,7 @@ WITHOUT_TOKEN = [
         every_endpoint(
             f"endpoints of access {access.name}, without a token",
             endpoints_of(access),
-            lambda stage: stage.platform.nobody,
+            nobody,
             SIGN_IN,
         )
         for access in Access

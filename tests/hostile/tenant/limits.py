@@ -67,6 +67,7 @@ MORE: dict[str, dict[str, Any]] = {
     "disk": {"disk_mb": 1_000_000},
     "memory of builds": {"build_memory_mb": 100_000},
     "no processor at all": {"cpu": 0},
+    "more processors than the plan's": {"cpu": 1.5},
     "more processors than any machine": {"cpu": 10_000},
     "a port that is none": {"port": 65_536},
 }

@@ -10,7 +10,7 @@ from tests.contract.conftest import PASSWORD, Answer
 from tests.contract.endpoint_calls import an_app
 from tests.hostile.api_stage import SECRET, ApiStage, let_in, said, shown, with_settings
 from tests.hostile.attempts import Attempt, Got, Open, Tries, as_it_is
-from tests.hostile.every_endpoint import about_somebody, endpoints_of, every_endpoint
+from tests.hostile.every_endpoint import about_somebody, endpoints_of, every_endpoint, the_attacker
 
 NOT_FOUND = "404 NOT_FOUND"
 AS_OWNER: Open[ApiStage] = Open("as the owner", as_it_is)
@@ -21,7 +21,7 @@ ENDPOINTS = [
     every_endpoint(
         f"endpoints of access {access.name} about what somebody else has",
         about_somebody(access),
-        lambda stage: stage.attacker,
+        the_attacker,
         NOT_FOUND,
     )
     for access in (Access.USER, Access.APP_OWNER, Access.DEPLOYMENT_OWNER)
@@ -29,7 +29,7 @@ ENDPOINTS = [
     every_endpoint(
         f"endpoints of access {access.name} without being one",
         endpoints_of(access),
-        lambda stage: stage.attacker,
+        the_attacker,
         "403 FORBIDDEN",
     )
     for access in (Access.ADMIN, Access.OPERATOR)
