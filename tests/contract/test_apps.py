@@ -429,6 +429,23 @@ async def test_variables_have_a_limit_in_number_and_bytes(launch: Any) -> None:
     assert is_error(answer, 400, "INVALID_REQUEST") and "3 variables" in answer.json["error"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [({"variables": 5}, 5), ({"variables_bytes": 50}, 5)],
+    ids=["number", "bytes"],
+)
+async def test_parallel_variables_do_not_exceed_the_limit_together(
+    launch: Any, limits: dict[str, int], kept: int
+) -> None:
+    """As the legacy console posts them after it has made an app; each has 10 bytes."""
+    platform = await launch(apps=config.AppsSettings(**limits))
+    person = await platform.person()
+    app = await person.new_app()
+    answers = await asyncio.gather(*(put(person, app, f"K{number:02}", "x" * 7) for number in range(15)))
+    assert sorted(answer.status for answer in answers) == [200] * kept + [400] * (15 - kept)
+    assert len((await person.get(f"/api/v1/apps/{app}/env")).json) == kept
+
+
 async def test_a_key_with_a_dot_is_told_what_would_do(platform: Platform) -> None:
     person = await platform.person()
     answer = await put(person, await person.new_app(), "app.url", "")
