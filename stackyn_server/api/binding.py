@@ -11,6 +11,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from stackyn_server.api.wire.base import Query, RequestBody
 from stackyn_server.domain.client_network import ClientNetwork
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId, parse_id
 from stackyn_server.errors import NotFound
+from stackyn_server.services.administration import NoSuchUser
+from stackyn_server.services.app_access import NoSuchApp, NoSuchDeployment
 from stackyn_server.services.sessions import Caller
 
 _MEMBER = re.compile(r"\{(\w+)\}")
@@ -33,22 +36,23 @@ class _NotAnId(NotFound):
         super().__init__("There is nothing with this id.")
 
 
-def _number(text: str) -> int:
+def _number(text: str, missing: Callable[[], NotFound] = _NotAnId) -> int:
     number = parse_id(text) if text else None
     if number is None:
-        raise _NotAnId
+        raise missing()
     return number
 
 
 def _user_id(text: str) -> UUID:
     if not _UUID.fullmatch(text):
-        raise _NotAnId
+        raise NoSuchUser
     return UUID(text)
 
 
+# A malformed id gets the same answer as an unknown one.
 PARSERS: dict[Any, Callable[[str], Any]] = {
-    AppId: _number,
-    DeploymentId: _number,
+    AppId: partial(_number, missing=NoSuchApp),
+    DeploymentId: partial(_number, missing=NoSuchDeployment),
     int: _number,
     UserId: _user_id,
     str: str,

@@ -54,7 +54,7 @@ STOPPED_BY_ADMIN = "An administrator stopped the app."
 
 class NoSuchUser(NotFound):
     def __init__(self) -> None:
-        super().__init__("There is no such user.")
+        super().__init__("User not found")
 
 
 class Administration:

@@ -90,10 +90,11 @@ class Deployments:
         """Do what `start` does in the caller's transaction."""
         await require_still_paid(connection, tenant)
         app = await lock_app(connection, app_id, tenant)
-        if app.desired is Desired.RUNNING and (
+        runs = app.desired is Desired.RUNNING and (
             await deployments.live_of_app(connection, app_id) is not None
             or await deployments.has_open(connection, app_id)
-        ):
+        )
+        if runs and app.current_release is not None:
             return None
         return await self._run_again_within(connection, tenant, app_id, Cause.START)
 

@@ -117,10 +117,21 @@ async def test_a_wrong_method_is_405_in_json_and_says_which_are_right(platform: 
     ["999", "abc", "0", "01", "+1", "-1", "1.0", "1_0", "1%20", "%31%20", "%D9%A1", BEYOND_64_BITS, "9" * 400, "1%00",
      "%FF", "..%2F1", "%252e%252e", "dep_1", "null"],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/api/v1/apps/{}", "/api/v1/apps/{}/env", "/api/v1/deployments/{}"])
-async def test_a_malformed_or_unknown_id_is_404(platform: Platform, path: str, identifier: str) -> None:
-    person = await platform.person()
-    assert is_error(await person.get(path.format(identifier)), 404, "NOT_FOUND")
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/api/v1/apps/{}", "App not found"),
+        ("/api/v1/apps/{}/env", "App not found"),
+        ("/api/v1/deployments/{}", "Deployment not found"),
+        ("/admin/users/{}", "User not found"),
+    ],
+)
+async def test_a_malformed_or_unknown_id_is_404(
+    platform: Platform, path: str, words: str, identifier: str
+) -> None:
+    person = await platform.person(is_admin=True)
+    answer = await person.get(path.format(identifier))
+    assert is_error(answer, 404, "NOT_FOUND") and answer.json["error"] == words
 
 
 @pytest.mark.parametrize(
