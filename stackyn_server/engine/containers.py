@@ -50,7 +50,8 @@ async def create(engine: Engine, spec: ContainerSpec) -> str:
     """Create a container without starting it, and return its id. Raises what `start` raises."""
     network = await ensure_app_bridge(engine, spec.bridge)
     try:
-        return await create_named(engine, creation_body(engine, spec, network), spec.name)
+        name = engine.labels.sealed_name(spec.name)
+        return await create_named(engine, creation_body(engine, spec, network), name)
     except (EngineRefused, EngineUnavailable) as error:
         raise start_failure(spec, error) from error
 

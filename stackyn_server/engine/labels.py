@@ -35,8 +35,8 @@ IMAGE_DEPLOYMENT = IMAGE_PREFIX + "deployment"
 IMAGE_ROLE = IMAGE_PREFIX + "role"
 
 _BUILDER_NAME = re.compile(r"stackyn-build-d([0-9]+)(?:-([0-9a-f]{8}))?")
-_RELEASE_NAME = re.compile(r"stackyn-release-d([0-9]+)(?:-([0-9a-f]{8}))?")
-_APP_NAME = re.compile(r"stackyn-i([0-9]+)(?:-([0-9a-f]{8}))?")
+_RELEASE_NAME = re.compile(r"stackyn-release-d([0-9]+)(?:-([0-9a-f]{8,12}))?")
+_APP_NAME = re.compile(r"stackyn-i([0-9]+)(?:-([0-9a-f]{8,12}))?")
 
 
 class Role(StrEnum):
@@ -150,6 +150,11 @@ class Labels:
     def ingress_image(self) -> dict[str, str]:
         return {IMAGE_INSTALLATION: self.installation, IMAGE_ROLE: Role.INGRESS.value}
 
+    def sealed_name(self, name: str) -> str:
+        """Return a name that other containers can't guess: the engine tells everyone on a network the address of a
+        container whose name they know."""
+        return f"{name}-{self.keyed_digest(name)}"
+
     def spare_name(self, name: str) -> str:
         """Return the name to use where another installation on the same engine has `name`."""
         return f"{name}-{self.short}"
@@ -166,7 +171,10 @@ class Labels:
             return name.startswith(self.ingress_name)
         pattern, key = _NAMES.get(labels.get(ROLE, ""), (_APP_NAME, INSTANCE))
         match = pattern.fullmatch(name)
-        return match is not None and match[1] == labels.get(key) and match[2] in (None, self.short)
+        if match is None or match[1] != labels.get(key):
+            return False
+        sealed = self.sealed_name(name.removesuffix(f"-{match[2]}"))
+        return match[2] in (None, self.short) or name == sealed  # names of earlier releases had no seal
 
     def owns_volume(self, name: str, labels: Mapping[str, str]) -> bool:
         return labels.get(INSTALLATION) == self.installation and name.startswith(

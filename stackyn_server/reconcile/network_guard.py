@@ -46,7 +46,6 @@ async def close_networks(settings: config.Settings, engine: Engine, proxy_uid: i
 async def _close_local_ports(settings: config.Settings, engine: Engine, proxy_uid: int | None) -> None:
     """Close the ports of held requests and of the proxy's numbers. An operator's proxy may run as any user."""
     ingress = settings.ingress
-    if not (ingress.provider == "traefik" and ingress.managed):
-        return
-    users = {os.geteuid(), proxy_uid or 0}
-    await restrict_local_ports(engine, (settings.hold.port, ingress.metrics_port), users)
+    is_ours = ingress.provider == "traefik" and ingress.managed
+    ports = (settings.hold.port, ingress.metrics_port) if is_ours else ()
+    await restrict_local_ports(engine, ports, {os.geteuid(), proxy_uid or 0})

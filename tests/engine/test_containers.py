@@ -28,7 +28,7 @@ async def test_container_has_name_labels_address_environment_port(engine: Engine
     state = await containers.inspect(engine, container)
     inspected = await engine.request("GET", f"containers/{container}/json")
     assert state is not None
-    assert state.name == f"stackyn-i{container_spec.instance}"
+    assert state.name == engine.labels.sealed_name(f"stackyn-i{container_spec.instance}")
     assert state.address == container_spec.address
     assert (state.instance, state.app) == (container_spec.instance, container_spec.app)
     assert state.labels[keys.TENANT] == str(container_spec.tenant)

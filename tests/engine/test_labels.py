@@ -39,6 +39,10 @@ def of_command(labels: Labels, deployment: int) -> dict[str, str]:
     [
         ("stackyn-i7", of_instance(OURS, 7), True),
         (OURS.spare_name("stackyn-i7"), of_instance(OURS, 7), True),
+        (OURS.sealed_name("stackyn-i7"), of_instance(OURS, 7), True),
+        (OTHERS.sealed_name("stackyn-i7"), of_instance(OURS, 7), False),
+        (OURS.sealed_name("stackyn-i8"), of_instance(OURS, 7), False),
+        (OURS.sealed_name(release_name(DeploymentId(7))), of_command(OURS, 7), True),
         ("stackyn-i8", of_instance(OURS, 7), False),
         ("eager_hopper", of_instance(OURS, 7), False),
         ("stackyn-i7", of_instance(OTHERS, 7), False),
@@ -52,7 +56,8 @@ def of_command(labels: Labels, deployment: int) -> dict[str, str]:
         ("stackyn-i7", of_command(OURS, 7), False),
     ],
     ids=[
-        "ours", "spare-name", "name-of-another", "label-from-an-image", "another-installation",
+        "ours of an earlier release", "spare-name", "ours", "their-sealed-name", "sealed-name-of-another",
+        "sealed-command", "name-of-another", "label-from-an-image", "another-installation",
         "their-spare-name", "no-labels", "ingress", "ingress-label-from-an-image",
         "command", "spare-name-of-a-command", "name-of-another-command", "command-named-like-an-instance",
     ],

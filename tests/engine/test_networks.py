@@ -37,6 +37,21 @@ async def test_the_host_reaches_a_container_and_its_neighbour_does_not(engine: E
     assert await answers(serving.address, 8080)
 
 
+async def test_no_container_can_guess_the_name_of_another(engine: Engine, spec: Spec) -> None:
+    """The engine resolves names of containers for all that share a network; numbers alone could be tried out."""
+    wanted = spec()
+    found = await containers.inspect(engine, await containers.start(engine, wanted))
+    curious = await containers.start(engine, spec())
+
+    async def address_of_name(name: str) -> str:
+        command = ("busybox", "timeout", "10", "busybox", "nslookup", "-type=a", name)
+        return (await run_inside(engine, curious, *command))[1]
+
+    assert found is not None
+    assert str(wanted.address) in await address_of_name(found.name), "it resolves whoever knows the name"
+    assert str(wanted.address) not in await address_of_name(f"stackyn-i{wanted.instance}")
+
+
 async def test_host_reaches_last_address_of_a_bridge_and_the_next(engine: Engine, spec: Spec) -> None:
     seats = [SEATS_PER_BRIDGE - 1, SEATS_PER_BRIDGE]
     subnet = engine.network.subnet
