@@ -33,6 +33,18 @@ def choose_api_version(offered: Mapping[str, Any]) -> ApiVersion:
     return chosen
 
 
+def refuse_remapped(info: Mapping[str, Any]) -> None:
+    """Raise `EngineUnsupported` when the engine's answer to `/info` says that it remaps users.
+
+    There the proxy can't have this machine's network, and a builder can't make the user namespaces of its steps.
+    """
+    if any(str(option).startswith("name=userns") for option in info.get("SecurityOptions") or ()):
+        raise EngineUnsupported(
+            "This Docker engine remaps users (userns-remap): the proxy and builds can't run on it.",
+            hint="Remove userns-remap from Docker's daemon.json, or use another engine for Stackyn.",
+        )
+
+
 def _parsed(text: object) -> ApiVersion:
     major, _, minor = str(text).partition(".")
     try:

@@ -16,7 +16,13 @@ import aiohttp
 from aiodocker import Docker
 
 from stackyn_server import config
-from stackyn_server.engine.api_version import OLDEST_API, ApiVersion, choose_api_version, version_path
+from stackyn_server.engine.api_version import (
+    OLDEST_API,
+    ApiVersion,
+    choose_api_version,
+    refuse_remapped,
+    version_path,
+)
 from stackyn_server.engine.engine_streams import EngineStream, Upload
 from stackyn_server.engine.errors import Absent, EngineUnavailable, refusal, translated
 from stackyn_server.engine.labels import Labels
@@ -112,6 +118,7 @@ class Engine:
         api_version = choose_api_version(offered)
         self.docker.api_version = version_path(api_version)
         info = await self.ask(self.docker.system.info())
+        refuse_remapped(info)
         self._facts = EngineFacts(
             version=str(offered.get("Version", "")),
             api_version=api_version,

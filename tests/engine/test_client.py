@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode, TransientFailure
-from stackyn_server.engine.api_version import NEWEST_API, OLDEST_API, choose_api_version
+from stackyn_server.engine.api_version import NEWEST_API, OLDEST_API, choose_api_version, refuse_remapped
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import Absent, EngineRefused, EngineUnavailable, EngineUnsupported
 from tests.engine.conftest import SOCKET
@@ -53,6 +54,19 @@ def test_engine_without_common_version_is_refused(offered: Mapping[str, str], wo
     with pytest.raises(EngineUnsupported, match=words) as caught:
         choose_api_version(offered)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "is_refused"),
+    [
+        (["name=seccomp,profile=default", "name=userns"], True),
+        (["name=seccomp,profile=default"], False),
+        (None, False),
+    ],
+)
+def test_an_engine_that_remaps_users_is_refused(options: list[str] | None, is_refused: bool) -> None:
+    with pytest.raises(EngineUnsupported, match="userns-remap") if is_refused else nullcontext():
+        refuse_remapped({"SecurityOptions": options})
 
 
 async def test_an_absent_engine_is_an_outage_and_leaves_nothing_open(tmp_path: Path) -> None:
