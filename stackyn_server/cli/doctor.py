@@ -10,7 +10,9 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from stackyn_server.cli.cookies import check_cookies
 from stackyn_server.cli.findings import Finding, Severity
+from stackyn_server.cli.kernel_limits import check_kernel_limits
 from stackyn_server.cli.ports import check_ports
 from stackyn_server.config import Settings
 from stackyn_server.engine import images
@@ -43,6 +45,8 @@ async def examine(settings: Settings) -> list[Finding]:
         ("ingress", _ingress),
         ("ports", check_ports),
         ("names", _names),
+        ("cookies", _cookies),
+        ("kernel limits", _kernel_limits),
     ]
     findings: list[Finding] = []
     for subject, check in checks:
@@ -51,6 +55,14 @@ async def examine(settings: Settings) -> list[Finding]:
         except StackynError as error:
             findings.append(Finding(subject, Severity.PROBLEM, error.message, error.hint))
     return findings
+
+
+async def _cookies(settings: Settings) -> list[Finding]:
+    return await asyncio.to_thread(check_cookies, settings.public)
+
+
+async def _kernel_limits(_: Settings) -> list[Finding]:
+    return await asyncio.to_thread(check_kernel_limits)
 
 
 async def _data_directory(settings: Settings) -> list[Finding]:

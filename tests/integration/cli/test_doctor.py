@@ -58,7 +58,8 @@ async def test_a_missing_engine_is_a_problem_with_a_next_step(
     problems = [finding for finding in findings if finding.severity is Severity.PROBLEM]
     assert [(problem.subject, bool(problem.hint)) for problem in problems] == [("engine", True)]
     assert {finding.subject for finding in findings} == {
-        "data directory", "git", "database", "engine", "ingress", "ports", "names",
+        "data directory", "git", "database", "engine", "ingress", "ports", "names", "cookies",
+        "kernel limits",
     }  # fmt: skip
 
 
