@@ -61,6 +61,7 @@ from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.audit_log import AuditLog
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.billing_simulation import BillingSimulation
 from stackyn_server.services.codes import Codes
@@ -248,6 +249,7 @@ def build_services(
     apps = Apps(database, settings, sealer, leader)
     deployments = Deployments(database, settings, leader)
     notices = SecurityNotices(mail)
+    audit_log = AuditLog(database)
     reauthentication = Reauthentication(database, settings, passwords)
     api_tokens = ApiTokens(database, settings, reauthentication, notices)
     firebase_settings = settings.auth.firebase
@@ -265,7 +267,8 @@ def build_services(
         progress=ProgressReader(database, settings),
         streams=OpenStreams(database, settings),
         api_tokens=api_tokens,
-        administration=Administration(database, settings, leader, apps, deployments, billing),
+        administration=Administration(database, settings, leader, apps, deployments, billing, audit_log),
+        audit_log=audit_log,
         apps=apps,
         deployments=deployments,
         variables=Variables(database, settings.apps, sealer),

@@ -106,5 +106,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/admin/apps/{app}/start", admin.start_app, ADMIN, AS_ADMIN, errors=(409,)),
     Endpoint("POST", "/admin/apps/{app}/redeploy", admin.redeploy_app, ADMIN, AS_ADMIN, status=201),
     Endpoint("DELETE", "/admin/apps/{app}", admin.delete_app, ADMIN, AS_ADMIN),
+    Endpoint("GET", "/admin/audit", admin.audit, ADMIN, AS_ADMIN),
 )
 # fmt: on

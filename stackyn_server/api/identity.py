@@ -23,8 +23,7 @@ async def identify(
 ) -> Caller:
     """Return the caller.
 
-    Raises `SignInRequired`, `RateLimited` where too many wrong tokens come from, and `Forbidden` for somebody who is no
-    admin where one is needed and for a token that was made for less.
+    Raises `SignInRequired`, and `RateLimited` where too many wrong tokens come from.
     """
     token = websocket_token(request) if endpoint.media is Media.WEBSOCKET else None
     token = token or bearer_token(request)
@@ -35,13 +34,13 @@ async def identify(
         await throttle.count_wrong_token(network)
         raise
     throttle.remember_right_token(token)
-    if endpoint.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
-        raise Forbidden("Only administrators may do this.")
-    _require_scope(caller, endpoint)
     return caller
 
 
-def _require_scope(caller: Caller, endpoint: Endpoint) -> None:
+def require_rights(caller: Caller, endpoint: Endpoint) -> None:
+    """Raise `Forbidden` for somebody who is no admin where one is needed, and for a token that was made for less."""
+    if endpoint.access in (Access.ADMIN, Access.OPERATOR) and not caller.account.is_admin:
+        raise Forbidden("Only administrators may do this.")
     if endpoint.scope is Scope.SESSION and caller.token is not None:
         raise Forbidden("An access token may not do this.", hint="Sign in to do it.")
     if endpoint.scope not in caller.scopes:

@@ -15,12 +15,12 @@ from stackyn_server.api import bodies
 from stackyn_server.api.binding import Binding, bind
 from stackyn_server.api.endpoint import Access, Endpoint, Media, Rate
 from stackyn_server.api.failures import request_id
-from stackyn_server.api.identity import bearer_token, identify, require_its_app
+from stackyn_server.api.identity import bearer_token, identify, require_its_app, require_rights
 from stackyn_server.api.services import Services
 from stackyn_server.api.throttling import Throttle
 from stackyn_server.api.wire.base import AccountRequestBody, RequestBody, ResponseBody
 from stackyn_server.domain.client_network import ClientNetwork
-from stackyn_server.errors import SignInRequired
+from stackyn_server.errors import Forbidden, SignInRequired
 from stackyn_server.services.payment import require_paid
 from stackyn_server.services.reauthentication import WrongPassword
 from stackyn_server.services.sessions import Caller
@@ -102,6 +102,12 @@ async def _caller(
     caller = await identify(request, services.identity, endpoint, throttle, network)
     if rate in (Rate.READ, Rate.WRITE):
         await throttle.count_user(rate, caller.id)
+    try:
+        require_rights(caller, endpoint)
+    except Forbidden:
+        if endpoint.access is Access.ADMIN:
+            await services.audit_log.refused(caller, "admin.requested", endpoint.name)
+        raise
     return caller
 
 

@@ -12,6 +12,7 @@ _NEVER = re.compile("401|unauthorized", re.IGNORECASE)
 # The console shows its own text for these two; only the codes of a wrong or late one-time code may use them.
 _CODE_WORDS = re.compile("expired|Invalid")
 _CODES_WITH_CODE_WORDS = frozenset({Code.CODE_INVALID, Code.CODE_EXPIRED})
+_PUBLISHED = frozenset({"Invalid email or password"})  # of sign-in by password, which that page never sees
 
 _INSTEAD = {
     400: "The request can't be carried out as it is.",
@@ -38,5 +39,6 @@ def sentence(code: Code, status: int, *parts: str) -> str:
     """Join the non-empty parts to one text. The sentence of the status replaces a text with a forbidden word, which a
     tenant may have typed."""
     text = " ".join(part for part in parts if part)
-    is_forbidden = _NEVER.search(text) or (code not in _CODES_WITH_CODE_WORDS and _CODE_WORDS.search(text))
+    may_have_code_words = code in _CODES_WITH_CODE_WORDS or text in _PUBLISHED
+    is_forbidden = _NEVER.search(text) or (not may_have_code_words and _CODE_WORDS.search(text))
     return about_status(status) if is_forbidden or not text else text

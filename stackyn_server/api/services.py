@@ -11,6 +11,7 @@ from stackyn_server.services.accounts import Accounts
 from stackyn_server.services.administration import Administration
 from stackyn_server.services.api_tokens import ApiTokens
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.audit_log import AuditLog
 from stackyn_server.services.billing_simulation import BillingSimulation
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.events import Events
@@ -43,6 +44,7 @@ class Services:
     identity: Identity
     api_tokens: ApiTokens
     administration: Administration
+    audit_log: AuditLog
     firebase: FirebaseAccounts
     billing_webhooks: BillingWebhooks
     billing_simulation: BillingSimulation

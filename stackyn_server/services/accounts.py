@@ -36,6 +36,13 @@ class FirstAdmin:
     password: str | None = field(repr=False)
 
 
+class WrongSignIn(SignInRequired):
+    """The published words: people and clients know them."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid email or password")
+
+
 class Accounts:
     def __init__(
         self,
@@ -64,12 +71,12 @@ class Accounts:
         stored = account.password_hash if account else None
         check = await self._passwords.verify(password, stored)
         if account is None or stored is None or not check.is_right:
-            raise SignInRequired("The e-mail address or the password is wrong.")
+            raise WrongSignIn
         upgraded = await self._passwords.hash(password) if check.needs_rehash else None
         async with self._database.transaction() as connection:
             current = await accounts.lock(connection, account.id)
             if current is None or current.password_hash != stored:
-                raise SignInRequired("The e-mail address or the password is wrong.")
+                raise WrongSignIn
             if upgraded is not None:
                 await accounts.upgrade_password(connection, account.id, stored, upgraded)
             token = await self._sessions.open(connection, current, network=network)
@@ -124,6 +131,7 @@ class Accounts:
                 if end_tokens:
                     await tokens.delete_all(connection, caller.id)
                 await self._notices.password_set(connection, changed, tokens_end=end_tokens)
+                await audit.append(connection, "password.set", actor=caller.id, subject=caller.id)
         return account_view(changed)
 
     async def make_admin(self, email: str, password: str | None = None) -> FirstAdmin:

@@ -1,10 +1,8 @@
-"""What admins do with everybody's accounts and apps. Each action is in the audit log before it is done."""
+"""What admins do with everybody's accounts and apps. Each deed is recorded in its transaction, each refusal as one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, UserId
@@ -18,12 +16,13 @@ from stackyn_server.services.account_views import (
 )
 from stackyn_server.services.app_access import find_app, lock_app
 from stackyn_server.services.apps import Apps
+from stackyn_server.services.audit_log import AuditLog
 from stackyn_server.services.billing import Billing
 from stackyn_server.services.deploy_requests import Leader, delete_app, stop_app
 from stackyn_server.services.deployments import Deployments
 from stackyn_server.services.sessions import Caller
 from stackyn_server.services.views import AppStateView, DeploymentView
-from stackyn_server.store import accounts, apps, audit, instances, registries, sessions, tokens
+from stackyn_server.store import accounts, apps, instances, registries, sessions, tokens
 from stackyn_server.store.accounts import AccountUse
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import Mover
@@ -66,6 +65,7 @@ class Administration:
         apps: Apps,
         deployments: Deployments,
         billing: Billing,
+        audit: AuditLog,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -73,6 +73,7 @@ class Administration:
         self._apps = apps
         self._deployments = deployments
         self._billing = billing
+        self._audit = audit
 
     async def users(self, *, search: str, limit: int, offset: int) -> UserList:
         """Return accounts, newest first, whose address has `search` in it, whatever its case."""
@@ -88,18 +89,19 @@ class Administration:
     async def set_plan(self, actor: Caller, account: UserId, plan: str) -> UserView:
         """Put an account on another billing plan, active from now on. Raises `InvalidRequest` for an unknown one."""
         require_plan(self._settings, plan)
-        async with self._database.transaction() as connection:
-            locked = await accounts.lock(connection, account)
+        async with self._audit.deed(actor, "user.plan_set", account) as deed:
+            locked = await accounts.lock(deed.connection, account)
             if locked is None:
                 raise NoSuchUser
-            await self._billing.grant(connection, locked, plan)
-            await self._record(connection, actor, "user.plan_set", account, {"plan": plan})
-            return await self._user_view(connection, account)
+            await self._billing.grant(deed.connection, locked, plan)
+            deed.data["plan"] = plan
+            return await self._user_view(deed.connection, account)
 
     async def delete_user(self, actor: Caller, account: UserId) -> int:
         """Delete an account and have its apps torn down; returns how many. Not oneself, and not the last admin."""
         mover = Mover(self._leader.epoch, "api:delete-user")
-        async with self._database.transaction() as connection:
+        async with self._audit.deed(actor, "user.deleted", account) as deed:
+            connection = deed.connection
             admins = await accounts.lock_admins(connection)
             if account == actor.id:
                 raise InvalidRequest("You can't delete your own account.")
@@ -110,10 +112,9 @@ class Administration:
             await sessions.end_all(connection, account)
             await tokens.delete_all(connection, account)
             await registries.delete_all(connection, account)
-            owned = await apps.ids_of_tenant(connection, account)
+            owned = deed.data["apps"] = await apps.ids_of_tenant(connection, account)
             for app in owned:
                 await delete_app(connection, await lock_app(connection, app, account), mover)
-            await self._record(connection, actor, "user.deleted", account, {"apps": owned})
         return len(owned)
 
     async def apps(self, *, limit: int, offset: int) -> AppList:
@@ -122,47 +123,31 @@ class Administration:
 
     async def stop(self, actor: Caller, app: AppId) -> int:
         """Stop an app durably; returns how many containers were serving when asked."""
-        async with self._database.transaction() as connection:
-            locked = await lock_app(connection, app, None)
-            serving = await instances.serving(connection, app)
+        async with self._audit.deed(actor, "app.stopped", app) as deed:
+            locked = await lock_app(deed.connection, app, None)
+            serving = await instances.serving(deed.connection, app)
             mover = Mover(self._leader.epoch, "api:admin-stop")
-            await stop_app(connection, locked, mover, reason=STOPPED_BY_ADMIN)
-            await self._record(connection, actor, "app.stopped", app)
+            await stop_app(deed.connection, locked, mover, reason=STOPPED_BY_ADMIN)
         return 0 if serving is None else 1
 
     async def start(self, actor: Caller, app: AppId) -> None:
         """Run an app's release again, without a build. Raises `Conflict` without one."""
-        async with self._database.transaction() as connection:
-            await self._deployments.start_within(connection, None, app)
-            await self._record(connection, actor, "app.started", app)
+        async with self._audit.deed(actor, "app.started", app) as deed:
+            await self._deployments.start_within(deed.connection, None, app)
 
     async def redeploy(self, actor: Caller, app: AppId) -> DeploymentView:
         """Build an app again, whatever its owner's quota says."""
-        async with self._database.transaction() as connection:
-            known_app = await find_app(connection, app, None)
-            owner = await accounts.get(connection, known_app.tenant)
-            await self._record(connection, actor, "app.redeployed", app)
-        plan = owner.plan if owner else self._settings.billing.default_plan
-        return (await self._deployments.redeploy(None, plan, app)).deployment
+        async with self._audit.deed(actor, "app.redeployed", app) as deed:
+            known_app = await find_app(deed.connection, app, None)
+            owner = await accounts.get(deed.connection, known_app.tenant)
+            plan = owner.plan if owner else self._settings.billing.default_plan
+            created = await self._deployments.redeploy_within(deed.connection, None, plan, app)
+        return created.deployment
 
     async def delete_app(self, actor: Caller, app: AppId) -> None:
-        await self._recorded(actor, "app.deleted", app)
-        await self._apps.delete(None, app)
-
-    async def _recorded(self, actor: Caller, action: str, app: AppId) -> None:
-        async with self._database.transaction() as connection:
-            await find_app(connection, app, None)
-            await self._record(connection, actor, action, app)
-
-    @staticmethod
-    async def _record(
-        connection: Connection,
-        actor: Caller,
-        action: str,
-        subject: object,
-        data: Mapping[str, Any] | None = None,
-    ) -> None:
-        await audit.append(connection, action, actor=actor.id, subject=subject, data=data)
+        mover = Mover(self._leader.epoch, "api:admin-delete")
+        async with self._audit.deed(actor, "app.deleted", app) as deed:
+            await delete_app(deed.connection, await lock_app(deed.connection, app, None), mover)
 
     async def _user_view(self, connection: Connection, account: UserId) -> UserView:
         uses = await accounts.page(connection, account=account)

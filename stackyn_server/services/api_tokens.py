@@ -18,7 +18,7 @@ from stackyn_server.services.app_access import find_app
 from stackyn_server.services.reauthentication import Reauthentication
 from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Caller
-from stackyn_server.store import tokens
+from stackyn_server.store import audit, tokens
 from stackyn_server.store.database import Database
 from stackyn_server.store.tokens import ApiToken
 
@@ -94,6 +94,13 @@ class ApiTokens:
                 app=wanted.app,
             )
             await self._notices.token_made(connection, account, row)
+            await audit.append(
+                connection,
+                "token.made",
+                actor=caller.id,
+                subject=caller.id,
+                data={"token": row.id, "scopes": list(row.scopes), "app": row.app},
+            )
         return CreatedToken(row, token)
 
     async def list(self, caller: Caller) -> list[ApiToken]:
@@ -104,6 +111,9 @@ class ApiTokens:
         async with self._database.transaction() as connection:
             if not await tokens.delete(connection, caller.id, token):
                 raise NotFound("There is no such token.")
+            await audit.append(
+                connection, "token.deleted", actor=caller.id, subject=caller.id, data={"token": token}
+            )
 
     async def identify(self, token: str) -> Caller | None:
         """Return who holds this token, or None for an unknown, deleted or expired one."""

@@ -66,14 +66,20 @@ class Deployments:
 
         Raises `Forbidden` when its owner, not an administrator, occupies more disk than the plan has.
         """
-        mover = Mover(self._leader.epoch, "api:redeploy")
         async with self._database.transaction() as connection:
-            await require_still_paid(connection, tenant)
-            app = await lock_app(connection, app_id, tenant)
-            if tenant is not None:
-                await require_disk(connection, self._settings, tenant, plan)
-            deployment = await request_build(connection, app, build_priority(self._settings, plan), mover)
-            return await self._created(connection, app, deployment)
+            return await self.redeploy_within(connection, tenant, plan, app_id)
+
+    async def redeploy_within(
+        self, connection: Connection, tenant: UserId | None, plan: str, app_id: AppId
+    ) -> CreatedView:
+        """Do what `redeploy` does in the caller's transaction."""
+        mover = Mover(self._leader.epoch, "api:redeploy")
+        await require_still_paid(connection, tenant)
+        app = await lock_app(connection, app_id, tenant)
+        if tenant is not None:
+            await require_disk(connection, self._settings, tenant, plan)
+        deployment = await request_build(connection, app, build_priority(self._settings, plan), mover)
+        return await self._created(connection, app, deployment)
 
     async def restart(self, tenant: UserId | None, app_id: AppId) -> CreatedView:
         """Run the current release again with today's variables and settings, through the same checked switch."""

@@ -16,7 +16,7 @@ from stackyn_server.services.codes import Codes, CodeWrong
 from stackyn_server.services.registration import account_of_proven_address, new_account
 from stackyn_server.services.security_notices import SecurityNotices
 from stackyn_server.services.sessions import Sessions
-from stackyn_server.store import accounts, sessions, tokens
+from stackyn_server.store import accounts, audit, sessions, tokens
 from stackyn_server.store.accounts import Account
 from stackyn_server.store.codes import Purpose
 from stackyn_server.store.database import Connection, Database
@@ -111,4 +111,5 @@ class SignUps:
         await tokens.delete_all(connection, account.id)
         if not is_first:
             await self._notices.password_set(connection, account, tokens_end=True)
+        await audit.append(connection, "password.reset", actor=account.id, subject=account.id)
         return changed or account

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackyn_server.domain.deployments import Phase
-from stackyn_server.store import deployments
+from stackyn_server.store import audit, deployments
 from stackyn_server.store.deployments import Mover, StepResults
 from tests.contract.conftest import Person, Platform
 from tests.contract.test_apps import a_live_app
@@ -34,8 +34,13 @@ async def admin(platform: Platform) -> Person:
 
 async def actions(platform: Platform) -> list[str]:
     async with platform.database.connection() as connection:
-        rows = await connection.fetch("SELECT action, subject, actor FROM audit ORDER BY id")
-    return [f"{row['action']} {row['subject']}" for row in rows]
+        rows = await connection.fetch(
+            "SELECT action, subject, outcome, data FROM audit WHERE action ~ '^(app|user|admin)' ORDER BY id"
+        )
+    return [
+        f"{row['action']} {row['subject']}" + (f" {row['outcome']}" if row["outcome"] != "done" else "")
+        for row in rows
+    ]
 
 
 async def test_users_are_listed_newest_first_with_their_quota(platform: Platform, admin: Person) -> None:
@@ -153,8 +158,11 @@ async def test_every_deed_on_an_app_is_answered_in_json_and_audited(
     assert answers[0]["deployment"]["status"] == "pending" and answers[1]["stopped_containers"] == 0
     assert all(answer["app_id"] == app and answer["message"] for answer in answers if "code" not in answer)
     assert await actions(platform) == [
-        f"app.{verb} {app}" for verb in ("redeployed", "stopped", "deleted")
-    ], "the start was refused"
+        f"app.redeployed {app}",
+        f"app.stopped {app}",
+        f"app.started {app} refused",
+        f"app.deleted {app}",
+    ]
 
 
 async def test_app_that_an_administrator_stopped_says_so(platform: Platform, admin: Person) -> None:
@@ -174,6 +182,80 @@ async def test_app_that_an_administrator_stopped_says_so(platform: Platform, adm
     assert (deployment["status"], deployment["phase"]) == ("stopped", "stopped")
     assert deployment["error_message"] == {"String": reason, "Valid": True}
     assert (await person.get(f"/api/v1/deployments/{live}/logs")).json["error_message"] == reason
+
+
+async def test_a_deed_and_its_record_are_one_transaction(
+    platform: Platform, admin: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    deployments = (await person.get(f"/api/v1/apps/{app}/deployments")).json
+
+    async def unrecorded(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the audit log can't be written")
+
+    monkeypatch.setattr(audit, "append", unrecorded)
+    deeds = [("POST", f"apps/{app}/redeploy"), ("POST", f"apps/{app}/stop"), ("DELETE", f"apps/{app}"),
+             ("DELETE", f"users/{person.id}")]  # fmt: skip
+    for method, path in deeds:
+        assert (await admin.call(method, f"/admin/{path}")).status == 500, path
+    assert (await person.get(f"/api/v1/apps/{app}/deployments")).json == deployments
+
+
+async def test_a_refused_deed_is_recorded_as_refused(platform: Platform, admin: Person) -> None:
+    person = await platform.person()
+    app = await person.new_app()
+    await admin.post(f"/admin/apps/{app}/stop")
+    await admin.post(f"/admin/apps/{app}/start")
+    await admin.delete(f"/admin/users/{admin.id}")
+    await person.delete(f"/admin/users/{admin.id}")
+    for _ in range(3):  # asking on and on fills no table
+        await person.get("/admin/users")
+    assert await actions(platform) == [
+        f"app.stopped {app}",
+        f"app.started {app} refused",
+        f"user.deleted {admin.id} refused",
+        "admin.requested admin.delete_user refused",
+        "admin.requested admin.list_users refused",
+    ]
+
+
+async def test_the_audit_log_is_paged_and_filtered(platform: Platform, admin: Person) -> None:
+    person, other = await platform.person(), await platform.person()
+    for each in (person, other):
+        await admin.call("PATCH", f"/admin/users/{each.id}/plan", json={"plan": "starter"})
+    await person.api_token("read")
+    everything = (await admin.get("/admin/audit")).json
+    assert (everything["total"], everything["limit"], everything["offset"]) == (3, 50, 0)
+    newest = everything["audit"][0]
+    assert set(newest) == {
+        "id", "actor_id", "actor_email", "action", "subject", "outcome", "data", "created_at",
+    }  # fmt: skip
+    assert (newest["actor_email"], newest["action"], newest["outcome"]) == (
+        person.email,
+        "token.made",
+        "done",
+    )
+
+    async def found(query: str) -> list[str]:
+        page = (await admin.get(f"/admin/audit?{query}")).json
+        return [entry["action"] for entry in page["audit"]]
+
+    assert await found(f"user={person.id}") == ["token.made", "user.plan_set"]
+    assert await found(f"user={admin.id}&action=user.plan_set") == ["user.plan_set"] * 2
+    assert await found("action=nothing") == [] and await found("limit=1&offset=1") == ["user.plan_set"]
+    assert is_error(await admin.get("/admin/audit?user=x"), 400, "INVALID_REQUEST")
+
+
+async def test_credentials_that_change_are_in_the_audit_log(platform: Platform, admin: Person) -> None:
+    person = await platform.person()
+    await person.api_token()
+    token = (await person.get("/api/v1/tokens")).json[0]["id"]
+    await person.delete(f"/api/v1/tokens/{token}")
+    await person.post("/api/auth/update-profile", json={"password": "another password"})
+    listed = (await admin.get(f"/admin/audit?user={person.id}")).json["audit"]
+    assert [entry["action"] for entry in listed] == ["password.set", "token.deleted", "token.made"]
+    assert listed[2]["data"] == {"token": token, "scopes": ["read", "deploy"], "app": None}
 
 
 async def test_personal_tokens_work_until_they_are_deleted(platform: Platform) -> None:

@@ -26,7 +26,8 @@ def is_error(answer: Answer, status: int, code: str) -> bool:
     assert (answer.status, answer.json["code"]) == (status, code), answer.text
     assert answer.headers["Content-Type"] == "application/json"
     assert isinstance(answer.json["error"], str) and answer.json["error"]
-    assert not re.search("401|unauthorized|expired|Invalid", answer.json["error"])
+    if answer.json["error"] != "Invalid email or password":
+        assert not re.search("401|unauthorized|expired|Invalid", answer.json["error"])
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
     return True
 

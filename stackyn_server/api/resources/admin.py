@@ -10,6 +10,9 @@ from stackyn_server.api.wire.admin import (
     AppPage,
     AppRedeployed,
     AppStopped,
+    Audit,
+    AuditEntry,
+    AuditQuery,
     ListedApp,
     ListedUser,
     PlanChange,
@@ -85,3 +88,11 @@ async def delete_app(services: Services, caller: Caller, app: AppId) -> AppDone:
     """Delete an app; everything of it is removed for certain."""
     await services.administration.delete_app(caller, app)
     return AppDone(message="The app is deleted.", app_id=app)
+
+
+async def audit(services: Services, page: AuditQuery) -> Audit:
+    """Return what administrators did or were refused, and how credentials changed, newest first."""
+    user = UserId(page.user) if page.user else None
+    found = await services.audit_log.page(user=user, action=page.action, limit=page.limit, offset=page.offset)
+    entries = [AuditEntry.from_view(row) for row in found.rows]
+    return Audit(audit=entries, total=found.total, limit=page.limit, offset=page.offset)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BeforeValidator
 
 from stackyn_server.api.wire.accounts import PlainUser, Quota
 from stackyn_server.api.wire.apps import NO_DEPLOYMENT, App
-from stackyn_server.api.wire.base import Query, RequestBody, ResponseBody, Text, left_out_when_none
+from stackyn_server.api.wire.base import Query, RequestBody, ResponseBody, Text, left_out_when_none, read_from
 from stackyn_server.api.wire.deployments import Deployment
 from stackyn_server.api.wire.logs import Offset, lenient
 from stackyn_server.services.administration import UserView
@@ -16,6 +19,10 @@ from stackyn_server.services.views import AppStateView
 USUAL_PAGE, MOST_A_PAGE = 50, 100
 
 PageSize = Annotated[int, *lenient(1, MOST_A_PAGE, USUAL_PAGE)]
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 class UserPage(Query):
@@ -27,6 +34,35 @@ class UserPage(Query):
 class AppPage(Query):
     limit: PageSize = USUAL_PAGE
     offset: Offset = 0
+
+
+class AuditQuery(Query):
+    """`user`: only what this account did, or what was done to it. `action`: only this one, as in `app.stopped`."""
+
+    limit: PageSize = USUAL_PAGE
+    offset: Offset = 0
+    user: UUID | None = None
+    action: Text | None = None
+
+
+class AuditEntry(ResponseBody):
+    """`actor_id` null: the platform, or its operator on the command line. `outcome` is `done` or `refused`."""
+
+    id: int
+    actor_id: Annotated[str | None, BeforeValidator(_text_or_none)] = read_from("actor")
+    actor_email: str | None
+    action: str
+    subject: str
+    outcome: str
+    data: dict[str, Any]
+    created_at: datetime
+
+
+class Audit(ResponseBody):
+    audit: list[AuditEntry]
+    total: int
+    limit: int
+    offset: int
 
 
 class PlanChange(RequestBody):
