@@ -29,7 +29,9 @@ import aiohttp
 from stackyn_server import config
 from stackyn_server.engine.client import Engine
 from tests.clean_up import clean_up
+from tests.git_server import GitServer
 from tests.patience import patient, within
+from tests.tiny import Tree
 
 REPOSITORY = Path(__file__).parent.parent
 START_SECONDS = 30
@@ -270,6 +272,24 @@ class ServerProcess:
             "POST", "/api/v1/apps", {"name": name, "repo_url": url, **values}, expect=201
         )
         return int(created["app"]["id"]), created["deployment"]["id"]
+
+    async def deploy(
+        self, git: GitServer, repository: str, files: Tree | Path, name: str, **values: object
+    ) -> tuple[int, int]:
+        """Publish a repository, create an app of it, wait until it runs, and return both ids."""
+        url, _ = await git.publish(repository, files)
+        app, deployment = await self.create(url, name, **values)
+        await self.deployed(deployment)
+        return app, deployment
+
+    async def redeploy(self, app: int) -> int:
+        """Build the app's branch again, and return the deployment's id."""
+        asked = await self.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+        return int(asked["deployment"]["id"])
+
+    async def build_log(self, deployment: int) -> str:
+        logs = await self.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
+        return str(logs["build_log"])
 
     async def deployed(self, deployment: int, status: str = "running", seconds: float = 90) -> dict[str, Any]:
         """Wait until the deployment has ended and check how."""

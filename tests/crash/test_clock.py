@@ -92,8 +92,7 @@ async def _have_jumped(server: ServerProcess, clock: Clock) -> bool:
 async def _redeploy(app: AppUnderTest, greeting: str) -> int:
     slow = DOCKERFILE + f'RUN ["/bin/busybox", "sleep", "{BUILD_SECONDS}"]\n'
     await app.git.publish(app.name, tiny_app(greeting, dockerfile=slow))
-    asked = await app.server.api("POST", f"/api/v1/apps/{app.id}/redeploy", expect=201)
-    return int(asked["deployment"]["id"])
+    return await app.server.redeploy(app.id)
 
 
 async def _waits_for_a_retry(server: ServerProcess, deployment: int) -> None:

@@ -58,14 +58,14 @@ async def _recovers_from(git: GitServer, postgres: EmbeddedPostgres, *faults: Fa
                     fault.__name__, dockerfile=DOCKERFILE + 'RUN ["/bin/busybox", "sleep", "2"]\n'
                 )
                 await git.publish(app.name, slow)
-                asked = await server.api("POST", f"/api/v1/apps/{app.id}/redeploy", expect=201)
-                await _is_under_way(server, asked["deployment"]["id"])
+                asked = await server.redeploy(app.id)
+                await _is_under_way(server, asked)
                 async with fault(postgres):
                     back_at = time.monotonic() + seconds
                     while time.monotonic() < back_at:
                         await _is_refused_with_a_sentence(server)
                         await asyncio.sleep(ASK_SECONDS)
-                await server.deployed(asked["deployment"]["id"])
+                await server.deployed(asked)
                 assert (await server.visit(app.name))[1] == fault.__name__
             attempts = await _build_attempts(url)
         assert failures == []
@@ -122,8 +122,7 @@ async def test_a_disk_that_is_full(git: GitServer, tmp_path: Path) -> None:
                 await _refuses_or_waits(server, app)
                 ballast.unlink()
                 await server.until(_answers_again(server, app), 60, "it takes orders again")
-                asked = await server.api("POST", f"/api/v1/apps/{app.id}/redeploy", expect=201)
-                await server.deployed(asked["deployment"]["id"])
+                await server.deployed(await server.redeploy(app.id))
                 assert (await server.visit(app.name))[1] == "2"
             assert failures == []
         finally:

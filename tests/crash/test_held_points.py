@@ -60,9 +60,7 @@ async def git(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GitServ
 @pytest.fixture(scope="module")
 async def app(server: ServerProcess, git: GitServer) -> int:
     """An app that answers `awake`."""
-    url, _ = await git.publish("nap", GOOD)
-    app, deployment = await server.create(url, "nap")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "nap", GOOD, "nap")
     return app
 
 
@@ -141,10 +139,10 @@ async def _switches(server: ServerProcess, git: GitServer, app: int, tree: Tree,
     await git.publish("nap", tree)
     await server.stop()
     await _start(server, points, NO_MEMORY_LEFT)
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    again = await server.redeploy(app)
     await _killed_at_each(server, points, NO_MEMORY_LEFT, is_started=True)
     assert await server.visit("nap") == (200, "awake")
-    deployment = await server.deployed(again["deployment"]["id"], "failed" if tree is BAD else "running")
+    deployment = await server.deployed(again, "failed" if tree is BAD else "running")
     if tree is BAD:
         assert deployment["failure"]["message"] == "The app exited with code 1 instead of staying up."
     assert await server.visit("nap") == (200, "awake")

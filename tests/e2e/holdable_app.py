@@ -78,8 +78,7 @@ class HoldableApp:
 
     async def redeploy(self, tree: Tree) -> int:
         await self.git.publish(self.name, tree)
-        asked = await self.server.api("POST", f"/api/v1/apps/{self.id}/redeploy", expect=201)
-        return int(asked["deployment"]["id"])
+        return await self.server.redeploy(self.id)
 
     async def replace(self, greeting: str) -> int:
         """Go live with something else while somebody still waits for the release before."""

@@ -25,14 +25,9 @@ MOUNTING = DOCKERFILE.replace(
 async def deploy(server: ServerProcess, app: int, **changes: object) -> str:
     """Change settings, deploy again, and return the build log."""
     await server.api("PATCH", f"/api/v1/apps/{app}", changes, expect=200)
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    await server.deployed(again["deployment"]["id"])
-    return await log_of(server, again["deployment"]["id"])
-
-
-async def log_of(server: ServerProcess, deployment: int) -> str:
-    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-    return str(logs["build_log"])
+    again = await server.redeploy(app)
+    await server.deployed(again)
+    return await server.build_log(again)
 
 
 async def set_variable(server: ServerProcess, app: int, key: str, value: str) -> None:
@@ -73,7 +68,7 @@ async def test_dockerfile_path_from_the_root_directory_or_the_top(
     )
     await server.deployed(deployment)
     assert await server.visit("paths") == (200, "top here: one\n")
-    assert "declares PLACE with ARG" in await log_of(server, deployment)
+    assert "declares PLACE with ARG" in await server.build_log(deployment)
 
     await set_variable(server, app, "GREETING", "two")
     assert "CACHED" not in "".join(line for line in (await deploy(server, app)).splitlines() if "RUN" in line)
@@ -102,7 +97,7 @@ async def test_how_stackyn_toml_has_it_built_started_and_asked(server: ServerPro
     failed = await server.deployed(deployment, "failed")
     assert failed["failure"]["code"] == "APP_UNHEALTHY"
     assert "/absent with a success within 2 seconds" in failed["failure"]["message"]
-    assert "The build may use 300 MiB of memory." in await log_of(server, deployment)
+    assert "The build may use 300 MiB of memory." in await server.build_log(deployment)
 
     log = await deploy(server, app, health_path="/", build_memory_mb=400)
     assert await server.visit("obedient") == (200, "other")

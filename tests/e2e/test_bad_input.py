@@ -76,7 +76,7 @@ async def _fails(server: ServerProcess, git: GitServer, case: Case) -> None:
     assert case.says in failed["error_message"]["String"]
     assert failed["failure"]["hint"]
     assert case.evidence in failed["failure"]["evidence"]
-    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    log = await server.build_log(deployment)
     assert case.evidence in log, "a page that shows only the log shows the reason too"
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "failed"
     assert await _attempts(server, deployment) == {1}, "another try would end the same"
@@ -116,12 +116,9 @@ async def test_an_empty_repository(server: ServerProcess, git: GitServer) -> Non
 async def test_a_failed_redeploy_leaves_the_serving_release_alone(
     server: ServerProcess, git: GitServer
 ) -> None:
-    url, _ = await git.publish("safe", tiny_app("good"))
-    app, first = await server.create(url, "Safe")
-    await server.deployed(first)
+    app, first = await server.deploy(git, "safe", tiny_app("good"), "Safe")
     await git.publish("safe", tiny_app(start="exit 1\n"))
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    await server.deployed(again["deployment"]["id"], "failed")
+    await server.deployed(await server.redeploy(app), "failed")
     view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
     assert view["status"] == "running"
     assert view["deployment"]["active_deployment_id"] == f"dep_{first}"

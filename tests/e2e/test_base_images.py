@@ -51,11 +51,6 @@ async def deploy(server: ServerProcess, git: GitServer, name: str) -> int:
     return deployment
 
 
-async def log_of(server: ServerProcess, deployment: int) -> str:
-    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-    return str(logs["build_log"])
-
-
 def last_used_long_ago(layout: BaseImageStore, name: str) -> None:
     blob = layout.blob(layout.entries()[name].digest)
     aged = blob.with_name("aged")
@@ -83,7 +78,7 @@ async def test_a_base_image_is_made_once_in_spite_of_a_kill(
     for name, deployment in zip(names, deployments, strict=True):
         await server.deployed(deployment, seconds=200)
         assert await server.visit(name) == (200, "Hello from 2")
-        log = await log_of(server, deployment)
+        log = await server.build_log(deployment)
         assert f"Making the base image {IMAGE}; this happens once on this server." in log
         assert f"The base image {IMAGE} is made, after " in log
     assert server.log_file.read_text().count(f'"title": "{IMAGE}"') == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.contract.billing.provider import PATH, SECRET, Shop, signature
+from tests.contract.billing.provider import PATH, SECRET, ProviderSubscription, signature
 from tests.git_server import GitServer
 from tests.server_process import ServerProcess, running
 from tests.tiny import tiny_app
@@ -25,9 +25,7 @@ async def test_trial_ends_over_a_kill_and_a_purchase_restores_the_app(git: GitSe
         billing=billing, **{"billing.variants": {"103": "pro"}}, auth={"development_codes": True}
     ) as server:
         await _sign_up(server)
-        url, _ = await git.publish("paid", tiny_app("paid"))
-        app, deployment = await server.create(url, "Paid")
-        await server.deployed(deployment)
+        app, _ = await server.deploy(git, "paid", tiny_app("paid"), "Paid")
 
         ends = datetime.now(UTC) + timedelta(seconds=TRIAL_SECONDS)
         await server.api("POST", "/api/v1/test/billing", {"trial_ends_at": ends.isoformat()}, expect=200)
@@ -53,7 +51,7 @@ async def _sign_up(server: ServerProcess) -> None:
 
 
 async def _buy(server: ServerProcess) -> None:
-    event = Shop(None, OWNER).event("subscription_created", "active")
+    event = ProviderSubscription(None, OWNER).event("subscription_created", "active")
     async with (
         aiohttp.ClientSession(headers={"X-Signature": signature(event)}) as provider,
         provider.post(server.api_url + PATH, data=event) as answer,

@@ -42,14 +42,14 @@ async def test_a_deployment_waits_for_the_engine_and_says_so(relay: EngineRelay,
 
         await relay.close()
         await git.publish("patient", tiny_app("second"))
-        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-        await _says_that_it_waits(server, again["deployment"]["id"])
+        again = await server.redeploy(app)
+        await _says_that_it_waits(server, again)
         assert await server.visit("patient") == (200, "first"), "what serves needs no engine"
         view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
         assert view["status"] in ("pending", "building")
 
         await relay.open()
-        await server.deployed(again["deployment"]["id"])
+        await server.deployed(again)
         assert await server.visit("patient") == (200, "second")
         await _is_ready(server)
 

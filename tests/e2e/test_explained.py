@@ -199,7 +199,7 @@ async def _failure(server: ServerProcess, git: GitServer, name: str, tree: Tree)
     url, _ = await git.publish(name, tree)
     app, deployment = await server.create(url, name)
     failed = await server.deployed(deployment, "failed", seconds=240)
-    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    log = await server.build_log(deployment)
     await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
     failure: Mapping[str, str] = failed["failure"]
     assert failure["message"] in log

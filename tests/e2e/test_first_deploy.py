@@ -44,9 +44,9 @@ async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
     assert "COPY busybox" in logs["build_log"]
 
     await git.publish("life", tiny_app("second"))
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    again = await server.redeploy(app)
     assert await server.visit("life") == (200, "first"), "the old release serves until the new one is ready"
-    await server.deployed(again["deployment"]["id"])
+    await server.deployed(again)
     assert await server.visit("life") == (200, "second")
     await _until_containers(server, app, 1)
 
@@ -86,13 +86,12 @@ async def test_a_push_goes_live_and_leaves_nothing_when_deleted(
 async def test_rollback_restores_image_and_environment_of_a_release(
     server: ServerProcess, git: GitServer
 ) -> None:
-    url, _ = await git.publish("back", tiny_app("one"))
-    app, first = await server.create(url, "Back", env_vars=[{"key": "GREETING", "value": "old"}])
-    await server.deployed(first)
+    app, _ = await server.deploy(
+        git, "back", tiny_app("one"), "Back", env_vars=[{"key": "GREETING", "value": "old"}]
+    )
     await git.publish("back", tiny_app("two"))
     await server.api("POST", f"/api/v1/apps/{app}/env", {"key": "GREETING", "value": "new"}, expect=200)
-    second = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    await server.deployed(second["deployment"]["id"])
+    await server.deployed(await server.redeploy(app))
     assert await server.visit("back") == (200, "two")
     back = await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 1}, expect=201)
     await server.deployed(back["deployment"]["id"])
@@ -110,11 +109,9 @@ async def test_rollback_restores_image_and_environment_of_a_release(
 async def test_server_restart_drops_no_request_and_keeps_all_state(
     server: ServerProcess, git: GitServer
 ) -> None:
-    url, _ = await git.publish("stay", tiny_app("stay"))
-    app, first = await server.create(url, "Stay")
-    await server.deployed(first)
+    app, _ = await server.deploy(git, "stay", tiny_app("stay"), "Stay")
     await git.publish("stay", tiny_app("changed"))
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+    again = await server.redeploy(app)
     answers: list[tuple[int, str]] = []
     ended = asyncio.Event()
 
@@ -129,7 +126,7 @@ async def test_server_restart_drops_no_request_and_keeps_all_state(
     assert (status, json.loads(text)["code"]) == (503, "TEMPORARILY_UNAVAILABLE"), "the ingress speaks for it"
     await server.start()
     assert (await server.visit("api", "/api/apps"))[0] == 401
-    await server.deployed(again["deployment"]["id"])
+    await server.deployed(again)
     assert await server.stop() == 0
     await server.start()
     ended.set()
@@ -156,16 +153,14 @@ async def _limits(server: ServerProcess, app: int) -> tuple[int, float]:
 
 
 async def test_the_same_commit_again_needs_no_build(server: ServerProcess, git: GitServer) -> None:
-    url, _ = await git.publish("again", tiny_app("same"))
-    app, first = await server.create(url, "again")
-    await server.deployed(first)
+    app, first = await server.deploy(git, "again", tiny_app("same"), "again")
 
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    await server.deployed(again["deployment"]["id"])
+    again = await server.redeploy(app)
+    await server.deployed(again)
 
     views = [
         await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-        for deployment in (first, again["deployment"]["id"])
+        for deployment in (first, again)
     ]
     assert "COPY" in views[0]["build_log"]
     assert "its image is used, without a build" in views[1]["build_log"]

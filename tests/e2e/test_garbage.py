@@ -12,13 +12,10 @@ from tests.tiny import tiny_app
 
 
 async def test_images_are_kept_for_rollback_and_no_longer(server: ServerProcess, git: GitServer) -> None:
-    url, _ = await git.publish("keep", tiny_app("1"))
-    app, deployment = await server.create(url, "Keep")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "keep", tiny_app("1"), "Keep")
     for version in ("2", "3"):
         await git.publish("keep", tiny_app(version))
-        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-        await server.deployed(again["deployment"]["id"])
+        await server.deployed(await server.redeploy(app))
 
     await _until_available(server, app, {3: True, 2: True, 1: False}, "two releases are kept")
     await server.api("POST", f"/api/v1/apps/{app}/rollback", {"release": 1}, expect=409)
@@ -44,9 +41,7 @@ async def test_images_are_kept_for_rollback_and_no_longer(server: ServerProcess,
 async def test_garbage_without_a_row_goes_and_foreign_things_stay(
     server: ServerProcess, git: GitServer
 ) -> None:
-    url, _ = await git.publish("mine", tiny_app())
-    app, deployment = await server.create(url, "Mine")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "mine", tiny_app(), "Mine")
     image = (await _releases(server, app))[0]["image"]
     ours, theirs = f"stackyn/a{app}:d999999-left", f"stackyn/a{app}:d999999-foreign"
     container = f"stackyn-foreign-{server.installation[:8]}"

@@ -69,14 +69,13 @@ async def test_what_takes_longer_is_finished_by_the_next_server(git: GitServer) 
         assert (await server.visit("longer"))[0] == 200
 
         await git.publish("longer", commanding_app("2", "echo begun; sleep 8; echo over"))
-        again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+        again = await server.redeploy(app)
         await server.until(lambda: _runs_command(server), 30, "its release command runs")
         assert await server.stop() == 0
         assert await _runs_command(server), "it goes on while no server runs"
         await server.start()
-        await server.deployed(again["deployment"]["id"])
-        logs = await server.api("GET", f"/api/v1/deployments/{again['deployment']['id']}/logs", expect=200)
-        lines = logs["build_log"].splitlines()
+        await server.deployed(again)
+        lines = (await server.build_log(again)).splitlines()
         assert (lines.count("begun"), lines.count("over")) == (1, 1)
         assert await server.visit("longer") == (200, "2")
 

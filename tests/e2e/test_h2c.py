@@ -51,9 +51,7 @@ async def server() -> AsyncIterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 async def app(server: ServerProcess, git: GitServer) -> int:
-    url, _ = await git.publish("greeter", greeter(0))
-    app, deployment = await server.create(url, "greeter", protocol="h2c")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "greeter", greeter(0), "greeter", protocol="h2c")
     return app
 
 
@@ -67,8 +65,7 @@ async def called(server: ServerProcess) -> bytes:
 
 async def redeploy(server: ServerProcess, git: GitServer, app: int, release: int) -> int:
     await git.publish("greeter", greeter(release))
-    asked = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    return int(asked["deployment"]["id"])
+    return await server.redeploy(app)
 
 
 async def test_no_call_fails_over_a_redeploy_and_the_drain_ends(
@@ -106,5 +103,5 @@ async def test_no_call_fails_over_a_swap_in_place(server: ServerProcess, git: Gi
         assert await called(server) == b"hello you from 2"
     assert failures == []
     assert set(answers) == {b"hello you from 1", b"hello you from 2"}
-    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    log = await server.build_log(deployment)
     assert "not enough memory to run both" in log

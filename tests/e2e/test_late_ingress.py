@@ -57,14 +57,14 @@ async def test_an_interrupted_switch_waits_for_the_ingress(
         server.environment = {VARIABLE: "release.switching"}
         await server.start()
         await git.publish("halfway", tiny_app("new"))
-        asked = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
+        asked = await server.redeploy(app)
         await server.died()
         await docker("rm", "-f", *(await proxies(server)))
         server.environment = {}
         with taken(port):
             await server.start()
-            await _waits_for_the_ingress(server, asked["deployment"]["id"])
-        await server.deployed(asked["deployment"]["id"])
+            await _waits_for_the_ingress(server, asked)
+        await server.deployed(asked)
         assert await server.visit("halfway") == (200, "new")
 
 

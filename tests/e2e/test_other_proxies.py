@@ -90,9 +90,7 @@ async def test_an_app_sleeps_and_wakes_behind_an_operators_traefik(tmp_path: Pat
             }
         ) as server,
     ):
-        url, _ = await git.publish("nap", tiny_app("awake"))
-        app, deployment = await server.create(url, "nap")
-        await server.deployed(deployment)
+        app, _ = await server.deploy(git, "nap", tiny_app("awake"), "nap")
 
         async def is_asleep() -> bool:
             return not await containers_of(server, app)

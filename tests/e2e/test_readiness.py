@@ -20,11 +20,6 @@ async def calm_server() -> AsyncIterator[ServerProcess]:
         yield server
 
 
-async def log_of(server: ServerProcess, deployment: int) -> str:
-    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-    return str(logs["build_log"])
-
-
 def exposing(ports: str, listens_on: str) -> Tree:
     """An app whose image exposes `ports`, and which listens on one of its own choice."""
     dockerfile = DOCKERFILE.replace("EXPOSE 8080", f"EXPOSE {ports}" if ports else "")
@@ -54,12 +49,10 @@ CMD ["/bin/busybox", "sh", "/start"]
 async def test_the_port_is_the_images_or_where_it_listens(
     server: ServerProcess, git: GitServer, name: str, tree: Tree, port: int, expected_port: int
 ) -> None:
-    url, _ = await git.publish(name, tree)
-    app, deployment = await server.create(url, name)
-    await server.deployed(deployment)
+    app, deployment = await server.deploy(git, name, tree, name)
     assert await server.visit(name) == (200, "found")
     assert await server.visit(name, "/cgi-bin/env") == (200, f"GREETING= PORT={expected_port}\n")
-    log = await log_of(server, deployment)
+    log = await server.build_log(deployment)
     assert f"Waiting for it to answer on port {expected_port}." in log
     assert (f"answers on port {port}: that one is used" in log) == (port != expected_port)
     verified = await server.api("GET", f"/api/v1/apps/{app}/verify", expect=200)
@@ -87,11 +80,9 @@ def picky_app(start: str) -> Tree:
 
 
 async def test_an_app_may_warm_up_and_ask_for_its_own_host(server: ServerProcess, git: GitServer) -> None:
-    url, _ = await git.publish("picky", picky_app(WARMS_UP))
-    _, deployment = await server.create(url, "picky", health_path="/cgi-bin/up")
-    await server.deployed(deployment)
+    _, deployment = await server.deploy(git, "picky", picky_app(WARMS_UP), "picky", health_path="/cgi-bin/up")
     assert await server.visit("picky", "/cgi-bin/up") == (200, "warm\n")
-    log = await log_of(server, deployment)
+    log = await server.build_log(deployment)
     assert "It answers /cgi-bin/up with 503 Service Unavailable: waiting until it is ready." in log
     assert "It answers /cgi-bin/up with 200 OK." in log
 
@@ -119,10 +110,8 @@ async def test_an_app_without_http2_is_no_h2c_app(careful_server: ServerProcess,
 async def test_the_log_says_what_visitors_get(server: ServerProcess, git: GitServer) -> None:
     tree = tiny_app()
     del tree["www/index.html"]
-    url, _ = await git.publish("homeless", {**tree, "www/page.html": "there"})
-    _, deployment = await server.create(url, "homeless")
-    await server.deployed(deployment)
-    log = await log_of(server, deployment)
+    _, deployment = await server.deploy(git, "homeless", {**tree, "www/page.html": "there"}, "homeless")
+    log = await server.build_log(deployment)
     assert "It is live, but its visitors get 404 Not Found for /." in log
 
 
@@ -130,18 +119,16 @@ async def test_a_first_deploy_is_live_as_soon_as_it_answers(
     calm_server: ServerProcess, git: GitServer
 ) -> None:
     server = calm_server
-    url, _ = await git.publish("quick", tiny_app("one"))
-    app, deployment = await server.create(url, "quick")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "quick", tiny_app("one"), "quick")
     assert await server.visit("quick") == (200, "one")
     (container,) = await containers_of(server, app)
 
     policy = await docker("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", container)
     assert policy.strip() == "no", "it has yet to show that it stays"
     await server.until_kept_up(app)
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    await server.deployed(again["deployment"]["id"])
-    log = await log_of(server, again["deployment"]["id"])
+    again = await server.redeploy(app)
+    await server.deployed(again)
+    log = await server.build_log(again)
     assert f"It gets visitors when it has gone on answering for {STEADY_SECONDS} s." in log
 
 
@@ -162,7 +149,7 @@ async def test_a_first_deploy_that_ends_soon_is_failed(calm_server: ServerProces
     assert failed_deployment["failure"]["code"] == "APP_EXITED"
     assert "code 3" in failed_deployment["error_message"]["String"]
     assert "out of luck" in failed_deployment["failure"]["evidence"]
-    log = await log_of(server, deployment)
+    log = await server.build_log(deployment)
     assert log.index("Live at") < log.index("| out of luck"), "it was live, and then it wasn't"
     (view,) = [
         app_view
@@ -179,8 +166,7 @@ async def test_a_first_deploy_that_ends_soon_is_failed(calm_server: ServerProces
 
     await server.until(nobody_answers, 20, "its route is withdrawn")
     await git.publish("brief", tiny_app("better"))
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    await server.deployed(again["deployment"]["id"])
+    await server.deployed(await server.redeploy(app))
     assert await server.visit("brief") == (200, "better")
 
 
@@ -207,16 +193,16 @@ async def test_an_app_without_its_program_is_told_so(
     failed = await server.deployed(deployment, "failed")
     assert failed["failure"]["code"] == "APP_EXITED"
     assert says in failed["failure"]["message"]
-    started = "Starting the container" in await log_of(server, deployment)
+    started = "Starting the container" in await server.build_log(deployment)
     assert started == (tree is MISSING), "nothing is started in vain"
 
 
 async def test_a_server_may_drop_root_after_it_has_its_port(server: ServerProcess, git: GitServer) -> None:
     start = "/bin/busybox chown 33:33 /www\nexec /bin/busybox httpd -f -p 80 -u 33:33 -h /www\n"
     dockerfile = DOCKERFILE.replace("USER 1000\nEXPOSE 8080", "EXPOSE 80")
-    url, _ = await git.publish("dropping", tiny_app("dropped", start=start, dockerfile=dockerfile))
-    app, deployment = await server.create(url, "dropping")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(
+        git, "dropping", tiny_app("dropped", start=start, dockerfile=dockerfile), "dropping"
+    )
     assert await server.visit("dropping") == (200, "dropped")
     (container,) = await containers_of(server, app)
     users = (await docker("top", container, "-eo", "pid,uid,args")).splitlines()

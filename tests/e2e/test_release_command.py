@@ -37,7 +37,7 @@ async def test_it_runs_once_before_the_app_with_its_variables(server: ServerProc
     variables = [{"key": "TABLE", "value": "users"}, {"key": "PORT", "value": "1"}]
     app, deployment = await server.create(url, "once", env_vars=variables)
     await server.deployed(deployment)
-    log = await _log(server, deployment)
+    log = await server.build_log(deployment)
     assert log.count("migrating users on 8080 as 1000\n") == 1
     assert log.count("careful\n") == 1
     assert log.index("migrating users") < log.index("Starting the container"), "it ended before the app began"
@@ -47,7 +47,9 @@ async def test_it_runs_once_before_the_app_with_its_variables(server: ServerProc
     for action, body in (("restart", None), ("rollback", {"release": 1})):
         again = await server.api("POST", f"/api/v1/apps/{app}/{action}", body, expect=201)
         await server.deployed(again["deployment"]["id"])
-        assert "migrating" not in await _log(server, again["deployment"]["id"]), "only what was built runs it"
+        assert "migrating" not in await server.build_log(again["deployment"]["id"]), (
+            "only what was built runs it"
+        )
 
 
 async def test_after_a_failed_one_the_old_release_serves_on(server: ServerProcess, git: GitServer) -> None:
@@ -72,10 +74,8 @@ async def test_one_that_is_not_there_or_too_slow_fails_too(server: ServerProcess
 
 
 async def test_of_too_much_output_the_end_is_kept(server: ServerProcess, git: GitServer) -> None:
-    url, _ = await git.publish("talks", commanding_app("1", "seq 1 5000; echo over"))
-    _, deployment = await server.create(url, "talks")
-    await server.deployed(deployment)
-    lines = (await _log(server, deployment)).splitlines()
+    _, deployment = await server.deploy(git, "talks", commanding_app("1", "seq 1 5000; echo over"), "talks")
+    lines = (await server.build_log(deployment)).splitlines()
     first, gap, last = (lines.index(text) for text in ("1", GAP, "over"))
     assert first < gap < last < lines.index("The release command has succeeded.")
     assert lines[first:gap] == [str(number) for number in range(1, gap - first + 1)]
@@ -87,7 +87,7 @@ async def test_a_first_deploy_whose_command_fails_goes_nowhere(server: ServerPro
     app, deployment = await server.create(url, "nowhere")
     failed = await server.deployed(deployment, "failed")
     assert failed["failure"]["code"] == "RELEASE_FAILED"
-    assert "Starting the container" not in await _log(server, deployment)
+    assert "Starting the container" not in await server.build_log(deployment)
     assert (await server.visit("nowhere"))[0] == 404
     assert (await server.api("GET", f"/api/v1/apps/{app}", expect=200))["status"] == "failed"
 
@@ -102,7 +102,7 @@ async def test_before_a_swap_in_place_the_old_release_still_serves(
         assert await server.visit("place") == (200, "1"), "nobody's request is held"
         assert await _is(server, deployment, "releasing")
         await server.deployed(deployment)
-        log = await _log(server, deployment)
+        log = await server.build_log(deployment)
         assert log.index("migrated") < log.index("not enough memory to run both")
         assert await server.visit("place") == (200, "2")
         await _failed(server, git, "place", app, "exit 1")
@@ -123,9 +123,7 @@ async def test_an_app_that_sleeps_is_left_alone_until_it_is_done(
 
 async def _live(server: ServerProcess, git: GitServer, name: str) -> int:
     """An app that answers `1`."""
-    url, _ = await git.publish(name, commanding_app("1", "echo done"))
-    app, deployment = await server.create(url, name)
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, name, commanding_app("1", "echo done"), name)
     return app
 
 
@@ -133,15 +131,14 @@ async def _redeploy(
     server: ServerProcess, git: GitServer, name: str, app: int, tree: dict[str, bytes | str]
 ) -> int:
     await git.publish(name, tree)
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    return int(again["deployment"]["id"])
+    return await server.redeploy(app)
 
 
 async def _failed(server: ServerProcess, git: GitServer, name: str, app: int, command: str) -> dict[str, Any]:
     """Return the failure of a redeploy with this release command."""
     deployment = await _redeploy(server, git, name, app, commanding_app("bad", command))
     failure: dict[str, Any] = (await server.deployed(deployment, "failed"))["failure"]
-    assert failure["message"] in await _log(server, deployment)
+    assert failure["message"] in await server.build_log(deployment)
     return failure
 
 
@@ -165,8 +162,3 @@ async def _is(server: ServerProcess, deployment: int, phase: str) -> bool:
 async def _sleeps(server: ServerProcess, app: int) -> bool:
     view = await server.api("GET", f"/api/v1/apps/{app}", expect=200)
     return bool(view["phase"] == "sleeping")
-
-
-async def _log(server: ServerProcess, deployment: int) -> str:
-    logs = await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200)
-    return str(logs["build_log"])

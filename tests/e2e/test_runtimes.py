@@ -54,7 +54,7 @@ async def test_an_example_goes_live(
         status, answer = await server.visit(f"example-{example.folder}", path)
         assert status == 200 and text in answer, f"{path}: {status} {answer}"
     assert live["commit"] == commit
-    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    log = await server.build_log(deployment)
     assert commit in log and example.decided in log
     if example.folder != "docker":
         writes = "touch /app/written $HOME/written && id -u"
@@ -67,9 +67,7 @@ async def test_an_example_goes_live(
 async def test_a_file_that_a_static_site_lacks_is_its_own_404(
     server: ServerProcess, git: GitServer, apps_folder: Path
 ) -> None:
-    url, _ = await git.publish("pages", apps_folder / "static")
-    app, deployment = await server.create(url, "Pages")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "pages", apps_folder / "static", "Pages")
     status, answer = await server.visit("pages", "/assets/nowhere.css")
     assert (status, "This page is not here" in answer) == (404, True)
     await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)

@@ -74,9 +74,9 @@ async def test_a_sleeper_is_woken_once_however_many_come(server: ServerProcess, 
 async def test_a_deployment_shows_the_container_that_was_woken_for_it(
     server: ServerProcess, git: GitServer
 ) -> None:
-    url, _ = await git.publish("witness", tiny_app("here", start=f"echo I am $HOSTNAME\n{SERVE}"))
-    app, deployment = await server.create(url, "witness")
-    await server.deployed(deployment)
+    app, deployment = await server.deploy(
+        git, "witness", tiny_app("here", start=f"echo I am $HOSTNAME\n{SERVE}"), "witness"
+    )
     first = await shown_container(server, app, deployment)
     await asleep(server, app)
     assert await server.visit("witness") == (200, "here")
@@ -113,10 +113,10 @@ async def test_idle_app_is_deployed_into_the_slot_of_held_requests(
     bad, good = tiny_app("2", start="/bin/busybox sleep 2\nexit 1\n"), talking_app("awake")
     for tree, status in ((bad, "failed"), (good, "running")):
         await git.publish("nap", tree)
-        again = await server.api("POST", f"/api/v1/apps/{nap}/redeploy", expect=201)
+        again = await server.redeploy(nap)
         await server.until(lambda: has_phase(server, nap, "booting", "probing"), 30, "it is being released")
         assert set(await asyncio.gather(*(server.visit("nap") for _ in range(5)))) == {(200, "awake")}
-        await server.deployed(again["deployment"]["id"], status)
+        await server.deployed(again, status)
         assert len(await containers_of(server, nap)) == 1
         await asleep(server, nap)
 
@@ -175,9 +175,7 @@ async def test_an_app_that_can_t_be_woken_says_why_and_can_be_deleted(
 
 
 async def deployed(server: ServerProcess, git: GitServer, name: str, tree: Tree) -> int:
-    url, _ = await git.publish(name, tree)
-    app, deployment = await server.create(url, name)
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, name, tree, name)
     return app
 
 

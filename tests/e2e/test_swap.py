@@ -69,7 +69,7 @@ async def test_rollout_in_place_fails_no_request_and_never_runs_both(
     assert {text.strip() for _, text in answers} == ANSWERS
     assert most == 1
     assert await _containers(server, app) != before
-    log = (await server.api("GET", f"/api/v1/deployments/{deployment}/logs", expect=200))["build_log"]
+    log = await server.build_log(deployment)
     assert "not enough memory to run both" in log
 
 
@@ -154,7 +154,7 @@ async def test_app_has_failed_when_the_old_release_fails_too(
     lost = apps["lost"]
     release = (await server.api("GET", f"/api/v1/apps/{lost}/releases", expect=200))[0]
     await git.publish("lost", tiny_app("2", start="/bin/busybox sleep 2\nexit 1\n"))
-    again = await server.api("POST", f"/api/v1/apps/{lost}/redeploy", expect=201)
+    again = await server.redeploy(lost)
 
     async def boots() -> bool:
         view = await server.api("GET", f"/api/v1/apps/{lost}", expect=200)
@@ -163,7 +163,7 @@ async def test_app_has_failed_when_the_old_release_fails_too(
     await server.until(boots, 30, "the new release is being probed")
     await docker("rmi", "-f", release["image"])
     visit = asyncio.create_task(_visit(server, "lost"))
-    await server.deployed(again["deployment"]["id"], "failed")
+    await server.deployed(again, "failed")
     assert (await visit)[0] == 503
 
     async def has_failed() -> bool:
@@ -176,8 +176,7 @@ async def test_app_has_failed_when_the_old_release_fails_too(
 
 async def _redeploy(server: ServerProcess, git: GitServer, app: int, tree: Tree) -> int:
     await git.publish("swap", tree)
-    again = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    return int(again["deployment"]["id"])
+    return await server.redeploy(app)
 
 
 async def _answers(server: ServerProcess, slug: str, status: int) -> bool:

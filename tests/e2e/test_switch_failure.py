@@ -16,16 +16,13 @@ TEMPLATE = '{{ env "HOME" }}.example.org'
 
 
 async def _app(server: ServerProcess, git: GitServer, name: str) -> int:
-    url, _ = await git.publish(name, tiny_app("old"))
-    app, deployment = await server.create(url, name)
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, name, tiny_app("old"), name)
     return app
 
 
 async def _redeploy(server: ServerProcess, git: GitServer, name: str, app: int, greeting: str) -> int:
     await git.publish(name, tiny_app(greeting))
-    asked = await server.api("POST", f"/api/v1/apps/{app}/redeploy", expect=201)
-    return int(asked["deployment"]["id"])
+    return await server.redeploy(app)
 
 
 async def test_hanging_proxy_keeps_both_containers_until_confirmed(

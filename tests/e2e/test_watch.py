@@ -37,9 +37,9 @@ async def test_an_app_that_fills_its_disk_is_stopped_with_the_reason(
     server: ServerProcess, git: GitServer
 ) -> None:
     fill = "/bin/busybox dd if=/dev/zero of=/big bs=1M count=20\n"
-    url, _ = await git.publish("full", tiny_app(start=fill + SERVE, dockerfile=AS_ROOT))
-    app, deployment = await server.create(url, "Full", disk_mb=16)
-    await server.deployed(deployment)
+    app, _ = await server.deploy(
+        git, "full", tiny_app(start=fill + SERVE, dockerfile=AS_ROOT), "Full", disk_mb=16
+    )
     stopped = await until_status(server, app, "stopped")
     assert "16 MB" in stopped["stop_reason"]
     names = [event["name"] for event in await server.api("GET", f"/api/v1/apps/{app}/events", expect=200)]
@@ -62,9 +62,7 @@ async def until_status(server: ServerProcess, app: int, status: str, seconds: fl
 async def test_crash_count_survives_a_restart_and_stops_the_app(
     server: ServerProcess, git: GitServer
 ) -> None:
-    url, _ = await git.publish("crashes", {**tiny_app(), **END})
-    app, deployment = await server.create(url, "Crashes")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(git, "crashes", {**tiny_app(), **END}, "Crashes")
     await server.until_kept_up(app)
     await server.visit("crashes", "/cgi-bin/end")
     await until_events(server, app, {"app.crashed"})
@@ -101,9 +99,9 @@ async def test_app_that_ends_repeatedly_is_failed_until_stopped(
 ) -> None:
     start = f"if [ -e /broken ]; then /bin/busybox sleep 1; exit {code}; fi\n{SERVE}"
     app_files = tiny_app(start=start, dockerfile=AS_ROOT)
-    url, _ = await git.publish(f"loop-{code}", {**app_files, "www/cgi-bin/break": cgi("> /broken; kill 1")})
-    app, deployment = await server.create(url, f"Loop {code}")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(
+        git, f"loop-{code}", {**app_files, "www/cgi-bin/break": cgi("> /broken; kill 1")}, f"Loop {code}"
+    )
     await server.until_kept_up(app)
     await server.visit(f"loop-{code}", "/cgi-bin/break")
     shown = await until_status(server, app, "failed", seconds=5)
@@ -125,9 +123,9 @@ async def test_app_that_ends_repeatedly_is_failed_until_stopped(
 async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitServer) -> None:
     start = f"if [ -e /hungry ]; then exec /bin/busybox tail /dev/zero; fi\n{SERVE}"
     app_files = tiny_app(start=start, dockerfile=AS_ROOT)
-    url, _ = await git.publish("hungry", {**app_files, "www/cgi-bin/eat": cgi("> /hungry; kill 1")})
-    app, deployment = await server.create(url, "Hungry")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(
+        git, "hungry", {**app_files, "www/cgi-bin/eat": cgi("> /hungry; kill 1")}, "Hungry"
+    )
     await server.until_kept_up(app)
     await server.visit("hungry", "/cgi-bin/eat")
 
@@ -143,9 +141,7 @@ async def test_an_app_out_of_memory_is_told_so(server: ServerProcess, git: GitSe
 
 
 async def test_a_container_removed_by_hand_is_made_again(server: ServerProcess, git: GitServer) -> None:
-    url, _ = await git.publish("removed", tiny_app("still here"))
-    app, deployment = await server.create(url, "Removed")
-    await server.deployed(deployment)
+    app, deployment = await server.deploy(git, "removed", tiny_app("still here"), "Removed")
     for verb in (["rm", "-f"], ["stop", "-t", "0"]):
         before = (await server.api("GET", f"/api/v1/deployments/{deployment}"))["container_id"]["String"]
         repaired = len(await events_of(server, app, "app.repaired"))
@@ -164,9 +160,9 @@ async def test_a_container_removed_by_hand_is_made_again(server: ServerProcess, 
 
 async def test_app_that_fails_its_health_check_is_restarted(server: ServerProcess, git: GitServer) -> None:
     app_files = tiny_app(start=f"echo well > /www/well\n{SERVE}", dockerfile=AS_ROOT)
-    url, _ = await git.publish("sick", {**app_files, "www/cgi-bin/sicken": cgi("rm /www/well")})
-    app, deployment = await server.create(url, "Sick", health_path="/well")
-    await server.deployed(deployment)
+    app, deployment = await server.deploy(
+        git, "sick", {**app_files, "www/cgi-bin/sicken": cgi("rm /www/well")}, "Sick", health_path="/well"
+    )
     await server.visit("sick", "/cgi-bin/sicken")
     await until_events(server, app, {"app.unhealthy", "app.restarted", "app.recovered"})
     assert await server.visit("sick", "/well") == (200, "well\n")
@@ -183,9 +179,13 @@ async def test_an_app_that_never_gets_well_is_stopped_at_the_limit(
 ) -> None:
     start = f"if [ ! -e /sick ]; then echo well > /www/well; fi\n{SERVE}"
     app_files = tiny_app(start=start, dockerfile=AS_ROOT)
-    url, _ = await git.publish("ill", {**app_files, "www/cgi-bin/sicken": cgi("> /sick; rm /www/well")})
-    app, deployment = await server.create(url, "Ill", health_path="/well")
-    await server.deployed(deployment)
+    app, _ = await server.deploy(
+        git,
+        "ill",
+        {**app_files, "www/cgi-bin/sicken": cgi("> /sick; rm /www/well")},
+        "Ill",
+        health_path="/well",
+    )
     await server.visit("ill", "/cgi-bin/sicken")
     stopped = await until_status(server, app, "stopped", seconds=100)
     assert "health checks in a row. That happened 3 times" in stopped["stop_reason"]

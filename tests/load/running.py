@@ -124,8 +124,7 @@ class LoadedApp:
         """Push the next release and ask for it; return the deployment."""
         self.number += 1
         await self.git.publish(self.name, release(str(self.number), behaviour))
-        asked = await self.server.api("POST", f"/api/v1/apps/{self.id}/redeploy", expect=201)
-        return int(asked["deployment"]["id"])
+        return await self.server.redeploy(self.id)
 
     async def deploy(self, behaviour: Behaviour = "good") -> None:
         deployment = await self.ask_for(behaviour)

@@ -39,9 +39,7 @@ async def test_api_and_neighbour_answer_while_hostile_builds_run(
         GitServer(tmp_path) as git,
         running(builds={"concurrency": 2}, rates=UNLIMITED) as server,
     ):
-        url, _ = await git.publish("served", tiny_app())
-        app, deployment = await server.create(url, "Served")
-        await server.deployed(deployment)
+        app, deployment = await server.deploy(git, "served", tiny_app(), "Served")
         served = Served(server, "served", app, deployment)
         at_rest = await measured(served, CLIENTS, ROUNDS)
         names = list(HOSTILE)

@@ -26,9 +26,7 @@ async def test_wake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         GitServer(tmp_path / "git") as git,
         running(**{"plans.pro": {"always_on": False}, **rare}) as server,
     ):
-        url, _ = await git.publish("nap", tiny_app("awake"))
-        app, deployment = await server.create(url, "nap")
-        await server.deployed(deployment)
+        app, _ = await server.deploy(git, "nap", tiny_app("awake"), "nap")
         for _ in range(WAKES):
             await server.until(lambda: _is_asleep(server, app), 60, "the app sleeps")
             began = time.monotonic()

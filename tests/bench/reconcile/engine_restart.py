@@ -70,9 +70,7 @@ async def statuses(server: ServerProcess) -> dict[str, str]:
 async def scenario(engine: OwnEngine, server: ServerProcess, git: GitServer) -> None:
     ids = []
     for app in APPS:
-        url, _ = await git.publish(app, tiny_app(app))
-        number, deployment = await server.create(url, app)
-        await server.deployed(deployment)
+        number, _ = await server.deploy(git, app, tiny_app(app), app)
         ids.append(number)
     async with visitors_of(server) as visitors:
         await server.until(visitors.all_answer, 20, "all apps answer")
