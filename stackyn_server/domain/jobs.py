@@ -65,10 +65,10 @@ class ReleaseArguments(Arguments):
 
 @dataclass(frozen=True, slots=True)
 class WakeArguments(Arguments):
-    """`is_last_resort`: when the wake fails, the app has failed and nobody tries again. `has_moved`: the held requests
-    were given the address of another port."""
+    """`restores_release`: of a rollout that failed. When such a wake fails, the app has failed and nobody tries again.
+    `has_moved`: the held requests were given the address of another port."""
 
-    is_last_resort: bool = False
+    restores_release: bool = False
     has_moved: bool = False
 
 

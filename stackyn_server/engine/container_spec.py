@@ -41,7 +41,7 @@ class ContainerSpec:
 
     @property
     def name(self) -> str:
-        if self.role is Role.RELEASE and self.deployment is not None:
+        if self.role is Role.RELEASE_COMMAND and self.deployment is not None:
             return keys.release_name(self.deployment)
         return keys.container_name(self.instance)
 

@@ -93,7 +93,7 @@ async def find(engine: Engine, instance: InstanceId) -> ContainerState | None:
 
 async def find_release_command(engine: Engine, deployment: DeploymentId) -> ContainerState | None:
     """Return the container of a deployment's release command."""
-    for listed in await list_of_role(engine, Role.RELEASE, deployment):
+    for listed in await list_of_role(engine, Role.RELEASE_COMMAND, deployment):
         return await inspect(engine, listed.id)
     return None
 

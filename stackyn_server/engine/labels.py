@@ -41,7 +41,7 @@ _APP_NAME = re.compile(r"stackyn-i([0-9]+)(?:-([0-9a-f]{8,12}))?")
 
 class Role(StrEnum):
     APP = "app"
-    RELEASE = "release"  # of a release command
+    RELEASE_COMMAND = "release"
     INGRESS = "ingress"
     APP_NETWORK = "app-network"
     BUILD_NETWORK = "build-network"
@@ -52,7 +52,7 @@ class Role(StrEnum):
 # For each role: the pattern of container names, and the label whose value the name holds. Default: like instances.
 _NAMES: Mapping[str, tuple[re.Pattern[str], str]] = {
     Role.BUILDER: (_BUILDER_NAME, DEPLOYMENT),
-    Role.RELEASE: (_RELEASE_NAME, DEPLOYMENT),
+    Role.RELEASE_COMMAND: (_RELEASE_NAME, DEPLOYMENT),
 }
 
 

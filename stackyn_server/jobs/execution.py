@@ -37,7 +37,8 @@ async def execute(
 
     When the handler returns, or stops because the job was cancelled, its row is finished unless it did that itself.
     When it raises a retryable error, or its kind is tried until done, the row is retried by the policy; otherwise it is
-    buried. Only a cancellation from outside, at the server's stop, leaves the row `running` for the next server.
+    marked as dead. Only a cancellation from outside, at the server's stop, leaves the row `running` for the next
+    server.
     """
     try:
         outcome = await _outcome(run, handler)
@@ -98,13 +99,13 @@ async def _record(connection: Connection, run: JobRun, outcome: _Outcome) -> Non
     elif run.is_until_done or outcome.retryable:
         await _try_again(connection, run, outcome.reason)
     else:
-        await run.bury(connection, outcome.reason)
+        await run.mark_dead(connection, outcome.reason)
 
 
 async def _try_again(connection: Connection, run: JobRun, reason: str) -> None:
     decision, job = run.decide(), run.job
     if decision.run_at is None:
-        return await run.bury(connection, reason)
+        return await run.mark_dead(connection, reason)
     await run.retry(connection, decision.run_at, reason)
     if decision.is_overdue:
         log.error("job.overdue", reason=reason)

@@ -28,9 +28,9 @@ class JobCancelled(Exception):
 class JobRun:
     """The argument of a handler.
 
-    A handler ends its row with `finish`, `retry`, `wait` or `bury` in the transaction of its last result; otherwise
-    the dispatcher ends it. These four and `remember` raise `LeadershipLost` and `NotRunning`. `cancel` is set when the
-    job was asked to stop, `deadline_changed` when its deadline moved.
+    A handler ends its row with `finish`, `retry`, `wait` or `mark_dead` in the transaction of its last result;
+    otherwise the dispatcher ends it. These four and `remember` raise `LeadershipLost` and `NotRunning`. `cancel` is set
+    when the job was asked to stop, `deadline_changed` when its deadline moved.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class JobRun:
         wakes it, at `run_at`, or (`after_app_work`) when its app has no other open job."""
         await claims.wait(connection, self.job, self.epoch, run_at, reason, after_app_work=after_app_work)
 
-    async def bury(self, connection: Connection, reason: str) -> None:
+    async def mark_dead(self, connection: Connection, reason: str) -> None:
         """Job → dead, in the caller's transaction."""
-        await claims.bury(connection, self.job, self.epoch, reason)
+        await claims.mark_dead(connection, self.job, self.epoch, reason)
 
-    async def hand_over(self, connection: Connection) -> None:
-        """Begin a transaction that enqueues the follow-up job, so that a cancellation finds either this job or the
-        follow-up. Raises `JobCancelled`."""
+    async def require_uncancelled(self, connection: Connection) -> None:
+        """Call it first in a transaction that enqueues a follow-up job: a cancellation then finds either this job or
+        the follow-up. Raises `JobCancelled`."""
         if await claims.was_cancelled(connection, self.job.id):
             raise JobCancelled
 

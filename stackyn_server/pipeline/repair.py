@@ -37,7 +37,7 @@ class Repair(JobHandler):
     async def __call__(self, job: JobRun) -> None:
         async with self._database.connection() as connection:
             app = await apps.get(connection, AppId(int(job.job.subject)))
-            instance = await instances.serving(connection, app.id) if app else None
+            instance = await instances.of_route(connection, app.id) if app else None
             release = await releases.get(connection, instance.release) if instance else None
         if app is None or instance is None or release is None:
             return

@@ -176,7 +176,7 @@ class GarbageCollector:
 
     async def _remove_leftovers_of_release_commands(self) -> None:
         """List the containers before the deployments: one that starts meanwhile belongs to an unfinished deployment."""
-        listed = await containers.list_of_role(self._engine, Role.RELEASE)
+        listed = await containers.list_of_role(self._engine, Role.RELEASE_COMMAND)
         async with self._database.connection() as connection:
             unfinished = await deployments.unfinished(connection)
 

@@ -125,7 +125,7 @@ class Administration:
         """Stop an app durably; returns how many containers were serving when asked."""
         async with self._audit.deed(actor, "app.stopped", app) as deed:
             locked = await lock_app(deed.connection, app, None)
-            serving = await instances.serving(deed.connection, app)
+            serving = await instances.of_route(deed.connection, app)
             mover = Mover(self._leader.epoch, "api:admin-stop")
             await stop_app(deed.connection, locked, mover, reason=STOPPED_BY_ADMIN)
         return 0 if serving is None else 1

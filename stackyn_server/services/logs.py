@@ -112,7 +112,7 @@ class Logs:
         """Yield the lines of the serving container until the reader leaves. Raises `NotFound` without a container."""
         async with self._database.connection() as connection:
             await find_app(connection, app, tenant)
-            instance = await instances.serving(connection, app)
+            instance = await instances.of_route(connection, app)
         if instance is None or instance.container is None:
             raise NotFound("This app is not running.")
         return engine_logs.read(self._engine, instance.container, follow=True, since=since, tail=tail)

@@ -89,7 +89,7 @@ class ProgressReader:
         """Check the rows of the app's container and route against what its owner wants."""
         async with self._database.connection() as connection:
             app_row = await find_app(connection, app, tenant)
-            instance = await instances.serving(connection, app)
+            instance = await instances.of_route(connection, app)
             route = await routes.get(connection, app)
             release = await releases.get(connection, instance.release) if instance else None
         is_running = (

@@ -110,10 +110,10 @@ async def wait(
     await _check_moved(connection, epoch, moved)
 
 
-async def bury(connection: Connection, job: Job, epoch: int, reason: str) -> None:
+async def mark_dead(connection: Connection, job: Job, epoch: int, reason: str) -> None:
     """Job → dead: kept and visible, never run again."""
     await _check_moved(
-        connection, epoch, await connection.fetchval(SQL.bury, job.id, job.attempt, epoch, reason)
+        connection, epoch, await connection.fetchval(SQL.mark_dead, job.id, job.attempt, epoch, reason)
     )
 
 

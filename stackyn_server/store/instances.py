@@ -128,9 +128,9 @@ async def newest_of_deployment(connection: Connection, deployment: DeploymentId)
     return await fetch_one(connection, Instance.from_row, SQL.newest_of_deployment, deployment)
 
 
-async def serving(connection: Connection, app: AppId) -> Instance | None:
+async def of_route(connection: Connection, app: AppId) -> Instance | None:
     """Return the instance that the app's route points at."""
-    return await fetch_one(connection, Instance.from_row, SQL.serving, app)
+    return await fetch_one(connection, Instance.from_row, SQL.of_route, app)
 
 
 async def set_container(connection: Connection, instance: InstanceId, container: str) -> None:

@@ -62,7 +62,7 @@ class Situation:
         return cls(App.from_row(row), **values)
 
     @property
-    def serving(self) -> RoutedInstance | None:
+    def route_instance(self) -> RoutedInstance | None:
         """The instance that the route leads to, unless it is gone."""
         return self.routed if self.routed and self.routed.state is not InstanceState.GONE else None
 

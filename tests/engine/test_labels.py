@@ -30,7 +30,7 @@ def of_command(labels: Labels, deployment: int) -> dict[str, str]:
         deployment=DeploymentId(deployment),
         release=ReleaseId(3),
         instance=None,
-        role=Role.RELEASE,
+        role=Role.RELEASE_COMMAND,
     )
 
 

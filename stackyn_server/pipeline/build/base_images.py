@@ -16,7 +16,7 @@ from stackyn_server.store import deployments, jobs
 from stackyn_server.store.database import Connection
 
 
-async def ready(run: DeploymentRun, image_store: BaseImageStore) -> dict[str, str] | None:
+async def collect_or_wait(run: DeploymentRun, image_store: BaseImageStore) -> dict[str, str] | None:
     """Return the digests of the plan's base images by name when all are here. Otherwise record that the build's job
     waits until the missing ones are made, and return None.
 

@@ -30,7 +30,7 @@ from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.pipeline.build import base_images
 from stackyn_server.pipeline.build.build_memory import BuildMemory
 from stackyn_server.pipeline.build.disk import require_disk_space
-from stackyn_server.pipeline.build.plan_attempts import counted
+from stackyn_server.pipeline.build.plan_attempts import plan_with_limit
 from stackyn_server.pipeline.build.registries import credentials_for
 from stackyn_server.pipeline.build.variables import BuildVariables, InjectedVariables, inject_variables
 from stackyn_server.pipeline.context import JobHandler, PipelineContext
@@ -88,9 +88,9 @@ class Build(JobHandler):
         self._variables_key = variables_key
         self._runner = StepRunner(context.database, context.journal, settings, back_to=Phase.QUEUED)
         self._memory = BuildMemory(settings)
-        self._slots: asyncio.LifoQueue[int] = asyncio.LifoQueue()
-        for slot in reversed(range(settings.builds.concurrency)):
-            self._slots.put_nowait(slot)
+        self._free_networks: asyncio.LifoQueue[int] = asyncio.LifoQueue()
+        for number in reversed(range(settings.builds.concurrency)):
+            self._free_networks.put_nowait(number)
 
     async def __call__(self, job: JobRun) -> None:
         await self._runner.run(job, self._steps)
@@ -113,13 +113,13 @@ class Build(JobHandler):
             await run.move(Phase.BUILDING, StepResults(plan=plan.as_json()))
         crash_point("build.building")
         if run.deployment.phase is Phase.BUILDING:
-            made_of = await base_images.ready(run, self._image_store)
+            made_of = await base_images.collect_or_wait(run, self._image_store)
             if made_of is None:
                 return
             results = await self._image(run, app, clone)
             crash_point("build.image")
             plan_as_built = {**(run.deployment.plan or {}), "base_digests": made_of}
-            await self._hand_over(run, replace(results, plan=plan_as_built))
+            await self._record_built(run, replace(results, plan=plan_as_built))
         crash_point("build.built")
         await repository.remove(clone)
 
@@ -149,7 +149,7 @@ class Build(JobHandler):
             host_variables=(await self._variables(run, app)).of_hosts,
             **{name: getattr(app.settings, name) for name in _OF_PLANNING},
         )
-        plan = await counted(
+        plan = await plan_with_limit(
             run, lambda: reader.plan(self._settings.reading, clone, source, tree.files, options)
         )
         for reason in plan.reasons:
@@ -201,8 +201,8 @@ class Build(JobHandler):
         )
         if variables.sentence:
             run.write_log(variables.sentence)
-        async with self._slot() as slot:
-            network = await networks.ensure_build_network(self._engine, slot)
+        async with self._network_number() as number:
+            network = await networks.ensure_build_network(self._engine, number)
             context = archive(
                 self._settings.reading,
                 clone,
@@ -272,12 +272,12 @@ class Build(JobHandler):
                 if fetched.moved_to is not None:
                     await apps.remember_move(transaction, app.id, app.repository, fetched.moved_to)
 
-    async def _hand_over(self, run: DeploymentRun, results: StepResults) -> None:
+    async def _record_built(self, run: DeploymentRun, results: StepResults) -> None:
         """Record the image and enqueue the release job. Older images that still wait for theirs are superseded."""
         deployment = run.deployment
         async for attempt in run.recording(Phase.BUILT, results):
             async with attempt as transaction:
-                await run.job.hand_over(transaction)
+                await run.job.require_uncancelled(transaction)
                 for older in await jobs.supersede_waiting(
                     transaction, Kind.RELEASE, deployment.app, before=deployment.id
                 ):
@@ -289,13 +289,13 @@ class Build(JobHandler):
                 await run.job.finish(transaction)
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[int]:
+    async def _network_number(self) -> AsyncIterator[int]:
         """Hold one of the build networks; the pool's cap means that one is free."""
-        slot = await self._slots.get()
+        number = await self._free_networks.get()
         try:
-            yield slot
+            yield number
         finally:
-            self._slots.put_nowait(slot)
+            self._free_networks.put_nowait(number)
 
 
 def _fetch_timeout(settings: Settings) -> Failure:

@@ -55,7 +55,7 @@ class MakeImage:
 
     async def _give_up(self, job: JobRun, reason: str) -> None:
         async with self._database.transaction() as connection:
-            await job.bury(connection, reason)
+            await job.mark_dead(connection, reason)
             await jobs.wake_waiting_for(connection, Kind.BUILD, job.job.subject)
 
 

@@ -13,7 +13,7 @@ MOST = 2
 _READINGS = "readings"  # in the job's arguments
 
 
-async def counted(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) -> BuildPlan:
+async def plan_with_limit(run: DeploymentRun, read: Callable[[], Awaitable[BuildPlan]]) -> BuildPlan:
     """Plan a commit. Each attempt is counted in the job's row, where the count survives a crash of this server.
 
     Raises `DeploymentFailed` when the reading process dies a second time. The third attempt fails without reading:

@@ -40,10 +40,10 @@ async def set_idle(connection: Connection, app: App, instance: Instance, last: L
 async def wake_previous_release(connection: Connection, stopped: StoppedCandidate) -> None:
     """Enqueue a wake of the app's current release in the candidate's slot, where requests are held.
 
-    The wake is the last resort: when it fails, the app has failed and is not woken again.
+    When this wake fails, the app has failed and is not woken again.
     """
     await set_idle(connection, stopped.app, stopped.instance, stopped.last)
-    arguments = WakeArguments(is_last_resort=True, has_moved=stopped.has_moved)
+    arguments = WakeArguments(restores_release=True, has_moved=stopped.has_moved)
     await jobs.enqueue_for_app(connection, Kind.WAKE, stopped.app.id, stopped.app.tenant, arguments)
     # A held request may have enqueued the job already, without these arguments.
     await jobs.amend(connection, Kind.WAKE, stopped.app.id, arguments)

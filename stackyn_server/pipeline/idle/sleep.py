@@ -34,7 +34,7 @@ class Sleep(JobHandler):
         async with self._database.connection() as connection:
             app = await apps.get(connection, AppId(int(job.job.subject)))
             route = await routes.get(connection, app.id) if app else None
-            instance = await instances.serving(connection, app.id) if app else None
+            instance = await instances.of_route(connection, app.id) if app else None
         if app is None or route is None or instance is None or app.desired is not Desired.RUNNING:
             return
         if instance.state is InstanceState.DRAINING and route.state is RouteState.HELD:

@@ -97,7 +97,7 @@ class Wake(JobHandler):
     async def _start(self, job: JobRun, app: App, release: Release, instance: Instance) -> None:
         """Start the container and wait until it answers. Raises `DeploymentFailed`."""
         arguments = WakeArguments.parse(job.job.arguments)
-        if not arguments.is_last_resort:  # else it takes the place of an instance that ran just now
+        if not arguments.restores_release:  # else it takes the place of an instance that ran just now
             available_mb = await self._reservations.available_mb(app.id)
             if not fits_in_memory(available_mb, self._settings.apps.memory_reserve_mb, release.memory_mb):
                 raise NoMemory
@@ -146,12 +146,13 @@ class Wake(JobHandler):
             self._held_requests.forget(app.id)
 
     async def _give_up(self, job: JobRun, app: App, instance: Instance, failure: Failure) -> None:
-        """Refuse the held requests of an app that does not start. A later one tries again, but for a last resort."""
+        """Refuse the held requests of an app that does not start. A later one tries again, unless it was to restore
+        the previous release."""
         log.info("wake.failed", app=app.id, code=failure.code.value)
         await job.still_leading()
         last = await self._take_down(instance.id)
         crash_point("wake.failed")
-        is_last_resort = WakeArguments.parse(job.job.arguments).is_last_resort
+        restores_release = WakeArguments.parse(job.job.arguments).restores_release
         async with self._transaction(job) as connection:
             await events.append(
                 connection,
@@ -160,7 +161,7 @@ class Wake(JobHandler):
                 app=app.id,
                 data={**failure.as_json(Phase.BOOTING.value), "last_lines": last.lines or ""},
             )
-            if is_last_resort:
+            if restores_release:
                 await last.record(connection, instance.id)
                 await routes.withdraw(connection, app.id)
                 await retire_all(connection, job, app, drain_seconds=0, reason=_sentence(failure))
@@ -169,7 +170,7 @@ class Wake(JobHandler):
                 await set_idle(connection, app, instance, last)
                 await _set_wake_problem(connection, app, failure)
         self._held_requests.refuse(app.id, self._settings.hold.refuse_seconds)
-        if is_last_resort:
+        if restores_release:
             await self._serve(job, app)
 
 

@@ -37,15 +37,15 @@ class InPlace(RolloutStrategy):
     async def before_want(self, run: DeploymentRun, situation: Situation) -> None:
         """Take down the instance in the slot that requests are already held for, as for an idle app. The release
         command may have left the candidate in the other slot: the candidate moves, so its container is removed too."""
-        occupant = _held_occupant(situation)
-        if occupant is None:
+        idle = _idle_instance(situation)
+        if idle is None:
             return
         await run.job.still_leading()
-        last = await self._take_down(occupant.id)
-        await run.record(lambda transaction: last.keep(transaction, occupant.id))
+        last = await self._take_down(idle.id)
+        await run.record(lambda transaction: last.keep(transaction, idle.id))
         async with self._database.connection() as connection:
             earlier = await instances.of_deployment(connection, run.deployment.id)
-        if earlier is None or earlier.slot == occupant.slot:
+        if earlier is None or earlier.slot == idle.slot:
             return
         if (container := await containers.find(self._engine, earlier.id)) is not None:
             await containers.remove(self._engine, container.id)
@@ -54,15 +54,15 @@ class InPlace(RolloutStrategy):
         self, transaction: Connection, run: DeploymentRun, situation: Situation, ports: tuple[int, ...]
     ) -> None:
         """Record the candidate, and that the route is held for it."""
-        app, occupant = situation.app, _held_occupant(situation)
-        if occupant is not None and occupant.deployment != run.deployment.id:
-            await instances.set_gone(transaction, occupant.id)
-        slot = occupant.slot if occupant else None
+        app, idle = situation.app, _idle_instance(situation)
+        if idle is not None and idle.deployment != run.deployment.id:
+            await instances.set_gone(transaction, idle.id)
+        slot = idle.slot if idle else None
         instance = await ensure_candidate(
             transaction, self._sealer, self._settings, app, run.deployment, ports, slot
         )
         await routes.hold(transaction, app.id, instance.id)
-        if occupant is not None:
+        if idle is not None:
             await routes.forget_previous(transaction, app.id)
 
     async def before_boot(self, run: DeploymentRun, situation: Situation, candidate: Candidate) -> None:
@@ -182,9 +182,9 @@ class InPlace(RolloutStrategy):
             await until_quiet(state.pid, previous.port, seconds, is_disturbed=run.job.cancel.is_set)
 
 
-def _held_occupant(situation: Situation) -> RoutedInstance | None:
+def _idle_instance(situation: Situation) -> RoutedInstance | None:
     """Return the instance in the slot that requests were held for before this rollout. None for an app that serves."""
-    return situation.serving if situation.route is RouteState.HELD else None
+    return situation.route_instance if situation.route is RouteState.HELD else None
 
 
 async def _set_previous_gone(

@@ -65,7 +65,7 @@ class PortSearch:
         has_stayed = look.at - self._rival_since >= self._patience
         return rival if has_stayed and (rival in self._known or look.replies[rival].is_success) else None
 
-    def last_resort(self, look: Look) -> int | None:
+    def fallback(self, look: Look) -> int | None:
         """Return the port that serves at the deadline: the only one that answers, if it has done so for long enough."""
         rival = self._rival
         if rival is None or self._patience is None or look.at - self._rival_since < self._patience:

@@ -117,7 +117,7 @@ class _Watch:
     async def at_the_deadline(self, waited_seconds: float) -> int:
         """Return the only port that serves, or raise the reason why none does."""
         await running_state(self._engine, self._target.container)
-        port = self._search.last_resort(self._look)
+        port = self._search.fallback(self._look)
         reply = self._look.replies.get(port) if port is not None else None
         if port is not None and reply is not None and self._target.is_ready(reply):
             self._log_answering(port, reply, 0)

@@ -184,10 +184,10 @@ class ReleaseHandler(JobHandler):
                 run.write_log(sentence)
             # The last line comes before the end: who follows the log reads until the deployment has ended.
             run.write_log(f"Live at {self._settings.public_url(slug)}")
-            await self._retire(run, situation, candidate, await measured())
+            await self._go_live(run, situation, candidate, await measured())
         await strategy.after_live(situation, candidate)
 
-    async def _retire(
+    async def _go_live(
         self, run: DeploymentRun, situation: Situation, candidate: Candidate, measured: list[NewSample]
     ) -> None:
         """Record the deployment as live, with what it uses, and have the previous instance retired. The job of a first

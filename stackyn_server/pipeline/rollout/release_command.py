@@ -66,7 +66,7 @@ class ReleaseCommand(JobHandler):
         `app_spec` is how the app will be started, in the same place. Raises `DeploymentFailed` (RELEASE_FAILED),
         `ImageMissing`, `TransientFailure`, and `JobCancelled` when it has been ended.
         """
-        spec = replace(app_spec, role=Role.RELEASE, command=release_command(run.deployment))
+        spec = replace(app_spec, role=Role.RELEASE_COMMAND, command=release_command(run.deployment))
         try:
             await run.job.until_cancelled(self._run(run, spec))
         except JobCancelled:
@@ -80,7 +80,7 @@ class ReleaseCommand(JobHandler):
     async def remove(self, deployment: Deployment) -> None:
         """Remove the command's container, so that its address is free."""
         if deployment.command_container is not None:
-            await containers.remove_of_role(self._engine, Role.RELEASE, deployment.id)
+            await containers.remove_of_role(self._engine, Role.RELEASE_COMMAND, deployment.id)
 
     async def _run(self, run: DeploymentRun, spec: ContainerSpec) -> None:
         logged = await self._logged_before(run, f"Running the release command: {spec.command}")
@@ -219,6 +219,6 @@ class ReleaseCommand(JobHandler):
             container = await containers.find_release_command(self._engine, deployment.id)
             if container is not None:
                 await containers.stop(self._engine, container.id, _CANCEL_GRACE_SECONDS)
-            await containers.remove_of_role(self._engine, Role.RELEASE, deployment.id)
+            await containers.remove_of_role(self._engine, Role.RELEASE_COMMAND, deployment.id)
         except EngineUnavailable as error:
             log.warning("release_command.not_ended", deployment=deployment.id, reason=error.reason)

@@ -53,22 +53,22 @@ class RolloutStrategy(JobHandler, ABC):
 class StrategyChoice(JobHandler):
     async def choose(self, run: DeploymentRun, situation: Situation) -> RolloutChoice:
         """Decide how the deployment's release takes over, and reserve its memory. Raises `NoMemory`."""
-        app, serving = situation.app, situation.serving
+        app, current = situation.app, situation.route_instance
         reserve_mb, wanted_mb = self._settings.apps.memory_reserve_mb, memory_mb(situation)
         plans = self._settings.plans
         plan = plans.get(situation.account_plan) or plans[self._settings.billing.default_plan]
         may_hold = self._ingress.can_hold and not plan.zero_downtime
         runs_already = await self._runs_already(run)
         available_mb = await self._reservations.available_mb(app.id)
-        if serving is not None and situation.route is RouteState.HELD:
-            # Requests may be held for the slot of `serving`, so the next instance must start in that slot.
-            is_own = serving.deployment == run.deployment.id
+        if current is not None and situation.route is RouteState.HELD:
+            # Requests may be held for the slot of `current`, so the next instance must start in that slot.
+            is_own = current.deployment == run.deployment.id
             is_possible = is_own or fits_in_memory(available_mb, reserve_mb, wanted_mb)
             strategy = RolloutChoice.IN_PLACE if is_possible else RolloutChoice.WAIT
         elif runs_already:
             strategy = RolloutChoice.SIDE_BY_SIDE
         else:
-            serving_mb = serving.memory_mb if serving else None
+            serving_mb = current.memory_mb if current else None
             strategy = choose_strategy(available_mb, reserve_mb, wanted_mb, serving_mb, may_hold=may_hold)
         if strategy is RolloutChoice.WAIT:
             raise NoMemory
@@ -96,9 +96,9 @@ class StrategyChoice(JobHandler):
     async def keep_awake(self, run: DeploymentRun, situation: Situation) -> Situation:
         """Keep the running instance of an app whose sleep was interrupted by a stop of the server, and let its held
         requests pass. Returns the new situation."""
-        app, serving = situation.app, situation.serving
-        if serving is None or situation.route is not RouteState.HELD or serving.state is not InstanceState.UP:
+        app, current = situation.app, situation.route_instance
+        if current is None or situation.route is not RouteState.HELD or current.state is not InstanceState.UP:
             return situation
-        await run.record(lambda transaction: routes.serve(transaction, app.id, serving.id))
+        await run.record(lambda transaction: routes.serve(transaction, app.id, current.id))
         self._held_requests.forget(app.id)
         return await read_situation(run)

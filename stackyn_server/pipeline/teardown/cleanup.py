@@ -40,7 +40,7 @@ class Cleanup(JobHandler):
                 connection, deployment.image, apart_from=deployment.id
             )
         # A killed server may have left a builder. A release command has the app's address, which is freed below.
-        for role in (Role.BUILDER, Role.RELEASE):
+        for role in (Role.BUILDER, Role.RELEASE_COMMAND):
             await containers.remove_of_role(self._engine, role, deployment.id)
         await repository.remove(clone_of(self._clones, deployment.id))
         crash_point("cleanup.clone")

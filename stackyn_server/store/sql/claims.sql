@@ -101,7 +101,7 @@ FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;
 
--- name: bury
+-- name: mark_dead
 UPDATE job SET state = 'dead', ended_at = now(), error = $4
 FROM (SELECT FROM installation WHERE epoch = $3 FOR KEY SHARE) AS leader
 WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3

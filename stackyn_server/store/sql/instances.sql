@@ -21,7 +21,7 @@ SELECT * FROM instance WHERE app = $1 AND state <> 'gone' ORDER BY id;
 -- name: of_deployment
 SELECT * FROM instance WHERE deployment = $1 AND state <> 'gone' ORDER BY id DESC LIMIT 1;
 
--- name: serving
+-- name: of_route
 SELECT i.* FROM route r JOIN instance i ON i.id = r.instance WHERE r.app = $1 AND i.state <> 'gone';
 
 -- name: set_container

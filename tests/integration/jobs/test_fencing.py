@@ -27,7 +27,7 @@ async def test_an_ended_attempt_and_an_old_epoch_end_no_job(database: Database) 
     await lead(database)
     for ending in (
         claims.finish,
-        lambda *args: claims.bury(*args, "x"),
+        lambda *args: claims.mark_dead(*args, "x"),
         lambda *args: claims.retry(*args, None, "x"),
         lambda *args: claims.remember(*args, {"x": 1}),
     ):

@@ -1,4 +1,4 @@
-"""A failure that may pass is tried again; what lasts is buried, or told of when it must not be given up."""
+"""A failure that may pass is tried again; what lasts ends the job, or is told of when it must not be given up."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_transient_failure_is_retried_until_it_is_done(database: Databas
     assert handler.attempts == [1, 2, 3] and done.error is None
 
 
-async def test_the_last_attempt_buries_the_job_with_its_reason(database: Database) -> None:
+async def test_the_last_attempt_ends_the_job_with_its_reason(database: Database) -> None:
     handler = Flaky(failures=99)
     async with dispatching(database, {Kind.MAIL: handler}):
         job = await put(database, Kind.MAIL, "letter")
@@ -60,7 +60,7 @@ async def test_a_permanent_failure_is_not_retried(database: Database) -> None:
     assert handler.attempts == [1]
 
 
-async def test_a_bug_in_a_handler_buries_the_job_without_its_text(database: Database) -> None:
+async def test_a_bug_in_a_handler_ends_the_job_without_its_text(database: Database) -> None:
     async def broken(run: JobRun) -> None:
         raise KeyError("internal detail")
 

@@ -56,7 +56,7 @@ class FailingBuilds:
             await run.move(Phase.FETCHING)
             await run.move(Phase.PLANNING, StepResults(commit="c0ffee"))
             await run.move(Phase.BUILDING, StepResults(plan=PLAN.as_json()))
-        digests = await base_images.ready(run, self.layout)
+        digests = await base_images.collect_or_wait(run, self.layout)
         if digests is not None:
             assert set(digests) == {IMAGE}
             self.began += 1

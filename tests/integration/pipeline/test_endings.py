@@ -15,7 +15,7 @@ from stackyn_server.domain.failures import DeploymentFailed, Failure, FailureCod
 from stackyn_server.domain.jobs import JobState, Kind
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline.build.plan_attempts import counted
+from stackyn_server.pipeline.build.plan_attempts import plan_with_limit
 from stackyn_server.pipeline.run import DeploymentRun, StepRunner, StopCandidate, remember_failure
 from stackyn_server.source import reader
 from stackyn_server.store import deployments, jobs, logs
@@ -262,7 +262,7 @@ async def test_cancel_during_a_hand_over_reaches_one_of_both_jobs(database: Data
         await cancelled.wait()
         try:
             async with database.transaction() as connection:
-                await run.hand_over(connection)
+                await run.require_uncancelled(connection)
                 await jobs.enqueue(connection, Kind.RELEASE, run.job.subject)
         except JobCancelled:
             outcomes.append("cancelled")
@@ -292,7 +292,7 @@ def reading(outcomes: list[BuildPlan | TransientFailure]) -> Steps:
                 raise outcome
             return outcome
 
-        await counted(run, read)
+        await plan_with_limit(run, read)
         raise FAILED
 
     return steps

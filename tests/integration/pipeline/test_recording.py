@@ -14,7 +14,7 @@ from stackyn_server.buildplan.build_plan import BuildPlan
 from stackyn_server.domain.apps import Desired
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pipeline.build.plan_attempts import counted
+from stackyn_server.pipeline.build.plan_attempts import plan_with_limit
 from stackyn_server.pipeline.run import DeploymentRun
 from stackyn_server.store import apps
 from stackyn_server.store.database import Connection, Database
@@ -112,7 +112,7 @@ async def test_reading_counts_once_when_its_commit_answer_is_lost(
         transactions = chain([_without_answer(database)], repeat(database.transaction))
         once = SimpleNamespace(connection=database.connection, transaction=lambda: next(transactions)())
         run.database = cast(Database, once)
-        await counted(run, read)
+        await plan_with_limit(run, read)
         run.database = database
         raise FAILED
 

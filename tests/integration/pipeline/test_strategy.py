@@ -55,10 +55,10 @@ async def test_candidate_whose_slot_was_just_taken_is_tried_again(database: Data
     async with database.transaction() as connection:
         app, serving = await a_serving_app(connection)
         deployment = await a_deployment(connection, app, Phase.BUILT)
-        occupant = await instances.get(connection, serving)
-    assert occupant is not None
+        idle = await instances.get(connection, serving)
+    assert idle is not None
     with pytest.raises(TransientFailure):
         async with database.transaction() as connection:
             await ensure_candidate(
-                connection, Sealer({1: bytes(32)}), Settings(), app, deployment, (), occupant.slot
+                connection, Sealer({1: bytes(32)}), Settings(), app, deployment, (), idle.slot
             )

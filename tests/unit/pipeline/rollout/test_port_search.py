@@ -104,7 +104,7 @@ def test_the_only_port_that_answers_serves_in_the_end(
     search = PortSearch(8080, (), PATIENCE)
     assert chosen_at(search, story) == (None, None)
     replies, listeners = story[-1]
-    assert search.last_resort(Look(len(story) * STEP, replies, listeners)) == port
+    assert search.fallback(Look(len(story) * STEP, replies, listeners)) == port
 
 
 def test_loopback_listeners_are_no_choice() -> None:

@@ -32,7 +32,7 @@ async def test_hand_over_supersedes_an_earlier_release_and_no_later_one(
     runner = StepRunner(database, journal, context.settings, Phase.QUEUED)
 
     async def steps(run: DeploymentRun) -> None:
-        await handler._hand_over(run, StepResults(image="sha256:2"))
+        await handler._record_built(run, StepResults(image="sha256:2"))
 
     async def build(job: JobRun) -> None:
         await runner.run(job, steps)
