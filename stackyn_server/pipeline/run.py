@@ -8,10 +8,8 @@ deployment as a failure of the platform, in words that the database does not ref
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TypeVar
 
 import structlog
@@ -24,9 +22,9 @@ from stackyn_server.domain.jobs import Kind
 from stackyn_server.errors import StackynError
 from stackyn_server.jobs.run import JobCancelled, JobRun
 from stackyn_server.journal.journal import Journal
-from stackyn_server.pause import Pause
 from stackyn_server.pipeline.idle.idle_app import StoppedCandidate, wake_previous_release
-from stackyn_server.store import deployments, installation, jobs
+from stackyn_server.pipeline.recording import NotRecorded, Recording
+from stackyn_server.store import deployments, jobs
 from stackyn_server.store.claims import NotRunning
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.deployments import NO_RESULTS, Deployment, Moved, Mover, StepResults
@@ -38,13 +36,6 @@ T = TypeVar("T")
 
 # Nothing can be recorded now, or somebody else has decided: the dispatcher retries the job or leaves it.
 _LEFT_TO_DISPATCHER = (DatabaseUnavailable, Contention, LeadershipLost, NotRunning)
-
-
-class NotRecorded(StackynError):
-    """The database answers reads, but has not taken a result within `[deadlines] recording`. Another result may be
-    taken: it was perhaps this one that the database can't store."""
-
-    retryable = True
 
 
 class Superseded(Exception):
@@ -120,94 +111,6 @@ class DeploymentRun:
             async with attempt as transaction:
                 written = await write(transaction)
         return written
-
-
-class Recording:
-    """A transaction that is repeated until it is committed: an iterator of attempts, each a context manager. Its block
-    may run several times, so it must do nothing but use the database. It is repeated while the database is away and on
-    contention. When the answer to a COMMIT was lost, the deployment's row says whether it happened; without a new phase
-    the block runs again, so it must be idempotent.
-
-    Raises `NotRecorded` when the database answers reads but has not taken the transaction within its deadline.
-    """
-
-    def __init__(self, run: DeploymentRun, to: Phase | None, results: StepResults) -> None:
-        self._run = run
-        self._before = run.deployment
-        self._to = to
-        self._results = results
-        self._failure: StackynError | None = None
-        self._pause = Pause.of(run.settings.jobs)
-        self._answering_since: float | None = None
-        self._is_recorded = False
-        self._attempt: AbstractAsyncContextManager[Connection]
-        self._transaction: Connection
-
-    def __aiter__(self) -> Recording:
-        return self
-
-    async def __anext__(self) -> Recording:
-        while not self._is_recorded:
-            if self._failure is not None and await self._was_recorded(self._failure):
-                break
-            self._attempt = self._transact()
-            try:
-                self._transaction = await self._attempt.__aenter__()
-                return self
-            except (DatabaseUnavailable, Contention) as failure:
-                self._failure = failure
-        raise StopAsyncIteration
-
-    async def __aenter__(self) -> Connection:
-        return self._transaction
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        try:
-            await self._attempt.__aexit__(kind, error, traceback)
-        except (DatabaseUnavailable, Contention) as failure:
-            error = failure
-        if isinstance(error, (DatabaseUnavailable, Contention)):  # also when the block itself has raised it
-            self._failure = error
-            return True
-        self._is_recorded = error is None
-        return False
-
-    @asynccontextmanager
-    async def _transact(self) -> AsyncIterator[Connection]:
-        run, moved = self._run, self._before
-        async with run.database.transaction() as connection:
-            yield connection
-            if self._to is None:
-                await installation.fence(connection, run.job.epoch)
-            else:
-                moved = await deployments.advance(
-                    connection, self._before, self._to, run.mover, self._results
-                )
-        if self._to is not None:
-            run.deployment = moved
-
-    async def _was_recorded(self, failure: StackynError) -> bool:
-        """Wait until the database answers. True when the transaction that failed did happen."""
-        log.warning("record.waits", deployment=self._before.id, reason=failure.message)
-        clock = asyncio.get_running_loop().time
-        while True:
-            await self._pause.wait()
-            try:
-                async with self._run.database.connection() as connection:
-                    deployment = await deployments.get(connection, self._before.id)
-            except (DatabaseUnavailable, Contention):
-                self._answering_since = None
-                continue
-            to, mover = self._to, self._run.mover
-            if deployment and to and deployments.was_recorded(deployment, self._before, to, mover):
-                self._run.deployment = deployment
-                return True
-            self._answering_since = self._answering_since or clock()
-            if clock() - self._answering_since >= self._run.settings.deadlines.recording:
-                raise NotRecorded("The result could not be recorded.") from failure
-            return False
 
 
 Steps = Callable[[DeploymentRun], Awaitable[None]]
