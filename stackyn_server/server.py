@@ -111,7 +111,7 @@ async def _open_database(settings: Settings, supervisor: Supervisor, stack: Asyn
 async def _listen(settings: Settings, services: Services, stack: AsyncExitStack) -> None:
     runner = ApiRunner(
         create_app(services, settings),
-        settings.public.allowed_origins,
+        settings.allowed_origins,
         settings.server,
         access_log=None,
         shutdown_timeout=settings.server.drain_seconds,

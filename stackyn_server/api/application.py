@@ -48,7 +48,7 @@ def create_app(
             )
     reference.install(app, endpoints)
     streams.install(app, services.streams)
-    cors.install(app, settings.public.allowed_origins)
+    cors.install(app, settings.allowed_origins)
     app.on_response_prepare.append(_mark)
     return app
 

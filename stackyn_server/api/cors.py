@@ -12,8 +12,8 @@ import aiohttp_cors
 from aiohttp import hdrs, web
 
 from stackyn_server.api.failures import REQUEST_ID_HEADER
+from stackyn_server.config.process import ANY_ORIGIN
 
-ANY_ORIGIN = "*"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Named one by one: `*` does not cover Authorization (Fetch standard, CORS-preflight fetch).
 HEADERS = ("Authorization", "Content-Type", "Accept", "Origin", "X-Requested-With")

@@ -28,6 +28,8 @@ from stackyn_server.config.apps import (
 )
 from stackyn_server.config.builds import BuildsSettings, ImagesSettings, ReadingSettings, SourceSettings
 from stackyn_server.config.process import (
+    ANY_ORIGIN,
+    FRONTEND_LABELS,
     DatabaseSettings,
     EngineSettings,
     FrontendSettings,
@@ -110,6 +112,15 @@ class Settings(Table):
         ):
             if port and (other_setting := users.setdefault(port, setting)) != setting:
                 raise ValueError(f"{other_setting} and {setting} must differ")
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Those of `[public] allowed_origins`, and always our own console's and CMS's, as a browser spells them."""
+        configured = self.public.allowed_origins
+        if ANY_ORIGIN in configured:
+            return (ANY_ORIGIN,)
+        own = (self.public_url(label).lower() for label in FRONTEND_LABELS)
+        return tuple(dict.fromkeys([*configured, *own]))
 
     def public_url(self, host_label: str) -> str:
         """Return the stable public address of `<host_label>.<base domain>`, without a trailing slash."""

@@ -21,11 +21,14 @@ class ServerSettings(Table):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+ANY_ORIGIN = "*"
+
+
 class PublicSettings(Table):
     base_domain: str = "localhost"
     scheme: Literal["http", "https"] = "http"
     port: OptionalPort = 0
-    allowed_origins: tuple[str, ...] = ("*",)
+    allowed_origins: tuple[str, ...] = (ANY_ORIGIN,)
 
     @property
     def is_local(self) -> bool:
@@ -69,6 +72,9 @@ class MetricsSettings(Table):
     token_file: str = ""
 
 
+FRONTEND_LABELS = ("console", "cms")
+
+
 class FrontendSettings(Table):
     """Folders of built web clients."""
 
@@ -79,4 +85,5 @@ class FrontendSettings(Table):
     @property
     def folders(self) -> dict[str, str]:
         """The folders that are set, by the label of their host name."""
-        return {label: folder for label, folder in (("console", self.console), ("cms", self.cms)) if folder}
+        folders = zip(FRONTEND_LABELS, (self.console, self.cms), strict=True)
+        return {label: folder for label, folder in folders if folder}

@@ -109,7 +109,7 @@ def _context(settings: Settings, points: tuple[EntryPoint, ...], secret: str) ->
         hold_port=settings.hold.port if can_hold else None,
         hold_seconds=settings.hold.seconds,
         metrics_port=settings.ingress.metrics_port if settings.ingress.managed else None,
-        allowed_origins=tuple(settings.public.allowed_origins),
+        allowed_origins=settings.allowed_origins,
     )
 
 

@@ -165,3 +165,20 @@ def test_public_addresses_show_only_an_unusual_port(scheme: str, ports: dict[str
 def test_the_public_port_wins_behind_a_further_proxy() -> None:
     settings = config.Settings.model_validate({"public": {"port": 80}, "ingress": {"http_port": 8000}})
     assert settings.public_url("shop") == "http://shop.localhost"
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("", ("*",)),
+        ('[public]\nallowed_origins = ["https://a.test", "*"]', ("*",)),
+        (
+            '[public]\nallowed_origins = ["https://a.test"]\nbase_domain = "Apps.test"\nscheme = "https"\n'
+            "[ingress]\nhttps_port = 8443",
+            ("https://a.test", "https://console.apps.test:8443", "https://cms.apps.test:8443"),
+        ),
+        ('[public]\nallowed_origins = []', ("http://console.localhost", "http://cms.localhost")),
+    ],
+)  # fmt: skip
+def test_our_own_pages_may_always_call_the_api(tmp_path: Path, text: str, origins: tuple[str, ...]) -> None:
+    assert config_file.load(write(tmp_path, text), {}).allowed_origins == origins
