@@ -166,7 +166,9 @@ class Server:
         )
         handlers: Mapping[Kind, Handler] = {
             **{kind: self.connection.delayed(handler) for kind, handler in engine_handlers.items()},
-            Kind.MAIL: MailDelivery(database, sealer, choose_carrier(settings.mail)),
+            Kind.MAIL: MailDelivery(
+                database, sealer, choose_carrier(settings.mail, shows_codes=settings.auth.development_codes)
+            ),
             Kind.EXPIRY: expiry.expire,
             Kind.HOUSEKEEPING: self.periodic,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stackyn_server.errors import StackynError, Unavailable
@@ -10,13 +10,15 @@ from stackyn_server.errors import StackynError, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`key` is the idempotency key: sent twice under one key, the mail should arrive once."""
+    """`key` is the idempotency key: sent twice under one key, the mail should arrive once. `secrets` are parts of its
+    text that only its reader may see."""
 
     key: str
     to: str
-    subject: str
-    text: str
-    html: str
+    subject: str = field(repr=False)
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class MailUnavailable(Unavailable):

@@ -24,6 +24,7 @@ class MailTemplate(StrEnum):
     TOKEN_MADE = "token_made"  # noqa: S105
 
 
+_SECRET_VALUES = frozenset({"code"})
 _FOLDER = resources.files("stackyn_server.gateways.mail").joinpath("templates")
 # Read on import: later the read would block the event loop.
 _PARTS = {
@@ -38,4 +39,5 @@ def compose(template: MailTemplate, key: str, to: str, values: Mapping[str, str]
     text = _PARTS[template, "txt"].substitute(values)
     markup = _PARTS[template, "html"].substitute({name: html.escape(value) for name, value in values.items()})
     subject, _, body = text.partition("\n")
-    return Mail(key=key, to=to, subject=subject.strip(), text=body.lstrip("\n"), html=markup)
+    secrets = tuple(value for name, value in values.items() if name in _SECRET_VALUES)
+    return Mail(key, to, subject.strip(), body.lstrip("\n"), markup, secrets)
