@@ -115,7 +115,7 @@ class Settings(Table):
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:
-        """Those of `[public] allowed_origins`, and always our own console's and CMS's, as a browser spells them."""
+        """Those of `[public] allowed_origins`, and always our own console and CMS, as browsers spell them."""
         configured = self.public.allowed_origins
         if ANY_ORIGIN in configured:
             return (ANY_ORIGIN,)

@@ -172,8 +172,8 @@ def test_an_incomplete_provider_is_a_configuration_error() -> None:
             choose_carrier(config.MailSettings(provider=provider))
 
 
-VALUES = {"code": "123456", "minutes": "10", "plan": "<Pro>", "ends": "tomorrow", "when": "today", "tokens": "They end.",
-          "name": "<Pro>", "scopes": "read", "apps": "all apps"}  # fmt: skip
+VALUES = {"code": "123456", "minutes": "10", "plan": "<Pro>", "ends": "tomorrow", "when": "today",
+          "tokens": "They end.", "name": "<Pro>", "scopes": "read", "apps": "all apps"}  # fmt: skip
 
 
 @pytest.mark.parametrize("template", MailTemplate)
