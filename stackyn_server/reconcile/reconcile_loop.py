@@ -51,7 +51,9 @@ class ReconcileLoop:
 
     async def run(self) -> None:
         """Compare for ever. Run it as a supervised task."""
-        await self._connected.wait()
+        while not self._connected.is_set():  # the engine may have died before this server began
+            await self._ask_apps()
+            await is_set_within(self._connected, self._settings.event_seconds)
         while True:
             self._comparison_requested.clear()
             next_seconds = await self._compare()

@@ -28,9 +28,8 @@ class Remove(RouteRemover):
         async with self._transaction(job) as connection:
             await retire_all(connection, job, app, self._settings.apps.stop_grace_seconds)
             await jobs.shorten_retire_deadlines(connection, app.id, 0)
-            if await apps.has_other_work(
-                connection, app.id, job.job.id
-            ):  # at least one job for each container
+            has_other_work = await apps.has_other_work(connection, app.id, job.job.id)
+            if has_other_work:  # at least one job for each container
                 reason = "Its containers are still being taken down."
                 return await job.wait(connection, None, reason, after_app_work=True)
         crash_point("remove.containers_gone")

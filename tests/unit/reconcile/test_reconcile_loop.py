@@ -46,10 +46,11 @@ class CountedComparisons:
 
 
 @asynccontextmanager
-async def running(comparisons: Any) -> AsyncIterator[ReconcileLoop]:
+async def running(comparisons: Any, *, is_connected: bool = True) -> AsyncIterator[ReconcileLoop]:
     settings = config.ReconcileSettings(event_seconds=PAUSE_SECONDS)
     connected = asyncio.Event()
-    connected.set()
+    if is_connected:
+        connected.set()
     loop = ReconcileLoop(settings, connected, comparisons, None)  # type: ignore[arg-type]
     task = asyncio.create_task(loop.run(), name="reconcile")
     try:
@@ -97,3 +98,10 @@ async def test_apps_are_asked_while_a_lost_engine_does_not_answer() -> None:
         loop.engine_lost()
         await comparisons.until(2, probed=3)
     assert len(comparisons.at) == 2
+
+
+async def test_apps_are_asked_until_the_engine_is_reached_for_the_first_time() -> None:
+    comparisons = CountedComparisons()
+    async with running(comparisons, is_connected=False):
+        await comparisons.until(0, probed=2)
+    assert comparisons.at == []
