@@ -14,8 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stackyn_server.config import SourceSettings
+from stackyn_server.buildplan.build_plan import BuildPlan
+from stackyn_server.config import ReadingSettings, SourceSettings
 from stackyn_server.domain.failures import DeploymentFailed
+from stackyn_server.source import archive
 from stackyn_server.source.repository import FetchedCommit, fetch
 from tests.git_server import GitServer
 from tests.patience import within
@@ -135,3 +137,15 @@ async def _plain_clone(url: str, clone: Path) -> str:
     async with within(20):
         said, _ = await process.communicate()
     return said.decode("utf-8", "replace")
+
+
+async def contents_of(clone: Path, fetched: FetchedCommit) -> str:
+    """All that a build would get."""
+    plan = BuildPlan("dockerfile", ("r",), "Dockerfile", None, None)
+    stream = archive.archive(ReadingSettings(), clone, fetched.tree, plan)
+    return b"".join([chunk async for chunk in stream]).decode("latin-1")
+
+
+def is_below(folder: Path, secret: str) -> bool:
+    files = [path for path in folder.rglob("*") if ".git" not in path.parts and path.is_file()]
+    return any(secret in path.read_text("utf-8", "replace") for path in files)

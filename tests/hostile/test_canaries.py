@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,13 @@ import aiohttp
 import pytest
 
 from tests.commands import commanding_app
-from tests.crash.audit import rows_of
 from tests.git_server import GitServer
+from tests.hostile.places import places_of, text_below, volumes
 from tests.patience import patient
-from tests.server_process import ServerProcess, containers_of, docker, images_of, running
+from tests.server_process import ServerProcess, containers_of, docker, running
 from tests.tiny import DOCKERFILE, SERVE, Tree, tiny_app
 
 OPEN = "not-secret-" + secrets.token_hex(8)
-LARGEST_FILE = 64 << 20
-TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/var/crash", "/var/lib/systemd/coredump")
 
 # A step that has the secret and does nothing with it; a file that everybody may see.
 USING = DOCKERFILE.replace(
@@ -125,18 +121,19 @@ async def test_no_secret_is_anywhere_but_in_its_container(git: GitServer, tmp_pa
     token_file = tmp_path / "metrics-token"
     token_file.write_text(life.secret("token of the operator's metrics"))
     async with running(metrics={"token_file": str(token_file)}) as server:
-        volumes = await _volumes()
+        before = await volumes()
         tenant = await _live(server, git, life)
         container = await _running_container(server, life)
         await _look_around(server, tenant, life)
-        places = await _places(server, life, began, await _volumes() - volumes)
+        places = {f"API: {path}": text for path, text in life.seen.items()}
+        places |= await places_of(server, began, await volumes() - before)
         _expect_the_search_finds(server, places)
         _expect_no_secret(life, places)
         await _expect_no_core_dumps(server)
         kept = Path((await docker("info", "-f", "{{.DockerRootDir}}")).strip(), "containers", container)
-        assert life.found(await asyncio.to_thread(_text_below, kept)), "the engine keeps it while it runs"
+        assert life.found(await asyncio.to_thread(text_below, kept)), "the engine keeps it while it runs"
         await _delete_everything(server, tenant)
-        assert not life.found(await asyncio.to_thread(_text_below, kept)), "and no longer"
+        assert not life.found(await asyncio.to_thread(text_below, kept)), "and no longer"
 
 
 def _expect_no_secret(life: Life, places: Mapping[str, str]) -> None:
@@ -283,75 +280,6 @@ async def _look_around(server: ServerProcess, tenant: Tenant, life: Life) -> Non
             life.seen[f"page {host} {status}"] = text
     for path in ("/api/user/me", "/api/v1/tokens", "/api/v1/registries"):
         await tenant.call("GET", path)
-
-
-# Where it is looked for
-
-
-async def _places(server: ServerProcess, life: Life, began: float, volumes: set[str]) -> dict[str, str]:
-    places = {f"API: {path}": text for path, text in life.seen.items()}
-    places["log of the server"] = await asyncio.to_thread(server.log_file.read_text, errors="replace")
-    places["database"] = await _dump(server)
-    folders = [("data directory", server.data_dir, 0.0)]
-    folders += [("temporary file", Path(folder), began) for folder in TEMPORARY]
-    for volume in volumes:
-        mounted = await docker("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
-        folders.append(("cache of builds", Path(mounted.strip()), 0.0))
-    for kind, folder, newer_than in folders:
-        files = await asyncio.to_thread(dict, _files(folder, newer_than))
-        places |= {f"{kind} {file}": text for file, text in files.items()}
-    for image in await _images(server):
-        places[f"image {image} history"] = await docker("history", "--no-trunc", image)
-        places[f"image {image} configuration"] = await docker("inspect", image)
-        places[f"image {image} layers"] = await _layers(image)
-    return places
-
-
-async def _volumes() -> set[str]:
-    return set((await docker("volume", "ls", "-q")).split())
-
-
-async def _images(server: ServerProcess) -> set[str]:
-    async with rows_of(server) as rows:
-        apps = [int(row["id"]) for row in await rows.fetch("SELECT id FROM app")]
-    return {image for app in apps for image in await images_of(server, app)}
-
-
-async def _layers(image: str) -> str:
-    with tempfile.NamedTemporaryFile(dir="/var/lib") as file:
-        await docker("save", "-o", file.name, image)
-        return await asyncio.to_thread(Path(file.name).read_text, "latin-1")
-
-
-async def _dump(server: ServerProcess) -> str:
-    """Every row of every table as text, as a dump has it."""
-    async with rows_of(server) as rows:
-        tables = await rows.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        texts = [
-            row[0]
-            for table in tables
-            for row in await rows.fetch(f'SELECT t::text FROM "{table["tablename"]}" t')
-        ]
-    return "\n".join(texts)
-
-
-def _files(folder: Path, newer_than: float) -> Iterator[tuple[str, str]]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not Path(parent, name).is_mount()]
-        for name in names:
-            file = Path(parent, name)
-            try:
-                status = file.lstat()
-                if file.is_symlink() or not file.is_file() or status.st_mtime < newer_than:
-                    continue
-                if status.st_size <= LARGEST_FILE and name != "metrics-token":
-                    yield str(file), file.read_text("latin-1")
-            except OSError:
-                continue  # somebody else's, and gone
-
-
-def _text_below(folder: Path) -> str:
-    return "".join(text for _, text in _files(folder, 0))
 
 
 async def _delete_everything(server: ServerProcess, tenant: Tenant) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.hostile import repository
+from tests.hostile import repository_addresses, repository_trees
 from tests.hostile.attempts import Attempt, Record, expect_only_open, rows
 from tests.hostile.repository_stage import RepositoryStage, repository_stage
 
@@ -21,12 +21,12 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Repos
 
 @rows(
     [
-        *repository.FETCHING,
-        *repository.LFS,
-        *repository.LINKS,
-        *repository.OUTSIDE,
-        *repository.MORE,
-        *repository.REWRITING,
+        *repository_addresses.FETCHING,
+        *repository_addresses.LFS,
+        *repository_trees.LINKS,
+        *repository_trees.OUTSIDE,
+        *repository_trees.MORE,
+        *repository_trees.REWRITING,
     ]
 )
 async def test_a_repository_gets_nothing_of_this_machine(

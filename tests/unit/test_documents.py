@@ -10,6 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 HOSTILE_BUILDS = REPOSITORY / "tests/engine/hostile_builds"
+HOSTILE = REPOSITORY / "tests/hostile"
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ HOSTILE_BUILDS = REPOSITORY / "tests/engine/hostile_builds"
         "CONTRIBUTING.md",
         "tests/README.md",
         "tests/engine/hostile_builds/README.md",
+        "tests/hostile/README.md",
         *(f"docs/{document.name}" for document in (REPOSITORY / "docs").glob("*.md")),
     ],
 )
@@ -65,3 +67,15 @@ def test_every_test_of_hostile_builds_is_in_the_table() -> None:
     }
     assert there
     assert [name for name in there if f"`{name}" not in text] == []
+
+
+def test_every_finding_names_attempts_that_are_tried() -> None:
+    text = (HOSTILE / "README.md").read_text("utf-8").partition("## The findings")[2]
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert rows
+    for finding, tried_by in rows:
+        tables = [HOSTILE / name for name in re.findall(r"`([\w/]+\.py)`", tried_by)]
+        assert tables or "](" in tried_by, finding
+        words = "".join(table.read_text("utf-8") for table in tables)
+        phrases = [part.strip() for quoted in re.findall('"([^"]+)"', tried_by) for part in quoted.split("…")]
+        assert [phrase for phrase in phrases if phrase not in words] == [], finding
