@@ -182,8 +182,9 @@ class ReleaseHandler(JobHandler):
                 sentence := await first_visit(self._ingress, self._settings, slug)
             ):
                 run.write_log(sentence)
-            # The last line comes before the end: who follows the log reads until the deployment has ended.
+            # The last line is readable when the deployment is seen as running: its reader may look only once more.
             run.write_log(f"Live at {self._settings.public_url(slug)}")
+            await run.flush_log()
             await self._go_live(run, situation, candidate, await measured())
         await strategy.after_live(situation, candidate)
 
