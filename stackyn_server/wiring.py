@@ -23,6 +23,9 @@ from stackyn_server.jobs.periodic import Periodic, PeriodicWork
 from stackyn_server.jobs.run import Handler
 from stackyn_server.jobs.supervisor import Supervisor
 from stackyn_server.journal.journal import Journal
+from stackyn_server.journal.runtime_followers import RuntimeFollowers
+from stackyn_server.journal.runtime_log_keeper import RuntimeLogKeeper
+from stackyn_server.journal.runtime_logs import RuntimeLogs
 from stackyn_server.operations.billing_expiry import BillingExpiry
 from stackyn_server.operations.mail_delivery import MailDelivery
 from stackyn_server.operations.metrics import Metrics
@@ -104,6 +107,7 @@ class Server:
         clones = settings.server.data_dir / "clones"
         engine = Engine(settings.engine, settings.network, str(this_installation.id))
         journal = Journal(database, settings.builds, pause=Pause.of(settings.jobs))
+        log_keeper = RuntimeLogKeeper(database, engine, settings)
         self.registry = RegistryAvailability(settings)
         builder = Builder(engine, settings, self.registry)
         ingress = create_ingress(
@@ -120,7 +124,7 @@ class Server:
         self.ingress_watch = IngressWatch(ingress, lambda: self.reconcile.request_comparison())
         is_reachable = self.ingress_watch.is_open
         reconciler = Reconciler(settings.reconcile, settings.network, database, engine, is_reachable)
-        self.crashes = CrashCounter(settings, database, engine)
+        self.crashes = CrashCounter(settings, database, engine, log_keeper)
         self.reconcile = ReconcileLoop(settings.reconcile, connected, reconciler, self.crashes)
         self.events = EngineEvents(engine, connected, reconciler, self.crashes, self.reconcile)
         self.held_requests = HeldRequests()
@@ -133,6 +137,7 @@ class Server:
             held_requests=self.held_requests,
             reservations=MemoryReservations(),
             journal=journal,
+            log_keeper=log_keeper,
             sealer=sealer,
         )
         engine_handlers: Mapping[Kind, Handler] = {
@@ -275,7 +280,13 @@ def build_services(
         deployments=deployments,
         variables=Variables(database, settings.apps, sealer),
         registries=Registries(database, settings, sealer),
-        logs=Logs(database, settings, engine, journal),
+        logs=Logs(
+            database,
+            settings,
+            journal,
+            RuntimeLogs(database, engine),
+            RuntimeFollowers(database, engine, settings),
+        ),
         events=Events(database),
         usage=UsageReader(database),
         metrics=metrics,

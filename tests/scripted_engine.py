@@ -30,14 +30,17 @@ _STREAMS = {"stdout": 1, "stderr": 2}
 
 @dataclass
 class ScriptedContainer:
-    """`lines` are (nanoseconds, stream, text). `hangs`: requests for its logs get no byte."""
+    """`lines` are (nanoseconds, stream, text). `hangs`: requests for its logs get no byte; `withheld` is set when one
+    should have. `says_at_its_end` is written when it is stopped: text, nanoseconds."""
 
     id: str
     labels: dict[str, str] = field(default_factory=dict)
     lines: list[tuple[int, str, str]] = field(default_factory=list)
     running: bool = True
     hangs: bool = False
+    says_at_its_end: tuple[str, int] | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    withheld: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def name(self) -> str:
@@ -51,18 +54,22 @@ class ScriptedContainer:
         self.running = False
         self.changed.set()
 
+    def start(self) -> None:
+        self.running = True
+
 
 class ScriptedEngine:
     """`requests` counts what was asked, and `asked` is set by each; `following` counts the open streams of logs by
     container."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, installation: str = "scripted") -> None:
         self.socket = socket
-        self.installation = "scripted"
+        self.installation = installation
         self.containers: dict[str, ScriptedContainer] = {}
         self.requests: Counter[str] = Counter()
         self.following: Counter[str] = Counter()
         self.asked = asyncio.Event()
+        self.hangs_at_once = False  # a log that hangs gets no header either
 
     def add(self, instance: int) -> ScriptedContainer:
         """A running container of an instance; its id is `c<instance>`."""
@@ -110,7 +117,11 @@ class ScriptedEngine:
         )
 
     async def _stop(self, request: web.Request) -> web.Response:
-        self._container(request).end()
+        container = self._container(request)
+        if container.says_at_its_end is not None:
+            container.write(*container.says_at_its_end)
+            container.says_at_its_end = None
+        container.end()
         return web.Response(status=204)
 
     async def _update(self, _: web.Request) -> web.Response:
@@ -129,6 +140,8 @@ class ScriptedEngine:
         since = _nanoseconds(request.query.get("since", "0"))
         tail = None if request.query["tail"] == "all" else int(request.query["tail"])
         response = web.StreamResponse()
+        if container.hangs and self.hangs_at_once:
+            await asyncio.Event().wait()
         await response.prepare(request)
         self.following[container.id] += follow
         try:
@@ -195,6 +208,7 @@ async def _send(
     container: ScriptedContainer, response: web.StreamResponse, line: tuple[int, str, str]
 ) -> None:
     if container.hangs:
+        container.withheld.set()
         return
     nanoseconds, stream, text = line
     at = from_nanoseconds(nanoseconds).strftime("%Y-%m-%dT%H:%M:%S")

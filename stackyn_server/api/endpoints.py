@@ -77,7 +77,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v1/apps/{app}/logs/build", logs.build_entries, APP, READ),
     Endpoint("GET", "/api/v1/apps/{app}/logs/runtime", logs.runtime_entries, APP, READ),
     Endpoint("GET", "/api/v1/apps/{app}/logs/runtime/stream", logs.follow_runtime, APP, READ, media=Media.STREAM,
-          other_media=Media.TEXT),
+          other_media=Media.TEXT, headers=("Last-Event-ID",), errors=(403,)),
     Endpoint("GET", "/api/v1/apps/{app}/events", logs.events, APP, READ),
     Endpoint("GET", "/api/v1/apps/{app}/metrics", metrics.of_app, APP, READ),
     Endpoint("GET", "/api/v1/apps/{app}/verify", progress.verify, APP, READ),

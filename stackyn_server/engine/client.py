@@ -24,7 +24,7 @@ from stackyn_server.engine.api_version import (
     version_path,
 )
 from stackyn_server.engine.engine_streams import EngineStream, Upload
-from stackyn_server.engine.errors import Absent, EngineUnavailable, refusal, translated
+from stackyn_server.engine.errors import Absent, EngineSilent, EngineUnavailable, refusal, translated
 from stackyn_server.engine.labels import Labels
 
 T = TypeVar("T")
@@ -203,17 +203,20 @@ class Engine:
         response: aiohttp.ClientResponse | None = None
         try:
             with translated():
-                async with asyncio.timeout(seconds):
-                    response = await self.docker.session.request(
-                        method,
-                        self._url(path),
-                        params=params,
-                        data=None if source is None else source.pieces(),
-                        headers=None if source is None else {"Content-Type": content_type},
-                        timeout=aiohttp.ClientTimeout(sock_connect=self.settings.request_seconds),
-                    )
-                    if response.status >= HTTPStatus.BAD_REQUEST:
-                        raise refusal(response.status, _reason(await response.read()))
+                try:
+                    async with asyncio.timeout(seconds):
+                        response = await self.docker.session.request(
+                            method,
+                            self._url(path),
+                            params=params,
+                            data=None if source is None else source.pieces(),
+                            headers=None if source is None else {"Content-Type": content_type},
+                            timeout=aiohttp.ClientTimeout(sock_connect=self.settings.request_seconds),
+                        )
+                        if response.status >= HTTPStatus.BAD_REQUEST:
+                            raise refusal(response.status, _reason(await response.read()))
+                except TimeoutError as error:
+                    raise EngineSilent(seconds) from error
             yield EngineStream(response, seconds)
         except EngineUnavailable:
             if source is not None and source.error is not None:

@@ -5,8 +5,10 @@ The frames are parsed here, because aiodocker drops the stream of a line.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 
 from stackyn_server.domain.logs import LogLine, StreamName
@@ -17,6 +19,7 @@ from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, pa
 
 # The engine cuts lines at 16 KiB and we join them. A longer line comes out in pieces of this size.
 LONGEST_LINE_BYTES = 65_536
+_MOST_IN_BATCH = 200
 _HEADER = struct.Struct(">BxxxI")  # stream number, length
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
@@ -29,12 +32,29 @@ async def read(
     since: datetime | int | None = None,
     tail: int | None = None,
 ) -> AsyncGenerator[LogLine, None]:
-    """Yield lines written after `since` (a time, or a line's `nanoseconds`); with `follow`, new ones until the
-    container stops, or writes nothing for `[engine] silence_seconds`: look whether it runs, and go on from its last
-    line.
+    """Yield the lines that `read_batches` reads, one by one."""
+    async with aclosing(read_batches(engine, container, follow=follow, since=since, tail=tail)) as batches:
+        async for batch in batches:
+            for line in batch:
+                yield line
 
-    `tail` limits how many old lines come first; None means all of them. An absent container yields nothing.
-    Raises `EngineUnavailable` when the connection breaks. Use `contextlib.aclosing` to stop early.
+
+async def read_batches(
+    engine: Engine,
+    container: str,
+    *,
+    follow: bool = False,
+    since: datetime | int | None = None,
+    tail: int | None = None,
+    opened: asyncio.Event | None = None,
+) -> AsyncGenerator[list[LogLine], None]:
+    """Yield lines written after `since` (a time, or a line's `nanoseconds`), those together that came together; with
+    `follow`, new ones until the container stops, or writes nothing for `[engine] silence_seconds`: look whether it
+    runs, and go on from its last line.
+
+    `tail` limits how many old lines come first; None means all of them. `opened` is set as soon as no new line can be
+    missed. An absent container yields nothing. Raises `EngineUnavailable` when the connection breaks. Use
+    `contextlib.aclosing` to stop early.
     """
     params = {
         "follow": str(follow).lower(),
@@ -51,12 +71,18 @@ async def read(
         async with engine.stream(
             "GET", f"containers/{container}/logs", params=params, silence_seconds=silence_seconds
         ) as stream:
+            if opened is not None:
+                opened.set()
             joiner = LineJoiner()
-            async for number, payload in _frames(stream):
+            batch: list[LogLine] = []
+            async for number, payload, is_last in _frames(stream):
                 if line := joiner.feed(_STREAMS.get(number, "stdout"), payload):
-                    yield line
-            for line in joiner.unfinished():
-                yield line
+                    batch.append(line)
+                if batch and (is_last or len(batch) == _MOST_IN_BATCH):
+                    yield batch
+                    batch = []
+            if unfinished := joiner.unfinished():
+                yield unfinished
     except Absent:
         return
     except EngineSilent:
@@ -64,19 +90,25 @@ async def read(
             raise
 
 
-async def _frames(stream: EngineStream) -> AsyncIterator[tuple[int, bytes]]:
+async def _frames(stream: EngineStream) -> AsyncIterator[tuple[int, bytes, bool]]:
+    """Yield stream number, content, and whether no further frame has come yet."""
     buffer = bytearray()
     async for chunk in stream.chunks():
         buffer += chunk
         position = 0
+        frame: tuple[int, bytes] | None = None
         while len(buffer) - position >= _HEADER.size:
             number, length = _HEADER.unpack_from(buffer, position)
             end = position + _HEADER.size + length
             if len(buffer) < end:
                 break
-            yield number, bytes(buffer[position + _HEADER.size : end])
+            if frame is not None:
+                yield *frame, False
+            frame = number, bytes(buffer[position + _HEADER.size : end])
             position = end
         del buffer[:position]
+        if frame is not None:
+            yield *frame, True
 
 
 class LineJoiner:

@@ -13,6 +13,7 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
+from stackyn_server.journal.runtime_log_keeper import RuntimeLogKeeper
 from stackyn_server.pipeline.hosts import confirm_route
 from stackyn_server.pipeline.idle.held_requests import HeldRequests
 from stackyn_server.pipeline.rollout.memory_reservations import MemoryReservations
@@ -34,6 +35,7 @@ class PipelineContext:
     held_requests: HeldRequests
     reservations: MemoryReservations
     journal: Journal
+    log_keeper: RuntimeLogKeeper
     sealer: Sealer
 
 
@@ -47,6 +49,7 @@ class JobHandler:
         self._held_requests = context.held_requests
         self._reservations = context.reservations
         self._journal = context.journal
+        self._log_keeper = context.log_keeper
         self._sealer = context.sealer
 
     @asynccontextmanager
@@ -57,8 +60,9 @@ class JobHandler:
             yield connection
 
     async def _take_down(self, instance: InstanceId) -> LastOutput:
-        """Stop and remove the instance's container. Idempotent."""
-        return await take_down(self._engine, instance, self._settings.apps.stop_grace_seconds)
+        """Stop and remove the instance's container, and store what it wrote. Idempotent."""
+        grace_seconds = self._settings.apps.stop_grace_seconds
+        return await take_down(self._engine, instance, grace_seconds, self._log_keeper)
 
     async def _refuse_other_port(self, app: AppId, hosts: Iterable[str], instance: InstanceId) -> None:
         """Publish the port of an instance that listens elsewhere than held requests were sent to, and refuse those

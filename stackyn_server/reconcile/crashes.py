@@ -22,6 +22,7 @@ from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.container_state import SIGKILLED, ContainerState
 from stackyn_server.engine.events import Action, EngineEvent
+from stackyn_server.journal.runtime_log_keeper import RuntimeLogKeeper
 from stackyn_server.pause import Pause
 from stackyn_server.pipeline.crash_limit import record_crash
 from stackyn_server.reconcile.bounded_map import Failed, bounded_map
@@ -59,11 +60,14 @@ class _NotedEvents:
 class CrashCounter:
     """Records crashes. After `[apps] restart_limit` crashes within `restart_window_seconds` the app is stopped."""
 
-    def __init__(self, settings: config.Settings, database: Database, engine: Engine) -> None:
+    def __init__(
+        self, settings: config.Settings, database: Database, engine: Engine, log_keeper: RuntimeLogKeeper
+    ) -> None:
         self._settings = settings.apps
         self._limits = settings.reconcile
         self._database = database
         self._engine = engine
+        self._log_keeper = log_keeper
         self._out_of_memory_at: dict[str, float] = {}  # by container
         self._noted = _NotedEvents()
         self._has_noted = asyncio.Event()
@@ -176,6 +180,8 @@ class CrashCounter:
                     "app.crashed", app=app.id, instance=instance.id, count=crash.count, reason=crash.reason
                 )
                 await record_crash(connection, app, instance.id, crash, self._settings)
+        if is_recorded and crash.count:
+            await self._log_keeper.keep(instance.id, state.id)
 
     async def _crash(self, state: ContainerState, exit_code: int | None, count: int, was_seen: bool) -> Crash:
         if not count:

@@ -1,32 +1,35 @@
-"""Build logs and runtime logs, stored and followed."""
+"""Build logs and runtime logs, whole and followed."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.deployments import Phase, Status, status_of
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind, LogLine
-from stackyn_server.engine import containers
-from stackyn_server.engine import logs as engine_logs
-from stackyn_server.engine.client import Engine
-from stackyn_server.errors import NotFound, StackynError
+from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind, LogLine, RuntimeChunk
+from stackyn_server.engine.timestamps import to_nanoseconds
+from stackyn_server.errors import NotFound
 from stackyn_server.journal.journal import Journal
+from stackyn_server.journal.runtime_followers import RuntimeFollowers
+from stackyn_server.journal.runtime_logs import RuntimeLogs
 from stackyn_server.services.app_access import find_app, find_deployment
 from stackyn_server.services.build_log_stream import follow_build_log
-from stackyn_server.services.runtime_log_right import NOT_INCLUDED, includes_runtime_logs
+from stackyn_server.services.runtime_log_right import (
+    NOT_INCLUDED,
+    includes_runtime_logs,
+    require_runtime_logs,
+)
+from stackyn_server.services.runtime_log_stream import follow_runtime_log
 from stackyn_server.services.views import error_message, queue_line, wait_of
-from stackyn_server.store import accounts, instances, jobs, logs
+from stackyn_server.store import accounts, instances, jobs, logs, routes
 from stackyn_server.store.database import Connection, Database
-from stackyn_server.store.instances import Instance, InstanceState
+from stackyn_server.store.routes import RouteState
 
 _BUILD_LOG_BYTES = 1024**2
 _RUNTIME_LINES = 500
-_ENGINE_SECONDS = 2.0  # the one wait for the engine that the contract allows inside a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +53,33 @@ class ResumedLog:
 
 
 class Logs:
-    def __init__(self, database: Database, settings: Settings, engine: Engine, journal: Journal) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        journal: Journal,
+        runtime_logs: RuntimeLogs,
+        followers: RuntimeFollowers,
+    ) -> None:
         self._database = database
         self._settings = settings
-        self._engine = engine
         self._journal = journal
+        self._runtime_logs = runtime_logs
+        self._followers = followers
 
     async def of_deployment(self, tenant: UserId | None, deployment: DeploymentId) -> DeploymentLogsView:
         """Return both logs; the build log grows while it is built."""
         async with self._database.connection() as connection:
             row = await find_deployment(connection, deployment, tenant)
-            instance = await instances.newest_of_deployment(connection, deployment)
             build_log = await logs.read_text(connection, deployment, "build", _BUILD_LOG_BYTES)
             if row.phase in (Phase.QUEUED, Phase.BUILT):
                 waiting = await jobs.waiting(connection, [row.app], self._settings.jobs.priority_minutes)
                 build_log += queue_line(wait_of(row, waiting))
             included = await self._plan_has_logs(connection, row.tenant)
-        runtime_log: str | None = NOT_INCLUDED
+        runtime_log = NOT_INCLUDED
         if included:
-            runtime_log = await self._runtime(instance) if instance is not None else None
+            runtime = await self._runtime_logs.read(row.app, deployment, tail=_RUNTIME_LINES)
+            runtime_log = "\n".join(line.text for line in runtime.lines)
         return DeploymentLogsView(
             deployment_id=deployment,
             status=status_of(row.phase),
@@ -81,10 +92,23 @@ class Logs:
     async def of_app(
         self, tenant: UserId | None, app: AppId, kind: LogKind, *, limit: int, offset: int
     ) -> list[LogEntry]:
-        """Return stored log pieces of the app, newest first."""
+        """Return the pieces of the app's log, newest first. Of its output, what only the engine has comes first."""
         async with self._database.connection() as connection:
-            await find_app(connection, app, tenant)
-            return await logs.list_of_app(connection, app, kind, limit=limit, offset=offset)
+            row = await find_app(connection, app, tenant)
+            if kind == "runtime" and not await self._plan_has_logs(connection, row.tenant):
+                return [] if offset else [_entry(app, None, datetime.now(UTC), NOT_INCLUDED)]
+            outputs = await instances.outputs_of_app(connection, app) if kind == "runtime" else []
+        present = await self._runtime_logs.present(outputs, tail=_RUNTIME_LINES)
+        newest = [
+            _entry(app, output.deployment, lines[-1].at, RuntimeChunk.of(lines).content)
+            for output, lines in reversed(present.items())
+            if lines
+        ]
+        async with self._database.connection() as connection:
+            stored = await logs.list_of_app(
+                connection, app, kind, limit=limit, offset=max(0, offset - len(newest))
+            )
+        return [*newest[offset:], *stored][:limit]
 
     async def resume_build(self, tenant: UserId | None, deployment: DeploymentId, after: int) -> ResumedLog:
         """Return where the build log resumes: after chunk `after`, or 0 if the log has no such chunk."""
@@ -107,26 +131,27 @@ class Logs:
         )
 
     async def follow_runtime(
-        self, tenant: UserId | None, app: AppId, *, since: datetime | None, tail: int
-    ) -> AsyncGenerator[LogLine, None]:
-        """Yield the lines of the serving container until the reader leaves. Raises `NotFound` without a container."""
-        async with self._database.connection() as connection:
-            await find_app(connection, app, tenant)
-            instance = await instances.of_route(connection, app)
-        if instance is None or instance.container is None:
-            raise NotFound("This app is not running.")
-        return engine_logs.read(self._engine, instance.container, follow=True, since=since, tail=tail)
+        self, tenant: UserId | None, app: AppId, *, since: datetime | int | None, tail: int
+    ) -> AsyncGenerator[list[LogLine], None]:
+        """Yield what the app writes: its last `tail` lines after `since` (a time, or the nanoseconds of a line), then
+        new ones, over deploys and sleeps, until the reader leaves or is too slow.
 
-    async def _runtime(self, instance: Instance) -> str | None:
-        """Return the last lines of the container: from the engine, or the stored ones after the container is gone."""
-        if instance.state is InstanceState.GONE or instance.container is None:
-            return instance.last_lines
-        try:
-            async with asyncio.timeout(_ENGINE_SECONDS):
-                return await containers.last_lines(self._engine, instance.container, _RUNTIME_LINES)
-        except (TimeoutError, StackynError):
-            return instance.last_lines
+        Raises `NotFound` for an app that is not to run or never did, `Forbidden` where the plan has no runtime logs.
+        """
+        async with self._database.connection() as connection:
+            row = await find_app(connection, app, tenant)
+            account = await accounts.get(connection, row.tenant)
+            require_runtime_logs(self._settings, account.plan if account else "")
+            route = await routes.get(connection, app)
+        if route is None or route.state is RouteState.WITHDRAWN:
+            raise NotFound("This app is not running.")
+        after = to_nanoseconds(since) if isinstance(since, datetime) else since
+        return follow_runtime_log(self._followers, self._runtime_logs, app, since=after, tail=tail)
 
     async def _plan_has_logs(self, connection: Connection, tenant: UserId) -> bool:
         account = await accounts.get(connection, tenant)
         return account is not None and includes_runtime_logs(self._settings, account.plan)
+
+
+def _entry(app: AppId, deployment: DeploymentId | None, at: datetime, content: str) -> LogEntry:
+    return LogEntry(0, app, deployment, "runtime", at, content, len(content.encode()))

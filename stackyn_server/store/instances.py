@@ -10,7 +10,7 @@ from typing import Any
 
 from stackyn_server.domain.apps import Protocol
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId, ReleaseId, UserId
-from stackyn_server.store.database import Connection, delete_rows, fetch_one
+from stackyn_server.store.database import Connection, Record, delete_rows, fetch_one
 from stackyn_server.store.queries import load
 
 SQL = load("instances")
@@ -36,17 +36,33 @@ class Instance:
     engine_restarts: int
     down_since: datetime | None
     unhealthy_since: datetime | None
-    last_lines: str | None
     last_state: dict[str, Any] | None
     created_at: datetime
     up_at: datetime | None
     gone_at: datetime | None
+    logged_until: int | None
 
     @classmethod
     def from_row(cls, row: Any) -> Instance:
         values = dict(row)
         values["state"] = InstanceState(values["state"])
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the container of an instance writes. `deployment` is the one that made its release; up to the line at
+    `logged_until` (nanoseconds) it is stored."""
+
+    instance: InstanceId
+    app: AppId
+    deployment: DeploymentId
+    container: str | None
+    logged_until: int | None
+
+    @classmethod
+    def from_row(cls, row: Record) -> Output:
+        return cls(**{name: row[name] for name in cls.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +167,28 @@ async def set_gone(connection: Connection, instance: InstanceId) -> None:
     await connection.execute(SQL.set_gone, instance)
 
 
-async def keep_output(
-    connection: Connection, instance: InstanceId, last_lines: str | None, last_state: dict[str, Any] | None
-) -> None:
-    """Keep the last lines of the container and how it ended; None leaves what is kept already."""
-    await connection.execute(SQL.keep_output, instance, last_lines, last_state)
+async def keep_state(connection: Connection, instance: InstanceId, last_state: dict[str, Any] | None) -> None:
+    """Keep how the container ended; None leaves what is kept already."""
+    await connection.execute(SQL.keep_state, instance, last_state)
+
+
+async def output_of(connection: Connection, instance: InstanceId) -> Output | None:
+    """Return whose output the instance's container writes, locked until the transaction ends."""
+    return await fetch_one(connection, Output.from_row, SQL.output_of, instance)
+
+
+async def outputs_of_app(
+    connection: Connection, app: AppId, deployment: DeploymentId | None = None
+) -> list[Output]:
+    """Return the outputs of the containers that are there and serve or have served; with `deployment`, of all of its
+    own."""
+    rows = await connection.fetch(SQL.outputs_of_app, app, deployment)
+    return [Output.from_row(row) for row in rows]
+
+
+async def set_logged(connection: Connection, instance: InstanceId, nanoseconds: int) -> None:
+    """Record that the container's output is stored up to the line with this time."""
+    await connection.execute(SQL.set_logged, instance, nanoseconds)
 
 
 async def add_restarts(connection: Connection, instance: InstanceId, count: int) -> None:

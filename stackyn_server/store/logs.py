@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackyn_server.domain.ids import AppId, DeploymentId
-from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind
+from stackyn_server.domain.logs import LogChunk, LogEntry, LogKind, LogLine, RuntimeChunk, merged
 from stackyn_server.store.database import Connection
 from stackyn_server.store.queries import load
 
@@ -47,6 +47,27 @@ async def append(connection: Connection, chunks: Sequence[NewChunk]) -> None:
         [chunk.kind for chunk in chunks],
         [chunk.text for chunk in chunks],
     )
+
+
+async def append_runtime(
+    connection: Connection, app: AppId, deployment: DeploymentId, chunks: Sequence[RuntimeChunk]
+) -> None:
+    """Store pieces of an app's output."""
+    await connection.execute(
+        SQL.append_runtime,
+        app,
+        deployment,
+        [{"content": chunk.content, "stamps": chunk.stamps} for chunk in chunks],
+    )
+
+
+async def newest_runtime(
+    connection: Connection, app: AppId, deployment: DeploymentId | None, last_bytes: int
+) -> list[LogLine]:
+    """Return the end of what an app (`deployment`: of that one) wrote, as far as it is stored: about `last_bytes`, by
+    time."""
+    rows = await connection.fetch(SQL.newest_runtime, app, deployment, last_bytes)
+    return merged(line for row in rows for line in RuntimeChunk(row["content"], row["stamps"]).lines())
 
 
 async def size(connection: Connection, deployment: DeploymentId, kind: LogKind) -> int:

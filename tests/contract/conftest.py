@@ -120,6 +120,7 @@ class Platform:
     ready: Readiness
     journal: Journal
     billing: Billing
+    engine: Engine
 
     @property
     def nobody(self) -> Person:
@@ -204,7 +205,7 @@ async def launching(database: Database, tmp_path: Path) -> AsyncIterator[Callabl
         await client.start_server()
         started.append(client)
         ready = Readiness(True, {"database": "ok"})
-        platform = Platform(client, services, database, settings, ready, journal, billing)
+        platform = Platform(client, services, database, settings, ready, journal, billing, engine)
         return platform
 
     yield start

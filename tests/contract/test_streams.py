@@ -16,15 +16,14 @@ from stackyn_server import config
 from stackyn_server.api import streams
 from stackyn_server.domain.deployments import Phase
 from stackyn_server.domain.ids import AppId, DeploymentId
-from tests.contract.conftest import Person, Platform
+from tests.contract.conftest import Person, Platform, Statements
 from tests.contract.test_apps import move
 from tests.contract.test_conventions import is_error
 from tests.contract.test_logs import building, everything, following
 from tests.contract.test_progress import first_deployment, receive
-from tests.contract.test_query_count import Statements, statements
 from tests.patience import within
 
-__all__ = ["building", "statements"]
+__all__ = ["building"]
 
 streams_begin = streams.begin
 Launch = Callable[..., Awaitable[Platform]]

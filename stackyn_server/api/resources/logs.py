@@ -7,6 +7,7 @@ from aiohttp import web
 from stackyn_server.api import streams
 from stackyn_server.api.services import Services
 from stackyn_server.api.wire.logs import (
+    MOST_TAIL,
     DeploymentLogs,
     Event,
     EventPage,
@@ -16,7 +17,7 @@ from stackyn_server.api.wire.logs import (
 )
 from stackyn_server.domain.deployments import Status
 from stackyn_server.domain.ids import AppId, DeploymentId, parse_id
-from stackyn_server.domain.logs import LogChunk, LogKind, LogLine
+from stackyn_server.domain.logs import LogChunk, LogKind, LogLine, RuntimeChunk
 from stackyn_server.services.sessions import Caller
 
 _LAST_EVENT_ID = "Last-Event-ID"
@@ -65,8 +66,11 @@ async def follow_build(
 async def follow_runtime(
     services: Services, caller: Caller, app: AppId, query: RuntimeStreamQuery, request: web.Request
 ) -> web.StreamResponse:
-    """Follow what the serving container writes: events for those who accept them, else text."""
-    source = await services.logs.follow_runtime(caller.id, app, since=query.since, tail=query.tail)
+    """Follow what the app writes, over deploys too: events for those who accept them, else text."""
+    resumed = parse_id(request.headers.get(_LAST_EVENT_ID, ""))
+    source = await services.logs.follow_runtime(
+        caller.id, app, since=resumed or query.since, tail=MOST_TAIL if resumed else query.tail
+    )
     as_events = streams.wants_events(request)
     with services.streams.open(
         caller, app, has_left=lambda: streams.has_left(request), shows_runtime_logs=True
@@ -76,7 +80,7 @@ async def follow_runtime(
             await streams.begin(request, streams.EVENT_STREAM if as_events else "text/plain"),
             stream,
             source,
-            _line_event if as_events else _line_text,
+            _line_events if as_events else _line_texts,
             services.streams.limits,
             keep_alive=_COMMENT if as_events else b"",
             farewell=streams.closing_event if as_events else _no_farewell,
@@ -90,12 +94,12 @@ async def _entries(
     return [LogEntry.from_view(entry) for entry in entries]
 
 
-def _line_event(line: LogLine) -> bytes:
-    return streams.event(line.text, name=line.stream)
+def _line_events(lines: list[LogLine]) -> bytes:
+    return b"".join(streams.event(line.text, name=line.stream, identifier=line.nanoseconds) for line in lines)
 
 
-def _line_text(line: LogLine) -> bytes:
-    return f"{line.text}\n".encode()
+def _line_texts(lines: list[LogLine]) -> bytes:
+    return RuntimeChunk.of(lines).content.encode()
 
 
 def _build_event(item: LogChunk | Status) -> bytes:

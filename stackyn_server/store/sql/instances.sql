@@ -36,9 +36,24 @@ UPDATE instance SET state = 'draining' WHERE id = $1 AND state IN ('starting', '
 -- name: set_gone
 UPDATE instance SET state = 'gone', gone_at = now() WHERE id = $1 AND state <> 'gone';
 
--- name: keep_output
-UPDATE instance SET last_lines = coalesce($2, last_lines), last_state = coalesce($3, last_state)
-WHERE id = $1 AND state <> 'gone';
+-- name: keep_state
+UPDATE instance SET last_state = coalesce($2, last_state) WHERE id = $1 AND state <> 'gone';
+
+-- name: output_of
+SELECT i.id AS instance, i.app, coalesce(i.deployment, l.deployment) AS deployment, i.container, i.logged_until
+FROM instance i JOIN release l ON l.id = i.release
+WHERE i.id = $1
+FOR UPDATE OF i;
+
+-- name: outputs_of_app
+SELECT i.id AS instance, i.app, coalesce(i.deployment, l.deployment) AS deployment, i.container, i.logged_until
+FROM instance i JOIN release l ON l.id = i.release
+WHERE i.app = $1 AND i.state <> 'gone' AND i.container IS NOT NULL
+  AND CASE WHEN $2::bigint IS NULL THEN i.up_at IS NOT NULL ELSE coalesce(i.deployment, l.deployment) = $2 END
+ORDER BY i.id;
+
+-- name: set_logged
+UPDATE instance SET logged_until = $2 WHERE id = $1;
 
 -- name: newest_of_deployment
 -- What was woken or repaired belongs to no deployment of its own: it runs for the one that is live.

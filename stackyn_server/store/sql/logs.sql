@@ -16,6 +16,24 @@ WHERE EXISTS (SELECT 1 FROM app WHERE app.id = chunk.app FOR KEY SHARE)
         OR EXISTS (SELECT 1 FROM deployment WHERE deployment.id = chunk.deployment FOR KEY SHARE))
 ON CONFLICT (id) DO NOTHING
 
+-- name: append_runtime
+INSERT INTO log_chunk (app, deployment, kind, content, stamps)
+SELECT $1, $2, 'runtime', chunk.content, chunk.stamps
+FROM jsonb_to_recordset($3) AS chunk (content text, stamps jsonb);
+
+-- name: newest_runtime
+-- The newest chunks that together reach $3 bytes. Those that were stored without the times of their lines have one time.
+SELECT content, coalesce(stamps, (
+    SELECT jsonb_agg((extract(epoch FROM created_at) * 1000000)::bigint * 1000 + line)
+    FROM generate_series(1, array_length(string_to_array(content, E'\n'), 1) - 1) AS line
+)) AS stamps FROM (
+    SELECT id, content, stamps, created_at,
+        sum(octet_length(content)) OVER (ORDER BY id DESC) - octet_length(content) AS newer_bytes
+    FROM log_chunk WHERE kind = 'runtime' AND app = $1 AND ($2::bigint IS NULL OR deployment = $2)
+) AS chunk
+WHERE newer_bytes < $3
+ORDER BY id;
+
 -- name: size
 SELECT coalesce(sum(octet_length(content)), 0)::bigint FROM log_chunk WHERE deployment = $1 AND kind = $2
 

@@ -30,7 +30,7 @@ def taken_down(monkeypatch: pytest.MonkeyPatch) -> list[InstanceId]:
     """The instances whose containers were taken down, in order."""
     instances_taken_down: list[InstanceId] = []
 
-    async def take_down(_engine: object, instance: InstanceId, _grace_seconds: float) -> LastOutput:
+    async def take_down(_engine: object, instance: InstanceId, *_: object) -> LastOutput:
         instances_taken_down.append(instance)
         return LastOutput()
 

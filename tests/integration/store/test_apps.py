@@ -79,7 +79,7 @@ async def test_both_slots_taken_leaves_no_instance_to_make(database: Database) -
         assert first is not None and second is not None
         assert (first.slot, second.slot) == (0, 1)
         assert await instances.insert(connection, app.id, release.id, None) is None
-        await instances.keep_output(connection, first.id, "bye", None)
+        await instances.keep_state(connection, first.id, {"exit_code": 0})
         await instances.set_gone(connection, first.id)
         again = await instances.insert(connection, app.id, release.id, None)
         assert again is not None and again.slot == 0

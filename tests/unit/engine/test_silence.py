@@ -15,7 +15,7 @@ from stackyn_server.engine.events import Action
 from tests.patience import within
 from tests.scripted_engine import ScriptedEngine
 
-QUICK = {"request_seconds": 0.2, "silence_seconds": 0.2}
+QUICK = {"request_seconds": 1, "silence_seconds": 0.2}
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ async def scripted(tmp_path: Path) -> AsyncIterator[ScriptedEngine]:
         yield serving
 
 
-async def test_a_log_that_hangs_is_given_up(scripted: ScriptedEngine) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_log_that_hangs_is_given_up(scripted: ScriptedEngine, at_once: bool) -> None:
+    scripted.hangs_at_once = at_once
     container = scripted.add(1)
     container.write("never read", 10)
     container.hangs = True
