@@ -121,7 +121,7 @@ class Reconciler:
                 await instances.set_down(connection, differences.down)
                 await instances.set_back(connection, steady)
         for instance in steady:
-            del self._back_since[instance]
+            self._back_since.pop(instance, None)  # it may have ended again meanwhile
 
     async def _containers(self) -> dict[InstanceId, str]:
         return {

@@ -132,7 +132,7 @@ async def _check_moved(connection: Connection, epoch: int, job_id: int | None) -
 
 
 async def requeue_stalled(connection: Connection, epoch: int, live: Collection[JobId]) -> list[RequeuedJob]:
-    """Running rows that are of an older epoch, or of ours and not in `live` → waiting, their attempts kept."""
+    """Running rows that are of an older epoch, or of ours and not in `live` → waiting. That counts as no failure."""
     rows = await connection.fetch(SQL.requeue_stalled, epoch, list(live))
     if not rows[0]["leading"]:
         raise LeadershipLost

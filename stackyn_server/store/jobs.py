@@ -24,8 +24,8 @@ SQL = load("jobs")
 class Job:
     """A row. `schedule` is the seconds between the runs of periodic work; times are the database's, aware UTC.
 
-    `waits`: those of its attempts that ended because other work had to come first. `after_app_work`: it is not claimed
-    while its app has another open job.
+    `waits`: those of its attempts that ended because other work had to come first, or with their server.
+    `after_app_work`: it is not claimed while its app has another open job.
     """
 
     id: JobId
@@ -60,7 +60,7 @@ class Job:
 
     @property
     def tries(self) -> int:
-        """The attempts, this one included, of which none ended by waiting for other work."""
+        """The attempts that failed, and this one."""
         return self.attempt - self.waits
 
 
@@ -76,7 +76,7 @@ class WaitReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
     """`position` counts from 1 in its pool and is None before `run_at`. `error` is why the last attempt ended, and
-    `attempt` does not count those that ended because other work had to come first."""
+    `attempt` counts the attempts that failed."""
 
     app: AppId
     kind: Kind

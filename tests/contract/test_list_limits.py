@@ -13,6 +13,7 @@ from stackyn_server.domain.usage import SECONDS_OF, STEP_SECONDS_OF, Range
 from stackyn_server.store import (
     accounts,
     apps,
+    audit,
     deployments,
     events,
     logs,
@@ -27,6 +28,7 @@ LISTS = {
     "/api/apps": apps.SQL.view,
     "/admin/apps": apps.SQL.view,
     "/admin/users": accounts.SQL.page,
+    "/admin/audit": audit.SQL.page,
     "/api/v1/apps/{app}/deployments": deployments.SQL.list_of_app,
     "/api/v1/apps/{app}/releases": releases.SQL.numbered_of_app,
     "/api/v1/apps/{app}/env": variables.SQL.list_of_app,

@@ -108,11 +108,12 @@ WHERE id = $1 AND state = 'running' AND attempt = $2 AND job.epoch = $3
 RETURNING id;
 
 -- name: requeue_stalled
--- Running rows without a task wait again: those of an older epoch, and those of ours that are not in $2. Attempts stay.
+-- Running rows without a task wait again: those of an older epoch, and those of ours that are not in $2. The attempt that
+-- was interrupted does not count as a failure.
 WITH leader AS MATERIALIZED (
     SELECT FROM installation WHERE epoch = $1 FOR KEY SHARE
 ), requeued AS (
-    UPDATE job SET state = 'waiting', error = 'interrupted'
+    UPDATE job SET state = 'waiting', error = 'interrupted', waits = waits + 1
     FROM leader WHERE state = 'running' AND (job.epoch IS DISTINCT FROM $1 OR NOT id = ANY($2::bigint[]))
     RETURNING id, kind, subject
 )

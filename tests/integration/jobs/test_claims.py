@@ -160,3 +160,32 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
         yield from nodes_of(part)
+
+
+async def test_interrupted_attempts_do_not_count_as_failures(database: Database) -> None:
+    await lead(database)
+    job_id = await put(database, Kind.BUILD, 1)
+    for _ in range(3):
+        assert await claim(database, 1, Pool.BUILDS, 9) is not None
+        async with database.transaction() as connection:
+            await claims.requeue_stalled(connection, 1, [])
+    job = await claim(database, 1, Pool.BUILDS, 9)
+    assert job is not None and (job.id, job.attempt, job.tries) == (job_id, 4, 1)
+
+
+async def test_job_after_its_apps_work_is_passed_over_until_that_has_ended(database: Database) -> None:
+    await lead(database)
+    async with database.transaction() as connection:
+        app = await an_app(connection)
+    await put(database, Kind.REMOVE, 1, app=app.id)
+    removal = await claim(database, 1, Pool.RELEASE, 9)
+    assert removal is not None
+    await put(database, Kind.RETIRE, 1, app=app.id)
+    async with database.transaction() as connection:
+        await claims.wait(connection, removal, 1, None, "Something else comes first.", after_app_work=True)
+    assert await claim(database, 1, Pool.RELEASE, 9) is None
+    retirement = await claim(database, 1, Pool.RETIRE, 9)
+    assert retirement is not None and await claim(database, 1, Pool.RELEASE, 9) is None
+    async with database.transaction() as connection:
+        await claims.finish(connection, retirement, 1)
+    assert await claim(database, 1, Pool.RELEASE, 9) is not None
