@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests.crash.audit import rows_of
@@ -15,7 +15,10 @@ LARGEST_FILE = 64 << 20
 TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/var/crash", "/var/lib/systemd/coredump")
 
 
-async def places_of(server: ServerProcess, began: float, caches: set[str]) -> dict[str, str]:
+async def places_of(
+    server: ServerProcess, began: float, caches: set[str], marks: Collection[str]
+) -> dict[str, str]:
+    """The text of each place; of the many files of this machine, only those that have one of `marks`."""
     places = {}
     places["log of the server"] = await asyncio.to_thread(server.log_file.read_text, errors="replace")
     places["database"] = await _dump(server)
@@ -25,7 +28,7 @@ async def places_of(server: ServerProcess, began: float, caches: set[str]) -> di
         mounted = await docker("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
         folders.append(("cache of builds", Path(mounted.strip()), 0.0))
     for kind, folder, newer_than in folders:
-        files = await asyncio.to_thread(dict, _files(folder, newer_than))
+        files = await asyncio.to_thread(_marked, folder, newer_than, marks)
         places |= {f"{kind} {file}": text for file, text in files.items()}
     for image in await _images(server):
         places[f"image {image} history"] = await docker("history", "--no-trunc", image)
@@ -75,6 +78,10 @@ def _files(folder: Path, newer_than: float) -> Iterator[tuple[str, str]]:
                     yield str(file), file.read_text("latin-1")
             except OSError:
                 continue  # somebody else's, and gone
+
+
+def _marked(folder: Path, newer_than: float, marks: Collection[str]) -> dict[str, str]:
+    return {name: text for name, text in _files(folder, newer_than) if any(mark in text for mark in marks)}
 
 
 def text_below(folder: Path) -> str:
