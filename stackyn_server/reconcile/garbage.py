@@ -27,7 +27,7 @@ from stackyn_server.jobs.run import JobRun
 from stackyn_server.reconcile.old_rows import OldRows
 from stackyn_server.source.clones import deployments_in
 from stackyn_server.store import apps, deployments, disk_use, releases
-from stackyn_server.store.database import Database
+from stackyn_server.store.database import Connection, Database
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class GarbageCollector:
         self._builder = builder
         self._clones = clones
         self._old_rows = OldRows(settings, database)
-        self._disk_use: dict[UserId, tuple[DiskUse, int]] = {}  # and the plan's limit in MiB
+        self._measured: dict[UserId, DiskUse] = {}
 
     async def collect(self, _: JobRun) -> None:
         """Take every step, whatever the others raise, and raise the first error at the end. Rows come first: they need
@@ -89,13 +89,15 @@ class GarbageCollector:
 
     async def _measure_disk_use(self) -> None:
         caches = await self._builder.cache_sizes()
-        plans, default = self._settings.plans, self._settings.billing.default_plan
         async with self._database.transaction() as connection:
-            used = await disk_use.measure(connection, caches)
-            tenant_plans = await apps.tenant_plans(connection)
-        self._disk_use = {
-            tenant: (used.get(tenant, DiskUse()), plans.get(plan, plans[default]).max_disk_mb)
-            for tenant, plan in tenant_plans.items()
+            self._measured = await disk_use.measure(connection, caches)
+
+    async def _disk_of_tenants(self, connection: Connection) -> dict[UserId, tuple[DiskUse, int]]:
+        """Return what each account with living apps was last seen to occupy, and its plan's limit in MiB."""
+        plans, default = self._settings.plans, self._settings.billing.default_plan
+        return {
+            tenant: (self._measured.get(tenant, DiskUse()), plans.get(plan, plans[default]).max_disk_mb)
+            for tenant, plan in (await apps.tenant_plans(connection)).items()
         }
 
     async def _remove_images_beyond_rollback(self) -> None:
@@ -106,7 +108,7 @@ class GarbageCollector:
         keep = self._settings.apps.keep_releases
         async with self._database.connection() as connection:
             surplus = [(*found, keep) for found in await releases.images_to_remove(connection, keep)]
-            for tenant, (use, limit_mb) in self._disk_use.items():
+            for tenant, (use, limit_mb) in (await self._disk_of_tenants(connection)).items():
                 for app in await apps.ids_of_tenant(connection, tenant) if use.is_over(limit_mb) else ():
                     found = await releases.images_to_remove(connection, 1, app)
                     surplus += [(app, image, 1) for app, image in found]
@@ -157,7 +159,9 @@ class GarbageCollector:
     async def _remove_leftovers_of_builds(self) -> None:
         await self._builder.remove_leftovers()
         await self._builder.free_pull_leftovers()
-        left = {tenant: use.left_for_caches(limit_mb) for tenant, (use, limit_mb) in self._disk_use.items()}
+        async with self._database.connection() as connection:
+            disks = await self._disk_of_tenants(connection)
+        left = {tenant: use.left_for_caches(limit_mb) for tenant, (use, limit_mb) in disks.items()}
         await self._builder.remove_surplus_caches(left, datetime.now(UTC))
 
     async def _remove_unused_base_images(self) -> None:
