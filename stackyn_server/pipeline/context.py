@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from stackyn_server.config import Settings
 from stackyn_server.domain.ids import AppId, InstanceId
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
+from stackyn_server.engine.container_spec import ContainerSpec
 from stackyn_server.ingress.driver import Ingress
 from stackyn_server.jobs.run import JobRun
 from stackyn_server.journal.journal import Journal
@@ -58,6 +60,14 @@ class JobHandler:
         async with self._database.transaction() as connection:
             await installation.fence(connection, job.epoch)
             yield connection
+
+    async def _start_container(self, spec: ContainerSpec) -> str:
+        """Start the container of an instance, and return its id. One that has ended is replaced: what it wrote is
+        stored before. Raises what `containers.start` raises."""
+        ended = await containers.find(self._engine, spec.instance)
+        if ended is not None and not ended.running:
+            await self._log_keeper.keep(spec.instance, ended.id)
+        return await containers.start(self._engine, spec)
 
     async def _take_down(self, instance: InstanceId) -> LastOutput:
         """Stop and remove the instance's container, and store what it wrote. Idempotent."""

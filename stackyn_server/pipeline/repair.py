@@ -76,7 +76,7 @@ class Repair(JobHandler):
         reason: str | None = None
         container: str | None = None
         try:
-            container = await containers.start(self._engine, spec)
+            container = await self._start_container(spec)
             crash_point("repair.started")
             target = probe_target(self._settings, app, release, instance, container)
             seconds = probing_seconds(self._settings, release)

@@ -104,7 +104,7 @@ class Wake(JobHandler):
         self._reservations.reserve(app.id, release.memory_mb)
         await job.still_leading()
         spec = container_spec(self._settings, self._sealer, app, release, instance)
-        container = await containers.start(self._engine, spec)
+        container = await self._start_container(spec)
         crash_point("wake.started")
         async with self._transaction(job) as connection:
             await instances.set_container(connection, instance.id, container)

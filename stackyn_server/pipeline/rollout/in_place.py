@@ -48,6 +48,7 @@ class InPlace(RolloutStrategy):
         if earlier is None or earlier.slot == idle.slot:
             return
         if (container := await containers.find(self._engine, earlier.id)) is not None:
+            await self._log_keeper.keep(earlier.id, container.id)
             await containers.remove(self._engine, container.id)
 
     async def want(

@@ -253,7 +253,7 @@ class ReleaseHandler(JobHandler):
         spec = self._spec(situation, candidate)
         await run.job.still_leading()
         try:
-            return await containers.start(self._engine, spec)
+            return await self._start_container(spec)
         except ImageMissing:
             await self._forget_image(run, candidate)
             raise

@@ -6,19 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from stackyn_server import config
 from stackyn_server.domain.ids import AppId, DeploymentId, InstanceId
+from stackyn_server.engine import containers
 from stackyn_server.engine.client import Engine
 from stackyn_server.journal.runtime_log_keeper import RuntimeLogKeeper
 from stackyn_server.journal.runtime_logs import RuntimeLogs
+from stackyn_server.pipeline.context import JobHandler
 from stackyn_server.pipeline.teardown.take_down import take_down
 from stackyn_server.store import instances, logs, routes
 from stackyn_server.store.database import Connection, Database
 from stackyn_server.store.failures import DatabaseUnavailable
+from tests.integration.pipeline.parts import a_context
 from tests.patience import within
 from tests.rows import a_deployment, a_release, an_app
 from tests.scripted_engine import ScriptedContainer, ScriptedEngine
@@ -143,6 +147,24 @@ async def test_what_is_written_while_it_stops_is_stored_too(running: Running) ->
     container.says_at_its_end = ("stopping", 2000)
     await running.gone(instance)
     assert await running.stored() == ["serving", "stopping"]
+
+
+async def test_what_an_ended_container_wrote_outlives_its_replacement(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair, a wake and another attempt at a boot start the instance's container again."""
+    instance, container = await running.instance()
+    container.write("before it ended", 1000)
+    container.end()
+
+    async def start(engine: Engine, spec: Any) -> str:
+        await containers.remove(engine, container.id)  # as `containers.start` does
+        return "another"
+
+    monkeypatch.setattr(containers, "start", start)
+    handler = JobHandler(a_context(running.database, engine=running.engine, log_keeper=running.keeper))
+    assert await handler._start_container(cast(Any, SimpleNamespace(instance=instance))) == "another"
+    assert await running.stored() == ["before it ended"]
 
 
 async def test_a_log_that_hangs_keeps_no_container(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

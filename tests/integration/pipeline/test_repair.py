@@ -46,7 +46,7 @@ async def test_restart_is_done_and_counted_once_for_all_attempts(
     for function in (find, restart, start, set_restart):
         monkeypatch.setattr(containers, function.__name__, function)
     monkeypatch.setattr(probe, "until_ready", until_ready)
-    monkeypatch.setattr(repair, "container_spec", lambda *_: None)
+    monkeypatch.setattr(repair, "container_spec", lambda *_: SimpleNamespace(instance=0))
     async with database.transaction() as connection:
         app, instance = await a_serving_app(connection)
         arguments = RepairArguments(instance, "The app did not answer 3 health checks in a row.")
