@@ -192,7 +192,7 @@ class IngressContainer:
         )
         if spec.uid is not None:
             # The program's file holds the one capability for a user other than root. The image has no other program.
-            limits["SecurityOpt"] = []
+            limits["SecurityOpt"] = ["no-new-privileges:false"]  # also where the engine's default is true
         body: dict[str, Any] = {
             "Image": spec.image,
             "Cmd": list(spec.arguments),

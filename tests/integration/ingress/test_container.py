@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,35 @@ from stackyn_server.engine.client import Engine
 from stackyn_server.engine.ingress_container import IngressContainer
 from stackyn_server.engine.labels import Role
 from stackyn_server.ingress import drivers
+from stackyn_server.ingress.confirmation import NotConfirmed
 from stackyn_server.ingress.drivers import create_ingress
 from stackyn_server.ingress.traefik import TraefikIngress
 from stackyn_server.store.database import Database
 from tests.engine.conftest import engine
 from tests.integration.ingress import rows
-from tests.integration.ingress.conftest import CONFIRM_SECONDS, EPOCH, LOOPBACK_SEATS, address, leading
+from tests.integration.ingress.conftest import (
+    BRIEFLY,
+    CONFIRM_SECONDS,
+    EPOCH,
+    LOOPBACK_SEATS,
+    address,
+    leading,
+)
 from tests.integration.ingress.parts import PostClients, backend, free_port, get, says
 
 __all__ = ["engine"]
 
+GREEDY = 1_899_999_999  # a user that nobody is
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+GREED = """
+import ctypes, os, resource, sys
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+os.setuid(int(sys.argv[1]))
+inotify_init = ctypes.CDLL(None).inotify_init
+print(sum(inotify_init() >= 0 for _ in range(int(sys.argv[2]))), flush=True)
+sys.stdin.read()
+"""
 HOST = "shop.localhost"
 CLIENTS = 8
 LOST_CONNECTION = ("kept: ServerDisconnectedError", "kept: ClientOSError")
@@ -38,7 +60,7 @@ async def container(engine: Engine) -> AsyncIterator[IngressContainer]:
         await containers.remove(engine, container.id)
 
 
-MakeIngress = Callable[[], Awaitable[TraefikIngress]]
+MakeIngress = Callable[..., Awaitable[TraefikIngress]]
 
 
 @pytest.fixture
@@ -57,7 +79,7 @@ def make_ingress(database: Database, container: IngressContainer, tmp_path: Path
         }
     )
 
-    async def make() -> TraefikIngress:
+    async def make(**changes: float) -> TraefikIngress:
         async with database.transaction() as connection:
             await connection.execute("UPDATE installation SET epoch = $1", EPOCH)
             secret = await connection.fetchval("SELECT secret FROM installation")
@@ -150,6 +172,43 @@ async def test_a_proxy_that_runs_as_root_hands_over_to_one_that_does_not(
     assert state is not None
     details = await engine.request("GET", f"containers/{state.container}/json")
     assert details["Config"]["User"] == f"{ingress.uid}:{ingress.uid}"
+
+
+async def test_a_user_without_watchers_left_takes_none_from_the_proxy(
+    database: Database, make_ingress: MakeIngress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an app does that opens what the kernel gives to its user; the user here is nobody else's."""
+    async with watchers_used_up(GREEDY) as are_used_up:
+        ingress = await make_ingress()
+        await ingress.prepare()
+        port = free_port()
+        _, instance = await rows.add_app(database, "shop", port=port, seat=0)
+        await ingress.apply({HOST: instance})  # the proxy watches its routes
+
+        monkeypatch.setattr(drivers, "proxy_uid", lambda *_: GREEDY)
+        shared = await make_ingress(confirm_seconds=BRIEFLY)
+        with pytest.raises(NotConfirmed) if are_used_up else nullcontext():
+            await shared.prepare()  # a proxy of the same user can't: the test can fail
+
+
+@asynccontextmanager
+async def watchers_used_up(uid: int) -> AsyncIterator[bool]:
+    """Have a process of this user hold all inotify instances that a user gets; False where those are too many."""
+    limit = int(await asyncio.to_thread(INSTANCES.read_text))
+    count = limit + 1 if limit < 1_000 else 0
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", GREED, str(uid), str(count)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        opened = int(await process.stdout.readline())
+        assert opened == min(limit, count)
+        yield count > 0
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_replacing_the_container_fails_no_new_connection(
