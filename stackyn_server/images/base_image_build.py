@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -16,13 +17,14 @@ from uuid import UUID
 from stackyn_server.config import Settings
 from stackyn_server.domain.failures import DeploymentFailed
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
-from stackyn_server.engine.builder import builder_container
+from stackyn_server.engine.builder import builder_container, caches
 from stackyn_server.engine.builder.arguments import arguments, control_tar, daemon_configuration
 from stackyn_server.engine.builder.build_failures import failure_of
 from stackyn_server.engine.builder.build_log_writer import BuildLogWriter
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import run_builder
 from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
+from stackyn_server.engine.builder.caches import Cache
 from stackyn_server.engine.builder.disk_watch import DiskLimits, run_within_limits
 from stackyn_server.engine.builder.fetch_failures import lacks_base_image
 from stackyn_server.engine.builder.registry_config import registry_tables
@@ -56,7 +58,9 @@ async def open_base_image_builder(engine: Engine, settings: Settings) -> AsyncIt
     created = await engine.request("POST", "volumes/create", body={"Name": name})
     try:
         architecture = (await engine.request("GET", "version"))["Arch"]
-        yield BaseImageBuilder(engine, settings, architecture, name, Path(created["Mountpoint"]))
+        cache = Cache(name, _NOBODY, 0, Path(created["Mountpoint"]), datetime.now(UTC))
+        await caches.give_to_user(cache)
+        yield BaseImageBuilder(engine, settings, architecture, cache)
     finally:
         await _remove(engine, name)
 
@@ -68,13 +72,12 @@ async def _remove(engine: Engine, volume: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BaseImageBuilder:
-    """Builds base images, one after the other. `architecture` is Go's name for it; `cache` is the volume's folder."""
+    """Builds base images, one after the other. `architecture` is Go's name for it."""
 
     engine: Engine
     settings: Settings
     architecture: str
-    volume: str
-    cache: Path
+    cache: Cache
 
     async def build(
         self, recipe: ImageRecipe, host: HostSettings, below: Mapping[str, str], *, is_local: bool
@@ -98,7 +101,7 @@ class BaseImageBuilder:
             tenant=request.tenant,
             image=self.settings.images.builder,
             network=request.network,
-            volume=self.volume,
+            cache=self.cache,
             base_images=self.settings.images.directory,
             limits=request.limits,
         )
@@ -106,7 +109,7 @@ class BaseImageBuilder:
         pause = partial(builder_container.paused, self.engine, request.deployment)
         running = run_builder(self.engine, spec, control, _one_piece(context), log_writer.feed)
         try:
-            ended = await run_within_limits(self.cache, limits, pause, running)
+            ended = await run_within_limits(self.cache.folder, limits, pause, running)
         except DeploymentFailed as error:
             raise ImageNotMade(f"{recipe.name} was not made. {error.message}") from error
         await log_writer.finish()
@@ -118,7 +121,7 @@ class BaseImageBuilder:
             )
             failed.add_note(reason.failure.evidence or progress.messages or ended.stdout_tail)
             raise failed
-        return self.cache / "out"
+        return self.cache.folder / caches.OUT
 
     def _request(self) -> BuildRequest:
         return BuildRequest(

@@ -1,7 +1,7 @@
 """One sealed build: rootless BuildKit in a container of its own, which holds nothing of other tenants.
 
-The container runs `/usr/local/bin/build` of the builder image (`[images] builder`) as user 1001. The interface between
-the server and that program:
+The container runs `/usr/local/bin/build` of the builder image (`[images] builder`) as a user of the tenant's own
+(`builder_user.py`). The interface between the server and that program:
 
 - Standard input: a line with the size of the first tar in bytes, the first tar, the second tar. The first has
   these members below `control/`:

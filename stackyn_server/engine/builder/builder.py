@@ -276,7 +276,7 @@ class Builder:
             tenant=request.tenant,
             image=self._settings.images.builder,
             network=request.network,
-            volume=cache.name,
+            cache=cache,
             base_images=base_images.directory,
             limits=request.limits,
             environment=environment,

@@ -23,6 +23,7 @@ from stackyn_server.engine.builder.base_image_index import BaseImages, BaseImage
 from stackyn_server.engine.builder.builder_container import BuilderSpec
 from stackyn_server.engine.builder.builder_run import BuilderExit, run_builder
 from stackyn_server.engine.builder.buildkit_progress import BuildkitProgress
+from stackyn_server.engine.builder.caches import Cache
 from stackyn_server.engine.builder.image_config import machine_architecture
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
@@ -56,7 +57,7 @@ async def check_builder(engine: Engine, settings: Settings) -> BuilderCheck:
         await caches.remove(engine, leftover)
     cache = await caches.ensure(engine, UserId(uuid4()), 0)
     try:
-        reason = await _build(engine, settings, base_images, cache.name)
+        reason = await _build(engine, settings, base_images, cache)
         stores = await asyncio.to_thread(lambda: [store.name for store in cache.folder.glob(_STORES)])
     finally:
         await caches.remove(engine, cache)
@@ -66,7 +67,7 @@ async def check_builder(engine: Engine, settings: Settings) -> BuilderCheck:
     return BuilderCheck(seconds, has_overlay=any(name.endswith(_OVERLAY) for name in stores))
 
 
-async def _build(engine: Engine, settings: Settings, base_images: BaseImages | None, volume: str) -> str:
+async def _build(engine: Engine, settings: Settings, base_images: BaseImages | None, cache: Cache) -> str:
     """Return the builder's error, "" when it succeeded."""
     digests = base_images.digests if base_images else {}
     base = min(digests, default="scratch")
@@ -78,7 +79,7 @@ async def _build(engine: Engine, settings: Settings, base_images: BaseImages | N
         tenant=request.tenant,
         image=settings.images.builder,
         network=request.network,
-        volume=volume,
+        cache=cache,
         base_images=base_images.directory if base_images else None,
         limits=request.limits,
     )

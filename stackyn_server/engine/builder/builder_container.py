@@ -14,6 +14,7 @@ from typing import Any
 from stackyn_server.domain.ids import AppId, DeploymentId, UserId
 from stackyn_server.engine import containers
 from stackyn_server.engine import labels as keys
+from stackyn_server.engine.builder.caches import Cache
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, EngineUnavailable
 from stackyn_server.engine.hardening import ContainerLimits, host_config
@@ -22,11 +23,9 @@ from stackyn_server.engine.labels import Role
 PROGRAM = "/usr/local/bin/build"
 HOME = "/var/lib/build"  # where the cache volume is mounted
 BASE_IMAGES = "/oci"
-USER = "1001:1001"
 # newuidmap and newgidmap need these to map the ids of the build's user namespace.
 CAPABILITIES = ("SETUID", "SETGID")
-# The build's user owns them: runc ignores a given mode and uses the mode of the folder below the mount.
-_SCRATCH = {"/tmp": "uid=1001,gid=1001,size=64m", "/run": "uid=1001,gid=1001,size=16m"}
+_SCRATCH = {"/tmp": "64m", "/run": "16m"}
 
 
 # The engine's default profile plus the system calls of rootless BuildKit, in one line, as the engine expects it.
@@ -38,14 +37,14 @@ _SECCOMP = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class BuilderSpec:
-    """`volume` is the name of the cache, `base_images` the folder that is mounted at `/oci`, None without one."""
+    """`base_images` is the folder that is mounted at `/oci`, None without one."""
 
     app: AppId | None
     deployment: DeploymentId
     tenant: UserId
     image: str
     network: str
-    volume: str
+    cache: Cache
     base_images: Path | None
     limits: ContainerLimits
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -75,15 +74,22 @@ async def _ask_builders(engine: Engine, deployment: DeploymentId, verb: str) -> 
 
 
 def creation_body(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
-    mounts: list[dict[str, Any]] = [{"Type": "volume", "Source": spec.volume, "Target": HOME}]
+    user = spec.cache.user
+    # Otherwise the engine gives an empty volume to the image's user.
+    options = {"VolumeOptions": {"NoCopy": True}}
+    mounts: list[dict[str, Any]] = [
+        {"Type": "volume", "Source": spec.cache.name, "Target": HOME, **options},
+        *(_bind(spec.cache.names / Path(path).name, path) for path in user.files),
+    ]
     if spec.base_images is not None:
-        base_images = str(spec.base_images)
-        mounts.append({"Type": "bind", "Source": base_images, "Target": BASE_IMAGES, "ReadOnly": True})
+        mounts.append(_bind(spec.base_images, BASE_IMAGES))
+    # The build's user owns them: runc ignores a given mode and uses the mode of the folder below the mount.
+    scratch = {path: f"uid={user.uid},gid={user.uid},size={size}" for path, size in _SCRATCH.items()}
     return {
         "Image": spec.image,
         "Entrypoint": [PROGRAM],
         "Cmd": [],
-        "User": USER,
+        "User": f"{user.uid}:{user.uid}",
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
         "WorkingDir": HOME,
         "OpenStdin": True,
@@ -105,7 +111,11 @@ def creation_body(engine: Engine, spec: BuilderSpec) -> dict[str, Any]:
             "ReadonlyPaths": [],
             "LogConfig": {"Type": "none", "Config": {}},  # the engine would write down every byte
             "Mounts": mounts,
-            "Tmpfs": _SCRATCH,
+            "Tmpfs": scratch,
             "NetworkMode": spec.network,
         },
     }
+
+
+def _bind(source: Path, target: str) -> dict[str, Any]:
+    return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True}

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 from stackyn_server.domain.ids import UserId
 from stackyn_server.engine import labels as keys
+from stackyn_server.engine.builder.builder_user import NAMES, BuilderUser, user_of
 from stackyn_server.engine.client import Engine
 from stackyn_server.engine.errors import EngineRefused, InUse
 from stackyn_server.engine.labels import Role
@@ -37,6 +38,16 @@ class Cache:
     place: int
     folder: Path
     used_at: datetime
+
+    @property
+    def user(self) -> BuilderUser:
+        """The user that owns the cache and runs builds in it."""
+        return user_of(self.tenant)
+
+    @property
+    def names(self) -> Path:
+        """The folder with the files that name the user, which goes with the volume."""
+        return self.folder.parent / NAMES
 
 
 class CachePlaces:
@@ -101,7 +112,17 @@ async def ensure(engine: Engine, tenant: UserId, place: int) -> Cache:
     volume = await engine.request("POST", "volumes/create", body=body)
     if not engine.labels.owns_volume(name, volume.get("Labels") or {}):
         raise EngineRefused(0, f"the volume {name} exists and is not ours")
-    return await _cache(volume)
+    cache = await _cache(volume)
+    await give_to_user(cache)
+    return cache
+
+
+async def give_to_user(cache: Cache) -> None:
+    """Make the cache its user's own. One of an earlier release, whose builds had one user for all, is emptied."""
+    if not await asyncio.to_thread(_belongs_to_user, cache):
+        await remove_files(cache.folder)
+        await asyncio.to_thread(os.chown, cache.folder, cache.user.uid, cache.user.uid)
+    await asyncio.to_thread(cache.user.write_files, cache.names)
 
 
 async def list_all(engine: Engine) -> list[Cache]:
@@ -197,6 +218,10 @@ async def _cache(volume: dict[str, Any]) -> Cache:
     tenant = UserId(UUID(volume["Labels"][keys.TENANT]))
     place = int(volume["Labels"][keys.PLACE])
     return Cache(volume["Name"], tenant, place, folder, await asyncio.to_thread(_used_at, folder))
+
+
+def _belongs_to_user(cache: Cache) -> bool:
+    return cache.folder.stat().st_uid == cache.user.uid
 
 
 def _used_at(folder: Path) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from stackyn_server import config
 from stackyn_server.domain.failures import FailureCode, TransientFailure
 from stackyn_server.domain.ids import UserId
+from stackyn_server.engine import containers
 from stackyn_server.engine.builder import caches
 from stackyn_server.engine.builder.builder import Builder
 from stackyn_server.engine.builder.caches import (
@@ -28,7 +30,8 @@ from stackyn_server.engine.builder.caches import (
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
 from stackyn_server.engine.builder.request import BuildRequest
 from stackyn_server.engine.client import Engine
-from tests.engine.building import fails, succeeds
+from stackyn_server.engine.labels import Role
+from tests.engine.building import fails, in_mid_step, succeeds
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 ANNA, BERT, GONE = (UserId(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -239,3 +242,36 @@ async def test_next_build_but_no_error_waits_for_cache_removal(
     assert not following.done()
     may_go_on.set()
     await following
+
+
+async def test_builds_of_each_tenant_run_as_a_user_of_its_own(
+    engine: Engine, builder: Builder, build_request: Callable[..., BuildRequest], base_image: str
+) -> None:
+    """The kernel's counters by user are then its own too."""
+    seen = []
+    for tenant in (ANNA, BERT):
+        request = build_request(tenant=tenant)
+        async with in_mid_step(builder, request, base_image, "sleep 600") as building:
+            (container,) = await containers.list_of_role(engine, Role.BUILDER, request.deployment)
+            listed = await engine.request(
+                "GET", f"containers/{container.id}/top", params={"ps_args": "-eo uid,pid"}
+            )
+            seen.append({int(uid) for uid, _ in listed["Processes"]})
+            building.cancel()
+    assert not seen[0] & seen[1], seen
+    assert all(uid >= 1_000_000_000 for uids in seen for uid in uids), seen
+
+
+async def test_a_cache_of_an_earlier_release_is_begun_anew(
+    engine: Engine, builder: Builder, build_request: Callable[..., BuildRequest], base_image: str
+) -> None:
+    """All builds had one user then, which could read no files of this one's."""
+    tenant = UserId(uuid.uuid4())
+    cache = await ensure(engine, tenant, 0)
+    (cache.folder / "buildkit").mkdir(mode=0o700)
+    for path in (cache.folder / "buildkit", cache.folder):
+        os.chown(path, 1001, 1001)
+
+    await succeeds(builder, build_request(tenant=tenant), f"FROM {base_image}\nRUN true\n")
+
+    assert {path.stat().st_uid for path in (cache.folder, cache.folder / "buildkit")} == {cache.user.uid}
