@@ -58,7 +58,7 @@ async def test_an_example_goes_live(
     assert commit in log and example.decided in log
     if example.folder != "docker":
         writes = "touch /app/written $HOME/written && id -u"
-        assert await asyncio.to_thread(_inside, app, writes) >= 20_000, (
+        assert await asyncio.to_thread(_inside, server.installation, app, writes) >= 20_000, (
             "a user of its own, which owns its folders"
         )
     await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
@@ -73,12 +73,13 @@ async def test_a_file_that_a_static_site_lacks_is_its_own_404(
     await server.api("DELETE", f"/api/v1/apps/{app}", expect=200)
 
 
-def _inside(app: str, script: str) -> int:
+def _inside(installation: str, app: str, script: str) -> int:
     """Run a script in the app's container, as the app's user, and return the number that it prints."""
 
     def docker(*words: str) -> str:
         command = ("docker", f"--host=unix://{SOCKET}", *words)
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    container = docker("ps", "--quiet", "--filter", f"label=io.stackyn.app={app}")
+    ours, its = f"label=io.stackyn.installation={installation}", f"label=io.stackyn.app={app}"
+    container = docker("ps", "--quiet", "--filter", ours, "--filter", its)
     return int(docker("exec", container, "sh", "-c", script))
