@@ -73,7 +73,9 @@ class Metrics:
         self._later = gauge("stackyn_jobs_later", "Jobs that wait for their time.", "pool")
         self._oldest = gauge("stackyn_jobs_oldest_seconds", "How long the first in line has waited.", "pool")
         self._apps = gauge("stackyn_apps", "Apps by state.", "state")
-        self._age = gauge("stackyn_samples_age_seconds", "Since the apps were last measured, slow ones apart; -1: not yet.")
+        self._age = gauge(
+            "stackyn_samples_age_seconds", "Since the apps were last measured, slow ones apart; -1: not yet."
+        )
 
     def is_operators(self, token: str) -> bool:
         """Say whether this is the token of `[metrics] token_file`; needs no database."""
