@@ -1,4 +1,4 @@
-"""The commands of `stackyn`, and the groups `admin`, `images` and `config`."""
+"""The commands of `stackyn`, and the groups `admin`, `images`, `keys` and `config`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stackyn_server import config_file, server, telemetry
-from stackyn_server.cli import admin, detect, doctor, images
+from stackyn_server.cli import admin, detect, doctor, images, keys
 from stackyn_server.cli.findings import Severity
 from stackyn_server.cli.options import ConfigPath, default_config, failures_printed, open_database
 from stackyn_server.engine.builder.registry_availability import RegistryAvailability
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(admin.app, name="admin")
 app.add_typer(images.app, name="images")
+app.add_typer(keys.app, name="keys")
 settings_commands = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(settings_commands, name="config")
 

@@ -53,7 +53,7 @@ def load_keys(directory: Path) -> Keys:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create_once(directory / _SIGNING)
-        sealing_names = [name for name in os.listdir(directory) if _SEALING.fullmatch(name)]
+        sealing_names = _sealing_names(directory)
         if not sealing_names:
             _create_once(directory / _FIRST_SEALING)
             sealing_names = [_FIRST_SEALING]
@@ -65,10 +65,52 @@ def load_keys(directory: Path) -> Keys:
             legacy_signing=_read(legacy, exact=False) if legacy.exists() else None,
         )
     except OSError as error:
-        raise KeysUnusable(
-            f"The keys in {directory} can't be read or made: {error.strerror}.",
-            hint="Check the owner and the mode of that directory.",
-        ) from error
+        raise _unusable(directory, error) from error
+
+
+def add_sealing_key(directory: Path) -> int:
+    """Make a sealing key after the newest one and return its id; it is on the disk then. Blocks on the disk."""
+    try:
+        newest = max(map(_key_id, _sealing_names(directory)), default=0)
+        name = f"sealing-{newest + 1}"
+        _key_id(name)
+        _create_once(directory / name)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+    return newest + 1
+
+
+def remove_sealing_keys(directory: Path, *, apart_from: int) -> list[int]:
+    """Remove all other sealing keys and return their ids. Blocks on the disk."""
+    removed = sorted({_key_id(name) for name in _sealing_names(directory)} - {apart_from})
+    try:
+        for key_id in removed:
+            (directory / f"sealing-{key_id}").unlink()
+        _sync(directory)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+    return removed
+
+
+def replace_signing_key(directory: Path) -> None:
+    """Make a new signing key, which ends all sessions and open codes. Blocks on the disk."""
+    try:
+        temporary = _new_key_beside(directory / _SIGNING)
+        os.replace(temporary, directory / _SIGNING)
+        _sync(directory)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def _sealing_names(directory: Path) -> list[str]:
+    return [name for name in os.listdir(directory) if _SEALING.fullmatch(name)]
+
+
+def _unusable(directory: Path, error: OSError) -> KeysUnusable:
+    return KeysUnusable(
+        f"The keys in {directory} can't be read or made: {error.strerror}.",
+        hint="Check the owner and the mode of that directory.",
+    )
 
 
 def _key_id(name: str) -> int:
@@ -82,6 +124,19 @@ def _create_once(path: Path) -> None:
     """Make a random key file, whole or not at all; one that is there already stays as it is."""
     if path.exists():
         return
+    temporary = _new_key_beside(path)
+    try:
+        # A link, unlike a rename, never replaces the key that another process made meanwhile.
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _new_key_beside(path: Path) -> Path:
+    """Write a random key to a new file in the folder of `path`, whole and on the disk, and return that file."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -89,17 +144,19 @@ def _create_once(path: Path) -> None:
             file.write(secrets.token_bytes(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        # A link, unlike a rename, never replaces the key that another process made meanwhile.
-        os.link(temporary, path)
-    except FileExistsError:
-        return
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        raise
+    return temporary
+
+
+def _sync(directory: Path) -> None:
+    """Have the names in the folder survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(parent)
+        os.fsync(descriptor)
     finally:
-        os.close(parent)
+        os.close(descriptor)
 
 
 def _read(path: Path, *, exact: bool = True) -> bytes:

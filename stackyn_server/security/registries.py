@@ -7,13 +7,14 @@ from stackyn_server.security.sealing import Sealer
 
 
 def seal_password(sealer: Sealer, account: UserId, app: AppId | None, host: str, password: str) -> bytes:
-    return sealer.seal(_context(account, app, host), password.encode())
+    return sealer.seal(password_context(account, app, host), password.encode())
 
 
 def open_password(sealer: Sealer, account: UserId, app: AppId | None, host: str, sealed: bytes) -> str:
     """Open what `seal_password` made for the same account, app and host. Raises `SealBroken`."""
-    return sealer.open(_context(account, app, host), sealed).decode()
+    return sealer.open(password_context(account, app, host), sealed).decode()
 
 
-def _context(account: UserId, app: AppId | None, host: str) -> str:
+def password_context(account: UserId, app: AppId | None, host: str) -> str:
+    """Return what the password of a registry is sealed for."""
     return f"{account}|{'all apps' if app is None else app}|registry {host}"

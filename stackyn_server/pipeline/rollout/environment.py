@@ -11,21 +11,22 @@ from stackyn_server.store import variables
 from stackyn_server.store.database import Connection
 
 
-def _context(tenant: UserId, app: AppId, deployment: DeploymentId) -> str:
+def environment_context(tenant: UserId, app: AppId, deployment: DeploymentId) -> str:
+    """Return what the environment of a release is sealed for."""
     return f"{tenant}|{app}|release of {deployment}"
 
 
 def seal(
     sealer: Sealer, tenant: UserId, app: AppId, deployment: DeploymentId, environment: dict[str, str]
 ) -> bytes:
-    return sealer.seal(_context(tenant, app, deployment), json.dumps(environment).encode())
+    return sealer.seal(environment_context(tenant, app, deployment), json.dumps(environment).encode())
 
 
 def unseal(
     sealer: Sealer, tenant: UserId, app: AppId, deployment: DeploymentId, sealed: bytes
 ) -> dict[str, str]:
     """Open an environment that `seal` sealed for the same tenant, app and deployment."""
-    opened: dict[str, str] = json.loads(sealer.open(_context(tenant, app, deployment), sealed))
+    opened: dict[str, str] = json.loads(sealer.open(environment_context(tenant, app, deployment), sealed))
     return opened
 
 
