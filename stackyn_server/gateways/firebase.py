@@ -2,7 +2,9 @@
 
 The rules are those of "Verify ID tokens using a third-party JWT library" in Firebase's documentation, as public
 libraries that follow it spell them: RS256, a `kid` of the published certificates, which are good for the `max-age` of
-their answer, exact `iss` and `aud`, non-empty `sub`, `iat` and `auth_time` in the past.
+their answer, exact `iss` and `aud`, `sub` of 1 to 128 characters, `iat` and `auth_time` in the past. Compared with
+firebase-admin-python (`_token_gen.py`, `_user_mgt.py`): `sub` is the `localId` of a user, whose address and its
+`emailVerified` a look-up says as `users[0]`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ log = structlog.get_logger("stackyn.firebase")
 
 _ALGORITHM = "RS256"
 _LEEWAY_SECONDS = 300
+_LONGEST_UID = 128
 _ANSWER_SECONDS = 5.0
 _USUAL_CACHE_SECONDS = 3600.0
 UNKNOWN_KEY_PAUSE_SECONDS = 30.0  # tokens with invented key ids must not cause a request each
@@ -101,7 +104,7 @@ class Firebase:
             raise FirebaseRefused(has_ended=True) from error
         except jwt.InvalidTokenError as error:
             raise FirebaseRefused from error
-        if not isinstance(claims["sub"], str) or not claims["sub"]:
+        if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= _LONGEST_UID:
             raise FirebaseRefused
         if not _is_past(claims["auth_time"]):
             raise FirebaseRefused
@@ -112,19 +115,22 @@ class Firebase:
             signed_in_at=datetime.fromtimestamp(claims["auth_time"], UTC),
         )
 
-    async def is_verified_now(self, token: str) -> bool:
-        """Ask the identity service whether the address of the token's user is verified now.
+    async def is_verified_now(self, token: str, user: FirebaseUser) -> bool:
+        """Ask the identity service whether the address of `user`, whose token this is, is verified now.
 
+        Another address is none of the token's: its user may have taken it, and verified it, since the token was made.
         False without `[auth.firebase] web_api_key`. Raises `FirebaseUnavailable`.
         """
         if not self._settings.web_api_key:
             return False
-        key, user = {"key": self._settings.web_api_key}, {"idToken": token}
-        status, body, _ = await request_json("POST", self._settings.lookup_url, params=key, json=user)
+        key, asked = {"key": self._settings.web_api_key}, {"idToken": token}
+        status, body, _ = await request_json("POST", self._settings.lookup_url, params=key, json=asked)
         if status >= 500:
             raise FirebaseUnavailable
         users = body.get("users") if status == 200 else None
-        return bool(users) and isinstance(users, list) and users[0].get("emailVerified") is True
+        found = users[0] if isinstance(users, list) and users and isinstance(users[0], dict) else {}
+        is_same = found.get("localId") == user.uid and str(found.get("email")).lower() == user.email.lower()
+        return is_same and found.get("emailVerified") is True
 
     async def _key(self, key_id: str) -> RSAPublicKey:
         async with self._refreshing:

@@ -3,7 +3,7 @@
 The form is that of the provider's documentation, compared with its guide "Staying in sync with webhooks" and with the
 subscription and subscription invoice of its own SDK (lmsqueezy/lemonsqueezy.js): HMAC-SHA256 of the raw body in
 `X-Signature`; `meta.event_name`, `meta.custom_data`; a JSON:API object in `data`, whose type says what its attributes
-describe.
+describe. lmsqueezy/laravel reads the same members of its webhooks.
 """
 
 from __future__ import annotations
@@ -155,6 +155,11 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _status(value: Any) -> Any:
+    """The provider's SDK lists "pause" beside "paused"."""
+    return SubscriptionStatus.PAUSED if value == "pause" else value
+
+
 _Text = Annotated[str, StringConstraints(max_length=320), AfterValidator(_storable)]
 _Id = Annotated[_Text, StringConstraints(min_length=1), BeforeValidator(_as_text)]
 _Moment = Annotated[datetime, AfterValidator(_in_utc)]
@@ -186,7 +191,7 @@ class _Pause(_Part):
 
 class _SubscriptionAttributes(_Part):
     variant_id: _Id
-    status: SubscriptionStatus | None = None
+    status: Annotated[SubscriptionStatus | None, BeforeValidator(_status)] = None
     user_email: _Text | None = None
     pause: _Pause | None = None
     ends_at: _Moment | None = None

@@ -159,7 +159,7 @@ class FirebaseAccounts:
             account = await accounts.by_email(connection, user.email)
         if account is not None and account.email_verified and account.firebase_uid == user.uid:
             return True
-        return await self._firebase.is_verified_now(token)
+        return await self._firebase.is_verified_now(token, user)
 
     async def _open(self, user: FirebaseUser, token_hash: bytes) -> Caller:
         hours = self._settings.auth.firebase.session_hours

@@ -157,6 +157,19 @@ async def test_a_stale_claim_is_looked_up(signing: tuple[Platform, Google]) -> N
     assert (await me(platform, stale)).status == 200
 
 
+async def test_the_proof_of_another_address_proves_nothing(signing: tuple[Platform, Google]) -> None:
+    platform, google = signing
+    victim = await platform.person()
+    token = google.token(sub="thief", email=victim.email, email_verified=False)
+    google.moved["thief"] = (
+        "thief@example.test"  # and verified there, while the token still names the victim's
+    )
+    google.verified.add("thief")
+    assert (await Person(platform, token=token).get("/api/user/me")).status == 401
+    del google.moved["thief"]
+    assert (await Person(platform, token=token).get("/api/user/me")).status == 200
+
+
 async def test_registering_an_address_at_firebase_opens_no_account(
     signing: tuple[Platform, Google],
 ) -> None:

@@ -16,6 +16,8 @@ PATH = "/api/webhooks/lemon-squeezy"
 SECRET = "a signing secret"
 VARIANTS = {"101": "starter", "102": "builder", "103": "pro"}
 
+AMOUNTS = {"subtotal": 4900, "discount_total": 0, "tax": 0, "total": 4900, "refunded_amount": 0}
+
 _numbers = itertools.count(1)
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -46,7 +48,9 @@ class ProviderSubscription:
             name, "subscriptions", self.id, self.user_id,
             {
                 "store_id": 1, "customer_id": 2, "order_id": 3, "order_item_id": 4, "product_id": 5,
-                "variant_id": self.variant, "product_name": "Stackyn", "user_name": "Ada",
+                "variant_id": self.variant, "product_name": "Stackyn", "variant_name": "Monthly", "user_name": "Ada",
+                "card_brand": "visa", "card_last_four": "4242", "billing_anchor": 1, "first_subscription_item": None,
+                "urls": {"update_payment_method": "https://a.test", "customer_portal": "https://b.test"},
                 "user_email": self.email, "status": status, "status_formatted": status.title(),
                 "pause": None, "cancelled": status == "cancelled", "trial_ends_at": None,
                 "renews_at": "2027-01-01T00:00:00.000000Z", "ends_at": None,
@@ -60,7 +64,12 @@ class ProviderSubscription:
             name, "subscription-invoices", f"9{self.id}", self.user_id,
             {
                 "store_id": 1, "subscription_id": int(self.id), "customer_id": 2, "user_name": "Ada",
-                "user_email": self.email, "billing_reason": "renewal", "status": status, "total": 4900,
+                "user_email": self.email, "billing_reason": "renewal", "status": status,
+                "status_formatted": status.title(), "card_brand": "visa", "card_last_four": "4242",
+                "currency": "USD", "currency_rate": "1.0", "refunded": False, "refunded_at": None,
+                "tax_inclusive": False, "urls": {"invoice_url": None},
+                **{f"{of}{unit}": amount for of, amount in AMOUNTS.items() for unit in ("", "_usd")},
+                **{f"{of}_formatted": f"${amount / 100:.2f}" for of, amount in AMOUNTS.items()},
                 "created_at": _moment(0), "updated_at": _moment(self._next(minute)), "test_mode": False,
             },
         )  # fmt: skip
@@ -90,7 +99,7 @@ def _moment(minute: int) -> str:
 
 
 def _body(name: str, kind: str, number: str, user_id: str | None, attributes: dict[str, Any]) -> bytes:
-    meta: dict[str, Any] = {"test_mode": False, "event_name": name}
+    meta: dict[str, Any] = {"test_mode": False, "event_name": name, "webhook_id": "a-webhook"}
     if user_id is not None:
         meta["custom_data"] = {"user_id": user_id}
     return json.dumps(

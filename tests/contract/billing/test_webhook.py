@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stackyn_server import config
+from stackyn_server.gateways.lemon_squeezy import read_event
 from tests.contract.billing.customers import a_customer, billing_of
 from tests.contract.billing.provider import ProviderSubscription, deliver, signature
 from tests.contract.conftest import Platform
@@ -116,3 +117,38 @@ async def test_what_is_of_no_interest_is_taken_and_changes_nothing(billed_platfo
     assert await billing_of(person) == before == ("trial", "trial", "pro")
     outcomes = "SELECT count(*) FROM billing_event WHERE outcome = 'of no interest'"
     assert await billed_platform.value(outcomes) == 2
+
+
+# The members of both objects in the provider's own SDK: lmsqueezy/lemonsqueezy.js, src/subscriptions/types.ts and
+# src/subscriptionInvoices/types.ts, looked up on 2026-11-30.
+OF_BOTH = {
+    "store_id", "customer_id", "user_name", "user_email", "status", "status_formatted", "card_brand",
+    "card_last_four", "urls", "created_at", "updated_at", "test_mode",
+}  # fmt: skip
+OF_SUBSCRIPTIONS = OF_BOTH | {
+    "order_id", "order_item_id", "product_id", "variant_id", "product_name", "variant_name", "pause", "cancelled",
+    "trial_ends_at", "billing_anchor", "first_subscription_item", "renews_at", "ends_at",
+}  # fmt: skip
+OF_INVOICES = OF_BOTH | {
+    "subscription_id", "billing_reason", "currency", "currency_rate", "refunded", "refunded_at", "tax_inclusive",
+    *(f"{of}{unit}" for of in ("subtotal", "discount_total", "tax", "total", "refunded_amount")
+      for unit in ("", "_usd", "_formatted")),
+}  # fmt: skip
+
+
+def test_the_double_sends_what_the_providers_sdk_reads() -> None:
+    subscription = ProviderSubscription(None, "a@b.test")
+    sent = json.loads(subscription.event("subscription_updated", "active"))
+    paid = json.loads(subscription.payment("subscription_payment_success", "paid"))
+    assert set(sent["data"]["attributes"]) == OF_SUBSCRIPTIONS
+    assert set(paid["data"]["attributes"]) == OF_INVOICES
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["on_trial", "active", "paused", "pause", "past_due", "unpaid", "cancelled", "expired"],
+)
+def test_every_status_of_the_providers_sdk_is_read(status: str) -> None:
+    event = read_event(ProviderSubscription(None, "a@b.test").event("subscription_updated", status))
+    assert event.subscription is not None
+    assert event.subscription.status == {"pause": "paused"}.get(status, status)
