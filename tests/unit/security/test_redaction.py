@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from stackyn_server.security.redaction import redact, redact_event
+from tests.patience import patient, processor_seconds
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,25 @@ def test_fields_named_like_secrets_are_masked_at_any_depth() -> None:
         "arguments": [{"otp": "***"}, "https://***@c.test/"],
         "seconds": 1.5,
     }
+
+
+@pytest.mark.parametrize("piece", ["a.", "eyJ-", "eyJa.", "a-eyJ.b.", "a-", "a://", "bearer ", "a@", "://b:"])
+def test_no_line_of_a_tenant_costs_more_than_its_length(piece: str) -> None:
+    """One line of 64 KiB blocked the whole server for 11 s."""
+    line = piece * (65_536 // len(piece))
+    assert processor_seconds(lambda: redact(line)) < patient(0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("x-eyJhbGci.eyJzdWIi.sig rest", "x-*** rest"),
+        ("a.b.eyJhdr.pay.sig", "a.b.***"),
+        ("token=eyJhdr.pay.", "token=***"),
+        ("git+ssh://u@host/", "git+ssh://***@host/"),
+        ("eyJa.b", "eyJa.b"),
+        ("no://way", "no://way"),
+    ],
+)
+def test_a_secret_is_found_wherever_it_begins(text: str, redacted: str) -> None:
+    assert redact(text) == redacted
