@@ -19,7 +19,8 @@ from stackyn_server.engine.timestamps import as_parameter, parse_nanoseconds, pa
 
 # The engine cuts lines at 16 KiB and we join them. A longer line comes out in pieces of this size.
 LONGEST_LINE_BYTES = 65_536
-_MOST_IN_BATCH = 200
+# Of one batch: what its lines cost is a short slice of the loop, and a reader's queue of them is bounded.
+_MOST_LINES, _MOST_BYTES = 200, 65_536
 _HEADER = struct.Struct(">BxxxI")  # stream number, length
 _STREAMS: dict[int, StreamName] = {1: "stdout", 2: "stderr"}
 
@@ -74,13 +75,14 @@ async def read_batches(
             if opened is not None:
                 opened.set()
             joiner = LineJoiner()
-            batch: list[LogLine] = []
+            batch, size = list[LogLine](), 0
             async for number, payload, is_last in _frames(stream):
                 if line := joiner.feed(_STREAMS.get(number, "stdout"), payload):
                     batch.append(line)
-                if batch and (is_last or len(batch) == _MOST_IN_BATCH):
+                    size += len(line.text)
+                if batch and (is_last or len(batch) == _MOST_LINES or size >= _MOST_BYTES):
                     yield batch
-                    batch = []
+                    batch, size = [], 0
             if unfinished := joiner.unfinished():
                 yield unfinished
     except Absent:
