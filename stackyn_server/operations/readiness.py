@@ -35,8 +35,15 @@ class ReadinessCheck:
     ) -> None:
         self._checks = checks
         self._report = report
+        self._running: asyncio.Task[Readiness] | None = None
 
     async def __call__(self) -> Readiness:
+        """Whoever asks while the checks run gets their result: any number at once costs no more than one."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._check(), name="readiness")
+        return await asyncio.shield(self._running)
+
+    async def _check(self) -> Readiness:
         chores: Sequence[PeriodicReport] = ()
 
         async def punctual() -> None:
