@@ -55,7 +55,7 @@ def reset_password(email: Email, password_file: PasswordFile = None, config_path
     """Give an account a new password and end its sessions and API tokens. Prints a generated password once."""
     settings = config_file.load(config_path or default_config())
     password = _password(password_file) or secrets.token_urlsafe(_GENERATED_PASSWORD_BYTES)
-    asyncio.run(_reset(settings, valid_email(email), valid_password(password)))
+    asyncio.run(reset_account(settings, valid_email(email), valid_password(password)))
     typer.echo(f"{email} has a new password and is signed out everywhere.")
     if password_file is None:
         typer.echo(f"Password (shown only now): {password}")
@@ -76,7 +76,8 @@ async def _create(settings: Settings, email: str, password: str | None) -> First
         return await service.make_admin(email, password)
 
 
-async def _reset(settings: Settings, email: str, password: str) -> None:
+async def reset_account(settings: Settings, email: str, password: str) -> None:
+    """Set the password, end sessions and API tokens, and mail the owner. Raises `NotFound`."""
     password_hash = await Passwords().hash(password)
     keys = await asyncio.to_thread(load_keys, settings.server.data_dir / "keys")
     notices = SecurityNotices(MailQueue(Sealer(keys.sealing)))

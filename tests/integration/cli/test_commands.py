@@ -14,11 +14,13 @@ import pytest
 import structlog
 
 from stackyn_server import config, server
+from stackyn_server.cli import admin
 from stackyn_server.cli.main import main
+from stackyn_server.domain.scopes import OF_TOKENS
 from stackyn_server.postgres.embedded import EmbeddedPostgres, is_running
 from stackyn_server.security.passwords import Passwords
-from stackyn_server.store import accounts
-from stackyn_server.store.accounts import Account
+from stackyn_server.store import accounts, sessions, tokens
+from stackyn_server.store.accounts import Account, NewAccount
 from stackyn_server.store.database import Database
 
 EMAIL = "first@example.test"
@@ -154,6 +156,28 @@ def test_a_reset_password_comes_from_a_file_or_is_made(stackyn: Command, config_
     password = reset.out.splitlines()[1].removeprefix("Password (shown only now): ")
     account = asyncio.run(account_of(data_dir_of(config_file), EMAIL))
     assert fits(password, account) and not fits("first password", account)
+
+
+async def test_a_reset_ends_sessions_and_tokens_and_is_mailed(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings = config.Settings(
+        server=config.ServerSettings(data_dir=tmp_path), database=config.DatabaseSettings(url=database_url)
+    )
+    async with database.transaction() as connection:
+        new = NewAccount(email=EMAIL, plan="pro", email_verified=True)
+        account = await accounts.insert(connection, new)
+        await sessions.open_session(connection, account.id, lifetime_seconds=60)
+        await tokens.insert(
+            connection, account.id, name="ci", token_hash=b"hash", expires_at=None, scopes=OF_TOKENS, app=None
+        )
+    await admin.reset_account(settings, EMAIL, "a new password")
+    async with database.connection() as connection:
+        left = await connection.fetchrow(
+            "SELECT (SELECT count(*) FROM api_token), (SELECT count(*) FROM session WHERE ended_at IS NULL), "
+            "(SELECT count(*) FROM job WHERE kind = 'mail'), (SELECT action FROM audit)"
+        )
+    assert left is not None and tuple(left) == (0, 0, 1, "password.reset")
 
 
 def test_a_reset_for_nobody_or_a_short_password_is_refused(stackyn: Command, config_file: Path) -> None:
