@@ -72,3 +72,13 @@ async def test_the_identity_belongs_to_the_data_directory(tmp_path: Path) -> Non
         identities.append(directory.identity)
         directory.release()
     assert identities[0] == identities[1] != identities[2]
+
+
+async def test_nobody_else_lists_the_data_directory(tmp_path: Path) -> None:
+    """The database's user goes through it, so it stays searchable."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)  # as an earlier release made it
+
+    (await DataDirectory.acquire(folder)).release()
+
+    assert folder.stat().st_mode & 0o777 == 0o711
