@@ -10,14 +10,15 @@ HEADER = "# Made by Stackyn. To change it, commit it as `Dockerfile`."
 COPY_ALL = "COPY --chown=app:app . ."
 PACKAGES_FIRST = "# Packages first: these steps are kept until these files change."
 BUILD_STAGE = "build"
+APP_UID = 1000  # of `app`, user and group, in every base image
 
 
 def run(command: str, cache: str = "") -> str:
     """Return the step that runs a command of the project's own: an installation or a build.
 
-    `cache` names the cache that is mounted at /cache: the tenant's next builds with the same tool find its files.
+    `cache` names the cache that is mounted at /cache for the user `app`: the app's next builds find its files.
     """
-    mount = f"--mount=type=cache,id={cache},target=/cache,uid=1000,gid=1000 " if cache else ""
+    mount = f"--mount=type=cache,id={cache},target=/cache,uid={APP_UID},gid={APP_UID} " if cache else ""
     return f"RUN {mount}{command}"
 
 

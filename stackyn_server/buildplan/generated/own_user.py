@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-_FIRST, _LAST = (
-    20_000,
-    65_000,
-)  # what a build's user namespace has room for, above the users of a machine's people
-_OF_BASE_IMAGES = 1000
+from stackyn_server.buildplan.generated.instructions import APP_UID
+
+# What a build's user namespace has room for, above the users of a machine's people.
+_FIRST, _LAST = 20_000, 65_000
 _FOLDERS = "/app /home/app /srv/site"  # what `app` owns in the base images
+_CACHE = re.compile(rf"(--mount=type=cache,id=[\w.-]+)(,target=/cache),uid={APP_UID},gid={APP_UID}\b")
 _FROM = re.compile(r"FROM (\S+)(?: AS (\S+))?")
 _STATIC = re.compile(r"(?:\S+/)?static(?::\S+)?")  # the one base image that runs as `app` unless it is told
 
@@ -24,11 +24,14 @@ def user_of_seat(seat: int) -> int:
 
 
 def with_own_user(dockerfile: str, uid: int) -> str:
-    """Return a generated Dockerfile in which `app` has the number `uid` in each stage that begins from a base image."""
+    """Return a generated Dockerfile in which `app` has the number `uid` in each stage that begins from a base image.
+
+    Its caches are the app's own: a mount sets the owner of a new cache alone, so that nobody else could write to it.
+    """
     lines: list[str] = []
     stages: set[str] = set()
     for line in dockerfile.split("\n"):
-        lines.append(line)
+        lines.append(_CACHE.sub(rf"\1-{uid}\2,uid={uid},gid={uid}", line))
         begins = _FROM.fullmatch(line)
         if begins is None:
             continue
@@ -43,9 +46,8 @@ def with_own_user(dockerfile: str, uid: int) -> str:
 
 
 def _renumbering(uid: int) -> str:
-    was = _OF_BASE_IMAGES
     return (
-        f"RUN sed -i 's/^app:\\([^:]*\\):{was}:{was}:/app:\\1:{uid}:{uid}:/' /etc/passwd && "
-        f"sed -i 's/^app:\\([^:]*\\):{was}:/app:\\1:{uid}:/' /etc/group && "
+        f"RUN sed -i 's/^app:\\([^:]*\\):{APP_UID}:{APP_UID}:/app:\\1:{uid}:{uid}:/' /etc/passwd && "
+        f"sed -i 's/^app:\\([^:]*\\):{APP_UID}:/app:\\1:{uid}:/' /etc/group && "
         f"for folder in {_FOLDERS}; do [ ! -e $folder ] || chown -R app:app $folder; done"
     )

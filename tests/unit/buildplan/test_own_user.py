@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stackyn_server.buildplan.generated import instructions
 from stackyn_server.buildplan.generated.own_user import user_of_seat, with_own_user
 
 TWO_STAGES = """# made
@@ -36,6 +37,14 @@ def test_each_stage_on_a_base_image_gets_the_number() -> None:
     assert lines[places[1] + 1] == "USER app:app", "that image runs as app unless it is told"
     rest = [line for line in lines if line not in ("USER root", "USER app:app") and "sed" not in line]
     assert rest == TWO_STAGES.split("\n")
+
+
+def test_caches_belong_to_the_app() -> None:
+    step = instructions.run("go build", "go")
+
+    lines = with_own_user(f"FROM stackyn/go:1.25\n{step}\n", 20_007).split("\n")
+
+    assert "RUN --mount=type=cache,id=go-20007,target=/cache,uid=20007,gid=20007 go build" in lines
 
 
 def test_the_line_renumbers_the_user_and_its_group(tmp_path: Path) -> None:
