@@ -235,6 +235,18 @@ async def test_half_sent_headers_end_in_seconds(launch: Callable[..., Any], sent
             await asyncio.gather(*(reader.read() for reader, _ in connections))
 
 
+async def test_half_a_head_after_an_answer_ends_too(launch: Callable[..., Any]) -> None:
+    server = {"header_seconds": 0.3, "idle_seconds": 3600}
+    platform = await launch(server=config.ServerSettings(data_dir="/nonexistent", **server))
+    async with AsyncExitStack() as stack:
+        reader, writer = await connected(platform, stack)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\n")
+        assert await reader.readuntil(b'{"status":"ok"}')
+        writer.write(b"GET /hea")
+        async with within(5):
+            assert await reader.read() == b""
+
+
 async def test_a_byte_now_and_then_gives_no_more_time(launch: Callable[..., Any]) -> None:
     platform = await launch(server=config.ServerSettings(data_dir="/nonexistent", header_seconds=0.5))
     async with AsyncExitStack() as stack:
