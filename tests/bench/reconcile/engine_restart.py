@@ -114,13 +114,13 @@ async def starts(server: ServerProcess, git: GitServer) -> int:
 
 
 async def until_api_agrees(server: ServerProcess, what: str) -> None:
-    """Wait until the API says which apps run. An engine on its way out ends most apps, but none of those that it was
-    made to start meanwhile; they run on behind a proxy that is away."""
+    """Wait until the API says which apps a visitor reaches. An engine on its way out ends the proxy and most apps, but
+    none of those that it was made to start meanwhile."""
     began = time.monotonic()
 
     async def agrees() -> bool:
-        present = apps_present()
-        return await statuses(server) == {app: "running" if app in present else "failed" for app in APPS}
+        reached = {app for app in APPS if await server.visit(app) == (200, app)}
+        return await statuses(server) == {app: "running" if app in reached else "failed" for app in APPS}
 
     try:
         await server.until(agrees, 30, f"the API says who runs, {what}")
