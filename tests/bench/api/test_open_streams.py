@@ -23,6 +23,7 @@ from tests.server_process import ServerProcess, running
 from tests.tiny import SERVE, tiny_app
 
 STREAMS = 400
+TOGETHER = 10  # are opened at once
 CLIENTS, ROUNDS = 2, 50
 LONGEST_SECONDS = 0.1  # of 99 in 100 answers
 QUIET_SECONDS = 20
@@ -126,6 +127,8 @@ async def opened(server: ServerProcess, *, app: int, building: int, build: int) 
             else:
                 work = watch(ready[-1])
             tasks.append(group.create_task(work, name=f"stream.{number}"))
+            if number % TOGETHER == 0:  # as people come, not all in one moment
+                await ready[-1].wait()
         for event in ready:
             await event.wait()
         yield received
