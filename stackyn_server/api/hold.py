@@ -17,7 +17,7 @@ def create_hold_app(request_hold: RequestHold, retry_seconds: float) -> web.Appl
         app, round_number, rounds = (number or 0 for number in numbers)
         if not app:
             return web.Response(status=404)
-        refusal = await request_hold.refusal(AppId(app), round_number, rounds)
+        refusal = await request_hold.refusal(AppId(app), is_last_round=round_number >= rounds)
         if refusal is None:
             return web.Response()
         retry_after = {hdrs.RETRY_AFTER: f"{retry_seconds:.0f}", hdrs.CACHE_CONTROL: "no-store"}

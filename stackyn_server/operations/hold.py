@@ -38,13 +38,12 @@ class RequestHold:
         self._held_requests = held_requests
         self._settings = settings
 
-    async def refusal(self, app: AppId, round_number: int, rounds: int) -> Refusal | None:
-        """Return why the request is refused, or None when it may pass to the app or to its next round. It asks in up to
-        `rounds` rounds, the first of which has the number 1.
+    async def refusal(self, app: AppId, *, is_last_round: bool) -> Refusal | None:
+        """Return why the request is refused, or None when it may pass to the app or to its next round.
 
         Takes at most one round, which is less than the proxy's own limit of 30 s.
         """
-        decision = self._held_requests.ask(app, (round_number - 1) * HOLD_ROUND_SECONDS)
+        decision = self._held_requests.ask(app)
         if decision is HoldDecision.WAIT:
             if self._held_requests.waiting(app) >= self._settings.most_per_app:
                 return Refusal.CROWDED
@@ -52,7 +51,7 @@ class RequestHold:
                 async with asyncio.timeout(HOLD_ROUND_SECONDS):
                     decision = await self._wait_for_decision(app)
             except TimeoutError:
-                return Refusal.STARTING if round_number >= rounds else None
+                return Refusal.STARTING if is_last_round else None
             except StackynError as error:
                 log.warning("hold.failed", app=app, reason=error.message)
                 return Refusal.STARTING

@@ -46,8 +46,6 @@ class HeldRequests:
 
     def __init__(self) -> None:
         self._holds: dict[AppId, Hold] = {}
-        # When an app's port changed: the proxy sends older requests to the previous one.
-        self._moved_at: dict[AppId, float] = {}
         self._is_closed = False
 
     def pass_all(self, app: AppId) -> None:
@@ -78,10 +76,9 @@ class HeldRequests:
             del self._holds[app]
 
     def refuse_waiting(self, app: AppId) -> None:
-        """Refuse the requests that have arrived, also those that are between two rounds; later ones wait."""
+        """Refuse the requests that wait now; those that arrive later wait."""
         self.refuse(app)
         self.hold(app)
-        self._moved_at[app] = asyncio.get_running_loop().time()
 
     def forget(self, app: AppId) -> None:
         """The route isn't held any more; requests that still wait pass."""
@@ -98,11 +95,9 @@ class HeldRequests:
         hold = self._holds.get(app)
         return hold.waiting if hold else 0
 
-    def ask(self, app: AppId, age_seconds: float = 0) -> HoldDecision:
-        """Return the decision for one request, and count the request as a use of the app. `age_seconds`: the time
-        since its first round began."""
-        arrived_at = asyncio.get_running_loop().time() - age_seconds
-        if self._is_closed or arrived_at < self._moved_at.get(app, arrived_at):
+    def ask(self, app: AppId) -> HoldDecision:
+        """Return the decision for one request, and count the request as a use of the app."""
+        if self._is_closed:
             return HoldDecision.REFUSE
         hold = self._holds.get(app)
         if hold is None:

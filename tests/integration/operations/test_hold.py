@@ -133,13 +133,3 @@ async def test_a_withdrawn_route_refuses_requests(
 ) -> None:
     await rows.withdraw(database, app)
     assert (await proxy.get(f"/hold/{app}/1/2")).status == 503
-
-
-async def test_second_turn_of_a_request_to_the_old_port_is_refused(
-    proxy: TestClient,  # type: ignore[type-arg]
-    held_requests: HeldRequests,
-    app: AppId,
-) -> None:
-    held_requests.refuse_waiting(app)
-    assert (await proxy.get(f"/hold/{app}/2/3")).status == 503
-    assert (await proxy.get(f"/hold/{app}/1/3")).status == 200

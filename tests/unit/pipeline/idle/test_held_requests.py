@@ -76,11 +76,3 @@ async def test_request_that_has_left_is_not_counted(held_requests: HeldRequests)
         assert held_requests.waiting(APP) == 2
     assert held_requests.waiting(APP) == 0
     assert not held_requests.is_used(APP)
-
-
-async def test_request_between_two_rounds_is_refused_like_a_waiting_one(held_requests: HeldRequests) -> None:
-    held_requests.refuse_waiting(APP)
-    assert held_requests.ask(APP, age_seconds=25) is HoldDecision.REFUSE
-    assert held_requests.ask(APP) is HoldDecision.WAIT
-    held_requests.forget(APP)
-    assert held_requests.ask(APP, age_seconds=50) is HoldDecision.REFUSE
